@@ -1,0 +1,34 @@
+"""`conf/augment`: how training images are varied."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.setting import setting
+
+
+class AugmentKind(StrEnum):
+    """none, flip (left-right), light (flip, small shift, zoom, brightness, contrast), randaug (flip + RandAugment)."""
+
+    none = "none"
+    flip = "flip"
+    light = "light"
+    randaug = "randaug"
+
+
+@dataclass
+class AugmentConfig:
+    """Augmentation of the training images; held-out images are never varied."""
+
+    kind: AugmentKind = setting(AugmentKind.none, "none, flip, light or randaug.")
+    mixup: float = setting(0.0, "Alpha of mixup's Beta distribution (arXiv 1710.09412), 0 = off.")
+    cutmix: float = setting(
+        0.0, "Alpha of CutMix's Beta distribution (arXiv 1905.04899), 0 = off; even odds with mixup."
+    )
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        return [
+            f"augment.{name}={value}: must be 0 (off) or larger"
+            for name, value in (("mixup", self.mixup), ("cutmix", self.cutmix))
+            if not value >= 0
+        ]

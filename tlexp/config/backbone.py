@@ -1,0 +1,49 @@
+"""`conf/backbone`: which pretrained network, from which weights, on images of which size."""
+
+from dataclasses import dataclass
+
+from tlexp.config.setting import setting
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
+
+
+@dataclass
+class BackboneConfig:
+    """The backbone. What is null comes from the model's own pretrained configuration."""
+
+    name: str = setting("", "timm model name, with or without a weights tag, e.g. resnet50 or resnet50.a1_in1k.")
+    pretrained: bool = setting(True, "Start from pretrained weights; false starts from random ones.")
+    weights: str | None = setting(
+        None, "Own weights: a .safetensors or .pth file, a folder, a run's folder, or runs:/<MLflow run id>."
+    )
+    image_size: int | None = setting(None, "Side of the square input in pixels, 8..2048.")
+    mean: list[float] | None = setting(None, "Mean of the normalisation, three values in [0, 1].")
+    std: list[float] | None = setting(None, "Standard deviation of the normalisation, three values in (0, 1].")
+    interpolation: str | None = setting(None, f"Resampling when images are resized: {', '.join(INTERPOLATIONS)}.")
+    crop_pct: float | None = setting(None, "Side of the centre crop as a fraction of the resized short side, (0, 1].")
+    drop_rate: float = setting(0.0, "Dropout in front of the head and where the architecture has it, [0, 1).")
+    drop_path_rate: float | None = setting(
+        None, "Stochastic depth in the trainable part, [0, 1); null takes the architecture's own default."
+    )
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        if not self.name:
+            found.append("backbone.name is empty: name a timm model, e.g. backbone=timm backbone.name=resnet26")
+        if self.image_size is not None and not 8 <= self.image_size <= 2048:
+            found.append(f"backbone.image_size={self.image_size}: must be 8..2048 pixels, or null for the model's own")
+        for key, values, low in (("mean", self.mean, 0.0), ("std", self.std, 1e-6)):
+            if values is not None and (len(values) != 3 or not all(low <= value <= 1 for value in values)):
+                found.append(f"backbone.{key}={values}: must be three values in [{low:g}, 1], or null")
+        if self.interpolation is not None and self.interpolation not in INTERPOLATIONS:
+            found.append(f"backbone.interpolation={self.interpolation}: must be one of {', '.join(INTERPOLATIONS)}")
+        if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
+            found.append(f"backbone.crop_pct={self.crop_pct}: must be in (0, 1], or null for the model's own")
+        if not 0 <= self.drop_rate < 1:
+            found.append(f"backbone.drop_rate={self.drop_rate}: must be in [0, 1)")
+        if self.drop_path_rate is not None and not 0 <= self.drop_path_rate < 1:
+            found.append(f"backbone.drop_path_rate={self.drop_path_rate}: must be in [0, 1), or null")
+        if self.weights is not None and not self.weights.strip():
+            found.append("backbone.weights is empty: name a file, a folder or runs:/<id>, or null")
+        return found

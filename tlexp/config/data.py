@@ -1,0 +1,74 @@
+"""`conf/data`: where the images come from."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.setting import setting
+
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "hexagon", "crescent")
+"""The classes of `data=shapes`, in their order of use."""
+
+
+class DataSource(StrEnum):
+    """shapes = rendered here, digits = scikit-learn's, folder = the user's images."""
+
+    shapes = "shapes"
+    digits = "digits"
+    folder = "folder"
+
+
+class OnBad(StrEnum):
+    """What happens with an image that cannot be read."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
+@dataclass
+class DataConfig:
+    """The images and their labels."""
+
+    source: DataSource = setting(DataSource.shapes, "shapes, digits or folder.")
+    root: str | None = setting(
+        None, "Folder with train/ and test/ or val/ trees, or one tree, of one folder per class (data=folder)."
+    )
+    seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
+    source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
+    on_bad: OnBad = setting(OnBad.refuse, "Unreadable images: refuse (all named) or skip (counted, never replaced).")
+    follow_links: bool = setting(False, "Follow links that lead out of data.root.")
+    max_pixels: int = setting(100_000_000, "Largest image that is decoded, in pixels, against decompression bombs.")
+    memory_bytes: int = setting(
+        4 << 30, "Decoded images above this many bytes are kept in a memory map on disk instead.", key=False
+    )
+    per_class: int = setting(200, "data=shapes: training images per class in the pool, from 1.")
+    test_per_class: int = setting(100, "data=shapes: test images per class, from 1.")
+    num_classes: int = setting(6, f"data=shapes: number of classes, 2..{len(SHAPES)}: {', '.join(SHAPES)}.")
+    size: int | None = setting(
+        None, "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input."
+    )
+    noise: float = setting(0.1, "data=shapes: standard deviation of the pixel noise, [0, 1].")
+    clutter: int = setting(4, "data=shapes: distracting strokes per image, 0..50.")
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        if self.source is DataSource.folder and not self.root:
+            found.append("data.root is missing: data=folder needs it, e.g. data=folder data.root=photos")
+        if self.source is not DataSource.folder and self.root:
+            found.append(f"data.root={self.root} needs data=folder: data={self.source} reads no folder")
+        for name, least in (("source_seed", 0), ("per_class", 1), ("test_per_class", 1), ("max_pixels", 1)):
+            if getattr(self, name) < least:
+                found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")
+        if self.seed is not None and self.seed < 0:
+            found.append(f"data.seed={self.seed}: must be at least 0, or null for the run's seed")
+        if self.memory_bytes < 0:
+            found.append(f"data.memory_bytes={self.memory_bytes}: must be at least 0 bytes")
+        if not 2 <= self.num_classes <= len(SHAPES):
+            found.append(f"data.num_classes={self.num_classes}: must be 2..{len(SHAPES)}")
+        if self.size is not None and not 8 <= self.size <= 2048:
+            found.append(f"data.size={self.size}: must be 8..2048 pixels, or null for the backbone's input")
+        if not 0 <= self.noise <= 1:
+            found.append(f"data.noise={self.noise}: must be in [0, 1]")
+        if not 0 <= self.clutter <= 50:
+            found.append(f"data.clutter={self.clutter}: must be 0..50 strokes")
+        return found

@@ -1,0 +1,73 @@
+"""`conf/head`: what stands on top of the backbone."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.setting import setting
+
+POOLS = ("avg", "max", "avgmax", "catavgmax", "token")
+
+
+class HeadKind(StrEnum):
+    """linear = one layer, mlp = hidden layers before it."""
+
+    linear = "linear"
+    mlp = "mlp"
+
+
+class HeadInit(StrEnum):
+    """How the last layer starts."""
+
+    zero = "zero"
+    normal = "normal"
+
+
+class Activation(StrEnum):
+    """Non-linearity between hidden layers."""
+
+    relu = "relu"
+    gelu = "gelu"
+    silu = "silu"
+    tanh = "tanh"
+
+
+class HeadNorm(StrEnum):
+    """Normalisation after each hidden layer."""
+
+    none = "none"
+    batch = "batch"
+    layer = "layer"
+
+
+@dataclass
+class HeadConfig:
+    """The head. It computes in float32, whatever the backbone's precision."""
+
+    kind: HeadKind = setting(HeadKind.linear, "linear or mlp.")
+    hidden: list[int] = setting([], "Widths of an mlp's hidden layers, e.g. [256].")
+    activation: Activation = setting(Activation.relu, "relu, gelu, silu or tanh, after each hidden layer.")
+    dropout: float = setting(0.0, "Dropout after each hidden layer, or before a linear head, [0, 1).")
+    norm: HeadNorm = setting(HeadNorm.none, "none, batch or layer, after each hidden layer.")
+    init: HeadInit = setting(
+        HeadInit.zero, "Last layer: zero (the first loss is ln K) or normal (standard deviation 0.01), bias 0."
+    )
+    global_pool: str | None = setting(
+        None, f"timm's pooling of the last map or tokens: {', '.join(POOLS)}; null takes the model's own."
+    )
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        if self.kind is HeadKind.mlp and not self.hidden:
+            found.append("head.hidden is empty: head=mlp needs hidden layers, e.g. head=mlp 'head.hidden=[256]'")
+        if self.kind is HeadKind.linear and self.hidden:
+            found.append(f"head.hidden={self.hidden} needs head=mlp: a linear head has no hidden layers")
+        if any(not 1 <= width <= 65536 for width in self.hidden):
+            found.append(f"head.hidden={self.hidden}: each width must be 1..65536")
+        if self.kind is HeadKind.linear and self.norm is not HeadNorm.none:
+            found.append(f"head.norm={self.norm} needs head=mlp: a linear head has no hidden layers")
+        if not 0 <= self.dropout < 1:
+            found.append(f"head.dropout={self.dropout}: must be in [0, 1)")
+        if self.global_pool is not None and self.global_pool not in POOLS:
+            found.append(f"head.global_pool={self.global_pool}: must be one of {', '.join(POOLS)}, or null")
+        return found

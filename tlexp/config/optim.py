@@ -1,0 +1,85 @@
+"""`conf/optim`: the optimiser, its schedule, and the stated defaults of each freeze policy."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.freeze import FreezePolicy
+from tlexp.config.setting import setting
+
+
+class Optimizer(StrEnum):
+    """timm's names of the optimisers on offer."""
+
+    adamw = "adamw"
+    adam = "adam"
+    sgd = "sgd"
+
+
+class Schedule(StrEnum):
+    """How the learning rate falls after warm-up."""
+
+    cosine = "cosine"
+    constant = "constant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Peak learning rate and weight decay of one candidate."""
+
+    lr: float
+    weight_decay: float
+
+
+# One rate for frozen and unfrozen networks is meaningless: the best ones differ by orders of magnitude
+# (Kumar et al. 2022, arXiv 2202.10054). These are starting points for a single run; `tune.trials` searches.
+SCRATCH = "scratch"
+DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
+    (FreezePolicy.all, Optimizer.adamw): Rates(lr=1e-2, weight_decay=1e-2),
+    (FreezePolicy.all, Optimizer.adam): Rates(lr=1e-2, weight_decay=0.0),
+    (FreezePolicy.all, Optimizer.sgd): Rates(lr=1e-1, weight_decay=0.0),
+    (FreezePolicy.last, Optimizer.adamw): Rates(lr=5e-4, weight_decay=5e-2),
+    (FreezePolicy.last, Optimizer.adam): Rates(lr=5e-4, weight_decay=0.0),
+    (FreezePolicy.last, Optimizer.sgd): Rates(lr=1e-2, weight_decay=1e-4),
+    (FreezePolicy.depth, Optimizer.adamw): Rates(lr=3e-4, weight_decay=5e-2),
+    (FreezePolicy.depth, Optimizer.adam): Rates(lr=3e-4, weight_decay=0.0),
+    (FreezePolicy.depth, Optimizer.sgd): Rates(lr=5e-3, weight_decay=1e-4),
+    (FreezePolicy.none, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
+    (FreezePolicy.none, Optimizer.adam): Rates(lr=1e-4, weight_decay=0.0),
+    (FreezePolicy.none, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
+    (SCRATCH, Optimizer.adamw): Rates(lr=1e-3, weight_decay=5e-2),
+    (SCRATCH, Optimizer.adam): Rates(lr=1e-3, weight_decay=0.0),
+    (SCRATCH, Optimizer.sgd): Rates(lr=5e-2, weight_decay=5e-4),
+}
+
+
+@dataclass
+class OptimConfig:
+    """The optimiser. What is null comes from the freeze policy's row of the table of default rates."""
+
+    name: Optimizer = setting(Optimizer.adamw, "adamw, adam or sgd (with Nesterov momentum).")
+    lr: float | None = setting(None, "Peak learning rate, (0, inf); null takes the freeze policy's default.")
+    weight_decay: float | None = setting(None, "Weight decay, [0, inf); null takes the freeze policy's default.")
+    momentum: float = setting(0.9, "Momentum of sgd, [0, 1).")
+    layer_decay: float | None = setting(
+        None, "Factor on the learning rate per unit away from the head, (0, 1]; null for one rate everywhere."
+    )
+    schedule: Schedule = setting(Schedule.cosine, "cosine (to zero) or constant, after the warm-up.")
+    warmup: float = setting(0.1, "Fraction of the steps with a linearly rising rate, [0, 1).")
+    clip_norm: float | None = setting(1.0, "Largest gradient norm, (0, inf); null does not clip.")
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            found.append(f"optim.lr={self.lr}: must be positive and finite, or null for the policy's default")
+        if self.weight_decay is not None and not 0 <= self.weight_decay < float("inf"):
+            found.append(f"optim.weight_decay={self.weight_decay}: must be at least 0, or null")
+        if not 0 <= self.momentum < 1:
+            found.append(f"optim.momentum={self.momentum}: must be in [0, 1)")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            found.append(f"optim.layer_decay={self.layer_decay}: must be in (0, 1], or null")
+        if not 0 <= self.warmup < 1:
+            found.append(f"optim.warmup={self.warmup}: must be in [0, 1)")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            found.append(f"optim.clip_norm={self.clip_norm}: must be positive, or null for no clipping")
+        return found

@@ -1,0 +1,102 @@
+"""One run's whole configuration, its cross-group rules and its key."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlexp.config.augment import AugmentConfig
+from tlexp.config.backbone import BackboneConfig
+from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.freeze import FreezeConfig, FreezePolicy
+from tlexp.config.head import HeadConfig
+from tlexp.config.labels import parse_labels
+from tlexp.config.optim import DEFAULT_RATES, SCRATCH, OptimConfig, Rates
+from tlexp.config.protocol import PROTOCOL
+from tlexp.config.setting import setting
+from tlexp.config.tracking import TrackingConfig
+from tlexp.config.train import TrainConfig
+from tlexp.config.tune import TuneConfig
+
+GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "tracking")
+
+
+@dataclass
+class Config:
+    """One run: a group per question, the label budget and the seed."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    labels: str = setting("20", "Label budget: images per class, a fraction of the pool such as 0.1, or all.")
+    seed: int = setting(0, "Draws initial weights, batches and, unless data.seed is set, the label budget; 0..2^32-1.")
+    resume: str | None = setting(None, "Folder of an interrupted run to go on with.", key=False)
+
+    def problems(self) -> list[str]:
+        """Return every broken rule: of each group, of the bare keys, and across groups."""
+        found = [problem for group in GROUPS for problem in getattr(self, group).problems()]
+        try:
+            parse_labels(self.labels)
+        except ValueError as error:
+            found.append(str(error))
+        if not 0 <= self.seed < 2**32:
+            found.append(f"seed={self.seed}: must be 0..{2**32 - 1}")
+        if self.tune.trials and (self.optim.lr is not None or self.optim.weight_decay is not None):
+            found.append(
+                f"tune.trials={self.tune.trials} searches learning rate and weight decay: leave out optim.lr and "
+                "optim.weight_decay, or narrow the search with tune.lr=[low,high] and tune.weight_decay=[low,high]"
+            )
+        if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
+            found.append("data.on_bad=skip: data=digits has no files that could be bad")
+        return found
+
+    @property
+    def data_seed(self) -> int:
+        """The seed that draws the label budget."""
+        return self.seed if self.data.seed is None else self.data.seed
+
+    @property
+    def default_rates(self) -> Rates:
+        """Learning rate and weight decay of a run that does not search: stated ones, else the policy's defaults."""
+        random_start = not self.backbone.pretrained and self.backbone.weights is None
+        regime = SCRATCH if random_start and self.freeze.policy is not FreezePolicy.all else self.freeze.policy
+        row = DEFAULT_RATES[regime, self.optim.name]
+        return Rates(
+            lr=row.lr if self.optim.lr is None else self.optim.lr,
+            weight_decay=row.weight_decay if self.optim.weight_decay is None else self.optim.weight_decay,
+        )
+
+
+def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
+    """Return a (sub-)configuration as plain JSON values.
+
+    Args:
+        config: A configuration dataclass.
+        key_only: Leave out the fields that cannot change a result.
+    """
+    values: dict[str, Any] = {}
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if dataclasses.is_dataclass(value):
+            nested = config_values(value, key_only=key_only)
+            if nested:
+                values[entry.name] = nested
+        elif not key_only or entry.metadata.get("key", True):
+            values[entry.name] = str(value) if isinstance(value, str) else value
+    return values
+
+
+def config_key(config: Config) -> str:
+    """Return the sha256 that names what a run computes: the typed configuration and the protocol's number."""
+    values = {"protocol": PROTOCOL, **config_values(config, key_only=True)}
+    values["labels"] = str(parse_labels(config.labels))
+    values["data"]["seed"] = config.data_seed
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

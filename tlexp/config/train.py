@@ -1,0 +1,52 @@
+"""`conf/train`: how long, on what, how precisely."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.setting import setting
+
+
+class Precision(StrEnum):
+    """auto = bf16 autocast where the device has it, else fp32."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass
+class TrainConfig:
+    """The training loop. Length and batch follow the protocol unless they are stated here."""
+
+    steps: int | None = setting(None, "Optimiser steps; null takes the protocol's; marks the run as outside protocol.")
+    epochs: int | None = setting(None, "Passes over the budget instead of steps; marks the run as outside protocol.")
+    limit_steps: int | None = setting(None, "Cap on the steps of every phase, for a quick try; outside protocol.")
+    batch_size: int | None = setting(None, "Images per step; null takes the protocol's min(32, budget).")
+    label_smoothing: float = setting(0.0, "Label smoothing of the training loss, [0, 1).")
+    refit: bool = setting(True, "Train the winner again on the whole budget; false tests the winner of the selection.")
+    precision: Precision = setting(Precision.auto, "auto, fp32 or bf16; head and loss are float32 always.")
+    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.", key=False)
+    channels_last: bool = setting(True, "Lay images out channels-last, which is faster on most devices.")
+    compile: bool = setting(False, "Compile the network with torch.compile; pays on long runs.")
+    deterministic: bool = setting(False, "Only deterministic kernels; slower on GPUs.")
+    checkpoint_seconds: float = setting(60.0, "Seconds between checkpoints; 0 = only when asked to stop.", key=False)
+    save_weights: bool = setting(True, "Write the trained network as safetensors into the run's folder.", key=False)
+    progress: bool = setting(True, "Progress bars where there is a terminal.", key=False)
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        for name in ("steps", "epochs", "limit_steps", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                found.append(f"train.{name}={value}: must be at least 1, or null")
+        if self.steps is not None and self.epochs is not None:
+            found.append(f"train.steps={self.steps} and train.epochs={self.epochs}: state one of them")
+        if not 0 <= self.label_smoothing < 1:
+            found.append(f"train.label_smoothing={self.label_smoothing}: must be in [0, 1)")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            found.append(f"train.device={self.device}: must be auto, cpu, mps, cuda or cuda:<n>")
+        if not self.checkpoint_seconds >= 0:
+            found.append(f"train.checkpoint_seconds={self.checkpoint_seconds}: must be at least 0 seconds")
+        return found

@@ -1,0 +1,25 @@
+"""`conf/tune`: how many settings are compared inside the label budget."""
+
+from dataclasses import dataclass
+
+from tlexp.config.setting import setting
+
+
+@dataclass
+class TuneConfig:
+    """The search inside a run. It sees the label budget only, never the held-out images."""
+
+    trials: int = setting(0, "Candidate settings that are compared inside the budget; 0 takes the policy's defaults.")
+    lr: list[float] = setting([1e-5, 1e-1], "Range of the learning rate, low and high, searched on a log scale.")
+    weight_decay: list[float] = setting([1e-6, 1e-1], "Range of the weight decay, low and high, on a log scale.")
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        if self.trials < 0:
+            found.append(f"tune.trials={self.trials}: must be at least 0")
+        for name in ("lr", "weight_decay"):
+            values = getattr(self, name)
+            if len(values) != 2 or not 0 < values[0] < values[1] < float("inf"):
+                found.append(f"tune.{name}={values}: must be [low, high] with 0 < low < high")
+        return found

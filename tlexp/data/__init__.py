@@ -1,0 +1,1 @@
+"""The images: sources, label budgets, transforms and batches."""

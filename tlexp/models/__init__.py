@@ -1,0 +1,1 @@
+"""The network: backbone, weights, units of depth, freezing and head."""

@@ -1,0 +1,49 @@
+"""Where the package's own files lie, and how a file is published so that no reader ever sees half of it."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def conf_folder() -> Path:
+    """Return the absolute folder of the YAML groups: inside an installed wheel, or beside the package in a checkout."""
+    packed = _PACKAGE / "conf"
+    return packed if packed.is_dir() else _PACKAGE.parent / "conf"
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; nothing stands under the final name then.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in the folder durable; Windows cannot open folders and needs no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The run's own record, and MLflow as its projection."""
