@@ -14,6 +14,11 @@ def conf_folder() -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / "conf"
 
 
+def conf_options(group: str) -> list[str]:
+    """Return the names that a group of the configuration offers, e.g. `resnet50` for `backbone`."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:

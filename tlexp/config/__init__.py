@@ -2,6 +2,15 @@
 
 from tlexp.config.preprocessing import Preprocessing
 from tlexp.config.protocol import PROTOCOL
-from tlexp.config.root import GROUPS, Config, config_key, config_values
+from tlexp.config.root import GROUPS, Config, config_fields, config_key, config_values, key_values
 
-__all__ = ["GROUPS", "PROTOCOL", "Config", "Preprocessing", "config_key", "config_values"]
+__all__ = [
+    "GROUPS",
+    "PROTOCOL",
+    "Config",
+    "Preprocessing",
+    "config_fields",
+    "config_key",
+    "config_values",
+    "key_values",
+]

@@ -9,6 +9,7 @@ from typing import Any
 from tlexp.config.augment import AugmentConfig
 from tlexp.config.backbone import BackboneConfig
 from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
 from tlexp.config.head import HeadConfig
 from tlexp.config.labels import parse_labels
@@ -74,6 +75,17 @@ class Config:
         )
 
 
+def config_fields() -> dict[str, dataclasses.Field[Any]]:
+    """Return every setting by its full key, e.g. `optim.lr`, in the order of the groups; bare keys last."""
+    hints = {entry.name: entry for entry in dataclasses.fields(Config)}
+    fields = {
+        f"{group}.{entry.name}": entry
+        for group in GROUPS
+        for entry in dataclasses.fields(hints[group].default_factory)  # type: ignore[arg-type]
+    }
+    return fields | {name: entry for name, entry in hints.items() if name not in GROUPS}
+
+
 def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
     """Return a (sub-)configuration as plain JSON values.
 
@@ -93,10 +105,18 @@ def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
     return values
 
 
-def config_key(config: Config) -> str:
-    """Return the sha256 that names what a run computes: the typed configuration and the protocol's number."""
-    values = {"protocol": PROTOCOL, **config_values(config, key_only=True)}
+def key_values(config: Config) -> dict[str, Any]:
+    """Return what a run computes as plain JSON values, in one spelling: `0.10` and `.1` are the same budget."""
+    values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.freeze.depth is not None:
+        values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    return values
+
+
+def config_key(config: Config) -> str:
+    """Return the sha256 that names what a run computes: its values and the protocol's number."""
+    values = {"protocol": PROTOCOL, **key_values(config)}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

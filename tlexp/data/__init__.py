@@ -1,1 +1,26 @@
 """The images: sources, label budgets, transforms and batches."""
+
+from tlexp.data.budget import Fold, draw_budget, selection_folds
+from tlexp.data.images import Images, Progress, Source
+from tlexp.data.loaders import Batches, ImageBank, chunks, load_bank
+from tlexp.data.sources import open_source, source_classes
+from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
+
+__all__ = [
+    "Augment",
+    "Batches",
+    "Fold",
+    "ImageBank",
+    "Images",
+    "Progress",
+    "Source",
+    "build_augment",
+    "chunks",
+    "draw_budget",
+    "fit_image",
+    "load_bank",
+    "normalise",
+    "open_source",
+    "selection_folds",
+    "source_classes",
+]

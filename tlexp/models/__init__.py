@@ -1,1 +1,27 @@
 """The network: backbone, weights, units of depth, freezing and head."""
+
+from tlexp.models.backbone import build_backbone, feature_width, preprocessing
+from tlexp.models.classifier import Classifier
+from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
+from tlexp.models.freeze import freeze_depth
+from tlexp.models.head import build_head
+from tlexp.models.units import Unit, find_units
+from tlexp.models.weights import WeightsOrigin, load_weights
+
+__all__ = [
+    "Classifier",
+    "ExportedModel",
+    "HeadOptions",
+    "ModelCard",
+    "Unit",
+    "WeightsOrigin",
+    "build_backbone",
+    "build_head",
+    "feature_width",
+    "find_units",
+    "freeze_depth",
+    "load_classifier",
+    "load_weights",
+    "preprocessing",
+    "save_classifier",
+]

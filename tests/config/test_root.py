@@ -1,0 +1,89 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
+from tlexp.config.freeze import FreezePolicy
+from tlexp.config.optim import DEFAULT_RATES, SCRATCH, Optimizer
+
+
+def _config() -> Config:
+    config = Config()
+    config.backbone.name = "resnet18"
+    return config
+
+
+def _other(value: Any) -> Any:
+    """A value of the same type that differs."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, list):
+        return [*value, 3]
+    return "something else"
+
+
+NEVER_KEY = {
+    "data.memory_bytes", "train.device", "train.checkpoint_seconds", "train.save_weights", "train.progress",
+    "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model", "resume",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(config_fields()))
+def test_the_key_changes_with_every_setting_that_can_change_a_result_and_with_no_other(name: str) -> None:
+    config, changed = _config(), _config()
+    group, _, field = name.rpartition(".")
+    holder = getattr(changed, group) if group else changed
+    special: dict[str, Any] = {"labels": "30", "freeze.depth": "3", "optim.name": Optimizer.sgd}
+    setattr(holder, field, special.get(name, _other(getattr(holder, field))))
+    assert (config_key(config) == config_key(changed)) == (name in NEVER_KEY)
+
+
+def test_the_key_sees_values_not_spellings() -> None:
+    one, other = _config(), _config()
+    one.labels, other.labels = "0.10", ".1"
+    one.freeze.depth, other.freeze.depth = "0.50", "0.5"
+    one.data.seed, other.data.seed = None, other.seed
+    assert config_key(one) == config_key(other)
+
+
+def test_values_are_plain_json_and_every_setting_is_documented() -> None:
+    json.dumps(config_values(_config()))
+    assert all(entry.metadata["doc"].endswith(".") for entry in config_fields().values())
+    assert {name.split(".")[0] for name in config_fields() if "." in name} == set(GROUPS)
+
+
+def test_every_policy_and_optimiser_has_default_rates() -> None:
+    assert set(DEFAULT_RATES) == {(row, name) for row in (*FreezePolicy, SCRATCH) for name in Optimizer}
+
+
+def test_default_rates_follow_the_start_and_give_way_to_stated_ones() -> None:
+    config = _config()
+    config.freeze.policy = FreezePolicy.none
+    tuned = config.default_rates
+    config.backbone.pretrained = False
+    scratch = config.default_rates
+    assert scratch.lr > tuned.lr
+    config.optim.lr = 0.5
+    assert config.default_rates == dataclasses.replace(scratch, lr=0.5)
+
+
+def test_all_problems_are_found_at_once() -> None:
+    config = Config()
+    config.backbone.std = [0.0, 1.0, 1.0]
+    config.head.hidden = [4]
+    config.data.per_class = 0
+    config.optim.lr = -1.0
+    config.train.device = "gpu"
+    config.tune.lr = [1.0, 0.1]
+    config.labels = "0"
+    config.seed = -1
+    problems = "\n".join(config.problems())
+    for key in (
+        "backbone.name", "backbone.std", "head.hidden", "data.per_class", "optim.lr", "train.device", "tune.lr",
+        "labels", "seed",
+    ):  # fmt: skip
+        assert key in problems, key

@@ -1,0 +1,135 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tlexp.config.labels import Labels, parse_labels
+from tlexp.data.budget import draw_budget, hold_out, selection_folds
+from tlexp.errors import DataError
+
+NAMES = ("ant", "bee", "cat")
+SIZES = (40, 25, 60)
+
+
+def pool(sizes: tuple[int, ...] = SIZES, seed: int = 3) -> np.ndarray:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return np.random.default_rng(seed).permutation(labels)
+
+
+def draw(text: str, seed: int = 0, labels: np.ndarray | None = None) -> np.ndarray:
+    return draw_budget(pool() if labels is None else labels, parse_labels(text), seed=seed, classes=NAMES)
+
+
+@pytest.mark.parametrize("k", [1, 2, 10, 25])
+@pytest.mark.parametrize("seed", range(5))
+def test_exactly_k_of_each_class_without_duplicates(k: int, seed: int) -> None:
+    chosen = draw(str(k), seed)
+    assert Counter(pool()[chosen].tolist()) == dict.fromkeys(range(3), k)
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert (np.diff(pool()[chosen]) >= 0).all()
+
+
+@pytest.mark.parametrize("texts", [("1", "2", "7", "20", "25", "all"), ("0.01", "0.1", "0.33", "0.9", "all")])
+@pytest.mark.parametrize("seed", range(5))
+def test_budgets_of_one_seed_are_nested(texts: tuple[str, ...], seed: int) -> None:
+    budgets = [set(draw(text, seed).tolist()) for text in texts]
+    assert all(small <= large for small, large in itertools.pairwise(budgets))
+
+
+def test_each_class_keeps_its_order_as_the_budget_grows() -> None:
+    small, large = draw("5"), draw("20")
+    for label in range(3):
+        own = [chosen[pool()[chosen] == label] for chosen in (small, large)]
+        assert np.array_equal(own[0], own[1][:5])
+
+
+def test_a_class_does_not_depend_on_the_sizes_of_others() -> None:
+    labels = np.repeat(np.arange(3), SIZES)
+    fewer = labels[np.r_[10 : len(labels)]]
+    before, after = draw("10", labels=labels), draw("10", labels=fewer)
+    assert np.array_equal(before[10:], after[10:] + 10)
+
+
+def test_seeds_differ() -> None:
+    draws = {tuple(draw("5", seed).tolist()) for seed in range(20)}
+    assert len(draws) == 20
+
+
+def test_draws_are_uniform() -> None:
+    counts = np.bincount(np.concatenate([draw("5", seed) for seed in range(1500)]), minlength=sum(SIZES))
+    expected = np.array([1500 * 5 / size for size in SIZES])[pool()]
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_fractions_are_proportional_and_never_empty() -> None:
+    assert Counter(pool()[draw("0.1")].tolist()) == {0: 4, 1: 3, 2: 6}
+    assert Counter(pool()[draw("0.001")].tolist()) == {0: 1, 1: 1, 2: 1}
+    assert Counter(pool()[draw("all")].tolist()) == dict(enumerate(SIZES))
+
+
+def test_a_class_with_too_few_images_is_named() -> None:
+    with pytest.raises(DataError) as error:
+        draw("41")
+    assert str(error.value) == (
+        "labels=41: each class needs 41 images in the training pool, but these have fewer: ant (40), bee (25); "
+        "use labels=25 or less, labels=all, or more images (data=shapes: data.per_class)"
+    )
+    for text in ("1", "0.5", "all"):
+        with pytest.raises(DataError, match=r"cat \(0\)"):
+            draw(text, labels=np.array([0, 1]))
+
+
+def test_held_out_is_a_stratified_fifth() -> None:
+    rest, held = hold_out(pool(), seed=0, classes=NAMES)
+    assert sorted([*rest.tolist(), *held.tolist()]) == list(range(sum(SIZES)))
+    assert Counter(pool()[held].tolist()) == {0: 8, 1: 5, 2: 12}
+    assert not np.array_equal(held, hold_out(pool(), seed=1, classes=NAMES)[1])
+    assert len(hold_out(np.array([0, 0, 1, 1]), seed=0, classes="ab")[1]) == 2
+    with pytest.raises(DataError, match="b: fewer than 2 images"):
+        hold_out(np.array([0, 0, 1]), seed=0, classes="ab")
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_folds_of_small_budgets_partition_them(k: int) -> None:
+    labels = pool()[draw(str(k))]
+    folds = selection_folds(labels, per_class=k, seed=0)
+    assert len(folds) == min(5, k)
+    assert sorted(np.concatenate([fold.validation for fold in folds]).tolist()) == list(range(3 * k))
+    sizes = [len(fold.validation) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    for fold in folds:
+        assert sorted([*fold.train.tolist(), *fold.validation.tolist()]) == list(range(3 * k))
+        counts = Counter(labels[fold.validation].tolist())
+        assert set(counts) == {0, 1, 2}
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert set(labels[fold.train].tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("k", [10, 13, 20, 25])
+def test_one_stratified_split_from_ten_on(k: int) -> None:
+    labels = pool()[draw(str(k))]
+    (fold,) = selection_folds(labels, per_class=k, seed=0)
+    assert sorted([*fold.train.tolist(), *fold.validation.tolist()]) == list(range(3 * k))
+    assert Counter(labels[fold.validation].tolist()) == dict.fromkeys(range(3), int(k / 5 + 0.5))
+
+
+def test_one_image_per_class_allows_no_selection() -> None:
+    assert selection_folds(np.arange(3), per_class=1, seed=0) == ()
+
+
+def test_unequal_classes_are_split_by_their_own_size() -> None:
+    chosen = draw("all")
+    (fold,) = selection_folds(pool()[chosen], per_class=25, seed=0)
+    assert Counter(pool()[chosen][fold.validation].tolist()) == {0: 8, 1: 5, 2: 12}
+    labels = pool((4, 9, 30))
+    for part in selection_folds(labels, per_class=4, seed=1):
+        assert Counter(labels[part.validation].tolist())[0] == 1
+
+
+def test_budget_folds_and_held_out_are_drawn_independently() -> None:
+    labels = np.zeros(50, np.int64)
+    budget = draw_budget(labels, Labels(per_class=10), seed=4, classes=("a",))
+    held = hold_out(labels, seed=4, classes=("a",))[1]
+    (fold,) = selection_folds(labels, per_class=50, seed=4)
+    assert len({frozenset(drawn.tolist()) for drawn in (budget, held, fold.validation)}) == 3

@@ -1,0 +1,187 @@
+import gc
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tlexp.config.data import OnBad
+from tlexp.errors import DataError
+
+SPLITS = tuple(f"{split}/{name}/{i}.png" for split in ("train", "test") for name in "ab" for i in range(3))
+TREE = tuple(f"{name}/{i}.png" for name in "ab" for i in range(10))
+
+
+def refused(opened, root: Path, **changes: object) -> str:
+    with pytest.raises(DataError) as error:
+        opened(root, **changes)
+    return str(error.value)
+
+
+def test_splits_labels_names_and_pixels_belong_together(write, opened) -> None:
+    root = write(*SPLITS)
+    source = opened(root)
+    assert (source.classes, source.notes, source.skipped) == (("a", "b"), (), ())
+    for images, split in ((source.pool, "train"), (source.held_out, "test")):
+        assert list(images.names) == [name for name in sorted(SPLITS) if name.startswith(split)]
+        for i, name in enumerate(images.names):
+            assert source.classes[images.labels[i]] == name.split("/")[1]
+            with Image.open(root / name) as image:
+                assert np.array_equal(np.asarray(images.read(i)), np.asarray(image))
+
+
+def test_one_tree_holds_out_a_fifth_by_the_source_seed(write, opened) -> None:
+    root = write(*TREE)
+    source = opened(root)
+    assert sorted([*source.pool.names, *source.held_out.names]) == sorted(TREE)
+    assert np.bincount(source.held_out.labels).tolist() == [2, 2]
+    held_out = {opened(root, source_seed=seed).held_out.names for seed in range(6)}
+    assert len(held_out) > 3
+    assert opened(root).held_out.names == source.held_out.names
+
+
+def test_the_digest_follows_content_names_and_labels_not_the_place(write, opened, tmp_path: Path) -> None:
+    root = write(*SPLITS)
+    digest = opened(root).digest
+    moved = shutil.copytree(root, tmp_path / "moved")
+    os.utime(moved / SPLITS[0], (1, 1))
+    (moved / "train" / "a" / "notes.txt").write_text("not an image")
+    assert opened(moved).digest == digest
+
+    changes = [
+        lambda top: Image.new("RGB", (12, 9)).save(top / SPLITS[0]),
+        lambda top: (top / SPLITS[0]).rename(top / "train/a/other.png"),
+        lambda top: (top / SPLITS[0]).rename(top / "train/b/other.png"),
+        lambda top: (top / SPLITS[0]).unlink(),
+        lambda top: [(top / split / "a").rename(top / split / "aa") for split in ("train", "test")],
+        lambda top: (top / "test").rename(top / "val"),
+    ]
+    digests = {digest}
+    for number, change in enumerate(changes):
+        copy = shutil.copytree(root, tmp_path / f"copy{number}")
+        change(copy)
+        digests.add(opened(copy).digest)
+    tree = write(*(f"tree/{name}" for name in TREE)) / "tree"
+    digests |= {opened(tree).digest, opened(tree, source_seed=1).digest}
+    assert len(digests) == len(changes) + 3
+
+
+def spoil(root: Path) -> list[str]:
+    (root / "train/a/text.jpg").write_text("no image")
+    (root / "train/b/zero.png").touch()
+    whole = (root / SPLITS[0]).read_bytes()
+    (root / "test/b/cut.png").write_bytes(whole[:-60])
+    os.mkfifo(root / "train/a/pipe.png")
+    return ["test/b/cut.png", "train/a/pipe.png", "train/a/text.jpg", "train/b/zero.png"]
+
+
+def test_bad_images_are_all_named_at_once(write, opened) -> None:
+    root = write(*SPLITS)
+    bad = spoil(root)
+    message = refused(opened, root)
+    assert message.startswith(f"data.root={root}: 4 of 16 images cannot be used:\n  test/b/cut.png: ")
+    assert [line.strip().split(":")[0] for line in message.splitlines()[1:-1]] == bad
+    assert "  train/a/text.jpg: not an image of a supported format\n" in message
+    assert message.endswith("Mend or remove them, or leave them out with data.on_bad=skip")
+
+
+def test_skipping_leaves_out_the_bad_and_nothing_else(write, opened) -> None:
+    root = write(*SPLITS)
+    clean = opened(root)
+    bad = spoil(root)
+    source = opened(root, on_bad=OnBad.skip)
+    assert [line.split(":")[0] for line in source.skipped] == bad
+    assert (source.pool.names, source.held_out.names) == (clean.pool.names, clean.held_out.names)
+    assert source.digest == clean.digest
+    assert opened(root, on_bad=OnBad.skip).skipped == source.skipped
+
+
+def test_many_bad_images_are_counted(write, opened) -> None:
+    root = write(*TREE)
+    for i in range(25):
+        (root / "a" / f"bad{i:02}.jpg").touch()
+    message = refused(opened, root)
+    assert "25 of 45 images" in message
+    assert "bad19.jpg" in message
+    assert "bad20.jpg" not in message
+    assert "  ... and 5 more\n" in message
+    assert len(opened(root, on_bad=OnBad.skip).skipped) == 25
+
+
+def test_a_class_that_skipping_empties_is_an_error(write, opened) -> None:
+    root = write(*SPLITS)
+    for i in range(3):
+        (root / f"test/b/{i}.png").write_text("x")
+    assert "is left in class b:\n  test/b/0.png: not an image" in refused(opened, root, on_bad=OnBad.skip)
+
+
+def test_max_pixels_refuses_large_images(write, opened) -> None:
+    root = write(*SPLITS)
+    assert opened(root, max_pixels=108).skipped == ()
+    assert "12 of 12 images" in refused(opened, root, max_pixels=107)
+
+
+def test_messages_escape_names(write, opened) -> None:
+    root = write(*SPLITS)
+    (root / "train/a/x\n\x1b[31m.png").touch()
+    assert "train/a/x\\n\\x1b[31m.png: not an image" in refused(opened, root)
+
+
+def test_duplicates_across_splits_and_labels_are_noted(write, opened) -> None:
+    root = write(*SPLITS)
+    shutil.copy(root / "train/a/0.png", root / "test/a/copy.png")
+    shutil.copy(root / "train/a/1.png", root / "train/b/copy.png")
+    assert opened(root).notes == (
+        "1 held-out images are also in the training pool, e.g. test/a/copy.png = train/a/0.png",
+        "1 images lie in several classes, e.g. train/a/1.png = train/b/copy.png",
+    )
+
+
+def test_conversions_and_other_files_are_noted(write, opened) -> None:
+    root = write(*SPLITS)
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(root / "train/a/deep.png")
+    Image.new("RGBA", (4, 4), (9, 9, 9, 9)).save(root / "train/a/clear.png")
+    (root / "train/b/list.csv").touch()
+    assert opened(root).notes == (
+        "1 other files between the images are not used",
+        "1 images have 16 bits, of which the upper 8 are kept, e.g. train/a/deep.png",
+        "1 images have transparent parts, which are put on white, e.g. train/a/clear.png",
+    )
+
+
+def test_a_file_that_changes_during_the_run_is_noticed(write, opened) -> None:
+    root = write(*SPLITS)
+    source = opened(root)
+    shutil.copy(root / "train/a/1.png", root / "train/a/0.png")
+    with pytest.raises(DataError, match=r"train/a/0.png was changed while the run used it"):
+        source.pool.read(0)
+    (root / "train/a/1.png").unlink()
+    with pytest.raises(DataError, match=r"train/a/1.png could be read when the run began, now not: No such file"):
+        source.pool.read(1)
+
+
+def test_progress_reaches_the_end_and_may_stop_the_reading(write, opened) -> None:
+    root = write(*(f"{name}/{i}.png" for name in "ab" for i in range(40)))
+    seen: list[tuple[int, int]] = []
+    opened(root, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen)
+    assert seen[-1] == (80, 80)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(root, progress=stop)
+
+
+def test_pixels_are_not_kept(write, opened) -> None:
+    root = write(*(f"{name}/{i}.png" for name in "ab" for i in range(40)), size=(33, 44))
+    alive: list[int] = []
+
+    def count(done: int, total: int) -> None:
+        alive.append(sum(type(thing) is Image.Image and thing.size == (44, 33) for thing in gc.get_objects()))
+
+    opened(root, progress=count)
+    assert alive[-1] <= 8  # no more than threads

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from tlexp.config.data import SHAPES, DataSource
+from tlexp.data.sources import source_classes
+from tlexp.errors import DataError
+
+
+@pytest.fixture(params=list(DataSource))
+def source(request, write, opened):
+    root = write(*(f"{name}/{i}.png" for name in "abc" for i in range(7))) if request.param == "folder" else None
+    return opened(root, kind=request.param)
+
+
+class TestContract:
+    """What every source keeps to."""
+
+    def test_labels_and_names_fit(self, source) -> None:
+        for images in (source.pool, source.held_out):
+            assert images.labels.dtype == np.int64
+            assert images.labels.shape == (len(images.names),)
+            assert set(images.labels.tolist()) == set(range(len(source.classes)))
+            assert all(name.isprintable() for name in images.names)
+
+    def test_splits_share_no_image(self, source) -> None:
+        names = [*source.pool.names, *source.held_out.names]
+        assert len(set(names)) == len(names)
+
+    def test_images_are_rgb_and_the_same_each_time(self, source) -> None:
+        for images in (source.pool, source.held_out):
+            first, again = images.read(1), images.read(1)
+            assert first.mode == "RGB"
+            assert first.tobytes() == again.tobytes()
+
+    def test_digest(self, source) -> None:
+        assert len(source.digest) == 64
+        int(source.digest, 16)
+
+
+def test_digits_are_scikit_learns(opened) -> None:
+    source = opened(kind=DataSource.digits)
+    images, target = load_digits(return_X_y=True)
+    assert source.classes == tuple("0123456789")
+    assert len(source.pool.labels) + len(source.held_out.labels) == len(target)
+    assert 0.19 < len(source.held_out.labels) / len(target) < 0.21
+    for split in (source.pool, source.held_out):
+        for i in (0, 50, 200):
+            place = int(split.names[i].split("/")[1])
+            assert split.labels[i] == target[place]
+            pixels = np.asarray(split.read(i)).reshape(64, 3).astype(float)
+            assert np.abs(pixels - images[place][:, None] * 255 / 16).max() <= 0.5
+    assert opened(kind=DataSource.digits).digest == source.digest
+    assert opened(kind=DataSource.digits, source_seed=1).digest != source.digest
+
+
+def test_classes_are_known_without_reading_an_image(write, opened) -> None:
+    root = write("a/1.png", "b/1.png")
+    (root / "b" / "1.png").write_text("no image")
+
+    def classes(kind: DataSource, root: Path | None = None) -> tuple[str, ...]:
+        return source_classes(kind, root=root, follow_links=False, num_classes=4)
+
+    assert classes(DataSource.folder, root) == ("a", "b")
+    assert classes(DataSource.shapes) == SHAPES[:4]
+    assert classes(DataSource.digits) == opened(kind=DataSource.digits).classes
+    for missing in (root / "nowhere", root / "a"):
+        with pytest.raises(DataError) as cheap:
+            classes(DataSource.folder, missing)
+        with pytest.raises(DataError) as whole:
+            opened(missing)
+        assert str(cheap.value) == str(whole.value)
+    with pytest.raises(DataError, match=r"data.root is missing"):
+        classes(DataSource.folder)

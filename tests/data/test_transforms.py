@@ -1,0 +1,150 @@
+import random
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+from torchvision.transforms.functional import to_pil_image
+
+from tlexp.config import Preprocessing
+from tlexp.config.augment import AugmentKind
+from tlexp.data.transforms import build_augment, fit_image, normalise
+
+MODELS = {
+    "resnet18.a1_in1k": "bilinear or bicubic, 0.95",
+    "vgg16.tv_in1k": "0.875",
+    "vit_small_patch16_224.augreg_in21k_ft_in1k": "half mean",
+    "test_resnet.r160_in1k": "160 pixels",
+    "convnext_atto.d2_in1k": "bicubic",
+    "vit_base_patch16_siglip_224.webli": "squash",
+}
+SIZES = ((500, 375), (64, 64), (31, 200), (1, 1), (224, 224), (257, 255))
+VARIED = [kind for kind in AugmentKind if kind is not AugmentKind.none]
+
+
+def picture(size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(size).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def preprocessing(config: dict) -> Preprocessing:
+    return Preprocessing(
+        image_size=config["input_size"][-1],
+        **{key: config[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode")},
+    )
+
+
+def configs() -> list[dict]:
+    found = [resolve_model_data_config(timm.create_model(name.split(".")[0], pretrained_cfg=None)) for name in ()]
+    for name in MODELS:
+        with torch.device("meta"):
+            found.append(resolve_model_data_config(timm.create_model(name)))
+    plain = found[0]
+    return [
+        *found,
+        {**plain, "crop_mode": "border", "crop_pct": 0.9, "input_size": (3, 96, 96)},
+        {**plain, "crop_mode": "squash", "crop_pct": 0.9, "interpolation": "lanczos"},
+        {**plain, "crop_mode": "border", "crop_pct": 1.0, "interpolation": "nearest", "input_size": (3, 33, 33)},
+    ]
+
+
+def test_the_fit_is_timms_to_the_bit() -> None:
+    seen = set()
+    for config in configs():
+        ours = preprocessing(config)
+        seen.add((ours.crop_mode, ours.interpolation))
+        theirs = create_transform(**config, is_training=False)
+        for size in SIZES:
+            image = picture(size)
+            fitted = fit_image(image, ours)
+            assert fitted.dtype == np.uint8
+            assert fitted.shape == (ours.image_size, ours.image_size, 3)
+            batch = torch.from_numpy(fitted.copy()).permute(2, 0, 1)[None]
+            assert torch.equal(normalise(batch, ours.mean, ours.std)[0], theirs(image)), (config, size)
+    assert len(seen) >= 5
+    assert {mode for mode, _ in seen} == {"center", "squash", "border"}
+
+
+def test_normalise_gives_float32_by_the_formula() -> None:
+    images = torch.randint(0, 256, (2, 3, 5, 5), dtype=torch.uint8)
+    before = images.clone()
+    result = normalise(images, (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
+    assert result.dtype == torch.float32
+    expected = (images.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1).double()) / torch.tensor(
+        [0.5, 0.25, 1.0]
+    ).view(3, 1, 1)
+    torch.testing.assert_close(result.double(), expected, atol=1e-6, rtol=1e-6)
+    assert torch.equal(images, before)
+
+
+@pytest.fixture
+def copies() -> torch.Tensor:
+    """64 copies of one image without symmetry."""
+    smooth = picture((7, 6)).resize((32, 32), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(smooth)).permute(2, 0, 1).expand(64, -1, -1, -1).contiguous()
+
+
+@pytest.mark.parametrize("kind", list(AugmentKind))
+def test_augmentation_keeps_shape_type_and_its_input(kind: AugmentKind, copies: torch.Tensor) -> None:
+    before = copies.clone()
+    result = build_augment(kind)(copies, 0)
+    assert (result.shape, result.dtype) == (copies.shape, torch.uint8)
+    assert torch.equal(copies, before)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("flip", 2), ("light", 64), ("randaug", 24)])
+def test_every_image_has_a_draw_of_its_own(kind: str, least: int, copies: torch.Tensor) -> None:
+    result = build_augment(AugmentKind(kind))(copies, 5)
+    assert len({image.numpy().tobytes() for image in result}) >= least
+
+
+@pytest.mark.parametrize("kind", VARIED)
+def test_augmentation_is_a_function_of_the_seed(kind: AugmentKind, copies: torch.Tensor) -> None:
+    augment = build_augment(kind)
+    assert torch.equal(augment(copies, 2**63 - 1), augment(copies, 2**63 - 1))
+    assert not torch.equal(augment(copies, 1), augment(copies, 2))
+
+
+@pytest.mark.parametrize("kind", VARIED)
+def test_global_generators_are_left_as_they_were(kind: AugmentKind, copies: torch.Tensor) -> None:
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    first = build_augment(kind)(copies, 0)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+    torch.manual_seed(99)
+    assert torch.equal(first, build_augment(kind)(copies, 0))
+
+
+def test_flip_mirrors_half_of_the_images(copies: torch.Tensor) -> None:
+    flipped = 0
+    for seed in range(20):
+        for image, original in zip(build_augment(AugmentKind.flip)(copies, seed), copies, strict=True):
+            same, mirrored = torch.equal(image, original), torch.equal(image, original.flip(2))
+            assert same != mirrored
+            flipped += mirrored
+    assert 0.45 < flipped / 1280 < 0.55
+
+
+def test_light_stays_within_its_ranges() -> None:
+    # A bright dot on grey: where it lands shows the shift, how large it is the zoom.
+    side = 64
+    images = torch.full((512, 3, side, side), 60, dtype=torch.uint8)
+    images[:, :, 24:40, 24:40] = 180
+    varied = build_augment(AugmentKind.light)(images, 3).float().mean(1)
+    inside = varied > (varied.amin((1, 2), keepdim=True) + varied.amax((1, 2), keepdim=True)) / 2
+    area = inside.sum((1, 2)).float().sqrt() / 16
+    assert 0.75 < area.min() < 0.9
+    assert 1.15 < area.max() < 1.35
+    places = torch.arange(side) - (side - 1) / 2
+    shift = torch.stack([(inside.sum(axis) * places).sum(1) / inside.sum((1, 2)) for axis in (1, 2)])
+    assert side / 8 * 0.9 < shift.abs().max() < side / 8 * 1.25 + 1
+    bright = varied.amax((1, 2)) / 180
+    assert 0.6 < bright.min() < 0.9
+    assert 1.1 < bright.max() < 1.42
+
+
+def test_light_without_movement_would_change_little(copies: torch.Tensor) -> None:
+    varied = build_augment(AugmentKind.light)(copies, 0).float()
+    assert (varied.mean((1, 2, 3)) / copies[0].float().mean()).sub(1).abs().max() < 0.4
+    assert to_pil_image(build_augment(AugmentKind.light)(copies, 0)[0]).mode == "RGB"

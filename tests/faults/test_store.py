@@ -1,0 +1,131 @@
+"""The sqlite store's creation: eight processes at once, and kill -9 at random moments.
+
+Run as a program, this file is the harness: it imports mlflow once and forks for each process, for an import takes
+longer than the creation. `unsafe` creates in place and without a lock, as MLflow does by itself: the harness must
+catch that.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROCESSES = 8
+
+
+def harness(kind: str, folder: Path, count: int, way: str = "safe") -> str:
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, __file__, kind, str(folder), str(count), way]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=True)
+    print(done.stdout)
+    return done.stdout.splitlines()[-1]
+
+
+def test_eight_processes_on_an_empty_folder(tmp_path: Path) -> None:
+    assert harness("race", tmp_path, 2) == "16 processes, 0 failed; 2 stores, 0 bricked"
+
+
+def test_killed_creations_brick_nothing(tmp_path: Path) -> None:
+    assert harness("kill", tmp_path, 5) == "5 kills, 0 bricked"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_eight_processes_on_an_empty_folder_twenty_times(tmp_path: Path) -> None:
+    assert harness("race", tmp_path, 20) == "160 processes, 0 failed; 20 stores, 0 bricked"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_a_hundred_killed_creations_brick_nothing(tmp_path: Path) -> None:
+    assert harness("kill", tmp_path, 100) == "100 kills, 0 bricked"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_the_harness_catches_a_creation_in_place_without_a_lock(tmp_path: Path) -> None:
+    assert not harness("race", tmp_path / "race", 1, "unsafe").startswith("8 processes, 0 failed")
+    assert not harness("kill", tmp_path / "kill", 8, "unsafe").endswith(" 0 bricked")
+
+
+# --- the harness
+
+
+def use_store(uri: str, way: str) -> None:
+    """Open the store as a run does, and write one."""
+    from mlflow import MlflowClient
+
+    from tlexp.tracking.store import ensure_store
+
+    if way == "safe":
+        ensure_store(uri)
+    client = MlflowClient(tracking_uri=uri)
+    run = client.create_run("0")
+    client.log_metric(run.info.run_id, "test/accuracy", 0.5)
+    client.set_terminated(run.info.run_id)
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Do the work in a process of its own and return its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def failed(pid: int) -> bool:
+    return os.waitpid(pid, 0)[1] != 0
+
+
+def race(folder: Path, count: int, way: str) -> None:
+    failures = bricked = 0
+    for number in range(count):
+        uri = fresh(folder / str(number))
+        pids = [forked(lambda uri=uri: use_store(uri, way)) for _ in range(PROCESSES)]
+        failures += sum([failed(pid) for pid in pids])
+        bricked += failed(forked(lambda uri=uri: use_store(uri, way)))
+    print(f"{count * PROCESSES} processes, {failures} failed; {count} stores, {bricked} bricked")
+
+
+def kill(folder: Path, count: int, way: str) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    began = time.monotonic()
+    assert not failed(forked(lambda: use_store(fresh(folder / "timed"), way)))
+    duration = time.monotonic() - began
+    bricked = 0
+    for number in range(count):
+        uri = fresh(folder / str(number))
+        pid = forked(lambda uri=uri: use_store(uri, way))
+        time.sleep(draw.uniform(0, duration))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        bricked += failed(forked(lambda uri=uri: use_store(uri, way)))
+    print(f"{count} kills, {bricked} bricked")
+
+
+def fresh(folder: Path) -> str:
+    folder.mkdir(parents=True)
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+if __name__ == "__main__":
+    from tlexp.tracking.client import load_mlflow
+
+    load_mlflow()
+    use_store(fresh(Path(sys.argv[2]) / "warm"), "safe")  # what each process would build again, such as mappings
+    {"race": race, "kill": kill}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

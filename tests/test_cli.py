@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tlexp import __version__, cli
+from tlexp.config import GROUPS, config_fields
+from tlexp.paths import conf_options
+
+Run = Callable[..., int]
+
+
+@pytest.fixture()
+def tlexp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process, in an empty folder; return its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+def test_help_names_every_verb_group_option_and_setting(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("--help") == 0
+    page = capsys.readouterr().out
+    for word in (*cli.VERBS, *config_fields(), *(option for group in GROUPS for option in conf_options(group))):
+        assert word in page
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_version(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("--version") == 0
+    assert capsys.readouterr().out.strip() == f"tlexp {__version__}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["optim.lr=x"], ["backbone=resnet5", "labels=0"]])
+def test_help_and_mistakes_import_no_heavy_library(words: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from tlexp.cli import main\n"
+        f"sys.argv = ['tlexp', *{words!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'optuna', 'numpy', 'sklearn', 'matplotlib', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+
+def test_mistakes_end_with_two_without_a_traceback_and_leave_nothing(
+    tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp("freeze=al", "optim.lr=x") == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert shown.splitlines()[0].startswith("error: freeze=al is no option (did you mean all?)")
+    assert shown.splitlines()[1].startswith("error: optim.lr=x: must be a finite number")
+    assert list(tmp_path.iterdir()) == []
+    assert tlexp("freeze=al", "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_word_that_is_neither_verb_nor_override_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("trian") == 2
+    assert "trian is neither a verb (plan, sync) nor an override" in capsys.readouterr().err
+
+
+def test_a_pickled_rerun_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("--experimental-rerun", "config.pickle") == 2
+    assert "use resume=RUN" in capsys.readouterr().err
+
+
+def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert tlexp("plan", "--json", "backbone=vgg16", "freeze=last", "tracking=off") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert list(plan) == [
+        "schema", "backbone", "policy", "depth", "units", "backbone_parameters", "head_parameters",
+        "trainable_parameters", "total_parameters",
+    ]  # fmt: skip
+    assert list(plan["units"][0]) == [
+        "index", "name", "parameters", "trainable_parameters", "trainable", "norm", "shape",
+    ]  # fmt: skip
+    assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
+    assert plan["trainable_parameters"] < plan["total_parameters"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("plan", "freeze=depth", "freeze.depth=layer1") == 0
+    shown = capsys.readouterr().out
+    assert "2 of 5 units frozen" in shown
+    assert tlexp("plan", "freeze=depth", "freeze.depth=9") == 2
+    assert "freeze.depth=9 is out of range" in capsys.readouterr().err
+
+
+def test_the_module_and_the_script_are_the_same(tmp_path: Path) -> None:
+    for command in ([sys.executable, "-m", "tlexp"], [str(Path(sys.executable).with_name("tlexp"))]):
+        if not Path(command[0]).exists():
+            pytest.fail(f"{command[0]} is missing: install the package with pip install -e '.[test]'")
+        done = subprocess.run([*command, "--version"], check=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.strip() == f"tlexp {__version__}"

@@ -1,0 +1,104 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlexp import sync as sync_module
+from tlexp.errors import TrackingError
+from tlexp.sync import find_records, sync
+from tlexp.tracking import Record, RunStatus, publish_record
+from tlexp.tracking.store import ensure_store
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    ensure_store(made)
+    return made
+
+
+def make_run(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return publish_record(
+        folder,
+        Record(
+            key="ab" * 32,
+            status=RunStatus.finished,
+            reason=None,
+            overrides=[],
+            config={"data": {"source": "shapes", "root": None}},
+            seeds={"seed": 0, "data": 0},
+            freeze={},
+            data={"digest": "cd" * 32, "classes": ["a", "b"]},
+            train={},
+            metrics={"test/accuracy": 0.5},
+            tracking=None,
+            environment={"packages": {"tlexp": "0"}, "process": {}, "git": None, "user": None},
+            started="2026-01-01T00:00:00+00:00",
+            ended="2026-01-01T00:01:00+00:00",
+        ),
+    )
+
+
+def runs(uri: str, experiment: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
+
+
+def test_records_are_found_at_any_depth_up_to_four_and_once(tmp_path: Path) -> None:
+    depths = [tmp_path.joinpath(*"abcdef"[:depth]) for depth in range(6)]
+    made = [make_run(folder / "run") if depth else make_run(folder / "x") for depth, folder in enumerate(depths)]
+    assert find_records([tmp_path, tmp_path / "a", tmp_path / "x"]) == sorted(made[:5])
+    assert find_records([tmp_path / "x"]) == [made[0]]
+
+
+def test_what_is_missing_is_written_once_and_what_is_broken_is_named(tmp_path: Path, uri: str) -> None:
+    for name in ("one", "two", "three"):
+        make_run(tmp_path / "outputs" / name)
+    broken = make_run(tmp_path / "outputs" / "four")
+    broken.write_text(broken.read_text().replace("0.5", "0.9"))
+    folders = [tmp_path / "outputs", tmp_path / "multirun"]
+    first = sync(folders, uri=uri, experiment="first")
+    assert (first.written, first.present) == (3, 0)
+    assert [path for path, _ in first.broken] == [broken]
+    assert "was changed after it was written" in first.broken[0][1]
+    second = sync(folders, uri=uri, experiment="first")
+    assert (second.written, second.present, len(second.broken)) == (0, 3, 1)
+    assert sorted(run.info.run_name for run in runs(uri, "first")) == ["one", "three", "two"]
+
+
+def test_folders_that_do_not_exist_are_an_error_with_a_way_out(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(
+        TrackingError, match=r"no such folder: .*outputs: name folders of runs, e.g. tlexp sync outputs"
+    ):
+        sync([tmp_path / "outputs"], uri=uri, experiment="e")
+
+
+def test_a_store_that_is_away_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrackingError, match=r"http://127.0.0.1:9 does not answer: start it, or name another with --uri"
+    ):
+        sync([tmp_path], uri="http://me:secret@127.0.0.1:9", experiment="e")
+
+
+def test_a_store_that_goes_away_in_the_middle_is_no_fault_of_the_records(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "one")
+
+    def gone(*words: object, **more: object) -> bool:
+        raise ConnectionError("connection reset")
+
+    monkeypatch.setattr(sync_module, "replay", gone)
+    with pytest.raises(TrackingError, match=r"connection reset.*run tlexp sync again"):
+        sync([tmp_path], uri=uri, experiment="e")
+
+
+def test_the_same_folder_moved_elsewhere_is_the_same_run(tmp_path: Path, uri: str) -> None:
+    make_run(tmp_path / "here" / "run")
+    assert sync([tmp_path / "here"], uri=uri, experiment="moved").written == 1
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert sync([tmp_path / "there"], uri=uri, experiment="moved").present == 1

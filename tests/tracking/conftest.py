@@ -1,0 +1,52 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tlexp.tracking import Record, RunStatus
+from tlexp.tracking.store import ensure_store
+
+
+@pytest.fixture(scope="session")
+def ready_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole store, made once, for it takes seconds."""
+    path = tmp_path_factory.mktemp("ready") / "mlflow.db"
+    ensure_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(ready_store: Path, tmp_path: Path) -> str:
+    """The URI of a store of one's own."""
+    shutil.copy(ready_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    def make(**changes: object) -> Record:
+        values = {
+            "key": "ab" * 32,
+            "status": RunStatus.finished,
+            "reason": None,
+            "overrides": ["labels=5"],
+            "config": {"data": {"source": "shapes", "root": None}, "optim": {"lr": 1e-3}, "labels": "5"},
+            "seeds": {"seed": 0, "data": 0},
+            "freeze": {"policy": "all", "depth": 1, "units": ["stem"], "digest_before": "a", "digest_after": "a"},
+            "data": {"digest": "cd" * 32, "classes": ["circle", "star"], "counts": {}, "skipped": []},
+            "train": {"steps": 3, "selection": None},
+            "metrics": {"test/accuracy": 0.5, "train/loss": 0.1},
+            "tracking": None,
+            "environment": {
+                "packages": {"tlexp": "0.1.0"},
+                "process": {"host": "elsewhere", "pid": 1, "boot_id": "x", "started": 1},
+                "git": {"commit": "f" * 40, "dirty": True},
+                "user": "me",
+            },
+            "started": "2026-01-01T00:00:00+00:00",
+            "ended": "2026-01-01T00:01:00+00:00",
+        }
+        return Record(**(values | changes))
+
+    return make

@@ -1,0 +1,75 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tlexp.tracking.environment import checkout, environment, is_alive, process_identity
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True)
+
+
+def package(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    return folder
+
+
+def test_no_environment_variable_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t-v4lue")
+    text = json.dumps(environment("cpu"), allow_nan=False)
+    assert "s3cr3t-v4lue" not in text
+    assert "MY_TOKEN" not in text
+
+
+def test_versions_and_device_are_there() -> None:
+    found = environment("cuda (some device)")
+    assert {"tlexp", "torch", "timm", "mlflow"} <= set(found["packages"])
+    assert found["device"] == "cuda (some device)"
+    assert found["cpu_count"] >= 1
+
+
+def test_commit_and_dirty_flag_of_a_checkout(tmp_path: Path) -> None:
+    folder = package(tmp_path / "repo" / "tlexp")
+    git(tmp_path / "repo", "init")
+    git(tmp_path / "repo", "add", ".")
+    git(tmp_path / "repo", "commit", "-m", "first")
+    git(tmp_path / "repo", "tag", "-a", "v1", "-m", "v1")
+    found = checkout(folder)
+    assert found is not None
+    assert (len(found["commit"]), found["dirty"]) == (40, False)
+    (folder / "__init__.py").write_text("changed = True")
+    assert checkout(folder) == {"commit": found["commit"], "dirty": True}
+
+
+def test_a_package_installed_inside_a_strangers_checkout_has_no_commit(tmp_path: Path) -> None:
+    (tmp_path / "README").write_text("a stranger's project")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    assert checkout(package(tmp_path / ".venv" / "tlexp")) is None
+
+
+def test_outside_a_checkout_and_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = package(tmp_path / "tlexp")
+    assert checkout(folder) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert checkout(folder) is None
+
+
+def test_a_process_is_told_from_a_later_one_with_its_pid() -> None:
+    here = process_identity()
+    assert is_alive(here) is True
+    assert is_alive(here | {"started": here["started"] + 1}) is False
+    assert is_alive(here | {"boot_id": "another boot"}) is False
+    assert is_alive(here | {"host": "another host"}) is None
+    assert is_alive({}) is None
+
+
+def test_a_dead_process_is_dead() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert is_alive(process_identity() | {"pid": gone.pid}) is False

@@ -1,0 +1,423 @@
+import contextlib
+import http.server
+import json
+import math
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlexp.errors import TrackingError, WeightsError
+from tlexp.tracking import (
+    DatasetInfo,
+    MetricsLog,
+    Record,
+    RunStatus,
+    TrackedRun,
+    Tracker,
+    figures,
+    names,
+    publish_record,
+    read_record,
+    replay,
+    resolve_weights,
+    run_files,
+)
+from tlexp.tracking.client import load_mlflow
+from tlexp.tracking.environment import process_identity
+from tlexp.tracking.mlflow import comparison_link, run_link
+from tlexp.tracking.store import sqlite_path
+
+DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
+Make = Callable[..., Record]
+
+
+@pytest.fixture(autouse=True)
+def _loaded() -> None:
+    load_mlflow()  # seconds of import that the times below must not count
+
+
+def start(uri: str | None, warnings: list[str], **changes: Any) -> Tracker:
+    tracker = Tracker(uri, experiment="tlexp", warn=warnings.append)
+    opening: dict[str, Any] = {"run_name": "r1", "params": {}, "tags": {names.TAG_RUN: "r1"}, "dataset": DATASET}
+    tracker.start(**(opening | changes))
+    return tracker
+
+
+def finish(tracker: Tracker, status: RunStatus = RunStatus.finished, **changes: Any) -> TrackedRun | None:
+    ending: dict[str, Any] = {"metrics": {}, "files": [], "figures": {}, "model": None}
+    return tracker.finish(status=status, **(ending | changes))
+
+
+def client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def history(uri: str, run_id: str, name: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client(uri).get_metric_history(run_id, name)]
+
+
+def test_a_run_arrives_whole(store: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    warnings: list[str] = []
+    tracker = start(
+        store, warnings, params={"optim.lr": 0.1, "a[0]": None, "long": "x" * 9000}, tags={"tlexp.key": "k"}
+    )
+    for step in range(5):
+        tracker.log(step, {"train/loss": 1 / (step + 1), "train/bad": math.nan if step else math.inf})
+    done = finish(
+        tracker,
+        metrics={"test/accuracy": 0.5, "train/loss": 0.1, "test/nll": math.inf},
+        files=[(tmp_path / "model.json", "model")],
+        figures={"mistakes": figures.learning_curves([])},
+    )
+    assert warnings == []
+    assert done is not None
+    run = client(store).get_run(done.run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "r1")
+    assert run.data.params == {"optim.lr": "0.1", "a_0_": "None", "long": "x" * 6000}
+    assert {"tlexp.key": "k", "tlexp.status": "finished"}.items() <= run.data.tags.items()
+    assert json.loads(run.data.tags["tlexp.process"]) == process_identity()
+    assert run.data.metrics == {"test/accuracy": 0.5, "train/loss": 0.1}
+    assert history(store, done.run_id, "train/loss") == [
+        (0, 1),
+        (1, 1 / 2),
+        (2, 1 / 3),
+        (3, 1 / 4),
+        (4, 1 / 5),
+        (5, 0.1),
+    ]
+    assert history(store, done.run_id, "test/accuracy") == [(0, 0.5)]
+    data = run.inputs.dataset_inputs[0].dataset
+    assert (data.name, data.digest) == ("shapes", "ab" * 18)
+    artifacts = tmp_path / "mlruns" / "tlexp" / done.run_id / "artifacts"
+    assert (artifacts / "model" / "model.json").read_text() == "{}"
+    assert (artifacts / "figures" / "mistakes.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("finished", "FINISHED"), ("pruned", "FINISHED"), ("failed", "FAILED"), ("diverged", "FAILED"), ("oom", "FAILED"),
+     ("killed", "KILLED")],
+)  # fmt: skip
+def test_every_status_has_its_counterpart(store: str, status: str, expected: str) -> None:
+    done = finish(start(store, []), RunStatus(status))
+    assert done is not None
+    run = client(store).get_run(done.run_id)
+    assert (run.info.status, run.data.tags[names.TAG_STATUS]) == (expected, status)
+    assert run.info.end_time is not None
+
+
+def test_the_fluent_state_is_left_alone(store: str) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    finish(start(store, []))
+    assert mlflow.get_tracking_uri() == before
+    assert mlflow.active_run() is None
+
+
+def test_the_default_store_lies_in_the_working_folder(
+    ready_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
+    done = finish(start(None, []))
+    assert done is not None
+    assert done.uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert done.link.startswith("http://127.0.0.1:5000/#/experiments/")
+
+
+def test_a_deleted_experiment_names_the_way_back(store: str) -> None:
+    made = client(store).create_experiment("tlexp")
+    client(store).delete_experiment(made)
+    warnings: list[str] = []
+    assert finish(start(store, warnings)) is None
+    assert f"mlflow experiments restore --experiment-id {made}" in warnings[0]
+
+
+def test_links_open_the_runs_page_and_the_charts_of_the_right_workflow() -> None:
+    assert run_link("http://u:p@host:5000/", "7", "abc") == "http://host:5000/#/experiments/7/runs/abc"
+    assert comparison_link("sqlite:////tmp/mlflow.db", "7") == (
+        "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    )
+
+
+# --- outages
+
+
+class Server:
+    """An HTTP server that can be told how to behave."""
+
+    def __init__(self) -> None:
+        outer = self
+        self.health, self.api = 200, 500
+        self.hang = threading.Event()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if outer.hang.is_set():
+                    time.sleep(8)
+                    return
+                self.send_response(outer.health if self.path == "/health" else outer.api)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_GET  # noqa: N815 - the name is http.server's
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.uri = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.stop()
+
+
+def train_through_an_outage(uri: str, *, meanwhile: Callable[[], None] = lambda: None) -> tuple[float, list[str]]:
+    """Return the seconds that tracking took from the caller, and the warnings."""
+    warnings: list[str] = []
+    began = time.monotonic()
+    tracker = start(uri, warnings)
+    spent = time.monotonic() - began
+    meanwhile()
+    began = time.monotonic()
+    for step in range(2000):
+        tracker.log(step, {"train/loss": 1.0})
+    assert finish(tracker, metrics={"test/accuracy": 1.0}) is None
+    return spent + time.monotonic() - began, warnings
+
+
+def check_outage(uri: str, **behaviour: Callable[[], None]) -> None:
+    seconds, warnings = train_through_an_outage(uri, **behaviour)
+    assert seconds < 1.0
+    assert len(warnings) == 1
+    assert uri in warnings[0]
+    assert f"tlexp sync --uri {uri}" in warnings[0]
+
+
+def test_a_server_that_refuses_connections_costs_one_warning_and_under_a_second() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        check_outage(f"http://127.0.0.1:{reserved.getsockname()[1]}")
+
+
+def test_a_server_that_never_answers_costs_one_warning_and_under_a_second() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        check_outage(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_server_with_errors_costs_one_warning_and_under_a_second(server: Server) -> None:
+    server.health = 500
+    check_outage(server.uri)
+
+
+def test_a_server_that_is_healthy_but_fails_costs_one_warning_and_under_a_second(server: Server) -> None:
+    check_outage(server.uri)
+
+
+def test_a_server_that_hangs_in_the_middle_costs_one_warning_and_under_a_second(server: Server) -> None:
+    check_outage(server.uri, meanwhile=server.hang.set)
+
+
+def test_a_host_whose_name_is_not_known_costs_one_warning_and_under_a_second() -> None:
+    check_outage("http://nowhere.invalid:5000")
+
+
+def test_a_locked_sqlite_file_costs_one_warning_and_under_a_second(store: str) -> None:
+    with contextlib.closing(sqlite3.connect(sqlite_path(store) or "", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        check_outage(store)
+        holder.execute("ROLLBACK")
+    join_workers()
+
+
+def test_a_store_that_comes_back_too_late_gets_no_half_truth(store: str) -> None:
+    """What was dropped stays dropped: the replay writes the run whole."""
+    with contextlib.closing(sqlite3.connect(sqlite_path(store) or "", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        train_through_an_outage(store)
+        holder.execute("ROLLBACK")
+    join_workers()
+    runs = client(store).search_runs([found.experiment_id for found in client(store).search_experiments()])
+    assert all(run.info.status == "RUNNING" for run in runs)
+
+
+def test_a_file_that_is_no_store_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database at all " * 20)
+    warnings: list[str] = []
+    assert finish(start(f"sqlite:///{tmp_path}/mlflow.db", warnings)) is None
+    assert len(warnings) == 1
+    assert "is not a tracking store" in warnings[0]
+
+
+def test_finishing_a_tracker_that_never_started_says_nothing(store: str) -> None:
+    assert finish(Tracker(store, experiment="tlexp", warn=pytest.fail)) is None
+
+
+def join_workers() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "tlexp-tracking":
+            thread.join(30)
+
+
+# --- replay
+
+
+def recorded(folder: Path, make_record: Make, **changes: Any) -> Record:
+    """Make the folder of a run that has ended, and return its record."""
+    folder.mkdir()
+    with MetricsLog(folder / names.CURVES_FILE) as log:
+        for step in range(20):
+            log.write(phase="select", fold=1, step=step, values={"train/loss": 2 / (step + 1)})
+            log.write(phase="final", fold=None, step=step, values={"train/loss": 1 / (step + 1)})
+    (folder / names.MODEL_CARD_FILE).write_text("{}")
+    (folder / names.MODEL_WEIGHTS_FILE).write_bytes(b"weights")
+    return read_record(publish_record(folder, make_record(**changes)))
+
+
+def facts(uri: str) -> list[dict[str, Any]]:
+    """Return what a store says of its runs, without what differs between two writings of the same run."""
+    store = client(uri)
+    found = []
+    for run in store.search_runs([made.experiment_id for made in store.search_experiments()]):
+        own = (names.TAG_PROCESS, names.TAG_GIT_COMMIT, names.TAG_GIT_DIRTY, names.TAG_USER, names.TAG_VERSION)
+        tags = {name: value for name, value in run.data.tags.items() if name not in own}
+        curves = {name: history(uri, run.info.run_id, name) for name in run.data.metrics}
+        files = sorted(file.path for file in store.list_artifacts(run.info.run_id, "model"))
+        inputs = [(made.dataset.name, made.dataset.digest, made.dataset.source) for made in run.inputs.dataset_inputs]
+        found.append({"status": run.info.status, "params": run.data.params, "tags": tags, "curves": curves,
+                      "files": files, "inputs": inputs})  # fmt: skip
+    return found
+
+
+def project_live(record: Record, folder: Path, uri: str) -> None:
+    tags = {names.TAG_RUN: folder.name, names.TAG_KEY: record.key}
+    tracker = Tracker(uri, experiment="tlexp", warn=pytest.fail)
+    dataset = DatasetInfo(name="shapes", digest=record.data["digest"], source="tlexp:shapes")
+    tracker.start(run_name=folder.name, params=names.flat_params(record.config), tags=tags, dataset=dataset)
+    for step in range(20):
+        tracker.log(step, {names.curve_metric("select", 1, "train/loss"): 2 / (step + 1)})
+        tracker.log(step, {names.curve_metric("final", None, "train/loss"): 1 / (step + 1)})
+    assert finish(tracker, record.status, metrics=record.metrics, files=run_files(folder)) is not None
+
+
+def test_a_replayed_run_equals_one_that_was_written_live(
+    store: str, ready_store: Path, tmp_path: Path, make_record: Make
+) -> None:
+    folder = tmp_path / "2026-01-01-abc"
+    record = recorded(folder, make_record)
+    project_live(record, folder, store)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlflow.db").write_bytes(ready_store.read_bytes())
+    assert replay(record, folder, uri=f"sqlite:///{other}/mlflow.db", experiment="tlexp") is True
+    assert facts(f"sqlite:///{other}/mlflow.db") == facts(store)
+
+
+def test_replaying_twice_writes_once(store: str, tmp_path: Path, make_record: Make) -> None:
+    folder = tmp_path / "it's a run"
+    record = recorded(folder, make_record, status=RunStatus.diverged)
+    assert replay(record, folder, uri=store, experiment="tlexp") is True
+    first = facts(store)
+    assert replay(record, folder, uri=store, experiment="tlexp") is False
+    assert facts(store) == first
+    assert len(first) == 1
+    assert len(first[0]["curves"]["train/loss"]) == 21
+
+
+def half_written(uri: str, name: str, process: dict[str, Any]) -> None:
+    made = client(uri).create_experiment("tlexp")
+    tags = {names.TAG_RUN: name, names.TAG_PROCESS: json.dumps(process)}
+    run = client(uri).create_run(made, tags=tags)
+    client(uri).log_metric(run.info.run_id, "train/loss", 9.0, step=0)
+
+
+def test_a_run_left_half_written_is_written_again(store: str, tmp_path: Path, make_record: Make) -> None:
+    folder = tmp_path / "run"
+    record = recorded(folder, make_record)
+    half_written(store, "run", process_identity() | {"started": 1})
+    assert replay(record, folder, uri=store, experiment="tlexp") is True
+    found = facts(store)
+    assert len(found) == 1
+    assert found[0]["curves"]["train/loss"][0] == (0, 1.0)
+
+
+def test_a_run_that_is_being_written_is_left_alone(store: str, tmp_path: Path, make_record: Make) -> None:
+    folder = tmp_path / "run"
+    record = recorded(folder, make_record)
+    half_written(store, "run", process_identity())
+    assert replay(record, folder, uri=store, experiment="tlexp") is False
+
+
+def test_a_run_with_a_changed_file_is_not_replayed(store: str, tmp_path: Path, make_record: Make) -> None:
+    folder = tmp_path / "run"
+    record = recorded(folder, make_record)
+    (folder / names.MODEL_WEIGHTS_FILE).write_bytes(b"others")
+    with pytest.raises(TrackingError, match=r"holds changed files \(model.safetensors\)"):
+        replay(record, folder, uri=store, experiment="tlexp")
+    assert facts(store) == []
+
+
+# --- weights
+
+
+def test_weights_of_a_tracked_run_are_found(store: str, tmp_path: Path, make_record: Make) -> None:
+    folder = tmp_path / "run"
+    replay(recorded(folder, make_record), folder, uri=store, experiment="tlexp")
+    run = client(store).search_runs(["1"])[0]
+    for text in (f"runs:/{run.info.run_id}", f"runs:/{run.info.run_id}/model"):
+        found = resolve_weights(text, uri=store)
+        assert (found / names.MODEL_WEIGHTS_FILE).read_bytes() == b"weights"
+        assert (found / names.MODEL_CARD_FILE).read_text() == "{}"
+
+
+def test_paths_are_returned_as_they_are() -> None:
+    assert resolve_weights("some/folder", uri=None) == Path("some/folder")
+    assert resolve_weights("/w.pth", uri="http://nowhere.invalid") == Path("/w.pth")
+
+
+def test_a_run_that_does_not_exist_is_named(store: str) -> None:
+    with pytest.raises(WeightsError, match=f"runs:/{'0' * 32}: tracking store .* does not give it .*tracking.uri"):
+        resolve_weights("runs:/" + "0" * 32, uri=store)
+
+
+def test_a_run_without_weights_is_named(store: str) -> None:
+    done = finish(start(store, []))
+    assert done is not None
+    with pytest.raises(WeightsError, match=f"runs:/{done.run_id}.* has no model/model.safetensors"):
+        resolve_weights(f"runs:/{done.run_id}", uri=store)
+
+
+@pytest.mark.parametrize("text", ["runs:/abc", "runs:/../../etc", "runs:" + "a" * 32, "runs:/" + "a" * 32 + "/../x"])
+def test_what_is_no_run_id_is_refused(store: str, text: str) -> None:
+    with pytest.raises(WeightsError, match="must be runs:/<run id of 32 hexadecimal digits>"):
+        resolve_weights(text, uri=store)
+
+
+def test_asking_a_store_that_is_not_there_does_not_make_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is not there"):
+        resolve_weights("runs:/" + "0" * 32, uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []

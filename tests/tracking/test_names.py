@@ -1,0 +1,42 @@
+import re
+
+import pytest
+
+from tlexp.tracking import names
+
+
+def test_every_metric_is_a_legal_name_and_appears_once() -> None:
+    assert len(set(names.METRICS)) == len(names.METRICS) == 3 * 6 + 6
+    assert all(names.legal_name(name) == name for name in names.METRICS)
+
+
+def test_tags_are_distinct() -> None:
+    tags = [value for name, value in vars(names).items() if name.startswith("TAG_")]
+    assert len(set(tags)) == len(tags)
+
+
+@pytest.mark.parametrize("name", ["a[0]", "b=c", "x\ny", "é", "ok/name.x:y z-1_", "x" * 400])
+def test_legal_names_hold_only_what_stores_take(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_\-./: ]{1,250}", names.legal_name(name))
+
+
+@pytest.mark.parametrize("name", ["..", "../../etc", "/abs", "a/b", "", "con\n", "x" * 300])
+def test_folder_names_stay_below_their_parent(name: str) -> None:
+    folder = names.folder_name(name)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", folder)
+    assert len(folder) < 80
+
+
+def test_different_names_have_different_folders() -> None:
+    found = {names.folder_name(name) for name in ("a b", "a-b", "a/b", "a.b", "..", "")}
+    assert len(found) == 6
+
+
+def test_unknown_metrics_are_a_fault_of_ours() -> None:
+    with pytest.raises(AssertionError):
+        names.split_metric("test", "acuracy")
+
+
+def test_curves_of_different_folds_and_phases_do_not_mix() -> None:
+    places = [("final", None), ("select", None), ("select", 0), ("select", 1)]
+    assert len({names.curve_metric(phase, fold, "train/loss") for phase, fold in places}) == 4

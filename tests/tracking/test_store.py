@@ -1,0 +1,173 @@
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tlexp.errors import TrackingError
+from tlexp.tracking import store as store_module
+from tlexp.tracking.client import load_mlflow
+from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
+
+
+@pytest.fixture
+def locked(store: str) -> Iterator[str]:
+    """A store that another connection holds."""
+    with sqlite3.connect(sqlite_path(store) or "", isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        yield store
+        holder.execute("ROLLBACK")
+    holder.close()
+
+
+def revision(uri: str, value: str) -> None:
+    database = sqlite3.connect(sqlite_path(uri) or "")
+    with database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (value,))
+    database.close()
+
+
+def test_the_default_is_a_file_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert absolute_uri(None) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert absolute_uri("sqlite:///a/b.db?timeout=3") == f"sqlite:///{tmp_path}/a/b.db?timeout=3"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert absolute_uri(None) == "http://server:5000"
+    assert absolute_uri("sqlite:///x.db") == f"sqlite:///{tmp_path}/x.db"
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "per%20cent", "what?", "ünïcode", "a#b"])
+def test_any_folder_name_survives_the_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from sqlalchemy.engine import make_url
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    uri = absolute_uri(None)
+    assert sqlite_path(uri) == tmp_path / name / "mlflow.db"
+    assert make_url(uri).database == str(tmp_path / name / "mlflow.db")
+
+
+def test_a_password_is_not_shown() -> None:
+    assert public_uri("https://me:s3cret@host:5000/a") == "https://host:5000/a"
+    assert public_uri("postgresql+psycopg2://me:s3@cret@host/db") == "postgresql+psycopg2://host/db"
+
+
+def test_a_store_is_made_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "mlflow.db"
+    uri = absolute_uri(f"sqlite:///{path}")
+    path.parent.mkdir()
+    path.touch()  # an empty file is a store that nobody has begun
+    for stale in ("mlflow.db.123.tmp", "mlflow.db.123.tmp-journal"):
+        (path.parent / stale).write_text("left by a killed process")
+    ensure_store(uri)
+    assert {found.name for found in path.parent.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
+    made = path.stat()
+    ensure_store(uri)
+    assert path.stat().st_ino == made.st_ino
+
+    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    assert not [uri for uri in SqlAlchemyStore._engine_map if ".tmp" in uri]
+    experiment = MlflowClient(tracking_uri=uri).get_experiment("0")
+    assert Path(experiment.artifact_location) == path.parent / "mlruns" / "0"
+
+
+def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("these are my notes, not a database " * 10)
+    with pytest.raises(TrackingError, match=r"notes.txt is not a tracking store .*: move it away, or name another"):
+        ensure_store(f"sqlite:///{text}")
+    assert text.read_text().startswith("these are my notes")
+    other = tmp_path / "other.db"
+    database = sqlite3.connect(other)
+    with database:
+        database.execute("CREATE TABLE mine (a)")
+    database.close()
+    before = other.read_bytes()
+    with pytest.raises(TrackingError, match="is not a tracking store"):
+        ensure_store(f"sqlite:///{other}")
+    assert other.read_bytes() == before
+
+
+def test_an_older_schema_is_refused_with_the_command_and_not_migrated(store: str) -> None:
+    revision(store, "451aebb31d03")
+    path = sqlite_path(store)
+    assert path is not None
+    before = path.read_bytes()
+    with pytest.raises(TrackingError, match=f"take a copy of it, then run mlflow db upgrade {store}"):
+        ensure_store(store)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_asks_for_an_update(store: str) -> None:
+    revision(store, "ffffffffffff")
+    with pytest.raises(TrackingError, match=r"does not know .*: update mlflow"):
+        ensure_store(store)
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_refused(uri: str) -> None:
+    with pytest.raises(TrackingError, match="ends with the process: name a file"):
+        ensure_store(absolute_uri(uri))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrackingError, match=r"cannot be created .*: name another place"):
+        ensure_store(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_a_locked_store_is_waited_for_and_then_named(locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_BUSY_SECONDS", 0.1)
+    with pytest.raises(TrackingError, match="is locked by another process"):
+        ensure_store(locked)
+
+
+def test_a_store_of_another_kind_passes() -> None:
+    ensure_store("http://nowhere.invalid:1")
+
+
+def test_network_filesystems_are_recognised(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda1 / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\ntmpfs /home/local tmpfs rw 0 0\n"
+        "//nas/x /mnt/my\\040disk cifs rw 0 0\n"
+    )
+    kinds = {
+        place: network_filesystem(Path(place), mounts)
+        for place in ("/root/mlflow.db", "/home/me/mlflow.db", "/home/local/mlflow.db", "/mnt/my disk/mlflow.db")
+    }
+    assert list(kinds.values()) == [None, "nfs4", None, "cifs"]
+    assert network_filesystem(Path("/home/me"), tmp_path / "none") is None
+
+
+def test_a_free_store_beats_and_a_locked_one_does_not(store: str) -> None:
+    pulse = Pulse(store)
+    assert pulse.beats(0.2)
+    path = sqlite_path(store)
+    with sqlite3.connect(path or "", isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        pulse.beats(0.0)
+        began = time.monotonic()
+        assert not pulse.beats(0.2)
+        assert time.monotonic() - began < 0.6
+        holder.execute("CREATE TABLE sign_of_work (a)")
+        holder.execute("COMMIT")
+        holder.execute("BEGIN EXCLUSIVE")
+        assert pulse.beats(0.2), "another process at work is not an outage"
+        holder.execute("ROLLBACK")
+    holder.close()
+
+
+def test_loading_respects_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    load_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"

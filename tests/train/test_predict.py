@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tlexp.errors import DivergedError, OutOfMemoryError
+from tlexp.train import predict
+
+
+def chunked(batches, size):
+    pairs = zip(batches.images.split(size), batches.labels.split(size), strict=True)
+    return list(pairs)
+
+
+def test_logits_come_in_order_in_evaluation_mode(build_classifier, build_batches):
+    classifier, batches = build_classifier().train(), build_batches()
+    before = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
+    logits, labels = predict(classifier, chunked(batches, 5), autocast=None)
+    with torch.no_grad():
+        expected = classifier.eval()(batches.images).numpy()
+    assert (logits.dtype, labels.dtype) == (np.float32, np.int64)
+    assert np.allclose(logits, expected, atol=1e-6)
+    assert np.array_equal(labels, batches.labels.numpy())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_two_passes_give_the_same_bits(build_classifier, build_batches):
+    passes = [predict(build_classifier(1).train(), chunked(build_batches(), 5), autocast=None)[0] for _ in range(2)]
+    assert np.array_equal(*passes)
+
+
+def test_logits_stay_float32_under_autocast(build_classifier, build_batches):
+    plain, _ = predict(build_classifier(), chunked(build_batches(), 5), autocast=None)
+    rounded, _ = predict(build_classifier(), chunked(build_batches(), 5), autocast=torch.bfloat16)
+    assert rounded.dtype == np.float32
+    assert not np.array_equal(plain, rounded)
+    assert np.allclose(plain, rounded, atol=0.05)
+
+
+def test_outputs_that_are_not_finite_are_divergence(build_classifier, build_batches):
+    classifier = build_classifier()
+    nn.init.constant_(classifier.head[1].bias, float("inf"))
+    with pytest.raises(DivergedError, match=r"outputs are not finite: lower optim\.lr"):
+        predict(classifier, chunked(build_batches(), 5), autocast=None)
+
+
+def test_out_of_memory_tells_the_chunk(build_classifier, build_batches):
+    classifier = build_classifier()
+    classifier.head.register_forward_pre_hook(lambda module, inputs: torch.empty(2**60))
+    with pytest.raises(OutOfMemoryError, match="evaluation with 5 images of 8x8 pixels on cpu: use a smaller"):
+        predict(classifier, chunked(build_batches(), 5), autocast=None)

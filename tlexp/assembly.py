@@ -1,0 +1,221 @@
+"""From the configuration to the parts of a run: one function per part, each handing on plain values.
+
+The only place where the configuration's fields meet the arguments of models, data and training.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tlexp.config import Config, Preprocessing
+from tlexp.config.labels import Labels, parse_labels
+from tlexp.config.protocol import protocol_batch_size, protocol_steps
+from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
+from tlexp.errors import ConfigError
+from tlexp.models import (
+    Classifier,
+    HeadOptions,
+    ModelCard,
+    Unit,
+    WeightsOrigin,
+    build_backbone,
+    build_head,
+    feature_width,
+    find_units,
+    freeze_depth,
+    load_weights,
+    preprocessing,
+)
+from tlexp.tracking import resolve_weights
+from tlexp.train import FitPlan, Listener, autocast_dtype
+from tlexp.trainee import Regime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A backbone cut into units, how many of them are frozen, and what it expects of images."""
+
+    backbone: nn.Module
+    units: tuple[Unit, ...]
+    depth: int
+    expected: Preprocessing
+
+
+def build_network(config: Config, *, meta: bool = False) -> Network:
+    """Return the backbone with random weights; with `meta` it has shapes alone.
+
+    Raises:
+        ConfigError: Unknown model, a size or pooling it does not take, a depth that is out of range.
+    """
+    backbone_config = config.backbone
+    expected = preprocessing(
+        backbone_config.name,
+        image_size=backbone_config.image_size,
+        mean=backbone_config.mean,
+        std=backbone_config.std,
+        interpolation=backbone_config.interpolation,
+        crop_pct=backbone_config.crop_pct,
+    )
+    backbone = build_backbone(
+        backbone_config.name,
+        image_size=expected.image_size,
+        global_pool=config.head.global_pool,
+        drop_rate=backbone_config.drop_rate,
+        drop_path_rate=backbone_config.drop_path_rate,
+        seed=config.seed,
+        meta=meta,
+    )
+    units = find_units(backbone, image_size=expected.image_size)
+    depth = freeze_depth(config.freeze.policy, config.freeze.depth, units, backbone=backbone_config.name)
+    return Network(backbone=backbone, units=units, depth=depth, expected=expected)
+
+
+def load_start(config: Config, network: Network) -> WeightsOrigin:
+    """Give the backbone the weights it starts from, and return where they came from.
+
+    Raises:
+        WeightsError: They cannot be had, cannot be read or do not fit.
+    """
+    weights = config.backbone.weights
+    return load_weights(
+        network.backbone,
+        name=config.backbone.name,
+        pretrained=config.backbone.pretrained,
+        weights=None if weights is None else resolve_weights(weights, uri=config.tracking.uri),
+        seed=config.seed,
+    )
+
+
+def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
+    """Return the network with a new head for so many classes."""
+    options = dataclasses.asdict(_head_options(config))
+    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
+    return Classifier(network.backbone, head, network.units, network.depth)
+
+
+def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
+    """Return what has to be known to build the trained network again."""
+    return ModelCard(
+        backbone=config.backbone.name,
+        preprocessing=network.expected,
+        classes=tuple(classes),
+        head=_head_options(config),
+        global_pool=config.head.global_pool,
+        drop_rate=config.backbone.drop_rate,
+        drop_path_rate=config.backbone.drop_path_rate,
+        origin=origin.source,
+    )
+
+
+def _head_options(config: Config) -> HeadOptions:
+    head = config.head
+    return HeadOptions(
+        kind=head.kind,
+        hidden=tuple(head.hidden),
+        activation=head.activation,
+        dropout=head.dropout,
+        norm=head.norm,
+        init=head.init,
+    )
+
+
+def open_images(config: Config, expected: Preprocessing, listener: Listener) -> Source:
+    """Return the images, checked.
+
+    Raises:
+        DataError: They do not allow a run.
+    """
+    data = config.data
+    return open_source(
+        data.source,
+        root=None if data.root is None else Path(data.root),
+        source_seed=data.source_seed,
+        on_bad=data.on_bad,
+        follow_links=data.follow_links,
+        max_pixels=data.max_pixels,
+        per_class=data.per_class,
+        test_per_class=data.test_per_class,
+        num_classes=data.num_classes,
+        size=data.size or expected.image_size,
+        noise=data.noise,
+        clutter=data.clutter,
+        progress=listener.images,
+    )
+
+
+def decode(
+    config: Config, images: Images, positions: NDArray[np.int64], expected: Preprocessing, listener: Listener
+) -> ImageBank:
+    """Return images decoded, resized and cropped for the backbone."""
+    return load_bank(images, positions, expected, memory_bytes=config.data.memory_bytes, progress=listener.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The label budget: positions in the pool, their labels, and the folds for selection inside it."""
+
+    asked: Labels
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    folds: tuple[Fold, ...]
+
+
+def draw_labels(config: Config, source: Source) -> Budget:
+    """Draw the label budget from the pool and split it for selection.
+
+    Raises:
+        DataError: A class has too few images.
+        ConfigError: train.refit=false with several folds.
+    """
+    asked = parse_labels(config.labels)
+    positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
+    labels = source.pool.labels[positions]
+    smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
+    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed)
+    if not config.train.refit and len(folds) > 1:
+        raise ConfigError(
+            f"train.refit=false needs one split, but labels={config.labels} is selected on {len(folds)} folds: "
+            "use at least 10 labels per class, or leave train.refit out"
+        )
+    return Budget(asked=asked, positions=positions, labels=labels, folds=folds)
+
+
+def build_regime(config: Config, expected: Preprocessing, device: torch.device, *, images: int, classes: int) -> Regime:
+    """Return how a budget of so many images is trained on."""
+    rates = config.default_rates
+    plan = FitPlan(
+        steps=count_steps(config, images),
+        num_classes=classes,
+        seed=config.seed,
+        optimizer=config.optim.name,
+        lr=rates.lr,
+        weight_decay=rates.weight_decay,
+        momentum=config.optim.momentum,
+        layer_decay=config.optim.layer_decay,
+        schedule=config.optim.schedule,
+        warmup=config.optim.warmup,
+        clip_norm=config.optim.clip_norm,
+        label_smoothing=config.train.label_smoothing,
+        mixup=config.augment.mixup,
+        cutmix=config.augment.cutmix,
+        autocast=autocast_dtype(config.train.precision, device),
+        compile=config.train.compile,
+        channels_last=config.train.channels_last,
+    )
+    batch_size = config.train.batch_size or protocol_batch_size(images)
+    return Regime(plan=plan, batch_size=batch_size, augment=config.augment.kind, expected=expected, device=device)
+
+
+def count_steps(config: Config, images: int) -> int:
+    """Return the optimiser steps of every fit: the protocol's from the size of the budget, or as stated."""
+    batch_size = min(config.train.batch_size or protocol_batch_size(images), images)
+    steps = config.train.steps or protocol_steps(images)
+    if config.train.epochs is not None:
+        steps = config.train.epochs * -(-images // batch_size)
+    return min(steps, config.train.limit_steps or steps)

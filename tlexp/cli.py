@@ -1,0 +1,248 @@
+"""The command line: finds the verb, strips tlexp's own flags before Hydra sees them, presents errors.
+
+Nothing heavy is imported at the top: `--help`, `--version`, completion and mistakes in settings answer at once.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import textwrap
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from tlexp import __version__
+from tlexp.config import GROUPS, config_fields
+from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
+from tlexp.paths import conf_folder, conf_options
+
+if TYPE_CHECKING:
+    from tlexp.compose import Composed, Job, Source
+
+INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
+"""Exit statuses: our fault, the user's, completed with failures, and the base of a signal's number."""
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    words = sys.argv[1:]
+    debug = _take(words, "--debug")
+    try:
+        sys.exit(_dispatch(words))
+    except TlexpError as error:
+        _present(error, debug=debug)
+        sys.exit(FINDINGS if isinstance(error, TrainingError) else USER)
+    except (Interrupted, KeyboardInterrupt) as error:
+        number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
+        sys.exit(SIGNALLED + number)
+    except Exception as error:  # noqa: BLE001 - the last frame: whatever arrives here is our own fault
+        _present(error, debug=debug)
+        print("this is a fault in tlexp itself; --debug shows where", file=sys.stderr)
+        sys.exit(INTERNAL)
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = words[0] if words and words[0] in VERBS else None
+    if words and verb is None and not words[0].startswith("-") and "=" not in words[0]:
+        raise ConfigError(
+            f"{words[0]} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20; see tlexp --help"
+        )
+    if _take(words, "--help", "-h"):
+        print(_help())
+        return 0
+    if _take(words, "--version"):
+        print(f"tlexp {__version__}")
+        return 0
+    if verb is None:
+        return _run(words)
+    return VERBS[verb][0](words[1:])
+
+
+def _run(words: list[str]) -> int:
+    """One run, or with -m a sweep of runs, through Hydra."""
+    from tlexp import compose  # lazy: keeps --help fast
+
+    arguments = _hydra_arguments(words)
+    source = compose.Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)
+    words = _resumed(words, arguments.overrides, source)
+    looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
+    if not arguments.shell_completion:
+        compose.load(_hydra_arguments(words).overrides, source, partial=arguments.multirun or bool(looks_only))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
+    return _through_hydra(words)
+
+
+def _through_hydra(words: list[str]) -> int:
+    """Let Hydra compose, make each run's folder and call us."""
+    import hydra  # lazy: keeps --help fast
+    from omegaconf import DictConfig  # lazy: keeps --help fast
+
+    from tlexp import compose  # lazy: keeps --help fast
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+    def task(composed: DictConfig) -> None:
+        _task(compose.typed(composed), compose.job())
+
+    compose.register()
+    sys.argv = ["tlexp", *words]
+    with warnings.catch_warnings():
+        # Hydra 1.4 announces what 1.5 will refuse; the pin on Hydra's version answers that.
+        warnings.filterwarnings("ignore", message=".*version_base.*")
+        task()
+    return 0
+
+
+def _task(loaded: "Composed", job: "Job") -> None:
+    """One job: listen to signals, run, say how it ended."""
+    signals = _Signals()
+    from tlexp import console, experiment  # lazy: keeps --help fast
+
+    listener = console.Console(signals, progress=loaded.config.train.progress)
+    record = experiment.run(
+        loaded.config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener
+    )
+    print(console.summary(record, job.folder))
+
+
+def _plan(words: list[str]) -> int:
+    """What would be trained, without training."""
+    from tlexp import compose  # lazy: keeps --help fast
+
+    as_json = _take(words, "--json")
+    arguments = _hydra_arguments(words)
+    source = compose.Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)
+    loaded = compose.load(arguments.overrides, source)
+    from tlexp import plan  # lazy: keeps --help fast
+
+    planned = plan.build_plan(loaded.config)
+    print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan.plan_table(planned))
+    return 0
+
+
+def _sync(words: list[str]) -> int:
+    """Replay records into the tracking store."""
+    parser = argparse.ArgumentParser(prog="tlexp sync", description="Replay records into the tracking store.")
+    parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
+    parser.add_argument("--uri", help="MLflow tracking URI (sqlite:///mlflow.db of the working folder)")
+    parser.add_argument("--experiment", default="tlexp", help="MLflow experiment (tlexp)")
+    arguments = parser.parse_args(words)
+    from tlexp.sync import sync  # lazy: keeps --help fast
+
+    folders = arguments.folders or [Path("outputs"), Path("multirun")]
+    report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
+    print(f"{report.written} runs written, {report.present} there already, {len(report.broken)} records unreadable")
+    for path, reason in report.broken:
+        print(f"  {path}: {reason}", file=sys.stderr)
+    return FINDINGS if report.broken else 0
+
+
+VERBS: dict[str, tuple[Callable[[list[str]], int], str]] = {
+    "plan": (_plan, "show what would be trained, without training; --json for programs"),
+    "sync": (_sync, "write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
+}
+
+
+class _Signals:
+    """Remembers the first SIGTERM or Ctrl-C for the training loop, which writes a checkpoint before it ends.
+
+    Outside the loop, and at the second signal, the run ends at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.waits = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.waits or self.received is not None:
+            raise Interrupted(number)
+        self.received = number
+
+
+def _resumed(words: list[str], overrides: Sequence[str], source: "Source") -> list[str]:
+    """Return the words of an interrupted run followed by those given now, where `resume=RUN` asks for it.
+
+    Raises:
+        ConfigError: RUN is no run's folder, or the words given now change what the run computes.
+    """
+    folder = next((word.partition("=")[2] for word in overrides if word.startswith("resume=")), None)
+    if not folder or folder == "null":
+        return words
+    from tlexp import compose  # lazy: keeps --help fast
+
+    return [*compose.resumed_words(Path(folder), overrides, source), *words]
+
+
+def _hydra_arguments(words: list[str]) -> argparse.Namespace:
+    """Return what Hydra will make of the words."""
+    from hydra._internal.utils import get_args_parser  # lazy: keeps --help fast
+
+    arguments = get_args_parser().parse_args(words)
+    if arguments.experimental_rerun is not None:
+        raise ConfigError("--experimental-rerun loads a pickle, which may hold code: use resume=RUN instead")
+    arguments.config_name = arguments.config_name or "config"
+    return arguments
+
+
+def _take(words: list[str], *flags: str) -> bool:
+    """Remove the flags from the words; return whether one was there."""
+    found = [word for word in words if word in flags]
+    words[:] = [word for word in words if word not in flags]
+    return bool(found)
+
+
+def _present(error: Exception, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    kind = type(error).__name__
+    problems = error.problems if isinstance(error, ConfigError) else (str(error) or kind,)
+    label = "error" if isinstance(error, TlexpError) else f"internal error, {kind}"
+    for problem in problems:
+        print(f"{label}: {problem}", file=sys.stderr)
+
+
+def _help() -> str:
+    """Return the help page: verbs, flags, groups with their options, settings with their defaults."""
+    verbs = "\n".join(f"  {name:<12}{text}" for name, (_, text) in VERBS.items())
+    groups = "\n".join(
+        textwrap.fill(", ".join(conf_options(name)), 100, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
+        for name in (*GROUPS, "experiment")
+        if conf_options(name)
+    )
+    settings = "\n".join(
+        textwrap.fill(entry.metadata["doc"], 100, initial_indent=f"  {key:<26}", subsequent_indent=" " * 28)
+        for key, entry in config_fields().items()
+    )
+    return _PAGE.format(verbs=verbs, groups=groups, settings=settings)
+
+
+_PAGE = """tlexp: which pretrained backbone, and how much of it to freeze, answered on your own images
+
+usage: python -m tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]
+
+  python -m tlexp                                              one run on rendered shapes, no network
+  python -m tlexp backbone=resnet50 freeze=all labels=20       20 labelled images per class, linear probing
+  python -m tlexp data=folder data.root=photos freeze=last     your own images, one folder per class
+  python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination
+  mlflow ui                                                    compare the runs of this folder
+
+verbs (without one: run)
+{verbs}
+
+flags
+  --debug     show where an error comes from
+  --version   print the version
+  -m          run every combination of comma-separated values
+  --cfg job   print the configuration instead of running; --hydra-help shows Hydra's own flags
+
+groups: GROUP=OPTION
+{groups}
+
+settings: KEY=VALUE
+{settings}"""

@@ -1,0 +1,117 @@
+"""From plain values, as YAML and command lines give them, to the typed configuration."""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from tlexp.config.root import GROUPS, Config, config_fields
+
+
+def build_config(values: Mapping[Any, Any], problems: list[str]) -> Config:
+    """Return the typed configuration; unknown keys and wrong types are added to `problems`."""
+    config: Config = _build(Config, values, "", problems)
+    return config
+
+
+def check_value(key: str, value: Any, problems: list[str]) -> None:
+    """Add to `problems` what is wrong with one setting's value or name."""
+    fields = config_fields()
+    if key not in fields:
+        problems.append(unknown_key(key))
+    else:
+        _convert(value, _hints()[key], key, fields[key].metadata["doc"], problems)
+
+
+def unknown_key(key: str) -> str:
+    """Return the problem of a key that is no setting, with the nearest ones."""
+    return f"{key} is no setting of tlexp{nearest(key, [*config_fields(), *GROUPS, 'experiment'])}; see tlexp --help"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a question that offers the names that look alike, or nothing.
+
+    >>> nearest("resnet5", ["resnet50", "vgg16"])
+    ' (did you mean resnet50?)'
+    """
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def _hints() -> dict[str, Any]:
+    """Return the annotation of every setting by its full key."""
+    root = typing.get_type_hints(Config)
+    nested = {f"{group}.{name}": hint for group in GROUPS for name, hint in typing.get_type_hints(root[group]).items()}
+    return nested | {name: hint for name, hint in root.items() if name not in GROUPS}
+
+
+def _build(cls: type[Any], values: Mapping[Any, Any], prefix: str, problems: list[str]) -> Any:
+    """Return a configuration dataclass from plain values; what does not fit is added to `problems`."""
+    hints = typing.get_type_hints(cls)
+    fields = {entry.name: entry for entry in dataclasses.fields(cls)}
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if name not in fields:
+            problems.append(unknown_key(key))
+        elif dataclasses.is_dataclass(hints[name]):
+            nested = value if isinstance(value, Mapping) else {}
+            built[name] = _build(typing.cast(type[Any], hints[name]), nested, f"{key}.", problems)
+        else:
+            built[name] = _convert(value, hints[name], key, fields[name].metadata["doc"], problems)
+    return cls(**built)
+
+
+def _convert(value: Any, hint: Any, key: str, doc: str, problems: list[str]) -> Any:
+    """Return the value as the annotated type; a value that does not fit is added to `problems`."""
+    try:
+        return _cast(value, hint)
+    except ValueError as error:
+        problems.append(f"{key}={value}: must be {error}. {doc}")
+        return None
+
+
+def _cast(value: Any, hint: Any) -> Any:
+    """Return the value as the annotated type.
+
+    Raises:
+        ValueError: It does not fit; the message names what would.
+    """
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        inner = next(part for part in typing.get_args(hint) if part is not type(None))
+        return None if value is None else _cast(value, inner)
+    if typing.get_origin(hint) is list:
+        (inner,) = typing.get_args(hint)
+        if not isinstance(value, list):
+            raise ValueError(f"a list of {inner.__name__}, e.g. '[...]'")
+        return [_cast(entry, inner) for entry in value]
+    if issubclass(hint, StrEnum):
+        if str(value) not in list(hint):
+            raise ValueError(f"one of {', '.join(hint)}{nearest(str(value), hint)}")
+        return hint(str(value))
+    return _cast_scalar(value, hint)
+
+
+def _cast_scalar(value: Any, hint: type[Any]) -> Any:
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError("true or false")
+        return value
+    if hint is str:
+        if value is None or isinstance(value, (list, dict)):
+            raise ValueError("a text")
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    kind = "a whole number" if hint is int else "a finite number"
+    if isinstance(value, (bool, list, dict)) or value is None or (hint is int and isinstance(value, float)):
+        raise ValueError(kind)
+    try:
+        number = hint(value)
+    except ValueError:
+        raise ValueError(kind) from None
+    if not math.isfinite(number):
+        raise ValueError(kind)
+    return number

@@ -1,0 +1,134 @@
+"""Which images a run may learn from: stratified, nested draws, and the splits made inside them.
+
+Each class is permuted by a generator of its own, made of (seed, class index), and a budget takes the beginning of the
+permutation. So a smaller budget lies inside a larger one, and a class's draw does not depend on the other classes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlexp.config.labels import Labels
+from tlexp.errors import DataError
+
+_BUDGET, _HELD_OUT, _FOLDS = 1, 2, 3
+"""Streams: draws for different ends are independent although they share a seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Positions in the budget, sorted: (T,) and (V,) int64, disjoint, together the whole budget."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+def draw_budget(labels: NDArray[np.int64], budget: Labels, *, seed: int, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the positions of the label budget in the pool, sorted by class, then in the order of the draw.
+
+    Args:
+        labels: Class index of every image of the pool, (N,) int64.
+        budget: k per class exactly, or a fraction of each class (rounded, at least one), or all.
+        seed: Data seed, from 0. Budgets of one seed are nested.
+        classes: Class names, for messages.
+
+    Raises:
+        DataError: A class has no image, or fewer than k.
+    """
+    members = [np.flatnonzero(labels == label) for label in range(len(classes))]
+    wanted = [_share(budget, len(own)) for own in members]
+    _require(classes, [len(own) for own in members], wanted, budget)
+    orders = [_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members)]
+    return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
+
+
+def hold_out(labels: NDArray[np.int64], *, seed: int, classes: Sequence[str]) -> tuple[NDArray[np.int64], ...]:
+    """Split off a stratified fifth: return the sorted positions of the pool and of the held-out part.
+
+    Raises:
+        DataError: A class has a single image, which cannot be on both sides.
+    """
+    members = [np.flatnonzero(labels == label) for label in range(len(classes))]
+    lonely = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
+    if lonely:
+        raise DataError(
+            f"{_listed(lonely)}: fewer than 2 images, so none can be held out as a test; add images, "
+            "remove the class, or give a test folder of your own beside a train folder"
+        )
+    held = [
+        own[_permutation(len(own), _HELD_OUT, seed, label)[: _fifth(len(own))]] for label, own in enumerate(members)
+    ]
+    held_out = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def selection_folds(labels: NDArray[np.int64], *, per_class: int, seed: int) -> tuple[Fold, ...]:
+    """Return the splits that choose hyper-parameters inside a budget.
+
+    Nothing for one image per class; min(5, k) stratified folds whose validation sets partition the budget for
+    k = 2..9; one stratified 80/20 split from k = 10.
+
+    Args:
+        labels: Class index of every image of the budget, (B,) int64.
+        per_class: k, the size of the smallest class in the budget.
+        seed: Data seed.
+    """
+    if per_class < 2:
+        return ()
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    shuffled = [own[_permutation(len(own), _FOLDS, seed, int(labels[own[0]]))] for own in members]
+    if per_class >= 10:
+        return (_fold(len(labels), np.concatenate([own[: _fifth(len(own))] for own in shuffled])),)
+    # Dealt like cards, class after class: folds differ by at most one image of a class and by one image in all.
+    dealt = np.concatenate(shuffled)
+    count = min(5, per_class)
+    return tuple(_fold(len(labels), dealt[start::count]) for start in range(count))
+
+
+def _fold(size: int, validation: NDArray[np.int64]) -> Fold:
+    validation = np.sort(validation)
+    return Fold(train=np.setdiff1d(np.arange(size), validation), validation=validation)
+
+
+def _share(budget: Labels, available: int) -> int:
+    """Return how many images of a class with `available` images the budget takes."""
+    if budget.per_class is not None:
+        return budget.per_class
+    if budget.fraction is not None:
+        return max(1, math.floor(budget.fraction * available + 0.5))
+    return max(1, available)
+
+
+def _fifth(count: int) -> int:
+    """Return a fifth of a class, rounded, at least one image.
+
+    >>> [_fifth(count) for count in (2, 7, 8, 10, 13)]
+    [1, 1, 2, 2, 3]
+    """
+    return max(1, math.floor(count / 5 + 0.5))
+
+
+def _require(classes: Sequence[str], available: Sequence[int], wanted: Sequence[int], budget: Labels) -> None:
+    """Refuse a budget that a class cannot fill."""
+    short = [f"{name} ({have})" for name, have, want in zip(classes, available, wanted, strict=True) if have < want]
+    if not short:
+        return
+    least = min(available)
+    fewer = f"labels={least} or less, " if least else ""
+    raise DataError(
+        f"labels={budget}: each class needs {max(wanted) if budget.per_class else 1} images in the training pool, but "
+        f"these have fewer: {_listed(short)}; use {fewer}labels=all, or more images (data=shapes: data.per_class)"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first ten names and how many more there are."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def _permutation(count: int, stream: int, seed: int, label: int) -> NDArray[np.int64]:
+    return np.random.default_rng([stream, seed, label]).permutation(count)

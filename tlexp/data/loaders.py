@@ -1,0 +1,199 @@
+"""Decoded images in memory, and the batches taken from them.
+
+Every image is decoded and resized once and kept as uint8; batches are gathered, augmented and normalised on the device
+that trains. A batch is a function of (seed, step), so a resumed fit sees what an uninterrupted one sees.
+Shapes: images (B, 3, S, S), labels (B,) int64.
+"""
+
+import functools
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tlexp.config import Preprocessing
+from tlexp.data.decode import pillow_guard
+from tlexp.data.images import Images, Progress
+from tlexp.data.transforms import Augment, fit_image, normalise
+from tlexp.errors import DataError
+
+_ORDER, _AUGMENT = 1, 2
+"""Streams: the order of the images and their augmentation are drawn independently from one seed."""
+_DEVICE_BYTES = 4 << 30
+"""A budget of more bytes stays in the host's memory and is copied to the accelerator batch by batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBank:
+    """Decoded images: pixels (N, 3, S, S) uint8 and labels (N,) int64, on the CPU."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_bank(
+    images: Images,
+    indices: NDArray[np.int64],
+    preprocessing: Preprocessing,
+    *,
+    memory_bytes: int,
+    progress: Progress,
+) -> ImageBank:
+    """Decode images, each once, into one array in the order of `indices`.
+
+    Args:
+        images: What to read from.
+        indices: Positions in `images`, (N,) int64.
+        preprocessing: How they are resized and cropped.
+        memory_bytes: An array of more bytes is mapped from a temporary file instead of kept in memory.
+        progress: Called as images are done.
+
+    Raises:
+        DataError: An image cannot be read any more, or the temporary folder has no room for the map.
+    """
+    side = preprocessing.image_size
+    shape = (len(indices), 3, side, side)
+    pixels = np.empty(shape, np.uint8) if math.prod(shape) <= memory_bytes else _mapped(shape)
+
+    def fill(position: int) -> None:
+        image = images.read(int(indices[position]))
+        pixels[position] = fit_image(image, preprocessing).transpose(2, 0, 1)
+
+    with pillow_guard, ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+        for done, _ in enumerate(pool.map(fill, range(len(indices))), start=1):
+            progress(done, len(indices))
+    return ImageBank(pixels=torch.from_numpy(pixels), labels=torch.from_numpy(images.labels[indices]))
+
+
+class Batches:
+    """An endless stream of training batches.
+
+    The stream is one random order of all images after another, cut into full batches: every image comes once per order,
+    and no batch is smaller than the others. A batch at the seam of two orders may show an image twice.
+
+    Args:
+        bank: The decoded images.
+        indices: Positions in the bank to train on, (n,) int64, at least one.
+        batch_size: Images per batch; min(batch_size, n) is used, so that little data still makes batches.
+        seed: Draws orders and augmentation, from 0.
+        augment: What varies the images.
+        mean: Mean of the normalisation, three values.
+        std: Standard deviation of the normalisation, three values.
+        device: Where batches are made.
+        channels_last: Memory format of the images.
+    """
+
+    def __init__(
+        self,
+        bank: ImageBank,
+        indices: NDArray[np.int64],
+        *,
+        batch_size: int,
+        seed: int,
+        augment: Augment,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+        channels_last: bool,
+    ) -> None:
+        if len(indices) == 0:
+            raise DataError("no image to train on: use a larger label budget")
+        self.batch_size = min(batch_size, len(indices))
+        self._order = functools.lru_cache(maxsize=2)(functools.partial(_permutation, len(indices), seed))
+        self._pixels, self._labels, self._places = bank.pixels, bank.labels, torch.from_numpy(indices.copy())
+        image_bytes = bank.pixels[0].numel()
+        if device.type != "cpu" and len(indices) * image_bytes <= _DEVICE_BYTES:
+            self._pixels, self._labels = (kept[self._places].to(device) for kept in (bank.pixels, bank.labels))
+            self._places = torch.arange(len(indices))
+        self._seed, self._augment, self._device = seed, augment, device
+        self._normalise = functools.partial(_prepare, mean=mean, std=std, device=device, channels_last=channels_last)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the batch of a step, from 0: images float32 normalised and labels, on the device."""
+        return self._normalise(self.raw(step)), self._take(self._labels, step)
+
+    def raw(self, step: int) -> Tensor:
+        """Return the images of the same batch augmented but not normalised, uint8, on the device."""
+        seed = np.random.SeedSequence([_AUGMENT, self._seed, step]).generate_state(1)[0]
+        return self._augment(self._take(self._pixels, step), int(seed))
+
+    def positions(self, step: int) -> NDArray[np.int64]:
+        """Return which of the `indices` make up a batch, (B,) int64."""
+        size = self._order(0).size
+        start, stop = step * self.batch_size, (step + 1) * self.batch_size
+        epochs = range(start // size, (stop - 1) // size + 1)
+        stream = np.concatenate([self._order(epoch) for epoch in epochs])
+        return cast("NDArray[np.int64]", stream[start - epochs[0] * size : stop - epochs[0] * size])
+
+    def _take(self, values: Tensor, step: int) -> Tensor:
+        places = self._places[torch.from_numpy(self.positions(step))]
+        # Ten times as fast on the CPU as values[places].
+        return values.index_select(0, places.to(values.device)).to(self._device)
+
+
+def chunks(
+    bank: ImageBank,
+    indices: NDArray[np.int64],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    channels_last: bool,
+    size: int = 256,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images (B, 3, S, S) float32 normalised and labels (B,) int64 in order; the last chunk may be smaller."""
+    for places in torch.split(torch.from_numpy(indices.copy()), size):
+        pixels, labels = bank.pixels.index_select(0, places), bank.labels[places]
+        yield (
+            _prepare(pixels.to(device), mean=mean, std=std, device=device, channels_last=channels_last),
+            labels.to(device),
+        )
+
+
+def _prepare(
+    images: Tensor, *, mean: Sequence[float], std: Sequence[float], device: torch.device, channels_last: bool
+) -> Tensor:
+    """Normalise on the device in the stored memory format and change it afterwards, which is faster than before."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return normalise(images.to(device), mean, std).contiguous(memory_format=layout)
+
+
+def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([_ORDER, seed, epoch]).permutation(size)
+
+
+def _mapped(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return an array over a nameless file in the temporary folder; it is gone with the process, however that ends.
+
+    The room is taken at once, because a map that outgrows its disk kills the process with a signal instead of an error.
+
+    Raises:
+        DataError: The disk has no room.
+    """
+    needed = math.prod(shape)
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, needed)
+            else:
+                file.truncate(needed)
+            return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+    except OSError as error:
+        free = shutil.disk_usage(folder).free
+        raise DataError(
+            f"the decoded images need {needed:,} bytes in {folder}, {free:,} are free ({error.strerror}); point "
+            f"TMPDIR to a larger disk, or keep them in memory with data.memory_bytes={needed}"
+        ) from error

@@ -1,0 +1,124 @@
+"""Images to the network's input: the deterministic fit of one image, normalisation and augmentation of batches.
+
+Shapes: images (B, 3, S, S), uint8 as stored and augmented, float32 after `normalise`.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from timm.data import create_transform
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+from tlexp.config import Preprocessing
+from tlexp.config.augment import AugmentKind
+
+Augment = Callable[[Tensor, int], Tensor]
+"""(images (B, 3, S, S) uint8, seed) to images of the same shape, type and device; every image has a draw of its own."""
+
+_SHIFT = 1 / 8
+_ZOOM = (0.8, 1.25)
+_LIGHT = 0.2
+
+
+def fit_image(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return an RGB image resized and cropped to (S, S, 3) uint8, exactly as timm's evaluation does before scaling."""
+    pixels: NDArray[np.uint8] = _timm_transform(preprocessing)(image).permute(1, 2, 0).numpy()
+    return pixels
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return uint8 images (B, 3, S, S) as float32: scaled to [0, 1], minus mean, divided by std."""
+    centre, spread = (_channels(tuple(values), images.device) for values in (mean, std))
+    return images.to(torch.float32).div_(255).sub_(centre).div_(spread)
+
+
+def build_augment(kind: AugmentKind) -> Augment:
+    """Return the augmentation of that kind.
+
+    The same images and seed give the same result; torch's global generators are left as they were.
+    """
+    return {
+        AugmentKind.none: _none,
+        AugmentKind.flip: _flip,
+        AugmentKind.light: _light,
+        AugmentKind.randaug: _randaug,
+    }[kind]
+
+
+@functools.lru_cache(maxsize=16)
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return one value per channel on the device, kept there, because every copy to an accelerator waits for it."""
+    return torch.tensor(values, dtype=torch.float32).to(device).view(1, -1, 1, 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _timm_transform(preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
+    transform: Callable[[Image.Image], Tensor] = create_transform(
+        input_size=preprocessing.image_size,
+        is_training=False,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        crop_pct=preprocessing.crop_pct,
+        crop_mode=preprocessing.crop_mode,
+        normalize=False,
+    )
+    return transform
+
+
+def _none(images: Tensor, seed: int) -> Tensor:
+    return images
+
+
+def _flip(images: Tensor, seed: int) -> Tensor:
+    """Mirror every image left-right with even odds."""
+    return _mirror(images, _generator(seed))
+
+
+def _light(images: Tensor, seed: int) -> Tensor:
+    """Mirror, shift, zoom and change brightness and contrast of every image.
+
+    Shift up to 1/8 of the side, zoom 0.8 to 1.25 (even in its logarithm), brightness and contrast within 20 %. What
+    comes into view at the border is the mirrored image.
+    """
+    generator = _generator(seed)
+    mirrored = _mirror(images, generator)
+    shift, zoom, light = (torch.rand(len(images), 2, generator=generator) * 2 - 1 for _ in range(3))
+    scale = torch.exp(zoom[:, 0] * math.log(_ZOOM[1]))
+    # grid_sample looks from the result into the image, so a zoom in shrinks the grid; its side is 2 long.
+    theta = torch.zeros(len(images), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
+    theta[:, :, 2] = shift * 2 * _SHIFT
+    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    moved = F.grid_sample(mirrored.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
+    brightness, contrast = (1 + _LIGHT * light.to(images.device)).T.reshape(2, -1, 1, 1, 1)
+    mean = moved.mean((1, 2, 3), keepdim=True)
+    varied: Tensor = ((moved - mean) * contrast + mean) * brightness
+    return varied.add_(0.5).clamp_(0, 255).to(torch.uint8)
+
+
+def _randaug(images: Tensor, seed: int) -> Tensor:
+    """Mirror, then RandAugment (Cubuk et al. 2019, arXiv 1909.13719; 2 operations of magnitude 9), image by image."""
+    mirrored = _mirror(images, _generator(seed))
+    operation = v2.RandAugment(interpolation=InterpolationMode.BILINEAR)
+    # torchvision draws from the global CPU generator alone, on any device: it is lent and put back.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return torch.stack([operation(image) for image in mirrored])
+
+
+def _mirror(images: Tensor, generator: torch.Generator) -> Tensor:
+    turned = (torch.rand(len(images), generator=generator) < 0.5).nonzero()[:, 0].to(images.device)
+    return images.index_copy(0, turned, images.index_select(0, turned).flip(3))
+
+
+def _generator(seed: int) -> torch.Generator:
+    """Return a generator on the CPU, so that every device sees the same draws."""
+    return torch.Generator().manual_seed(seed)

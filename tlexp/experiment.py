@@ -1,0 +1,292 @@
+"""One run, told top to bottom: network, images, budget, selection inside it, final fit, one look at the test split.
+
+Read this page first. The parts it calls stand below it in the layers and know nothing of each other.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tlexp.account import Account
+from tlexp.assembly import (
+    Budget,
+    Network,
+    build_classifier,
+    build_network,
+    build_regime,
+    count_steps,
+    decode,
+    describe_model,
+    draw_labels,
+    load_start,
+    open_images,
+)
+from tlexp.config import Config, config_key
+from tlexp.data import ImageBank, Source
+from tlexp.errors import ConfigError
+from tlexp.live import FINAL, Live
+from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
+from tlexp.outputs import draw_figures, write_evaluation, write_predictions
+from tlexp.tracking import Record, dataset_of, names, read_points
+from tlexp.train import (
+    Checkpoint,
+    Evaluation,
+    FitReport,
+    Listener,
+    choose_device,
+    deterministic,
+    evaluate,
+    to_probabilities,
+)
+from tlexp.trainee import Trainee
+from tlexp.tune import Search, Selection, select
+
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run ends with: its record, the measures of each split, and where the tracking store shows it."""
+
+    record: Record
+    splits: dict[str, Evaluation]
+    link: str | None
+    comparison: str | None
+
+
+def run(
+    config: Config,
+    *,
+    folder: Path,
+    listener: Listener,
+    shown: dict[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+) -> Outcome:
+    """Do one run; its record is published in the folder however it ends.
+
+    Args:
+        config: What to do.
+        folder: The run's own folder, which exists.
+        listener: Hears of progress and may ask to stop.
+        shown: The configuration as it may be logged; its own values when None.
+        overrides: The words of the command line.
+
+    Raises:
+        TlexpError: The settings, images or weights do not allow the run, or training could not go on.
+        Interrupted: A signal asked to stop; a checkpoint lies in the folder for `resume=`.
+    """
+    device = choose_device(config.train.device)
+    account = Account(config, folder, str(device), listener=listener, shown=shown, overrides=overrides)
+    with account, deterministic(config.train.deterministic):
+        splits = _do(config, account, device)
+    assert account.record is not None
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    tracked = account.tracked
+    return Outcome(
+        record=account.record,
+        splits=splits,
+        link=tracked.link if tracked else None,
+        comparison=tracked.comparison if tracked else None,
+    )
+
+
+def _do(config: Config, account: Account, device: torch.device) -> dict[str, Evaluation]:
+    """Do the run, enter into the account what becomes known, and return the measures of each split."""
+    began = time.perf_counter()
+    network = build_network(config)  # before any image is read: a wrong model or depth is refused at once
+    origin = load_start(config, network)
+    source = open_images(config, network.expected, account.listener)
+    budget = draw_labels(config, source)
+    classifier = build_classifier(config, network, len(source.classes)).to(device)
+    _describe(account, config, network, origin, source, budget)
+    account.freeze["digest_before"] = classifier.frozen_digest()
+    account.start_tracking(dataset_of(account.shown, account.data))
+
+    live = Live(account.listener, account.point)
+    trainee = Trainee(
+        classifier,
+        decode(config, source.pool, budget.positions, network.expected, live),
+        build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes)),
+        checkpoint=_checkpoint(config, account.folder),
+        listener=live,
+    )
+    selection = _select(config, trainee, budget, account)
+    report = _final_fit(config, trainee, budget, selection)
+    account.curve(report, phase="final", fold=None, shown=live.steps)
+    account.freeze["digest_after"] = classifier.frozen_digest()
+    if account.freeze["digest_after"] != account.freeze["digest_before"]:
+        raise AssertionError("frozen parameters or buffers changed during training")
+
+    # All choices are made. The test split is read here, once.
+    held_out = np.arange(len(source.held_out.labels))
+    test_bank = decode(config, source.held_out, held_out, network.expected, live)
+    logits, labels = trainee.predict(test_bank, held_out)
+    splits = _evaluate(config, trainee, selection, logits, labels)
+    account.metrics.update(_metrics(splits, report, classifier, seconds=time.perf_counter() - began))
+    card = describe_model(config, network, origin, source.classes)
+    _write(config, account, trainee, card, splits, (test_bank, logits, labels))
+    return splits
+
+
+def _checkpoint(config: Config, folder: Path) -> Checkpoint:
+    """Return the run's checkpoint, begun with that of the run to go on with."""
+    if config.resume is not None:
+        interrupted = Path(config.resume) / CHECKPOINT
+        if not interrupted.is_dir():
+            raise ConfigError(
+                f"resume={config.resume}: {interrupted} is missing; a finished run has none, and one that was killed "
+                "before its first checkpoint has to start anew without resume"
+            )
+        shutil.copytree(interrupted, folder / CHECKPOINT)
+    return Checkpoint(folder / CHECKPOINT, key=config_key(config), seconds=config.train.checkpoint_seconds)
+
+
+def _select(config: Config, trainee: Trainee, budget: Budget, account: Account) -> Selection:
+    search = Search(
+        trials=config.tune.trials,
+        lr=(config.tune.lr[0], config.tune.lr[1]),
+        weight_decay=(config.tune.weight_decay[0], config.tune.weight_decay[1]),
+        seed=config.seed,
+    )
+    selection = select(trainee, budget.folds, default=config.default_rates, search=search)
+    for fold, report in enumerate(selection.reports):
+        account.curve(report, phase="select", fold=fold)
+    for flag in selection.flags:
+        account.note(flag)
+    account.train["selection"] = {**selection.summary(), "refit": config.train.refit}
+    return selection
+
+
+def _final_fit(config: Config, trainee: Trainee, budget: Budget, selection: Selection) -> FitReport:
+    """Train the winner from the same start on the whole budget, or keep it as it was selected."""
+    positions = np.arange(len(budget.positions))
+    if not config.train.refit and budget.folds:
+        positions = budget.folds[0].train
+        if trainee.holds(positions, selection.winner):
+            return selection.reports[0]
+    return trainee.train(FINAL, positions, selection.winner)
+
+
+def _evaluate(
+    config: Config,
+    trainee: Trainee,
+    selection: Selection,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+) -> dict[str, Evaluation]:
+    smoothing = config.train.label_smoothing
+    measured = {"train": trainee.predict(trainee.bank, np.arange(len(trainee.bank))), "test": (logits, labels)}
+    if selection.logits is not None and selection.labels is not None:
+        measured["val"] = selection.logits, selection.labels
+    return {
+        split: evaluate(to_probabilities(measured[split][0]), measured[split][1], label_smoothing=smoothing)
+        for split in names.SPLITS
+        if split in measured
+    }
+
+
+def _metrics(
+    splits: dict[str, Evaluation], report: FitReport, classifier: Classifier, *, seconds: float
+) -> dict[str, float]:
+    """Return the flat metrics: every score of every split, and the cost block."""
+    costs = {
+        "seconds": seconds,
+        "images_per_second": report.images_per_second,
+        "peak_bytes": report.peak_bytes,
+        "flops": report.flops,
+        "trainable_parameters": sum(parameter.numel() for _, parameter in classifier.trainable_parameters()),
+        "total_parameters": sum(parameter.numel() for parameter in classifier.parameters()),
+    }
+    scores = {
+        names.split_metric(split, score): value
+        for split, found in splits.items()
+        for score, value in found.metrics.items()
+    }
+    return scores | {names.cost_metric(name): float(value) for name, value in costs.items() if value is not None}
+
+
+def _describe(
+    account: Account, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
+) -> None:
+    """Enter what is known before training: units, weights, images, and what readers should be told."""
+    account.freeze |= {"depth": network.depth, "units": [unit.name for unit in network.units[: network.depth]]}
+    account.train |= {
+        "steps": count_steps(config, len(budget.positions)),
+        "weights": {"source": origin.source, "digest": origin.digest},
+        "outside_protocol": _outside_protocol(config),
+    }
+    account.data |= {
+        "digest": source.digest,
+        "classes": list(source.classes),
+        "counts": _counts(source, budget),
+        "skipped": list(source.skipped),
+    }
+    if not config.backbone.pretrained and config.backbone.weights is None:
+        account.note(
+            f"backbone {config.backbone.name} starts from random weights"
+            + ("; its frozen part is not trained at all" if network.depth else "")
+        )
+    for text in source.notes:
+        account.note(text)
+    if source.skipped:
+        account.note(f"{len(source.skipped)} unreadable images were left out; record.json names them")
+    if budget.asked.per_class is not None and 2 * len(budget.positions) > len(source.pool.labels):
+        account.note(f"labels={config.labels} is above half of the pool: the result is conditional on this pool")
+    if account.train["outside_protocol"]:
+        account.note(f"outside protocol: {', '.join(account.train['outside_protocol'])}")
+
+
+def _outside_protocol(config: Config) -> list[str]:
+    """Return the settings that change the protocol's training length."""
+    stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps")}
+    return [f"train.{key}={value}" for key, value in stated.items() if value is not None]
+
+
+def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
+    """Return the images of each class in train, val (that of a single split) and test."""
+    validation = budget.folds[0].validation if len(budget.folds) == 1 else np.zeros(0, np.int64)
+    parts = {
+        "train": np.delete(budget.labels, validation),
+        "val": budget.labels[validation],
+        "test": source.held_out.labels,
+    }
+    return {
+        split: dict(zip(source.classes, np.bincount(labels, minlength=len(source.classes)).tolist(), strict=True))
+        for split, labels in parts.items()
+    }
+
+
+def _write(
+    config: Config,
+    account: Account,
+    trainee: Trainee,
+    card: ModelCard,
+    splits: dict[str, Evaluation],
+    test: tuple[ImageBank, NDArray[np.float32], NDArray[np.int64]],
+) -> None:
+    """Write the run's files: predictions, evaluation, network, figures."""
+    bank, logits, labels = test
+    probabilities = to_probabilities(logits)
+    write_predictions(account.folder, probabilities, labels)
+    write_evaluation(account.folder, splits, card.classes)
+    if config.train.save_weights:
+        save_classifier(trainee.classifier, account.folder, description=card)
+    if config.tracking.figures:
+        batches = trainee.batches(np.arange(len(trainee.bank)))
+        draw_figures(
+            account.folder,
+            points=read_points(account.folder / names.CURVES_FILE),
+            test=splits["test"],
+            probabilities=probabilities,
+            labels=labels,
+            bank=bank,
+            batch=(batches.raw(0).cpu().numpy(), trainee.bank.labels.numpy()[batches.positions(0)]),
+            classes=card.classes,
+        )

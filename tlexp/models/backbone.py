@@ -1,0 +1,206 @@
+"""Backbones: any timm model without its classifier, and the preprocessing that it expects.
+
+images (B, 3, S, S) float32 normalised -> features (B, D) float32, timm's pre-logits.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_data_config
+from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, list_models, split_model_name_tag
+from torch import Tensor, nn
+
+from tlexp.config import Preprocessing
+from tlexp.errors import ConfigError
+from tlexp.models.rehearsal import Rehearsal
+from tlexp.models.seeds import drawn_from
+
+_BUILT_FOR = "_image_size"
+"""Attribute of a backbone: the side of the images that it was built for."""
+
+
+def preprocessing(
+    name: str,
+    *,
+    image_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: str | None = None,
+    crop_pct: float | None = None,
+) -> Preprocessing:
+    """Return what the model's own pretrained configuration asks of images, with overrides applied.
+
+    Args:
+        name: timm model name, with or without a weights tag; a tag may change size and normalisation.
+        image_size: Side of the square input in pixels.
+        mean: Three values in [0, 1].
+        std: Three values in (0, 1].
+        interpolation: Resampling in timm's words.
+        crop_pct: Side of the centre crop as a fraction of the resized short side.
+
+    Raises:
+        ConfigError: The model or its tag is unknown, or the model does not take square colour images.
+    """
+    source = pretrained_cfg(name)
+    stated = {"mean": mean, "std": std, "interpolation": interpolation, "crop_pct": crop_pct}
+    resolved = resolve_data_config(args=stated, pretrained_cfg=source)
+    channels, height, width = resolved["input_size"]
+    if channels != 3:
+        raise ConfigError(f"backbone.name={name}: takes images of {channels} channels, not of 3; choose another model")
+    if image_size is None and height != width:
+        raise ConfigError(
+            f"backbone.name={name}: its own input is {height} x {width}, not square: set backbone.image_size"
+        )
+    return Preprocessing(
+        image_size=image_size or height,
+        mean=tuple(resolved["mean"]),
+        std=tuple(resolved["std"]),
+        interpolation=resolved["interpolation"],
+        crop_pct=resolved["crop_pct"],
+        crop_mode=resolved["crop_mode"],
+    )
+
+
+def pretrained_cfg(name: str) -> dict[str, Any]:
+    """Return timm's pretrained configuration of a model name, with or without a weights tag.
+
+    Raises:
+        ConfigError: The model or its tag is unknown; the message has the nearest names.
+    """
+    architecture, tag = split_model_name_tag(name)
+    if not is_model(architecture):
+        near = difflib.get_close_matches(architecture, list_models(), n=4, cutoff=0.6)
+        raise ConfigError(
+            f"backbone.name={name}: timm has no model {architecture!r}"
+            + (f"; nearest: {', '.join(near)}" if near else "; `timm.list_models()` lists them")
+        )
+    known = [split_model_name_tag(each)[1] for each in get_arch_pretrained_cfgs(architecture)]
+    if tag and tag not in known:
+        near = difflib.get_close_matches(tag, known, n=4, cutoff=0.0)
+        raise ConfigError(
+            f"backbone.name={name}: {architecture} has no weights tag {tag!r}; nearest: {', '.join(near)}"
+        )
+    found = get_pretrained_cfg(name)
+    assert found is not None
+    return dict(found.to_dict())
+
+
+def build_backbone(
+    name: str,
+    *,
+    image_size: int,
+    global_pool: str | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float | None = None,
+    seed: int = 0,
+    meta: bool = False,
+) -> nn.Module:
+    """Return the timm model without its classifier, with random weights; calling it gives the features (B, D).
+
+    The global random generators are left as they were.
+
+    Args:
+        name: timm model name, with or without a weights tag.
+        image_size: Side of the square input in pixels; models of a fixed size are built for it.
+        global_pool: timm's pooling of the last map or tokens; None takes the model's own.
+        drop_rate: Dropout in front of the head and where the architecture has it, [0, 1).
+        drop_path_rate: Stochastic depth, [0, 1); None takes the architecture's own default.
+        seed: Draws the weights.
+        meta: Build on the meta device: shapes and names, no memory and no values.
+
+    Raises:
+        ConfigError: The model is unknown, or does not take the size, the pooling or the stochastic depth.
+    """
+    source = pretrained_cfg(name)
+    options: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
+    if drop_path_rate is not None:
+        options["drop_path_rate"] = drop_path_rate
+    if source.get("fixed_input_size") and tuple(source["input_size"][1:]) != (image_size, image_size):
+        options["img_size"] = image_size
+    try:
+        backbone = _create(name, options, seed=seed, meta=meta)
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise _refusal(name, options, source) from error
+    if global_pool is not None:
+        _set_pool(backbone, name, global_pool)
+    _check_features(backbone, name, image_size)
+    backbone.__dict__[_BUILT_FOR] = image_size
+    return backbone.train()
+
+
+def feature_width(backbone: nn.Module) -> int:
+    """Return D, the width of the features, as a forward pass gives it; pooling may double what timm announces."""
+    return int(Rehearsal(backbone, image_size=backbone.__dict__[_BUILT_FOR]).features.shape[1])
+
+
+def _create(name: str, options: Mapping[str, Any], *, seed: int, meta: bool) -> nn.Module:
+    with drawn_from(seed), torch.device("meta" if meta else "cpu"):
+        backbone: nn.Module = timm.create_model(name, num_classes=0, **options)
+    return backbone
+
+
+def _refusal(name: str, options: Mapping[str, Any], source: Mapping[str, Any]) -> ConfigError:
+    """Return the error that names each option which the architecture does not take."""
+    height, width = source["input_size"][1:]
+    ways_out = {
+        "drop_rate": "leave it at 0",
+        "drop_path_rate": "leave it null",
+        "img_size": f"the model needs {height}" if height == width else f"the model needs {height} x {width}",
+    }
+    problems = []
+    for option, value in options.items():
+        try:
+            _create(name, {option: value}, seed=0, meta=True)
+        except (TypeError, AssertionError, ValueError, RuntimeError):
+            key = "image_size" if option == "img_size" else option
+            problems.append(f"backbone.{key}={value} is not taken by {name}: {ways_out[option]}")
+    return ConfigError(problems or f"backbone.name={name}: timm cannot build this model with {dict(options)}")
+
+
+def _set_pool(backbone: nn.Module, name: str, global_pool: str) -> None:
+    """Change the pooling and nothing else.
+
+    Built with another pooling from the start, a ViT moves its norm to where the pretrained weights have none.
+    """
+    before = {key: value.shape for key, value in backbone.state_dict().items()}
+    reset: Any = backbone.reset_classifier
+    try:
+        reset(0, global_pool)
+    except (AssertionError, TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise _pool_refusal(backbone, name, global_pool) from error
+    after = {key: value.shape for key, value in backbone.state_dict().items()}
+    if _pool_of(backbone) != global_pool or not after.items() <= before.items():
+        raise _pool_refusal(backbone, name, global_pool)
+
+
+def _pool_refusal(backbone: nn.Module, name: str, global_pool: str) -> ConfigError:
+    return ConfigError(
+        f"head.global_pool={global_pool} is not taken by {name}: leave it null for the model's own"
+        + (f" ({own})" if (own := _pool_of(backbone)) else "")
+    )
+
+
+def _pool_of(backbone: nn.Module) -> str | None:
+    """Return the pooling in force, from where timm's models keep it: in the head, else in the model."""
+    head = getattr(backbone, "head", None)
+    for holder in (getattr(head, "global_pool", None), head, getattr(backbone, "global_pool", None)):
+        pool = getattr(holder, "pool_type", holder)
+        if isinstance(pool, str):
+            return pool
+    return None
+
+
+def _check_features(backbone: nn.Module, name: str, image_size: int) -> None:
+    """Refuse a size or an architecture that does not give one vector per image."""
+    own = pretrained_cfg(name)["input_size"][-1]
+    try:
+        features = Rehearsal(backbone, image_size=image_size).features
+    except Exception as error:
+        raise ConfigError(
+            f"backbone.image_size={image_size} does not fit {name}: its own size is {own} ({error})"
+        ) from error
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ConfigError(f"backbone.name={name}: does not give one feature vector per image; set head.global_pool=avg")

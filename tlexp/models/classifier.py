@@ -1,0 +1,101 @@
+"""The classifier: a backbone of which the leading units are frozen, and a head.
+
+images (B, 3, S, S) float32 normalised -> features (B, D) float32 -> logits (B, K) float32.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tlexp.models.digest import tensors_digest
+from tlexp.models.units import Unit
+
+CPU_CHUNK, ACCELERATOR_CHUNK = 32, 256
+
+
+class Classifier(nn.Module):
+    """Backbone and head; what is frozen stays as it is to the bit, parameters and buffers alike.
+
+    Frozen parameters need no gradient, so that no graph is built for a frozen prefix. Frozen modules are in eval
+    always: in training mode BatchNorm would move its statistics and drop-path would be random, frozen weights or not.
+
+    Attributes:
+        backbone: images -> features.
+        head: features -> logits.
+        units: The backbone's units in forward order.
+        depth: How many leading units are frozen, 0..len(units).
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, units: Sequence[Unit], depth: int) -> None:
+        super().__init__()
+        assert 0 <= depth <= len(units)
+        self.backbone = backbone
+        self.head = head
+        self.units = tuple(units)
+        self.depth = depth
+        parameters, modules = dict(backbone.named_parameters()), dict(backbone.named_modules())
+        for unit in self.units:
+            for name in unit.parameters:
+                parameters[name].requires_grad_(unit.index >= depth)
+        # A tuple of modules is not registered, so the state keeps one name per tensor.
+        self._frozen = tuple(modules[name] for unit in self.units[:depth] for name in unit.modules)
+        self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
+        self.train(self.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return features (B, D) float32: all that a head sees of the images."""
+        if self.depth == len(self.units):
+            return self._frozen_features(images)
+        features: Tensor = self.backbone(images)
+        return features.float()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of head and trainable units; frozen units stay in eval."""
+        super().train(mode)
+        for module in self._frozen:
+            module.training = False
+        return self
+
+    def frozen_digest(self) -> str:
+        """Return the sha256 of all frozen parameters and buffers; equal before and after training."""
+        parameters, buffers = dict(self.backbone.named_parameters()), dict(self.backbone.named_buffers())
+        frozen = self.units[: self.depth]
+        return tensors_digest(
+            {name: parameters[name] for unit in frozen for name in unit.parameters}
+            | {name: buffers[name] for unit in frozen for name in unit.buffers}
+        )
+
+    def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Return name and parameter of all that trains, the backbone's first."""
+        return [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
+
+    def layer_of(self, name: str) -> int:
+        """Return the distance class of a parameter for layer-wise decay: its unit's index, len(units) for the head.
+
+        Args:
+            name: A name of `named_parameters()`, so backbone.* or head.*.
+        """
+        part, _, rest = name.partition(".")
+        return self._layers[rest] if part == "backbone" else len(self.units)
+
+    def _frozen_features(self, images: Tensor) -> Tensor:
+        """Run in chunks of one size, the last filled with zeros.
+
+        Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
+        """
+        size = CPU_CHUNK if images.device.type == "cpu" else ACCELERATOR_CHUNK
+        with torch.no_grad():
+            chunks = []
+            for rows in torch.split(images, size):
+                missing = size - len(rows)
+                filled = F.pad(rows, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else rows
+                chunks.append(self.backbone(filled)[: len(rows)])
+            return torch.cat(chunks).float()

@@ -1,0 +1,162 @@
+"""A classifier on disk: model.safetensors (backbone.*, head.*) and model.json, enough to rebuild it without network."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from tlexp.config import Preprocessing
+from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
+from tlexp.errors import ConfigError, WeightsError
+from tlexp.models.backbone import build_backbone, feature_width
+from tlexp.models.classifier import Classifier
+from tlexp.models.digest import tensors_digest
+from tlexp.models.head import build_head
+from tlexp.models.statefile import EXPORT, read_state
+from tlexp.models.units import find_units
+from tlexp.paths import publish
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """The arguments of `build_head` besides widths and seed."""
+
+    kind: HeadKind = HeadKind.linear
+    hidden: tuple[int, ...] = ()
+    activation: Activation = Activation.relu
+    dropout: float = 0.0
+    norm: HeadNorm = HeadNorm.none
+    init: HeadInit = HeadInit.zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """How a classifier is built and what it tells apart.
+
+    Attributes:
+        backbone: timm model name.
+        preprocessing: What it expects of images.
+        classes: Class names in the order of the logits.
+        head: The head's options.
+        global_pool: timm's pooling; None is the model's own.
+        drop_rate: Dropout in front of the head.
+        drop_path_rate: Stochastic depth; None is the architecture's own.
+        origin: Where the weights came from before training.
+    """
+
+    backbone: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    head: HeadOptions = HeadOptions()
+    global_pool: str | None = None
+    drop_rate: float = 0.0
+    drop_path_rate: float | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedModel:
+    """What stands in model.json: the card, the freeze depth it was trained at, and the digest of its weights."""
+
+    card: ModelCard
+    depth: int
+    digest: str
+
+
+def save_classifier(classifier: Classifier, folder: Path, *, description: ModelCard) -> list[Path]:
+    """Write a classifier into a folder, each file whole or not at all, and return the files.
+
+    model.json goes last, so that a folder that has it is complete.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    exported = ExportedModel(card=description, depth=classifier.depth, digest=tensors_digest(state))
+    content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
+    card, weights = (folder / name for name in EXPORT)
+    publish(weights, save(state))
+    publish(card, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    return [card, weights]
+
+
+def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
+    """Rebuild a classifier from a folder, in eval mode and without network.
+
+    Raises:
+        WeightsError: Files are missing, damaged or do not belong together.
+    """
+    card, weights = (folder / name for name in EXPORT)
+    exported = read_card(card)
+    state = read_state(weights) if weights.is_file() else None
+    if state is None or tensors_digest(state) != exported.digest:
+        raise WeightsError(
+            f"{weights} is missing or is not the file that {card} describes: restore both from one run, or export again"
+        )
+    classifier = _build(exported, card)
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{weights} does not fit the model that {card} describes: {error}") from error
+    return classifier.eval(), exported
+
+
+def read_card(path: Path) -> ExportedModel:
+    """Return what a model.json says.
+
+    Raises:
+        WeightsError: It is missing, damaged, or of another version.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise WeightsError(f"{path}: schema {content['schema']} is not {SCHEMA}; export again with this version")
+        return _exported(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: cannot be read as the description of a model ({type(error).__name__}: {error}); export again"
+        ) from error
+
+
+def _exported(content: Mapping[str, Any]) -> ExportedModel:
+    card = dict(content["card"])
+    expected, head = dict(card.pop("preprocessing")), dict(card.pop("head"))
+    expected |= {name: tuple(expected[name]) for name in ("mean", "std")}
+    head |= {
+        "kind": HeadKind(head["kind"]),
+        "hidden": tuple(head["hidden"]),
+        "activation": Activation(head["activation"]),
+        "norm": HeadNorm(head["norm"]),
+        "init": HeadInit(head["init"]),
+    }
+    card["classes"] = tuple(card["classes"])
+    return ExportedModel(
+        card=ModelCard(preprocessing=Preprocessing(**expected), head=HeadOptions(**head), **card),
+        depth=int(content["depth"]),
+        digest=str(content["digest"]),
+    )
+
+
+def _build(exported: ExportedModel, path: Path) -> Classifier:
+    card = exported.card
+    size = card.preprocessing.image_size
+    try:
+        backbone = build_backbone(
+            card.backbone,
+            image_size=size,
+            global_pool=card.global_pool,
+            drop_rate=card.drop_rate,
+            drop_path_rate=card.drop_path_rate,
+        )
+    except ConfigError as error:
+        raise WeightsError(f"{path}: the model it describes cannot be built: {error}") from error
+    options = {field.name: getattr(card.head, field.name) for field in dataclasses.fields(card.head)}
+    head = build_head(in_features=feature_width(backbone), num_classes=len(card.classes), seed=0, **options)
+    return Classifier(backbone, head, find_units(backbone, image_size=size), exported.depth)

@@ -1,0 +1,36 @@
+"""The freeze policy, resolved to a number of leading units of one backbone."""
+
+from collections.abc import Sequence
+
+from tlexp.config.depth import parse_depth, resolve_depth
+from tlexp.config.freeze import FreezePolicy
+from tlexp.errors import ConfigError
+from tlexp.models.units import NECK, Unit
+
+
+def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit], *, backbone: str) -> int:
+    """Return how many leading units are frozen.
+
+    Args:
+        policy: none = 0, all = every unit, last = all but the last stage or block and what runs after it, depth = as
+            stated.
+        depth: With the policy depth: a count, a fraction, `all` or a unit's name.
+        units: The backbone's units in forward order.
+        backbone: Its name, for the message.
+
+    Raises:
+        ConfigError: The depth cannot be read, is out of range or names no unit; the message lists the units.
+    """
+    names = [unit.name for unit in units]
+    if policy is FreezePolicy.none:
+        return 0
+    if policy is FreezePolicy.all:
+        return len(names)
+    if policy is FreezePolicy.last:
+        return max(0, len(names) - (2 if names[-1] == NECK else 1))
+    if depth is None:
+        raise ConfigError(f"freeze.depth is missing: {backbone} has units 0..{len(names)} ({', '.join(names)})")
+    try:
+        return resolve_depth(parse_depth(depth), names, backbone=backbone)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -1,0 +1,86 @@
+"""The head: features (B, D) -> logits (B, K), in float32 whatever the backbone's precision."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
+from tlexp.models.seeds import drawn_from
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    Activation.relu: nn.ReLU,
+    Activation.gelu: nn.GELU,
+    Activation.silu: nn.SiLU,
+    Activation.tanh: nn.Tanh,
+}
+_NORMS: dict[HeadNorm, type[nn.BatchNorm1d] | type[nn.LayerNorm]] = {
+    HeadNorm.batch: nn.BatchNorm1d,
+    HeadNorm.layer: nn.LayerNorm,
+}
+
+
+class Head(nn.Sequential):
+    """Layers that compute in float32 even inside autocast: a half precision softmax loses small differences."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, K) float32 of features (B, D) of any floating type."""
+        with torch.autocast(features.device.type, enabled=False):
+            outputs = features.float()
+            for layer in self:
+                outputs = layer(outputs)
+        return outputs
+
+
+def build_head(
+    *,
+    kind: HeadKind,
+    in_features: int,
+    num_classes: int,
+    hidden: Sequence[int] = (),
+    activation: Activation = Activation.relu,
+    dropout: float = 0.0,
+    norm: HeadNorm = HeadNorm.none,
+    init: HeadInit = HeadInit.zero,
+    seed: int,
+) -> Head:
+    """Return a linear head or an mlp.
+
+    Hidden layers are torch's own, the last layer is zero (so that the first loss is ln K) or N(0, 0.01), its bias 0.
+    The global random generators are left as they were.
+
+    Args:
+        kind: linear has no hidden layers, mlp has those of `hidden`.
+        in_features: D, the width of the features.
+        num_classes: K.
+        hidden: Widths of the hidden layers, each followed by norm, activation and dropout.
+        activation: Non-linearity after each hidden layer.
+        dropout: After each hidden layer, or before a linear head, [0, 1).
+        norm: Normalisation after each hidden layer.
+        init: How the last layer starts.
+        seed: Draws the weights.
+    """
+    widths = [in_features, *(hidden if kind is HeadKind.mlp else ())]
+    layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout and kind is HeadKind.linear else []
+    with drawn_from(seed):
+        for before, width in pairwise(widths):
+            layers += _hidden_layer(before, width, activation=activation, dropout=dropout, norm=norm)
+        last = nn.Linear(widths[-1], num_classes)
+        nn.init.normal_(last.weight, std=0.01)
+    if init is HeadInit.zero:
+        nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return Head(*layers, last)
+
+
+def _hidden_layer(
+    before: int, width: int, *, activation: Activation, dropout: float, norm: HeadNorm
+) -> list[nn.Module]:
+    layers: list[nn.Module] = [nn.Linear(before, width)]
+    if norm in _NORMS:
+        layers.append(_NORMS[norm](width))
+    layers.append(_ACTIVATIONS[activation]())
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return layers

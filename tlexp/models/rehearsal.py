@@ -1,0 +1,106 @@
+"""A forward pass on the meta device: shapes and the order of use, without values, memory or time.
+
+images (2, 3, S, S) -> features (2, D). The backbone may be real or on the meta device itself and is left as it was.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+
+class Rehearsal(TorchFunctionMode):
+    """What happened when, in ticks: modules starting, parameters and buffers used, tensors made and consumed.
+
+    Attributes:
+        features: What the backbone returned.
+        started: Module name -> tick of its first call.
+        used: Parameter or buffer name -> tick of its first use in a computation.
+    """
+
+    def __init__(self, backbone: nn.Module, *, image_size: int) -> None:
+        """Run the backbone once.
+
+        Args:
+            backbone: The backbone.
+            image_size: Side of the square input in pixels.
+        """
+        super().__init__()
+        named = [*backbone.named_parameters(), *backbone.named_buffers()]
+        stand_ins = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+        # Two images, because some architectures squeeze a batch of one.
+        images = torch.empty(2, 3, image_size, image_size, device="meta")
+        self.started: dict[str, int] = {}
+        self.used: dict[str, int] = {}
+        self._names = {id(tensor): name for name, tensor in stand_ins.items()}
+        self._modules = {id(module): name for name, module in backbone.named_modules()}
+        self._tick = 0
+        self._alive: list[Any] = [images]  # an id is only a name while its tensor lives
+        self._made = {id(images): 0}
+        self._consumed = {id(images): 0}
+        self._by_id: dict[int, Tensor] = {id(images): images}
+        hook = register_module_forward_pre_hook(self._note_start)
+        try:
+            with _evaluating(backbone), torch.no_grad(), torch.device("meta"), self:
+                self.features: Any = functional_call(backbone, stand_ins, (images,))
+        finally:
+            hook.remove()
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function and note what it used and made; questions about shapes make no tensor and do not count."""
+        result = func(*args, **(kwargs or {}))
+        made = _tensors(args[0] if func is Tensor.__setitem__ else result)
+        if made:
+            self._tick += 1
+            self._note_call(_tensors((args, kwargs)), made)
+        return result
+
+    def crossing(self, tick: int) -> list[tuple[int, ...]]:
+        """Return the shapes (2, ...) of what was made of the images before the tick and is used from it on."""
+        return [
+            tuple(self._by_id[key].shape)
+            for key, made in self._made.items()
+            if made < tick <= self._consumed.get(key, -1)
+        ]
+
+    def _note_start(self, module: nn.Module, _: object) -> None:
+        self._tick += 1
+        name = self._modules.get(id(module))
+        if name is not None:
+            self.started.setdefault(name, self._tick)
+
+    def _note_call(self, inputs: list[Tensor], made: list[Tensor]) -> None:
+        self._alive += made
+        for tensor in inputs:
+            name = self._names.get(id(tensor))
+            if name is not None:
+                self.used.setdefault(name, self._tick)
+        if any(id(tensor) in self._made for tensor in inputs):
+            self._consumed.update((id(tensor), self._tick) for tensor in inputs)
+            for tensor in made:
+                self._made.setdefault(id(tensor), self._tick)
+                self._by_id[id(tensor)] = tensor
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put every module into eval for a while and give each its own mode back."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

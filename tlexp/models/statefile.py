@@ -1,0 +1,123 @@
+"""Weights as they lie on disk: a file or a folder -> tensors by name. Nothing that is read can run code."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tlexp.errors import WeightsError
+
+PICKLED = (".pth", ".pt", ".bin")
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Keys under which training programs keep the weights in a checkpoint, timm's preference first."""
+EXPORT = ("model.json", "model.safetensors")
+_FOLDER_FILES = (
+    "model.safetensors",
+    "pytorch_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """Named tensors and where they came from."""
+
+    tensors: dict[str, Tensor]
+    source: str
+
+
+def read_weights(path: Path) -> StateFile:
+    """Return the backbone's tensors of a weights file, a folder with one, or the export of an earlier run.
+
+    Raises:
+        WeightsError: There is no such file, or it is empty, damaged, of another kind or holds more than tensors.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise WeightsError(
+            f"backbone.weights={path}: there is no such file; name a .safetensors or .pth file, a folder or a run's "
+            "folder, or leave backbone.weights null for the pretrained weights"
+        )
+    return StateFile(tensors=read_state(path), source=f"file {path}")
+
+
+def _read_folder(folder: Path) -> StateFile:
+    if all((folder / name).is_file() for name in EXPORT):
+        state = read_state(folder / "model.safetensors")
+        backbone = {
+            name.removeprefix("backbone."): tensor for name, tensor in state.items() if name.startswith("backbone.")
+        }
+        return StateFile(tensors=backbone, source=f"run {folder}")
+    for name in _FOLDER_FILES:
+        if (folder / name).is_file():
+            return StateFile(tensors=read_state(folder / name), source=f"file {folder / name}")
+    raise WeightsError(f"backbone.weights={folder}: the folder holds none of {', '.join(_FOLDER_FILES)}")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of one file.
+
+    Raises:
+        WeightsError: The file cannot be read as tensors; the message names it and the way out.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix not in PICKLED:
+        raise WeightsError(f"weights file {path}: must end in .safetensors, {', '.join(PICKLED)}")
+    return _named_tensors(_read_pickled(path), path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path, device="cpu"))
+    except Exception as error:  # its own error derives from Exception alone
+        raise _damaged(path, error) from error
+
+
+def _read_pickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"weights file {path}: holds more than tensors ({reason}) and is not loaded, because what else it holds "
+            "could run code; save the weights alone, with safetensors or "
+            "torch.save(model.state_dict(), FILE), and name that file with backbone.weights=FILE"
+        ) from error
+    except Exception as error:  # empty, text and truncated files each raise something else
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    size = path.stat().st_size
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    return WeightsError(
+        f"weights file {path}: cannot be read as weights ({size} bytes; {reason}); it is empty, cut short or of "
+        "another kind: fetch it again and name it with backbone.weights=FILE"
+    )
+
+
+def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, from under the key where training programs keep them."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsError(
+            f"weights file {path}: holds no named tensors but {type(content).__name__}; save model.state_dict() and "
+            "name that file with backbone.weights=FILE"
+        )
+    return tensors

@@ -1,0 +1,73 @@
+"""The weights a backbone starts from: stated ones, pretrained ones, or random ones when asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from tlexp.errors import WeightsError
+from tlexp.models.backbone import pretrained_cfg
+from tlexp.models.digest import tensors_digest
+from tlexp.models.hub import cache_folder, fetch, find_remote
+from tlexp.models.statefile import read_state, read_weights
+from tlexp.models.transplant import transplant
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsOrigin:
+    """Where weights came from and what they are.
+
+    Attributes:
+        source: For people: "random (seed 0)", "hub timm/resnet50.a1_in1k", "file x.pth" or "run <folder>".
+        digest: sha256 of the backbone's state, the same whichever file it came from.
+    """
+
+    source: str
+    digest: str
+
+
+def load_weights(backbone: nn.Module, *, name: str, pretrained: bool, weights: Path | None, seed: int) -> WeightsOrigin:
+    """Give a backbone the weights it starts from, in place, and return where they came from.
+
+    Args:
+        backbone: A backbone of `build_backbone`, with random weights.
+        name: timm model name, with or without a weights tag.
+        pretrained: Take the pretrained weights; from the local cache, else from the hub if it answers in ten seconds.
+        weights: A file, a folder or a run's folder, which goes before `pretrained`.
+        seed: What the random weights were drawn from, for the name of their origin.
+
+    Raises:
+        WeightsError: The weights cannot be had, cannot be read or do not fit.
+    """
+    if weights is not None:
+        found = read_weights(weights)
+        transplant(backbone, found.tensors, name=name, source=found.source, strict=True)
+        source = found.source
+    elif pretrained:
+        source = _load_pretrained(backbone, name)
+    else:
+        source = f"random (seed {seed})"
+    return WeightsOrigin(source=source, digest=tensors_digest(backbone.state_dict()))
+
+
+def _load_pretrained(backbone: nn.Module, name: str) -> str:
+    described = pretrained_cfg(name)
+    remote = find_remote(described)
+    if remote is None:
+        raise WeightsError(f"backbone.name={name}: timm has no pretrained weights for it\n{_ways_out(name)}")
+    path, reason = fetch(remote)
+    if path is None:
+        raise WeightsError(
+            f"backbone.name={name}: the pretrained weights (tag {described.get('tag') or 'none'}, {remote.label}, file "
+            f"{' or '.join(remote.files)}) are not in the local cache {cache_folder()}, and {reason}\n{_ways_out(name)}"
+        )
+    transplant(backbone, read_state(path), name=name, source=f"{remote.label} ({path})", strict=False)
+    return remote.label
+
+
+def _ways_out(name: str) -> str:
+    return (
+        "Ways out: connect once and run again; name a local file with backbone.weights=FILE; take backbone=tiny; or "
+        "start from random weights with backbone.pretrained=false\n"
+        f"This works now: python -m tlexp backbone=timm backbone.name={name} backbone.pretrained=false"
+    )

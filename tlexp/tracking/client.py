@@ -1,0 +1,213 @@
+"""MLflow's client library, loaded late, quiet, offline and without pickle; and one run written with it."""
+
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tlexp.errors import TrackingError
+from tlexp.tracking import names
+from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
+from tlexp.tracking.record import RunStatus
+
+Param = str | int | float | bool | None
+Value = tuple[int, int, str, float]
+"""A point of a curve on its way into a store: time in ms, step, metric, value."""
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # The defaults (7 retries, 120 s each) hold a run up for 246 s when the server is away; the record can wait.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+_LOUD = {
+    "mlflow": logging.WARNING,
+    "alembic": logging.WARNING,
+    # Tracebacks and retries of an outage, which the tracker reports in one sentence.
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "urllib3.connectionpool": logging.ERROR,
+}
+_MLFLOW_STATUS = {
+    RunStatus.finished: "FINISHED",
+    RunStatus.pruned: "FINISHED",
+    RunStatus.failed: "FAILED",
+    RunStatus.diverged: "FAILED",
+    RunStatus.oom: "FAILED",
+    RunStatus.killed: "KILLED",
+}
+_LONGEST_PARAM = 6000
+_LONGEST_DIGEST = 36
+_POINTS_PER_CALL = 1000
+_PARAMS_PER_CALL = 100
+
+
+def load_mlflow() -> None:
+    """Import mlflow, after settings that the user has not made; call it where no other thread imports."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        # mlflow uses what its own dependencies announce to remove.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        import mlflow.store.tracking.sqlalchemy_store  # lazy: keeps --help fast
+        import mlflow.tracking  # noqa: F401
+    for name, level in _LOUD.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What a run was trained on; no data is copied.
+
+    Attributes:
+        name: e.g. shapes.
+        digest: Of the images and labels; cut to the 36 digits that stores take.
+        source: Where it is from, e.g. a folder.
+    """
+
+    name: str
+    digest: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """All that a run adds when it is over."""
+
+    status: RunStatus
+    metrics: Mapping[str, float]
+    files: Sequence[tuple[Path, str]] = ()
+    figures: Mapping[str, Figure] | None = None
+    model: PyfuncModel | None = None
+    ended_ms: int
+
+
+class RunWriter:
+    """Writes one run into a store; every method may take long, and raises whatever MLflow raises."""
+
+    def __init__(self, uri: str, experiment: str, *, artifacts: Path | None) -> None:
+        """Open nothing yet.
+
+        Args:
+            uri: Absolute tracking URI.
+            experiment: Name of the MLflow experiment; created where it is missing.
+            artifacts: Folder for the experiment's artifacts; None leaves that to the server.
+        """
+        from mlflow import MlflowClient  # lazy: keeps --help fast
+
+        self.client = MlflowClient(tracking_uri=uri)
+        self.experiment_id = _experiment_id(self.client, experiment, artifacts)
+        self.run_id = ""
+        self._last_step: dict[str, int] = {}
+
+    def open(
+        self,
+        *,
+        run_name: str,
+        params: Mapping[str, Param],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+        started_ms: int,
+    ) -> str:
+        """Create the run and return its id."""
+        from mlflow.entities import Param as MlflowParam  # lazy: keeps --help fast
+
+        tags = {name: value for name, value in tags.items() if value}
+        run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=tags, run_name=run_name)
+        self.run_id = run.info.run_id
+        entries = [MlflowParam(names.legal_name(name), str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
+        for start in range(0, len(entries), _PARAMS_PER_CALL):
+            self.client.log_batch(self.run_id, params=entries[start : start + _PARAMS_PER_CALL])
+        self._log_dataset(dataset)
+        return self.run_id
+
+    def points(self, values: Sequence[Value]) -> None:
+        """Append finite points to curves."""
+        from mlflow.entities import Metric  # lazy: keeps --help fast
+
+        entries = []
+        for at, step, name, value in values:
+            if math.isfinite(value):  # stores turn inf into 1.8e308
+                entries.append(Metric(names.legal_name(name), float(value), at, step))
+                self._last_step[name] = max(step, self._last_step.get(name, 0))
+        for start in range(0, len(entries), _POINTS_PER_CALL):
+            self.client.log_batch(self.run_id, metrics=entries[start : start + _POINTS_PER_CALL])
+
+    def close(self, ending: Ending) -> None:
+        """Write what comes at the end; the status comes last, so that a run with one is whole."""
+        # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
+        steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
+        self.points([(ending.ended_ms, steps[name], name, value) for name, value in ending.metrics.items()])
+        for path, folder in ending.files:
+            self.client.log_artifact(self.run_id, str(path), folder or None)
+        for name, figure in (ending.figures or {}).items():
+            self.client.log_figure(self.run_id, figure, f"{names.FIGURES_FOLDER}/{name}.png")
+        if ending.model is not None:
+            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model)
+        self.client.set_tag(self.run_id, names.TAG_STATUS, ending.status.value)
+        self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)
+
+    def _log_dataset(self, dataset: DatasetInfo) -> None:
+        """Name the data in the run; only name, digest and source are kept."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # lazy: keeps --help fast
+
+        entity = Dataset(
+            name=dataset.name,
+            digest=dataset.digest[:_LONGEST_DIGEST],
+            source_type="local",
+            source=json.dumps({"uri": dataset.source}),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+
+
+def run_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that follow from a record's environment."""
+    git = environment.get("git") or {}
+    return {
+        names.TAG_VERSION: str(environment["packages"]["tlexp"]),
+        names.TAG_PROCESS: json.dumps(environment["process"]),
+        names.TAG_GIT_COMMIT: git.get("commit", ""),
+        names.TAG_GIT_DIRTY: str(git["dirty"]).lower() if git else "",
+        names.TAG_USER: environment.get("user") or "",
+        names.TAG_SOURCE_NAME: Path(sys.argv[0]).name,
+        names.TAG_SOURCE_TYPE: "LOCAL",
+    }
+
+
+def _experiment_id(client: Any, name: str, artifacts: Path | None) -> str:
+    """Return the id of an experiment, creating it; several processes may do so at once.
+
+    Raises:
+        TrackingError: The experiment is in the trash.
+    """
+    from mlflow.exceptions import MlflowException  # lazy: keeps --help fast
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if artifacts is None else (artifacts / names.folder_name(name)).as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"tracking.experiment={name} was deleted: bring it back with mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}, or choose another name"
+        )
+    return str(found.experiment_id)

@@ -1,0 +1,108 @@
+"""Where a run took place: versions, machine, commit, and which process it was."""
+
+import getpass
+import os
+import platform
+import socket
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tlexp import __version__
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_LIBRARIES = (
+    "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn", "scipy", "torchmetrics",
+    "mlflow", "optuna", "hydra-core",
+)  # fmt: skip
+_GIT_SECONDS = 5
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what a record says about its surroundings; holds no environment variable.
+
+    Args:
+        device: The device in words, e.g. "cpu" or "cuda (NVIDIA H100)".
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {"tlexp": __version__} | {name: found for name in _LIBRARIES if (found := _installed(name))},
+        "device": device,
+        "cpu_count": os.cpu_count(),
+        "git": checkout(),
+        "user": _user(),
+        "process": process_identity(),
+    }
+
+
+def checkout(package: Path = _PACKAGE) -> dict[str, Any] | None:
+    """Return commit and dirty flag of the checkout the package runs from; None outside one or without git."""
+    # An installed package may lie inside a stranger's checkout (.venv/lib/...), whose commit says nothing about us.
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    described = _git(package, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    if described is None:
+        return None
+    commit, _, mark = described.partition("-")
+    return {"commit": commit, "dirty": mark == "dirty"}
+
+
+def process_identity() -> dict[str, Any]:
+    """Return what names this process among all that ever ran: a pid alone is given out again."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "boot_id": _boot_id(), "started": _started(pid)}
+
+
+def is_alive(identity: dict[str, Any]) -> bool | None:
+    """Return whether a process still runs; None where that cannot be known (another host, no /proc)."""
+    here = process_identity()
+    if identity.get("host") != here["host"] or here["started"] is None:
+        return None
+    if identity.get("boot_id") != here["boot_id"]:
+        return False
+    pid = identity.get("pid")
+    return isinstance(pid, int) and identity.get("started") is not None and _started(pid) == identity["started"]
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints; None where git is missing, refuses or takes too long."""
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _user() -> str | None:
+    """Return the login name; containers may run under a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> int | None:
+    """Return a process' start in clock ticks after boot, the 22nd field of its stat; None without it."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may hold blanks and brackets itself.
+    return int(text.rpartition(")")[2].split()[19])

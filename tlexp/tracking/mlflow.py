@@ -1,0 +1,362 @@
+"""MLflow as a projection of runs: live while they train, again from their records, and back to weights.
+
+Nothing here may slow training down or fail a run. A thread of its own talks to the store; the caller only fills a list.
+When the store is away, what waits is dropped, for the run's record is the truth and `tlexp sync` replays it.
+"""
+
+import json
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tlexp.errors import TrackingError, WeightsError
+from tlexp.tracking import names
+from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, load_mlflow, run_tags
+from tlexp.tracking.curves import read_points
+from tlexp.tracking.environment import environment, is_alive
+from tlexp.tracking.pyfunc import PyfuncModel
+from tlexp.tracking.record import Record, RunStatus, changed_files
+from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
+
+_FLUSH_SECONDS = 1.0
+_PROBE_SECONDS = 0.5
+_PATIENCE_SECONDS = 0.25
+"""How long the end of a run waits before it asks whether the store is still alive."""
+_UNASKABLE_SECONDS = 30
+"""How long the end of a run waits for a store of a kind that cannot be asked, such as a remote database."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """Where a run can be seen.
+
+    Attributes:
+        uri: Of the store, without a password.
+        link: The run's page.
+        comparison: The page that compares all runs of the experiment.
+    """
+
+    uri: str
+    run_id: str
+    link: str
+    comparison: str
+
+
+class Tracker:
+    """One run, written into a store while it trains.
+
+    `start`, `log` and `finish` never raise for the store's sake and together cost under a second when it is away; then
+    `warn` is called once, from the thread that called them.
+    """
+
+    def __init__(self, uri: str | None, *, experiment: str, warn: Callable[[str], None]) -> None:
+        """Touch nothing yet.
+
+        Args:
+            uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
+            experiment: Name of the MLflow experiment.
+            warn: Receives one sentence for the user.
+        """
+        self.uri = absolute_uri(uri)
+        self.run_id: str | None = None
+        """Known soon after `start`."""
+        self._experiment = experiment
+        self._warn = warn
+        self._waiting: list[Value] = []
+        self._ending: Ending | None = None
+        self._closing = threading.Event()
+        self._done = threading.Event()
+        self._away: str | None = None
+        self._warned = False
+        self._writer: RunWriter | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self, *, run_name: str, params: Mapping[str, Param], tags: Mapping[str, str], dataset: DatasetInfo
+    ) -> None:
+        """Begin the run. Imports mlflow in the calling thread, because imports in two threads at once are dangerous."""
+        path = sqlite_path(self.uri)
+        kind = None if path is None else network_filesystem(path)
+        if kind is not None:
+            self._warn(
+                f"{path} lies on {kind}, where SQLite's locks are unreliable: use a local path or a server, e.g. "
+                "tracking.uri=http://127.0.0.1:5000"
+            )
+        if path is None and not Pulse(self.uri).beats(_PROBE_SECONDS):
+            self._give_up("it does not answer")
+            return
+        load_mlflow()
+        opening = {
+            "run_name": run_name,
+            "params": dict(params),
+            "tags": dict(tags),
+            "dataset": dataset,
+            "started_ms": _now_ms(),
+        }
+        self._thread = threading.Thread(target=self._work, args=(opening,), name="tlexp-tracking", daemon=True)
+        self._thread.start()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one point to each named curve; it is written within about a second."""
+        if self._away is None and self._thread is not None:
+            now = _now_ms()
+            self._waiting.extend((now, step, name, float(value)) for name, value in values.items())
+        self._tell()
+
+    def finish(
+        self,
+        *,
+        status: RunStatus,
+        metrics: Mapping[str, float],
+        files: Sequence[tuple[Path, str]],
+        figures: Mapping[str, Figure],
+        model: PyfuncModel | None,
+    ) -> TrackedRun | None:
+        """End the run, wait until the store has all of it, and return where it is; None if the store is away.
+
+        Args:
+            status: How the run ended.
+            metrics: The record's flat metrics.
+            files: Files and the artifact folder of each.
+            figures: Drawn figures by name.
+            model: The model to log, or None.
+        """
+        if self._thread is not None and self._away is None:
+            self._ending = Ending(
+                status=status, metrics=dict(metrics), files=files, figures=figures, model=model, ended_ms=_now_ms()
+            )
+            self._closing.set()
+            self._wait()
+        self._tell()
+        if self._writer is None or self._away is not None or not self._done.is_set():
+            return None
+        return tracked_run(self.uri, self._writer.experiment_id, self._writer.run_id)
+
+    def _work(self, opening: dict[str, Any]) -> None:
+        """Write the run; the body of the thread."""
+        try:
+            ensure_store(self.uri)
+            self._writer = _writer(self.uri, self._experiment)
+            opening["tags"] = run_tags(environment("")) | opening["tags"]
+            self.run_id = self._writer.open(**opening)
+            while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
+                self._flush(self._writer)
+            if self._away is None and self._ending is not None:
+                self._flush(self._writer)
+                self._writer.close(self._ending)
+        except Exception as error:  # noqa: BLE001 - whatever a store's client raises, training goes on and the user is told
+            self._give_up(_reason(error))
+        finally:
+            self._done.set()
+
+    def _flush(self, writer: RunWriter) -> None:
+        """Write the points that wait."""
+        count = len(self._waiting)
+        writer.points(self._waiting[:count])
+        del self._waiting[:count]
+
+    def _wait(self) -> None:
+        """Wait for the thread as long as the store shows signs of life."""
+        pulse = Pulse(self.uri)
+        latest = time.monotonic() + _UNASKABLE_SECONDS
+        while not self._done.wait(_PATIENCE_SECONDS):
+            if not pulse.beats(_PROBE_SECONDS) or (not pulse.can_be_asked and time.monotonic() > latest):
+                self._give_up("it does not answer")
+                return
+
+    def _give_up(self, reason: str) -> None:
+        self._away = self._away or reason
+        self._waiting.clear()
+
+    def _tell(self) -> None:
+        """Warn once."""
+        if self._away is not None and not self._warned:
+            self._warned = True
+            self._warn(
+                f"tracking store {public_uri(self.uri)} is away ({self._away}): the run goes on without it; write it "
+                f"there later with: tlexp sync --uri {public_uri(self.uri)}"
+            )
+
+
+def tracked_run(uri: str, experiment_id: str, run_id: str) -> TrackedRun:
+    """Return where a run of a store can be seen."""
+    return TrackedRun(
+        uri=public_uri(uri),
+        run_id=run_id,
+        link=run_link(uri, experiment_id, run_id),
+        comparison=comparison_link(uri, experiment_id),
+    )
+
+
+def run_link(uri: str, experiment_id: str, run_id: str) -> str:
+    """Return the address of a run's page.
+
+    >>> run_link("http://host:5000/", "1", "abc")
+    'http://host:5000/#/experiments/1/runs/abc'
+    """
+    return f"{_server(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def comparison_link(uri: str, experiment_id: str) -> str:
+    """Return the address of the page that charts all runs of an experiment.
+
+    Without the workflow's type MLflow opens an empty page for language models.
+    """
+    return f"{_server(uri)}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+
+
+def resolve_weights(text: str, *, uri: str | None) -> Path:
+    """Return the folder or file that a reference to weights names.
+
+    Args:
+        text: `runs:/<run id>`, or a path, which is returned as it is.
+        uri: Tracking URI that knows the run; None as for `Tracker`.
+
+    Raises:
+        WeightsError: No such run, no exported network in it, or the store cannot be reached.
+    """
+    if not text.startswith("runs:"):
+        return Path(text)
+    uri = absolute_uri(uri)
+    match = re.fullmatch(r"runs:/([0-9a-f]{32})(/model)?/?", text)
+    if match is None:
+        raise WeightsError(
+            f"backbone.weights={text}: must be runs:/<run id of 32 hexadecimal digits>, a file or a folder"
+        )
+    where = f"backbone.weights={text}: tracking store {public_uri(uri)}"
+    way_out = "name the store with tracking.uri, or the run's folder under outputs/ instead"
+    path = sqlite_path(uri)
+    if (path is not None and not path.is_file()) or not Pulse(uri).beats(_PROBE_SECONDS):
+        raise WeightsError(f"{where} is not there: {way_out}")
+    try:
+        folder = _download(uri, match[1])
+    except Exception as error:
+        raise WeightsError(f"{where} does not give it ({_reason(error)}): {way_out}") from error
+    if not (folder / names.MODEL_WEIGHTS_FILE).is_file():
+        raise WeightsError(
+            f"{where}: the run has no {names.MODEL_FOLDER}/{names.MODEL_WEIGHTS_FILE}; it was made with "
+            f"train.save_weights=false or did not finish: choose another run, or its folder under outputs/"
+        )
+    return folder
+
+
+def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) -> bool:
+    """Write a run into a store that does not have it, from its record and files; return whether it was missing.
+
+    A run that is whole is left alone, and so is one whose process still writes it. What an outage left half-written is
+    deleted and written again.
+
+    Raises:
+        TrackingError: A file differs from what the record vouches for, or the curves cannot be read.
+    """
+    uri = absolute_uri(uri)
+    changed = changed_files(folder, record)
+    if changed:
+        raise TrackingError(f"{folder} holds changed files ({', '.join(changed)}): restore them")
+    load_mlflow()
+    ensure_store(uri)
+    writer = _writer(uri, experiment)
+    if not _make_room(writer, folder.resolve().name):
+        return False
+    started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
+    writer.open(
+        run_name=folder.resolve().name,
+        params=names.flat_params(record.config),
+        tags=run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name},
+        dataset=dataset_of(record.config, record.data),
+        started_ms=started,
+    )
+    writer.points(
+        [
+            (started, point.step, names.curve_metric(point.phase, point.fold, point.name), point.value)
+            for point in read_points(folder / names.CURVES_FILE)
+        ]
+    )
+    writer.close(
+        Ending(
+            status=record.status,
+            metrics=record.metrics,
+            files=run_files(folder),
+            model=_model_of(record, folder),
+            ended_ms=ended,
+        )
+    )
+    return True
+
+
+def run_files(folder: Path) -> list[tuple[Path, str]]:
+    """Return the files of a run's folder that belong into the store, each with its artifact folder."""
+    patterns = (names.RECORD_FILE, *names.RUN_FILES)
+    found = (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
+    return [(path, names.artifact_folder(path.relative_to(folder).as_posix())) for path in found]
+
+
+def dataset_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> DatasetInfo:
+    """Return the dataset of a run from its configuration and its record's data block."""
+    source = str(config["data"]["source"])
+    root = config["data"].get("root")
+    return DatasetInfo(name=source, digest=str(data["digest"]), source=str(root) if root else f"tlexp:{source}")
+
+
+def _writer(uri: str, experiment: str) -> RunWriter:
+    """Return a writer whose artifacts lie beside a sqlite store, whatever the working folder is."""
+    path = sqlite_path(uri)
+    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns")
+
+
+def _make_room(writer: RunWriter, name: str) -> bool:
+    """Return whether the run of a folder is to be written; deletes what was left of it half-written."""
+    quote = '"' if "'" in name else "'"
+    found = writer.client.search_runs([writer.experiment_id], f"tags.`{names.TAG_RUN}` = {quote}{name}{quote}")
+    for run in found:
+        whole = run.info.status != "RUNNING" and names.TAG_STATUS in run.data.tags
+        if whole or is_alive(json.loads(run.data.tags.get(names.TAG_PROCESS, "{}"))):
+            return False
+    for run in found:
+        writer.client.delete_run(run.info.run_id)
+    return True
+
+
+def _model_of(record: Record, folder: Path) -> PyfuncModel | None:
+    """Return the model to log with a replayed run, if it asked for one and its files are there."""
+    wanted = record.config.get("tracking", {}).get("log_model", False)
+    if not wanted or not (folder / names.MODEL_WEIGHTS_FILE).is_file():
+        return None
+    return PyfuncModel(folder=folder, classes=tuple(record.data["classes"]))
+
+
+def _download(uri: str, run_id: str) -> Path:
+    """Return the local folder of a run's exported network; from a server it is fetched into a temporary one."""
+    load_mlflow()
+    ensure_store(uri)
+    from mlflow import MlflowClient  # lazy: keeps --help fast
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    client = MlflowClient(tracking_uri=uri)
+    artifacts = client.get_run(run_id).info.artifact_uri
+    if re.match(r"file:|/|[A-Za-z]:[\\/]", artifacts):
+        return Path(local_file_uri_to_path(artifacts)) / names.MODEL_FOLDER
+    return Path(client.download_artifacts(run_id, names.MODEL_FOLDER, tempfile.mkdtemp(prefix="tlexp-weights-")))
+
+
+def _server(uri: str) -> str:
+    """Return the address of the web page of a store; for a file that is where `mlflow ui` serves it."""
+    return public_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, at most 200 characters."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -1,0 +1,134 @@
+"""Every parameter, metric, tag and artifact name that a run carries, spelled once."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SPLITS = ("train", "val", "test")
+SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
+COSTS = ("seconds", "images_per_second", "peak_bytes", "flops", "trainable_parameters", "total_parameters")
+METRICS = (*(f"{split}/{score}" for split in SPLITS for score in SCORES), *(f"cost/{cost}" for cost in COSTS))
+"""The flat metrics of a record."""
+
+TAG_KEY = "tlexp.key"
+TAG_STUDY = "tlexp.study"
+TAG_RUN = "tlexp.run"
+"""The name of the run's folder, which is unique: by it a replay finds what is already there."""
+TAG_STATUS = "tlexp.status"
+TAG_VERSION = "tlexp.version"
+TAG_GIT_COMMIT = "mlflow.source.git.commit"
+TAG_GIT_DIRTY = "tlexp.git_dirty"
+TAG_PROCESS = "tlexp.process"
+"""Host, pid, boot id and start time of the writing process as JSON: tells a living run from one left behind."""
+TAG_USER = "mlflow.user"
+TAG_SOURCE_NAME = "mlflow.source.name"
+TAG_SOURCE_TYPE = "mlflow.source.type"
+TAG_NOTE = "mlflow.note.content"
+
+RECORD_FILE = "record.json"
+CURVES_FILE = "metrics.jsonl"
+PREDICTIONS_FILE = "predictions.npz"
+EVALUATION_FILE = "evaluation.json"
+MODEL_CARD_FILE = "model.json"
+MODEL_WEIGHTS_FILE = "model.safetensors"
+FIGURES_FOLDER = "figures"
+MODEL_FOLDER = "model"
+"""Artifact folder of the exported network."""
+PYFUNC_MODEL = "classifier"
+"""Name of the logged pyfunc model."""
+
+RUN_FILES = (
+    CURVES_FILE,
+    PREDICTIONS_FILE,
+    EVALUATION_FILE,
+    MODEL_CARD_FILE,
+    "*.safetensors",
+    f"{FIGURES_FOLDER}/*.png",
+)
+"""What a record vouches for by digest, as patterns below the run's folder."""
+
+_LONGEST_NAME = 250
+
+
+def split_metric(split: str, score: str) -> str:
+    """Return the name of a score on a split.
+
+    >>> split_metric("test", "accuracy")
+    'test/accuracy'
+    """
+    name = f"{split}/{score}"
+    assert name in METRICS, name
+    return name
+
+
+def cost_metric(cost: str) -> str:
+    """Return the name of an entry of the cost block.
+
+    >>> cost_metric("seconds")
+    'cost/seconds'
+    """
+    name = f"cost/{cost}"
+    assert name in METRICS, name
+    return name
+
+
+def curve_metric(phase: str, fold: int | None, name: str) -> str:
+    """Return the name under which a point of a curve is projected into the tracking store.
+
+    >>> curve_metric("final", None, "train/loss"), curve_metric("select", 2, "train/loss")
+    ('train/loss', 'select/train_loss_fold2')
+    """
+    if phase == "final":
+        return name
+    suffix = "" if fold is None else f"_fold{fold}"
+    return f"{phase}/{name.replace('/', '_')}{suffix}"
+
+
+def artifact_folder(name: str) -> str:
+    """Return the artifact folder of a file of the run's folder.
+
+    >>> artifact_folder("model.safetensors"), artifact_folder("figures/confusion.png"), artifact_folder("record.json")
+    ('model', 'figures', '')
+    """
+    path = Path(name)
+    if path.name == MODEL_CARD_FILE or path.suffix == ".safetensors":
+        return MODEL_FOLDER
+    return "" if path.parent == Path() else path.parent.as_posix()
+
+
+def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool | None]:
+    """Return nested configuration values as flat parameters with dotted names.
+
+    >>> flat_params({"optim": {"lr": 0.1, "betas": [0.9, 0.99]}, "labels": "20"})
+    {'optim.lr': 0.1, 'optim.betas': '[0.9, 0.99]', 'labels': '20'}
+    """
+    flat: dict[str, str | int | float | bool | None] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flat_params(value, f"{prefix}{name}."))
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            flat[f"{prefix}{name}"] = str(list(value))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def legal_name(name: str) -> str:
+    """Return the name with what tracking stores refuse replaced by `_` (they take letters, digits and ` _-./:`).
+
+    >>> legal_name("head.hidden[0]=256")
+    'head.hidden_0__256'
+    """
+    return re.sub(r"[^\w./: -]", "_", name, flags=re.ASCII)[:_LONGEST_NAME]
+
+
+def folder_name(name: str) -> str:
+    """Return a name of a folder that is safe everywhere; different names give different folders.
+
+    >>> folder_name("tlexp"), folder_name("../../etc")
+    ('tlexp', 'etc-e49a3c6a')
+    """
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:64]
+    return slug if slug and slug == name else f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")

@@ -1,0 +1,70 @@
+"""The trained network as an MLflow pyfunc model from code: safetensors, JSON and a small file, no pickle."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tlexp
+from tlexp.tracking.names import MODEL_CARD_FILE, MODEL_WEIGHTS_FILE, PYFUNC_MODEL
+
+_CODE = Path(__file__).with_name("served.py")
+_REQUIREMENTS = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "torchvision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyfuncModel:
+    """What a logged model is made of.
+
+    Attributes:
+        folder: Holds model.json and model.safetensors.
+        classes: In the order of the network's outputs.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+
+
+def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
+    """Write an MLflow model folder: images (B, H, W, 3) uint8 in, a table of one probability per class out.
+
+    Args:
+        model: Its source.
+        path: Folder to create.
+        identity: Fields of the MLmodel file that tie it to a store, e.g. model_id.
+    """
+    import mlflow.pyfunc  # lazy: keeps --help fast
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), name=None)])
+    probabilities = Schema([ColSpec("double", name=name) for name in model.classes])
+    mlflow.pyfunc.save_model(
+        path=str(path),
+        mlflow_model=Model(**identity),
+        python_model=str(_CODE),
+        artifacts={name: str(model.folder / name) for name in (MODEL_CARD_FILE, MODEL_WEIGHTS_FILE)},
+        signature=ModelSignature(inputs=images, outputs=probabilities),
+        # The package itself travels with the model, so that it loads where tlexp is not installed.
+        code_paths=[str(Path(tlexp.__file__).parent)],
+        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+    )
+    for cache in path.rglob("__pycache__"):
+        shutil.rmtree(cache)
+
+
+def log_pyfunc(client: Any, experiment_id: str, run_id: str, model: PyfuncModel) -> str:
+    """Log the model as an output of the run and return its id; `models:/<id>` loads it."""
+    from mlflow.entities import LoggedModelOutput  # lazy: keeps --help fast
+
+    logged = client.create_logged_model(experiment_id, name=PYFUNC_MODEL, source_run_id=run_id)
+    with tempfile.TemporaryDirectory(prefix="tlexp-model-") as folder:
+        path = Path(folder) / PYFUNC_MODEL
+        save_pyfunc(model, path, run_id=run_id, model_id=logged.model_id, model_uuid=logged.model_id)
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return str(logged.model_id)

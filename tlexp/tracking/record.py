@@ -1,0 +1,143 @@
+"""record.json: the one immutable account of a run. Tracking stores are projections of it."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tlexp.errors import TrackingError
+from tlexp.paths import file_digest, publish
+from tlexp.tracking.names import RECORD_FILE, RUN_FILES
+
+SCHEMA = 1
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    finished = "finished"
+    failed = "failed"
+    diverged = "diverged"
+    oom = "oom"
+    pruned = "pruned"
+    killed = "killed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run was and what came out; plain JSON values throughout.
+
+    Attributes:
+        key: What the run computes, sha256 of its configuration and the protocol.
+        reason: Why it ended early; None where it finished.
+        overrides: As typed on the command line.
+        config: Nested values; what came from an environment variable stands as `${oc.env:NAME}`.
+        seeds: {seed, data}.
+        freeze: {policy, depth, units, digest_before, digest_after}.
+        data: {digest, classes, counts {train|val|test: {class: n}}, skipped}.
+        train: {steps, selection}.
+        metrics: Flat; finite values only once published.
+        tracking: {uri, run_id}; None where the run was not tracked.
+        environment: From `environment`.
+        started: Time in UTC, ISO 8601.
+        ended: The same.
+        notes: What readers should know, one sentence each.
+        files: {name below the folder: sha256}, filled in by `publish_record`.
+    """
+
+    key: str
+    status: RunStatus
+    reason: str | None
+    overrides: list[str]
+    config: dict[str, Any]
+    seeds: dict[str, int]
+    freeze: dict[str, Any]
+    data: dict[str, Any]
+    train: dict[str, Any]
+    metrics: dict[str, float]
+    tracking: dict[str, Any] | None
+    environment: dict[str, Any]
+    started: str
+    ended: str
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def publish_record(folder: Path, record: Record) -> Path:
+    """Write the run's record.json whole or not at all, and return its path.
+
+    Digests of the files beside it are added. Metrics that are not finite are left out with a note, for JSON has none.
+
+    Raises:
+        TrackingError: The folder already has a record: records are immutable.
+        OSError: The disk is full; no record stands then.
+    """
+    path = folder / RECORD_FILE
+    if path.exists():
+        raise TrackingError(f"{path} exists already, and records are immutable: give the run a folder of its own")
+    record = _finite(dataclasses.replace(record, files=_digests(folder)))
+    values = {"schema": SCHEMA, **dataclasses.asdict(record)}
+    values["checksum"] = _checksum(values)
+    publish(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Return the record of a run's folder or of a record.json.
+
+    Raises:
+        TrackingError: It is missing, not a record, of another schema, or was changed after it was written.
+    """
+    path = path / RECORD_FILE if path.is_dir() else path
+    way_out = "restore the file from a copy, or remove the folder and run again"
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise TrackingError(f"{path} is missing: name the folder of a run that has ended") from error
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"{path} cannot be read ({error}): {way_out}") from error
+    if not isinstance(values, dict) or "checksum" not in values:
+        raise TrackingError(f"{path} is not the record of a run: {way_out}")
+    if values.get("schema") != SCHEMA:
+        raise TrackingError(f"{path} has schema {values.get('schema')}, this version reads {SCHEMA}: update tlexp")
+    if values.pop("checksum") != _checksum(values):
+        raise TrackingError(f"{path} was changed after it was written (its checksum differs): {way_out}")
+    try:
+        del values["schema"]
+        return Record(**values | {"status": RunStatus(values["status"])})
+    except (TypeError, ValueError, KeyError) as error:
+        raise TrackingError(f"{path} does not have the fields of a record ({error}): {way_out}") from error
+
+
+def changed_files(folder: Path, record: Record) -> list[str]:
+    """Return the names of files that differ from what the record vouches for; files that are gone do not count."""
+    return [
+        name
+        for name, digest in record.files.items()
+        if (folder / name).is_file() and file_digest(folder / name) != digest
+    ]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return {name: sha256} of the files that belong to a run's results."""
+    found = (path for pattern in RUN_FILES for path in sorted(folder.glob(pattern)) if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in found}
+
+
+def _finite(record: Record) -> Record:
+    """Return the record without metrics that are not finite, and a note that names them."""
+    metrics = {name: float(value) for name, value in record.metrics.items()}
+    lost = [f"{name} is {value} and is left out" for name, value in metrics.items() if not math.isfinite(value)]
+    kept = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return dataclasses.replace(record, metrics=kept, notes=[*record.notes, *lost])
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """Return the sha256 of the canonical JSON."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,50 @@
+"""The code of the logged model: MLflow runs this file when it saves and when it loads the model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import torch
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+from numpy.typing import NDArray
+from PIL import Image
+
+from tlexp.data.transforms import fit_image, normalise
+from tlexp.models.export import load_classifier
+
+_BATCH = 32
+
+
+class ServedClassifier(PythonModel):  # type: ignore[misc]
+    """Classifies raw images of any size: (B, H, W, 3) uint8 in, a table (B, K) of probabilities out."""
+
+    def load_context(self, context: Any) -> None:
+        """Rebuild the network from model.json and model.safetensors, which lie in one folder."""
+        folder = Path(context.artifacts["model.json"]).parent
+        self._classifier, self._card = load_classifier(folder)
+        self._classifier.eval()
+
+    def predict(self, context: Any, model_input: NDArray[np.uint8], params: dict[str, Any] | None = None) -> Any:
+        """Return one row per image and one column per class."""
+        rows = [self._probabilities(chunk) for chunk in _chunks(np.asarray(model_input))]
+        table = np.concatenate(rows) if rows else np.empty((0, len(self._card.classes)))
+        return pd.DataFrame(table, columns=list(self._card.classes))
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return (B, K) for raw images (B, H, W, 3)."""
+        preprocessing = self._card.preprocessing
+        fitted = np.stack([fit_image(Image.fromarray(image), preprocessing) for image in images])
+        batch = normalise(torch.from_numpy(fitted).permute(0, 3, 1, 2), preprocessing.mean, preprocessing.std)
+        with torch.no_grad():
+            probabilities: NDArray[np.float64] = self._classifier(batch).double().softmax(dim=1).numpy()
+        return probabilities
+
+
+def _chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    return (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+
+
+set_model(ServedClassifier())

@@ -1,0 +1,249 @@
+"""Where runs are tracked: which store a URI names, whether it answers, and how its sqlite file comes to be.
+
+MLflow creates its tables in place and unlocked: several processes at once, or a kill in the middle, leave a file that
+no later process can open. Here the file is made under a temporary name, under a lock, and renamed when it is whole.
+"""
+
+import contextlib
+import glob
+import http.client
+import os
+import re
+import sqlite3
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from filelock import FileLock, Timeout
+
+from tlexp.errors import TrackingError
+from tlexp.tracking.client import load_mlflow
+
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
+_CREATION_SECONDS = 60
+_BUSY_SECONDS = 20
+_NETWORK_FILESYSTEMS = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|lustre|gpfs|beegfs|ceph|afs|9p|fuse\.(sshfs|glusterfs|s3fs)"
+)
+
+
+def absolute_uri(uri: str | None) -> str:
+    """Return the URI of the store: the given one, else MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
+
+    A relative sqlite path is taken from the working folder and made absolute.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path = sqlite_path(uri)
+    if path is None or path.name == ":memory:":
+        return uri
+    _, mark, query = uri.partition("?")
+    return _sqlite_uri(path) + mark + query
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the absolute path of a sqlite store; None for every other kind."""
+    match = _SQLITE.fullmatch(uri)
+    if match is None:
+        return None
+    return Path(unquote(match["path"])).absolute()
+
+
+def public_uri(uri: str) -> str:
+    """Return the URI without a password, fit for messages and records.
+
+    >>> public_uri("https://me:secret@host:5000/x"), public_uri("sqlite:////tmp/mlflow.db")
+    ('https://host:5000/x', 'sqlite:////tmp/mlflow.db')
+    """
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def ensure_store(uri: str) -> None:
+    """Create a sqlite store that is not there yet; refuse one that this MLflow cannot use. Other kinds pass.
+
+    Raises:
+        TrackingError: A store in memory, no SQLite file, another schema, locked for long, or not to be created.
+    """
+    path = sqlite_path(uri)
+    if uri.startswith("sqlite") and (path is None or path.name == ":memory:"):
+        raise TrackingError(f"tracking.uri={uri} ends with the process: name a file, e.g. sqlite:///mlflow.db")
+    if path is None:
+        return
+    try:
+        if not _is_there(path):
+            _create_locked(path)
+        _check_schema(path)
+    except Timeout as error:
+        raise TrackingError(
+            f"{path} has been under creation by another process for {_CREATION_SECONDS} s: end that process, then run "
+            "tlexp sync"
+        ) from error
+    except OSError as error:
+        raise TrackingError(f"{path} cannot be created ({error}): name another place with tracking.uri") from error
+
+
+def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """Return the kind of network filesystem a path lies on, where SQLite's locks are unreliable; None on local ones."""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return None
+    best, kind = "", ""
+    for line in lines:
+        _, point, found = line.split()[:3]
+        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), point)
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, found
+    return kind if _NETWORK_FILESYSTEMS.fullmatch(kind) else None
+
+
+class Pulse:
+    """Whether a store shows signs of life, asked again and again while somebody waits for it."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._path = sqlite_path(uri)
+        self._seen = self._traces()
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether this kind of store has a way to ask."""
+        return self._path is not None or self._uri.startswith(("http://", "https://"))
+
+    def beats(self, seconds: float) -> bool:
+        """Return whether the store answers within the time; stores of a kind that cannot be asked always do."""
+        if self._path is not None:
+            seen, self._seen = self._seen, self._traces()
+            # Other processes at work change the file: then it is busy, not stuck.
+            return seen != self._seen or _accepts_writes(self._path, seconds)
+        if not self.can_be_asked:
+            return True
+        # In a thread, because looking up a host's name knows no time limit.
+        answers: list[bool] = []
+        asking = threading.Thread(target=lambda: answers.append(_answers(self._uri, seconds)), daemon=True)
+        asking.start()
+        asking.join(seconds)
+        return answers == [True]
+
+    def _traces(self) -> list[tuple[int, int]]:
+        """Return size and time of change of the sqlite file and its journals."""
+        if self._path is None:
+            return []
+        files = (self._path.with_name(self._path.name + suffix) for suffix in ("", "-journal", "-wal"))
+        return [(found.st_size, found.st_mtime_ns) for path in files if (found := _stat(path))]
+
+
+def _sqlite_uri(path: Path) -> str:
+    """Return the URI of a sqlite file; % and ? would be read as signs of the URI."""
+    return "sqlite:///" + path.as_posix().replace("%", "%25").replace("?", "%3F")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether the file holds anything; an empty file is a database that nobody has begun."""
+    found = _stat(path)
+    return found is not None and found.st_size > 0
+
+
+def _create_locked(path: Path) -> None:
+    """Create the store, unless another process has meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=_CREATION_SECONDS):
+        for stale in path.parent.glob(f"{glob.escape(path.name)}.*.tmp*"):
+            stale.unlink(missing_ok=True)
+        if not _is_there(path):
+            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+            _build(temporary, artifacts=path.parent / "mlruns")
+            temporary.replace(path)
+
+
+def _build(path: Path, *, artifacts: Path) -> None:
+    """Make a whole store under a name that nobody opens, and leave nothing of it in MLflow's caches."""
+    load_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # lazy: keeps --help fast
+
+    uri = _sqlite_uri(path)
+    store = SqlAlchemyStore(uri, str(artifacts))
+    store.engine.dispose()
+    SqlAlchemyStore._engine_map.pop(uri, None)
+
+
+def _check_schema(path: Path) -> None:
+    """Refuse a file that is no store of the installed MLflow's schema, before MLflow migrates it unasked.
+
+    Raises:
+        TrackingError: As said.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
+            found = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        if _is_busy(error):
+            raise TrackingError(f"{path} is locked by another process for over {_BUSY_SECONDS} s") from error
+        raise TrackingError(
+            f"{path} is not a tracking store ({error}): move it away, or name another file with tracking.uri"
+        ) from error
+    revision = found[0] if found else "none"
+    head, known = _revisions()
+    if revision == head:
+        return
+    if revision in known:
+        raise TrackingError(
+            f"{path} was made by an older MLflow (schema {revision}, now {head}): take a copy of it, then run "
+            f"mlflow db upgrade {_sqlite_uri(path)}"
+        )
+    raise TrackingError(
+        f"{path} has schema {revision}, which this MLflow does not know (it has {head}): update mlflow, or name "
+        "another file with tracking.uri"
+    )
+
+
+def _revisions() -> tuple[str | None, set[str]]:
+    """Return the schema revision of the installed MLflow, and all that it can upgrade from."""
+    load_mlflow()
+    import mlflow.store.db_migrations  # lazy: keeps --help fast
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(next(iter(mlflow.store.db_migrations.__path__))))
+    return scripts.get_current_head(), {script.revision for script in scripts.walk_revisions()}
+
+
+def _accepts_writes(path: Path, seconds: float) -> bool:
+    """Return False where another process holds the file's write lock all the time; other faults show on use."""
+    if not _is_there(path):
+        return True
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return not _is_busy(error)
+    return True
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _answers(uri: str, seconds: float) -> bool:
+    """Return whether an HTTP server answers its health page; refusing a stranger is an answer too."""
+    try:
+        with urllib.request.urlopen(public_uri(uri).rstrip("/") + "/health", timeout=seconds):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)
+    except (OSError, ValueError, http.client.HTTPException):
+        return False

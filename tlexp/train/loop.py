@@ -1,0 +1,231 @@
+"""The training loop: plain torch, told step by step, and interruptible at each of them.
+
+images (B, 3, S, S) float32 normalised; labels (B,) int64; logits (B, K) float32. Steps count from 1.
+"""
+
+import math
+import time
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+
+from tlexp.errors import DivergedError, Interrupted
+from tlexp.models.classifier import Classifier
+from tlexp.train.checkpoint import Checkpoint, Progress
+from tlexp.train.cost import OperationCounter, peak_bytes, reset_peak
+from tlexp.train.device import kept_generators, seed_generators, within_memory
+from tlexp.train.listener import Listener
+from tlexp.train.mix import build_mix
+from tlexp.train.optim import build_optimizer, build_schedule
+from tlexp.train.plan import FitPlan, FitReport
+from tlexp.train.predict import Network, forward, sizes
+
+_CURVE_POINTS = 200
+# Reading a loss makes an accelerator wait, so it is read after this many steps or seconds, whichever comes first.
+_UNREAD_STEPS = 20
+_UNREAD_SECONDS = 0.5
+
+
+class BatchStream(Protocol):
+    """Training batches, already on the device."""
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images and labels of a step, 0-based; the same step gives the same batch."""
+        ...
+
+
+def fit(
+    classifier: Classifier,
+    batches: BatchStream,
+    plan: FitPlan,
+    *,
+    fit_id: str,
+    listener: Listener,
+    checkpoint: Checkpoint | None,
+) -> FitReport:
+    """Train the classifier in place and return what it took; takes an interrupted fit up where it was.
+
+    Torch's global generators are seeded anew at each step, so that the step number alone says how to go on, and are
+    left as they were found.
+
+    Raises:
+        DivergedError: A loss, or a weight after the last step, is not finite.
+        Interrupted: The listener gave a signal; the state is in the checkpoint.
+        OutOfMemoryError: The batch does not fit into the device's memory.
+        TrainingError: The checkpoint cannot be read or written.
+    """
+    device = next(classifier.parameters()).device
+    with kept_generators(device):
+        return _Fit(classifier, batches, plan, device, fit_id=fit_id, listener=listener, checkpoint=checkpoint).run()
+
+
+def on_curve(step: int, steps: int) -> bool:
+    """Return whether a curve keeps the step, counted from 1: at most about 200 of them, the first and the last.
+
+    >>> [step for step in range(1, 601) if on_curve(step, 600)][:4]
+    [1, 3, 6, 9]
+    """
+    return step in (1, steps) or step % math.ceil(steps / _CURVE_POINTS) == 0
+
+
+class _Fit:
+    """One fit under way."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        batches: BatchStream,
+        plan: FitPlan,
+        device: torch.device,
+        *,
+        fit_id: str,
+        listener: Listener,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        if plan.channels_last:
+            classifier.to(memory_format=torch.channels_last)
+        self.classifier, self.batches, self.plan, self.device = classifier, batches, plan, device
+        self.fit_id, self.listener, self.checkpoint = fit_id, listener, checkpoint
+        self.parameters = [parameter for _, parameter in classifier.trainable_parameters()]
+        self.optimizer = build_optimizer(
+            classifier,
+            name=plan.optimizer,
+            lr=plan.lr,
+            weight_decay=plan.weight_decay,
+            momentum=plan.momentum,
+            layer_decay=plan.layer_decay,
+        )
+        self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=plan.steps, warmup=plan.warmup)
+        self.mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=plan.num_classes)
+        self.network: Network = torch.compile(classifier) if plan.compile else classifier
+        self.progress = Progress()
+        self.unread: list[tuple[int, float, torch.Tensor]] = []
+
+    def run(self) -> FitReport:
+        if self.checkpoint is not None:
+            self.progress = self.checkpoint.load_state(self.fit_id, self.classifier, self.optimizer) or self.progress
+        self.listener.phase(self.fit_id, self.plan.steps)
+        self.classifier.train()
+        reset_peak(self.device)
+        self.clock = time.perf_counter()
+        while self.progress.step < self.plan.steps:
+            self._heed_signal()
+            self._advance()
+        self._read_losses()
+        self._check_weights()
+        self.optimizer.zero_grad()  # gradients would hold memory as long as the classifier lives
+        return self._report()
+
+    def _advance(self) -> None:
+        """Make one step, with what is due after it."""
+        step = self.progress.step + 1
+        if step == 1:
+            self._first_step()
+        else:
+            self._step(step, self.network)
+        self.progress.step = step
+        waited = time.perf_counter() - self.clock
+        bunched = len(self.unread) >= _UNREAD_STEPS or waited > _UNREAD_SECONDS
+        if step == 1 or bunched or _reads_at_once(self.device):
+            self._read_losses()
+        if self.checkpoint is not None and self.checkpoint.due():
+            self._save(self.checkpoint)
+
+    def _first_step(self) -> None:
+        """Make step 1 and count its operations; never compiled, because the counter sees only plain operations."""
+        with OperationCounter() as counter:
+            self._step(1, self.classifier)
+        self.progress.flops = counter.total()
+
+    def _step(self, step: int, network: Network) -> None:
+        """Make one optimiser step; out of memory is told with the size of the batch."""
+        seed_generators(self.plan.seed, step, self.device)
+        self.schedule.step_update(step)
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        images, labels = within_memory(
+            lambda: self.batches.batch(step - 1), f"the batch of step {step}: use a smaller train.batch_size"
+        )
+        loss = within_memory(
+            lambda: self._update(images, labels, network),
+            f"a training step with {sizes(images)}: use train.batch_size={max(1, len(images) // 2)}",
+        )
+        self.progress.images += len(images)
+        self.unread.append((step, rate, loss))
+
+    def _update(self, images: torch.Tensor, labels: torch.Tensor, network: Network) -> torch.Tensor:
+        """Return the loss before one update of the weights, () on the device."""
+        images, targets = self.mix(images, labels)
+        logits = forward(network, images, self.plan.autocast)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.plan.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.plan.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _read_losses(self) -> None:
+        """Read the losses not yet read, tell them and check them; the device is waited for here only."""
+        unread, self.unread = self.unread, []
+        losses = torch.stack([loss for _, _, loss in unread]).tolist() if unread else []
+        self._stamp(first=bool(unread) and unread[0][0] == 1)
+        for (step, rate, _), loss in zip(unread, losses, strict=True):
+            if not math.isfinite(loss):
+                raise self._diverged(step, rate, f"the loss is {loss}")
+            self.listener.step(step, {"loss": loss, "lr": rate})
+            if on_curve(step, self.plan.steps):
+                self.progress.curve += [(step, "loss", loss), (step, "lr", rate)]
+
+    def _stamp(self, *, first: bool) -> None:
+        """Add the time since the last stamp to the fit's seconds."""
+        now = time.perf_counter()
+        self.progress.seconds += now - self.clock
+        self.progress.first_seconds += now - self.clock if first else 0.0
+        self.clock = now
+
+    def _check_weights(self) -> None:
+        """The last update has no later loss that would show a broken weight."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            rate = max(group["lr"] for group in self.optimizer.param_groups)
+            raise self._diverged(self.plan.steps, rate, "a weight is not finite any more")
+
+    def _diverged(self, step: int, rate: float, what: str) -> DivergedError:
+        return DivergedError(
+            f"{self.fit_id}: {what} at step {step} of {self.plan.steps}, where the learning rate was {rate:.3g} "
+            f"(optim.lr={self.plan.lr:.3g}): lower optim.lr, e.g. optim.lr={self.plan.lr / 10:.3g}"
+        )
+
+    def _heed_signal(self) -> None:
+        signal_number = self.listener.should_stop()
+        if signal_number is None:
+            return
+        if self.checkpoint is not None:
+            self._save(self.checkpoint)
+        raise Interrupted(signal_number)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        """Write the state, after the losses were seen to be finite, off the clock."""
+        self._read_losses()
+        checkpoint.save_state(self.fit_id, self.classifier, self.optimizer, self.progress)
+        self.clock = time.perf_counter()
+
+    def _report(self) -> FitReport:
+        steps, progress = self.plan.steps, self.progress
+        warm = 1 if steps > 1 else 0
+        return FitReport(
+            steps=steps,
+            seconds=progress.seconds,
+            images_per_second=progress.images
+            * (steps - warm)
+            / steps
+            / (progress.seconds - warm * progress.first_seconds),
+            flops=None if progress.flops is None else progress.flops * steps,
+            peak_bytes=peak_bytes(self.device),
+            curve=progress.curve,
+        )
+
+
+def _reads_at_once(device: torch.device) -> bool:
+    """Return whether reading a number makes nobody wait."""
+    return device.type == "cpu"

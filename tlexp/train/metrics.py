@@ -1,0 +1,106 @@
+"""How good predictions are, with intervals. scikit-learn, torchmetrics and scipy compute; nothing is read twice.
+
+probabilities (N, K) float64, rows sum to 1; labels (N,) int64 in 0..K-1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+CALIBRATION_BINS = 15
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Measures of one split. All intervals are Wilson's, at 95 %.
+
+    Attributes:
+        count: Images N.
+        metrics: loss, accuracy, balanced_accuracy, macro_f1, nll, ece.
+        accuracy_interval: Of the accuracy.
+        support: Images of each class.
+        recall: Share of each class's images that was found; None for a class without images.
+        recall_intervals: Of each class's recall; None for a class without images.
+        confusion: (K, K) int64, rows are labels, columns predictions.
+    """
+
+    count: int
+    metrics: dict[str, float]
+    accuracy_interval: Interval
+    support: tuple[int, ...]
+    recall: tuple[float | None, ...]
+    recall_intervals: tuple[Interval | None, ...]
+    confusion: NDArray[np.int64]
+
+
+def to_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the softmax of logits (N, K) in float64.
+
+    >>> to_probabilities(np.zeros((1, 4), dtype=np.float32))
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    probabilities: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
+    return probabilities
+
+
+def measure(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, label_smoothing: float
+) -> dict[str, float]:
+    """Return loss, accuracy, balanced_accuracy, macro_f1, nll and ece (15 bins).
+
+    loss is the training loss, with its label smoothing; nll is the same without. Balanced accuracy is the mean recall
+    of the classes among the labels; macro F1 also counts classes that were only predicted, as 0.
+    """
+    predicted = probabilities.argmax(axis=1)
+    given, target = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    # A probability of 0 would make the logarithm infinite; scikit-learn's log_loss has the same lower bound.
+    logs = given.clamp(min=torch.finfo(given.dtype).eps).log()
+    present = np.unique(labels)
+    calibration = multiclass_calibration_error(
+        given, target, num_classes=probabilities.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
+    )
+    return {
+        "loss": float(F.cross_entropy(logs, target, label_smoothing=label_smoothing)),
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "balanced_accuracy": float(recall_score(labels, predicted, labels=present, average="macro", zero_division=0.0)),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        "nll": float(F.cross_entropy(logs, target)),
+        "ece": float(calibration),
+    }
+
+
+def evaluate(probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, label_smoothing: float) -> Evaluation:
+    """Return all measures of one split, with intervals; classes without images have none of their own."""
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(probabilities.shape[1]))
+    hits, support = confusion.diagonal(), confusion.sum(axis=1)
+    return Evaluation(
+        count=len(labels),
+        metrics=measure(probabilities, labels, label_smoothing=label_smoothing),
+        accuracy_interval=wilson_interval(int(hits.sum()), len(labels)),
+        support=tuple(int(images) for images in support),
+        recall=tuple(float(hit / images) if images else None for hit, images in zip(hits, support, strict=True)),
+        recall_intervals=tuple(
+            wilson_interval(int(hit), int(images)) if images else None
+            for hit, images in zip(hits, support, strict=True)
+        ),
+        confusion=confusion,
+    )
+
+
+def wilson_interval(hits: int, images: int) -> Interval:
+    """Return the 95 % Wilson interval of a share.
+
+    >>> low, high = wilson_interval(0, 10)
+    >>> low, round(high, 4)
+    (0.0, 0.2775)
+    """
+    interval = binomtest(hits, images).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,71 @@
+"""What a fit needs to know, and what it reports."""
+
+from dataclasses import dataclass
+
+import torch
+
+from tlexp.config.optim import Optimizer, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """All that a fit needs besides network and images.
+
+    Attributes:
+        steps: Optimiser steps.
+        num_classes: Width K of the logits.
+        seed: Drives dropout, drop-path and mixing.
+        optimizer: adamw, adam or sgd.
+        lr: Peak learning rate.
+        weight_decay: Weight decay.
+        momentum: Momentum of sgd.
+        layer_decay: Factor on the learning rate per unit away from the head, or None.
+        schedule: cosine or constant.
+        warmup: Fraction of the steps with a rising rate.
+        clip_norm: Largest gradient norm, or None.
+        label_smoothing: Label smoothing, [0, 1).
+        mixup: Alpha of mixup, 0 = off.
+        cutmix: Alpha of CutMix, 0 = off.
+        autocast: Dtype of autocast, or None.
+        compile: Whether torch.compile compiles the network, from the second step on.
+        channels_last: Whether the network is laid out channels-last, as the batches should be.
+    """
+
+    steps: int
+    num_classes: int
+    seed: int
+    optimizer: Optimizer
+    lr: float
+    weight_decay: float
+    momentum: float
+    layer_decay: float | None
+    schedule: Schedule
+    warmup: float
+    clip_norm: float | None
+    label_smoothing: float
+    mixup: float
+    cutmix: float
+    autocast: torch.dtype | None
+    compile: bool
+    channels_last: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What a fit took and how it went.
+
+    Attributes:
+        steps: Optimiser steps.
+        seconds: Seconds of training, without those for checkpoints; interrupted parts are added up.
+        images_per_second: Of training alone, without the first step where there are several.
+        flops: Floating-point operations of all steps, forward and backward; None where they cannot be counted.
+        peak_bytes: Peak CUDA memory of this fit, elsewhere of the process; None where it is not told.
+        curve: Points (step, name, value) of loss and lr at up to about 200 steps, the first and the last among them.
+    """
+
+    steps: int
+    seconds: float
+    images_per_second: float
+    flops: int | None
+    peak_bytes: int | None
+    curve: list[tuple[int, str, float]]

@@ -1,0 +1,51 @@
+"""The network applied: to a training batch, or in evaluation to all images of a split.
+
+images (B, 3, S, S) float32 normalised; labels (B,) int64; logits (B, K) float32.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tlexp.errors import DivergedError
+from tlexp.models.classifier import Classifier
+from tlexp.train.device import within_memory
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+def predict(
+    classifier: Classifier, chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], *, autocast: torch.dtype | None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return logits (N, K) and labels (N,) of chunks, in their order, in evaluation mode.
+
+    Raises:
+        DivergedError: The logits are not finite.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
+    """
+    classifier.eval()
+    logits, labels = [], []
+    with torch.no_grad():
+        for images, chunk_labels in chunks:
+            told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
+            logits.append(within_memory(partial(forward, classifier, images, autocast), told).cpu())
+            labels.append(chunk_labels.cpu())
+    found = torch.cat(logits).numpy()
+    if not np.isfinite(found).all():
+        raise DivergedError("the network's outputs are not finite: lower optim.lr")
+    return found, torch.cat(labels).numpy()
+
+
+def forward(network: Network, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
+    """Return float32 logits, whatever precision the backbone computes in."""
+    with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
+        return network(images).float()
+
+
+def sizes(images: torch.Tensor) -> str:
+    """Return the size of a batch in words."""
+    count, _, height, width = images.shape
+    return f"{count} images of {height}x{width} pixels on {images.device}"
