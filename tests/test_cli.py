@@ -13,7 +13,7 @@ from tlexp.paths import conf_options
 Run = Callable[..., int]
 
 
-@pytest.fixture()
+@pytest.fixture
 def tlexp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command line in this process, in an empty folder; return its exit status."""
     monkeypatch.chdir(tmp_path)

@@ -20,6 +20,7 @@ from tlexp.tracking import (
     names,
     public_uri,
     publish_record,
+    read_record,
     run_files,
 )
 from tlexp.train import FitReport, Listener
@@ -101,12 +102,12 @@ class Account:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._log.close()
-        self.record = self._record(error)
+        record = self._record(error)
         try:
-            publish_record(self.folder, self.record)
+            self.record = read_record(publish_record(self.folder, record))
         finally:
             if self._tracker is not None:
-                self.tracked = self._finish(self._tracker, self.record)
+                self.tracked = self._finish(self._tracker, record)
 
     def _record(self, error: BaseException | None) -> Record:
         store = self._tracker

@@ -12,9 +12,10 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlexp import __version__
 from tlexp.config import GROUPS, config_fields
@@ -216,10 +217,18 @@ def _help() -> str:
         if conf_options(name)
     )
     settings = "\n".join(
-        textwrap.fill(entry.metadata["doc"], 100, initial_indent=f"  {key:<26}", subsequent_indent=" " * 28)
+        textwrap.fill(
+            entry.metadata["doc"] + _default(entry), 100, initial_indent=f"  {key:<26}", subsequent_indent=" " * 28
+        )
         for key, entry in config_fields().items()
     )
     return _PAGE.format(verbs=verbs, groups=groups, settings=settings)
+
+
+def _default(entry: Field[Any]) -> str:
+    """Return a setting's default in brackets; a chosen option of its group may state another."""
+    value = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+    return "" if value in (None, "", []) else f" [{str(value).lower() if isinstance(value, bool) else value}]"
 
 
 _PAGE = """tlexp: which pretrained backbone, and how much of it to freeze, answered on your own images
@@ -227,7 +236,7 @@ _PAGE = """tlexp: which pretrained backbone, and how much of it to freeze, answe
 usage: python -m tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]
 
   python -m tlexp                                              one run on rendered shapes, no network
-  python -m tlexp backbone=resnet50 freeze=all labels=20       20 labelled images per class, linear probing
+  python -m tlexp backbone=resnet50 freeze=all labels=20       linear probing on 20 images per class
   python -m tlexp data=folder data.root=photos freeze=last     your own images, one folder per class
   python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination
   mlflow ui                                                    compare the runs of this folder
@@ -244,5 +253,5 @@ flags
 groups: GROUP=OPTION
 {groups}
 
-settings: KEY=VALUE
+settings: KEY=VALUE [default]
 {settings}"""

@@ -202,6 +202,17 @@ def test_printable_names_stay_different() -> None:
     assert shown[-1] == "ä b"
 
 
+@pytest.mark.parametrize("form", ["GIF", "PNG"])
+def test_a_file_cut_anywhere_decodes_or_has_a_reason(form: str) -> None:
+    frames = [Image.new("L", (4, 4), grey) for grey in (0, 99)]
+    whole = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    for length in range(len(whole)):
+        try:
+            decoded(whole[:length])
+        except DataError:
+            continue
+
+
 def _fuzz(mutations: int) -> None:
     base = Image.fromarray(noise(24, 24, 3))
     exif = Image.Exif()

@@ -73,7 +73,6 @@ def test_a_mapped_bank_is_equal_and_leaves_no_file(tmp_path: Path, monkeypatch: 
         for limit in (9 * 3 * 144, 9 * 3 * 144 - 1)
     ]
     assert torch.equal(made[0].pixels, made[1].pixels)
-    assert isinstance(made[1].pixels.numpy().base, object)
     assert list(tmp_path.iterdir()) == []
     if Path("/proc/self/maps").exists():
         assert str(tmp_path) in Path("/proc/self/maps").read_text()

@@ -12,14 +12,14 @@ from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
 from tlexp.data.transforms import build_augment, fit_image, normalise
 
-MODELS = {
-    "resnet18.a1_in1k": "bilinear or bicubic, 0.95",
-    "vgg16.tv_in1k": "0.875",
-    "vit_small_patch16_224.augreg_in21k_ft_in1k": "half mean",
-    "test_resnet.r160_in1k": "160 pixels",
-    "convnext_atto.d2_in1k": "bicubic",
-    "vit_base_patch16_siglip_224.webli": "squash",
-}
+MODELS = (
+    "resnet18.a1_in1k",
+    "vgg16.tv_in1k",
+    "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "test_resnet.r160_in1k",
+    "convnext_atto.d2_in1k",
+    "vit_base_patch16_siglip_224.webli",
+)
 SIZES = ((500, 375), (64, 64), (31, 200), (1, 1), (224, 224), (257, 255))
 VARIED = [kind for kind in AugmentKind if kind is not AugmentKind.none]
 
@@ -36,7 +36,7 @@ def preprocessing(config: dict) -> Preprocessing:
 
 
 def configs() -> list[dict]:
-    found = [resolve_model_data_config(timm.create_model(name.split(".")[0], pretrained_cfg=None)) for name in ()]
+    found = []
     for name in MODELS:
         with torch.device("meta"):
             found.append(resolve_model_data_config(timm.create_model(name)))

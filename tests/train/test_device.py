@@ -113,3 +113,11 @@ def test_memory_errors_of_every_allocator_are_told_alike():
     assert str(caught.value) == text
     assert caught.value.__context__ is None
     assert within_memory(lambda: 5, "") == 5
+
+
+def test_errors_of_other_kinds_pass():
+    def fail():
+        raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        within_memory(fail, "a step")

@@ -18,8 +18,8 @@ from tlexp.errors import ConfigError
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
 
-_BUILT_FOR = "_image_size"
-"""Attribute of a backbone: the side of the images that it was built for."""
+_WIDTH = "_feature_width"
+"""Attribute of a built backbone: the width of its features."""
 
 
 def preprocessing(
@@ -126,14 +126,13 @@ def build_backbone(
         raise _refusal(name, options, source) from error
     if global_pool is not None:
         _set_pool(backbone, name, global_pool)
-    _check_features(backbone, name, image_size)
-    backbone.__dict__[_BUILT_FOR] = image_size
+    backbone.__dict__[_WIDTH] = _checked_width(backbone, name, image_size)
     return backbone.train()
 
 
 def feature_width(backbone: nn.Module) -> int:
-    """Return D, the width of the features, as a forward pass gives it; pooling may double what timm announces."""
-    return int(Rehearsal(backbone, image_size=backbone.__dict__[_BUILT_FOR]).features.shape[1])
+    """Return D, the width of a built backbone's features, as a forward pass gave it: pooling may double timm's."""
+    return int(backbone.__dict__[_WIDTH])
 
 
 def _create(name: str, options: Mapping[str, Any], *, seed: int, meta: bool) -> nn.Module:
@@ -193,8 +192,8 @@ def _pool_of(backbone: nn.Module) -> str | None:
     return None
 
 
-def _check_features(backbone: nn.Module, name: str, image_size: int) -> None:
-    """Refuse a size or an architecture that does not give one vector per image."""
+def _checked_width(backbone: nn.Module, name: str, image_size: int) -> int:
+    """Return the width of the features; refuse a size or an architecture that does not give one vector per image."""
     own = pretrained_cfg(name)["input_size"][-1]
     try:
         features = Rehearsal(backbone, image_size=image_size).features
@@ -204,3 +203,4 @@ def _check_features(backbone: nn.Module, name: str, image_size: int) -> None:
         ) from error
     if not isinstance(features, Tensor) or features.ndim != 2:
         raise ConfigError(f"backbone.name={name}: does not give one feature vector per image; set head.global_pool=avg")
+    return int(features.shape[1])

@@ -54,17 +54,23 @@ _POINTS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
 
 
-def load_mlflow() -> None:
-    """Import mlflow, after settings that the user has not made; call it where no other thread imports."""
+def load_mlflow(*, models: bool = False) -> None:
+    """Import mlflow, after settings that the user has not made; call it where no other thread imports.
+
+    Args:
+        models: Also what logging a model needs, which takes longer.
+    """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        # mlflow uses what its own dependencies announce to remove.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+        # mlflow uses what its own dependencies announce to remove, and warns of its own type hints.
+        for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
         import mlflow.store.tracking.sqlalchemy_store  # lazy: keeps --help fast
-        import mlflow.tracking  # noqa: F401
+        import mlflow.tracking
+
+        if models:
+            import mlflow.pyfunc  # noqa: F401
     for name, level in _LOUD.items():
         logging.getLogger(name).setLevel(level)
 

@@ -130,6 +130,8 @@ class Tracker:
             model: The model to log, or None.
         """
         if self._thread is not None and self._away is None:
+            if model is not None:
+                load_mlflow(models=True)
             self._ending = Ending(
                 status=status, metrics=dict(metrics), files=files, figures=figures, model=model, ended_ms=_now_ms()
             )
@@ -181,8 +183,8 @@ class Tracker:
         if self._away is not None and not self._warned:
             self._warned = True
             self._warn(
-                f"tracking store {public_uri(self.uri)} is away ({self._away}): the run goes on without it; write it "
-                f"there later with: tlexp sync --uri {public_uri(self.uri)}"
+                f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
+                f"write it there later with: tlexp sync --uri {public_uri(self.uri)}"
             )
 
 
@@ -261,7 +263,8 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
     changed = changed_files(folder, record)
     if changed:
         raise TrackingError(f"{folder} holds changed files ({', '.join(changed)}): restore them")
-    load_mlflow()
+    model = _model_of(record, folder)
+    load_mlflow(models=model is not None)
     ensure_store(uri)
     writer = _writer(uri, experiment)
     if not _make_room(writer, folder.resolve().name):
@@ -285,7 +288,7 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
             status=record.status,
             metrics=record.metrics,
             files=run_files(folder),
-            model=_model_of(record, folder),
+            model=model,
             ended_ms=ended,
         )
     )

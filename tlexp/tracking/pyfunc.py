@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ import tlexp
 from tlexp.tracking.names import MODEL_CARD_FILE, MODEL_WEIGHTS_FILE, PYFUNC_MODEL
 
 _CODE = Path(__file__).with_name("served.py")
-_REQUIREMENTS = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "torchvision")
+_REQUIREMENTS = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "scikit-learn", "torchvision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +43,19 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
 
     images = Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), name=None)])
     probabilities = Schema([ColSpec("double", name=name) for name in model.classes])
-    mlflow.pyfunc.save_model(
-        path=str(path),
-        mlflow_model=Model(**identity),
-        python_model=str(_CODE),
-        artifacts={name: str(model.folder / name) for name in (MODEL_CARD_FILE, MODEL_WEIGHTS_FILE)},
-        signature=ModelSignature(inputs=images, outputs=probabilities),
-        # The package itself travels with the model, so that it loads where tlexp is not installed.
-        code_paths=[str(Path(tlexp.__file__).parent)],
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
-    )
+    with warnings.catch_warnings():
+        # It asks for an example of the input, which the stated signature makes needless.
+        warnings.simplefilter("ignore", UserWarning)
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            mlflow_model=Model(**identity),
+            python_model=str(_CODE),
+            artifacts={name: str(model.folder / name) for name in (MODEL_CARD_FILE, MODEL_WEIGHTS_FILE)},
+            signature=ModelSignature(inputs=images, outputs=probabilities),
+            # The package itself travels with the model, so that it loads where tlexp is not installed.
+            code_paths=[str(Path(tlexp.__file__).parent)],
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        )
     for cache in path.rglob("__pycache__"):
         shutil.rmtree(cache)
 

@@ -24,10 +24,15 @@ class ServedClassifier(PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         """Rebuild the network from model.json and model.safetensors, which lie in one folder."""
         folder = Path(context.artifacts["model.json"]).parent
-        self._classifier, self._card = load_classifier(folder)
-        self._classifier.eval()
+        self._classifier, exported = load_classifier(folder)
+        self._card = exported.card
 
-    def predict(self, context: Any, model_input: NDArray[np.uint8], params: dict[str, Any] | None = None) -> Any:
+    def predict(
+        self,
+        context: Any,
+        model_input: np.ndarray,
+        params: dict[str, Any] | None = None,  # MLflow reads the types
+    ) -> pd.DataFrame:
         """Return one row per image and one column per class."""
         rows = [self._probabilities(chunk) for chunk in _chunks(np.asarray(model_input))]
         table = np.concatenate(rows) if rows else np.empty((0, len(self._card.classes)))

@@ -200,6 +200,7 @@ class _Fit:
         signal_number = self.listener.should_stop()
         if signal_number is None:
             return
+        self._read_losses()
         if self.checkpoint is not None:
             self._save(self.checkpoint)
         raise Interrupted(signal_number)

@@ -1,0 +1,42 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Two test processes share two cores; more threads would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from tlexp.compose import load
+from tlexp.experiment import Outcome, run
+from tlexp.train import Listener
+
+SMALL = [
+    "backbone.image_size=32",
+    "data.per_class=24",
+    "data.test_per_class=8",
+    "data.num_classes=3",
+    "labels=10",
+    "train.limit_steps=6",
+    "tracking=off",
+    "tracking.figures=false",
+]
+"""Settings of a whole run in well under a second."""
+
+Start = Callable[..., Outcome]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Do a small run with the given words in a new folder `name` of the test's own."""
+
+    def started(*words: str, name: str = "run", listener: Listener | None = None) -> Outcome:
+        loaded = load([*SMALL, *words])
+        folder = tmp_path / name
+        folder.mkdir()
+        return run(
+            loaded.config, shown=loaded.shown, folder=folder, listener=listener or Listener(), overrides=list(words)
+        )
+
+    return started

@@ -1,0 +1,22 @@
+import tlexp.models
+
+
+def test_the_public_names_are_these() -> None:
+    assert tlexp.models.__all__ == sorted(tlexp.models.__all__)
+    assert set(tlexp.models.__all__) == {
+        "Classifier",
+        "ExportedModel",
+        "HeadOptions",
+        "ModelCard",
+        "Unit",
+        "WeightsOrigin",
+        "build_backbone",
+        "build_head",
+        "feature_width",
+        "find_units",
+        "freeze_depth",
+        "load_classifier",
+        "load_weights",
+        "preprocessing",
+        "save_classifier",
+    }

@@ -1,0 +1,269 @@
+import dataclasses
+import itertools
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tlexp import assembly, trainee
+from tlexp.data import Batches, Images, Source
+from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
+from tlexp.experiment import Outcome
+from tlexp.models import load_classifier
+from tlexp.tracking import read_record
+from tlexp.tracking.names import METRICS
+from tlexp.train import Listener
+
+Start = Callable[..., Outcome]
+FULL = [
+    "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
+    "tracking", "environment", "started", "ended", "checksum", "notes",
+]  # fmt: skip
+
+
+def _predictions(folder: Path) -> dict[str, Any]:
+    with np.load(folder / "predictions.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+class Stopper(Listener):
+    """Asks to stop at the n-th question."""
+
+    def __init__(self, question: int) -> None:
+        self.left = question
+
+    def should_stop(self) -> int | None:
+        self.left -= 1
+        return signal.SIGTERM if self.left < 0 else None
+
+
+def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path: Path) -> None:
+    outcome = start("freeze=last")
+    stored = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert sorted(stored) == sorted(FULL)
+    assert read_record(tmp_path / "run") == outcome.record
+    assert (stored["status"], stored["reason"], stored["schema"]) == ("finished", None, 1)
+    assert set(stored["metrics"]) == set(METRICS)
+    assert set(stored["seeds"]) == {"seed", "data"}
+    assert stored["freeze"]["units"] == ["stem", "layer1", "layer2", "layer3"]
+    assert stored["freeze"]["depth"] == 4
+    assert stored["freeze"]["digest_before"] == stored["freeze"]["digest_after"]
+    assert set(stored["data"]) == {"digest", "classes", "counts", "skipped"}
+    assert stored["train"]["steps"] == 6
+    assert stored["train"]["outside_protocol"] == ["train.limit_steps=6"]
+    names = {"predictions.npz", "evaluation.json", "metrics.jsonl", "model.json", "model.safetensors"}
+    assert set(stored["files"]) == names
+    predictions = _predictions(tmp_path / "run")
+    assert predictions["probability"].shape == (24, 3)
+    assert predictions["index"].tolist() == list(range(24))
+    accuracy = float((predictions["probability"].argmax(1) == predictions["label"]).mean())
+    assert accuracy == pytest.approx(stored["metrics"]["test/accuracy"])
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    classifier, exported = load_classifier(tmp_path / "run")
+    assert exported.card.classes == tuple(stored["data"]["classes"])
+    assert classifier.depth == 4
+
+
+@pytest.mark.parametrize(("labels", "train", "val"), [("1", 1, 0), ("4", 4, 0), ("10", 8, 2), ("0.5", 10, 2)])
+def test_counts_are_disjoint_and_sum_to_the_budget(labels: str, train: int, val: int, start: Start) -> None:
+    counts = start(f"labels={labels}").record.data["counts"]
+    assert set(counts["train"].values()) == {train}
+    assert set(counts["val"].values()) == {val}
+    assert set(counts["test"].values()) == {8}
+
+
+class Spy:
+    """Images that remember which of them were read, and refuse while they must not be."""
+
+    def __init__(self, images: Images, open_now: Callable[[], bool]) -> None:
+        self.images, self.open_now, self.read_indices = images, open_now, list[int]()
+        self.labels, self.names = images.labels, images.names
+
+    def read(self, index: int) -> Any:
+        assert self.open_now(), "an image was read that must not be read yet"
+        self.read_indices.append(index)
+        return self.images.read(index)
+
+
+def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_budget_alone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = itertools.count()
+    spies: dict[str, Spy] = {}
+    opened = assembly.open_source
+
+    def spied(*args: Any, **kwargs: Any) -> Source:
+        source = opened(*args, **kwargs)
+        spies["pool"] = Spy(source.pool, lambda: True)
+        spies["test"] = Spy(source.held_out, lambda: done == ["select-000-fold0", "select-001-fold0", "final"])
+        return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
+
+    done: list[str] = []
+    monkeypatch.setattr(assembly, "open_source", spied)
+
+    class Fits(Listener):
+        def phase(self, title: str, steps: int) -> None:
+            next(fits)
+            self.title = title
+
+        def ended(self) -> None:
+            done.append(self.title)
+
+    start("tune.trials=2", listener=Fits())
+    assert sorted(spies["test"].read_indices) == list(range(24))
+    assert len(spies["pool"].read_indices) == len(set(spies["pool"].read_indices)) == 30
+
+
+def test_same_seed_same_bits_and_the_data_seed_alone_draws_the_budget(start: Start, tmp_path: Path) -> None:
+    drawn: list[list[float]] = []
+    outcomes = [
+        start(*words, name=f"run{number}")
+        for number, words in enumerate([("seed=1",), ("seed=1",), ("seed=2", "data.seed=1"), ("seed=2",)])
+    ]
+    for number in range(4):
+        drawn.append(_predictions(tmp_path / f"run{number}")["probability"].tolist())
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+    assert drawn[2] != drawn[3]
+    assert outcomes[0].record.key == outcomes[1].record.key != outcomes[2].record.key
+
+
+def test_one_image_per_class_is_not_selected_on_and_says_so(start: Start) -> None:
+    record = start("labels=1", "train.batch_size=64", "tune.trials=5").record
+    assert record.train["selection"]["kind"] == "none"
+    assert not any(name.startswith("val/") for name in record.metrics)
+    assert any("nothing to select on" in note for note in record.notes)
+    assert record.train["steps"] == 6
+
+
+def test_folds_pool_every_image_of_the_budget_into_val(start: Start) -> None:
+    outcome = start("labels=3")
+    assert outcome.splits["val"].count == 9
+    assert outcome.record.train["selection"]["folds"] == 3
+
+
+def test_tuning_compares_as_many_candidates_and_survives_one_that_diverges(start: Start) -> None:
+    record = start("freeze=none", "optim=sgd", "tune.trials=4", "tune.lr=[1e-3,1e12]", "optim.clip_norm=null").record
+    trials = record.train["selection"]["trials"]
+    assert len(trials) == 4
+    losses = {trial["number"]: trial["loss"] for trial in trials if trial["loss"] is not None}
+    assert len(losses) < 4
+    winner = min(losses, key=lambda number: (losses[number], trials[number]["rates"]["lr"]))
+    assert record.train["selection"]["winner"] == trials[winner]["rates"]
+    assert record.metrics["val/nll"] == pytest.approx(losses[winner], rel=1e-4)
+
+
+def test_without_refit_the_winner_of_the_selection_is_tested(start: Start) -> None:
+    titles: list[str] = []
+
+    class Titles(Listener):
+        def phase(self, title: str, steps: int) -> None:
+            titles.append(title)
+
+    record = start("train.refit=false", listener=Titles()).record
+    assert record.train["selection"]["refit"] is False
+    assert titles == ["select-000-fold0"]
+    with pytest.raises(ConfigError, match=r"train\.refit=false needs one split"):
+        start("train.refit=false", "labels=3", name="folds")
+
+
+def test_divergence_is_recorded_and_names_the_step(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"at step \d+ of 6.*lower optim\.lr"):
+        start("freeze=none", "optim=sgd", "optim.lr=1e12", "optim.clip_norm=null")
+    record = read_record(tmp_path / "run")
+    assert record.status == "diverged"
+    assert "at step" in str(record.reason)
+
+
+def test_out_of_memory_is_recorded_with_the_batch_size(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(self: Batches, step: int) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainee.Batches, "batch", exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
+        start()
+    assert read_record(tmp_path / "run").status == "oom"
+
+
+def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"freeze\.depth=9 is out of range"):
+        start("freeze=depth", "freeze.depth=9", name="depth")
+    with pytest.raises(DataError, match=r"labels=25: each class needs 25"):
+        start("labels=25", name="short")
+    assert {read_record(tmp_path / name).status for name in ("depth", "short")} == {"failed"}
+
+
+@pytest.mark.parametrize("question", [0, 3, 8, 11, 13, 16])
+def test_an_interrupted_run_goes_on_to_the_same_bits(question: int, start: Start, tmp_path: Path) -> None:
+    words = ("freeze=depth", "freeze.depth=2", "tune.trials=2", "backbone.drop_rate=0.2", "augment=light")
+    start(*words, name="whole")
+    with pytest.raises(Interrupted):
+        start(*words, name="cut", listener=Stopper(question))
+    assert read_record(tmp_path / "cut").status == "killed"
+    start(*words, f"resume={tmp_path / 'cut'}", name="resumed")
+    whole, resumed = (_predictions(tmp_path / name)["probability"] for name in ("whole", "resumed"))
+    assert whole.tobytes() == resumed.tobytes()
+    curves = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "resumed")]
+    assert curves[0] == curves[1]
+
+
+def test_resuming_a_finished_run_is_refused(start: Start, tmp_path: Path) -> None:
+    start(name="done")
+    with pytest.raises(ConfigError, match=r"a finished run has none"):
+        start(f"resume={tmp_path / 'done'}", name="again")
+
+
+def test_a_run_is_the_start_of_the_next(start: Start, tmp_path: Path) -> None:
+    first = start("freeze=none", "seed=5", name="first")
+    second = start(f"backbone.weights={tmp_path / 'first'}", "data=digits", name="second")
+    assert second.record.train["weights"]["source"].startswith("run ")
+    assert second.record.train["weights"]["digest"] != first.record.train["weights"]["digest"]
+    before, _ = load_classifier(tmp_path / "first")
+    after, _ = load_classifier(tmp_path / "second")
+    for name, tensor in before.backbone.state_dict().items():
+        assert torch.equal(tensor, after.backbone.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    "freeze", [["freeze=all"], ["freeze=last"], ["freeze=depth", "freeze.depth=1"], ["freeze=none"]]
+)
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start: Start, tmp_path: Path) -> None:
+    size = 160 if name == "test_vit" else 32
+    words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", f"backbone.image_size={size}"]
+    record = start(*words, *freeze, "head.init=normal", "train.limit_steps=2", "labels=2").record
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    assert record.freeze["depth"] == len(record.freeze["units"])
+
+
+def test_nothing_is_left_when_the_record_cannot_be_written(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("tlexp.tracking.record.publish", full)
+    with pytest.raises(OSError, match="No space left"):
+        start()
+    assert not (tmp_path / "run" / "record.json").exists()
+
+
+def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
+    heard: list[str] = []
+
+    class Notes(Listener):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+    record = start("labels=20", listener=Notes()).record
+    assert heard == record.notes
+    assert any("random weights" in note for note in heard)
+    assert any("conditional on this pool" in note for note in heard)
+    assert any("outside protocol: train.limit_steps=6" in note for note in heard)
