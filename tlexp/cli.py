@@ -235,9 +235,9 @@ _PAGE = """tlexp: which pretrained backbone, and how much of it to freeze, answe
 
 usage: python -m tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]
 
-  python -m tlexp                                              one run on rendered shapes, no network
-  python -m tlexp backbone=resnet50 freeze=all labels=20       linear probing on 20 images per class
-  python -m tlexp data=folder data.root=photos freeze=last     your own images, one folder per class
+  python -m tlexp                                              rendered shapes, no network
+  python -m tlexp backbone=resnet50 freeze=all labels=20       linear probing, 20 images per class
+  python -m tlexp data=folder data.root=photos freeze=last     your images, a folder per class
   python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination
   mlflow ui                                                    compare the runs of this folder
 
