@@ -177,7 +177,7 @@ def against_depth(batches: Memory, steps: int) -> None:
             seconds[depth] += watch.fit_seconds[1:]
     full = medians(seconds[0])
     print(
-        f"| freeze depth | frozen up to | ms per step (median of {steps}) | CPU ms per step | CPU x faster | saved activations, MB |"
+        f"| freeze depth | frozen up to | ms per step (median of {steps}) | CPU ms | x faster | saved activations, MB |"
     )
     print("|---|---|---|---|---|---|")
     for depth in depths:

@@ -2,8 +2,12 @@ import contextlib
 import http.server
 import json
 import math
+import os
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +35,7 @@ from tlexp.tracking import (
 from tlexp.tracking.client import load_mlflow
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.mlflow import comparison_link, run_link
-from tlexp.tracking.store import sqlite_path
+from tlexp.tracking.store import Pulse, sqlite_path
 
 DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
 Make = Callable[..., Record]
@@ -222,6 +226,17 @@ def test_a_server_that_refuses_connections_costs_one_warning_and_under_a_second(
         check_outage(f"http://127.0.0.1:{reserved.getsockname()[1]}")
 
 
+def test_an_outage_is_told_before_training_and_starts_no_thread(server: Server) -> None:
+    server.health = 503
+    warnings: list[str] = []
+    tracker = start(server.uri, warnings)
+    assert len(warnings) == 1
+    tracker.log(0, {"train/loss": 1.0})
+    assert finish(tracker) is None
+    assert len(warnings) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name == "tlexp-tracking"]
+
+
 def test_a_server_that_never_answers_costs_one_warning_and_under_a_second() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -379,6 +394,73 @@ def test_a_run_with_a_changed_file_is_not_replayed(store: str, tmp_path: Path, m
     with pytest.raises(TrackingError, match=r"holds changed files \(model.safetensors\)"):
         replay(record, folder, uri=store, experiment="tlexp")
     assert facts(store) == []
+
+
+@contextlib.contextmanager
+def real_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An MLflow server, answering; killed with its workers at the end."""
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | settings
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            pulse = Pulse(f"http://127.0.0.1:{port}")
+            latest = time.monotonic() + 120
+            while not pulse.beats(1.0):
+                assert time.monotonic() < latest
+                time.sleep(0.5)
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_has_the_same_run_after_a_replay(
+    ready_store: Path, tmp_path: Path, make_record: Make
+) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
+    folder = tmp_path / "interrupted"
+    record = recorded(folder, make_record)
+    whole = tmp_path / "whole"
+    recorded(whole, make_record)
+    warnings: list[str] = []
+    with real_server(tmp_path, port) as process:
+        project_live(record, whole, uri)
+        tracker = start(uri, warnings, run_name=folder.name, tags={names.TAG_RUN: folder.name})
+        tracker.log(0, {"train/loss": 1.0})
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGKILL)
+    began = time.monotonic()
+    tracker.log(1, {"train/loss": 0.5})
+    assert finish(tracker, metrics=record.metrics, files=run_files(folder)) is None
+    assert time.monotonic() - began < 1.0
+    assert len(warnings) == 1
+    with real_server(tmp_path, port):
+        alive = client(uri).get_run(tracker.run_id)
+        assert alive.info.status == "RUNNING"
+        client(uri).set_tag(tracker.run_id, names.TAG_PROCESS, json.dumps(process_identity() | {"started": 1}))
+        assert replay(record, folder, uri=uri, experiment="tlexp") is True
+        assert replay(record, folder, uri=uri, experiment="tlexp") is False
+        one, other = facts(uri)
+        different = {names.TAG_RUN, "mlflow.runName"}
+        for found in (one, other):
+            found["tags"] = {name: value for name, value in found["tags"].items() if name not in different}
+        assert one == other
+        run = client(uri).search_runs(["1"])[0]
+        weights = resolve_weights(f"runs:/{run.info.run_id}", uri=uri)
+        assert (weights / names.MODEL_WEIGHTS_FILE).read_bytes() == b"weights"
 
 
 # --- weights

@@ -165,3 +165,14 @@ def test_due_follows_the_stated_seconds(tmp_path, seconds, due):
 def test_fit_ids_stay_inside_the_folder(checkpoint, fit_id):
     with pytest.raises(AssertionError):
         checkpoint.finished(fit_id)
+
+
+def test_the_optimisers_state_has_its_parameters_layout_again(checkpoint, build_classifier):
+    """Sums over another layout run in another order; bits would differ from an uninterrupted fit."""
+    classifier, optimizer = trained(build_classifier, depth=0)
+    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    fresh = build_classifier(0).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(fresh, name=Optimizer.adamw, lr=0.1, weight_decay=0.1, momentum=0.9, layer_decay=0.5)
+    checkpoint.load_state("final", fresh, optimizer)
+    assert any(not parameter.is_contiguous() for parameter in fresh.parameters())
+    assert all(optimizer.state[parameter]["exp_avg"].stride() == parameter.stride() for parameter in fresh.parameters())

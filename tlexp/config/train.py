@@ -22,7 +22,7 @@ class TrainConfig:
     steps: int | None = setting(None, "Optimiser steps; null takes the protocol's; marks the run as outside protocol.")
     epochs: int | None = setting(None, "Passes over the budget instead of steps; marks the run as outside protocol.")
     limit_steps: int | None = setting(None, "Cap on the steps of every phase, for a quick try; outside protocol.")
-    batch_size: int | None = setting(None, "Images per step; null takes the protocol's min(32, budget).")
+    batch_size: int | None = setting(None, "Images per step, from 2; null takes the protocol's min(32, budget).")
     label_smoothing: float = setting(0.0, "Label smoothing of the training loss, [0, 1).")
     refit: bool = setting(True, "Train the winner again on the whole budget; false tests the winner of the selection.")
     precision: Precision = setting(Precision.auto, "auto, fp32 or bf16; head and loss are float32 always.")
@@ -37,10 +37,11 @@ class TrainConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
-        for name in ("steps", "epochs", "limit_steps", "batch_size"):
+        # BatchNorm cannot train on a batch of one image.
+        for name, least in (("steps", 1), ("epochs", 1), ("limit_steps", 1), ("batch_size", 2)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                found.append(f"train.{name}={value}: must be at least 1, or null")
+            if value is not None and value < least:
+                found.append(f"train.{name}={value}: must be at least {least}, or null")
         if self.steps is not None and self.epochs is not None:
             found.append(f"train.steps={self.steps} and train.epochs={self.epochs}: state one of them")
         if not 0 <= self.label_smoothing < 1:

@@ -92,6 +92,7 @@ class Tracker:
             )
         if path is None and not Pulse(self.uri).beats(_PROBE_SECONDS):
             self._give_up("it does not answer")
+            self._tell()
             return
         load_mlflow()
         opening = {
