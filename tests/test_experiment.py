@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from tlexp import assembly, trainee
-from tlexp.data import Batches, Images, Source
+from tlexp.compose import load
+from tlexp.data import Batches, Images, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment import Outcome
 from tlexp.models import load_classifier
@@ -20,6 +22,10 @@ from tlexp.tracking.names import METRICS
 from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
+SMALL = [
+    "backbone.image_size=32",
+    "tracking=off",
+]
 FULL = [
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
     "tracking", "environment", "started", "ended", "checksum", "notes",
@@ -267,3 +273,38 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
     assert any("random weights" in note for note in heard)
     assert any("conditional on this pool" in note for note in heard)
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)
+
+
+def test_a_linear_head_on_frozen_features_agrees_with_logistic_regression(start: Start, tmp_path: Path) -> None:
+    start("freeze=none", "labels=20", "train.limit_steps=null", "train.steps=150", "train.refit=false", name="source")
+    # This small network's features need a larger rate than the default, which is meant for features of 400 and more.
+    words = (
+        "data=digits",
+        "labels=20",
+        f"backbone.weights={tmp_path / 'source'}",
+        "train.limit_steps=null",
+        "optim.lr=0.1",
+    )
+    probed = start(*words, name="probed")
+    classifier, exported = load_classifier(tmp_path / "probed")
+    loaded = load([*SMALL, *words]).config
+    source = assembly.open_images(loaded, exported.card.preprocessing, Listener())
+    budget = assembly.draw_labels(loaded, source)
+    parts = ((source.pool, budget.positions), (source.held_out, np.arange(len(source.held_out.labels))))
+    features = []
+    for images, positions in parts:
+        bank = assembly.decode(loaded, images, positions, exported.card.preprocessing, Listener())
+        fed = chunks(
+            bank,
+            np.arange(len(bank)),
+            mean=exported.card.preprocessing.mean,
+            std=exported.card.preprocessing.std,
+            device=torch.device("cpu"),
+            channels_last=True,
+        )
+        features.append(torch.cat([classifier.features(batch) for batch, _ in fed]).numpy())
+    reference = LogisticRegression(max_iter=2000).fit(features[0], budget.labels)
+    expected = reference.score(features[1], source.held_out.labels)
+    standard_error = (expected * (1 - expected) / len(features[1])) ** 0.5
+    assert expected > 0.5
+    assert abs(probed.record.metrics["test/accuracy"] - expected) <= standard_error

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.errors import TrackingError
-from tlexp.tracking.mlflow import replay
 from tlexp.tracking.names import RECORD_FILE
+from tlexp.tracking.projection import replay
 from tlexp.tracking.record import read_record
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 

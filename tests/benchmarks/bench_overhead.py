@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_overhead.py [--runs 5] [WORD ...]
 
-Imports are done, the tracking store is there (a first run makes it and is not counted); figures, weights and tracking are on.
+Imports are done and the tracking store is there: a first run makes it and is not counted. Figures, weights and tracking
+are on.
 """
 
 import argparse

@@ -124,7 +124,7 @@ def fresh(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    from tlexp.tracking.client import load_mlflow
+    from tlexp.tracking.library import load_mlflow
 
     load_mlflow()
     use_store(fresh(Path(sys.argv[2]) / "warm"), "safe")  # what each process would build again, such as mappings

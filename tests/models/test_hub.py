@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 
 from tlexp.models import hub
 from tlexp.models.hub import Remote, cache_folder, fetch, find_cached, find_remote, unreachable
@@ -147,6 +148,23 @@ def test_a_download_that_fails_is_a_reason(server: str, monkeypatch: pytest.Monk
     remote = find_remote({"url": f"{server}/w.pth"})
     assert remote is not None
     assert "failed: HTTPError" in fetch(remote)[1]
+
+
+def test_a_repository_without_safetensors_gives_its_pickled_file(
+    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def download(_: str, file: str, **options: object) -> str:
+        asked.append((file, str(options["endpoint"])))
+        if file.endswith(".safetensors"):
+            raise EntryNotFoundError("no such file in the repository")
+        return str(tmp_path / file)
+
+    monkeypatch.setenv("HF_ENDPOINT", server)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    assert fetch(REMOTE) == (tmp_path / "pytorch_model.bin", "")
+    assert asked == [(file, server) for file in REMOTE.files]
 
 
 def test_a_plain_address_is_downloaded_once(server: str) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tlexp.tracking import Point, figures
 
 DRAW = np.random.default_rng(0)
-ODD_NAMES = ["plain", "co$t $x$", "two\nlines", "\x1b[31mred", "日本語", "x" * 200, r"\frac{1}{", "", "a_b^c"]
+ODD_NAMES = ["plain", r"$\frac{1}{$", "two\nlines", "\x1b[31mred", "日本語", "x" * 200, r"\frac{1}{", "", "a_b^c"]
 
 
 def images(count: int, side: int = 16) -> np.ndarray:

@@ -32,8 +32,8 @@ from tlexp.tracking import (
     resolve_weights,
     run_files,
 )
-from tlexp.tracking.client import load_mlflow
 from tlexp.tracking.environment import process_identity
+from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.mlflow import comparison_link, run_link
 from tlexp.tracking.store import Pulse, sqlite_path
 
@@ -68,7 +68,8 @@ def history(uri: str, run_id: str, name: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client(uri).get_metric_history(run_id, name)]
 
 
-def test_a_run_arrives_whole(store: str, tmp_path: Path) -> None:
+def test_a_run_arrives_whole(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")
     (tmp_path / "model.json").write_text("{}")
     warnings: list[str] = []
     tracker = start(
@@ -364,7 +365,8 @@ def test_replaying_twice_writes_once(store: str, tmp_path: Path, make_record: Ma
 
 
 def half_written(uri: str, name: str, process: dict[str, Any]) -> None:
-    made = client(uri).create_experiment("tlexp")
+    artifacts = (sqlite_path(uri) or Path()).parent / "mlruns"
+    made = client(uri).create_experiment("tlexp", artifact_location=artifacts.as_uri())
     tags = {names.TAG_RUN: name, names.TAG_PROCESS: json.dumps(process)}
     run = client(uri).create_run(made, tags=tags)
     client(uri).log_metric(run.info.run_id, "train/loss", 9.0, step=0)

@@ -14,7 +14,7 @@ from tlexp.models.export import HeadOptions, ModelCard, save_classifier
 from tlexp.models.head import build_head
 from tlexp.models.units import find_units
 from tlexp.tracking import DatasetInfo, PyfuncModel, RunStatus, Tracker
-from tlexp.tracking.client import load_mlflow
+from tlexp.tracking.library import load_mlflow
 
 CLASSES = ("circle", "star", "a$b c")
 NAME = "test_resnet"

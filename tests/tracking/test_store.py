@@ -7,7 +7,7 @@ import pytest
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import store as store_module
-from tlexp.tracking.client import load_mlflow
+from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
 
 

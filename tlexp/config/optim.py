@@ -33,10 +33,16 @@ class Rates:
 # One rate for frozen and unfrozen networks is meaningless: the best ones differ by orders of magnitude
 # (Kumar et al. 2022, arXiv 2202.10054). These are starting points for a single run; `tune.trials` searches.
 SCRATCH = "scratch"
+"""Row for networks that start from random weights and are not wholly frozen."""
+FROZEN_MLP = "all, mlp"
+"""Row for hidden layers on a frozen backbone: no convex problem, so a smaller step."""
 DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
-    (FreezePolicy.all, Optimizer.adamw): Rates(lr=1e-2, weight_decay=1e-2),
-    (FreezePolicy.all, Optimizer.adam): Rates(lr=1e-2, weight_decay=0.0),
-    (FreezePolicy.all, Optimizer.sgd): Rates(lr=1e-1, weight_decay=0.0),
+    (FreezePolicy.all, Optimizer.adamw): Rates(lr=3e-3, weight_decay=1e-2),
+    (FreezePolicy.all, Optimizer.adam): Rates(lr=3e-3, weight_decay=0.0),
+    (FreezePolicy.all, Optimizer.sgd): Rates(lr=5e-2, weight_decay=0.0),
+    (FROZEN_MLP, Optimizer.adamw): Rates(lr=1e-3, weight_decay=1e-2),
+    (FROZEN_MLP, Optimizer.adam): Rates(lr=1e-3, weight_decay=0.0),
+    (FROZEN_MLP, Optimizer.sgd): Rates(lr=3e-2, weight_decay=0.0),
     (FreezePolicy.last, Optimizer.adamw): Rates(lr=5e-4, weight_decay=5e-2),
     (FreezePolicy.last, Optimizer.adam): Rates(lr=5e-4, weight_decay=0.0),
     (FreezePolicy.last, Optimizer.sgd): Rates(lr=1e-2, weight_decay=1e-4),

@@ -11,9 +11,9 @@ from tlexp.config.backbone import BackboneConfig
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
-from tlexp.config.head import HeadConfig
+from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.optim import DEFAULT_RATES, SCRATCH, OptimConfig, Rates
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
 from tlexp.config.tracking import TrackingConfig
@@ -66,13 +66,18 @@ class Config:
     @property
     def default_rates(self) -> Rates:
         """Learning rate and weight decay of a run that does not search: stated ones, else the policy's defaults."""
-        random_start = not self.backbone.pretrained and self.backbone.weights is None
-        regime = SCRATCH if random_start and self.freeze.policy is not FreezePolicy.all else self.freeze.policy
-        row = DEFAULT_RATES[regime, self.optim.name]
+        row = DEFAULT_RATES[self._regime(), self.optim.name]
         return Rates(
             lr=row.lr if self.optim.lr is None else self.optim.lr,
             weight_decay=row.weight_decay if self.optim.weight_decay is None else self.optim.weight_decay,
         )
+
+    def _regime(self) -> str:
+        """Return the row of the table of default rates."""
+        if self.freeze.policy is FreezePolicy.all:
+            return FreezePolicy.all if self.head.kind is HeadKind.linear else FROZEN_MLP
+        random_start = not self.backbone.pretrained and self.backbone.weights is None
+        return SCRATCH if random_start else self.freeze.policy
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:

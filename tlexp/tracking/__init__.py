@@ -4,7 +4,8 @@ from tlexp.tracking import figures, names
 from tlexp.tracking.client import DatasetInfo
 from tlexp.tracking.curves import MetricsLog, Point, read_points
 from tlexp.tracking.environment import environment
-from tlexp.tracking.mlflow import TrackedRun, Tracker, dataset_of, replay, resolve_weights, run_files
+from tlexp.tracking.mlflow import TrackedRun, Tracker, resolve_weights
+from tlexp.tracking.projection import dataset_of, replay, run_files
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, RunStatus, publish_record, read_record
 from tlexp.tracking.store import absolute_uri, ensure_store, public_uri

@@ -1,11 +1,8 @@
-"""MLflow's client library, loaded late, quiet, offline and without pickle; and one run written with it."""
+"""One run, written into a store through MLflow's client; everything here may take long and may fail."""
 
 import json
-import logging
 import math
-import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,29 +14,11 @@ from tlexp.errors import TrackingError
 from tlexp.tracking import names
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
 from tlexp.tracking.record import RunStatus
+from tlexp.tracking.store import sqlite_path
 
 Param = str | int | float | bool | None
 Value = tuple[int, int, str, float]
 """A point of a curve on its way into a store: time in ms, step, metric, value."""
-_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-    # The defaults (7 retries, 120 s each) hold a run up for 246 s when the server is away; the record can wait.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
-_LOUD = {
-    "mlflow": logging.WARNING,
-    "alembic": logging.WARNING,
-    # Tracebacks and retries of an outage, which the tracker reports in one sentence.
-    "mlflow.store.db.utils": logging.CRITICAL,
-    "urllib3.connectionpool": logging.ERROR,
-}
 _MLFLOW_STATUS = {
     RunStatus.finished: "FINISHED",
     RunStatus.pruned: "FINISHED",
@@ -52,27 +31,6 @@ _LONGEST_PARAM = 6000
 _LONGEST_DIGEST = 36
 _POINTS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
-
-
-def load_mlflow(*, models: bool = False) -> None:
-    """Import mlflow, after settings that the user has not made; call it where no other thread imports.
-
-    Args:
-        models: Also what logging a model needs, which takes longer.
-    """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
-        # mlflow uses what its own dependencies announce to remove, and warns of its own type hints.
-        for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
-            warnings.simplefilter("ignore", kind)
-        import mlflow.store.tracking.sqlalchemy_store  # lazy: keeps --help fast
-        import mlflow.tracking
-
-        if models:
-            import mlflow.pyfunc  # noqa: F401
-    for name, level in _LOUD.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +136,12 @@ class RunWriter:
             source=json.dumps({"uri": dataset.source}),
         )
         self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+
+
+def open_writer(uri: str, experiment: str) -> RunWriter:
+    """Return a writer whose artifacts lie beside a sqlite store, whatever the working folder is."""
+    path = sqlite_path(uri)
+    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns")
 
 
 def run_tags(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -1,29 +1,27 @@
-"""MLflow as a projection of runs: live while they train, again from their records, and back to weights.
+"""MLflow as a projection of runs: live while they train, and from a run's id back to its weights.
 
 Nothing here may slow training down or fail a run. A thread of its own talks to the store; the caller only fills a list.
 When the store is away, what waits is dropped, for the run's record is the truth and `tlexp sync` replays it.
 """
 
-import json
 import re
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from tlexp.errors import TrackingError, WeightsError
+from tlexp.errors import WeightsError
 from tlexp.tracking import names
-from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, load_mlflow, run_tags
-from tlexp.tracking.curves import read_points
-from tlexp.tracking.environment import environment, is_alive
+from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
+from tlexp.tracking.environment import environment
+from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.pyfunc import PyfuncModel
-from tlexp.tracking.record import Record, RunStatus, changed_files
+from tlexp.tracking.record import RunStatus
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
 
 _FLUSH_SECONDS = 1.0
@@ -147,7 +145,7 @@ class Tracker:
         """Write the run; the body of the thread."""
         try:
             ensure_store(self.uri)
-            self._writer = _writer(self.uri, self._experiment)
+            self._writer = open_writer(self.uri, self._experiment)
             opening["tags"] = run_tags(environment("")) | opening["tags"]
             self.run_id = self._writer.open(**opening)
             while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
@@ -249,92 +247,6 @@ def resolve_weights(text: str, *, uri: str | None) -> Path:
             f"train.save_weights=false or did not finish: choose another run, or its folder under outputs/"
         )
     return folder
-
-
-def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) -> bool:
-    """Write a run into a store that does not have it, from its record and files; return whether it was missing.
-
-    A run that is whole is left alone, and so is one whose process still writes it. What an outage left half-written is
-    deleted and written again.
-
-    Raises:
-        TrackingError: A file differs from what the record vouches for, or the curves cannot be read.
-    """
-    uri = absolute_uri(uri)
-    changed = changed_files(folder, record)
-    if changed:
-        raise TrackingError(f"{folder} holds changed files ({', '.join(changed)}): restore them")
-    model = _model_of(record, folder)
-    load_mlflow(models=model is not None)
-    ensure_store(uri)
-    writer = _writer(uri, experiment)
-    if not _make_room(writer, folder.resolve().name):
-        return False
-    started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
-    writer.open(
-        run_name=folder.resolve().name,
-        params=names.flat_params(record.config),
-        tags=run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name},
-        dataset=dataset_of(record.config, record.data),
-        started_ms=started,
-    )
-    writer.points(
-        [
-            (started, point.step, names.curve_metric(point.phase, point.fold, point.name), point.value)
-            for point in read_points(folder / names.CURVES_FILE)
-        ]
-    )
-    writer.close(
-        Ending(
-            status=record.status,
-            metrics=record.metrics,
-            files=run_files(folder),
-            model=model,
-            ended_ms=ended,
-        )
-    )
-    return True
-
-
-def run_files(folder: Path) -> list[tuple[Path, str]]:
-    """Return the files of a run's folder that belong into the store, each with its artifact folder."""
-    patterns = (names.RECORD_FILE, *names.RUN_FILES)
-    found = (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
-    return [(path, names.artifact_folder(path.relative_to(folder).as_posix())) for path in found]
-
-
-def dataset_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> DatasetInfo:
-    """Return the dataset of a run from its configuration and its record's data block."""
-    source = str(config["data"]["source"])
-    root = config["data"].get("root")
-    return DatasetInfo(name=source, digest=str(data["digest"]), source=str(root) if root else f"tlexp:{source}")
-
-
-def _writer(uri: str, experiment: str) -> RunWriter:
-    """Return a writer whose artifacts lie beside a sqlite store, whatever the working folder is."""
-    path = sqlite_path(uri)
-    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns")
-
-
-def _make_room(writer: RunWriter, name: str) -> bool:
-    """Return whether the run of a folder is to be written; deletes what was left of it half-written."""
-    quote = '"' if "'" in name else "'"
-    found = writer.client.search_runs([writer.experiment_id], f"tags.`{names.TAG_RUN}` = {quote}{name}{quote}")
-    for run in found:
-        whole = run.info.status != "RUNNING" and names.TAG_STATUS in run.data.tags
-        if whole or is_alive(json.loads(run.data.tags.get(names.TAG_PROCESS, "{}"))):
-            return False
-    for run in found:
-        writer.client.delete_run(run.info.run_id)
-    return True
-
-
-def _model_of(record: Record, folder: Path) -> PyfuncModel | None:
-    """Return the model to log with a replayed run, if it asked for one and its files are there."""
-    wanted = record.config.get("tracking", {}).get("log_model", False)
-    if not wanted or not (folder / names.MODEL_WEIGHTS_FILE).is_file():
-        return None
-    return PyfuncModel(folder=folder, classes=tuple(record.data["classes"]))
 
 
 def _download(uri: str, run_id: str) -> Path:

@@ -128,7 +128,7 @@ def folder_name(name: str) -> str:
     """Return a name of a folder that is safe everywhere; different names give different folders.
 
     >>> folder_name("tlexp"), folder_name("../../etc")
-    ('tlexp', 'etc-e49a3c6a')
+    ('tlexp', 'etc-74ccf3c5')
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:64]
     return slug if slug and slug == name else f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")

@@ -1,5 +1,6 @@
 """The code of the logged model: MLflow runs this file when it saves and when it loads the model."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import torch
-from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 from PIL import Image
 
 from tlexp.data.transforms import fit_image, normalise
 from tlexp.models.export import load_classifier
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mlflow warns of type hints and of outdated calls of its own
+    from mlflow.models import set_model
+    from mlflow.pyfunc import PythonModel
 
 _BATCH = 32
 

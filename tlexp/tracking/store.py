@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from filelock import FileLock, Timeout
 
 from tlexp.errors import TrackingError
-from tlexp.tracking.client import load_mlflow
+from tlexp.tracking.library import load_mlflow
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
 _CREATION_SECONDS = 60
