@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from tlexp import sync as sync_module
+from tlexp.config import Config, config_values
 from tlexp.errors import TrackingError
 from tlexp.sync import find_records, sync
 from tlexp.tracking import Record, RunStatus, publish_record
+from tlexp.tracking.names import TAG_RUN
 from tlexp.tracking.store import ensure_store
 
 
@@ -27,7 +29,7 @@ def make_run(folder: Path) -> Path:
             status=RunStatus.finished,
             reason=None,
             overrides=[],
-            config={"data": {"source": "shapes", "root": None}},
+            config=config_values(Config()),
             seeds={"seed": 0, "data": 0},
             freeze={},
             data={"digest": "cd" * 32, "classes": ["a", "b"]},
@@ -67,7 +69,7 @@ def test_what_is_missing_is_written_once_and_what_is_broken_is_named(tmp_path: P
     assert "was changed after it was written" in first.broken[0][1]
     second = sync(folders, uri=uri, experiment="first")
     assert (second.written, second.present, len(second.broken)) == (0, 3, 1)
-    assert sorted(run.info.run_name for run in runs(uri, "first")) == ["one", "three", "two"]
+    assert sorted(run.data.tags[TAG_RUN] for run in runs(uri, "first")) == ["one", "three", "two"]
 
 
 def test_folders_that_do_not_exist_are_an_error_with_a_way_out(tmp_path: Path, uri: str) -> None:

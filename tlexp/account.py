@@ -52,7 +52,7 @@ class Account:
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
         self.listener = listener
-        self.shown = config_values(config) if shown is None else shown
+        self.shown = _without_password(config_values(config) if shown is None else shown)
         self.overrides = list(overrides)
         self.started = _now()
         self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy)}
@@ -78,7 +78,7 @@ class Account:
             return
         self._tracker = Tracker(tracking.uri, experiment=tracking.experiment, warn=self.listener.message)
         self._tracker.start(
-            run_name=self.folder.resolve().name,
+            run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name},
             dataset=dataset,
@@ -146,6 +146,13 @@ def _status(error: BaseException | None) -> RunStatus:
     if isinstance(error, OutOfMemoryError):
         return RunStatus.oom
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
+
+
+def _without_password(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with a tracking URI that is fit to be read by others."""
+    tracking = shown["tracking"]
+    uri = None if tracking["uri"] is None else public_uri(tracking["uri"])
+    return {**shown, "tracking": {**tracking, "uri": uri}}
 
 
 def _now() -> str:

@@ -130,7 +130,7 @@ def _sync(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tlexp sync", description="Replay records into the tracking store.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
     parser.add_argument("--uri", help="MLflow tracking URI (sqlite:///mlflow.db of the working folder)")
-    parser.add_argument("--experiment", default="tlexp", help="MLflow experiment (tlexp)")
+    parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
     arguments = parser.parse_args(words)
     from tlexp.sync import sync  # lazy: keeps --help fast
 

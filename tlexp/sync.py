@@ -29,13 +29,13 @@ class SyncReport:
     broken: tuple[tuple[Path, str], ...]
 
 
-def sync(folders: Sequence[Path], *, uri: str | None, experiment: str) -> SyncReport:
+def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) -> SyncReport:
     """Write every run below the folders that the store does not have; a second time there is nothing left to do.
 
     Args:
         folders: Runs' folders, or folders that hold them up to four levels down; missing ones are passed over.
         uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
-        experiment: Name of the MLflow experiment.
+        experiment: Name of the MLflow experiment; None takes the one that each run asked for.
 
     Raises:
         TrackingError: None of the folders exists, or the store is away or cannot be used.
@@ -52,7 +52,9 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str) -> SyncRe
     broken: list[tuple[Path, str]] = []
     for path in find_records(folders):
         try:
-            if replay(read_record(path), path.parent, uri=uri, experiment=experiment):
+            record = read_record(path)
+            name = experiment or record.config["tracking"]["experiment"]
+            if replay(record, path.parent, uri=uri, experiment=name):
                 written += 1
             else:
                 present += 1

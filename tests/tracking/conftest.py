@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tlexp.config import Config, config_values
 from tlexp.tracking import Record, RunStatus
 from tlexp.tracking.store import ensure_store
 
@@ -31,7 +32,7 @@ def make_record() -> Callable[..., Record]:
             "status": RunStatus.finished,
             "reason": None,
             "overrides": ["labels=5"],
-            "config": {"data": {"source": "shapes", "root": None}, "optim": {"lr": 1e-3}, "labels": "5"},
+            "config": config_values(Config()) | {"optim": {"lr": 1e-3}, "labels": "5"},
             "seeds": {"seed": 0, "data": 0},
             "freeze": {"policy": "all", "depth": 1, "units": ["stem"], "digest_before": "a", "digest_after": "a"},
             "data": {"digest": "cd" * 32, "classes": ["circle", "star"], "counts": {}, "skipped": []},

@@ -115,6 +115,21 @@ def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | 
     return flat
 
 
+def run_name(config: Mapping[str, Any]) -> str:
+    """Return how a run is called in lists: what sets it apart from others, in the order of a sentence.
+
+    >>> run_name({"backbone": {"name": "resnet18"}, "freeze": {"policy": "depth", "depth": "3"},
+    ...     "head": {"kind": "linear"}, "data": {"source": "shapes"}, "labels": "20", "seed": 0})
+    'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
+    """
+    freeze = config["freeze"]
+    depth = f":{freeze['depth']}" if freeze["depth"] is not None else ""
+    return (
+        f"{config['backbone']['name']} freeze={freeze['policy']}{depth} {config['head']['kind']} "
+        f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"
+    )
+
+
 def legal_name(name: str) -> str:
     """Return the name with what tracking stores refuse replaced by `_` (they take letters, digits and ` _-./:`).
 

@@ -38,7 +38,7 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
         return False
     started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
     writer.open(
-        run_name=folder.resolve().name,
+        run_name=names.run_name(record.config),
         params=names.flat_params(record.config),
         tags=run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name},
         dataset=dataset_of(record.config, record.data),
