@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tlexp.compose import Source, forbidden_nodes, load, resumed_words
+from tlexp.compose import Source, load, resumed_words
 from tlexp.config import GROUPS, config_fields, config_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder, conf_options
+from tlexp.words import forbidden_nodes
 
 NEEDED = {
     "data=folder": ["data.root=photos"],
@@ -106,6 +107,16 @@ def test_python_objects_in_a_folder_of_configurations_are_refused(tmp_path: Path
         load(["experiment=evil"])
 
 
+def test_python_objects_in_a_swept_option_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "good.yaml").write_text("# @package _global_\nlabels: '5'\n")
+    node = "# @package _global_\nhydra:\n  job_logging:\n    formatters:\n      x: {'()': shutil.copyfile}\n"
+    (tmp_path / "experiment" / "evil.yaml").write_text(node)
+    with pytest.raises(ConfigError, match=r"only the classes of Python's logging"):
+        load(["experiment=good,evil"], Source(search=str(tmp_path)), partial=True)
+    load(["experiment=good,good"], Source(search=str(tmp_path)), partial=True)
+
+
 def test_a_plain_configuration_has_no_forbidden_node() -> None:
     assert forbidden_nodes(OmegaConf.create({"hydra": {"launcher": {"_target_": PLUGIN}}, "optim": {"lr": 1}})) == []
 
@@ -118,6 +129,10 @@ def test_values_from_the_environment_are_used_and_not_shown(monkeypatch: pytest.
     loaded = load(["tracking.uri=${oc.env:TLEXP_TEST_SECRET}"])
     assert loaded.config.tracking.uri == "http://me:hunter2@host"
     assert "hunter2" not in str(loaded.shown)
+    by_reference = load(
+        ["tracking.experiment=${oc.env:TLEXP_TEST_SECRET}", "backbone.weights=${tracking.experiment}/w"]
+    )
+    assert "hunter2" not in str(by_reference.shown)
     assert loaded.shown["tracking"]["uri"] == "${oc.env:TLEXP_TEST_SECRET}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tlexp import assembly, trainee
@@ -16,7 +17,7 @@ from tlexp.compose import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import Batches, Images, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
-from tlexp.experiment import Outcome
+from tlexp.experiment import Outcome, run
 from tlexp.models import Classifier, load_classifier
 from tlexp.tracking import read_record
 from tlexp.tracking.names import METRICS
@@ -123,6 +124,50 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
     assert len(spies["pool"].read_indices) == len(set(spies["pool"].read_indices)) == 30
 
 
+def test_the_final_fit_learns_from_the_whole_budget_and_from_nothing_else(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: dict[str, list[int]] = {}
+    train = trainee.Trainee.train
+
+    def spied(self: trainee.Trainee, fit_id: str, positions: Any, rates: Any) -> Any:
+        learned[fit_id] = positions.tolist()
+        return train(self, fit_id, positions, rates)
+
+    monkeypatch.setattr(trainee.Trainee, "train", spied)
+    record = start().record
+    assert learned["final"] == list(range(30))
+    assert len(learned["select-000-fold0"]) == 24
+    assert sum(record.data["counts"]["train"].values()) == 24
+
+
+def test_resume_refuses_other_images(start: Start, tmp_path: Path) -> None:
+    for name, seed in (("photos", 0), ("others", 1)):
+        rng = np.random.default_rng(seed)
+        for label in ("a", "b"):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            for number in range(12):
+                Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    root = tmp_path / "root"
+    root.symlink_to(tmp_path / "photos")
+    words = ("data=folder", f"data.root={root}", "labels=5")
+    with pytest.raises(Interrupted):
+        start(*words, name="cut", listener=Stopper(3))
+    root.unlink()
+    root.symlink_to(tmp_path / "others")
+    with pytest.raises(ConfigError, match=r"belongs to other settings, images"):
+        start(*words, f"resume={tmp_path / 'cut'}", name="resumed")
+
+
+def test_a_folder_with_a_record_is_refused_at_once(start: Start, tmp_path: Path) -> None:
+    first = start().record
+    loaded = load([*SMALL])
+    with pytest.raises(ConfigError, match=r"holds a run's record already"):
+        run(loaded.config, folder=tmp_path / "run", listener=Listener())
+    assert read_record(tmp_path / "run") == first
+
+
 def test_same_seed_same_bits_and_the_data_seed_alone_draws_the_budget(start: Start, tmp_path: Path) -> None:
     drawn: list[list[float]] = []
     outcomes = [
@@ -138,11 +183,13 @@ def test_same_seed_same_bits_and_the_data_seed_alone_draws_the_budget(start: Sta
 
 
 def test_one_image_per_class_is_not_selected_on_and_says_so(start: Start) -> None:
-    record = start("labels=1", "train.batch_size=64", "tune.trials=5").record
+    record = start("labels=1", "train.batch_size=64").record
     assert record.train["selection"]["kind"] == "none"
     assert not any(name.startswith("val/") for name in record.metrics)
     assert any("nothing to select on" in note for note in record.notes)
     assert record.train["steps"] == 6
+    with pytest.raises(ConfigError, match=r"tune\.trials=5 needs images to compare candidates on"):
+        start("labels=1", "tune.trials=5", name="searched")
 
 
 def test_folds_pool_every_image_of_the_budget_into_val(start: Start) -> None:

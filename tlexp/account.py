@@ -1,5 +1,6 @@
 """The record of a run in the making: filled in as things become known, published however the run ends."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tlexp.config import Config, config_key, config_values
-from tlexp.errors import DivergedError, Interrupted, OutOfMemoryError
+from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.tracking import (
     DatasetInfo,
     MetricsLog,
@@ -34,7 +35,6 @@ class Account:
     Args:
         config: What the run does.
         folder: Its folder.
-        device: The device in words.
         listener: Hears notes as messages.
         shown: The configuration as it may be logged.
         overrides: The words of the command line.
@@ -44,16 +44,17 @@ class Account:
         self,
         config: Config,
         folder: Path,
-        device: str,
         *,
         listener: Listener,
         shown: dict[str, Any] | None,
         overrides: Sequence[str],
     ) -> None:
-        self.config, self.folder, self.device = config, folder, device
+        self.config, self.folder = config, folder
         self.listener = listener
+        if (folder / names.RECORD_FILE).exists():
+            raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
         self.shown = _without_password(config_values(config) if shown is None else shown)
-        self.overrides = list(overrides)
+        self.overrides = [_public_word(word) for word in overrides]
         self.started = _now()
         self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy)}
         self.data: dict[str, Any] = {}
@@ -62,7 +63,7 @@ class Account:
         self.notes: list[str] = []
         self.record: Record | None = None
         self.tracked: TrackedRun | None = None
-        self._environment = environment(device)
+        self.environment = environment(config.train.device)
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
 
@@ -101,13 +102,17 @@ class Account:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.listener.closing()
         self._log.close()
         record = self._record(error)
         try:
             self.record = read_record(publish_record(self.folder, record))
-        finally:
+        except BaseException:
             if self._tracker is not None:
-                self.tracked = self._finish(self._tracker, record)
+                self._finish(self._tracker, dataclasses.replace(record, status=RunStatus.failed))
+            raise
+        if self._tracker is not None:
+            self.tracked = self._finish(self._tracker, record)
 
     def _record(self, error: BaseException | None) -> Record:
         store = self._tracker
@@ -122,8 +127,8 @@ class Account:
             data=self.data,
             train=self.train,
             metrics=self.metrics,
-            tracking=None if store is None else {"uri": public_uri(store.uri), "run_id": store.run_id},
-            environment=self._environment,
+            tracking=None if store is None else {"uri": public_uri(store.uri), "run_id": store.identity()},
+            environment=self.environment,
             started=self.started,
             ended=_now(),
             notes=self.notes,
@@ -146,6 +151,12 @@ def _status(error: BaseException | None) -> RunStatus:
     if isinstance(error, OutOfMemoryError):
         return RunStatus.oom
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
+
+
+def _public_word(word: str) -> str:
+    """Return an override without a password in the tracking URI."""
+    key, mark, value = word.partition("=")
+    return f"{key}{mark}{public_uri(value)}" if key.lstrip("+") == "tracking.uri" else word
 
 
 def _without_password(shown: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tlexp.config import Config, Preprocessing
-from tlexp.config.labels import Labels, parse_labels
+from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
 from tlexp.errors import ConfigError
@@ -134,7 +134,7 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     data = config.data
     return open_source(
         data.source,
-        root=None if data.root is None else Path(data.root),
+        root=None if data.root is None else Path(data.root).expanduser(),
         source_seed=data.source_seed,
         on_bad=data.on_bad,
         follow_links=data.follow_links,
@@ -160,7 +160,6 @@ def decode(
 class Budget:
     """The label budget: positions in the pool, their labels, and the folds for selection inside it."""
 
-    asked: Labels
     positions: NDArray[np.int64]
     labels: NDArray[np.int64]
     folds: tuple[Fold, ...]
@@ -171,19 +170,24 @@ def draw_labels(config: Config, source: Source) -> Budget:
 
     Raises:
         DataError: A class has too few images.
-        ConfigError: train.refit=false with several folds.
+        ConfigError: train.refit=false with several folds, or tune.trials with none.
     """
     asked = parse_labels(config.labels)
     positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
     labels = source.pool.labels[positions]
     smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
     folds = selection_folds(labels, per_class=smallest, seed=config.data_seed)
+    if config.tune.trials and not folds:
+        raise ConfigError(
+            f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "
+            "one per class: use at least 2, or leave tune.trials out for the policy's default rates"
+        )
     if not config.train.refit and len(folds) > 1:
         raise ConfigError(
             f"train.refit=false needs one split, but labels={config.labels} is selected on {len(folds)} folds: "
             "use at least 10 labels per class, or leave train.refit out"
         )
-    return Budget(asked=asked, positions=positions, labels=labels, folds=folds)
+    return Budget(positions=positions, labels=labels, folds=folds)
 
 
 def build_regime(config: Config, expected: Preprocessing, device: torch.device, *, images: int, classes: int) -> Regime:

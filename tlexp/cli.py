@@ -4,8 +4,10 @@ Nothing heavy is imported at the top: `--help`, `--version`, completion and mist
 """
 
 import argparse
+import errno
 import json
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -41,6 +43,12 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as error:
         number = error.signal_number if isinstance(error, Interrupted) else signal.SIGINT
         sys.exit(SIGNALLED + number)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; that is no fault
+        sys.exit(SIGNALLED + signal.SIGPIPE)
+    except OSError as error:
+        _present(error, debug=debug)
+        sys.exit(USER)
     except Exception as error:  # noqa: BLE001 - the last frame: whatever arrives here is our own fault
         _present(error, debug=debug)
         print("this is a fault in tlexp itself; --debug shows where", file=sys.stderr)
@@ -53,7 +61,7 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(
             f"{words[0]} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20; see tlexp --help"
         )
-    if _take(words, "--help", "-h"):
+    if verb != "sync" and _take(words, "--help", "-h"):  # sync has words of its own
         print(_help())
         return 0
     if _take(words, "--version"):
@@ -79,15 +87,20 @@ def _run(words: list[str]) -> int:
 
 
 def _through_hydra(words: list[str]) -> int:
-    """Let Hydra compose, make each run's folder and call us."""
+    """Let Hydra compose, make each run's folder and call us; every run of a sweep gets its turn."""
     import hydra  # lazy: keeps --help fast
     from omegaconf import DictConfig  # lazy: keeps --help fast
 
     from tlexp import compose  # lazy: keeps --help fast
 
+    failures: list[TlexpError] = []
+
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def task(composed: DictConfig) -> None:
-        _task(compose.typed(composed), compose.job())
+        try:
+            _task(compose.typed(composed), compose.job())
+        except TlexpError as error:  # Hydra would print the words of the job before it
+            failures.append(error)
 
     compose.register()
     sys.argv = ["tlexp", *words]
@@ -95,7 +108,11 @@ def _through_hydra(words: list[str]) -> int:
         # Hydra 1.4 announces what 1.5 will refuse; the pin on Hydra's version answers that.
         warnings.filterwarnings("ignore", message=".*version_base.*")
         task()
-    return 0
+    if len(failures) == 1:
+        raise failures[0]
+    for failure in failures:
+        _present(failure, debug=False)
+    return FINDINGS if failures else 0
 
 
 def _task(loaded: "Composed", job: "Job") -> None:
@@ -103,11 +120,12 @@ def _task(loaded: "Composed", job: "Job") -> None:
     signals = _Signals()
     from tlexp import console, experiment  # lazy: keeps --help fast
 
-    listener = console.Console(signals, progress=loaded.config.train.progress)
-    record = experiment.run(
-        loaded.config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener
-    )
-    print(console.summary(record, job.folder))
+    config = loaded.config
+    if config.tracking.figures is None:
+        config.tracking.figures = not job.swept
+    listener = console.Console(signals, progress=config.train.progress)
+    outcome = experiment.run(config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener)
+    print(console.summary(outcome, job.folder))
 
 
 def _plan(words: list[str]) -> int:
@@ -203,9 +221,21 @@ def _present(error: Exception, *, debug: bool) -> None:
         traceback.print_exception(error)
     kind = type(error).__name__
     problems = error.problems if isinstance(error, ConfigError) else (str(error) or kind,)
-    label = "error" if isinstance(error, TlexpError) else f"internal error, {kind}"
+    if isinstance(error, OSError):
+        problems = (_of_disk(error),)
+    label = "error" if isinstance(error, TlexpError | OSError) else f"internal error, {kind}"
     for problem in problems:
         print(f"{label}: {problem}", file=sys.stderr)
+
+
+def _of_disk(error: OSError) -> str:
+    """Return what a file system refused, with the free bytes where it is full."""
+    place = error.filename or "the output"
+    if error.errno != errno.ENOSPC:
+        return f"{place}: {error.strerror or error}; choose a folder that can be written, e.g. hydra.run.dir=PATH"
+    folder = next((path for path in Path(place).absolute().parents if path.is_dir()), Path.cwd())
+    free = shutil.disk_usage(folder).free
+    return f"{place}: no space left, {free:,} bytes are free in {folder}; free some, then resume with resume=RUN"
 
 
 def _help() -> str:

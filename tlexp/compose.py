@@ -1,10 +1,6 @@
-"""The border to Hydra: command line and YAML in, one typed configuration out.
+"""The border to Hydra: command line and YAML in, one typed configuration out."""
 
-Everything that Hydra would act on by itself (callbacks, launchers, loggers, targets) is looked at here first, because a
-configuration may come from a paper, a colleague or a run's folder: it may choose among our names and numbers, it may
-not name Python objects.
-"""
-
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +13,16 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlexp.config import GROUPS, Config, config_fields, config_values, key_values
-from tlexp.config.casting import build_config, check_value, nearest, unknown_key
+from tlexp.config import Config, config_values, key_values
+from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
-from tlexp.paths import conf_folder, conf_options
-
-PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
-"""Where a launcher or a sweeper may come from."""
+from tlexp.paths import conf_folder
+from tlexp.words import forbidden_nodes, leaves, parse_words, plain_message, swept_choices, word_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +50,18 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What Hydra prepared for one run: its folder, made already, and the overrides that led to it."""
+    """What Hydra prepared for one run: its folder, the overrides that led to it, and whether it is one of a sweep."""
 
     folder: Path
     overrides: tuple[str, ...]
+    swept: bool
 
 
 def register() -> None:
     """Tell Hydra our schema and our resolver; harmless when called again."""
     ConfigStore.instance().store(name="_schema", node=config_values(Config()))
     # Not Hydra's `now`: processes that start within one second would share a folder.
-    OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True)
+    OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
 
 
 def _stamp() -> str:
@@ -86,8 +80,8 @@ def load(words: Sequence[str], source: Source = Source(), *, partial: bool = Fal
         ConfigError: Everything that is wrong, at once.
     """
     register()
-    parsed = _parse(words)
-    wrong = {override.key_or_group: _override_problems(override, own=source == Source()) for override in parsed}
+    parsed = parse_words(words)
+    wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
     problems = [problem for found in wrong.values() for problem in found]
     groups = {key.split(".")[0] for key, found in wrong.items() if found}
     sound = [
@@ -99,6 +93,8 @@ def load(words: Sequence[str], source: Source = Source(), *, partial: bool = Fal
         composed = _compose(sound, source)
         if not partial:
             loaded = typed(composed)
+        for choice in swept_choices(parsed):
+            _compose([*sound, choice], source)  # an option that is one of several may hold a forbidden node as well
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -115,7 +111,7 @@ def _compose(words: list[str], source: Source) -> DictConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(_folder(source.path))):
             composed = hydra_compose(source.name, words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_plain(error)) from error
+        raise ConfigError(plain_message(error)) from error
     forbidden = forbidden_nodes(composed)
     if forbidden:
         raise ConfigError(forbidden)
@@ -135,7 +131,7 @@ def typed(composed: DictConfig) -> Composed:
         raw = OmegaConf.to_container(composed, resolve=True)
         unresolved = OmegaConf.to_container(composed, resolve=False)
     except OmegaConfBaseException as error:
-        raise ConfigError(_plain(error)) from error
+        raise ConfigError(plain_message(error)) from error
     assert isinstance(raw, dict)
     assert isinstance(unresolved, dict)
     config = build_config(raw, problems)
@@ -144,14 +140,18 @@ def typed(composed: DictConfig) -> Composed:
     if problems:
         raise ConfigError(problems)
     shown = config_values(config)
-    _mask(shown, unresolved)
+    _mask(shown, unresolved, dict(leaves(unresolved)))
     return Composed(config=config, shown=shown)
 
 
 def job() -> Job:
     """Return the folder and the overrides of the job that Hydra is running now."""
     hydra = HydraConfig.get()
-    return Job(folder=Path(hydra.runtime.output_dir), overrides=tuple(hydra.overrides.task))
+    return Job(
+        folder=Path(hydra.runtime.output_dir),
+        overrides=tuple(hydra.overrides.task),
+        swept=hydra.mode is RunMode.MULTIRUN,
+    )
 
 
 def resumed_words(folder: Path, words: Sequence[str], source: Source) -> list[str]:
@@ -182,29 +182,10 @@ def resumed_words(folder: Path, words: Sequence[str], source: Source) -> list[st
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
-    before, now = dict(_leaves(old)), dict(_leaves(new))
+    before, now = dict(leaves(old)), dict(leaves(new))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             yield key, before.get(key), now.get(key)
-
-
-def forbidden_nodes(composed: DictConfig) -> list[str]:
-    """Return a problem for each node that names a Python object where only values may stand."""
-    values = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(values, dict)
-    found = []
-    for path, value in _leaves(values):
-        name = path.rpartition(".")[2]
-        if path.startswith("hydra.callbacks."):
-            found.append(f"{path}={value}: hydra.callbacks run code before tlexp does and are not allowed; remove them")
-        elif name == "_target_" and not (
-            path in ("hydra.launcher._target_", "hydra.sweeper._target_", "hydra.sweeper.sampler._target_")
-            and str(value).startswith(PLUGINS)
-        ):
-            found.append(f"{path}={value}: a configuration holds values, not Python objects; remove _target_")
-        elif "_logging." in path and (name == "()" or (name == "class" and not str(value).startswith("logging."))):
-            found.append(f"{path}={value}: only the classes of Python's logging may stand here; remove it")
-    return found
 
 
 def _folder(config_path: str | None) -> Path:
@@ -214,89 +195,18 @@ def _folder(config_path: str | None) -> Path:
     return folder
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(
-            f"{_plain(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell: 'head.hidden=[256]'"
-        ) from error
-
-
-def _override_problems(override: Override, *, own: bool) -> list[str]:
-    """Return what is wrong with one override, as far as it can be told before composing.
-
-    Args:
-        override: The parsed word.
-        own: Whether only tlexp's own configuration folder is searched, so that its options are all there are.
-    """
-    key, line = override.key_or_group, override.input_line or ""
-    if key.startswith("hydra.callbacks"):
-        return [f"{line}: hydra.callbacks run code before tlexp does and are not allowed; remove it"]
-    if "_target_" in line:
-        return [f"{line}: a configuration holds values, not Python objects; remove _target_"]
-    if key.startswith(("hydra.", "hydra/")) or override.is_delete():
-        return []
-    if key in (*GROUPS, "experiment"):
-        return _option_problems(override) if own else []
-    if key not in config_fields():
-        return [unknown_key(key)]
-    if override.is_sweep_override():
-        return []
-    value = override.value()
-    if isinstance(value, str) and "${" in value:
-        return []
-    problems: list[str] = []
-    check_value(key, _plain_value(value), problems)
-    return problems
-
-
-def _option_problems(override: Override) -> list[str]:
-    group = override.key_or_group
-    known = conf_options(group)
-    if override.is_sweep_override() or isinstance(override.value(), dict):
-        return []
-    value = override.value()
-    chosen = value if isinstance(value, list) else [value]
-    return [
-        f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
-        + ("; for any other timm model: backbone=timm backbone.name=NAME" if group == "backbone" else "")
-        for name in chosen
-        if name is not None and str(name) not in known
-    ]
-
-
-def _plain_value(value: Any) -> Any:
-    """Return a parsed override's value without Hydra's quoted-string wrapper."""
-    if isinstance(value, list):
-        return [_plain_value(entry) for entry in value]
-    return getattr(value, "text", value)
-
-
-def _plain(error: Exception) -> str:
-    """Return a library's message without its technical tail."""
-    lines = [
-        line for line in str(error).splitlines() if not line.strip().startswith(("full_key:", "object_type=", "See "))
-    ]
-    return "\n".join(lines).strip()
-
-
-def _leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for name, value in node.items():
-            yield from _leaves(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(node, list) and node:
-        for index, value in enumerate(node):
-            yield from _leaves(value, f"{path}.{index}")
-    elif not (isinstance(node, Mapping) and not node):
-        yield path, node
-
-
-def _mask(shown: dict[str, Any], unresolved: Mapping[Any, Any]) -> None:
-    """Put the unresolved text back wherever a value came from an environment variable."""
+def _mask(shown: dict[str, Any], unresolved: Mapping[Any, Any], sources: Mapping[str, Any]) -> None:
+    """Put the unresolved text back wherever a value came from an environment variable, directly or by reference."""
     for name, value in unresolved.items():
         if isinstance(value, Mapping):
             if isinstance(shown.get(name), dict):
-                _mask(shown[name], value)
-        elif name in shown and "oc.env" in str(value):
+                _mask(shown[name], value, sources)
+        elif name in shown and _from_environment(str(value), sources):
             shown[name] = value
+
+
+def _from_environment(text: str, sources: Mapping[str, Any]) -> bool:
+    """Return whether a text refers to an environment variable; references were resolved before, so they end."""
+    if "oc.env" in text:
+        return True
+    return any(_from_environment(str(sources.get(key)), sources) for key in re.findall(r"\$\{([\w.]+)\}", text))

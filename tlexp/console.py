@@ -48,6 +48,10 @@ class Console(Listener):
         self._signals.waits = False
         self._close()
 
+    def closing(self) -> None:
+        """Let a first signal wait while the record is written."""
+        self._signals.waits = True
+
     def images(self, done: int, count: int) -> None:
         """Move the bar of images that are read."""
         if self._bar is None:
@@ -119,11 +123,18 @@ def _cost(metrics: dict[str, float]) -> list[str]:
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:
     lines = [f"record  {_short(folder / names.RECORD_FILE)}"]
-    if outcome.link is not None:
-        served = outcome.link.startswith("http://127.0.0.1:5000/")
-        lines.append(f"MLflow  {outcome.link}" + ("   (after `mlflow ui` in this folder)" if served else ""))
-        lines.append(f"compare {outcome.comparison}")
+    if outcome.tracked is not None:
+        lines.append(f"MLflow  {outcome.tracked.link}{_served_by(outcome.tracked.uri)}")
+        lines.append(f"compare {outcome.tracked.comparison}")
     return lines
+
+
+def _served_by(uri: str) -> str:
+    """Return the command that shows a store that is no server."""
+    if uri.startswith(("http://", "https://")):
+        return ""
+    here = uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return f"   (after `mlflow ui{'' if here else f' --backend-store-uri {uri}'}`{' in this folder' if here else ''})"
 
 
 def _short(path: Path) -> str:

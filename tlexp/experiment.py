@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tlexp.account import Account
@@ -34,7 +33,7 @@ from tlexp.errors import ConfigError
 from tlexp.live import FINAL, Live
 from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
 from tlexp.outputs import draw_figures, write_evaluation, write_predictions
-from tlexp.tracking import Record, dataset_of, names, read_points
+from tlexp.tracking import Record, TrackedRun, dataset_of, names, read_points
 from tlexp.train import (
     Checkpoint,
     Evaluation,
@@ -57,8 +56,7 @@ class Outcome:
 
     record: Record
     splits: dict[str, Evaluation]
-    link: str | None
-    comparison: str | None
+    tracked: TrackedRun | None
 
 
 def run(
@@ -82,24 +80,23 @@ def run(
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
         Interrupted: A signal asked to stop; a checkpoint lies in the folder for `resume=`.
     """
-    device = choose_device(config.train.device)
-    account = Account(config, folder, str(device), listener=listener, shown=shown, overrides=overrides)
+    account = Account(config, folder, listener=listener, shown=shown, overrides=overrides)
     with account, deterministic(config.train.deterministic):
-        splits = _do(config, account, device)
+        splits = _do(config, account)
     assert account.record is not None
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
-    tracked = account.tracked
     return Outcome(
         record=account.record,
         splits=splits,
-        link=tracked.link if tracked else None,
-        comparison=tracked.comparison if tracked else None,
+        tracked=account.tracked,
     )
 
 
-def _do(config: Config, account: Account, device: torch.device) -> dict[str, Evaluation]:
+def _do(config: Config, account: Account) -> dict[str, Evaluation]:
     """Do the run, enter into the account what becomes known, and return the measures of each split."""
     began = time.perf_counter()
+    device = choose_device(config.train.device)
+    account.environment["device"] = str(device)
     network = build_network(config)  # before any image is read: a wrong model or depth is refused at once
     origin = load_start(config, network)
     source = open_images(config, network.expected, account.listener)
@@ -114,11 +111,13 @@ def _do(config: Config, account: Account, device: torch.device) -> dict[str, Eva
         classifier,
         decode(config, source.pool, budget.positions, network.expected, live),
         build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes)),
-        checkpoint=_checkpoint(config, account.folder),
+        checkpoint=_checkpoint(
+            config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
+        ),
         listener=live,
     )
     selection = _select(config, trainee, budget, account)
-    report = _final_fit(config, trainee, budget, selection)
+    report, trained = _final_fit(config, trainee, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
     account.freeze["digest_after"] = classifier.frozen_digest()
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
@@ -128,14 +127,14 @@ def _do(config: Config, account: Account, device: torch.device) -> dict[str, Eva
     held_out = np.arange(len(source.held_out.labels))
     test_bank = decode(config, source.held_out, held_out, network.expected, live)
     logits, labels = trainee.predict(test_bank, held_out)
-    splits = _evaluate(config, trainee, selection, logits, labels)
+    splits = _evaluate(config, trainee, trained, selection, logits, labels)
     account.metrics.update(_metrics(splits, report, classifier, seconds=time.perf_counter() - began))
     card = describe_model(config, network, origin, source.classes)
-    _write(config, account, trainee, card, splits, (test_bank, logits, labels))
+    _write(config, account, trainee, trained, card, splits, (test_bank, logits, labels))
     return splits
 
 
-def _checkpoint(config: Config, folder: Path) -> Checkpoint:
+def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
     """Return the run's checkpoint, begun with that of the run to go on with."""
     if config.resume is not None:
         interrupted = Path(config.resume) / CHECKPOINT
@@ -145,7 +144,7 @@ def _checkpoint(config: Config, folder: Path) -> Checkpoint:
                 "before its first checkpoint has to start anew without resume"
             )
         shutil.copytree(interrupted, folder / CHECKPOINT)
-    return Checkpoint(folder / CHECKPOINT, key=config_key(config), seconds=config.train.checkpoint_seconds)
+    return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
 
 
 def _select(config: Config, trainee: Trainee, budget: Budget, account: Account) -> Selection:
@@ -164,25 +163,31 @@ def _select(config: Config, trainee: Trainee, budget: Budget, account: Account) 
     return selection
 
 
-def _final_fit(config: Config, trainee: Trainee, budget: Budget, selection: Selection) -> FitReport:
-    """Train the winner from the same start on the whole budget, or keep it as it was selected."""
+def _final_fit(
+    config: Config, trainee: Trainee, budget: Budget, selection: Selection
+) -> tuple[FitReport, NDArray[np.int64]]:
+    """Train the winner from the same start on the whole budget, or keep it as it was selected.
+
+    Returns what it took and the positions of the budget that it learned from.
+    """
     positions = np.arange(len(budget.positions))
     if not config.train.refit and budget.folds:
         positions = budget.folds[0].train
         if trainee.holds(positions, selection.winner):
-            return selection.reports[0]
-    return trainee.train(FINAL, positions, selection.winner)
+            return selection.reports[0], positions
+    return trainee.train(FINAL, positions, selection.winner), positions
 
 
 def _evaluate(
     config: Config,
     trainee: Trainee,
+    trained: NDArray[np.int64],
     selection: Selection,
     logits: NDArray[np.float32],
     labels: NDArray[np.int64],
 ) -> dict[str, Evaluation]:
     smoothing = config.train.label_smoothing
-    measured = {"train": trainee.predict(trainee.bank, np.arange(len(trainee.bank))), "test": (logits, labels)}
+    measured = {"train": trainee.predict(trainee.bank, trained), "test": (logits, labels)}
     if selection.logits is not None and selection.labels is not None:
         measured["val"] = selection.logits, selection.labels
     return {
@@ -237,15 +242,15 @@ def _describe(
         account.note(text)
     if source.skipped:
         account.note(f"{len(source.skipped)} unreadable images were left out; record.json names them")
-    if budget.asked.per_class is not None and 2 * len(budget.positions) > len(source.pool.labels):
+    if 2 * len(budget.positions) > len(source.pool.labels):
         account.note(f"labels={config.labels} is above half of the pool: the result is conditional on this pool")
     if account.train["outside_protocol"]:
         account.note(f"outside protocol: {', '.join(account.train['outside_protocol'])}")
 
 
 def _outside_protocol(config: Config) -> list[str]:
-    """Return the settings that change the protocol's training length."""
-    stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps")}
+    """Return the settings that change the protocol's training length or batch."""
+    stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps", "batch_size")}
     return [f"train.{key}={value}" for key, value in stated.items() if value is not None]
 
 
@@ -267,6 +272,7 @@ def _write(
     config: Config,
     account: Account,
     trainee: Trainee,
+    trained: NDArray[np.int64],
     card: ModelCard,
     splits: dict[str, Evaluation],
     test: tuple[ImageBank, NDArray[np.float32], NDArray[np.int64]],
@@ -278,8 +284,8 @@ def _write(
     write_evaluation(account.folder, splits, card.classes)
     if config.train.save_weights:
         save_classifier(trainee.classifier, account.folder, description=card)
-    if config.tracking.figures:
-        batches = trainee.batches(np.arange(len(trainee.bank)))
+    if config.tracking.figures is not False:
+        batches = trainee.batches(trained)
         draw_figures(
             account.folder,
             points=read_points(account.folder / names.CURVES_FILE),
@@ -287,6 +293,6 @@ def _write(
             probabilities=probabilities,
             labels=labels,
             bank=bank,
-            batch=(batches.raw(0).cpu().numpy(), trainee.bank.labels.numpy()[batches.positions(0)]),
+            batch=(batches.raw(0).cpu().numpy(), trainee.bank.labels.numpy()[trained[batches.positions(0)]]),
             classes=card.classes,
         )

@@ -22,7 +22,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         DataError: The image folder has no classes.
     """
     data = config.data
-    root = None if data.root is None else Path(data.root)
+    root = None if data.root is None else Path(data.root).expanduser()
     classes = source_classes(data.source, root=root, follow_links=data.follow_links, num_classes=data.num_classes)
     network = build_network(config, meta=True)
     classifier = build_classifier(config, network, len(classes))

@@ -53,7 +53,11 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
     for path in find_records(folders):
         try:
             record = read_record(path)
+            if "digest" not in record.data:  # it ended before its images were known, and was never tracked
+                continue
             name = experiment or record.config["tracking"]["experiment"]
+            if name.startswith("${"):
+                raise TrackingError(f"its experiment came from {name}, which is not logged: name it with --experiment")
             if replay(record, path.parent, uri=uri, experiment=name):
                 written += 1
             else:

@@ -199,6 +199,6 @@ def _edges(winner: Rates, search: Search) -> tuple[str, ...]:
         ("weight_decay", winner.weight_decay, search.weight_decay),
     ):
         position = math.log(value / low) / math.log(high / low)
-        if min(position, 1 - position) <= _EDGE:
+        if position >= 1 - _EDGE or (position <= _EDGE and name == "lr"):  # the least weight decay is none
             found.append(f"the best {name} {value:.3g} lies at the edge of tune.{name}=[{low:g},{high:g}]: widen it")
     return tuple(found)

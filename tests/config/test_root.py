@@ -27,7 +27,7 @@ def _other(value: Any) -> Any:
 
 
 NEVER_KEY = {
-    "data.memory_bytes", "train.device", "train.checkpoint_seconds", "train.save_weights", "train.progress",
+    "data.memory_bytes", "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model", "resume",
 }  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_all_problems_are_found_at_once() -> None:
     config.seed = -1
     problems = "\n".join(config.problems())
     for key in (
-        "backbone.name", "backbone.std", "head.hidden", "data.per_class", "optim.lr", "train.device", "tune.lr",
+        "backbone.name", "backbone.std", "head.hidden", "data.per_class", "optim.lr", "tune.lr",
         "labels", "seed",
     ):  # fmt: skip
         assert key in problems, key

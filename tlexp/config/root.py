@@ -74,10 +74,13 @@ class Config:
 
     def _regime(self) -> str:
         """Return the row of the table of default rates."""
-        if self.freeze.policy is FreezePolicy.all:
+        policy = self.freeze.policy
+        if policy is FreezePolicy.depth:
+            policy = {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
+        if policy is FreezePolicy.all:
             return FreezePolicy.all if self.head.kind is HeadKind.linear else FROZEN_MLP
         random_start = not self.backbone.pretrained and self.backbone.weights is None
-        return SCRATCH if random_start else self.freeze.policy
+        return SCRATCH if random_start else policy
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:

@@ -14,7 +14,11 @@ class TrackingConfig:
         None, "MLflow tracking URI; null is sqlite:///mlflow.db of the working folder.", key=False
     )
     experiment: str = setting("tlexp", "Name of the MLflow experiment.", key=False)
-    figures: bool = setting(True, "Draw learning curves, confusion matrix, mistakes and a training batch.", key=False)
+    figures: bool | None = setting(
+        None,
+        "Draw curves, confusion matrix, mistakes and a training batch; null draws for single runs only.",
+        key=False,
+    )
     log_model: bool = setting(False, "Log a pyfunc model that needs no pickle, with its signature.", key=False)
 
     def problems(self) -> list[str]:

@@ -26,7 +26,7 @@ class TrainConfig:
     label_smoothing: float = setting(0.0, "Label smoothing of the training loss, [0, 1).")
     refit: bool = setting(True, "Train the winner again on the whole budget; false tests the winner of the selection.")
     precision: Precision = setting(Precision.auto, "auto, fp32 or bf16; head and loss are float32 always.")
-    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.", key=False)
+    device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.")
     channels_last: bool = setting(True, "Lay images out channels-last, which is faster on most devices.")
     compile: bool = setting(False, "Compile the network with torch.compile; pays on long runs.")
     deterministic: bool = setting(False, "Only deterministic kernels; slower on GPUs.")

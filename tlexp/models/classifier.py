@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tlexp.models.digest import tensors_digest
 from tlexp.models.units import Unit
 
-CPU_CHUNK, ACCELERATOR_CHUNK = 32, 256
+CHUNK = 32
 
 
 class Classifier(nn.Module):
@@ -87,12 +87,16 @@ class Classifier(nn.Module):
         return self._layers[rest] if part == "backbone" else len(self.units)
 
     def _frozen_features(self, images: Tensor) -> Tensor:
-        """Run in chunks of one size, the last filled with zeros.
+        """Run on the CPU in chunks of one size, the last filled with zeros.
 
         Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
+        Accelerators promise no bits, so they take the batch as it is.
         """
-        size = CPU_CHUNK if images.device.type == "cpu" else ACCELERATOR_CHUNK
+        size = CHUNK
         with torch.no_grad():
+            if images.device.type != "cpu":
+                features: Tensor = self.backbone(images)
+                return features.float()
             chunks = []
             for rows in torch.split(images, size):
                 missing = size - len(rows)

@@ -4,7 +4,9 @@ Nothing here may slow training down or fail a run. A thread of its own talks to 
 When the store is away, what waits is dropped, for the run's record is the truth and `tlexp sync` replays it.
 """
 
+import atexit
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -71,6 +73,7 @@ class Tracker:
         self._waiting: list[Value] = []
         self._ending: Ending | None = None
         self._closing = threading.Event()
+        self._opened = threading.Event()
         self._done = threading.Event()
         self._away: str | None = None
         self._warned = False
@@ -110,6 +113,12 @@ class Tracker:
             self._waiting.extend((now, step, name, float(value)) for name, value in values.items())
         self._tell()
 
+    def identity(self) -> str | None:
+        """Return the run's id in the store, waiting until the run is opened; None if the store is away."""
+        if self._thread is not None and self._away is None:
+            self._wait(self._opened)
+        return self.run_id
+
     def finish(
         self,
         *,
@@ -135,7 +144,7 @@ class Tracker:
                 status=status, metrics=dict(metrics), files=files, figures=figures, model=model, ended_ms=_now_ms()
             )
             self._closing.set()
-            self._wait()
+            self._wait(self._done)
         self._tell()
         if self._writer is None or self._away is not None or not self._done.is_set():
             return None
@@ -148,6 +157,7 @@ class Tracker:
             self._writer = open_writer(self.uri, self._experiment)
             opening["tags"] = run_tags(environment("")) | opening["tags"]
             self.run_id = self._writer.open(**opening)
+            self._opened.set()
             while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
                 self._flush(self._writer)
             if self._away is None and self._ending is not None:
@@ -156,6 +166,7 @@ class Tracker:
         except Exception as error:  # noqa: BLE001 - whatever a store's client raises, training goes on and the user is told
             self._give_up(_reason(error))
         finally:
+            self._opened.set()
             self._done.set()
 
     def _flush(self, writer: RunWriter) -> None:
@@ -164,11 +175,11 @@ class Tracker:
         writer.points(self._waiting[:count])
         del self._waiting[:count]
 
-    def _wait(self) -> None:
-        """Wait for the thread as long as the store shows signs of life."""
+    def _wait(self, event: threading.Event) -> None:
+        """Wait for the thread to come so far, as long as the store shows signs of life."""
         pulse = Pulse(self.uri)
         latest = time.monotonic() + _UNASKABLE_SECONDS
-        while not self._done.wait(_PATIENCE_SECONDS):
+        while not event.wait(_PATIENCE_SECONDS):
             if not pulse.beats(_PROBE_SECONDS) or (not pulse.can_be_asked and time.monotonic() > latest):
                 self._give_up("it does not answer")
                 return
@@ -260,7 +271,9 @@ def _download(uri: str, run_id: str) -> Path:
     artifacts = client.get_run(run_id).info.artifact_uri
     if re.match(r"file:|/|[A-Za-z]:[\\/]", artifacts):
         return Path(local_file_uri_to_path(artifacts)) / names.MODEL_FOLDER
-    return Path(client.download_artifacts(run_id, names.MODEL_FOLDER, tempfile.mkdtemp(prefix="tlexp-weights-")))
+    folder = tempfile.mkdtemp(prefix="tlexp-weights-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(client.download_artifacts(run_id, names.MODEL_FOLDER, folder))
 
 
 def _server(uri: str) -> str:

@@ -158,8 +158,8 @@ class Checkpoint:
             raise TrainingError(f"{path} is not a checkpoint's mark: start anew without resume") from error
         if owner != key:
             raise ConfigError(
-                f"resume={self.folder}: its checkpoint belongs to other settings (key {owner}, not {key}): "
-                "resume with the settings of that run, or start anew without resume"
+                f"resume={self.folder}: its checkpoint belongs to other settings, images, start weights or another "
+                f"kind of device ({owner}, not {key}): bring them back, or start anew without resume"
             )
 
     def _path(self, fit_id: str, kind: str) -> Path:

@@ -19,6 +19,9 @@ class Listener:
     def ended(self) -> None:
         """Hear that the phase is over, or was broken off."""
 
+    def closing(self) -> None:
+        """Hear that the end of the run is being written, which should not be interrupted."""
+
     def images(self, done: int, count: int) -> None:
         """Hear how many of `count` images have been read."""
 

@@ -148,7 +148,8 @@ class _Fit:
         )
         loss = within_memory(
             lambda: self._update(images, labels, network),
-            f"a training step with {sizes(images)}: use train.batch_size={max(1, len(images) // 2)}",
+            f"a training step with {sizes(images)}: use train.batch_size={max(2, len(images) // 2)} or a smaller "
+            "backbone.image_size",
         )
         self.progress.images += len(images)
         self.unread.append((step, rate, loss))

@@ -1,0 +1,41 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tlexp.paths import conf_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked as pip would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [built] = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_holds_every_configuration_and_module_and_no_tests(wheel: Path) -> None:
+    for kind, source in (("*.yaml", conf_folder()), ("*.py", ROOT / "tlexp")):
+        packed = wheel / "tlexp" / ("conf" if kind == "*.yaml" else "")
+        for path in source.rglob(kind):
+            assert (packed / path.relative_to(source)).is_file(), path
+    assert not (wheel / "tests").exists()
+
+
+def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(wheel)}
+    command = [sys.executable, "-P", "-m", "tlexp", "--cfg", "job", "experiment=shapes", "seed=7"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert "seed: 7" in done.stdout
+    where = [sys.executable, "-P", "-c", "from tlexp.paths import conf_folder; print(conf_folder())"]
+    found = subprocess.run(where, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == str(wheel / "tlexp" / "conf")

@@ -1,0 +1,137 @@
+"""The words of a command line, and what of Hydra's powers a configuration may not use.
+
+A configuration may come from a paper, a colleague or a run's folder: it may choose among our names and numbers, it may
+not name Python objects. Hydra acts on callbacks, launchers and loggers by itself, so it is looked at before.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from tlexp.config import GROUPS, config_fields
+from tlexp.config.casting import check_value, nearest, unknown_key
+from tlexp.errors import ConfigError
+from tlexp.paths import conf_options
+
+PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
+"""Where a launcher or a sweeper may come from."""
+
+
+def forbidden_nodes(composed: DictConfig) -> list[str]:
+    """Return a problem for each node that names a Python object where only values may stand."""
+    values = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(values, dict)
+    found = []
+    for path, value in leaves(values):
+        name = path.rpartition(".")[2]
+        if path.startswith("hydra.callbacks."):
+            found.append(f"{path}={value}: hydra.callbacks run code before tlexp does and are not allowed; remove them")
+        elif name == "_target_" and not (
+            path in ("hydra.launcher._target_", "hydra.sweeper._target_", "hydra.sweeper.sampler._target_")
+            and str(value).startswith(PLUGINS)
+        ):
+            found.append(f"{path}={value}: a configuration holds values, not Python objects; remove _target_")
+        elif "_logging." in path and (name == "()" or (name == "class" and not str(value).startswith("logging."))):
+            found.append(f"{path}={value}: only the classes of Python's logging may stand here; remove it")
+    return found
+
+
+def swept_choices(parsed: Iterable[Override]) -> list[str]:
+    """Return each value of each swept group as a word of its own; settings are no danger and are left to the jobs."""
+    swept = [override for override in parsed if override.is_sweep_override() and override.is_choice_sweep()]
+    return [
+        f"{override.input_line.partition('=')[0]}={choice}"
+        for override in swept
+        if override.input_line and override.key_or_group not in config_fields()
+        for choice in override.sweep_string_iterator()
+    ]
+
+
+def parse_words(overrides: Sequence[str]) -> list[Override]:
+    """Return the words as Hydra understands them.
+
+    Raises:
+        ConfigError: A word that Hydra's grammar refuses.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(
+            f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
+            "'head.hidden=[256]', "
+            "and other signs for both, 'data.root=\"~/photos\"'"
+        ) from error
+
+
+def word_problems(override: Override, *, own: bool) -> list[str]:
+    """Return what is wrong with one override, as far as it can be told before composing.
+
+    Args:
+        override: The parsed word.
+        own: Whether only tlexp's own configuration folder is searched, so that its options are all there are.
+    """
+    key, line = override.key_or_group, override.input_line or ""
+    if key.startswith("hydra.callbacks"):
+        return [f"{line}: hydra.callbacks run code before tlexp does and are not allowed; remove it"]
+    if "_target_" in line:
+        return [f"{line}: a configuration holds values, not Python objects; remove _target_"]
+    if key.startswith(("hydra.", "hydra/")) or override.is_delete():
+        return []
+    if key in (*GROUPS, "experiment"):
+        return _option_problems(override) if own else []
+    if key not in config_fields():
+        return [unknown_key(key)]
+    if override.is_sweep_override():
+        return []
+    value = override.value()
+    if isinstance(value, str) and "${" in value:
+        return []
+    problems: list[str] = []
+    check_value(key, _plain_value(value), problems)
+    return problems
+
+
+def _option_problems(override: Override) -> list[str]:
+    group = override.key_or_group
+    known = conf_options(group)
+    if override.is_sweep_override() or isinstance(override.value(), dict):
+        return []
+    value = override.value()
+    chosen = value if isinstance(value, list) else [value]
+    return [
+        f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
+        + ("; for any other timm model: backbone=timm backbone.name=NAME" if group == "backbone" else "")
+        for name in chosen
+        if name is not None and str(name) not in known
+    ]
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a parsed override's value without Hydra's quoted-string wrapper."""
+    if isinstance(value, list):
+        return [_plain_value(entry) for entry in value]
+    return getattr(value, "text", value)
+
+
+def plain_message(error: Exception) -> str:
+    """Return a library's message without its technical tail."""
+    text = re.sub(r"^\w*Exception: ", "", str(error))
+    lines = [line for line in text.splitlines() if not line.strip().startswith(("full_key:", "object_type=", "See "))]
+    return "\n".join(lines).strip()
+
+
+def leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield every value of nested mappings and lists with its dotted path."""
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from leaves(value, f"{path}.{name}" if path else str(name))
+    elif isinstance(node, list) and node:
+        for index, value in enumerate(node):
+            yield from leaves(value, f"{path}.{index}")
+    elif not (isinstance(node, Mapping) and not node):
+        yield path, node
