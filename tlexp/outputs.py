@@ -85,5 +85,5 @@ def draw_figures(
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})  # photographs hardly shrink more
     return buffer.getvalue()

@@ -39,7 +39,9 @@ def learning_curves(points: Sequence[Point]) -> Figure:
         return _message("No learning curves: the run took no step")
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = _figure(0.6 + 3.0 * rows)
+    height = 0.6 + 3.0 * rows
+    figure = _figure(height, layout=None)  # margins in inches: a layout engine draws everything twice
+    figure.subplots_adjust(0.09, 0.55 / height, 0.97, 1 - 0.5 / height, wspace=0.25, hspace=0.3)
     figure.suptitle("Learning curves")
     for place, (quantity, members) in enumerate(panels.items(), 1):
         _draw_curves(figure.add_subplot(rows, columns, place), quantity, members)
