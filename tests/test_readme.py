@@ -1,0 +1,37 @@
+import re
+from pathlib import Path
+
+from tlexp.config import GROUPS
+from tlexp.config.freeze import FreezePolicy
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.paths import conf_options
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    for purpose in ("install and run", "install and test"):
+        assert len(re.findall(rf"^    \S.*  # {purpose}$", README, re.M)) == 1
+
+
+def test_every_option_is_listed() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", README, re.M))
+    for group in (*GROUPS, "experiment"):
+        missing = [option for option in conf_options(group) if f"`{option}`" not in rows[group]]
+        assert not missing, (group, missing)
+
+
+def test_the_default_rates_are_those_of_the_code() -> None:
+    names = {**{policy: f"`{policy}`" for policy in FreezePolicy}, FROZEN_MLP: "`all`, mlp", SCRATCH: "scratch"}
+    for row, name in names.items():
+        rates = [DEFAULT_RATES[row, optimizer] for optimizer in (Optimizer.adamw, Optimizer.adam, Optimizer.sgd)]
+        cells = " | ".join(f"{rate.lr:g} / {rate.weight_decay:g}" for rate in rates)
+        assert f"| {name} | {cells} |" in README
+
+
+def test_every_file_of_the_package_stands_in_the_tree() -> None:
+    tree = README[README.index("## Files") : README.index("## Limits")]
+    for path in (ROOT / "tlexp").iterdir():
+        if path.name not in ("__init__.py", "__main__.py", "__pycache__", "conf"):
+            assert path.name in tree, path.name
