@@ -150,7 +150,10 @@ def test_a_deleted_experiment_names_the_way_back(store: str) -> None:
 
 
 def test_links_open_the_runs_page_and_the_charts_of_the_right_workflow() -> None:
-    assert run_link("http://u:p@host:5000/", "7", "abc") == "http://host:5000/#/experiments/7/runs/abc"
+    assert (
+        run_link("http://u:p@host:5000/", "7", "abc")
+        == "http://host:5000/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
     assert comparison_link("sqlite:////tmp/mlflow.db", "7") == (
         "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
     )

@@ -212,9 +212,9 @@ def run_link(uri: str, experiment_id: str, run_id: str) -> str:
     """Return the address of a run's page.
 
     >>> run_link("http://host:5000/", "1", "abc")
-    'http://host:5000/#/experiments/1/runs/abc'
+    'http://host:5000/#/experiments/1/runs/abc?workflowType=machine_learning'
     """
-    return f"{_server(uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{_server(uri)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def comparison_link(uri: str, experiment_id: str) -> str:
