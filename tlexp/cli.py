@@ -118,6 +118,8 @@ def _through_hydra(words: list[str]) -> int:
 def _task(loaded: "Composed", job: "Job") -> None:
     """One job: listen to signals, run, say how it ended."""
     signals = _Signals()
+    if sys.stderr.isatty():
+        print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp import console, experiment  # lazy: keeps --help fast
 
     config = loaded.config

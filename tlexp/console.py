@@ -1,6 +1,7 @@
 """What people see in the terminal: progress while a run goes on, and a table at its end."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Never, Protocol
@@ -11,7 +12,7 @@ from tlexp.experiment import Outcome
 from tlexp.tracking import names
 from tlexp.train import Listener
 
-_TITLES = {"final": "final fit"}
+_SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
 
 class Signals(Protocol):
@@ -37,7 +38,7 @@ class Console(Listener):
     def phase(self, title: str, steps: int) -> None:
         """Begin the bar of a fit."""
         self._signals.waits = True
-        self._open(_TITLES.get(title, title), steps, "step")
+        self._open(_title(title), steps, "step")
 
     def step(self, step: int, values: dict[str, float]) -> None:
         """Move the bar of a fit."""
@@ -82,6 +83,16 @@ class Console(Listener):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _title(fit_id: str) -> str:
+    """Return a fit's name for people.
+
+    >>> _title("select-003-fold1"), _title("final")
+    ('candidate 4, fold 2', 'final fit')
+    """
+    match = _SELECTING.fullmatch(fit_id)
+    return f"candidate {int(match[1]) + 1}, fold {int(match[2]) + 1}" if match else f"{fit_id} fit"
 
 
 def summary(outcome: Outcome, folder: Path) -> str:

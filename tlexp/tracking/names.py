@@ -25,7 +25,6 @@ TAG_PROCESS = "tlexp.process"
 TAG_USER = "mlflow.user"
 TAG_SOURCE_NAME = "mlflow.source.name"
 TAG_SOURCE_TYPE = "mlflow.source.type"
-TAG_NOTE = "mlflow.note.content"
 
 RECORD_FILE = "record.json"
 CURVES_FILE = "metrics.jsonl"
