@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from tlexp import sync as sync_module
 from tlexp.config import Config, config_values
 from tlexp.errors import TrackingError
 from tlexp.sync import find_records, sync
-from tlexp.tracking import Record, RunStatus, publish_record
+from tlexp.tracking import Record, RunStatus, publish_record, read_record
 from tlexp.tracking.names import TAG_RUN
 from tlexp.tracking.store import ensure_store
 
@@ -104,3 +105,24 @@ def test_the_same_folder_moved_elsewhere_is_the_same_run(tmp_path: Path, uri: st
     assert sync([tmp_path / "here"], uri=uri, experiment="moved").written == 1
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert sync([tmp_path / "there"], uri=uri, experiment="moved").present == 1
+
+
+def test_without_a_uri_each_run_goes_where_it_asked_to_go(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / "outputs" / "asked"
+    record = read_record(make_run(folder))
+    (folder / "record.json").unlink()
+    config = record.config | {"tracking": record.config["tracking"] | {"uri": uri, "experiment": "asked"}}
+    publish_record(folder, dataclasses.replace(record, config=config))
+    report = sync([tmp_path / "outputs"], uri=None, experiment=None)
+    assert (report.stores, report.written) == ((uri,), 1)
+    assert [run.data.tags[TAG_RUN] for run in runs(uri, "asked")] == ["asked"]
+
+
+def test_what_came_from_the_environment_has_to_be_named(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "secret"
+    record = read_record(make_run(folder))
+    (folder / "record.json").unlink()
+    config = record.config | {"tracking": record.config["tracking"] | {"uri": "${oc.env:STORE}"}}
+    publish_record(folder, dataclasses.replace(record, config=config))
+    [(_, reason)] = sync([tmp_path / "outputs"], uri=None, experiment=None).broken
+    assert "name it with --uri" in reason

@@ -61,6 +61,9 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(
             f"{words[0]} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20; see tlexp --help"
         )
+    misplaced = next((word for word in words[1:] if word in VERBS), None)
+    if misplaced is not None and verb is None:
+        raise ConfigError(f"{misplaced} is a verb and goes first: tlexp {misplaced} {' '.join(words[:1])} ...")
     if verb != "sync" and _take(words, "--help", "-h"):  # sync has words of its own
         print(_help())
         return 0
@@ -126,7 +129,17 @@ def _task(loaded: "Composed", job: "Job") -> None:
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
     listener = console.Console(signals, progress=config.train.progress)
-    outcome = experiment.run(config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener)
+    print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
+    try:
+        outcome = experiment.run(
+            config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener
+        )
+    except (Interrupted, KeyboardInterrupt):
+        listener.ended()
+        if (job.folder / experiment.CHECKPOINT).is_dir():
+            again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
+            print(f"interrupted; go on with: {again}", file=sys.stderr)
+        raise
     print(console.summary(outcome, job.folder))
 
 
@@ -149,14 +162,17 @@ def _sync(words: list[str]) -> int:
     """Replay records into the tracking store."""
     parser = argparse.ArgumentParser(prog="tlexp sync", description="Replay records into the tracking store.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
-    parser.add_argument("--uri", help="MLflow tracking URI (sqlite:///mlflow.db of the working folder)")
+    parser.add_argument("--uri", help="MLflow tracking URI (the one that each run asked for)")
     parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
     arguments = parser.parse_args(words)
     from tlexp.sync import sync  # lazy: keeps --help fast
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
-    print(f"{report.written} runs written, {report.present} there already, {len(report.broken)} records unreadable")
+    stores = ", ".join(report.stores) or "no store"
+    print(
+        f"{stores}: runs written: {report.written}, there already: {report.present}, not written: {len(report.broken)}"
+    )
     for path, reason in report.broken:
         print(f"  {path}: {reason}", file=sys.stderr)
     return FINDINGS if report.broken else 0

@@ -118,7 +118,8 @@ def summary(outcome: Outcome, folder: Path) -> str:
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(["", title, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
+    start = f"weights {record.train['weights']['source']}"
+    return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:

@@ -241,9 +241,12 @@ def _describe(
     for text in source.notes:
         account.note(text)
     if source.skipped:
-        account.note(f"{len(source.skipped)} unreadable images were left out; record.json names them")
+        account.note(f"unreadable images left out: {len(source.skipped)}; record.json names them")
     if 2 * len(budget.positions) > len(source.pool.labels):
-        account.note(f"labels={config.labels} is above half of the pool: the result is conditional on this pool")
+        account.note(
+            f"labels={config.labels} is above half of the pool: the result is conditional on this pool, another might "
+            "give a different one"
+        )
     if account.train["outside_protocol"]:
         account.note(f"outside protocol: {', '.join(account.train['outside_protocol'])}")
 

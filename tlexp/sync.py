@@ -7,7 +7,7 @@ from pathlib import Path
 from tlexp.errors import TrackingError
 from tlexp.tracking.names import RECORD_FILE
 from tlexp.tracking.projection import replay
-from tlexp.tracking.record import read_record
+from tlexp.tracking.record import Record, read_record
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
 _DEPTH = 4
@@ -19,11 +19,13 @@ class SyncReport:
     """What came of it.
 
     Attributes:
+        stores: Where they were written to.
         written: Runs that were missing and are there now.
         present: Runs that were there already.
         broken: Records that cannot be replayed, and why.
     """
 
+    stores: tuple[str, ...]
     written: int
     present: int
     broken: tuple[tuple[Path, str], ...]
@@ -34,20 +36,19 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
 
     Args:
         folders: Runs' folders, or folders that hold them up to four levels down; missing ones are passed over.
-        uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
+        uri: Tracking URI; None takes the one that each run asked for.
         experiment: Name of the MLflow experiment; None takes the one that each run asked for.
 
     Raises:
         TrackingError: None of the folders exists, or the store is away or cannot be used.
     """
-    uri = absolute_uri(uri)
     if not any(folder.is_dir() for folder in folders):
         raise TrackingError(
             f"no such folder: {', '.join(map(str, folders))}: name folders of runs, e.g. tlexp sync outputs"
         )
-    if not Pulse(uri).beats(_PROBE_SECONDS):
-        raise TrackingError(f"tracking store {public_uri(uri)} does not answer: start it, or name another with --uri")
-    ensure_store(uri)
+    reached: dict[str | None, str] = {}
+    if uri is not None:
+        reached[uri] = _reach(uri)
     written, present = 0, 0
     broken: list[tuple[Path, str]] = []
     for path in find_records(folders):
@@ -55,10 +56,12 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             record = read_record(path)
             if "digest" not in record.data:  # it ended before its images were known, and was never tracked
                 continue
-            name = experiment or record.config["tracking"]["experiment"]
-            if name.startswith("${"):
-                raise TrackingError(f"its experiment came from {name}, which is not logged: name it with --experiment")
-            if replay(record, path.parent, uri=uri, experiment=name):
+            name = experiment or _stated(record, "experiment")
+            wanted = uri or _stated(record, "uri")
+            if wanted not in reached:
+                reached[wanted] = _reach(wanted)
+            store = reached[wanted]
+            if replay(record, path.parent, uri=store, experiment=str(name)):
                 written += 1
             else:
                 present += 1
@@ -66,10 +69,36 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             broken.append((path, str(error)))
         except Exception as error:
             raise TrackingError(
-                f"tracking store {public_uri(uri)} refused {path.parent} after {written} runs were written ({error}): "
-                "run tlexp sync again once the store is well; it goes on where it stopped"
+                f"tracking store {public_uri(store)} refused {path.parent} after {written} runs were written ({error}): run "
+                " tlexp sync again once the store is well; it goes on where it stopped"
             ) from error
-    return SyncReport(written=written, present=present, broken=tuple(broken))
+    stores = tuple(public_uri(store) for store in reached.values())
+    return SyncReport(stores=stores, written=written, present=present, broken=tuple(broken))
+
+
+def _reach(uri: str | None) -> str:
+    """Return the absolute URI of a store that answers.
+
+    Raises:
+        TrackingError: It does not, or cannot be used.
+    """
+    uri = absolute_uri(uri)
+    if not Pulse(uri).beats(_PROBE_SECONDS):
+        raise TrackingError(f"tracking store {public_uri(uri)} does not answer: start it, or name another with --uri")
+    ensure_store(uri)
+    return uri
+
+
+def _stated(record: Record, field: str) -> str | None:
+    """Return what a run's configuration says of its tracking store.
+
+    Raises:
+        TrackingError: It came from an environment variable, which records do not hold.
+    """
+    value: str | None = record.config["tracking"][field]
+    if value is not None and value.startswith("${"):
+        raise TrackingError(f"its tracking.{field} came from {value}, which is not logged: name it with --{field}")
+    return value
 
 
 def find_records(folders: Sequence[Path]) -> list[Path]:

@@ -44,6 +44,7 @@ def test_a_signal_checkpoints_and_ends_the_run_as_killed(number: int, status: in
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status, errors
     assert "Traceback" not in errors
+    assert f"go on with: python -m tlexp resume={run.relative_to(tmp_path)}" in errors
     assert read_record(run).status == "killed"
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         assert store.execute("select status from runs").fetchall() == [("KILLED",)]

@@ -69,5 +69,6 @@ def _ways_out(name: str) -> str:
     return (
         "Ways out: connect once and run again; name a local file with backbone.weights=FILE; take backbone=tiny; or "
         "start from random weights with backbone.pretrained=false\n"
-        f"This works now: python -m tlexp backbone=timm backbone.name={name} backbone.pretrained=false"
+        f"This works now (add your other words): python -m tlexp backbone=timm backbone.name={name} "
+        "backbone.pretrained=false"
     )
