@@ -69,8 +69,8 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             broken.append((path, str(error)))
         except Exception as error:
             raise TrackingError(
-                f"tracking store {public_uri(store)} refused {path.parent} after {written} runs were written ({error}): run "
-                " tlexp sync again once the store is well; it goes on where it stopped"
+                f"tracking store {public_uri(store)} refused {path.parent} after {written} runs were written "
+                f"({error}): run tlexp sync again once the store is well; it goes on where it stopped"
             ) from error
     stores = tuple(public_uri(store) for store in reached.values())
     return SyncReport(stores=stores, written=written, present=present, broken=tuple(broken))
