@@ -1,6 +1,7 @@
 import pytest
 
 from tlexp.compose import load
+from tlexp.paths import conf_options
 from tlexp.plan import build_plan, plan_table
 
 
@@ -15,6 +16,12 @@ def test_the_plan_adds_up(name: str, freeze: str) -> None:
     trainable = sum(unit["parameters"] for unit in units if unit["trainable"]) + plan["head_parameters"]
     assert plan["trainable_parameters"] == trainable
     assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
+
+
+@pytest.mark.parametrize("name", [option for option in conf_options("backbone") if option != "timm"])
+def test_every_backbone_option_builds(name: str) -> None:
+    plan = build_plan(load([f"backbone={name}", "freeze=last"]).config)
+    assert 0 < plan["trainable_parameters"] < plan["total_parameters"]
 
 
 def test_everything_frozen_leaves_the_new_softmax() -> None:
