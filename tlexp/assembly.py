@@ -176,7 +176,7 @@ def draw_labels(config: Config, source: Source) -> Budget:
     positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
     labels = source.pool.labels[positions]
     smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
-    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed)
+    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed) if config.tune.validate else ()
     if config.tune.trials and not folds:
         raise ConfigError(
             f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "

@@ -37,7 +37,7 @@ class Selection:
     """How the settings of the final fit were found.
 
     Attributes:
-        kind: split (80/20), folds (pooled out-of-fold) or none (one image per class: nothing to select on).
+        kind: split (80/20), folds (pooled out-of-fold) or none (one image per class, or not wanted).
         trials: Every candidate in order.
         winner: The settings that the final fit uses.
         reports: The winner's fits, one per fold.
@@ -91,7 +91,7 @@ def select(trainee: Trainee, folds: Sequence[Fold], *, default: Rates, search: S
         DivergedError: Every candidate diverged.
     """
     if not folds:
-        flags = ("one image per class leaves nothing to select on: the policy's default rates are used",)
+        flags = ("nothing to select on, and no val/* figures: one image per class, or tune.validate=false",)
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
     trials: list[Trial] = []
     best: tuple[Trial, _Tried] | None = None

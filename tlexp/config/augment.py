@@ -7,11 +7,15 @@ from tlexp.config.setting import setting
 
 
 class AugmentKind(StrEnum):
-    """none, flip (left-right), light (flip, small shift, zoom, brightness, contrast), randaug (flip + RandAugment)."""
+    """none, flip (left-right), light (flip, small shift, zoom, brightness, contrast), crop, randaug (flip + RandAugment).
+
+    crop = random resized crops, flip, brightness, contrast.
+    """
 
     none = "none"
     flip = "flip"
     light = "light"
+    crop = "crop"
     randaug = "randaug"
 
 
@@ -19,7 +23,7 @@ class AugmentKind(StrEnum):
 class AugmentConfig:
     """Augmentation of the training images; held-out images are never varied."""
 
-    kind: AugmentKind = setting(AugmentKind.none, "none, flip, light or randaug.")
+    kind: AugmentKind = setting(AugmentKind.none, "none, flip, light, crop or randaug.")
     mixup: float = setting(0.0, "Alpha of mixup's Beta distribution (arXiv 1710.09412), 0 = off.")
     cutmix: float = setting(
         0.0, "Alpha of CutMix's Beta distribution (arXiv 1905.04899), 0 = off; even odds with mixup."

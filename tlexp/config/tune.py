@@ -10,6 +10,11 @@ class TuneConfig:
     """The search inside a run. It sees the label budget only, never the held-out images."""
 
     trials: int = setting(0, "Candidate settings that are compared inside the budget; 0 takes the policy's defaults.")
+    validate: bool = setting(
+        True,
+        "Measure a single candidate on a part of the budget (val/*) before the final fit; false saves that fit, e.g. when a "
+        "network is made for others to start from.",
+    )
     lr: list[float] = setting([1e-5, 1e-1], "Range of the learning rate, low and high, searched on a log scale.")
     weight_decay: list[float] = setting([1e-6, 1e-1], "Range of the weight decay, low and high, on a log scale.")
 
@@ -18,6 +23,8 @@ class TuneConfig:
         found = []
         if self.trials < 0:
             found.append(f"tune.trials={self.trials}: must be at least 0")
+        if self.trials > 0 and not self.validate:
+            found.append(f"tune.validate=false leaves nothing to compare tune.trials={self.trials} on: leave one out")
         for name in ("lr", "weight_decay"):
             values = getattr(self, name)
             if len(values) != 2 or not 0 < values[0] < values[1] < float("inf"):

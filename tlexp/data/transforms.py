@@ -25,6 +25,8 @@ Augment = Callable[[Tensor, int], Tensor]
 _SHIFT = 1 / 8
 _ZOOM = (0.8, 1.25)
 _LIGHT = 0.2
+_CROP_AREA = (0.25, 1.0)
+_CROP_ASPECT = 4 / 3
 
 
 def fit_image(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -48,6 +50,7 @@ def build_augment(kind: AugmentKind) -> Augment:
         AugmentKind.none: _none,
         AugmentKind.flip: _flip,
         AugmentKind.light: _light,
+        AugmentKind.crop: _crop,
         AugmentKind.randaug: _randaug,
     }[kind]
 
@@ -96,11 +99,39 @@ def _light(images: Tensor, seed: int) -> Tensor:
     theta = torch.zeros(len(images), 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
     theta[:, :, 2] = shift * 2 * _SHIFT
+    return _relit(_resampled(mirrored, theta), light)
+
+
+def _crop(images: Tensor, seed: int) -> Tensor:
+    """Crop every image at random and resize the crop; mirror it and change its brightness and contrast.
+
+    The crop has a quarter of the area or more and an aspect of 3/4 to 4/3 (Szegedy et al. 2015, arXiv 1409.4842, which
+    goes down to 8 % of far larger images).
+    """
+    generator = _generator(seed)
+    area, aspect, flip, *places = torch.rand(5, len(images), generator=generator)
+    light = torch.rand(len(images), 2, generator=generator) * 2 - 1
+    area = _CROP_AREA[0] + area * (_CROP_AREA[1] - _CROP_AREA[0])
+    aspect = torch.exp((aspect * 2 - 1) * math.log(_CROP_ASPECT))
+    sides = torch.stack([area * aspect, area / aspect], dim=1).sqrt().clamp_(max=1)
+    theta = torch.zeros(len(images), 2, 3)
+    theta[:, 0, 0] = sides[:, 0] * torch.where(flip < 0.5, -1.0, 1.0)
+    theta[:, 1, 1] = sides[:, 1]
+    theta[:, :, 2] = (torch.stack(places, dim=1) * 2 - 1) * (1 - sides)
+    return _relit(_resampled(images, theta), light)
+
+
+def _resampled(images: Tensor, theta: Tensor) -> Tensor:
+    """Return every image under its affine map (B, 2, 3) from result to source, float32; beyond the border it mirrors."""
     grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
-    moved = F.grid_sample(mirrored.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
+    return F.grid_sample(images.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
+
+
+def _relit(images: Tensor, light: Tensor) -> Tensor:
+    """Return float images with brightness and contrast changed by up to 20 %, as uint8; light (B, 2) in [-1, 1]."""
     brightness, contrast = (1 + _LIGHT * light.to(images.device)).T.reshape(2, -1, 1, 1, 1)
-    mean = moved.mean((1, 2, 3), keepdim=True)
-    varied: Tensor = ((moved - mean) * contrast + mean) * brightness
+    mean = images.mean((1, 2, 3), keepdim=True)
+    varied: Tensor = ((images - mean) * contrast + mean) * brightness
     return varied.add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
