@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.paths import conf_folder
+from tlexp.paths import conf_folder, packaged_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +29,11 @@ def test_the_wheel_holds_every_configuration_and_module_and_no_tests(wheel: Path
         for path in source.rglob(kind):
             assert (packed / path.relative_to(source)).is_file(), path
     assert not (wheel / "tests").exists()
+
+
+def test_the_wheel_holds_the_weights_with_their_card(wheel: Path) -> None:
+    for path in packaged_weights()["tiny"].iterdir():
+        assert (wheel / "tlexp" / "weights" / "tiny" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from tlexp.models import (
     load_weights,
     preprocessing,
 )
+from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPlan, Listener, autocast_dtype
 from tlexp.trainee import Regime
@@ -82,14 +83,27 @@ def load_start(config: Config, network: Network) -> WeightsOrigin:
     Raises:
         WeightsError: They cannot be had, cannot be read or do not fit.
     """
-    weights = config.backbone.weights
-    return load_weights(
+    backbone = config.backbone
+    origin = load_weights(
         network.backbone,
-        name=config.backbone.name,
-        pretrained=config.backbone.pretrained,
-        weights=None if weights is None else resolve_weights(weights, uri=config.tracking.uri),
+        name=backbone.name,
+        pretrained=backbone.pretrained,
+        weights=_stated_weights(config),
         seed=config.seed,
     )
+    if backbone.packaged is None or backbone.random_start:
+        return origin
+    return dataclasses.replace(origin, source=str(backbone.weights))  # where the package lies is nobody's concern
+
+
+def _stated_weights(config: Config) -> Path | None:
+    """Return the file or folder that `backbone.weights` names; None for the hub's or random ones."""
+    backbone = config.backbone
+    if backbone.weights is None or backbone.random_start:
+        return None
+    if backbone.packaged is not None:
+        return packaged_weights()[backbone.packaged]
+    return resolve_weights(backbone.weights, uri=config.tracking.uri)
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:

@@ -64,7 +64,7 @@ def _dispatch(words: list[str]) -> int:
     misplaced = next((word for word in words[1:] if word in VERBS), None)
     if misplaced is not None and verb is None:
         raise ConfigError(f"{misplaced} is a verb and goes first: tlexp {misplaced} {' '.join(words[:1])} ...")
-    if verb != "sync" and _take(words, "--help", "-h"):  # sync has words of its own
+    if verb not in ("export", "sync") and _take(words, "--help", "-h"):  # these have words of their own
         print(_help())
         return 0
     if _take(words, "--version"):
@@ -178,8 +178,30 @@ def _sync(words: list[str]) -> int:
     return FINDINGS if report.broken else 0
 
 
+def _export(words: list[str]) -> int:
+    """Write a run's trained network into a folder of its own."""
+    parser = argparse.ArgumentParser(prog="tlexp export", description="Write a run's trained network for others.")
+    parser.add_argument("run", type=Path, help="the run's folder, such as outputs/<time>-<id>")
+    parser.add_argument("folder", type=Path, help="where to; it must hold no export yet")
+    parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
+    arguments = parser.parse_args(words)
+    from tlexp.export import export  # lazy: keeps --help fast
+
+    exported = export(arguments.run, arguments.folder, half=arguments.half)
+    for path in exported.files:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    if arguments.half:
+        print(
+            f"against the run's own network, on random images: logits differ by at most {exported.difference:.2g}, "
+            f"{exported.agreement:.0%} keep their class"
+        )
+    print(f"use it with backbone.weights={arguments.folder}")
+    return 0
+
+
 VERBS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "plan": (_plan, "show what would be trained, without training; --json for programs"),
+    "export": (_export, "write a run's network for others to start from: export RUN FOLDER [--half]"),
     "sync": (_sync, "write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
 }
 

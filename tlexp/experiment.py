@@ -233,7 +233,7 @@ def _describe(
         "counts": _counts(source, budget),
         "skipped": list(source.skipped),
     }
-    if not config.backbone.pretrained and config.backbone.weights is None:
+    if config.backbone.random_start:
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
             + ("; its frozen part is not trained at all" if network.depth else "")

@@ -19,6 +19,11 @@ def conf_options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
 
 
+def packaged_weights() -> dict[str, Path]:
+    """Return the folders of the weights that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted((_PACKAGE / "weights").glob("*/model.json"))}
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -1,3 +1,4 @@
+import math
 import random
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_augmentation_keeps_shape_type_and_its_input(kind: AugmentKind, copies: 
     assert torch.equal(copies, before)
 
 
-@pytest.mark.parametrize(("kind", "least"), [("flip", 2), ("light", 64), ("randaug", 24)])
+@pytest.mark.parametrize(("kind", "least"), [("flip", 2), ("light", 64), ("crop", 64), ("randaug", 24)])
 def test_every_image_has_a_draw_of_its_own(kind: str, least: int, copies: torch.Tensor) -> None:
     result = build_augment(AugmentKind(kind))(copies, 5)
     assert len({image.numpy().tobytes() for image in result}) >= least
@@ -148,3 +149,29 @@ def test_light_without_movement_would_change_little(copies: torch.Tensor) -> Non
     varied = build_augment(AugmentKind.light)(copies, 0).float()
     assert (varied.mean((1, 2, 3)) / copies[0].float().mean()).sub(1).abs().max() < 0.4
     assert to_pil_image(build_augment(AugmentKind.light)(copies, 0)[0]).mode == "RGB"
+
+
+def test_crops_stay_within_the_image_and_their_ranges() -> None:
+    # Each pixel tells its own place, so that a crop shows what was cut out.
+    side, count = 64, 512
+    places = (torch.arange(side) * 2 + 60).to(torch.uint8)
+    images = torch.zeros(count, 3, side, side, dtype=torch.uint8)
+    images[:, 0], images[:, 1] = places[None, None, :], places[None, :, None]
+    images[:, 2] = 120
+    varied = build_augment(AugmentKind.crop)(images, 3).float()
+    # Brightness and contrast change all three channels of an image by one straight line: the blue one is flat.
+    across, down = varied[:, 0], varied[:, 1]
+    assert (across.std(1).amax(1) < 0.5).all(), "no rotation, no shear"
+    assert (down.std(2).amax(1) < 0.5).all()
+    width = across[:, 0, -1] - across[:, 0, 0]
+    height = down[:, -1, 0] - down[:, 0, 0]
+    assert 0.4 < (width < 0).float().mean() < 0.6
+    assert (height > 0).all()
+    ratio = (width.abs() / height).log()
+    assert ratio.abs().max() < math.log(4 / 3) * 1.1
+    assert ratio.abs().max() > math.log(4 / 3) * 0.8
+    area = (width.abs() * height).sqrt() / (
+        2 * (side - 1)
+    )  # times the contrast, 0.8 to 1.2 (0.64 to 1.44 with brightness)
+    assert 0.5 * 0.64 * 0.97 < area.min() < 0.5
+    assert 0.85 < area.max() < 1.44 * 1.02

@@ -7,9 +7,10 @@ from tlexp.config.setting import setting
 
 
 class AugmentKind(StrEnum):
-    """none, flip (left-right), light (flip, small shift, zoom, brightness, contrast), crop, randaug (flip + RandAugment).
+    """How far training images are varied.
 
-    crop = random resized crops, flip, brightness, contrast.
+    flip = left-right; light = flip, small shift, zoom, brightness, contrast; crop = random resized crop, flip,
+    brightness, contrast; randaug = flip + RandAugment.
     """
 
     none = "none"

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from tlexp.config.setting import setting
+from tlexp.paths import packaged_weights
 
+PACKAGED = "tlexp:"
+"""What names of weights that come with the package begin with."""
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 
 
@@ -12,9 +15,13 @@ class BackboneConfig:
     """The backbone. What is null comes from the model's own pretrained configuration."""
 
     name: str = setting("", "timm model name, with or without a weights tag, e.g. resnet50 or resnet50.a1_in1k.")
-    pretrained: bool = setting(True, "Start from pretrained weights; false starts from random ones.")
+    pretrained: bool = setting(
+        True, "Start from pretrained weights, those of tlexp:<name> included; false starts from random ones."
+    )
     weights: str | None = setting(
-        None, "Own weights: a .safetensors or .pth file, a folder, a run's folder, or runs:/<MLflow run id>."
+        None,
+        "Own weights: a .safetensors or .pth file, a folder, a run's folder, or runs:/<MLflow run id>; or "
+        "tlexp:<name>, weights that come with the package.",
     )
     image_size: int | None = setting(None, "Side of the square input in pixels, 8..2048.")
     mean: list[float] | None = setting(None, "Mean of the normalisation, three values in [0, 1].")
@@ -46,4 +53,17 @@ class BackboneConfig:
             found.append(f"backbone.drop_path_rate={self.drop_path_rate}: must be in [0, 1), or null")
         if self.weights is not None and not self.weights.strip():
             found.append("backbone.weights is empty: name a file, a folder or runs:/<id>, or null")
+        if self.packaged is not None and self.packaged not in packaged_weights():
+            known = ", ".join(PACKAGED + name for name in packaged_weights())
+            found.append(f"backbone.weights={self.weights}: no such weights come with the package; there are {known}")
         return found
+
+    @property
+    def packaged(self) -> str | None:
+        """The name of the weights that come with the package, where `weights` names such."""
+        return self.weights.removeprefix(PACKAGED) if self.weights and self.weights.startswith(PACKAGED) else None
+
+    @property
+    def random_start(self) -> bool:
+        """Whether the weights are random; packaged weights are pretrained ones, so `pretrained=false` leaves them."""
+        return not self.pretrained and (self.weights is None or self.packaged is not None)

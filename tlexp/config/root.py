@@ -79,8 +79,7 @@ class Config:
             policy = {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
         if policy is FreezePolicy.all:
             return FreezePolicy.all if self.head.kind is HeadKind.linear else FROZEN_MLP
-        random_start = not self.backbone.pretrained and self.backbone.weights is None
-        return SCRATCH if random_start else policy
+        return SCRATCH if self.backbone.random_start else policy
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:

@@ -12,8 +12,8 @@ class TuneConfig:
     trials: int = setting(0, "Candidate settings that are compared inside the budget; 0 takes the policy's defaults.")
     validate: bool = setting(
         True,
-        "Measure a single candidate on a part of the budget (val/*) before the final fit; false saves that fit, e.g. when a "
-        "network is made for others to start from.",
+        "Measure a single candidate on a part of the budget (val/*) before the final fit; false saves that fit, e.g. "
+        "when a network is made for others to start from.",
     )
     lr: list[float] = setting([1e-5, 1e-1], "Range of the learning rate, low and high, searched on a log scale.")
     weight_decay: list[float] = setting([1e-6, 1e-1], "Range of the weight decay, low and high, on a log scale.")

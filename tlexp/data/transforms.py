@@ -122,7 +122,7 @@ def _crop(images: Tensor, seed: int) -> Tensor:
 
 
 def _resampled(images: Tensor, theta: Tensor) -> Tensor:
-    """Return every image under its affine map (B, 2, 3) from result to source, float32; beyond the border it mirrors."""
+    """Return every image under its affine map (B, 2, 3) from result to source, float32; mirrored beyond the border."""
     grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
 

@@ -16,7 +16,7 @@ from tlexp.models.backbone import build_backbone, feature_width
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
 from tlexp.models.head import build_head
-from tlexp.models.statefile import EXPORT, read_state
+from tlexp.models.statefile import EXPORT, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
 
@@ -69,16 +69,24 @@ class ExportedModel:
     digest: str
 
 
-def save_classifier(classifier: Classifier, folder: Path, *, description: ModelCard) -> list[Path]:
+def save_classifier(classifier: Classifier, folder: Path, *, description: ModelCard, half: bool = False) -> list[Path]:
     """Write a classifier into a folder, each file whole or not at all, and return the files.
 
     model.json goes last, so that a folder that has it is complete.
+
+    Args:
+        classifier: What to write.
+        folder: Where to; made if it is missing.
+        description: How it is built again.
+        half: Write matrices and kernels in half precision. Normalisation stays float32: variances may be too small.
 
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
     exported = ExportedModel(card=description, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
     card, weights = (folder / name for name in EXPORT)
@@ -95,11 +103,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
     """
     card, weights = (folder / name for name in EXPORT)
     exported = read_card(card)
-    state = read_state(weights) if weights.is_file() else None
-    if state is None or tensors_digest(state) != exported.digest:
-        raise WeightsError(
-            f"{weights} is missing or is not the file that {card} describes: restore both from one run, or export again"
-        )
+    state = read_export(folder)
     classifier = _build(exported, card)
     try:
         classifier.load_state_dict(state)

@@ -1,5 +1,6 @@
 """Weights as they lie on disk: a file or a folder -> tensors by name. Nothing that is read can run code."""
 
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tlexp.errors import WeightsError
+from tlexp.models.digest import tensors_digest
 
 PICKLED = (".pth", ".pt", ".bin")
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -51,7 +53,7 @@ def read_weights(path: Path) -> StateFile:
 
 def _read_folder(folder: Path) -> StateFile:
     if all((folder / name).is_file() for name in EXPORT):
-        state = read_state(folder / "model.safetensors")
+        state = read_export(folder)
         backbone = {
             name.removeprefix("backbone."): tensor for name, tensor in state.items() if name.startswith("backbone.")
         }
@@ -60,6 +62,31 @@ def _read_folder(folder: Path) -> StateFile:
         if (folder / name).is_file():
             return StateFile(tensors=read_state(folder / name), source=f"file {folder / name}")
     raise WeightsError(f"backbone.weights={folder}: the folder holds none of {', '.join(_FOLDER_FILES)}")
+
+
+def read_export(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a run's export, which are those that its model.json vouches for.
+
+    Raises:
+        WeightsError: Files are missing, damaged or do not belong together.
+    """
+    card, weights = (folder / name for name in EXPORT)
+    state = read_state(weights) if weights.is_file() else None
+    if state is None or tensors_digest(state) != _stated_digest(card):
+        raise WeightsError(
+            f"{weights} is missing or is not the file that {card} describes (its digest differs): restore both from "
+            "one run, or export again"
+        )
+    return state
+
+
+def _stated_digest(card: Path) -> str:
+    try:
+        return str(json.loads(card.read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{card}: cannot be read as the description of a model ({type(error).__name__}: {error}); export again"
+        ) from error
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
