@@ -52,7 +52,7 @@ def read_weights(path: Path) -> StateFile:
 
 
 def _read_folder(folder: Path) -> StateFile:
-    if all((folder / name).is_file() for name in EXPORT):
+    if (folder / EXPORT[0]).is_file():
         state = read_export(folder)
         backbone = {
             name.removeprefix("backbone."): tensor for name, tensor in state.items() if name.startswith("backbone.")
