@@ -119,8 +119,8 @@ def test_a_number_given_out_again_is_another_process(store: str) -> None:
     ],
 )
 def test_what_lives_or_is_not_ours_to_judge_stays_open(store: str, process: object) -> None:
-    run_id = opened(store, process)
-    assert close_dead_runs(store, experiment="tlexp") == []
+    run_id, beside = opened(store, process), opened(store, dead())
+    assert close_dead_runs(store, experiment="tlexp") == [beside]
     assert info(store, run_id).status == "RUNNING"
 
 

@@ -14,6 +14,8 @@ METRICS = (*(f"{split}/{score}" for split in SPLITS for score in SCORES), *(f"co
 
 TAG_KEY = "tlexp.key"
 TAG_STUDY = "tlexp.study"
+TAG_SWEEP = "tlexp.sweep"
+"""Host and folder of a sweep; marks the sweep's own run, which holds its tables and plots."""
 TAG_RUN = "tlexp.run"
 """The name of the run's folder, which is unique: by it a replay finds what is already there."""
 TAG_STATUS = "tlexp.status"
