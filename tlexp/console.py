@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tlexp.experiment import Outcome
 from tlexp.tracking import names
+from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
@@ -143,10 +144,8 @@ def _places(outcome: Outcome, folder: Path) -> list[str]:
 
 def _served_by(uri: str) -> str:
     """Return the command that shows a store that is no server."""
-    if uri.startswith(("http://", "https://")):
-        return ""
-    here = uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    return f"   (after `mlflow ui{'' if here else f' --backend-store-uri {uri}'}`{' in this folder' if here else ''})"
+    command = serve_command(uri)
+    return f"   (after `{command}`{' in this folder' if command == 'mlflow ui' else ''})" if command else ""
 
 
 def _short(path: Path) -> str:

@@ -104,7 +104,7 @@ def test_the_sweep_is_shown_once_in_the_store_its_runs_name(swept: Swept, tmp_pa
     experiment = client(store).get_experiment_by_name("e").experiment_id
     [run] = client(store).search_runs([experiment])
     assert f"compare http://127.0.0.1:5000/#/experiments/{experiment}/runs?workflowType=" in first
-    assert f"/runs/{run.info.run_id}?" in first
+    assert f"MLflow  run {tmp_path.name} holds these files\nshow    mlflow ui --backend-store-uri {store}" in first
     names = {file.path for file in client(store).list_artifacts(run.info.run_id)}
     assert names == {"results.csv", "runs.csv", "best-5.yaml", "best-20.yaml", "history.png", "slice.png"}
 

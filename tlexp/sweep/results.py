@@ -16,6 +16,7 @@ from tlexp.sweep.run import SweptRun
 from tlexp.sweep.table import WIDTH, count_line, faults_table, provenance, standing_table
 from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
+from tlexp.tracking.store import serve_command
 
 RESULTS_FILE = "results.csv"
 """What came out; a sweep that was interrupted and resumed writes the same bytes as one that was not."""
@@ -132,7 +133,9 @@ def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | Non
         shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
     except TrackingError as error:
         return f"MLflow does not show the sweep: {error}"
-    return f"compare {shown.comparison}\nsweep   {shown.link}"
+    lines = [f"compare {shown.comparison}", f"MLflow  run {folder.resolve().name} holds these files"]
+    command = serve_command(shown.uri)
+    return "\n".join([*lines, *([f"show    {command}"] if command else [])])
 
 
 def _stated_tracking(runs: Sequence[SweptRun]) -> TrackingConfig | None:

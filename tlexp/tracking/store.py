@@ -69,6 +69,13 @@ def public_uri(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def serve_command(uri: str) -> str:
+    """Return the command that serves a store's web page from this folder; empty for a server, which needs none."""
+    if uri.startswith(("http://", "https://")):
+        return ""
+    return "mlflow ui" if uri == absolute_uri("sqlite:///mlflow.db") else f"mlflow ui --backend-store-uri {uri}"
+
+
 def ensure_store(uri: str) -> None:
     """Create a sqlite store that is not there yet; refuse one that this MLflow cannot use. Other kinds pass.
 
