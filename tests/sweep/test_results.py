@@ -41,6 +41,7 @@ def test_every_point_has_a_row_in_the_sweeps_order(swept: Swept, tmp_path: Path)
     ]  # fmt: skip
     assert [{key: row[key] for key in GRID} for row in rows] == [run.point for run in runs]
     assert [row["key"] for row in rows] == [run.key for run in runs]
+    assert b"\r" not in (tmp_path / "results.csv").read_bytes()
     assert rows[0]["test/accuracy"] == "0.30000000000000004"
     assert (rows[5]["status"], rows[5]["reason"], rows[5]["val/loss"]) == ("failed", "bad image: a,\nb.png", "")
 
