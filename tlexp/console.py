@@ -19,8 +19,11 @@ _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 class Signals(Protocol):
     """Where a signal is remembered; `waits` says that somebody will ask for it."""
 
-    received: int | None
     waits: bool
+
+    @property
+    def received(self) -> int | None:
+        """The signal to end with, or None."""
 
 
 class Console(Listener):
@@ -29,10 +32,11 @@ class Console(Listener):
     Args:
         signals: Asked before every step.
         progress: Whether bars are wanted.
+        told: The messages that were printed before and are not repeated; filled in.
     """
 
-    def __init__(self, signals: Signals, *, progress: bool) -> None:
-        self._signals = signals
+    def __init__(self, signals: Signals, *, progress: bool, told: set[str]) -> None:
+        self._signals, self._told = signals, told
         self._bars = progress and sys.stderr.isatty()
         self._bar: tqdm[Never] | None = None
 
@@ -64,6 +68,9 @@ class Console(Listener):
 
     def message(self, text: str) -> None:
         """Print one line."""
+        if text in self._told:
+            return
+        self._told.add(text)
         tqdm.write(f"note: {text}", file=sys.stderr)
 
     def should_stop(self) -> int | None:
