@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ PROCESS_FILE = "process.json"
 """Which process works on an attempt; without it the attempt has not begun."""
 CHECKPOINT = "checkpoint"
 _SCHEMA = 1
+_DYING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +200,13 @@ def _goes_on(attempt: Attempt) -> bool:
 
 
 def _is_at_work(process: dict[str, Any]) -> bool:
-    """Return whether another process lives; this one knows what it does."""
-    return process.get("pid") != os.getpid() and is_alive(process) is True
+    """Return whether another process lives; this one knows what it does. One that is being killed may take a moment."""
+    patience = time.monotonic() + _DYING_SECONDS
+    while process.get("pid") != os.getpid() and is_alive(process) is True:
+        if time.monotonic() > patience:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -22,7 +22,6 @@ from tlexp.sweep.crew import Assignment, Border, Crew
 from tlexp.sweep.ledger import Ledger
 from tlexp.sweep.plan import Plan, sampler, shown
 from tlexp.sweep.progress import Progress
-from tlexp.sweep.results import write_results
 from tlexp.sweep.run import SweptRun
 from tlexp.sweep.search import Search
 from tlexp.sweep.survey import survey_table
@@ -107,6 +106,8 @@ class Sweep:
             whole = self._search(crew) if self.plan.searches else crew.run(self._assign(self.plan.points))
         runs = self.runs()
         goal = self.settings.goal
+        from tlexp.sweep.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
+
         print(write_results(folder, runs, objective=self.settings.objective, direction=goal, tracking=tracking))  # noqa: T201
         for note in changed_inputs(runs):
             say(f"note: {note}")
