@@ -322,7 +322,7 @@ usage: python -m tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]
   python -m tlexp                                              rendered shapes, no network
   python -m tlexp backbone=resnet50 freeze=all labels=20       linear probing, 20 images per class
   python -m tlexp data=folder data.root=photos freeze=last     your images, a folder per class
-  python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination; typed again, it goes on
+  python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination; it resumes
   python -m tlexp -m 'optim.lr=tag(log,interval(1e-5,1e-1))' hydra.sweeper.n_trials=40
                                                                a search
   mlflow ui                                                    compare the runs of this folder
@@ -343,5 +343,6 @@ groups: GROUP=OPTION
 settings: KEY=VALUE [default]
 {settings}
 
-sweeps, -m: hydra.sweeper.KEY=VALUE [default]; several at once: hydra/launcher=joblib hydra.launcher.n_jobs=2
+sweeps, -m: hydra.sweeper.KEY=VALUE [default]
+  several at once, tlexp[parallel]: hydra/launcher=joblib hydra.launcher.n_jobs=2
 {sweep}"""

@@ -77,7 +77,7 @@ class Composer:
             config = OmegaConf.masked_copy(self._base(tuple(base)), list(self._base(tuple(base))))
             for word in late:
                 OmegaConf.update(config, self._parse(word).key_or_group, self._parse(word).value(), merge=True)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
             raise ConfigError(plain_message(error)) from error
         composed = typed(config)
         return Planned(point=point, overrides=self.words(point), key=config_key(composed.config), composed=composed)
