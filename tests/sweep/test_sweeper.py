@@ -1,6 +1,8 @@
+import contextlib
 import csv
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from tlexp import cli, experiment
 from tlexp.sweep.run import SweptRun
 from tlexp.sweep.sweeper import changed_inputs
 from tlexp.tracking import read_record
+from tlexp.tracking.environment import process_identity
 
 TINY = [
     "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2", "labels=2",
@@ -267,3 +270,25 @@ def test_inputs_that_changed_meanwhile_are_told(swept: Swept) -> None:
     assert changed_inputs(runs[1:]) == []
     [note] = changed_inputs(runs)
     assert note.startswith("the images changed during the sweep: runs attempt0 saw others")
+
+
+def test_a_run_that_was_not_whole_in_the_store_is_written_again(sweep: Sweep, store: str, tmp_path: Path) -> None:
+    words = ["seed=0,1", "tracking=mlflow", f"tracking.uri={store}"]
+    assert sweep(*words) == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        # As a kill leaves a run whose record was published a moment before.
+        dead = json.dumps(process_identity() | {"pid": 1, "started": 0})
+        [(broken,)] = database.execute("select run_uuid from runs where name like '%seed=1'").fetchall()
+        database.execute("update runs set status = 'RUNNING', end_time = null where run_uuid = ?", [broken])
+        database.execute("delete from tags where key = 'tlexp.status' and run_uuid = ?", [broken])
+        database.execute("update tags set value = ? where key = 'tlexp.process' and run_uuid = ?", [dead, broken])
+    before = records(tmp_path)
+    assert sweep(*words) == 0
+    assert records(tmp_path) == before
+    query = (
+        "select r.name, r.status, t.value from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'tlexp.study' "
+        "where r.lifecycle_stage = 'active' order by r.name"
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        found = database.execute(query).fetchall()
+    assert [(status, study) for _, status, study in found] == [("FINISHED", "s")] * 3

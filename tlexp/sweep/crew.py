@@ -84,6 +84,8 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._alone:
+            _retire()
         self._stop.unlink(missing_ok=True)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -192,6 +194,13 @@ class Crew:
             raise Interrupted(number)
         self._received = number
         self._stop.touch()
+
+
+def _retire() -> None:
+    """End joblib's idle workers: they would wait for more work for minutes, with torch in memory."""
+    loky = sys.modules.get("joblib.externals.loky")
+    if loky is not None:
+        loky.get_reusable_executor().shutdown(wait=True)
 
 
 class _Watch:

@@ -25,6 +25,7 @@ from tlexp.sweep.progress import Progress
 from tlexp.sweep.run import SweptRun
 from tlexp.sweep.search import Search
 from tlexp.sweep.survey import survey_table
+from tlexp.sync import sync
 from tlexp.tracking import RunStatus, absolute_uri, ensure_store, names
 from tlexp.tracking.stale import close_dead_runs
 
@@ -89,6 +90,7 @@ class Sweep:
         self.candidates = self._known() if plan.searches else []
         self._progress = Progress(plan.total, objective=settings.objective, goal=settings.goal)
         self._store_is_there = False
+        self._closed = 0
 
     def run(self, border: Border) -> None:
         """Run what has to run, and write the results.
@@ -98,12 +100,15 @@ class Sweep:
             Interrupted: A signal asked to stop.
         """
         folder, tracking = self.plan.folder.path, self.plan.first.composed.config.tracking
-        if tracking.enabled:
-            close_dead_runs(tracking.uri, experiment=tracking.experiment)
+        self._close_dead()
         say(f"sweep {folder}")
+        for planned in self.plan.points or [each for candidate in self.candidates for each in candidate.runs]:
+            if self.ledger.counting(planned.key) is not None:
+                self._progress.ended(well=True, anew=False, value=self._value(planned), point=shown(planned.point))
         self._progress.begin()
         with contextlib.closing(self._progress), _way_out(), Crew(border, self.plan.folder, self._hear) as crew:
             whole = self._search(crew) if self.plan.searches else crew.run(self._assign(self.plan.points))
+        self._mend_store()
         runs = self.runs()
         goal = self.settings.goal
         from tlexp.sweep.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
@@ -125,16 +130,11 @@ class Sweep:
         return found
 
     def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Assignment]:
-        """Yield an attempt for each point that has not finished; take over the others."""
-        missing = []
+        """Yield an attempt for each point that has not finished."""
         for planned in points:
-            if self.ledger.counting(planned.key) is None:
-                missing.append(planned)
-            else:
-                self._progress.ended(well=True, anew=False, value=self._value(planned), point=shown(planned.point))
-        if missing:
+            if self.ledger.counting(planned.key) is not None:
+                continue
             self._ensure_store()
-        for planned in missing:
             earlier = self.ledger.attempts(planned.key)
             attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
             yield Assignment(planned=planned, attempt=attempt)
@@ -162,7 +162,6 @@ class Sweep:
         for candidate in self.candidates:
             if all(self.ledger.counting(planned.key) for planned in candidate.runs):
                 search.add(candidate.settings, self._mean(candidate))
-                list(self._assign(candidate.runs))
             else:
                 waiting.append((None, candidate))
         at_once = self.settings.n_jobs or crew.workers
@@ -268,6 +267,21 @@ class Sweep:
             ensure_store(absolute_uri(tracking.uri))
         except TrackingError as error:
             say(f"note: {error}")
+
+    def _close_dead(self) -> None:
+        """Close the tracked runs that dead processes left open."""
+        tracking = self.plan.first.composed.config.tracking
+        if tracking.enabled:
+            self._closed += len(close_dead_runs(tracking.uri, experiment=tracking.experiment))
+
+    def _mend_store(self) -> None:
+        """Write runs that have a record, but were not whole in the tracking store, into it again."""
+        self._close_dead()  # those of workers that gave up on a busy store
+        if self._closed:
+            try:
+                sync([self.plan.folder.path], uri=None, experiment=None)
+            except TrackingError as error:
+                say(f"note: {error}")
 
     def _judge(self, runs: Sequence[SweptRun], *, whole: bool) -> None:
         """End with an error where runs are missing."""

@@ -101,6 +101,16 @@ def artifact_folder(name: str) -> str:
     return "" if path.parent == Path() else path.parent.as_posix()
 
 
+def study_of(folder: Path) -> str | None:
+    """Return the name of the sweep that a run's folder belongs to; None for a single run's.
+
+    >>> study_of(Path("multirun/mine/runs/7ceaab9f03e53f42/001-cff907cc687f")), study_of(Path("outputs/2026-run"))
+    ('mine', None)
+    """
+    parents = folder.parents
+    return parents[2].name if len(parents) > 2 and parents[1].name == "runs" else None
+
+
 def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool | None]:
     """Return nested configuration values as flat parameters with dotted names.
 

@@ -37,6 +37,9 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
     if not _make_room(writer, folder.resolve().name):
         return False
     tags = run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name}
+    study = names.study_of(folder.resolve())
+    if study is not None:
+        tags[names.TAG_STUDY] = study
     started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
     writer.open(
         run_name=names.run_name(record.config),
