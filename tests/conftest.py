@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 from tlexp.compose import load
 from tlexp.experiment import Outcome, run
+from tlexp.tracking.store import ensure_store
 from tlexp.train import Listener
 
 SMALL = [
@@ -40,3 +42,18 @@ def start(tmp_path: Path) -> Start:
         )
 
     return started
+
+
+@pytest.fixture(scope="session")
+def ready_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole store, made once, for it takes seconds."""
+    path = tmp_path_factory.mktemp("ready") / "mlflow.db"
+    ensure_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(ready_store: Path, tmp_path: Path) -> str:
+    """The URI of a store of one's own."""
+    shutil.copy(ready_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

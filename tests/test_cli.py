@@ -2,12 +2,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tlexp import __version__, cli
 from tlexp.config import GROUPS, config_fields
+from tlexp.config.sweep import SweepConfig
 from tlexp.paths import conf_options
 
 Run = Callable[..., int]
@@ -30,7 +32,14 @@ def tlexp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_help_names_every_verb_group_option_and_setting(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("--help") == 0
     page = capsys.readouterr().out
-    for word in (*cli.VERBS, *config_fields(), *(option for group in GROUPS for option in conf_options(group))):
+    sweeps = [entry.name for entry in fields(SweepConfig)]
+    for word in (
+        *cli.VERBS,
+        *config_fields(),
+        *sweeps,
+        "--dry-run",
+        *(option for group in GROUPS for option in conf_options(group)),
+    ):
         assert word in page
     assert max(map(len, page.splitlines())) <= 100
 
@@ -40,7 +49,9 @@ def test_version(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"tlexp {__version__}"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["optim.lr=x"], ["backbone=resnet5", "labels=0"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["optim.lr=x"], ["backbone=resnet5", "labels=0"], ["--cfg", "job"]]
+)
 def test_help_and_mistakes_import_no_heavy_library(words: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from tlexp.cli import main\n"

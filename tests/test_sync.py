@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from tlexp.config import Config, config_values
 from tlexp.errors import TrackingError
 from tlexp.sync import find_records, sync
 from tlexp.tracking import Record, RunStatus, publish_record, read_record
-from tlexp.tracking.names import TAG_RUN
+from tlexp.tracking.environment import process_identity
+from tlexp.tracking.names import TAG_PROCESS, TAG_RUN
 from tlexp.tracking.store import ensure_store
 
 
@@ -116,6 +118,21 @@ def test_without_a_uri_each_run_goes_where_it_asked_to_go(tmp_path: Path, uri: s
     report = sync([tmp_path / "outputs"], uri=None, experiment=None)
     assert (report.stores, report.written) == ((uri,), 1)
     assert [run.data.tags[TAG_RUN] for run in runs(uri, "asked")] == ["asked"]
+
+
+def test_what_dead_processes_left_open_is_closed_or_written_again(tmp_path: Path, uri: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("left", artifact_location=(tmp_path / "artifacts").as_uri())
+    process = {TAG_PROCESS: json.dumps(process_identity() | {"started": 1})}
+    make_run(tmp_path / "outputs" / "recorded")
+    client.create_run(experiment, tags=process | {TAG_RUN: "recorded"})
+    client.create_run(experiment, tags=process | {TAG_RUN: "lost"})
+    report = sync([tmp_path / "outputs"], uri=uri, experiment="left")
+    assert (report.written, report.closed) == (1, 1)
+    found = {run.data.tags[TAG_RUN]: run.info.status for run in runs(uri, "left")}
+    assert found == {"recorded": "FINISHED", "lost": "KILLED"}
 
 
 def test_what_came_from_the_environment_has_to_be_named(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Account:
         listener: Hears notes as messages.
         shown: The configuration as it may be logged.
         overrides: The words of the command line.
+        study: The name of the sweep that the run is one of.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Account:
         listener: Listener,
         shown: dict[str, Any] | None,
         overrides: Sequence[str],
+        study: str | None = None,
     ) -> None:
         self.config, self.folder = config, folder
         self.listener = listener
+        self._study = {} if study is None else {names.TAG_STUDY: study}
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
         self.shown = _without_password(config_values(config) if shown is None else shown)
@@ -81,7 +84,7 @@ class Account:
         self._tracker.start(
             run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
-            tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name},
+            tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
             dataset=dataset,
         )
 

@@ -14,13 +14,15 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field
+from dataclasses import MISSING, Field, fields
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tlexp import __version__
 from tlexp.config import GROUPS, config_fields
+from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
 from tlexp.paths import conf_folder, conf_options
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
 """Exit statuses: our fault, the user's, completed with failures, and the base of a signal's number."""
+_told: set[str] = set()
+"""The notes that this process has printed: the runs of a sweep share most of theirs."""
 
 
 def main() -> None:
@@ -79,14 +83,17 @@ def _run(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
     from tlexp import compose  # lazy: keeps --help fast
 
+    dry = _take(words, "--dry-run")
     arguments = _hydra_arguments(words)
+    if dry and not arguments.multirun:
+        raise ConfigError("--dry-run shows the runs of a sweep, -m; for a single run: tlexp plan ...")
     source = compose.Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)
     words = _resumed(words, arguments.overrides, source)
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
         compose.load(_hydra_arguments(words).overrides, source, partial=arguments.multirun or bool(looks_only))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
-    return _through_hydra(words)
+    return _through_hydra([*words, *(["hydra.sweeper.dry_run=true"] if dry else [])])
 
 
 def _through_hydra(words: list[str]) -> int:
@@ -99,10 +106,12 @@ def _through_hydra(words: list[str]) -> int:
     failures: list[TlexpError] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
-    def task(composed: DictConfig) -> None:
+    def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
         try:
-            _task(compose.typed(composed), compose.job())
+            _task(compose.typed(composed), compose.job(), asked_to_stop)
         except TlexpError as error:  # Hydra would print the words of the job before it
+            if asked_to_stop is not None:
+                raise  # tlexp's own sweeper keeps account of its runs
             failures.append(error)
 
     compose.register()
@@ -118,9 +127,15 @@ def _through_hydra(words: list[str]) -> int:
     return FINDINGS if failures else 0
 
 
-def _task(loaded: "Composed", job: "Job") -> None:
-    """One job: listen to signals, run, say how it ended."""
-    signals = _Signals()
+def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None] | None = None) -> None:
+    """One job: listen to signals, run, say how it ended.
+
+    Args:
+        loaded: Its configuration.
+        job: What Hydra prepared for it.
+        asked_to_stop: Given by tlexp's own sweeper, which tells people about the run itself.
+    """
+    signals = _Signals(asked_to_stop or (lambda: None))
     if sys.stderr.isatty():
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp import console, experiment  # lazy: keeps --help fast
@@ -128,19 +143,28 @@ def _task(loaded: "Composed", job: "Job") -> None:
     config = loaded.config
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
-    listener = console.Console(signals, progress=config.train.progress)
-    print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
+    listener = console.Console(signals, progress=config.train.progress, told=_told)
+    if asked_to_stop is None:
+        print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
     try:
         outcome = experiment.run(
-            config, shown=loaded.shown, folder=job.folder, overrides=job.overrides, listener=listener
+            config,
+            shown=loaded.shown,
+            folder=job.folder,
+            overrides=job.overrides,
+            study=job.study,
+            listener=listener,
         )
     except (Interrupted, KeyboardInterrupt):
         listener.ended()
-        if (job.folder / experiment.CHECKPOINT).is_dir():
+        if asked_to_stop is None and (job.folder / experiment.CHECKPOINT).is_dir():
             again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
             print(f"interrupted; go on with: {again}", file=sys.stderr)
         raise
-    print(console.summary(outcome, job.folder))
+    if asked_to_stop is None:
+        print(console.summary(outcome, job.folder))
+    elif signals.received is not None:
+        raise Interrupted(signals.received)  # it came while the end of the run was written
 
 
 def _plan(words: list[str]) -> int:
@@ -210,18 +234,27 @@ class _Signals:
     """Remembers the first SIGTERM or Ctrl-C for the training loop, which writes a checkpoint before it ends.
 
     Outside the loop, and at the second signal, the run ends at once.
+
+    Args:
+        asked_to_stop: A sweep's own request, asked again and again.
     """
 
-    def __init__(self) -> None:
-        self.received: int | None = None
+    def __init__(self, asked_to_stop: Callable[[], int | None]) -> None:
         self.waits = False
+        self._signalled: int | None = None
+        self._asked_to_stop = asked_to_stop
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
+    @property
+    def received(self) -> int | None:
+        """The signal to end with, received by this process or by the sweep that it works for."""
+        return self._signalled if self._signalled is not None else self._asked_to_stop()
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self.waits or self.received is not None:
+        if not self.waits or self._signalled is not None:
             raise Interrupted(number)
-        self.received = number
+        self._signalled = number
 
 
 def _resumed(words: list[str], overrides: Sequence[str], source: "Source") -> list[str]:
@@ -286,18 +319,21 @@ def _help() -> str:
         for name in (*GROUPS, "experiment")
         if conf_options(name)
     )
-    settings = "\n".join(
-        textwrap.fill(
-            entry.metadata["doc"] + _default(entry), 100, initial_indent=f"  {key:<26}", subsequent_indent=" " * 28
-        )
-        for key, entry in config_fields().items()
-    )
-    return _PAGE.format(verbs=verbs, groups=groups, settings=settings)
+    settings = "\n".join(_described(key, entry) for key, entry in config_fields().items())
+    sweep = "\n".join(_described(entry.name, entry) for entry in fields(SweepConfig))
+    return _PAGE.format(verbs=verbs, groups=groups, settings=settings, sweep=sweep)
+
+
+def _described(key: str, entry: Field[Any]) -> str:
+    text = entry.metadata["doc"] + _default(entry)
+    return textwrap.fill(text, 100, initial_indent=f"  {key:<26}", subsequent_indent=" " * 28)
 
 
 def _default(entry: Field[Any]) -> str:
     """Return a setting's default in brackets; a chosen option of its group may state another."""
     value = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+    if isinstance(value, Enum):
+        value = value.value
     return "" if value in (None, "", []) else f" [{str(value).lower() if isinstance(value, bool) else value}]"
 
 
@@ -308,7 +344,9 @@ usage: python -m tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]
   python -m tlexp                                              rendered shapes, no network
   python -m tlexp backbone=resnet50 freeze=all labels=20       linear probing, 20 images per class
   python -m tlexp data=folder data.root=photos freeze=last     your images, a folder per class
-  python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination
+  python -m tlexp -m freeze=all,none labels=5,20 seed=0,1,2    every combination; it resumes
+  python -m tlexp -m 'optim.lr=tag(log,interval(1e-5,1e-1))' hydra.sweeper.n_trials=40
+                                                               a search
   mlflow ui                                                    compare the runs of this folder
 
 verbs (without one: run)
@@ -317,11 +355,16 @@ verbs (without one: run)
 flags
   --debug     show where an error comes from
   --version   print the version
-  -m          run every combination of comma-separated values
+  -m          run every combination of comma-separated values, or search intervals
+  --dry-run   with -m: show what would run and what is there already
   --cfg job   print the configuration instead of running; --hydra-help shows Hydra's own flags
 
 groups: GROUP=OPTION
 {groups}
 
 settings: KEY=VALUE [default]
-{settings}"""
+{settings}
+
+sweeps, -m: hydra.sweeper.KEY=VALUE [default]
+  several at once, tlexp[parallel]: hydra/launcher=joblib hydra.launcher.n_jobs=2
+{sweep}"""

@@ -1,6 +1,7 @@
 """The border to Hydra: command line and YAML in, one typed configuration out."""
 
 import re
+import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tlexp.config import Config, config_values, key_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
-from tlexp.paths import conf_folder
+from tlexp.paths import conf_folder, plugin_folder
 from tlexp.words import forbidden_nodes, leaves, parse_words, plain_message, swept_choices, word_problems
 
 
@@ -50,15 +51,28 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What Hydra prepared for one run: its folder, the overrides that led to it, and whether it is one of a sweep."""
+    """What Hydra prepared for one run.
+
+    Attributes:
+        folder: Its own.
+        overrides: What led to it.
+        study: The name of the sweep that it is one of; None for a single run.
+    """
 
     folder: Path
     overrides: tuple[str, ...]
-    swept: bool
+    study: str | None
+
+    @property
+    def swept(self) -> bool:
+        """Whether it is one of a sweep."""
+        return self.study is not None
 
 
 def register() -> None:
-    """Tell Hydra our schema and our resolver; harmless when called again."""
+    """Tell Hydra our schema, our resolver and where our sweeper lies; harmless when called again."""
+    if plugin_folder().is_dir() and str(plugin_folder()) not in sys.path:
+        sys.path.append(str(plugin_folder()))  # a checkout that is not installed; Hydra scans `hydra_plugins`
     ConfigStore.instance().store(name="_schema", node=config_values(Config()))
     # Not Hydra's `now`: processes that start within one second would share a folder.
     OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
@@ -150,7 +164,7 @@ def job() -> Job:
     return Job(
         folder=Path(hydra.runtime.output_dir),
         overrides=tuple(hydra.overrides.task),
-        swept=hydra.mode is RunMode.MULTIRUN,
+        study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
     )
 
 

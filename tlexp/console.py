@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tlexp.experiment import Outcome
 from tlexp.tracking import names
+from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
@@ -18,8 +19,11 @@ _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 class Signals(Protocol):
     """Where a signal is remembered; `waits` says that somebody will ask for it."""
 
-    received: int | None
     waits: bool
+
+    @property
+    def received(self) -> int | None:
+        """The signal to end with, or None."""
 
 
 class Console(Listener):
@@ -28,10 +32,11 @@ class Console(Listener):
     Args:
         signals: Asked before every step.
         progress: Whether bars are wanted.
+        told: The messages that were printed before and are not repeated; filled in.
     """
 
-    def __init__(self, signals: Signals, *, progress: bool) -> None:
-        self._signals = signals
+    def __init__(self, signals: Signals, *, progress: bool, told: set[str]) -> None:
+        self._signals, self._told = signals, told
         self._bars = progress and sys.stderr.isatty()
         self._bar: tqdm[Never] | None = None
 
@@ -63,6 +68,9 @@ class Console(Listener):
 
     def message(self, text: str) -> None:
         """Print one line."""
+        if text in self._told:
+            return
+        self._told.add(text)
         tqdm.write(f"note: {text}", file=sys.stderr)
 
     def should_stop(self) -> int | None:
@@ -143,10 +151,8 @@ def _places(outcome: Outcome, folder: Path) -> list[str]:
 
 def _served_by(uri: str) -> str:
     """Return the command that shows a store that is no server."""
-    if uri.startswith(("http://", "https://")):
-        return ""
-    here = uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    return f"   (after `mlflow ui{'' if here else f' --backend-store-uri {uri}'}`{' in this folder' if here else ''})"
+    command = serve_command(uri)
+    return f"   (after `{command}`{' in this folder' if command == 'mlflow ui' else ''})" if command else ""
 
 
 def _short(path: Path) -> str:

@@ -66,6 +66,7 @@ def run(
     listener: Listener,
     shown: dict[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    study: str | None = None,
 ) -> Outcome:
     """Do one run; its record is published in the folder however it ends.
 
@@ -75,12 +76,13 @@ def run(
         listener: Hears of progress and may ask to stop.
         shown: The configuration as it may be logged; its own values when None.
         overrides: The words of the command line.
+        study: The name of the sweep that the run is one of.
 
     Raises:
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
         Interrupted: A signal asked to stop; a checkpoint lies in the folder for `resume=`.
     """
-    account = Account(config, folder, listener=listener, shown=shown, overrides=overrides)
+    account = Account(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
     with account, deterministic(config.train.deterministic):
         splits = _do(config, account)
     assert account.record is not None

@@ -14,6 +14,11 @@ def conf_folder() -> Path:
     return packed if packed.is_dir() else _PACKAGE.parent / "conf"
 
 
+def plugin_folder() -> Path:
+    """Return the folder that holds `hydra_plugins` in a checkout; an installed wheel has that beside the package."""
+    return _PACKAGE / "plugin"
+
+
 def conf_options(group: str) -> list[str]:
     """Return the names that a group of the configuration offers, e.g. `resnet50` for `backbone`."""
     return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))

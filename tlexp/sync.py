@@ -8,6 +8,7 @@ from tlexp.errors import TrackingError
 from tlexp.tracking.names import RECORD_FILE
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import Record, read_record
+from tlexp.tracking.stale import close_dead_runs
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
 _DEPTH = 4
@@ -22,17 +23,21 @@ class SyncReport:
         stores: Where they were written to.
         written: Runs that were missing and are there now.
         present: Runs that were there already.
+        closed: Runs that dead processes had left open there.
         broken: Records that cannot be replayed, and why.
     """
 
     stores: tuple[str, ...]
     written: int
     present: int
+    closed: int
     broken: tuple[tuple[Path, str], ...]
 
 
 def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) -> SyncReport:
     """Write every run below the folders that the store does not have; a second time there is nothing left to do.
+
+    Runs that dead processes left open there are closed; those that have a record were written again before.
 
     Args:
         folders: Runs' folders, or folders that hold them up to four levels down; missing ones are passed over.
@@ -49,6 +54,7 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
     reached: dict[str | None, str] = {}
     if uri is not None:
         reached[uri] = _reach(uri)
+    places: set[tuple[str, str]] = set()
     written, present = 0, 0
     broken: list[tuple[Path, str]] = []
     for path in find_records(folders):
@@ -61,6 +67,7 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             if wanted not in reached:
                 reached[wanted] = _reach(wanted)
             store = reached[wanted]
+            places.add((store, str(name)))
             if replay(record, path.parent, uri=store, experiment=str(name)):
                 written += 1
             else:
@@ -73,7 +80,8 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
                 f"({error}): run tlexp sync again once the store is well; it goes on where it stopped"
             ) from error
     stores = tuple(public_uri(store) for store in reached.values())
-    return SyncReport(stores=stores, written=written, present=present, broken=tuple(broken))
+    closed = sum(len(close_dead_runs(store, experiment=name)) for store, name in places)
+    return SyncReport(stores=stores, written=written, present=present, closed=closed, broken=tuple(broken))
 
 
 def _reach(uri: str | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,8 +48,16 @@ def swept_choices(parsed: Iterable[Override]) -> list[str]:
         f"{override.input_line.partition('=')[0]}={choice}"
         for override in swept
         if override.input_line and override.key_or_group not in config_fields()
-        for choice in override.sweep_string_iterator()
+        for choice in _choices(override)
     ]
+
+
+def _choices(override: Override) -> Iterable[str]:
+    """Return the values of a swept group; those of a pattern are tlexp's own options, the sweeper looks at others."""
+    pattern = override.value()
+    if isinstance(pattern, Glob):
+        return pattern.filter(conf_options(override.key_or_group))
+    return override.sweep_string_iterator()
 
 
 def parse_words(overrides: Sequence[str]) -> list[Override]:

@@ -1,27 +1,9 @@
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tlexp.config import Config, config_values
 from tlexp.tracking import Record, RunStatus
-from tlexp.tracking.store import ensure_store
-
-
-@pytest.fixture(scope="session")
-def ready_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole store, made once, for it takes seconds."""
-    path = tmp_path_factory.mktemp("ready") / "mlflow.db"
-    ensure_store(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def store(ready_store: Path, tmp_path: Path) -> str:
-    """The URI of a store of one's own."""
-    shutil.copy(ready_store, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
+import importlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tlexp.tracking.environment import checkout, environment, is_alive, process_identity
+
+MODULE = importlib.import_module("tlexp.tracking.environment")  # the package has a function of the same name
 
 
 def git(folder: Path, *words: str) -> None:
@@ -66,6 +70,9 @@ def test_a_process_is_told_from_a_later_one_with_its_pid() -> None:
     assert is_alive(here | {"started": here["started"] + 1}) is False
     assert is_alive(here | {"boot_id": "another boot"}) is False
     assert is_alive(here | {"host": "another host"}) is None
+    assert is_alive(here | {"machine": "a namesake", "boot_id": "another boot"}) is None
+    assert is_alive(here | {"pid_namespace": "another container"}) is None
+    assert is_alive({name: value for name, value in here.items() if name != "pid"}) is None
     assert is_alive({}) is None
 
 
@@ -73,3 +80,22 @@ def test_a_dead_process_is_dead() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     assert is_alive(process_identity() | {"pid": gone.pid}) is False
+
+
+def test_a_process_whose_parent_has_not_asked_for_it_yet_is_dead() -> None:
+    gone = subprocess.Popen(["sleep", "300"])
+    identity = process_identity() | {"pid": gone.pid, "started": MODULE._started(gone.pid)}
+    assert is_alive(identity) is True
+    gone.kill()
+    os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{gone.pid}").exists()
+    assert is_alive(identity) is False
+    gone.wait()
+
+
+def test_a_process_that_is_hidden_from_us_is_not_known_to_be_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = process_identity()
+    seen = MODULE._stat
+    monkeypatch.setattr(MODULE, "_stat", lambda pid: None if pid == os.getppid() else seen(pid))
+    assert is_alive(here | {"pid": os.getppid()}) is None
+    assert is_alive(here | {"pid": 2**31 + 1}) is False

@@ -8,7 +8,15 @@ import pytest
 from tlexp.errors import TrackingError
 from tlexp.tracking import store as store_module
 from tlexp.tracking.library import load_mlflow
-from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
+from tlexp.tracking.store import (
+    Pulse,
+    absolute_uri,
+    ensure_store,
+    network_filesystem,
+    public_uri,
+    serve_command,
+    sqlite_path,
+)
 
 
 @pytest.fixture
@@ -171,3 +179,10 @@ def test_loading_respects_the_users_settings(monkeypatch: pytest.MonkeyPatch) ->
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_the_page_of_a_file_is_served_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert serve_command(absolute_uri("sqlite:///mlflow.db")) == "mlflow ui"
+    assert serve_command("sqlite:////else/where.db") == "mlflow ui --backend-store-uri sqlite:////else/where.db"
+    assert serve_command("https://host:5000") == ""

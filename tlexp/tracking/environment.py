@@ -1,6 +1,7 @@
 """Where a run took place: versions, machine, commit, and which process it was."""
 
 import getpass
+import hashlib
 import os
 import platform
 import socket
@@ -52,18 +53,35 @@ def checkout(package: Path = _PACKAGE) -> dict[str, Any] | None:
 def process_identity() -> dict[str, Any]:
     """Return what names this process among all that ever ran: a pid alone is given out again."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "boot_id": _boot_id(), "started": _started(pid)}
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "boot_id": _boot_id(),
+        "pid_namespace": _pid_namespace(),
+        "pid": pid,
+        "started": _started(pid),
+    }
 
 
 def is_alive(identity: dict[str, Any]) -> bool | None:
-    """Return whether a process still runs; None where that cannot be known (another host, no /proc)."""
+    """Return whether a process still runs; None where that cannot be known.
+
+    That is so on another host, without /proc, in another container (which may bear its host's name and numbers its
+    processes for itself), and where other users' processes are hidden.
+    """
     here = process_identity()
-    if identity.get("host") != here["host"] or here["started"] is None:
+    if here["started"] is None or any(identity.get(name) != here[name] for name in ("host", "machine")):
         return None
     if identity.get("boot_id") != here["boot_id"]:
         return False
-    pid = identity.get("pid")
-    return isinstance(pid, int) and identity.get("started") is not None and _started(pid) == identity["started"]
+    pid, started = identity.get("pid"), identity.get("started")
+    if identity.get("pid_namespace") != here["pid_namespace"] or not isinstance(pid, int) or started is None:
+        return None
+    stat = _stat(pid)
+    if stat is None:
+        return None if _exists(pid) else False
+    # Dead, but its parent has not asked for its status yet: then the entry stays.
+    return stat[0] not in ("Z", "X") and int(stat[19]) == started
 
 
 def _installed(name: str) -> str | None:
@@ -98,11 +116,44 @@ def _boot_id() -> str | None:
         return None
 
 
+def _machine() -> str | None:
+    """Return a digest of the machine's id, which tells hosts of one name apart; the id itself is not for others."""
+    try:
+        number = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return None
+    return hashlib.sha256(f"tlexp {number}".encode()).hexdigest()[:16] if number else None
+
+
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
+
+
 def _started(pid: int) -> int | None:
     """Return a process' start in clock ticks after boot, the 22nd field of its stat; None without it."""
+    stat = _stat(pid)
+    return None if stat is None else int(stat[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of a process' stat from the third on, its state; None where there is none to read."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     # The second field is the program's name in brackets, which may hold blanks and brackets itself.
-    return int(text.rpartition(")")[2].split()[19])
+    return text.rpartition(")")[2].split()
+
+
+def _exists(pid: int) -> bool:
+    """Return whether a process of that number runs, even one whose /proc entry is hidden from us."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

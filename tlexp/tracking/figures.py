@@ -40,7 +40,7 @@ def learning_curves(points: Sequence[Point]) -> Figure:
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     height = 0.6 + 3.0 * rows
-    figure = _figure(height, layout=None)  # margins in inches: a layout engine draws everything twice
+    figure = blank_figure(height, layout=None)  # margins in inches: a layout engine draws everything twice
     figure.subplots_adjust(0.09, 0.55 / height, 0.97, 1 - 0.5 / height, wspace=0.25, hspace=0.3)
     figure.suptitle("Learning curves")
     for place, (quantity, members) in enumerate(panels.items(), 1):
@@ -56,13 +56,13 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figur
         return _message("No confusion matrix: no image was classified")
     totals = matrix.sum(axis=1, keepdims=True)
     share = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    figure = _figure(7.2)
+    figure = blank_figure(7.2)
     axes = figure.add_subplot()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     shown = range(0, count, math.ceil(count / _MOST_LABELS))
     size = 10 if count <= 10 else 7
-    names = [_label(classes[place], 18) for place in shown]
+    names = [plain_label(classes[place], 18) for place in shown]
     axes.set_xticks(shown, names, fontsize=size, rotation=90 if count > 4 else 0)
     axes.set_yticks(shown, names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {int(matrix.sum())} images")
@@ -83,8 +83,8 @@ def mistakes(
         return _message("No mistakes: every image was classified right")
     order = np.argsort(-np.asarray(confidence), kind="stable")[:_MOST_MISTAKES]
     titles = [
-        f"{_label(classes[int(true[place])], 20)}\n"
-        f"taken for {_label(classes[int(predicted[place])], 14)} {float(confidence[place]):.2f}"
+        f"{plain_label(classes[int(true[place])], 20)}\n"
+        f"taken for {plain_label(classes[int(predicted[place])], 14)} {float(confidence[place]):.2f}"
         for place in order
     ]
     return _gallery(images[order], titles, columns=4, title="Most confident mistakes (true class above)")
@@ -94,14 +94,14 @@ def training_batch(images: NDArray[np.uint8], labels: NDArray[np.int64], classes
     """Return images as the network is trained on them, augmented, at most 32."""
     if len(images) == 0:
         return _message("No training batch: there are no images")
-    titles = [_label(classes[int(label)], 14) for label in labels[:_MOST_TRAINING]]
+    titles = [plain_label(classes[int(label)], 14) for label in labels[:_MOST_TRAINING]]
     columns = 8 if len(titles) > 16 else 4
     title = f"Training batch, {len(titles)} of {len(images)} images"
     return _gallery(images[:_MOST_TRAINING], titles, columns=columns, title=title)
 
 
-def _figure(height: float, *, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    """Return an empty figure with a canvas of its own, height in inches of 100 pixels."""
+def blank_figure(height: float, *, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """Return an empty figure 800 pixels wide with a canvas of its own, height in inches of 100 pixels."""
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
@@ -109,7 +109,7 @@ def _figure(height: float, *, layout: Literal["constrained"] | None = "constrain
 
 def _message(text: str) -> Figure:
     """Return a figure that says why there is nothing to see."""
-    figure = _figure(2.0)
+    figure = blank_figure(2.0)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=14, color=_OTHER)
     return figure
 
@@ -152,7 +152,7 @@ def _gallery(images: NDArray[np.uint8], titles: Sequence[str], *, columns: int, 
     line = 0.17
     text = line * (1 + titles[0].count("\n")) + 0.06
     height = 0.4 + rows * (side + text)
-    figure = _figure(height, layout=None)
+    figure = blank_figure(height, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.text(_WIDTH / 2, 0.2, title, ha="center", va="center", fontsize=12)
@@ -164,8 +164,8 @@ def _gallery(images: NDArray[np.uint8], titles: Sequence[str], *, columns: int, 
     return figure
 
 
-def _label(name: str, longest: int) -> str:
-    """Return a class name fit for a figure: no formulas, no control signs, no sign the font lacks, not too long."""
+def plain_label(name: str, longest: int) -> str:
+    """Return a name fit for a figure: no formulas, no control signs, no sign the font lacks, not too long."""
     signs = _font_signs()
     text = "".join(sign if ord(sign) in signs and sign.isprintable() else "?" for sign in name)
     if len(text) > longest:  # names often differ at their ends only

@@ -19,19 +19,24 @@ from matplotlib.figure import Figure
 
 from tlexp.errors import WeightsError
 from tlexp.tracking import names
+from tlexp.tracking.attempt import first_line
 from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import RunStatus
-from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, network_filesystem, public_uri, sqlite_path
+from tlexp.tracking.stale import close_dead
+from tlexp.tracking.store import (
+    PROBE_SECONDS,
+    Pulse,
+    absolute_uri,
+    ensure_store,
+    network_filesystem,
+    public_uri,
+    sqlite_path,
+)
 
 _FLUSH_SECONDS = 1.0
-_PROBE_SECONDS = 0.5
-_PATIENCE_SECONDS = 0.25
-"""How long the end of a run waits before it asks whether the store is still alive."""
-_UNASKABLE_SECONDS = 30
-"""How long the end of a run waits for a store of a kind that cannot be asked, such as a remote database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ class Tracker:
                 f"{path} lies on {kind}, where SQLite's locks are unreliable: use a local path or a server, e.g. "
                 "tracking.uri=http://127.0.0.1:5000"
             )
-        if path is None and not Pulse(self.uri).beats(_PROBE_SECONDS):
+        if path is None and not Pulse(self.uri).beats(PROBE_SECONDS):
             self._give_up("it does not answer")
             self._tell()
             return
@@ -158,16 +163,24 @@ class Tracker:
             opening["tags"] = run_tags(environment("")) | opening["tags"]
             self.run_id = self._writer.open(**opening)
             self._opened.set()
+            self._tidy(self._writer)
             while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
                 self._flush(self._writer)
             if self._away is None and self._ending is not None:
                 self._flush(self._writer)
                 self._writer.close(self._ending)
         except Exception as error:  # noqa: BLE001 - whatever a store's client raises, training goes on and the user is told
-            self._give_up(_reason(error))
+            self._give_up(first_line(error))
         finally:
             self._opened.set()
             self._done.set()
+
+    def _tidy(self, writer: RunWriter) -> None:
+        """Close what dead processes left open, beside the training."""
+        try:
+            close_dead(writer.client, writer.experiment_id)
+        except Exception:  # noqa: BLE001 - the runs of others are no reason to give up this one
+            return
 
     def _flush(self, writer: RunWriter) -> None:
         """Write the points that wait."""
@@ -177,12 +190,8 @@ class Tracker:
 
     def _wait(self, event: threading.Event) -> None:
         """Wait for the thread to come so far, as long as the store shows signs of life."""
-        pulse = Pulse(self.uri)
-        latest = time.monotonic() + _UNASKABLE_SECONDS
-        while not event.wait(_PATIENCE_SECONDS):
-            if not pulse.beats(_PROBE_SECONDS) or (not pulse.can_be_asked and time.monotonic() > latest):
-                self._give_up("it does not answer")
-                return
+        if not Pulse(self.uri).outlasts(event):
+            self._give_up("it does not answer")
 
     def _give_up(self, reason: str) -> None:
         self._away = self._away or reason
@@ -246,12 +255,12 @@ def resolve_weights(text: str, *, uri: str | None) -> Path:
     where = f"backbone.weights={text}: tracking store {public_uri(uri)}"
     way_out = "name the store with tracking.uri, or the run's folder under outputs/ instead"
     path = sqlite_path(uri)
-    if (path is not None and not path.is_file()) or not Pulse(uri).beats(_PROBE_SECONDS):
+    if (path is not None and not path.is_file()) or not Pulse(uri).beats(PROBE_SECONDS):
         raise WeightsError(f"{where} is not there: {way_out}")
     try:
         folder = _download(uri, match[1])
     except Exception as error:
-        raise WeightsError(f"{where} does not give it ({_reason(error)}): {way_out}") from error
+        raise WeightsError(f"{where} does not give it ({first_line(error)}): {way_out}") from error
     if not (folder / names.MODEL_WEIGHTS_FILE).is_file():
         raise WeightsError(
             f"{where}: the run has no {names.MODEL_FOLDER}/{names.MODEL_WEIGHTS_FILE}; it was made with "
@@ -283,9 +292,3 @@ def _server(uri: str) -> str:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error, at most 200 characters."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

@@ -14,9 +14,13 @@ METRICS = (*(f"{split}/{score}" for split in SPLITS for score in SCORES), *(f"co
 
 TAG_KEY = "tlexp.key"
 TAG_STUDY = "tlexp.study"
+TAG_SWEEP = "tlexp.sweep"
+"""Host and folder of a sweep; marks the sweep's own run, which holds its tables and plots."""
 TAG_RUN = "tlexp.run"
 """The name of the run's folder, which is unique: by it a replay finds what is already there."""
 TAG_STATUS = "tlexp.status"
+TAG_REASON = "tlexp.reason"
+"""Why a run was closed by another process than its own."""
 TAG_VERSION = "tlexp.version"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_GIT_DIRTY = "tlexp.git_dirty"
@@ -95,6 +99,16 @@ def artifact_folder(name: str) -> str:
     if path.name == MODEL_CARD_FILE or path.suffix == ".safetensors":
         return MODEL_FOLDER
     return "" if path.parent == Path() else path.parent.as_posix()
+
+
+def study_of(folder: Path) -> str | None:
+    """Return the name of the sweep that a run's folder belongs to; None for a single run's.
+
+    >>> study_of(Path("multirun/mine/runs/7ceaab9f03e53f42/001-cff907cc687f")), study_of(Path("outputs/2026-run"))
+    ('mine', None)
+    """
+    parents = folder.parents
+    return parents[2].name if len(parents) > 2 and parents[1].name == "runs" else None
 
 
 def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool | None]:

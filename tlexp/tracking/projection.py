@@ -10,7 +10,7 @@ from tlexp.errors import TrackingError
 from tlexp.tracking import names
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags
 from tlexp.tracking.curves import read_points
-from tlexp.tracking.environment import is_alive
+from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, changed_files
@@ -36,11 +36,16 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
     writer = open_writer(uri, experiment)
     if not _make_room(writer, folder.resolve().name):
         return False
+    tags = run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name}
+    study = names.study_of(folder.resolve())
+    if study is not None:
+        tags[names.TAG_STUDY] = study
     started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
     writer.open(
         run_name=names.run_name(record.config),
         params=names.flat_params(record.config),
-        tags=run_tags(record.environment) | {names.TAG_KEY: record.key, names.TAG_RUN: folder.resolve().name},
+        # While it is being written its writer is this process, which is alive; the run's own may be long gone.
+        tags=tags | {names.TAG_PROCESS: json.dumps(process_identity())},
         dataset=dataset_of(record.config, record.data),
         started_ms=started,
     )
@@ -50,6 +55,7 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
             for point in read_points(folder / names.CURVES_FILE)
         ]
     )
+    writer.client.set_tag(writer.run_id, names.TAG_PROCESS, tags[names.TAG_PROCESS])
     writer.close(
         Ending(
             status=record.status,

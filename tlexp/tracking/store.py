@@ -12,6 +12,7 @@ import re
 import sqlite3
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,6 +26,11 @@ from tlexp.tracking.library import load_mlflow
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
 _CREATION_SECONDS = 60
 _BUSY_SECONDS = 20
+PROBE_SECONDS = 0.5
+_PATIENCE_SECONDS = 0.25
+"""How long work in a store is waited for before the store is asked whether it is still alive."""
+_UNASKABLE_SECONDS = 30
+"""How long it is waited for in a store of a kind that cannot be asked, such as a remote database."""
 _NETWORK_FILESYSTEMS = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|lustre|gpfs|beegfs|ceph|afs|9p|fuse\.(sshfs|glusterfs|s3fs)"
 )
@@ -61,6 +67,13 @@ def public_uri(uri: str) -> str:
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def serve_command(uri: str) -> str:
+    """Return the command that serves a store's web page from this folder; empty for a server, which needs none."""
+    if uri.startswith(("http://", "https://")):
+        return ""
+    return "mlflow ui" if uri == absolute_uri("sqlite:///mlflow.db") else f"mlflow ui --backend-store-uri {uri}"
 
 
 def ensure_store(uri: str) -> None:
@@ -129,6 +142,14 @@ class Pulse:
         asking.start()
         asking.join(seconds)
         return answers == [True]
+
+    def outlasts(self, done: threading.Event) -> bool:
+        """Wait until something is done, as long as the store shows signs of life; return whether it was done."""
+        latest = time.monotonic() + _UNASKABLE_SECONDS
+        while not done.wait(_PATIENCE_SECONDS):
+            if not self.beats(PROBE_SECONDS) or (not self.can_be_asked and time.monotonic() > latest):
+                return False
+        return True
 
     def _traces(self) -> list[tuple[int, int]]:
         """Return size and time of change of the sqlite file and its journals."""

@@ -1,0 +1,45 @@
+"""`hydra/sweeper=tlexp`: what Hydra finds by scanning, at every start; the work is done in `tlexp.sweep`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from tlexp.config.sweep import SweepConfig
+
+
+@dataclass
+class TlexpSweeperConfig(SweepConfig):
+    """The settings, and the class that Hydra makes of them."""
+
+    _target_: str = "hydra_plugins.tlexp_sweeper.TlexpSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="tlexp", node=TlexpSweeperConfig, provider="tlexp")
+
+
+class TlexpSweeper(Sweeper):
+    """Hands what Hydra knows over to `tlexp.sweep`."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = SweepConfig(**settings)
+        self.hydra_context: HydraContext | None = None
+        self.task_function: TaskFunction | None = None
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Remember what Hydra gives."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run every point; the arguments are the words of the command line that are not Hydra's own."""
+        from tlexp.sweep.sweeper import Border, sweep  # lazy: keeps --help fast
+
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        assert self.config is not None
+        border = Border(context=self.hydra_context, task=self.task_function, config=self.config)
+        sweep(self.settings, arguments, border)

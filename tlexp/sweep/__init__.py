@@ -1,0 +1,1 @@
+"""Many runs of one command: points, launching, resuming, and what comes out."""

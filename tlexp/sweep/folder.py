@@ -1,0 +1,227 @@
+"""The folder of a sweep: who works on it, what it is about, and every attempt at a run.
+
+multirun/<name>/study.json                              what all runs share
+multirun/<name>/runs/<key16>/<number>-<12 hex>/         an attempt: job.json, process.json, and what the run writes
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tlexp.errors import ConfigError, TrackingError
+from tlexp.paths import publish
+from tlexp.tracking import Record, RunStatus, names, read_record
+from tlexp.tracking.environment import is_alive, process_identity
+
+STUDY_FILE = "study.json"
+JOB_FILE = "job.json"
+PROCESS_FILE = "process.json"
+"""Which process works on an attempt; without it the attempt has not begun."""
+CHECKPOINT = "checkpoint"
+_SCHEMA = 1
+_DYING_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt at a run.
+
+    Attributes:
+        key: Of the run.
+        number: The place of its point in a search; 0 in a grid.
+        point: Swept setting -> value.
+        record: None while it runs, and for ever if its process was killed outright.
+        fault: Why its record cannot be used.
+    """
+
+    folder: Path
+    key: str
+    number: int
+    point: dict[str, str]
+    record: Record | None
+    fault: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it needs no repetition."""
+        return self.record is not None and self.record.status in (RunStatus.finished, RunStatus.pruned)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a process took it up."""
+        return (self.folder / PROCESS_FILE).exists()
+
+
+class SweepFolder:
+    """The folder of one sweep.
+
+    Args:
+        path: Need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work on the sweep alone.
+
+        Raises:
+            ConfigError: Another process works on it, or one of its runs still goes on.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        holder = self.path / ".holder.json"
+        lock = FileLock(self.path / ".lock", timeout=0.5)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ConfigError(
+                f"{self.path} is being worked on by {_holder(holder)}: wait until it has ended, or end it; "
+                "hydra.sweeper.name=<name> makes another sweep"
+            ) from error
+        try:
+            publish(holder, json.dumps(process_identity()).encode())
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def state(self, about: dict[str, Any]) -> None:
+        """Write down what the sweep is about, unless that stands there already.
+
+        Args:
+            about: `fixed` {setting: value} and `swept` [setting], and what else readers may want to know.
+
+        Raises:
+            ConfigError: It was about something else; each setting that differs is named.
+        """
+        path = self.path / STUDY_FILE
+        before = self.about()
+        stands = {} if before is None else before["fixed"]
+        changed = [
+            f"{self.path}: {name} was {_shown(stands[name])} and would be {_shown(value)}: a sweep compares "
+            "runs that share their fixed settings; bring it back, or give the new sweep another hydra.sweeper.name"
+            for name, value in about["fixed"].items()
+            if name in stands and stands[name] != value
+        ]
+        if changed:
+            raise ConfigError(changed)
+        stated = {"schema": _SCHEMA, **about}
+        if stated != before:
+            publish(path, (json.dumps(stated, indent=2) + "\n").encode())
+
+    def about(self) -> dict[str, Any] | None:
+        """Return what the sweep is about; None before it has begun.
+
+        Raises:
+            ConfigError: The file is damaged or of another version.
+        """
+        path = self.path / STUDY_FILE
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ConfigError(f"{path} cannot be read ({error}): remove it and type the command again") from error
+        if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+            raise ConfigError(f"{path} has another schema than {_SCHEMA}: use another hydra.sweeper.name")
+        return found
+
+    def attempts(self) -> list[Attempt]:
+        """Return every attempt, those of one key together and in their order.
+
+        Raises:
+            ConfigError: A process of an earlier sweep still works on one.
+        """
+        found = []
+        for folder in sorted(self.path.glob("runs/*/*")):
+            job = _json(folder / JOB_FILE)
+            if job is None:  # killed before it was made known; nothing can have run in it
+                continue
+            attempt = _attempt(folder, job)
+            process = _json(folder / PROCESS_FILE)
+            if attempt.record is None and process is not None and _is_at_work(process):
+                raise ConfigError(
+                    f"{folder} is still being worked on by process {process['pid']} of a sweep that was killed: "
+                    "wait until it has ended, or end it"
+                )
+            found.append(attempt)
+        return found
+
+    def begin(self, key: str, point: dict[str, str], number: int, earlier: list[Attempt]) -> Attempt:
+        """Make the folder of a new attempt; it goes on from the checkpoint that an interrupted one left."""
+        last = max((int(each.folder.name.partition("-")[0]) for each in earlier), default=0)
+        folder = self.path / "runs" / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True)
+        publish(folder / JOB_FILE, json.dumps({"key": key, "number": number, "point": point}).encode())
+        for attempt in reversed(earlier):
+            if _goes_on(attempt):
+                (attempt.folder / CHECKPOINT).rename(folder / CHECKPOINT)
+                break
+            if attempt.begun:
+                break  # what came before the latest one was taken over by it, or failed with it
+        for attempt in earlier:
+            if not attempt.begun and attempt.record is None:
+                shutil.rmtree(attempt.folder, ignore_errors=True)
+        return Attempt(folder=folder, key=key, number=number, point=point, record=None)
+
+    def reread(self, attempt: Attempt) -> Attempt:
+        """Return the attempt as it stands now."""
+        return _attempt(attempt.folder, {"key": attempt.key, "number": attempt.number, "point": attempt.point})
+
+
+def _attempt(folder: Path, job: dict[str, Any]) -> Attempt:
+    record, fault = None, None
+    if (folder / names.RECORD_FILE).exists():
+        try:
+            record = read_record(folder)
+        except TrackingError as error:
+            fault = str(error)
+    if record is not None and record.key != job["key"]:
+        fault = f"{folder} holds the record of another run ({record.key[:16]}, not {job['key'][:16]})"
+        record = None
+    return Attempt(folder=folder, key=job["key"], number=job["number"], point=job["point"], record=record, fault=fault)
+
+
+def _goes_on(attempt: Attempt) -> bool:
+    """Return whether a new attempt may go on from this one's checkpoint: interrupted, not failed."""
+    if attempt.record is not None and attempt.record.status is not RunStatus.killed:
+        return False
+    return any((attempt.folder / CHECKPOINT).glob("*.safetensors"))
+
+
+def _is_at_work(process: dict[str, Any]) -> bool:
+    """Return whether another process lives; this one knows what it does. One that is being killed may take a moment."""
+    patience = time.monotonic() + _DYING_SECONDS
+    while process.get("pid") != os.getpid() and is_alive(process) is True:
+        if time.monotonic() > patience:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _holder(path: Path) -> str:
+    """Return the process that holds the lock, in words."""
+    found = _json(path)
+    return "another process" if found is None else f"process {found.get('pid')} on {found.get('host')}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)

@@ -1,0 +1,62 @@
+"""A sweep's own run in the tracking store: its tables and plots, beside the runs of its points.
+
+The runs lie side by side, none inside another: MLflow's pages fold nested ones away and chart their parents alone.
+"""
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlexp.tracking import names
+from tlexp.tracking.attempt import attempt
+from tlexp.tracking.client import RunWriter, open_writer, run_tags
+from tlexp.tracking.environment import environment
+from tlexp.tracking.mlflow import TrackedRun, tracked_run
+from tlexp.tracking.record import RunStatus
+from tlexp.tracking.store import absolute_uri, ensure_store
+
+
+def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experiment: str) -> TrackedRun:
+    """Put a sweep's files into its own run, and return where that is. A sweep that goes on goes on with its run.
+
+    Args:
+        folder: The sweep's folder, which gives the run its name.
+        files: What to show; an older file of the same name is replaced.
+        uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
+        experiment: Name of the MLflow experiment.
+
+    Raises:
+        TrackingError: The store is away or refuses; that costs under a second.
+    """
+    uri = absolute_uri(uri)
+    return attempt(uri, lambda: _show(folder.resolve(), files, uri, experiment))
+
+
+def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> TrackedRun:
+    ensure_store(uri)
+    writer = open_writer(uri, experiment)
+    run_id = _run_of(writer, folder)
+    for path in files:
+        writer.client.log_artifact(run_id, str(path), names.artifact_folder(path.name))
+    writer.client.set_terminated(run_id, "FINISHED")
+    return tracked_run(uri, writer.experiment_id, run_id)
+
+
+def _run_of(writer: RunWriter, folder: Path) -> str:
+    """Return the id of the sweep's run, made where there is none."""
+    tags = run_tags(environment("")) | {
+        names.TAG_SWEEP: f"{socket.gethostname()}:{folder}",
+        names.TAG_STUDY: folder.name,
+        names.TAG_STATUS: RunStatus.finished.value,
+    }
+    quote = '"' if "'" in tags[names.TAG_SWEEP] else "'"
+    wanted = f"tags.`{names.TAG_SWEEP}` = {quote}{tags[names.TAG_SWEEP]}{quote}"
+    found = writer.client.search_runs([writer.experiment_id], wanted)
+    if not found:
+        tags = {name: value for name, value in tags.items() if value}
+        return str(writer.client.create_run(writer.experiment_id, tags=tags, run_name=folder.name).info.run_id)
+    run_id = str(found[0].info.run_id)
+    for name, value in tags.items():
+        if value:
+            writer.client.set_tag(run_id, name, value)
+    return run_id
