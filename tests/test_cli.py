@@ -84,6 +84,12 @@ def test_a_word_that_is_neither_verb_nor_override_is_refused(tlexp: Run, capsys:
     assert "plan is a verb and goes first: tlexp plan freeze=all" in capsys.readouterr().err
 
 
+def test_several_values_need_a_sweep(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ([], ["plan"]):
+        assert tlexp(*verb, "freeze=all,none") == 2
+        assert "freeze=all,none holds several values: -m runs each of them" in capsys.readouterr().err
+
+
 def test_a_pickled_rerun_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("--experimental-rerun", "config.pickle") == 2
     assert "use resume=RUN" in capsys.readouterr().err

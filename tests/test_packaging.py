@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.paths import conf_folder, packaged_weights
+from tlexp.paths import conf_folder, packaged_weights, plugin_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +27,12 @@ def test_the_wheel_holds_every_configuration_and_module_and_no_tests(wheel: Path
     for kind, source in (("*.yaml", conf_folder()), ("*.py", ROOT / "tlexp")):
         packed = wheel / "tlexp" / ("conf" if kind == "*.yaml" else "")
         for path in source.rglob(kind):
-            assert (packed / path.relative_to(source)).is_file(), path
+            if not path.is_relative_to(plugin_folder()):
+                assert (packed / path.relative_to(source)).is_file(), path
+    for path in plugin_folder().rglob("*.py"):
+        assert (wheel / path.relative_to(plugin_folder())).is_file(), path
+    assert not (wheel / "tlexp" / "plugin").exists()
+    assert not (wheel / "hydra_plugins" / "__init__.py").exists()  # other packages put their plugins there as well
     assert not (wheel / "tests").exists()
 
 
@@ -44,3 +49,19 @@ def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     where = [sys.executable, "-P", "-c", "from tlexp.paths import conf_folder; print(conf_folder())"]
     found = subprocess.run(where, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == str(wheel / "tlexp" / "conf")
+
+
+def test_the_sweeper_is_found_in_a_wheel(wheel: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(wheel)}
+    command = [sys.executable, "-P", "-m", "tlexp", "-m", "seed=0,1", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert "0 of 2 runs are there, 2 would run" in done.stdout
+
+
+def test_the_sweeper_is_found_in_an_editable_install(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel:editable", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [built] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        [path] = [name for name in archive.namelist() if name.endswith(".pth")]
+        assert archive.read(path).decode().split() == [str(ROOT), str(ROOT / "tlexp" / "plugin")]

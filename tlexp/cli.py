@@ -85,13 +85,14 @@ def _run(words: list[str]) -> int:
 
     dry = _take(words, "--dry-run")
     arguments = _hydra_arguments(words)
-    if dry and not arguments.multirun:
+    multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
+    if dry and not multirun:
         raise ConfigError("--dry-run shows the runs of a sweep, -m; for a single run: tlexp plan ...")
     source = compose.Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)
     words = _resumed(words, arguments.overrides, source)
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
-        compose.load(_hydra_arguments(words).overrides, source, partial=arguments.multirun or bool(looks_only))
+        compose.load(_hydra_arguments(words).overrides, source, partial=multirun or bool(looks_only))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
     return _through_hydra([*words, *(["hydra.sweeper.dry_run=true"] if dry else [])])
 

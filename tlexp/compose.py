@@ -97,6 +97,12 @@ def load(words: Sequence[str], source: Source = Source(), *, partial: bool = Fal
     parsed = parse_words(words)
     wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
     problems = [problem for found in wrong.values() for problem in found]
+    if not partial:
+        problems += [
+            f"{override.input_line} holds several values: -m runs each of them; quote a text that has a comma"
+            for override in parsed
+            if override.is_sweep_override()
+        ]
     groups = {key.split(".")[0] for key, found in wrong.items() if found}
     sound = [
         override.input_line or ""
@@ -124,7 +130,7 @@ def _compose(words: list[str], source: Source) -> DictConfig:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(_folder(source.path))):
             composed = hydra_compose(source.name, words, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
         raise ConfigError(plain_message(error)) from error
     forbidden = forbidden_nodes(composed)
     if forbidden:

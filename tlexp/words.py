@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from tlexp.config import GROUPS, config_fields
-from tlexp.config.casting import check_value, nearest, unknown_key
+from tlexp.config.casting import check_sweep_value, check_value, nearest, unknown_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_options
 
@@ -88,6 +88,12 @@ def word_problems(override: Override, *, own: bool) -> list[str]:
         return [f"{line}: hydra.callbacks run code before tlexp does and are not allowed; remove it"]
     if "_target_" in line:
         return [f"{line}: a configuration holds values, not Python objects; remove _target_"]
+    name = key.removeprefix("hydra.sweeper.")
+    if name != key and name.partition(".")[0] not in ("params", "max_batch_size"):  # those are of Hydra's own sweeper
+        problems: list[str] = []
+        if not override.is_sweep_override():
+            check_sweep_value(name, _plain_value(override.value()), problems)
+        return problems
     if key.startswith(("hydra.", "hydra/")) or override.is_delete():
         return []
     if key in (*GROUPS, "experiment"):
@@ -99,7 +105,7 @@ def word_problems(override: Override, *, own: bool) -> list[str]:
     value = override.value()
     if isinstance(value, str) and "${" in value:
         return []
-    problems: list[str] = []
+    problems = []
     check_value(key, _plain_value(value), problems)
     return problems
 

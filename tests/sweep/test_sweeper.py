@@ -185,7 +185,10 @@ def test_settings_that_do_not_fit_are_refused_before_anything_runs(
         (["optim.lr=interval(0.1,1)"], "say how many settings to try with hydra.sweeper.n_trials=40"),
         (["optim.lr=interval(0.1,1)", "labels=1", "hydra.sweeper.n_trials=4"], "leaves none for validation"),
         (["labels=interval(2,8)", "hydra.sweeper.n_trials=4"], "labels=5.0"),
-        (["seed=0,1", "hydra.sweeper.sampler=grid"], "grid"),
+        (["seed=0,1", "hydra.sweeper.sampler=grid"], "sampler=grid: must be one of auto, tpe, random"),
+        (["seed=0,1", "hydra.sweeper.n_trials=x"], "n_trials=x: must be a whole number"),
+        (["seed=0,1", "hydra.sweeper.n_trial=4"], "n_trial is no setting of sweeps (did you mean n_trials?)"),
+        (["experiment=shapes,null"], "must be a string or a list"),
     ],
 )
 def test_what_a_sweep_refuses(

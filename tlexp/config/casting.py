@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from tlexp.config.root import GROUPS, Config, config_fields
+from tlexp.config.sweep import SweepConfig
 
 
 def build_config(values: Mapping[Any, Any], problems: list[str]) -> Config:
@@ -25,6 +26,16 @@ def check_value(key: str, value: Any, problems: list[str]) -> None:
         problems.append(unknown_key(key))
     else:
         _convert(value, _hints()[key], key, fields[key].metadata["doc"], problems)
+
+
+def check_sweep_value(name: str, value: Any, problems: list[str]) -> None:
+    """Add to `problems` what is wrong with one setting of the sweeper, its value or its name."""
+    fields = {entry.name: entry for entry in dataclasses.fields(SweepConfig)}
+    key = f"hydra.sweeper.{name}"
+    if name not in fields:
+        problems.append(f"{key} is no setting of sweeps{nearest(name, fields)}; see tlexp --help")
+    else:
+        _convert(value, typing.get_type_hints(SweepConfig)[name], key, fields[name].metadata["doc"], problems)
 
 
 def unknown_key(key: str) -> str:
