@@ -313,7 +313,7 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
         def message(self, text: str) -> None:
             heard.append(text)
 
-    record = start("labels=20", listener=Notes()).record
+    record = start("labels=20", "backbone.pretrained=false", listener=Notes()).record
     assert heard == record.notes
     assert any("random weights" in note for note in heard)
     assert any("conditional on this pool" in note for note in heard)
@@ -343,7 +343,14 @@ def _features(classifier: Classifier, config: Config, expected: Preprocessing) -
 
 
 def test_a_linear_head_on_frozen_features_agrees_with_logistic_regression(start: Start, tmp_path: Path) -> None:
-    trained = ("freeze=none", "labels=50", "data.per_class=60", "data.num_classes=6", "train.refit=false")
+    trained = (
+        "backbone.pretrained=false",
+        "freeze=none",
+        "labels=50",
+        "data.per_class=60",
+        "data.num_classes=6",
+        "train.refit=false",
+    )
     start(*trained, "train.limit_steps=null", "train.steps=150", name="source")
     # This network's 96 features need a larger rate than the default, which is meant for wider ones.
     words = ["data=digits", f"backbone.weights={tmp_path / 'source'}", "train.limit_steps=null", "optim.lr=0.03"]

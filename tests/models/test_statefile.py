@@ -1,5 +1,6 @@
 """Whatever lies in a weights file: tensors, or a message that names the file; never code that runs."""
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tlexp.errors import WeightsError
+from tlexp.models.digest import tensors_digest
 from tlexp.models.statefile import read_weights
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(3)}
@@ -55,9 +57,9 @@ def test_folders_are_searched_for_a_weights_file(tmp_path: Path, name: str) -> N
 
 
 def test_a_run_gives_its_backbone_alone(tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text("{}")
     whole = {f"backbone.{name}": tensor for name, tensor in TENSORS.items()} | {"head.0.weight": torch.ones(2)}
     save_file(whole, tmp_path / "model.safetensors")
+    (tmp_path / "model.json").write_text(json.dumps({"digest": tensors_digest(whole)}))
     found = read_weights(tmp_path)
     assert same(found.tensors)
     assert found.source == f"run {tmp_path}"
