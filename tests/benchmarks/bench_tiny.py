@@ -202,18 +202,26 @@ def read(path: Path) -> dict[tuple, float]:
 
 
 def table(found: dict[tuple, float]) -> str:
-    lines = ["| set | labels per class | n | " + " | ".join(METHODS) + " |", "|---|---|---|" + "---|" * len(METHODS)]
+    """Return the table in Markdown; a cell of fewer seeds than the row's most says so."""
+    lines = ["| set | labels | n | " + " | ".join(METHODS) + " |", "|---|---|---|" + "---|" * len(METHODS)]
     for name, budgets in SETS.items():
         for labels in budgets:
-            cells, counts = [], set()
-            for method in METHODS:
-                values = [value for key, value in found.items() if key[:3] == (name, method, labels)]
-                spread = np.std(values, ddof=1) if len(values) > 1 else float("nan")
-                cells.append(f"{np.mean(values):.3f} ± {spread:.3f}" if values else "")
-                counts |= {len(values)} if values else set()
-            if counts:
-                lines.append(f"| {name} | {labels} | {min(counts)} | " + " | ".join(cells) + " |")
+            cells = {
+                method: [value for key, value in found.items() if key[:3] == (name, method, labels)]
+                for method in METHODS
+            }
+            most = max(len(values) for values in cells.values())
+            if most:
+                texts = [cell(values, most) for values in cells.values()]
+                lines.append(f"| {name} | {labels} | {most} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
+
+
+def cell(values: list[float], most: int) -> str:
+    if not values:
+        return "not measured"
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}" + (f" (n = {len(values)})" if len(values) < most else "")
 
 
 def main() -> None:
