@@ -14,6 +14,9 @@ NEEDED = {
     "backbone=timm": ["backbone.name=resnet26"],
     "experiment=vgg16_binary": ["data.root=photos"],
     "experiment=photos": ["data.root=photos"],
+    "experiment=pretrain_tiny": ["data.root=photos"],
+    "experiment=chain_first": ["data.root=photos"],
+    "experiment=chain_second": ["data.root=photos"],
 }
 CHOICES = [f"{group}={option}" for group in (*GROUPS, "experiment") for option in conf_options(group)]
 

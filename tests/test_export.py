@@ -112,3 +112,11 @@ def test_the_command_line_names_the_files_and_how_to_use_them(start: Start, tmp_
     assert done.stdout.splitlines()[-1] == "use it with backbone.weights=out"
     again = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
+
+
+def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(start: Start, tmp_path: Path) -> None:
+    first = start("experiment=chain_first", "data=shapes", name="first").record
+    assert first.train["weights"]["source"] == "tlexp:tiny"
+    second = start("experiment=chain_second", "data=digits", f"backbone.weights={tmp_path / 'first'}").record
+    ours = load_classifier(tmp_path / "first")[0].backbone.state_dict()
+    assert second.train["weights"]["digest"] == tensors_digest(ours) != first.train["weights"]["digest"]
