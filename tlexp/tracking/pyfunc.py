@@ -56,8 +56,9 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
             code_paths=[str(Path(tlexp.__file__).parent)],
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
         )
-    for cache in path.rglob("__pycache__"):
-        shutil.rmtree(cache)
+    # The model has weights of its own; those that come with the package need not travel with each.
+    for unused in [*path.rglob("__pycache__"), *path.glob("code/*/weights")]:
+        shutil.rmtree(unused)
 
 
 def log_pyfunc(client: Any, experiment_id: str, run_id: str, model: PyfuncModel) -> str:
