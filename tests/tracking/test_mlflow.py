@@ -120,6 +120,35 @@ def test_every_status_has_its_counterpart(store: str, status: str, expected: str
     assert run.info.end_time is not None
 
 
+
+def test_another_run_that_enters_the_same_data_set_first_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy.exc import IntegrityError
+
+    insert, calls = SqlAlchemyStore._log_inputs_impl, []
+
+    def too_late(store: SqlAlchemyStore, experiment: str, run: str, *arguments: Any) -> None:
+        calls.append(run)
+        if len(calls) == 1:
+            with sqlite3.connect(tmp_path / "mlflow.db") as other:
+                row = ("uuid", int(experiment), DATASET.name, DATASET.digest[:36], "local", "{}")
+                columns = "dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source"
+                other.execute(f"insert into datasets ({columns}) values (?, ?, ?, ?, ?, ?)", row)
+                with pytest.raises(sqlite3.IntegrityError) as caught:
+                    other.execute(f"insert into datasets ({columns}) values (?, ?, ?, ?, ?, ?)", ("other", *row[1:]))
+            raise IntegrityError("insert", row, caught.value)
+        insert(store, experiment, run, *arguments)
+
+    monkeypatch.setattr(SqlAlchemyStore, "_log_inputs_impl", too_late)
+    warnings: list[str] = []
+    tracker = start(f"sqlite:///{tmp_path / 'mlflow.db'}", warnings)
+    assert finish(tracker) is not None
+    assert warnings == []
+    assert len(calls) == 2
+
+
 def test_the_fluent_state_is_left_alone(store: str) -> None:
     import mlflow
 

@@ -27,6 +27,8 @@ _MLFLOW_STATUS = {
     RunStatus.oom: "FAILED",
     RunStatus.killed: "KILLED",
 }
+_DUPLICATE_ROW = ("IntegrityError", "UniqueViolation")
+"""What SQLAlchemy and PostgreSQL's driver call a row that is there already."""
 _LONGEST_PARAM = 6000
 _LONGEST_DIGEST = 36
 _POINTS_PER_CALL = 1000
@@ -128,6 +130,7 @@ class RunWriter:
     def _log_dataset(self, dataset: DatasetInfo) -> None:
         """Name the data in the run; only name, digest and source are kept."""
         from mlflow.entities import Dataset, DatasetInput, InputTag  # lazy: keeps --help fast
+        from mlflow.exceptions import MlflowException
 
         entity = Dataset(
             name=dataset.name,
@@ -135,7 +138,14 @@ class RunWriter:
             source_type="local",
             source=json.dumps({"uri": dataset.source}),
         )
-        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException as error:
+            # The store looks for the data set and then inserts it: another run may do so in between, once.
+            if not any(name in str(error) for name in _DUPLICATE_ROW):
+                raise
+            self.client.log_inputs(self.run_id, inputs)
 
 
 def open_writer(uri: str, experiment: str) -> RunWriter:
