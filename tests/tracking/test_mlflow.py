@@ -120,7 +120,6 @@ def test_every_status_has_its_counterpart(store: str, status: str, expected: str
     assert run.info.end_time is not None
 
 
-
 def test_another_run_that_enters_the_same_data_set_first_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
