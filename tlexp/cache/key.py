@@ -49,7 +49,7 @@ class CutKey:
         chunk: Images in one forward pass, on which a row's bits depend; None where batches are taken as they come.
         channels_last: Memory format of the images.
         deterministic: Whether only deterministic kernels were allowed.
-        libraries: (name, version) of what computes pixels and rows.
+        libraries: Name and version of what computes pixels and rows.
         augment: How the image was varied; none for the clean view.
         view: Number of the varied view, from 0; None for the clean view.
         view_seed: Draws the views; None for the clean view.
@@ -74,14 +74,14 @@ class CutKey:
     chunk: int | None
     channels_last: bool
     deterministic: bool
-    libraries: tuple[tuple[str, str], ...]
+    libraries: tuple[str, ...]
     augment: str
     view: int | None
     view_seed: int | None
 
     def values(self) -> dict[str, Any]:
         """Return the key as JSON values, for people who want to know what made an entry."""
-        return dataclasses.asdict(self) | {"libraries": dict(self.libraries)}
+        return dataclasses.asdict(self)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -153,9 +153,9 @@ def device_kind(device: torch.device) -> str:
 
 
 @functools.cache
-def library_versions() -> tuple[tuple[str, str], ...]:
-    """Return (name, version) of the libraries that compute pixels and rows."""
-    return tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES)
+def library_versions() -> tuple[str, ...]:
+    """Return name and version of the libraries that compute pixels and rows."""
+    return tuple(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
 
 
 class Role(Enum):
