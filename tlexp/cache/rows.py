@@ -49,7 +49,9 @@ class Rows:
         chosen, places = self.entry_of[positions], self.row_of[positions]
         assert not (chosen < 0).any(), "missing rows cannot be taken"
         taken = torch.empty((len(chosen), *self.row_shape), dtype=self.dtype)
-        raw = taken.view(len(chosen), -1).view(torch.uint8).numpy() if len(chosen) else np.empty((0, 0), np.uint8)
+        if not len(chosen):
+            return taken
+        raw = taken.view(len(chosen), -1).view(torch.uint8).numpy()
         order = np.argsort(chosen, kind="stable")
         numbers, starts = np.unique(chosen[order], return_index=True)
         for number, part in zip(numbers, np.split(order, starts[1:]), strict=True):
@@ -104,10 +106,10 @@ def locate(images: Digests, entries: Sequence[Entry]) -> tuple[Positions, Positi
     entry_of, row_of = np.full(len(images), -1), np.zeros(len(images), np.int64)
     if not entries or not len(images):
         return entry_of, row_of
-    held = _sortable(np.concatenate([entry.images for entry in entries]))
+    held = sortable(np.concatenate([entry.images for entry in entries]))
     lengths = [len(entry.images) for entry in entries]
     order = np.argsort(held, kind="stable")
-    wanted = _sortable(images)
+    wanted = sortable(images)
     found = order[np.minimum(np.searchsorted(held, wanted, sorter=order), len(held) - 1)]
     there = held[found] == wanted
     starts = np.cumsum([0, *lengths[:-1]])
@@ -116,6 +118,6 @@ def locate(images: Digests, entries: Sequence[Entry]) -> tuple[Positions, Positi
     return entry_of, row_of
 
 
-def _sortable(images: Digests) -> NDArray[np.bytes_]:
+def sortable(images: Digests) -> NDArray[np.bytes_]:
     """Return digests as bytes of one length, which numpy can compare."""
     return np.ascontiguousarray(images).view("S32").ravel()

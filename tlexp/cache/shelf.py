@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ class Shelf:
     def count_use(self, hits: int) -> None:
         """Note that so many rows needed no computing. May be lost without harm."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        if not _is_folder(self.folder):
+            return
         with contextlib.suppress(OSError):
             descriptor = os.open(self.folder / "hits", flags, 0o600)
             try:
@@ -223,4 +226,8 @@ def shelves(root: Path) -> list[Shelf]:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    """Return whether a path is a folder itself, not a link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False

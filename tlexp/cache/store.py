@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tlexp.cache.entry import BadEntryError, Digests, Entry, entry_content, memory_entry, open_entry
 from tlexp.cache.key import CutKey, dtype_name
-from tlexp.cache.rows import Positions, Rows, Use, locate
+from tlexp.cache.rows import Positions, Rows, Use, locate, sortable
 from tlexp.cache.shelf import Shelf, ShelfFile, shelves
 from tlexp.models.classifier import CHUNK
 
@@ -142,10 +142,9 @@ class Store:
         for file in sorted(found, key=lambda file: (not file.bad, file.used)):
             if left - size <= max_bytes:
                 break
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 file.path.unlink()
-                files += 1
-            size += file.size
+                files, size = files + 1, size + file.size
         return Removed(files=files, size=size)
 
     def clear(self) -> Removed:
@@ -242,7 +241,7 @@ class CutStore:
             block: Rows computed at once; None takes a 16th of the images, 64..4096 in whole chunks.
         """
         rows = self.find(images)
-        unique = np.sort(np.unique(images, axis=0, return_index=True)[1]) if len(images) else np.empty(0, np.int64)
+        unique = np.sort(np.unique(sortable(images), return_index=True)[1])
         stored = unique[rows.entry_of[unique] >= 0]
         use = self._hits(rows, stored)
         while len(rows.missing):
@@ -337,10 +336,10 @@ class CutStore:
             self._store._forget(path)
             if not self._shelf.set_aside(path):
                 self._refused.add(path)
+        where = "are ignored" if self._refused & bad.keys() else f"were moved to {self._shelf.quarantine}"
         named = "; ".join(f"{path}: {reason}" for path, reason in bad.items())
         self._store.warn(
-            f"{len(bad)} entries of the feature cache cannot be used and were moved to {self._shelf.quarantine}; their "
-            f"rows are computed again ({named})"
+            f"{len(bad)} files of the feature cache cannot be used and {where}; their rows are computed again ({named})"
         )
 
     @contextlib.contextmanager
