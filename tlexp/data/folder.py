@@ -71,6 +71,10 @@ class FolderImages:
             raise DataError(f"{item.file.name} was changed while the run used it; start again")
         return decoded.image
 
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of one file's bytes, as they were when the source was opened."""
+        return bytes.fromhex(self.checked[index].digest)
+
 
 def open_folder(
     root: Path, *, source_seed: int, on_bad: OnBad, follow_links: bool, max_pixels: int, progress: Progress

@@ -35,6 +35,10 @@ class Images(Protocol):
         """
         ...
 
+    def digest(self, index: int) -> bytes:
+        """Return 32 bytes that name the content of one image: images of equal digests have equal pixels."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -66,6 +66,13 @@ class ShapeImages:
         rng = np.random.default_rng([self.source_seed, _SPLITS.index(self.split), label, number])
         return render(SHAPES[label], rng, size=self.size, noise=self.noise, clutter=self.clutter)
 
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of all that decides one image's pixels; nothing is rendered."""
+        label, number = divmod(index, self.per_class)
+        place = [self.source_seed, self.split, SHAPES[label], number]
+        drawn = [self.size, float(self.noise), self.clutter]
+        return bytes.fromhex(digest_lines([["shapes", RENDERER], place, drawn]))
+
 
 def open_shapes(
     *, source_seed: int, per_class: int, test_per_class: int, num_classes: int, size: int, noise: float, clutter: int

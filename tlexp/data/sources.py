@@ -1,5 +1,6 @@
 """Open the images that a configuration names: rendered shapes, scikit-learn's digits or the user's folder."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,10 @@ class DigitImages:
     def read(self, index: int) -> Image.Image:
         """Return one digit as RGB, 8 x 8."""
         return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of one digit's pixels."""
+        return hashlib.sha256(b"digits" + self.pixels[index].tobytes()).digest()
 
 
 def _open_digits(source_seed: int) -> Source:
