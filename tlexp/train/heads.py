@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from tlexp.errors import ConfigError
+from tlexp.models.head import Head
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.means import solve_means
 from tlexp.train.neighbours import NEIGHBOURS, TEMPERATURE, Neighbours
-from tlexp.train.problem import Fitted, Held, Positions, Problem, Rows, blocks, check, gather, linear
+from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, linear_head, pick, prepare
 from tlexp.train.ridge import solve_ridge
-from tlexp.train.space import build_space, exact, stacks
+from tlexp.train.space import build_space, stacks
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "logreg": WEIGHT_DECAYS,
@@ -56,16 +58,18 @@ def solve(
         temperature: Of knn's votes; None for plain ones.
 
     Raises:
+        ConfigError: A weight decay is not positive.
         DataError: No rows, or labels or positions out of range.
         TrainingError: A feature is not finite.
     """
-    rows = Held(features) if isinstance(features, Tensor) else features
-    check(rows, labels, problems, num_classes)
+    rows, labels = prepare(features, labels, problems, num_classes)
     chosen = CANDIDATES[kind] if candidates is None else candidates
     if kind == "nearest_mean":
         return [[_mean(rows, labels, problem, num_classes)] * len(chosen) for problem in problems]
     if kind == "knn":
         return [_neighbours(rows, labels, problem, num_classes, chosen, temperature) for problem in problems]
+    if min(chosen) <= 0:
+        raise ConfigError(f"weight_decay={min(chosen):g} of head={kind}: must be positive, e.g. 1e-5")
     return _spanned(kind, rows, labels, problems, num_classes, chosen, tolerance)
 
 
@@ -83,18 +87,18 @@ def _spanned(
     for stack in stacks(problems, features.shape[1] + 4 * len(weight_decays) * num_classes):
         chosen = [problems[index] for index in stack]
         if kind == "logreg":
-            space = build_space(features, labels, chosen, num_classes, dtype=torch.float32)
+            space = build_space(features, labels, chosen, num_classes, precise=False)
             solved = solve_logreg(space, weight_decays, tolerance=tolerance)
             weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
         else:
-            space = build_space(features, labels, chosen, num_classes, dtype=exact(labels.device))
+            space = build_space(features, labels, chosen, num_classes, precise=True)
             weights = solve_ridge(space, weight_decays)
             iterations, converged = ([[value] * len(weight_decays)] * len(stack) for value in (0, True))
         for place, index in enumerate(stack):
             weight, bias = space.restore(place, weights[place])
             logits = _logits(features, problems[index].validation, weight, bias)
             found[index] = [
-                Fitted(head=linear(*layer), logits=of_head, iterations=steps, converged=met)
+                Fitted(head=linear_head(*layer), logits=of_head, iterations=steps, converged=met)
                 for layer, of_head, steps, met in zip(
                     zip(weight, bias, strict=True), logits, iterations[place], converged[place], strict=True
                 )
@@ -120,7 +124,7 @@ def _rows(features: Rows, positions: Positions) -> Iterator[Tensor]:
 def _mean(features: Rows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
     weight, bias = solve_means(features, labels, problem, num_classes)
     (logits,) = _logits(features, problem.validation, weight[None], bias[None])
-    return Fitted(head=linear(weight, bias), logits=logits, iterations=0, converged=True)
+    return Fitted(head=linear_head(weight, bias), logits=logits, iterations=0, converged=True)
 
 
 def _neighbours(
@@ -132,16 +136,14 @@ def _neighbours(
     temperature: float | None,
 ) -> list[Fitted]:
     whole = [int(count) for count in counts]
-    places = torch.from_numpy(problem.train.copy())
-    train = gather(features, places)
-    own = labels[places.to(labels.device)].to(train.device)
-    first = Neighbours(train, own, num_classes=num_classes, k=whole[0], temperature=temperature)
+    train = gather(features, problem.train)
+    first = Neighbours(train, pick(labels, problem.train), num_classes=num_classes, k=whole[0], temperature=temperature)
     heads = [first, *(first.with_k(count) for count in whole[1:])]
     logits: Sequence[Tensor] | Sequence[None] = [None] * len(heads)
     if problem.validation is not None:
         parts = [first.for_each(whole, rows).cpu() for rows in _rows(features, problem.validation)]
         logits = list(torch.cat(parts, 1))
     return [
-        Fitted(head=head, logits=of_head, iterations=0, converged=True)
+        Fitted(head=Head(head).eval(), logits=of_head, iterations=0, converged=True)
         for head, of_head in zip(heads, logits, strict=True)
     ]

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlexp.config.optim import Optimizer, Rates
+from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
 from tlexp.train.optim import build_schedule
 from tlexp.train.plan import FitPlan
-from tlexp.train.problem import Fitted, Held, Positions, Problem, Rows, blocks, check, gather
+from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, pick, prepare
 
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
@@ -26,14 +27,14 @@ Stream = Callable[[int], Positions]
 """Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `Batches.positions`."""
 
 
-def supports(head: nn.Sequential, plan: FitPlan) -> bool:
+def supports(head: Head, plan: FitPlan) -> bool:
     """Return whether `train_many` can train the head so; BatchNorm mixes rows, mixup and CutMix are made of images."""
     known = (nn.Linear, nn.LayerNorm, nn.Dropout, *_ACTIVATIONS)
     return not plan.mixup and not plan.cutmix and all(isinstance(layer, known) for layer in head)
 
 
 def train_many(
-    head: nn.Sequential,
+    head: Head,
     features: Tensor | Rows,
     labels: Tensor,
     problems: Sequence[Problem],
@@ -62,8 +63,7 @@ def train_many(
         TrainingError: A feature is not finite.
     """
     assert supports(head, plan)
-    rows = Held(features) if isinstance(features, Tensor) else features
-    check(rows, labels, problems, plan.num_classes)
+    rows, labels = prepare(features, labels, problems, plan.num_classes)
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for index, stream in enumerate(streams):
         groups[len(stream(0))].append(index)
@@ -89,7 +89,7 @@ def _batches(
         parts = [rows[torch.from_numpy(stream(step))] for rows, stream in zip(train, streams, strict=True)]
         places = torch.cat(parts)
         rows = features.take(places).float().view(len(parts), -1, features.shape[1])
-        return rows, labels[places.to(labels.device)].to(rows.device).view(rows.shape[:2])
+        return rows, pick(labels, places).view(rows.shape[:2])
 
     return batch
 
@@ -98,7 +98,7 @@ class _Stack:
     """Copies of a head, their parameters stacked (P, M, ...)."""
 
     def __init__(
-        self, head: nn.Sequential, problems: int, candidates: Sequence[Rates], plan: FitPlan, *, device: torch.device
+        self, head: Head, problems: int, candidates: Sequence[Rates], plan: FitPlan, *, device: torch.device
     ) -> None:
         self.head, self.plan, self.device = head, plan, device
         self.shape = problems, len(candidates)
@@ -213,7 +213,7 @@ class _Stack:
         rows = (gather(features, part)[None] for part in blocks(positions, 1024))
         return torch.cat([self._forward(part, training=False, parameters=own)[0].cpu() for part in rows], 1)
 
-    def _copy(self, place: int, index: int) -> nn.Module:
+    def _copy(self, place: int, index: int) -> Head:
         head = copy.deepcopy(self.head).to(self.device)
         head.load_state_dict({name: values[place, index].detach() for name, values in self.parameters.items()})
         return head.eval()

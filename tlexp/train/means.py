@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import Problem, Rows, blocks, gather
+from tlexp.train.problem import Problem, Rows, blocks, gather, pick
 from tlexp.train.space import exact
 from tlexp.train.temperature import inverse_temperature
 
@@ -29,7 +29,7 @@ def solve_means(features: Rows, labels: Tensor, problem: Problem, num_classes: i
     for part in blocks(problem.train[::stride], size):
         rows = gather(features, part).to(means.dtype) - centre
         distances.append(torch.cdist(rows, means, compute_mode="donot_use_mm_for_euclid_dist").square())
-        own.append(labels[part.to(labels.device)].to(means.device))
+        own.append(pick(labels, part))
     return _layer(torch.cat(distances), torch.cat(own), means, counts, centre)
 
 
@@ -42,7 +42,7 @@ def _sums(
     sums, counts = centre.new_zeros(num_classes, len(centre)), centre.new_zeros(num_classes)
     for part in blocks(problem.train, size):
         rows = gather(features, part).to(centre.dtype) - centre
-        chosen = labels[part.to(labels.device)].to(rows.device)
+        chosen = pick(labels, part)
         sums.index_add_(0, chosen, rows)
         counts += torch.bincount(chosen, minlength=num_classes)
     return sums, counts, centre

@@ -43,7 +43,7 @@ class Neighbours(nn.Module):
     def with_k(self, k: int) -> "Neighbours":
         """Return a head over the same rows, not copied, with another k."""
         other = copy.copy(self)
-        other.k = k
+        other.k, other._buffers = k, dict(self._buffers)
         return other
 
     def forward(self, features: Tensor) -> Tensor:

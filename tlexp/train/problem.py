@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tlexp.errors import DataError, TrainingError
+from tlexp.models.head import Head
 
 Positions = NDArray[np.int64]
 
@@ -64,27 +65,30 @@ class Fitted:
     """One head, solved.
 
     Attributes:
-        head: Features (B, D) float32 -> logits (B, K): nn.Linear, `Neighbours`, or a copy of the head that was given.
+        head: Features (B, D) -> logits (B, K) float32: a linear one, `Neighbours`, or a copy of the given one.
         logits: Of the problem's validation rows, (V, K) float32 on the CPU; None without such rows, or if it diverged.
         iterations: Newton iterations or optimiser steps; 0 for closed forms.
         converged: Whether the stated tolerance was met (closed forms: always; optimiser steps: nothing diverged).
         losses: Training loss before each optimiser step, (steps,) float32 on the CPU; None for other methods.
     """
 
-    head: nn.Module
+    head: Head
     logits: Tensor | None
     iterations: int
     converged: bool
     losses: Tensor | None = None
 
 
-def check(features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int) -> None:
-    """Refuse what no head can be solved on; only the features themselves are read later.
+def prepare(
+    features: Tensor | Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int
+) -> tuple[Rows, Tensor]:
+    """Return features as `Rows` and labels on their device; refuse what no head can be solved on.
 
     Raises:
         DataError: No rows to train on, a position or a label out of range, or labels of another number of rows.
     """
-    count = features.shape[0]
+    rows = Held(features) if isinstance(features, Tensor) else features
+    count = rows.shape[0]
     if len(labels) != count:
         raise DataError(f"{len(labels)} labels for features of {count} rows: give each row one label")
     if count and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
@@ -95,6 +99,12 @@ def check(features: Rows, labels: Tensor, problems: Sequence[Problem], num_class
         for positions in (problem.train, problem.validation):
             if positions is not None and len(positions) and not 0 <= positions.min() <= positions.max() < count:
                 raise DataError(f"positions of {positions.min()}..{positions.max()}: must be 0..{count - 1}")
+    return rows, labels.to(rows.take(torch.zeros(1, dtype=torch.int64)).device)
+
+
+def pick(labels: Tensor, positions: Positions | Tensor) -> Tensor:
+    """Return labels (n,) of positions, on the labels' device."""
+    return labels[torch.as_tensor(positions).to(labels.device)]
 
 
 def gather(features: Rows, positions: Positions | Tensor) -> Tensor:
@@ -118,12 +128,12 @@ def gather(features: Rows, positions: Positions | Tensor) -> Tensor:
 
 def blocks(positions: Positions, size: int) -> Iterator[Tensor]:
     """Yield positions as tensors of at most `size`."""
-    yield from torch.split(torch.from_numpy(np.array(positions, dtype=np.int64)), size)
+    yield from torch.split(torch.from_numpy(positions.copy()), size)
 
 
-def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Return a layer of weight (K, D) and bias (K,), float32, on their device."""
+def linear_head(weight: Tensor, bias: Tensor) -> Head:
+    """Return a linear head of weight (K, D) and bias (K,), in float32 on their device, as `build_head` builds it."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight = nn.Parameter(weight.float().contiguous())
     layer.bias = nn.Parameter(bias.float().contiguous())
-    return layer
+    return Head(layer).eval()

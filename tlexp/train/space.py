@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import Problem, Rows, blocks, gather
+from tlexp.train.problem import Problem, Rows, blocks, gather, pick
 
 _HELD_NUMBERS = 1 << 25
 """Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
@@ -74,13 +74,21 @@ def stacks(problems: Sequence[Problem], width: int) -> Iterator[list[int]]:
 
 
 def build_space(
-    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, dtype: torch.dtype
+    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, precise: bool
 ) -> Space:
-    """Return the space of stacked problems, its blocks in `dtype`; one problem of many rows is never held as a whole.
+    """Return the space of stacked problems; one problem of many rows is never held as a whole.
+
+    Args:
+        features: (N, D).
+        labels: (N,) int64, on the features' device.
+        problems: Of about one number of rows.
+        num_classes: K.
+        precise: Whether blocks are float64 rather than float32.
 
     Raises:
         TrainingError: A feature is not finite.
     """
+    dtype = exact(labels.device) if precise else torch.float32
     rows = max(len(problem.train) for problem in problems)
     if len(problems) == 1 and rows * features.shape[1] > _HELD_NUMBERS:
         return _stream(features, labels, problems[0], num_classes, dtype)
@@ -90,13 +98,12 @@ def build_space(
 def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, dtype: torch.dtype) -> Space:
     sizes = [len(problem.train) for problem in problems]
     parts = [gather(features, problem.train) for problem in problems]
-    device = parts[0].device
-    precise = exact(device)
+    precise = exact(labels.device)
     rows = parts[0].new_zeros(len(parts), max(sizes), features.shape[1], dtype=precise)
-    places = labels.new_empty(len(parts), max(sizes), device=device)
+    places = labels.new_empty(len(parts), max(sizes))
     share = rows.new_zeros(rows.shape[:2])
     for index, (problem, part, size) in enumerate(zip(problems, parts, sizes, strict=True)):
-        chosen = labels[torch.from_numpy(problem.train.copy()).to(labels.device)]
+        chosen = pick(labels, problem.train)
         rows[index, :size], share[index, :size] = part, 1 / size
         places[index, :size], places[index, size:] = chosen, chosen[0]
     there = (share > 0).to(precise)
@@ -142,27 +149,23 @@ def _stream(features: Rows, labels: Tensor, problem: Problem, num_classes: int, 
     def parts() -> Iterator[tuple[Tensor, Tensor]]:
         return ((part, gather(features, part)) for part in blocks(problem.train, size))
 
-    count = len(problem.train)
-    device = next(parts())[1].device
-    precise = exact(device)
+    count, precise = len(problem.train), exact(labels.device)
     centre = torch.stack([rows.sum(0, dtype=precise) for _, rows in parts()]).sum(0) / count
-    gram = torch.zeros(width, width, dtype=precise, device=device)
+    gram = torch.zeros(width, width, dtype=precise, device=labels.device)
     for _, rows in parts():
         centred = rows.to(precise) - centre
         gram += centred.T @ centred
     mean = gram.trace() / (count * width)
     scale = torch.where(mean > 0, mean.sqrt(), 1)
     squares, basis = _eigen(gram[None] / scale.square())
-    counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    for part in blocks(problem.train, size):
-        counts += torch.bincount(labels[part.to(labels.device)].to(device), minlength=num_classes)
+    counts = torch.bincount(pick(labels, problem.train), minlength=num_classes)
 
     def design() -> Iterator[Block]:
         for part, rows in parts():
             block = rows.new_ones(1, len(part), width + 1, dtype=dtype)
             torch.sub(rows.to(dtype), centre.to(dtype), out=block[0, :, :-1]).div_(scale.to(dtype))
             share = block.new_full((1, len(part)), 1 / count)
-            yield block, labels[part.to(labels.device)].to(device)[None], share
+            yield block, pick(labels, part)[None], share
 
     return Space(
         blocks=design,
