@@ -1,0 +1,149 @@
+"""Heads that have a solution, on known features, for many candidates and problems at once.
+
+Each equals the same head solved alone, within the tolerance of float32. P problems, M candidates, K classes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from tlexp.errors import ConfigError
+from tlexp.models.head import Head
+from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
+from tlexp.train.means import solve_means
+from tlexp.train.neighbours import NEIGHBOURS, TEMPERATURE, Neighbours
+from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, linear_head, pick, prepare
+from tlexp.train.ridge import solve_ridge
+from tlexp.train.space import build_space, stacks
+
+CANDIDATES: dict[str, tuple[float, ...]] = {
+    "logreg": WEIGHT_DECAYS,
+    "ridge": WEIGHT_DECAYS,
+    "nearest_mean": (0.0,),
+    "knn": NEIGHBOURS,
+}
+"""The kinds, and the default candidates of each: weight decays, nothing, numbers of neighbours."""
+
+
+def solve(
+    kind: str,
+    features: Tensor | Rows,
+    labels: Tensor,
+    problems: Sequence[Problem],
+    *,
+    num_classes: int,
+    candidates: Sequence[float] | None = None,
+    tolerance: float = TOLERANCE,
+    temperature: float | None = TEMPERATURE,
+) -> list[list[Fitted]]:
+    """Return, for each problem, the heads of all candidates in their order.
+
+    >>> import numpy as np
+    >>> features = torch.tensor([[0.0, 1.0], [0.1, 0.9], [1.0, 0.1], [0.9, 0.0]])
+    >>> problem = Problem(train=np.arange(4), validation=np.arange(4))
+    >>> fits = solve("ridge", features, torch.tensor([0, 0, 1, 1]), [problem], num_classes=2, candidates=[0.1])
+    >>> fits[0][0].logits.argmax(1).tolist()
+    [0, 0, 1, 1]
+
+    Args:
+        kind: logreg, ridge, nearest_mean or knn.
+        features: (N, D) of any floating type; as `Rows` they are read in blocks and never held as a whole.
+        labels: (N,) int64, 0..K-1.
+        problems: Training sets; those of about one size are solved together, e.g. the folds of one budget.
+        num_classes: K.
+        candidates: Positive weight decays, for features of unit scale; numbers of neighbours for knn; None takes the
+            default ones. nearest_mean has nothing to choose and takes one of any value.
+        tolerance: Of logreg: the weights are within this fraction of the solution.
+        temperature: Of knn's votes; None for plain ones.
+
+    Raises:
+        ConfigError: A weight decay is not positive.
+        DataError: No rows, or labels or positions out of range.
+        TrainingError: A feature is not finite.
+    """
+    rows, labels = prepare(features, labels, problems, num_classes)
+    chosen = CANDIDATES[kind] if candidates is None else candidates
+    if kind == "nearest_mean":
+        return [[_mean(rows, labels, problem, num_classes)] * len(chosen) for problem in problems]
+    if kind == "knn":
+        return [_neighbours(rows, labels, problem, num_classes, chosen, temperature) for problem in problems]
+    if min(chosen) <= 0:
+        raise ConfigError(f"weight_decay={min(chosen):g} of head={kind}: must be positive, e.g. 1e-5")
+    return _spanned(kind, rows, labels, problems, num_classes, chosen, tolerance)
+
+
+def _spanned(
+    kind: str,
+    features: Rows,
+    labels: Tensor,
+    problems: Sequence[Problem],
+    num_classes: int,
+    weight_decays: Sequence[float],
+    tolerance: float,
+) -> list[list[Fitted]]:
+    """Return the linear heads that lie in the span of their rows, stack by stack."""
+    found: dict[int, list[Fitted]] = {}
+    for stack in stacks(problems, features.shape[1] + 4 * len(weight_decays) * num_classes):
+        chosen = [problems[index] for index in stack]
+        if kind == "logreg":
+            space = build_space(features, labels, chosen, num_classes, precise=False)
+            solved = solve_logreg(space, weight_decays, tolerance=tolerance)
+            weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
+        else:
+            space = build_space(features, labels, chosen, num_classes, precise=True)
+            weights = solve_ridge(space, weight_decays)
+            iterations, converged = ([[value] * len(weight_decays)] * len(stack) for value in (0, True))
+        for place, index in enumerate(stack):
+            weight, bias = space.restore(place, weights[place])
+            logits = _logits(features, problems[index].validation, weight, bias)
+            found[index] = [
+                Fitted(head=linear_head(*layer), logits=of_head, iterations=steps, converged=met)
+                for layer, of_head, steps, met in zip(
+                    zip(weight, bias, strict=True), logits, iterations[place], converged[place], strict=True
+                )
+            ]
+    return [found[index] for index in range(len(problems))]
+
+
+def _logits(
+    features: Rows, positions: Positions | None, weight: Tensor, bias: Tensor
+) -> Sequence[Tensor] | Sequence[None]:
+    """Return logits (V, K) on the CPU for each head of weight (M, K, D) and bias (M, K)."""
+    if positions is None:
+        return [None] * len(bias)
+    flat, offset = weight.flatten(0, 1).float().T, bias.flatten().float()
+    parts = [(rows @ flat + offset).view(-1, *bias.shape).cpu() for rows in _rows(features, positions)]
+    return list(torch.cat(parts).transpose(0, 1).contiguous())
+
+
+def _rows(features: Rows, positions: Positions) -> Iterator[Tensor]:
+    return (gather(features, part) for part in blocks(positions, 8192))
+
+
+def _mean(features: Rows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
+    weight, bias = solve_means(features, labels, problem, num_classes)
+    (logits,) = _logits(features, problem.validation, weight[None], bias[None])
+    return Fitted(head=linear_head(weight, bias), logits=logits, iterations=0, converged=True)
+
+
+def _neighbours(
+    features: Rows,
+    labels: Tensor,
+    problem: Problem,
+    num_classes: int,
+    counts: Sequence[float],
+    temperature: float | None,
+) -> list[Fitted]:
+    whole = [int(count) for count in counts]
+    train = gather(features, problem.train)
+    first = Neighbours(train, pick(labels, problem.train), num_classes=num_classes, k=whole[0], temperature=temperature)
+    heads = [first, *(first.with_k(count) for count in whole[1:])]
+    logits: Sequence[Tensor] | Sequence[None] = [None] * len(heads)
+    if problem.validation is not None:
+        parts = [first.for_each(whole, rows).cpu() for rows in _rows(features, problem.validation)]
+        logits = list(torch.cat(parts, 1))
+    return [
+        Fitted(head=Head(head).eval(), logits=of_head, iterations=0, converged=True)
+        for head, of_head in zip(heads, logits, strict=True)
+    ]

@@ -1,0 +1,232 @@
+"""Heads trained by optimiser steps, for many rates and problems at once, on the same batches of known features.
+
+Each equals `fit` of that head alone: the same start, batches, dropout masks, optimiser and schedule.
+P problems, M candidates, B rows per batch, D features, K classes.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tlexp.config.optim import Optimizer, Rates
+from tlexp.models.head import Head
+from tlexp.train.device import kept_generators, seed_generators
+from tlexp.train.optim import build_schedule
+from tlexp.train.plan import FitPlan
+from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, pick, prepare
+
+_ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+"""Adam's, which timm leaves at torch's defaults."""
+
+Stream = Callable[[int], Positions]
+"""Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `Batches.positions`."""
+
+
+def supports(head: Head, plan: FitPlan) -> bool:
+    """Return whether `train_many` can train the head so; BatchNorm mixes rows, mixup and CutMix are made of images."""
+    known = (nn.Linear, nn.LayerNorm, nn.Dropout, *_ACTIVATIONS)
+    return not plan.mixup and not plan.cutmix and all(isinstance(layer, known) for layer in head)
+
+
+def train_many(
+    head: Head,
+    features: Tensor | Rows,
+    labels: Tensor,
+    problems: Sequence[Problem],
+    *,
+    streams: Sequence[Stream],
+    candidates: Sequence[Rates],
+    plan: FitPlan,
+    heed: Callable[[int], None] = lambda step: None,
+) -> list[list[Fitted]]:
+    """Return, for each problem, the head trained with each candidate's rates, from one start.
+
+    A candidate that diverges has no logits and harms no other. Torch's global generators are left as they were.
+
+    Args:
+        head: The start, which stays as it is; see `supports`.
+        features: (N, D) of any floating type.
+        labels: (N,) int64.
+        problems: Training sets; those of one batch size are trained together.
+        streams: The batches of each problem.
+        candidates: Learning rates and weight decays in place of the plan's.
+        plan: All else.
+        heed: Called with each step, from 1, before it is made; may raise to end the training.
+
+    Raises:
+        DataError: No rows, or labels or positions out of range.
+        TrainingError: A feature is not finite.
+    """
+    assert supports(head, plan)
+    rows, labels = prepare(features, labels, problems, plan.num_classes)
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for index, stream in enumerate(streams):
+        groups[len(stream(0))].append(index)
+    found: dict[int, list[Fitted]] = {}
+    for members in groups.values():
+        chosen = [problems[index] for index in members]
+        stack = _Stack(head, len(chosen), candidates, plan, device=labels.device)
+        batch = _batches(rows, labels, chosen, [streams[index] for index in members])
+        with kept_generators(labels.device):
+            losses = stack.train(batch, heed)
+        for place, index in enumerate(members):
+            found[index] = stack.fitted(place, rows, chosen[place].validation, losses)
+    return [found[index] for index in range(len(problems))]
+
+
+def _batches(
+    features: Rows, labels: Tensor, problems: Sequence[Problem], streams: Sequence[Stream]
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Return a function of the step, from 0, to features (P, B, D) and labels (P, B)."""
+    train = [torch.from_numpy(problem.train.copy()) for problem in problems]
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        parts = [rows[torch.from_numpy(stream(step))] for rows, stream in zip(train, streams, strict=True)]
+        places = torch.cat(parts)
+        rows = features.take(places).float().view(len(parts), -1, features.shape[1])
+        return rows, pick(labels, places).view(rows.shape[:2])
+
+    return batch
+
+
+class _Stack:
+    """Copies of a head, their parameters stacked (P, M, ...)."""
+
+    def __init__(
+        self, head: Head, problems: int, candidates: Sequence[Rates], plan: FitPlan, *, device: torch.device
+    ) -> None:
+        self.head, self.plan, self.device = head, plan, device
+        self.shape = problems, len(candidates)
+        self.parameters = {
+            name: parameter.detach().to(device).expand(*self.shape, *parameter.shape).clone().requires_grad_()
+            for name, parameter in head.named_parameters()
+        }
+        self.rates = torch.tensor([rates.lr for rates in candidates], device=device)
+        self.decays = torch.tensor([rates.weight_decay for rates in candidates], device=device)
+        self.state: dict[str, list[Tensor]] = {
+            name: [torch.zeros_like(parameter) for _ in range(1 if plan.optimizer is Optimizer.sgd else 2)]
+            for name, parameter in self.parameters.items()
+        }
+        self.draws = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in head)
+
+    def train(self, batch: Callable[[int], tuple[Tensor, Tensor]], heed: Callable[[int], None]) -> Tensor:
+        """Make all steps and return the losses before each of them, (steps, P, M)."""
+        # The schedules are proportional to the peak rate, so that one of peak 1 serves all candidates.
+        peak = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
+        schedule = build_schedule(peak, schedule=self.plan.schedule, steps=self.plan.steps, warmup=self.plan.warmup)
+        losses = []
+        for step in range(1, self.plan.steps + 1):
+            heed(step)
+            if self.draws:
+                seed_generators(self.plan.seed, step, self.device)
+            schedule.step_update(step)
+            losses.append(self._step(step, float(peak.param_groups[0]["lr"]), *batch(step - 1)))
+        return torch.stack(losses)
+
+    def fitted(self, place: int, features: Rows, validation: Positions | None, losses: Tensor) -> list[Fitted]:
+        """Return the heads of a problem, with logits of its validation rows."""
+        finite = losses[:, place].isfinite().all(0)
+        for parameter in self.parameters.values():
+            finite &= parameter[place].detach().isfinite().flatten(1).all(1)
+        alive, lost = finite.tolist(), losses[:, place].T.cpu()
+        logits = None if validation is None else self._predict(place, features, validation)
+        return [
+            Fitted(
+                head=self._copy(place, index),
+                logits=logits[index].clone() if logits is not None and alive[index] else None,
+                iterations=self.plan.steps,
+                converged=alive[index],
+                losses=lost[index],
+            )
+            for index in range(self.shape[1])
+        ]
+
+    def _step(self, step: int, factor: float, rows: Tensor, labels: Tensor) -> Tensor:
+        """Make one optimiser step and return the losses before it, (P, M)."""
+        logits = self._forward(rows, training=True, parameters=self.parameters)
+        targets = labels[:, None].expand(logits.shape[:3])
+        loss = F.cross_entropy(
+            logits.flatten(0, 2), targets.flatten(), reduction="none", label_smoothing=self.plan.label_smoothing
+        )
+        loss = loss.view(logits.shape[:3]).mean(2)
+        gradients = torch.autograd.grad(loss.sum(), list(self.parameters.values()))
+        with torch.no_grad():
+            self._update(step, factor, dict(zip(self.parameters, gradients, strict=True)))
+        return loss.detach()
+
+    def _forward(self, rows: Tensor, *, training: bool, parameters: dict[str, Tensor]) -> Tensor:
+        """Return logits (P, M, B, K) of rows (P, B, D)."""
+        values = rows[:, None]  # (P, 1, B, D) until a layer tells the candidates apart
+        for index, layer in enumerate(self.head):
+            if isinstance(layer, nn.Dropout):
+                if training and layer.p:
+                    # The mask that one head alone would draw: of one batch, for all problems and candidates.
+                    values = values * F.dropout(torch.ones_like(values[0, 0]), layer.p)
+            elif isinstance(layer, nn.Linear):
+                values = _linear(values, parameters[f"{index}.weight"], parameters[f"{index}.bias"])
+            elif isinstance(layer, nn.LayerNorm):
+                normed = F.layer_norm(values, layer.normalized_shape, eps=layer.eps)
+                values = normed * parameters[f"{index}.weight"][:, :, None] + parameters[f"{index}.bias"][:, :, None]
+            else:
+                values = layer(values)
+        return values
+
+    def _update(self, step: int, factor: float, gradients: dict[str, Tensor]) -> None:
+        """Change the parameters as torch's SGD with Nesterov momentum, Adam or AdamW would."""
+        if self.plan.clip_norm is not None:
+            squares = [gradient.square().flatten(2).sum(2) for gradient in gradients.values()]
+            norm = torch.stack(squares).sum(0).sqrt()
+            clip = (self.plan.clip_norm / (norm + 1e-6)).clamp_max(1)
+            gradients = {name: gradient * _like(clip, gradient) for name, gradient in gradients.items()}
+        for name, gradient in gradients.items():
+            # As timm: biases and parameters of one dimension do not decay.
+            decays = self.decays if self.parameters[name].dim() > 3 else torch.zeros_like(self.decays)
+            self._change(step, self.parameters[name], gradient, self.state[name], factor * self.rates, decays)
+
+    def _change(
+        self, step: int, parameter: Tensor, gradient: Tensor, state: list[Tensor], rates: Tensor, decays: Tensor
+    ) -> None:
+        rates, decays = (_like(values[None], parameter) for values in (rates, decays))
+        if self.plan.optimizer is Optimizer.adamw:
+            parameter.mul_(1 - rates * decays)
+        else:
+            gradient = gradient + decays * parameter
+        if self.plan.optimizer is Optimizer.sgd:
+            momentum = state[0].mul_(self.plan.momentum).add_(gradient)
+            parameter.sub_(rates * (gradient + self.plan.momentum * momentum))
+            return
+        mean, square = state
+        mean.lerp_(gradient, 1 - _BETAS[0])
+        square.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
+        spread = square.sqrt().div_((1 - _BETAS[1] ** step) ** 0.5).add_(_EPSILON)
+        parameter.sub_(mean.div(spread).mul_(rates / (1 - _BETAS[0] ** step)))
+
+    @torch.no_grad()
+    def _predict(self, place: int, features: Rows, positions: Positions) -> Tensor:
+        """Return logits (M, V, K) of a problem's heads in evaluation, on the CPU."""
+        own = {name: parameter[place : place + 1] for name, parameter in self.parameters.items()}
+        rows = (gather(features, part)[None] for part in blocks(positions, 1024))
+        return torch.cat([self._forward(part, training=False, parameters=own)[0].cpu() for part in rows], 1)
+
+    def _copy(self, place: int, index: int) -> Head:
+        head = copy.deepcopy(self.head).to(self.device)
+        head.load_state_dict({name: values[place, index].detach() for name, values in self.parameters.items()})
+        return head.eval()
+
+
+def _linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return (P, M, B, H) of values (P, 1 or M, B, D), weight (P, M, H, D) and bias (P, M, H)."""
+    if values.shape[1] == 1:  # one matrix product for all candidates
+        joint = values[:, 0] @ weight.flatten(1, 2).mT
+        return joint.view(*joint.shape[:2], *bias.shape[1:]).transpose(1, 2) + bias[:, :, None]
+    return values @ weight.mT + bias[:, :, None]
+
+
+def _like(values: Tensor, parameter: Tensor) -> Tensor:
+    """Return (P, M) values with as many dimensions as a parameter."""
+    return values.reshape(*values.shape, *[1] * (parameter.dim() - 2))

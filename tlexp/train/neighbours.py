@@ -1,0 +1,82 @@
+"""Nearest neighbours by cosine, with plain votes or DINO's weights (Caron et al. 2021, arXiv 2104.14294)."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NEIGHBOURS = (1, 5, 10, 20, 50)
+"""Candidates for k; more than there are training rows means all of them."""
+TEMPERATURE = 0.07
+_ROWS = 1 << 16
+_QUERIES = 1 << 10
+
+
+class Neighbours(nn.Module):
+    """A head that remembers its training rows, in buffers: features (n, D), labels (n,).
+
+    Logits are the logarithms of the classes' shares of the votes and of one vote more, spread over all classes, so that
+    no class has the chance 0. The nearest neighbour's vote weighs 1, one at cosine distance d further
+    exp(-d / temperature), or 1 with plain votes.
+
+    Args:
+        features: Training rows (n, D), not all of one length.
+        labels: Theirs, (n,) int64.
+        num_classes: K.
+        k: Neighbours that vote; of fewer rows all do.
+        temperature: Of the weights; None for plain votes.
+    """
+
+    features: Tensor
+    labels: Tensor
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, *, num_classes: int, k: int, temperature: float | None = TEMPERATURE
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.k, self.temperature = num_classes, k, temperature
+        self.register_buffer("features", F.normalize(features.float()))
+        self.register_buffer("labels", labels)
+
+    def with_k(self, k: int) -> "Neighbours":
+        """Return a head over the same rows, not copied, with another k."""
+        other = copy.copy(self)
+        other.k, other._buffers = k, dict(self._buffers)
+        return other
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, K) float32 of features (B, D)."""
+        return self.for_each([self.k], features)[0]
+
+    @torch.no_grad()
+    def for_each(self, counts: Sequence[int], features: Tensor) -> Tensor:
+        """Return logits (C, B, K) of features (B, D) for several k at once, which share one search."""
+        most = min(max(counts), len(self.labels))
+        found = [self._nearest(part, most) for part in torch.split(F.normalize(features.float()), _QUERIES)]
+        near, places = (torch.cat(parts) for parts in zip(*found, strict=True))
+        votes = self._votes(near, places)
+        return torch.stack([self._logits(votes[:, : min(count, most)].sum(1)) for count in counts])
+
+    def _nearest(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Return cosines and places (B, count) of the nearest rows, nearest first."""
+        near = queries.new_empty(len(queries), 0)
+        places = self.labels.new_empty(len(queries), 0)
+        for start in range(0, len(self.labels), _ROWS):
+            cosines = queries @ self.features[start : start + _ROWS].T
+            here, at = cosines.topk(min(count, cosines.shape[1]))
+            near, places = torch.cat([near, here], 1), torch.cat([places, at + start], 1)
+            near, order = near.topk(min(count, near.shape[1]))
+            places = places.gather(1, order)
+        return near, places
+
+    def _votes(self, near: Tensor, places: Tensor) -> Tensor:
+        """Return the votes of neighbours, (B, k, K)."""
+        votes = F.one_hot(self.labels[places], self.num_classes).to(near.dtype)
+        if self.temperature is not None:
+            votes *= ((near - near[:, :1]) / self.temperature).exp()[..., None]
+        return votes
+
+    def _logits(self, votes: Tensor) -> Tensor:
+        return ((votes + 1 / self.num_classes) / (votes.sum(1, keepdim=True) + 1)).log()

@@ -1,0 +1,53 @@
+"""Ridge regression to class indicators, every penalty from one eigendecomposition.
+
+Minimises mean squared error / 2 + weight_decay / 2 * ||W||^2 over W and a bias without penalty, on the same centred and
+scaled features as logistic regression. Its scores are made logits by the temperature of least log loss on leave-one-out
+scores, which have a closed form (Allen 1974; Golub, Heath and Wahba 1979): y - (y - f) / (1 - h), h the leverage.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tlexp.train.space import Space
+from tlexp.train.temperature import inverse_temperature
+
+_JUDGED_ROWS = 20_000
+"""The temperature is found on at most so many rows, evenly chosen: it is one number."""
+
+
+def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
+    """Return weights (P, R + 1, M, K) of logits, the bias last, of a space whose blocks are float64."""
+    decays = space.squares.new_tensor(weight_decays)
+    classes = space.counts.shape[1]
+    totals = space.counts.sum(1, keepdim=True)
+    cross = space.squares.new_zeros(len(totals), space.squares.shape[1] + 1, classes)
+    for rows, labels, share in space.blocks():
+        cross += rows.mT @ (F.one_hot(labels, classes).to(rows.dtype) * share[..., None])
+    if space.rotation is not None:
+        cross[:, :-1] = space.rotation.mT @ cross[:, :-1]
+    variances = (space.squares / totals)[..., None]
+    shrunk = 1 / (variances + decays)
+    inner = cross[:, :-1, None] * shrunk[..., None]
+    weights = torch.cat([inner, cross[:, -1:, None].expand(-1, -1, len(decays), -1)], 1)
+    sharpness = inverse_temperature(*_left_out(space, weights, shrunk))
+    return weights * sharpness[:, None, :, None]
+
+
+def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return leave-one-out scores (P, n, M, K), labels and shares of the judged rows."""
+    totals = space.counts.sum(1)[:, None, None]
+    stride = -(-int(totals.max()) // _JUDGED_ROWS)
+    found = []
+    for rows, labels, share in space.blocks():
+        rows, labels, share = rows[:, ::stride], labels[:, ::stride], share[:, ::stride]
+        if space.rotation is not None:
+            rows = torch.cat([rows[..., :-1] @ space.rotation, rows[..., -1:]], 2)
+        fitted = (rows @ weights.flatten(2)).view(*rows.shape[:2], *weights.shape[2:])
+        leverage = (1 + rows[..., :-1].square() @ shrunk) / totals
+        targets = F.one_hot(labels, weights.shape[3]).to(rows.dtype)[:, :, None]
+        found.append((targets - (targets - fitted) / (1 - leverage).clamp_min(1e-12)[..., None], labels, share))
+    scores, labels, share = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    return scores, labels, share / share.sum(1, keepdim=True)

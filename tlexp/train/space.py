@@ -1,0 +1,178 @@
+"""The training rows of problems, centred, scaled by one number, and in the coordinates of their own span.
+
+The solution of a penalised linear head lies in the span of its training rows, so that min(n, D) coordinates do. Their
+axes are the principal ones, where the problem is nearly diagonal. Problems of about one size are stacked.
+P problems, N rows (padded), D features, R coordinates. All sums that lose digits are float64 where the device has it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tlexp.train.problem import Problem, Rows, blocks, gather, pick
+
+_HELD_NUMBERS = 1 << 25
+"""Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
+_BLOCK_NUMBERS = 1 << 22
+_STACK_NUMBERS = 1 << 23
+"""Stacks of more numbers gain nothing any more and cost memory."""
+_RANK = 1e-10
+"""Axes whose sum of squares is a smaller fraction of the largest are noise: no weight decay of use sees them."""
+
+Block = tuple[Tensor, Tensor, Tensor]
+"""Coordinates with a last column of ones (P, n, R + 1), labels (P, n), shares of the rows (P, n), 0 for padding."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Space:
+    """P problems in coordinates.
+
+    Attributes:
+        blocks: Gives the rows anew for each pass; coordinates are multiplied by `rotation` where there is one.
+        rotation: Axes as columns (P, D, R) float64, where blocks hold plain centred and scaled features; else None.
+        basis: The same axes (P, D, R), always.
+        squares: Sums of squares along each axis (P, R) float64, 0 for an axis that is not there.
+        centre: Mean of the training rows, (P, D) float64.
+        scale: Root mean square of the centred rows, one number per problem, (P,) float64; 1 where all are equal.
+        counts: Training rows of each class, (P, K) int64.
+    """
+
+    blocks: Callable[[], Iterable[Block]]
+    rotation: Tensor | None
+    basis: Tensor
+    squares: Tensor
+    centre: Tensor
+    scale: Tensor
+    counts: Tensor
+
+    def restore(self, index: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (R + 1, M, K)."""
+        inner = self.basis[index] @ weights[:-1].flatten(1).to(self.basis.dtype) / self.scale[index]
+        bias = weights[-1] - (self.centre[index] @ inner).view(weights.shape[1:])
+        return inner.view(-1, *weights.shape[1:]).permute(1, 2, 0), bias
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """Return the most precise dtype of a device."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def stacks(problems: Sequence[Problem], width: int) -> Iterator[list[int]]:
+    """Yield positions of problems that can be stacked, of at most two rows more than the smallest of them."""
+    order = sorted(range(len(problems)), key=lambda index: len(problems[index].train))
+    stack: list[int] = []
+    for index in order:
+        rows = len(problems[index].train)
+        if stack and (rows > len(problems[stack[0]].train) + 2 or (len(stack) + 1) * rows * width > _STACK_NUMBERS):
+            yield stack
+            stack = []
+        stack.append(index)
+    if stack:
+        yield stack
+
+
+def build_space(
+    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, precise: bool
+) -> Space:
+    """Return the space of stacked problems; one problem of many rows is never held as a whole.
+
+    Args:
+        features: (N, D).
+        labels: (N,) int64, on the features' device.
+        problems: Of about one number of rows.
+        num_classes: K.
+        precise: Whether blocks are float64 rather than float32.
+
+    Raises:
+        TrainingError: A feature is not finite.
+    """
+    dtype = exact(labels.device) if precise else torch.float32
+    rows = max(len(problem.train) for problem in problems)
+    if len(problems) == 1 and rows * features.shape[1] > _HELD_NUMBERS:
+        return _stream(features, labels, problems[0], num_classes, dtype)
+    return _hold(features, labels, problems, num_classes, dtype)
+
+
+def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, dtype: torch.dtype) -> Space:
+    sizes = [len(problem.train) for problem in problems]
+    parts = [gather(features, problem.train) for problem in problems]
+    precise = exact(labels.device)
+    rows = parts[0].new_zeros(len(parts), max(sizes), features.shape[1], dtype=precise)
+    places = labels.new_empty(len(parts), max(sizes))
+    share = rows.new_zeros(rows.shape[:2])
+    for index, (problem, part, size) in enumerate(zip(problems, parts, sizes, strict=True)):
+        chosen = pick(labels, problem.train)
+        rows[index, :size], share[index, :size] = part, 1 / size
+        places[index, :size], places[index, size:] = chosen, chosen[0]
+    there = (share > 0).to(precise)
+    centre = (rows * share[..., None]).sum(1)
+    rows = (rows - centre[:, None]) * there[..., None]
+    mean = (rows.square().sum(2) * share).sum(1) / rows.shape[2]
+    scale = torch.where(mean > 0, mean.sqrt(), 1)
+    rows /= scale[:, None, None]
+    coordinates, basis, squares = _principal(rows)
+    design = torch.cat([coordinates, there[..., None]], 2).to(dtype)
+    counts = rows.new_zeros(len(parts), num_classes, dtype=torch.int64).scatter_add_(1, places, there.long())
+    return Space(
+        blocks=lambda: [(design, places, share.to(dtype))],
+        rotation=None,
+        basis=basis,
+        squares=squares,
+        centre=centre,
+        scale=scale,
+        counts=counts,
+    )
+
+
+def _principal(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return coordinates (P, N, R), basis (P, D, R) and squares (P, R) of centred rows (P, N, D), R = min(N, D)."""
+    if rows.shape[1] >= rows.shape[2]:
+        squares, basis = _eigen(rows.mT @ rows)
+        return rows @ basis, basis, squares
+    squares, left = _eigen(rows @ rows.mT)
+    lengths = squares.sqrt()[:, None]
+    return left * lengths, rows.mT @ (left * torch.where(lengths > 0, 1 / lengths, 0)), squares
+
+
+def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, 0 where they are noise, and eigenvectors."""
+    values, vectors = torch.linalg.eigh(gram)
+    return torch.where(values > _RANK * values[:, -1:], values, 0), vectors
+
+
+def _stream(features: Rows, labels: Tensor, problem: Problem, num_classes: int, dtype: torch.dtype) -> Space:
+    width = features.shape[1]
+    size = max(1, _BLOCK_NUMBERS // (width + 1))
+
+    def parts() -> Iterator[tuple[Tensor, Tensor]]:
+        return ((part, gather(features, part)) for part in blocks(problem.train, size))
+
+    count, precise = len(problem.train), exact(labels.device)
+    centre = torch.stack([rows.sum(0, dtype=precise) for _, rows in parts()]).sum(0) / count
+    gram = torch.zeros(width, width, dtype=precise, device=labels.device)
+    for _, rows in parts():
+        centred = rows.to(precise) - centre
+        gram += centred.T @ centred
+    mean = gram.trace() / (count * width)
+    scale = torch.where(mean > 0, mean.sqrt(), 1)
+    squares, basis = _eigen(gram[None] / scale.square())
+    counts = torch.bincount(pick(labels, problem.train), minlength=num_classes)
+
+    def design() -> Iterator[Block]:
+        for part, rows in parts():
+            block = rows.new_ones(1, len(part), width + 1, dtype=dtype)
+            torch.sub(rows.to(dtype), centre.to(dtype), out=block[0, :, :-1]).div_(scale.to(dtype))
+            share = block.new_full((1, len(part)), 1 / count)
+            yield block, pick(labels, part)[None], share
+
+    return Space(
+        blocks=design,
+        rotation=basis,
+        basis=basis,
+        squares=squares,
+        centre=centre[None],
+        scale=scale[None],
+        counts=counts[None],
+    )
