@@ -1,5 +1,6 @@
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 # Two test processes share two cores; more threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nobody's cache is read or filled; tests that want one of their own name it.
+os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
 
 from tlexp.compose import load
 from tlexp.experiment import Outcome, run

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from tlexp import assembly, trainee
+from tlexp import assembly, feeds, trainee
 from tlexp.compose import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import Batches, Images, Source, chunks
@@ -89,14 +89,24 @@ class Spy:
         self.images, self.open_now, self.read_indices = images, open_now, list[int]()
         self.labels, self.names = images.labels, images.names
 
+    def digest(self, index: int) -> bytes:
+        return self.images.digest(index)
+
     def read(self, index: int) -> Any:
         assert self.open_now(), "an image was read that must not be read yet"
         self.read_indices.append(index)
         return self.images.read(index)
 
 
+@pytest.mark.parametrize(
+    ("freeze", "phases"),
+    [
+        ("freeze=last", ["select-000-fold0", "select-001-fold0", "final"]),
+        ("freeze=all", ["select, 2 candidates at once", "final"]),
+    ],
+)
 def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_budget_alone(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+    freeze: str, phases: list[str], start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = itertools.count()
     spies: dict[str, Spy] = {}
@@ -105,7 +115,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
         spies["pool"] = Spy(source.pool, lambda: True)
-        spies["test"] = Spy(source.held_out, lambda: done == ["select-000-fold0", "select-001-fold0", "final"])
+        spies["test"] = Spy(source.held_out, lambda: done == phases)
         return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
 
     done: list[str] = []
@@ -119,7 +129,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
         def ended(self) -> None:
             done.append(self.title)
 
-    start("tune.trials=2", listener=Fits())
+    start("tune.trials=2", "cache=off", freeze, listener=Fits())
     assert sorted(spies["test"].read_indices) == list(range(24))
     assert len(spies["pool"].read_indices) == len(set(spies["pool"].read_indices)) == 30
 
@@ -237,9 +247,9 @@ def test_out_of_memory_is_recorded_with_the_batch_size(
     def exhausted(self: Batches, step: int) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(trainee.Batches, "batch", exhausted)
+    monkeypatch.setattr(feeds.Batches, "batch", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
-        start()
+        start("freeze=last")
     assert read_record(tmp_path / "run").status == "oom"
 
 
@@ -314,7 +324,7 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
             heard.append(text)
 
     record = start("labels=20", "backbone.pretrained=false", listener=Notes()).record
-    assert heard == record.notes
+    assert [text for text in heard if not text.startswith("cache ")] == record.notes
     assert any("random weights" in note for note in heard)
     assert any("conditional on this pool" in note for note in heard)
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)

@@ -3,6 +3,7 @@
 Read this page first. The parts it calls stand below it in the layers and know nothing of each other.
 """
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,23 +17,29 @@ from numpy.typing import NDArray
 from tlexp.account import Account
 from tlexp.assembly import (
     Budget,
+    Feeds,
     Network,
     build_classifier,
+    build_learner,
     build_network,
     build_regime,
+    candidates,
     count_steps,
-    decode,
     describe_model,
     draw_labels,
     load_start,
     open_images,
 )
 from tlexp.config import Config, config_key
-from tlexp.data import ImageBank, Source
+from tlexp.config.cache import CacheMode
+from tlexp.config.freeze import FreezePolicy
+from tlexp.config.optim import Rates
+from tlexp.data import Source
 from tlexp.errors import ConfigError
+from tlexp.feeds import Feed
 from tlexp.live import FINAL, Live
 from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
-from tlexp.outputs import draw_figures, write_evaluation, write_predictions
+from tlexp.outputs import draw_figures, write_candidates, write_evaluation, write_predictions
 from tlexp.tracking import Record, TrackedRun, dataset_of, names, read_points
 from tlexp.train import (
     Checkpoint,
@@ -44,8 +51,7 @@ from tlexp.train import (
     evaluate,
     to_probabilities,
 )
-from tlexp.trainee import Trainee
-from tlexp.tune import Search, Selection, select
+from tlexp.tune import Candidate, Learner, Search, Selection, select, spread_candidates
 
 CHECKPOINT = "checkpoint"
 
@@ -109,30 +115,29 @@ def _do(config: Config, account: Account) -> dict[str, Evaluation]:
     account.start_tracking(dataset_of(account.shown, account.data))
 
     live = Live(account.listener, account.point)
-    trainee = Trainee(
-        classifier,
-        decode(config, source.pool, budget.positions, network.expected, live),
-        build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes)),
-        checkpoint=_checkpoint(
-            config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
-        ),
-        listener=live,
+    checkpoint = _checkpoint(
+        config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
-    selection = _select(config, trainee, budget, account)
-    report, trained = _final_fit(config, trainee, budget, selection)
+    regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes))
+    feeds = Feeds(config, classifier, source, budget, regime, live)
+    learner = build_learner(config, classifier, feeds.budget, regime, checkpoint=checkpoint, listener=live)
+    selection = _select(config, learner, budget, account)
+    report, trained = _final_fit(config, learner, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
     account.freeze["digest_after"] = classifier.frozen_digest()
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
     # All choices are made. The test split is read here, once.
-    held_out = np.arange(len(source.held_out.labels))
-    test_bank = decode(config, source.held_out, held_out, network.expected, live)
-    logits, labels = trainee.predict(test_bank, held_out)
-    splits = _evaluate(config, trainee, trained, selection, logits, labels)
+    test = feeds.held_out()
+    logits, labels = learner.predict(test, np.arange(len(test.labels)))
+    _tell_cache(config, account, feeds)
+    splits = _evaluate(config, learner, trained, selection, logits, labels)
     account.metrics.update(_metrics(splits, report, classifier, seconds=time.perf_counter() - began))
     card = describe_model(config, network, origin, source.classes)
-    _write(config, account, trainee, trained, card, splits, (test_bank, logits, labels))
+    if config.train.save_weights:
+        save_classifier(classifier, account.folder, description=card)
+    _write(config, account, learner, trained, card, splits, selection, (test, logits))
     return splits
 
 
@@ -149,14 +154,19 @@ def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
     return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
 
 
-def _select(config: Config, trainee: Trainee, budget: Budget, account: Account) -> Selection:
+def _select(config: Config, learner: Learner, budget: Budget, account: Account) -> Selection:
     search = Search(
         trials=config.tune.trials,
         lr=(config.tune.lr[0], config.tune.lr[1]),
         weight_decay=(config.tune.weight_decay[0], config.tune.weight_decay[1]),
         seed=config.seed,
     )
-    selection = select(trainee, budget.folds, default=config.default_rates, search=search)
+    smallest = min((len(fold.train) for fold in budget.folds), default=len(budget.positions))
+    default, solved = candidates(config, smallest=smallest)
+    at_once: list[Candidate] = [*solved]
+    if isinstance(default, Rates) and search.trials > 1 and learner.many:
+        at_once = [*spread_candidates(search, default)]
+    selection = select(learner, budget.folds, default=default, search=search, candidates=at_once)
     for fold, report in enumerate(selection.reports):
         account.curve(report, phase="select", fold=fold)
     for flag in selection.flags:
@@ -166,7 +176,7 @@ def _select(config: Config, trainee: Trainee, budget: Budget, account: Account) 
 
 
 def _final_fit(
-    config: Config, trainee: Trainee, budget: Budget, selection: Selection
+    config: Config, learner: Learner, budget: Budget, selection: Selection
 ) -> tuple[FitReport, NDArray[np.int64]]:
     """Train the winner from the same start on the whole budget, or keep it as it was selected.
 
@@ -175,21 +185,21 @@ def _final_fit(
     positions = np.arange(len(budget.positions))
     if not config.train.refit and budget.folds:
         positions = budget.folds[0].train
-        if trainee.holds(positions, selection.winner):
+        if learner.holds(positions, selection.winner):
             return selection.reports[0], positions
-    return trainee.train(FINAL, positions, selection.winner), positions
+    return learner.train(FINAL, positions, selection.winner), positions
 
 
 def _evaluate(
     config: Config,
-    trainee: Trainee,
+    learner: Learner,
     trained: NDArray[np.int64],
     selection: Selection,
     logits: NDArray[np.float32],
     labels: NDArray[np.int64],
 ) -> dict[str, Evaluation]:
     smoothing = config.train.label_smoothing
-    measured = {"train": trainee.predict(trainee.bank, trained), "test": (logits, labels)}
+    measured = {"train": learner.predict(learner.feed, trained), "test": (logits, labels)}
     if selection.logits is not None and selection.labels is not None:
         measured["val"] = selection.logits, selection.labels
     return {
@@ -225,7 +235,7 @@ def _describe(
     """Enter what is known before training: units, weights, images, and what readers should be told."""
     account.freeze |= {"depth": network.depth, "units": [unit.name for unit in network.units[: network.depth]]}
     account.train |= {
-        "steps": count_steps(config, len(budget.positions)),
+        "steps": 0 if config.head.kind.solved else count_steps(config, len(budget.positions)),
         "weights": {"source": origin.source, "digest": origin.digest},
         "outside_protocol": _outside_protocol(config),
     }
@@ -254,7 +264,9 @@ def _describe(
 
 
 def _outside_protocol(config: Config) -> list[str]:
-    """Return the settings that change the protocol's training length or batch."""
+    """Return the settings that change the protocol's training length or batch; a head that is solved has none."""
+    if config.head.kind.solved:
+        return []
     stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps", "batch_size")}
     return [f"train.{key}={value}" for key, value in stated.items() if value is not None]
 
@@ -273,31 +285,44 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
     }
 
 
+def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
+    """Say what the cache did, or why features could not be kept."""
+    if feeds.frozen is None:
+        if config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+            account.note(f"features are not kept: {config.moving}")
+        return
+    use = feeds.frozen.use
+    account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}
+    account.listener.message(f"cache {config.cache.mode}: {use}")
+
+
 def _write(
     config: Config,
     account: Account,
-    trainee: Trainee,
+    learner: Learner,
     trained: NDArray[np.int64],
     card: ModelCard,
     splits: dict[str, Evaluation],
-    test: tuple[ImageBank, NDArray[np.float32], NDArray[np.int64]],
+    selection: Selection,
+    test: tuple[Feed, NDArray[np.float32]],
 ) -> None:
-    """Write the run's files: predictions, evaluation, network, figures."""
-    bank, logits, labels = test
+    """Write the run's files: predictions, evaluation, candidates, figures."""
+    feed, logits = test
     probabilities = to_probabilities(logits)
-    write_predictions(account.folder, probabilities, labels)
+    write_predictions(account.folder, probabilities, feed.labels)
     write_evaluation(account.folder, splits, card.classes)
-    if config.train.save_weights:
-        save_classifier(trainee.classifier, account.folder, description=card)
+    if len(selection.trials) > 1:
+        write_candidates(account.folder, selection.summary())
     if config.tracking.figures is not False:
-        batches = trainee.batches(trained)
+        stream = learner.feed.stream(trained)
         draw_figures(
             account.folder,
             points=read_points(account.folder / names.CURVES_FILE),
             test=splits["test"],
             probabilities=probabilities,
-            labels=labels,
-            bank=bank,
-            batch=(batches.raw(0).cpu().numpy(), trainee.bank.labels.numpy()[trained[batches.positions(0)]]),
+            labels=feed.labels,
+            pixels=feed.pixels,
+            batch=(stream.raw(0).cpu().numpy(), learner.feed.labels[trained[stream.positions(0)]]),
             classes=card.classes,
+            selection=selection.summary(),
         )

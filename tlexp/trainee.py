@@ -4,57 +4,54 @@ logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
 """
 
 import dataclasses
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tlexp.config import Preprocessing
-from tlexp.config.augment import AugmentKind
 from tlexp.config.optim import Rates
-from tlexp.data import Batches, Fold, ImageBank, build_augment, chunks
+from tlexp.data import Fold
 from tlexp.errors import Interrupted
+from tlexp.feeds import FeatureFeed, Feed, Labels, Positions, Regime
 from tlexp.models import Classifier
-from tlexp.train import Checkpoint, FitPlan, FitReport, Listener, fit, predict
+from tlexp.models.head import Head
+from tlexp.train import Checkpoint, FitReport, Listener, Problem, fit, on_curve, predict, supports, train_many
 
-Positions = NDArray[np.int64]
 Logits = NDArray[np.float32]
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Regime:
-    """How the trainee is fed and trained; what a candidate changes is its learning rate and weight decay."""
-
-    plan: FitPlan
-    batch_size: int
-    augment: AugmentKind
-    expected: Preprocessing
-    device: torch.device
+Tried = tuple[FitReport, Logits, Labels]
+"""What a fit took, and logits and labels of the validation part."""
 
 
 class Trainee:
     """A classifier with its start remembered, and the images of the label budget.
 
     Args:
-        classifier: On its device; frozen parts never change, so only the rest of the start is remembered.
-        bank: The images of the budget, in the order of its positions.
-        regime: How it is fed and trained.
+        classifier: On its device, taking what the feed gives; frozen parts never change, so only the rest of the start
+            is remembered.
+        feed: The label budget.
+        regime: How it is trained.
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
     """
 
     def __init__(
-        self, classifier: Classifier, bank: ImageBank, regime: Regime, *, checkpoint: Checkpoint, listener: Listener
+        self, classifier: Classifier, feed: Feed, regime: Regime, *, checkpoint: Checkpoint, listener: Listener
     ) -> None:
-        self.classifier, self.bank, self.regime = classifier, bank, regime
+        self.classifier, self.feed, self.regime = classifier, feed, regime
         self._checkpoint, self._listener = checkpoint, listener
         self._start = {name: tensor.detach().clone() for name, tensor in self._movable()}
         self._holds: tuple[bytes, Rates] | None = None
 
-    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Logits, Labels]:
+    @property
+    def many(self) -> bool:
+        """Whether all candidates can be tried at once: a head alone is trained, on features."""
+        head = self.classifier.head
+        return isinstance(self.feed, FeatureFeed) and isinstance(head, Head) and supports(head, self.regime.plan)
+
+    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
 
         A fit that an interrupted run had finished already is not repeated.
@@ -63,9 +60,51 @@ class Trainee:
         if done is not None:
             return _report(done.values), done.arrays["logits"], done.arrays["labels"]
         report = self.train(fit_id, fold.train, rates)
-        logits, labels = self.predict(self.bank, fold.validation)
+        logits, labels = self.predict(self.feed, fold.validation)
         self._checkpoint.finish(fit_id, arrays={"logits": logits, "labels": labels}, values=dataclasses.asdict(report))
         return report, logits, labels
+
+    def try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+        """Train all candidates on all folds at once; return each one's fits, None where it diverged."""
+        feed, head, steps = self.feed, self.classifier.head, self.regime.plan.steps
+        assert isinstance(feed, FeatureFeed)
+        assert isinstance(head, Head)
+        began = time.perf_counter()
+        self._reset()
+        self._listener.phase(f"select, {len(candidates)} candidates at once", steps)
+        try:
+            found = train_many(
+                head,
+                feed,
+                feed.row_labels,
+                [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
+                streams=[feed.stream(fold.train).rows for fold in folds],
+                candidates=candidates,
+                plan=self.regime.plan,
+                heed=self._heed,
+            )
+        finally:
+            self._listener.ended()
+        seconds = (time.perf_counter() - began) / (len(folds) * len(candidates))
+        images = steps * min(self.regime.batch_size, *(len(fold.train) for fold in folds))
+        tried: list[list[Tried] | None] = []
+        for fits in zip(*found, strict=True):
+            parts: list[Tried] = []
+            for fold, fitted in zip(folds, fits, strict=True):
+                if fitted.logits is None:
+                    break
+                losses = [] if fitted.losses is None else fitted.losses.tolist()
+                report = FitReport(
+                    steps=steps,
+                    seconds=seconds,
+                    images_per_second=images / seconds,
+                    flops=None,
+                    peak_bytes=None,
+                    curve=[(at, "loss", loss) for at, loss in enumerate(losses, start=1) if on_curve(at, steps)],
+                )
+                parts.append((report, fitted.logits.numpy(), feed.labels[fold.validation]))
+            tried.append(parts if len(parts) == len(folds) else None)
+        return tried
 
     def train(self, fit_id: str, positions: Positions, rates: Rates) -> FitReport:
         """Train from the start on the positions of the budget, and return what it took."""
@@ -74,7 +113,7 @@ class Trainee:
         try:
             report = fit(
                 self.classifier,
-                self.batches(positions),
+                self.feed.stream(positions),
                 plan,
                 fit_id=fit_id,
                 listener=self._listener,
@@ -82,9 +121,7 @@ class Trainee:
             )
         finally:
             self._listener.ended()
-        signal_number = self._listener.should_stop()
-        if signal_number is not None:  # it came after the last step
-            raise Interrupted(signal_number)
+        self._heed()  # a signal that came after the last step
         self._holds = positions.tobytes(), rates
         return report
 
@@ -92,35 +129,14 @@ class Trainee:
         """Return whether the network is as `train` left it with these positions and rates."""
         return self._holds == (positions.tobytes(), rates)
 
-    def predict(self, bank: ImageBank, positions: Positions) -> tuple[Logits, Labels]:
-        """Return logits and labels of a bank's images, in order."""
-        regime = self.regime
-        images = chunks(
-            bank,
-            positions,
-            mean=regime.expected.mean,
-            std=regime.expected.std,
-            device=regime.device,
-            channels_last=regime.plan.channels_last,
-            # Memory on the CPU is that of a training batch; accelerators are quicker with more.
-            size=32 if regime.device.type == "cpu" else 256,
-        )
-        return predict(self.classifier, images, autocast=regime.plan.autocast)
+    def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of a feed's images, in order."""
+        return predict(self.classifier, feed.chunks(positions), autocast=self.regime.plan.autocast)
 
-    def batches(self, positions: Positions) -> Batches:
-        """Return the stream of training batches over positions of the budget."""
-        regime = self.regime
-        return Batches(
-            self.bank,
-            positions,
-            batch_size=regime.batch_size,
-            seed=regime.plan.seed,
-            augment=build_augment(regime.augment),
-            mean=regime.expected.mean,
-            std=regime.expected.std,
-            device=regime.device,
-            channels_last=regime.plan.channels_last,
-        )
+    def _heed(self, step: int = 0) -> None:
+        signal_number = self._listener.should_stop()
+        if signal_number is not None:
+            raise Interrupted(signal_number)
 
     def _movable(self) -> list[tuple[str, torch.Tensor]]:
         """Return what training can change: trainable parameters, and all buffers (frozen ones are equal anyway)."""

@@ -7,17 +7,23 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from scipy.special import log_softmax
+from scipy.stats import qmc
 
-from tlexp.config.optim import Rates
+from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
+from tlexp.feeds import Feed
 from tlexp.train import FitReport
-from tlexp.trainee import Labels, Logits, Trainee
+
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Candidate = Rates | Choice
 
 _EDGE = 0.05
 """A best value within this fraction of the searched range (on its log scale) from an end is flagged."""
@@ -28,7 +34,7 @@ class Trial:
     """One candidate: its settings and its log loss over the pooled validation parts; None where it diverged."""
 
     number: int
-    rates: Rates
+    rates: Candidate
     loss: float | None
 
 
@@ -48,7 +54,7 @@ class Selection:
 
     kind: str
     trials: tuple[Trial, ...]
-    winner: Rates
+    winner: Candidate
     reports: tuple[FitReport, ...]
     logits: Logits | None
     labels: Labels | None
@@ -59,8 +65,10 @@ class Selection:
         return {
             "kind": self.kind,
             "folds": len(self.reports),
-            "winner": dataclasses.asdict(self.winner),
-            "trials": [dataclasses.asdict(trial) for trial in self.trials],
+            "winner": _values(self.winner),
+            "trials": [
+                {"number": trial.number, "rates": _values(trial.rates), "loss": trial.loss} for trial in self.trials
+            ],
             "flags": list(self.flags),
         }
 
@@ -82,10 +90,60 @@ class Search:
     seed: int
 
 
-def select(trainee: Trainee, folds: Sequence[Fold], *, default: Rates, search: Search) -> Selection:
+class Learner(Protocol):
+    """What is tried out: a network that is trained, or a head that is solved."""
+
+    @property
+    def feed(self) -> Feed:
+        """The label budget."""
+        ...
+
+    @property
+    def many(self) -> bool:
+        """Whether all candidates can be tried at once."""
+        ...
+
+    def try_out(self, fit_id: str, fold: Fold, rates: Any) -> tuple[FitReport, Logits, Labels]:
+        """Train one candidate on a fold; return what it took, and logits and labels of the validation part."""
+        ...
+
+    def try_all(
+        self, folds: Sequence[Fold], candidates: Sequence[Any]
+    ) -> Sequence[Sequence[tuple[FitReport, Logits, Labels]] | None]:
+        """Train all candidates on all folds at once; None for one that diverged."""
+        ...
+
+    def train(self, fit_id: str, positions: NDArray[np.int64], rates: Any) -> FitReport:
+        """Train one candidate from the start on positions of the budget, and return what it took."""
+        ...
+
+    def holds(self, positions: NDArray[np.int64], rates: Any) -> bool:
+        """Return whether the learner is as `train` left it with these positions and rates."""
+        ...
+
+    def predict(self, feed: Feed, positions: NDArray[np.int64]) -> tuple[Logits, Labels]:
+        """Return logits and labels of a feed's images, in order."""
+        ...
+
+
+def select(
+    learner: Learner,
+    folds: Sequence[Fold],
+    *,
+    default: Candidate,
+    search: Search,
+    candidates: Sequence[Candidate] = (),
+) -> Selection:
     """Return the best candidate by log loss inside the budget; a tie goes to the smaller learning rate.
 
     A single candidate is measured all the same, so that every run has validation figures.
+
+    Args:
+        learner: What is tried out.
+        folds: Parts of the budget to train and to compare on.
+        default: The candidate where there is nothing to compare, and the first one of a search.
+        search: Where candidates are looked for, one after another.
+        candidates: In place of a search: those that are tried all at once.
 
     Raises:
         DivergedError: Every candidate diverged.
@@ -95,12 +153,13 @@ def select(trainee: Trainee, folds: Sequence[Fold], *, default: Rates, search: S
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
     trials: list[Trial] = []
     best: tuple[Trial, _Tried] | None = None
-    candidates = _Candidates(search, default)
-    for number, rates in enumerate(candidates):
-        tried = _try(trainee, folds, rates, number=number, alone=search.trials < 2)
-        trial = Trial(number=number, rates=rates, loss=tried.loss if tried else None)
+    if candidates:
+        results = _all_at_once(learner, folds, candidates)
+    else:
+        assert isinstance(default, Rates)
+        results = _one_by_one(learner, folds, _Candidates(search, default), alone=search.trials < 2)
+    for trial, tried in results:
         trials.append(trial)
-        candidates.tell(trial)
         if tried and (best is None or _rank(trial) < _rank(best[0])):
             best = trial, tried
     if best is None:
@@ -113,8 +172,16 @@ def select(trainee: Trainee, folds: Sequence[Fold], *, default: Rates, search: S
         reports=tried.reports,
         logits=tried.logits,
         labels=tried.labels,
-        flags=_edges(winner.rates, search),
+        flags=_edges(winner.rates, search, candidates),
     )
+
+
+def spread_candidates(search: Search, default: Rates) -> list[Rates]:
+    """Return the default and points spread evenly over the searched ranges (Halton 1960), for trying all at once."""
+    points = qmc.Halton(2, scramble=True, rng=search.seed).random(max(0, search.trials - 1))
+    ranges = (search.lr, search.weight_decay)
+    values = [[low * (high / low) ** x for x, (low, high) in zip(point, ranges, strict=True)] for point in points]
+    return [_clipped(default, search), *(Rates(lr=float(lr), weight_decay=float(decay)) for lr, decay in values)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +199,51 @@ class _Tried:
         return float(-chosen.mean())
 
 
-def _try(trainee: Trainee, folds: Sequence[Fold], rates: Rates, *, number: int, alone: bool) -> _Tried | None:
+_Results = Iterator[tuple[Trial, _Tried | None]]
+
+
+def _all_at_once(learner: Learner, folds: Sequence[Fold], candidates: Sequence[Candidate]) -> _Results:
+    for number, fits in enumerate(learner.try_all(folds, candidates)):
+        tried = None if fits is None else _pool(fits)
+        yield Trial(number=number, rates=candidates[number], loss=tried.loss if tried else None), tried
+
+
+def _one_by_one(learner: Learner, folds: Sequence[Fold], candidates: "_Candidates", *, alone: bool) -> _Results:
+    for number, rates in enumerate(candidates):
+        tried = _try(learner, folds, rates, number=number, alone=alone)
+        trial = Trial(number=number, rates=rates, loss=tried.loss if tried else None)
+        candidates.tell(trial)
+        yield trial, tried
+
+
+def _try(learner: Learner, folds: Sequence[Fold], rates: Rates, *, number: int, alone: bool) -> _Tried | None:
     """Return a candidate's fits over all folds, or None where it diverged and others are there to win."""
     try:
-        fits = [trainee.try_out(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
+        fits = [learner.try_out(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
     except DivergedError:
         if alone:
             raise
         return None
+    return _pool(fits)
+
+
+def _pool(fits: Sequence[tuple[FitReport, Logits, Labels]]) -> _Tried:
     reports, logits, labels = zip(*fits, strict=True)
     return _Tried(reports=reports, logits=np.concatenate(logits), labels=np.concatenate(labels))
 
 
 def _rank(trial: Trial) -> tuple[float, float]:
+    """Order by loss, then the smaller learning rate, or the simpler solution."""
     assert trial.loss is not None
-    return trial.loss, trial.rates.lr
+    rates = trial.rates
+    if isinstance(rates, Rates):
+        return trial.loss, rates.lr
+    return trial.loss, -(rates.weight_decay or rates.neighbours or 0)
+
+
+def _values(candidate: Candidate) -> dict[str, float]:
+    """Return what a candidate chooses."""
+    return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
 
 
 class _Candidates:
@@ -165,12 +262,7 @@ class _Candidates:
         if self._search.trials == 0:
             yield self._default
             return
-        self._study.enqueue_trial(
-            {
-                "lr": _clip(self._default.lr, self._search.lr),
-                "weight_decay": _clip(self._default.weight_decay, self._search.weight_decay),
-            }
-        )
+        self._study.enqueue_trial(dataclasses.asdict(_clipped(self._default, self._search)))
         for _ in range(self._search.trials):
             self._asked = self._study.ask()
             yield Rates(
@@ -185,12 +277,24 @@ class _Candidates:
             self._study.tell(self._asked, trial.loss, state=state)
 
 
+def _clipped(rates: Rates, search: Search) -> Rates:
+    return Rates(lr=_clip(rates.lr, search.lr), weight_decay=_clip(rates.weight_decay, search.weight_decay))
+
+
 def _clip(value: float, interval: tuple[float, float]) -> float:
     return min(max(value, interval[0]), interval[1])
 
 
-def _edges(winner: Rates, search: Search) -> tuple[str, ...]:
+def _edges(winner: Candidate, search: Search, candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Return a sentence for each setting whose best value lies at the edge of its range."""
+    if isinstance(winner, Choice):
+        decays = [choice.weight_decay for choice in candidates if isinstance(choice, Choice) and choice.weight_decay]
+        if len(decays) > 1 and winner.weight_decay in (min(decays), max(decays)):
+            return (
+                f"the best weight_decay {winner.weight_decay:.3g} is the end of those compared "
+                f"({min(decays):.3g}..{max(decays):.3g})",
+            )
+        return ()
     if search.trials < 2:
         return ()
     found = []

@@ -29,6 +29,7 @@ def _other(value: Any) -> Any:
 NEVER_KEY = {
     "data.memory_bytes", "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model", "resume",
+    "cache.mode", "cache.dir", "cache.max_bytes",
 }  # fmt: skip
 
 

@@ -9,10 +9,28 @@ POOLS = ("avg", "max", "avgmax", "catavgmax", "token")
 
 
 class HeadKind(StrEnum):
-    """linear = one layer, mlp = hidden layers before it."""
+    """linear = one layer, mlp = hidden layers before it; both are trained step by step.
+
+    The others are solved on frozen features: logreg = logistic regression, ridge = ridge regression on the classes,
+    knn = votes of the nearest images, nearest_mean = the class of the nearest mean.
+    """
 
     linear = "linear"
     mlp = "mlp"
+    logreg = "logreg"
+    ridge = "ridge"
+    knn = "knn"
+    nearest_mean = "nearest_mean"
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a solution instead of steps towards one."""
+        return self not in (HeadKind.linear, HeadKind.mlp)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether it is solved with a weight decay."""
+        return self in (HeadKind.logreg, HeadKind.ridge)
 
 
 class HeadInit(StrEnum):
@@ -43,7 +61,7 @@ class HeadNorm(StrEnum):
 class HeadConfig:
     """The head. It computes in float32, whatever the backbone's precision."""
 
-    kind: HeadKind = setting(HeadKind.linear, "linear or mlp.")
+    kind: HeadKind = setting(HeadKind.linear, "linear, mlp, logreg, ridge, knn or nearest_mean.")
     hidden: list[int] = setting([], "Widths of an mlp's hidden layers, e.g. [256].")
     activation: Activation = setting(Activation.relu, "relu, gelu, silu or tanh, after each hidden layer.")
     dropout: float = setting(0.0, "Dropout after each hidden layer, or before a linear head, [0, 1).")
@@ -60,12 +78,16 @@ class HeadConfig:
         found = []
         if self.kind is HeadKind.mlp and not self.hidden:
             found.append("head.hidden is empty: head=mlp needs hidden layers, e.g. head=mlp 'head.hidden=[256]'")
-        if self.kind is HeadKind.linear and self.hidden:
-            found.append(f"head.hidden={self.hidden} needs head=mlp: a linear head has no hidden layers")
+        if self.kind is not HeadKind.mlp and self.hidden:
+            found.append(f"head.hidden={self.hidden} needs head=mlp: head={self.kind} has no hidden layers")
         if any(not 1 <= width <= 65536 for width in self.hidden):
             found.append(f"head.hidden={self.hidden}: each width must be 1..65536")
-        if self.kind is HeadKind.linear and self.norm is not HeadNorm.none:
-            found.append(f"head.norm={self.norm} needs head=mlp: a linear head has no hidden layers")
+        if self.kind is not HeadKind.mlp and self.norm is not HeadNorm.none:
+            found.append(f"head.norm={self.norm} needs head=mlp: head={self.kind} has no hidden layers")
+        if self.kind.solved and self.dropout:
+            found.append(
+                f"head.dropout={self.dropout} needs head=linear or head=mlp: head={self.kind} is solved at once"
+            )
         if not 0 <= self.dropout < 1:
             found.append(f"head.dropout={self.dropout}: must be in [0, 1)")
         if self.global_pool is not None and self.global_pool not in POOLS:

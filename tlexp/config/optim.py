@@ -30,6 +30,14 @@ class Rates:
     weight_decay: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One candidate of a head that is solved: what it has to choose, if anything."""
+
+    weight_decay: float | None = None
+    neighbours: int | None = None
+
+
 # One rate for frozen and unfrozen networks is meaningless: the best ones differ by orders of magnitude
 # (Kumar et al. 2022, arXiv 2202.10054). These are starting points for a single run; `tune.trials` searches.
 SCRATCH = "scratch"

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlexp.config.augment import AugmentConfig
+from tlexp.config.augment import AugmentConfig, AugmentKind
 from tlexp.config.backbone import BackboneConfig
+from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
@@ -20,7 +21,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.config.train import TrainConfig
 from tlexp.config.tune import TuneConfig
 
-GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "tracking")
+GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "cache", "tracking")
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     labels: str = setting("20", "Label budget: images per class, a fraction of the pool such as 0.1, or all.")
     seed: int = setting(0, "Draws initial weights, batches and, unless data.seed is set, the label budget; 0..2^32-1.")
@@ -56,7 +58,47 @@ class Config:
             )
         if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
             found.append("data.on_bad=skip: data=digits has no files that could be bad")
+        return [*found, *self._feature_problems(), *self._solved_problems()]
+
+    def _feature_problems(self) -> list[str]:
+        """Return the broken rules of features that are to be kept."""
+        found = []
+        if self.cache.views and self.augment.kind is AugmentKind.none:
+            found.append(f"cache.views={self.cache.views} needs an augmentation to draw them with, e.g. augment=light")
+        if self.cache.mode is CacheMode.on and self.moving is not None:
+            found.append(f"cache.mode=on, but {self.moving}; cache.mode=auto computes them as it goes")
         return found
+
+    def _solved_problems(self) -> list[str]:
+        """Return the broken rules of a head that is solved."""
+        head = self.head.kind
+        if not head.solved:
+            return []
+        found = []
+        if self.moving is not None:
+            found.append(f"head={head} is solved on features that stay as they are, but {self.moving}")
+        stated = {
+            "optim.lr": self.optim.lr is not None,
+            "optim.weight_decay": self.optim.weight_decay is not None and not head.penalised,
+            "train.label_smoothing": self.train.label_smoothing > 0,
+        }
+        found += [
+            f"{key} needs head=linear or head=mlp: head={head} knows none" for key, wrong in stated.items() if wrong
+        ]
+        if head.penalised and self.optim.weight_decay == 0:
+            found.append(f"optim.weight_decay=0: head={head} needs a positive one, or null to have it chosen")
+        return found
+
+    @property
+    def moving(self) -> str | None:
+        """Why the features that the head sees change in the course of training; None if they do not."""
+        if self._policy() is not FreezePolicy.all:
+            return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
+        if self.augment.mixup or self.augment.cutmix:
+            return "mixup and cutmix mix the images of each batch: leave out augment.mixup and augment.cutmix"
+        if self.augment.kind is not AugmentKind.none and not self.cache.views:
+            return f"augment={self.augment.kind} draws new images at every step: use augment=none, or cache.views=8"
+        return None
 
     @property
     def data_seed(self) -> int:
@@ -74,12 +116,17 @@ class Config:
 
     def _regime(self) -> str:
         """Return the row of the table of default rates."""
+        policy = self._policy()
+        if policy is FreezePolicy.all:
+            return FROZEN_MLP if self.head.kind is HeadKind.mlp else FreezePolicy.all
+        return SCRATCH if self.backbone.random_start else policy
+
+    def _policy(self) -> FreezePolicy:
+        """Return the policy, by the simplest of its names."""
         policy = self.freeze.policy
         if policy is FreezePolicy.depth:
-            policy = {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
-        if policy is FreezePolicy.all:
-            return FreezePolicy.all if self.head.kind is HeadKind.linear else FROZEN_MLP
-        return SCRATCH if self.backbone.random_start else policy
+            return {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
+        return policy
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:

@@ -2,7 +2,7 @@
 
 from tlexp.data.budget import Fold, draw_budget, selection_folds
 from tlexp.data.images import Images, Progress, Source
-from tlexp.data.loaders import Batches, ImageBank, chunks, load_bank
+from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.sources import open_source, source_classes
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
@@ -12,8 +12,10 @@ __all__ = [
     "Fold",
     "ImageBank",
     "Images",
+    "Order",
     "Progress",
     "Source",
+    "Views",
     "build_augment",
     "chunks",
     "draw_budget",
@@ -23,4 +25,5 @@ __all__ = [
     "open_source",
     "selection_folds",
     "source_classes",
+    "view_batch",
 ]

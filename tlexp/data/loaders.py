@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -77,18 +77,51 @@ def load_bank(
     return ImageBank(pixels=torch.from_numpy(pixels), labels=torch.from_numpy(images.labels[indices]))
 
 
-class Batches:
-    """An endless stream of training batches.
+Views = Callable[[Tensor, NDArray[np.int64], int], Tensor]
+"""(images (B, 3, S, S) uint8, their positions in the bank (B,), number of the view) to that stored view of each."""
+
+
+class Order:
+    """An endless stream of positions, cut into batches.
 
     The stream is one random order of all images after another, cut into full batches: every image comes once per order,
     and no batch is smaller than the others. A batch at the seam of two orders may show an image twice.
 
     Args:
+        count: Images, at least one.
+        batch_size: Images per batch; min(batch_size, count) is used, so that little data still makes batches.
+        seed: Draws the orders, from 0.
+    """
+
+    def __init__(self, count: int, *, batch_size: int, seed: int) -> None:
+        if count == 0:
+            raise DataError("no image to train on: use a larger label budget")
+        self.count, self.batch_size = count, min(batch_size, count)
+        self._order = functools.lru_cache(maxsize=2)(functools.partial(_permutation, count, seed))
+
+    def positions(self, step: int) -> NDArray[np.int64]:
+        """Return which images make up the batch of a step, from 0, (B,) int64."""
+        start, stop = step * self.batch_size, (step + 1) * self.batch_size
+        epochs = range(start // self.count, (stop - 1) // self.count + 1)
+        stream = np.concatenate([self._order(epoch) for epoch in epochs])
+        return cast("NDArray[np.int64]", stream[start - epochs[0] * self.count : stop - epochs[0] * self.count])
+
+    def epochs(self, step: int) -> NDArray[np.int64]:
+        """Return how many times each image of a batch has come before, (B,) int64."""
+        return np.arange(step * self.batch_size, (step + 1) * self.batch_size) // self.count
+
+
+class Batches:
+    """An endless stream of training batches, in an `Order`.
+
+    Args:
         bank: The decoded images.
         indices: Positions in the bank to train on, (n,) int64, at least one.
-        batch_size: Images per batch; min(batch_size, n) is used, so that little data still makes batches.
+        batch_size: Images per batch; min(batch_size, n) is used.
         seed: Draws orders and augmentation, from 0.
         augment: What varies the images.
+        views: Takes the place of `augment` with stored views, of which an image shows the next one each time it comes.
+        count: Number of views.
         mean: Mean of the normalisation, three values.
         std: Standard deviation of the normalisation, three values.
         device: Where batches are made.
@@ -107,11 +140,12 @@ class Batches:
         std: Sequence[float],
         device: torch.device,
         channels_last: bool,
+        views: Views | None = None,
+        count: int = 0,
     ) -> None:
-        if len(indices) == 0:
-            raise DataError("no image to train on: use a larger label budget")
-        self.batch_size = min(batch_size, len(indices))
-        self._order = functools.lru_cache(maxsize=2)(functools.partial(_permutation, len(indices), seed))
+        self.order = Order(len(indices), batch_size=batch_size, seed=seed)
+        self.batch_size = self.order.batch_size
+        self._indices, self._views, self._count = indices, views, count
         self._pixels, self._labels, self._places = bank.pixels, bank.labels, torch.from_numpy(indices.copy())
         image_bytes = bank.pixels[0].numel()
         if device.type != "cpu" and len(indices) * image_bytes <= _DEVICE_BYTES:
@@ -126,21 +160,36 @@ class Batches:
 
     def raw(self, step: int) -> Tensor:
         """Return the images of the same batch augmented but not normalised, uint8, on the device."""
+        if self._views is not None:
+            return self._viewed(self._take(self._pixels, step), step)
         seed = np.random.SeedSequence([_AUGMENT, self._seed, step]).generate_state(1)[0]
         return self._augment(self._take(self._pixels, step), int(seed))
 
     def positions(self, step: int) -> NDArray[np.int64]:
         """Return which of the `indices` make up a batch, (B,) int64."""
-        size = self._order(0).size
-        start, stop = step * self.batch_size, (step + 1) * self.batch_size
-        epochs = range(start // size, (stop - 1) // size + 1)
-        stream = np.concatenate([self._order(epoch) for epoch in epochs])
-        return cast("NDArray[np.int64]", stream[start - epochs[0] * size : stop - epochs[0] * size])
+        return self.order.positions(step)
+
+    def _viewed(self, images: Tensor, step: int) -> Tensor:
+        assert self._views is not None
+        return view_batch(
+            images, self._indices[self.positions(step)], self.order.epochs(step), self._views, self._count
+        )
 
     def _take(self, values: Tensor, step: int) -> Tensor:
         places = self._places[torch.from_numpy(self.positions(step))]
         # Ten times as fast on the CPU as values[places].
         return values.index_select(0, places.to(values.device)).to(self._device)
+
+
+def view_batch(
+    images: Tensor, positions: NDArray[np.int64], epochs: NDArray[np.int64], views: Views, count: int
+) -> Tensor:
+    """Return images (B, 3, S, S) uint8, each as the view that is its turn."""
+    varied = torch.empty_like(images)
+    for view in np.unique(epochs % count):
+        chosen = np.flatnonzero(epochs % count == view)
+        varied[torch.from_numpy(chosen)] = views(images[torch.from_numpy(chosen)], positions[chosen], int(view))
+    return varied
 
 
 def chunks(

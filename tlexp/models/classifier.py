@@ -100,6 +100,6 @@ class Classifier(nn.Module):
             chunks = []
             for rows in torch.split(images, size):
                 missing = size - len(rows)
-                filled = F.pad(rows, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else rows
+                filled = F.pad(rows, (*(0, 0) * (rows.ndim - 1), 0, missing)) if missing else rows
                 chunks.append(self.backbone(filled)[: len(rows)])
             return torch.cat(chunks).float()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
+from tlexp.models.neighbours import Neighbours
 from tlexp.models.seeds import drawn_from
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -45,13 +46,13 @@ def build_head(
     init: HeadInit = HeadInit.zero,
     seed: int,
 ) -> Head:
-    """Return a linear head or an mlp.
+    """Return a linear head, an mlp, or a head over neighbours that has none yet.
 
     Hidden layers are torch's own, the last layer is zero (so that the first loss is ln K) or N(0, 0.01), its bias 0.
     The global random generators are left as they were.
 
     Args:
-        kind: linear has no hidden layers, mlp has those of `hidden`.
+        kind: mlp has the layers of `hidden`, knn remembers rows, all others are one linear layer.
         in_features: D, the width of the features.
         num_classes: K.
         hidden: Widths of the hidden layers, each followed by norm, activation and dropout.
@@ -61,6 +62,9 @@ def build_head(
         init: How the last layer starts.
         seed: Draws the weights.
     """
+    if kind is HeadKind.knn:
+        none = torch.empty(0, in_features), torch.empty(0, dtype=torch.int64)
+        return Head(Neighbours(*none, num_classes=num_classes, k=1))
     widths = [in_features, *(hidden if kind is HeadKind.mlp else ())]
     layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout and kind is HeadKind.linear else []
     with drawn_from(seed):

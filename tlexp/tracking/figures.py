@@ -5,7 +5,7 @@ images (n, H, W, 3) uint8; labels (n,) int64; confusion matrices (K, K) counts, 
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -45,6 +45,33 @@ def learning_curves(points: Sequence[Point]) -> Figure:
     figure.suptitle("Learning curves")
     for place, (quantity, members) in enumerate(panels.items(), 1):
         _draw_curves(figure.add_subplot(rows, columns, place), quantity, members)
+    return figure
+
+
+def candidates(trials: Sequence[Mapping[str, Any]], winner: Mapping[str, float]) -> Figure:
+    """Return the validation loss of each candidate over what it chooses, the winner marked.
+
+    Args:
+        trials: Each with `rates`, setting -> value, and `loss`, None where it diverged.
+        winner: The rates of the best.
+    """
+    told = [trial for trial in trials if trial["loss"] is not None]
+    settings = list(trials[0]["rates"])
+    figure = blank_figure(4.0)
+    figure.suptitle(f"{len(trials)} candidates compared inside the label budget")
+    panels = np.atleast_1d(figure.subplots(1, len(settings), sharey=True))
+    for panel, setting in zip(panels, settings, strict=True):
+        places = [trial["rates"][setting] for trial in told]
+        panel.plot(places, [trial["loss"] for trial in told], "o", color=_COLOURS["train"])
+        best = [trial["loss"] for trial in told if trial["rates"] == dict(winner)]
+        panel.plot([winner[setting]], best[:1], "*", markersize=16, color=_COLOURS["val"], label="chosen")
+        panel.set(xscale="log", xlabel=setting.replace("_", " "))
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("validation loss")
+    panels[0].legend()
+    lost = len(trials) - len(told)
+    if lost:
+        panels[0].set_title(f"{lost} diverged", fontsize=9)
     return figure
 
 

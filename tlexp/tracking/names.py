@@ -34,6 +34,7 @@ RECORD_FILE = "record.json"
 CURVES_FILE = "metrics.jsonl"
 PREDICTIONS_FILE = "predictions.npz"
 EVALUATION_FILE = "evaluation.json"
+CANDIDATES_FILE = "candidates.csv"
 MODEL_CARD_FILE = "model.json"
 MODEL_WEIGHTS_FILE = "model.safetensors"
 FIGURES_FOLDER = "figures"
@@ -46,6 +47,7 @@ RUN_FILES = (
     CURVES_FILE,
     PREDICTIONS_FILE,
     EVALUATION_FILE,
+    CANDIDATES_FILE,
     MODEL_CARD_FILE,
     "*.safetensors",
     f"{FIGURES_FOLDER}/*.png",

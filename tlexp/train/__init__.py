@@ -1,20 +1,27 @@
 """Training and measuring."""
 
 from tlexp.train.checkpoint import Checkpoint, Outcome
+from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic
+from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
+from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
 from tlexp.train.plan import FitPlan, FitReport
 from tlexp.train.predict import predict
+from tlexp.train.problem import Fitted, Problem
 
 __all__ = [
+    "CANDIDATES",
     "Checkpoint",
     "Evaluation",
     "FitPlan",
     "FitReport",
+    "Fitted",
     "Listener",
     "Outcome",
+    "Problem",
     "autocast_dtype",
     "choose_device",
     "deterministic",
@@ -22,6 +29,10 @@ __all__ = [
     "fit",
     "measure",
     "on_curve",
+    "peak_bytes",
     "predict",
+    "solve",
+    "supports",
     "to_probabilities",
+    "train_many",
 ]

@@ -47,5 +47,7 @@ def forward(network: Network, images: torch.Tensor, autocast: torch.dtype | None
 
 def sizes(images: torch.Tensor) -> str:
     """Return the size of a batch in words."""
+    if images.ndim == 2:
+        return f"features of {len(images)} images on {images.device}"
     count, _, height, width = images.shape
     return f"{count} images of {height}x{width} pixels on {images.device}"

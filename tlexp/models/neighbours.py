@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ _QUERIES = 1 << 10
 
 
 class Neighbours(nn.Module):
-    """A head that remembers its training rows, in buffers: features (n, D), labels (n,).
+    """A head that remembers its training rows, in buffers: features (n, D), labels (n,) and how many vote.
 
     Logits are the logarithms of the classes' shares of the votes and of one vote more, spread over all classes, so that
     no class has the chance 0. The nearest neighbour's vote weighs 1, one at cosine distance d further
@@ -31,20 +32,35 @@ class Neighbours(nn.Module):
 
     features: Tensor
     labels: Tensor
+    count: Tensor
 
     def __init__(
         self, features: Tensor, labels: Tensor, *, num_classes: int, k: int, temperature: float | None = TEMPERATURE
     ) -> None:
         super().__init__()
-        self.num_classes, self.k, self.temperature = num_classes, k, temperature
+        self.num_classes, self.temperature = num_classes, temperature
+        self.register_buffer("count", torch.tensor(k))
         self.register_buffer("features", F.normalize(features.float()))
         self.register_buffer("labels", labels)
+
+    @property
+    def k(self) -> int:
+        """Neighbours that vote."""
+        return int(self.count)
 
     def with_k(self, k: int) -> "Neighbours":
         """Return a head over the same rows, not copied, with another k."""
         other = copy.copy(self)
-        other.k, other._buffers = k, dict(self._buffers)
+        other._buffers = self._buffers | {"count": torch.tensor(k)}
         return other
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+        """Take rows in any number: a new head has none."""
+        for name in ("features", "labels"):
+            rows = state_dict.get(prefix + name)
+            if rows is not None and rows.shape[1:] == getattr(self, name).shape[1:]:
+                setattr(self, name, getattr(self, name).new_empty(rows.shape))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (B, K) float32 of features (B, D)."""

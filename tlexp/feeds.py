@@ -1,0 +1,263 @@
+"""What a learner is fed with: images that pass the whole network, or features that are known already.
+
+pixels (B, 3, S, S) uint8; features (B, D) float32; labels (N,) int64; positions (n,) int64 into the N images of a feed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tlexp.cache import Rows, draw_view
+from tlexp.cache.entry import Digests
+from tlexp.config import Preprocessing
+from tlexp.config.augment import AugmentKind
+from tlexp.data import Batches, ImageBank, Order, Views, build_augment, chunks, view_batch
+from tlexp.train import FitPlan
+
+Positions = NDArray[np.int64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """How a learner is fed and trained; what a candidate changes is its learning rate and weight decay.
+
+    Attributes:
+        plan: Of every fit.
+        batch_size: Images per batch.
+        augment: How training images are varied.
+        views: Stored views of each training image; 0 varies them anew at every step.
+        view_seed: Draws the views.
+        expected: What the backbone expects of images.
+        device: Where it is trained.
+    """
+
+    plan: FitPlan
+    batch_size: int
+    augment: AugmentKind
+    views: int
+    view_seed: int
+    expected: Preprocessing
+    device: torch.device
+
+
+class Stream(Protocol):
+    """Training batches."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return what the learner takes, and labels, of a step from 0, on the device."""
+        ...
+
+    def raw(self, step: int) -> Tensor:
+        """Return the images of the same batch as they were varied, (B, 3, S, S) uint8."""
+        ...
+
+    def positions(self, step: int) -> Positions:
+        """Return which of the stream's positions make up a batch."""
+        ...
+
+
+class Feed(Protocol):
+    """Labelled images in the shape in which a learner takes them."""
+
+    @property
+    def labels(self) -> Labels:
+        """The label of each image, (N,)."""
+        ...
+
+    def stream(self, positions: Positions) -> Stream:
+        """Return training batches over positions."""
+        ...
+
+    def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what the learner takes, not varied, and labels, in order, on the device."""
+        ...
+
+    def pixels(self, positions: Positions) -> Tensor:
+        """Return images as they were decoded, (n, 3, S, S) uint8."""
+        ...
+
+
+class ImageFeed:
+    """Decoded images.
+
+    Args:
+        bank: The images.
+        regime: How they are fed.
+        digests: Of the images, (N, 32) uint8, by which stored views are drawn; none are needed without views.
+    """
+
+    def __init__(self, bank: ImageBank, regime: Regime, digests: Digests | None = None) -> None:
+        self._bank, self._regime, self._digests = bank, regime, digests
+
+    @property
+    def labels(self) -> Labels:
+        """The label of each image, (N,)."""
+        return self._bank.labels.numpy()
+
+    def stream(self, positions: Positions) -> Batches:
+        """Return training batches over positions."""
+        regime = self._regime
+        return Batches(
+            self._bank,
+            positions,
+            batch_size=regime.batch_size,
+            seed=regime.plan.seed,
+            augment=build_augment(regime.augment),
+            mean=regime.expected.mean,
+            std=regime.expected.std,
+            device=regime.device,
+            channels_last=regime.plan.channels_last,
+            views=None if self._digests is None else stored_views(regime, self._digests),
+            count=regime.views,
+        )
+
+    def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images and labels."""
+        return normalised(self._bank, positions, self._regime)
+
+    def pixels(self, positions: Positions) -> Tensor:
+        """Return images as they were decoded."""
+        return self._bank.pixels[torch.from_numpy(positions)]
+
+
+class FeatureFeed:
+    """Features of images that a frozen network has seen once: of each stored view, and of the clean images.
+
+    Row v * N + i holds view v of image i; the clean images come last.
+
+    Args:
+        parts: Rows of each view, and of the clean images, N each.
+        labels: Of the images, (N,).
+        regime: How they are fed.
+        decode: Positions -> images, (n, 3, S, S) uint8, for those who want to see them.
+        digests: Of the images, (N, 32) uint8.
+        memory_bytes: Features of more bytes are read from where they lie, batch by batch.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Rows],
+        labels: Labels,
+        regime: Regime,
+        *,
+        decode: Callable[[Positions], Tensor],
+        digests: Digests,
+        memory_bytes: int,
+    ) -> None:
+        self._labels, self._regime, self._decode, self._digests = labels, regime, decode, digests
+        self.device, self.views = regime.device, len(parts) - 1
+        self.shape = (len(labels) * len(parts), parts[0].shape[1])
+        self.row_labels = torch.from_numpy(np.tile(labels, len(parts))).to(self.device)
+        self._parts = parts
+        self._held: Tensor | None = None
+        if self.shape[0] * self.shape[1] * 4 <= memory_bytes:
+            whole = np.arange(len(labels))
+            self._held = torch.cat([part.take(whole).float() for part in parts]).to(self.device)
+
+    @property
+    def labels(self) -> Labels:
+        """The label of each image, (N,)."""
+        return self._labels
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return features (n, D) on the device, of rows (n,) int64 on the CPU."""
+        if self._held is not None:
+            return self._held.index_select(0, rows.to(self.device))
+        taken = torch.empty(len(rows), self.shape[1])
+        part, places = (found.numpy() for found in (rows // len(self._labels), rows % len(self._labels)))
+        for number in np.unique(part):
+            chosen = np.flatnonzero(part == number)
+            taken[torch.from_numpy(chosen)] = self._parts[number].take(places[chosen]).float()
+        return taken.to(self.device)
+
+    def varied(self, positions: Positions) -> Positions:
+        """Return the rows to train on for images: all their views, or the clean images where there are none."""
+        count = len(self._labels)
+        return np.concatenate([positions + view * count for view in range(max(1, self.views))])
+
+    def clean(self, positions: Positions) -> Positions:
+        """Return the rows of the images themselves."""
+        return positions + self.views * len(self._labels)
+
+    def stream(self, positions: Positions) -> "FeatureStream":
+        """Return training batches over positions."""
+        return FeatureStream(self, positions, self._regime)
+
+    def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features of the clean images, and labels."""
+        for rows in torch.split(torch.from_numpy(self.clean(positions)), 4096):
+            yield self.take(rows), self.row_labels[rows.to(self.device)]
+
+    def pixels(self, positions: Positions) -> Tensor:
+        """Return images, decoded now."""
+        return self._decode(positions)
+
+    def shown(self, positions: Positions, epochs: Positions) -> Tensor:
+        """Return images as the views that are their turn."""
+        images = self._decode(positions)
+        if not self.views:
+            return images
+        return view_batch(images, positions, epochs, stored_views(self._regime, self._digests), self.views)
+
+
+class FeatureStream:
+    """Training batches of features, in the order and the views in which the images would come.
+
+    Args:
+        feed: The features.
+        positions: Images to train on, (n,), at least one.
+        regime: How they are fed.
+    """
+
+    def __init__(self, feed: FeatureFeed, positions: Positions, regime: Regime) -> None:
+        self._feed, self._positions = feed, positions
+        self._order = Order(len(positions), batch_size=regime.batch_size, seed=regime.plan.seed)
+        self._rows = torch.from_numpy(feed.varied(positions))
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return features (B, D) and labels (B,) of a step."""
+        rows = self._rows[torch.from_numpy(self.rows(step))]
+        return self._feed.take(rows), self._feed.row_labels[rows.to(self._feed.device)]
+
+    def raw(self, step: int) -> Tensor:
+        """Return the images of the same batch, (B, 3, S, S) uint8."""
+        return self._feed.shown(self._positions[self.positions(step)], self._order.epochs(step))
+
+    def positions(self, step: int) -> Positions:
+        """Return which of the positions make up a batch, (B,)."""
+        return self._order.positions(step)
+
+    def rows(self, step: int) -> Positions:
+        """Return which of `FeatureFeed.varied` make up a batch, (B,)."""
+        turns = self._order.epochs(step) % max(1, self._feed.views)
+        return self.positions(step) + turns * len(self._positions)
+
+
+def stored_views(regime: Regime, digests: Digests) -> Views:
+    """Return what draws the stored views of images, by their digests (N, 32)."""
+    augment = build_augment(regime.augment)
+
+    def views(pixels: Tensor, positions: Positions, view: int) -> Tensor:
+        return draw_view(pixels, digests[positions], augment, view=view, seed=regime.view_seed)
+
+    return views
+
+
+def normalised(bank: ImageBank, positions: Positions, regime: Regime) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images as the network takes them, and labels, in chunks that fit the device."""
+    return chunks(
+        bank,
+        positions,
+        mean=regime.expected.mean,
+        std=regime.expected.std,
+        device=regime.device,
+        channels_last=regime.plan.channels_last,
+        # Memory on the CPU is that of a training batch; accelerators are quicker with more.
+        size=32 if regime.device.type == "cpu" else 256,
+    )
