@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tlexp.train.problem import bias_of_absent
 from tlexp.train.space import Space, exact
 
 WEIGHT_DECAYS = tuple(10 ** (exponent / 2) for exponent in range(-10, 3))
@@ -21,8 +22,8 @@ WEIGHT_DECAYS = tuple(10 ** (exponent / 2) for exponent in range(-10, 3))
 TOLERANCE = 1e-3
 """A head is solved when ||gradient|| <= TOLERANCE * weight_decay * ||W||: the objective is weight_decay-strongly convex
 in W, so that W is then within this fraction of the solution."""
-_LEAST_GRADIENT = 1e-7
-"""... or when it is this small, e.g. for constant features, where W is 0."""
+_LEAST_GRADIENT = {torch.float64: 1e-10, torch.float32: 1e-6}
+"""... or when it is this small, e.g. for constant features, where W is 0; float32 cannot tell more."""
 _NEWTON_STEPS = 100
 _PRODUCTS = 200
 """Products with the Hessian per Newton step, at most."""
@@ -50,8 +51,7 @@ class Solved:
 def solve_logreg(space: Space, weight_decays: Sequence[float], *, tolerance: float = TOLERANCE) -> Solved:
     """Return logistic regressions of the space's problems for each weight decay, which must be positive.
 
-    A class without a training row gets no weight, and the bias that makes it as likely as one more row would be: its
-    own optimum is minus infinity.
+    A class without a training row gets no weight, and a small bias: its own optimum is minus infinity.
     """
     count, classes = space.counts.shape
     axes = space.squares.shape[1]
@@ -72,7 +72,8 @@ def solve_logreg(space: Space, weight_decays: Sequence[float], *, tolerance: flo
             left, point = left[open_], point.keep(open_)
         iterations[:, left] += (~point.solved(tolerance)).long()
         point = point.advance()
-    return Solved(weights=_with_absent(final, space.counts), iterations=iterations, converged=converged)
+    final[:, -1] = bias_of_absent(final[:, -1], space.counts[:, None])
+    return Solved(weights=final, iterations=iterations, converged=converged)
 
 
 class _Objective:
@@ -154,7 +155,7 @@ class _Point:
     def solved(self, tolerance: float) -> Tensor:
         """Return which heads are, (P, M) bool."""
         norm = self.weights[:, :-1].square().sum((1, 3)).sqrt()
-        goal = (tolerance * self.objective.decays * norm).clamp_min(_LEAST_GRADIENT)
+        goal = (tolerance * self.objective.decays * norm).clamp_min(_LEAST_GRADIENT[norm.dtype])
         return self.gradient.square().sum((1, 3)).sqrt() <= goal
 
     def keep(self, chosen: Tensor) -> "_Point":
@@ -211,12 +212,3 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 def _per_head(values: Tensor) -> Tensor:
     """Return (P, M) as (P, 1, M, 1)."""
     return values[:, None, :, None]
-
-
-def _with_absent(weights: Tensor, counts: Tensor) -> Tensor:
-    """Return weights with the bias of classes that have no rows: about 1 / (n + 2) of the mean row's largest chance."""
-    absent = (counts == 0)[:, None]
-    total = torch.where(absent, -torch.inf, weights[:, -1]).logsumexp(-1, keepdim=True)
-    rare = total - (counts.sum(1) + 2.0).log()[:, None, None]
-    weights[:, -1] = torch.where(absent, rare, weights[:, -1])
-    return weights

@@ -107,7 +107,8 @@ def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_class
         rows[index, :size], share[index, :size] = part, 1 / size
         places[index, :size], places[index, size:] = chosen, chosen[0]
     there = (share > 0).to(precise)
-    centre = (rows * share[..., None]).sum(1)
+    # Exact for columns of one value, which thus vanish: rounding would be blown up by the scale.
+    centre = rows.sum(1) / torch.tensor(sizes, device=labels.device)[:, None]
     rows = (rows - centre[:, None]) * there[..., None]
     mean = (rows.square().sum(2) * share).sum(1) / rows.shape[2]
     scale = torch.where(mean > 0, mean.sqrt(), 1)
