@@ -112,3 +112,17 @@ def build_plan() -> Callable[..., FitPlan]:
 @pytest.fixture
 def build_batches() -> Callable[..., SmallBatches]:
     return SmallBatches
+
+
+@pytest.fixture
+def draw_rows() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """Return features (n, d) float32 of k overlapping classes, with unequal axes and far from 0, and labels (n,)."""
+
+    def draw(n: int, d: int, k: int, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(n)[torch.randperm(n, generator=generator)] % k
+        means = 0.7 * torch.randn(k, d, generator=generator)
+        axes = torch.linspace(0, -2, d).exp()
+        return (means[labels] + torch.randn(n, d, generator=generator)) * axes + 3, labels
+
+    return draw

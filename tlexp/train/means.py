@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import Problem, Rows, blocks, gather, pick
+from tlexp.train.problem import Problem, Rows, bias_of_absent, blocks, gather, pick
 from tlexp.train.space import exact
 from tlexp.train.temperature import inverse_temperature
 
@@ -16,7 +16,7 @@ def solve_means(features: Rows, labels: Tensor, problem: Problem, num_classes: i
 
     T minimises the log loss of the training rows, each measured against means made without it. Rows alone in their
     class cannot be left out; where all are, T is their mean squared distance to the other means. A class without rows
-    lies as far from everything as the farthest mean from any row.
+    gets no weight, and a small bias.
 
     Raises:
         TrainingError: A feature is not finite.
@@ -50,9 +50,8 @@ def _sums(
 
 def _layer(distances: Tensor, own: Tensor, means: Tensor, counts: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
     """Return weight and bias for squared distances (n, K) of judged rows."""
-    absent = counts == 0
-    farthest = torch.where(absent, 0, distances).max()
-    distances = torch.where(absent, farthest, distances)
+    there = counts > 0
+    distances = torch.where(there, distances, distances[:, there].max())
     mates = counts[own]
     left_out = (mates / (mates - 1).clamp_min(1)).square()[:, None]  # ||x - m||^2 grows so when x leaves its mean m
     is_own = torch.zeros_like(distances).scatter_(1, own[:, None], 1) > 0
@@ -61,9 +60,11 @@ def _layer(distances: Tensor, own: Tensor, means: Tensor, counts: Tensor, centre
         scores = -torch.where(is_own, distances * left_out, distances)
         sharpness = inverse_temperature(scores[None, :, None], own[None], (judged / judged.sum())[None])[0, 0]
     else:
-        others = distances[~is_own & ~absent]
+        others = distances[~is_own & there]
         spread = others.mean() if others.numel() else distances.new_ones(())
         sharpness = torch.where(spread > 0, 1 / spread, 1)
-    weight = 2 * sharpness * means
-    bias = -sharpness * torch.where(absent, farthest, means.square().sum(1)) - weight @ centre
-    return weight, bias
+    weight = torch.where(
+        there[:, None], 2 * sharpness * (means - means[there].mean(0)), 0
+    )  # what all share is left out
+    bias = bias_of_absent(-sharpness * means.square().sum(1), counts) - weight @ centre
+    return weight, bias - bias.mean()

@@ -131,6 +131,21 @@ def blocks(positions: Positions, size: int) -> Iterator[Tensor]:
     yield from torch.split(torch.from_numpy(positions.copy()), size)
 
 
+def bias_of_absent(bias: Tensor, counts: Tensor) -> Tensor:
+    """Return biases (..., K) where classes that have no rows are as rare as one row in n + 3, at the mean row.
+
+    >>> bias_of_absent(torch.tensor([0.0, 7.0]), torch.tensor([8, 0])).softmax(0)
+    tensor([0.9091, 0.0909])
+
+    Args:
+        bias: Of logits on centred features.
+        counts: Training rows of each class, (..., K).
+    """
+    absent = counts == 0
+    total = torch.where(absent, -torch.inf, bias).logsumexp(-1, keepdim=True)
+    return torch.where(absent, total - (counts.sum(-1, keepdim=True) + 2.0).log(), bias)
+
+
 def linear_head(weight: Tensor, bias: Tensor) -> Head:
     """Return a linear head of weight (K, D) and bias (K,), in float32 on their device, as `build_head` builds it."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
