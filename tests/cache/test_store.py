@@ -1,5 +1,7 @@
 """What was stored is found, in any order; what is missing is computed once; nothing depends on the disk's goodwill."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,15 +166,25 @@ def test_clear_leaves_nothing_of_its_own(store: Store, tmp_path: Path) -> None:
     assert store.entries() == []
 
 
+def test_what_killed_writers_left_is_swept_after_an_hour(store: Store, tmp_path: Path) -> None:
+    images = some_images(100)
+    store.open(a_key()).fill(images, Computer(images))
+    cut = tmp_path / "cache" / "1" / a_key().digest
+    fresh, stale = (cut / f".{'0' * 64}.safetensors.{number * 8}.tmp" for number in "12")
+    for path in (fresh, stale):
+        path.write_bytes(b"half")
+    os.utime(stale, (time.time() - 7200,) * 2)
+    store.prune(10**9)
+    assert fresh.exists()
+    assert not stale.exists()
+
+
 def test_digests_stack() -> None:
     assert stack_digests([bytes(range(32))] * 3).shape == (3, 32)
     assert stack_digests([]).shape == (0, 32)
 
 
 def age_all(store: Store, key: CutKey, hours: float) -> None:
-    import os
-    import time
-
     assert store.folder is not None
     for path in (store.folder / "1" / key.digest).glob("*.safetensors"):
         os.utime(path, (time.time() - 3600 * hours,) * 2)

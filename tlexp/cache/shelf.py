@@ -77,7 +77,7 @@ class Shelf:
             OSError: It cannot be written; nothing of it is left then.
         """
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
-        for attempt in (1, 2):
+        for left in (2, 1, 0):
             try:
                 self._make()
                 if not is_regular(self.folder / "cut.json"):
@@ -85,7 +85,7 @@ class Shelf:
                 publish(path, content)
                 break
             except FileNotFoundError:  # the cache was cleared meanwhile
-                if attempt == 2:
+                if not left:
                     raise
         return path
 
@@ -128,7 +128,7 @@ class Shelf:
     def count_use(self, hits: int) -> None:
         """Note that so many rows needed no computing. May be lost without harm."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        if not _is_folder(self.folder):
+        if not self._is_there():
             return
         with contextlib.suppress(OSError):
             descriptor = os.open(self.folder / "hits", flags, 0o600)
@@ -165,10 +165,9 @@ class Shelf:
                         path.unlink()
 
     def clear(self) -> None:
-        """Remove all of the cache's own files, and the folders if nothing else is left in them."""
-        own = [
-            path for path in self._listed(self.folder) if _OWN.fullmatch(path.name) or _TEMPORARY.fullmatch(path.name)
-        ]
+        """Remove all of the cache's own files but those being written, and the folders if nothing is left in them."""
+        self.sweep()
+        own = [path for path in self._listed(self.folder) if _OWN.fullmatch(path.name)]
         for path in [*self.entries(), *self._set_aside(), *own]:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -178,17 +177,19 @@ class Shelf:
                     folder.rmdir()
 
     def _set_aside(self) -> list[Path]:
-        if not _is_folder(self.folder):
-            return []
         return sorted(path for path in self._listed(self.quarantine) if ENTRY_NAME.fullmatch(path.name))
 
     def _listed(self, folder: Path) -> list[Path]:
         """Return the regular files of a folder that is no link."""
-        if not _is_folder(self.folder.parent) or not _is_folder(folder):
+        if not self._is_there() or not _is_folder(folder):
             return []
         with contextlib.suppress(OSError), os.scandir(folder) as found:
             return [Path(item.path) for item in found if item.is_file(follow_symlinks=False)]
         return []
+
+    def _is_there(self) -> bool:
+        """Return whether the folder exists, and no link leads to it from within the cache."""
+        return _is_folder(self.folder.parent) and _is_folder(self.folder)
 
     def _make(self) -> None:
         """Make the folder, for this user alone.
@@ -204,7 +205,7 @@ class Shelf:
 
     def _note(self, name: str) -> bytes:
         path = self.folder / name
-        if not _is_folder(self.folder) or not is_regular(path):
+        if not self._is_there() or not is_regular(path):
             return b""
         try:
             with path.open("rb") as file:
