@@ -116,8 +116,8 @@ def test_python_objects_in_a_swept_option_are_refused(tmp_path: Path) -> None:
     node = "# @package _global_\nhydra:\n  job_logging:\n    formatters:\n      x: {'()': shutil.copyfile}\n"
     (tmp_path / "experiment" / "evil.yaml").write_text(node)
     with pytest.raises(ConfigError, match=r"only the classes of Python's logging"):
-        load(["experiment=good,evil"], Source(search=str(tmp_path)), partial=True)
-    load(["experiment=good,good"], Source(search=str(tmp_path)), partial=True)
+        load(["experiment=good,evil"], Source(search=str(tmp_path)), swept=True)
+    load(["experiment=good,good"], Source(search=str(tmp_path)), swept=True)
 
 
 def test_a_plain_configuration_has_no_forbidden_node() -> None:
@@ -156,7 +156,7 @@ def test_resume_takes_the_words_of_the_run_and_refuses_changes(tmp_path: Path) -
 
 
 def test_a_sweep_leaves_its_points_to_its_jobs() -> None:
-    load(["freeze=all,none", "optim.lr=1e-3,1e-2", "data=folder"], partial=True)
+    load(["freeze=all,none", "optim.lr=1e-3,1e-2", "data=folder"], swept=True)
 
 
 def test_keys_do_not_depend_on_how_a_value_is_spelled() -> None:

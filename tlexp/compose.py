@@ -82,24 +82,28 @@ def _stamp() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
 
 
-def load(words: Sequence[str], source: Source = Source(), *, partial: bool = False) -> Composed:
+def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False, partial: bool = False) -> Composed:
     """Return the typed configuration that the words of a command line ask for.
 
     Args:
         words: `key=value` overrides.
         source: Where configurations are searched.
-        partial: Leave out swept words (`a=1,2`) and the rules across settings: each job checks its own point.
+        swept: Leave out words with several values (`a=1,2`), and as each job of a sweep checks its own point, what
+            `partial` does.
+        partial: Leave out the rules across settings.
 
     Raises:
         ConfigError: Everything that is wrong, at once.
     """
     register()
+    partial = partial or swept
     parsed = parse_words(words)
     wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
     problems = [problem for found in wrong.values() for problem in found]
-    if not partial:
+    if not swept:
         problems += [
-            f"{override.input_line} holds several values: -m runs each of them; quote a text that has a comma"
+            f"{override.input_line} holds several values: -m runs each of them, all else takes one; quote a text that "
+            "has a comma"
             for override in parsed
             if override.is_sweep_override()
         ]

@@ -71,3 +71,25 @@ def test_the_module_and_the_script_are_the_same(tmp_path: Path) -> None:
             pytest.fail(f"{command[0]} is missing: install the package with pip install -e '.[test]'")
         done = subprocess.run([*command, "--version"], check=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.strip() == f"tlexp {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("-m freeze=all,none --cfg hydra", "--multirun and --cfg exclude each other: --cfg and --info show one"),
+        ("-m freeze=all,none --cfg job", "leave -m out and give each setting one value"),
+        ("-m freeze=all,none --info", "--multirun and --info exclude each other"),
+        ("--cfg job --info", "--cfg and --info exclude each other"),
+        ("--cfg job freeze=all,none", "freeze=all,none holds several values: -m runs each of them, all else takes one"),
+        ("--info all hydra.mode=MULTIRUN freeze=all,none", "freeze=all,none holds several values"),
+        ("--resolve", "--resolve fills in what --cfg shows: add --cfg job"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_the_user_s_to_mend(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp(*words.split()) == 2
+    shown = capsys.readouterr().err
+    assert text in shown
+    assert "internal error" not in shown
+    assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,8 @@ def launch(words: list[str]) -> int:
     words = _resumed(words, arguments.overrides, source)
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
-        compose.load(hydra_arguments(words).overrides, source, partial=multirun or bool(looks_only))
+        given = hydra_arguments(words).overrides
+        compose.load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
     return _through_hydra([*words, *(["hydra.sweeper.dry_run=true"] if dry else [])])
 
