@@ -162,3 +162,17 @@ def test_a_sweep_leaves_its_points_to_its_jobs() -> None:
 def test_keys_do_not_depend_on_how_a_value_is_spelled() -> None:
     spelled = [["optim.lr=1e-2", "labels=20"], ["optim.lr=0.01", "labels=020"], ["++optim.lr=.01"]]
     assert len({config_key(load(words).config) for words in spelled}) == 1
+
+
+def test_a_configuration_of_one_s_own_is_found_where_hydra_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config, _self_]\nlabels: 7\n")
+    (tmp_path / "freeze").mkdir()
+    (tmp_path / "freeze" / "all.yaml").write_text("policy: none\n")
+    (tmp_path / "freeze" / "mine.yaml").write_text("policy: none\n")
+    source = Source(name="mine", search=str(tmp_path))
+    assert load([], source).config.labels == "7"
+    assert load(["freeze=mine"], source).config.freeze.policy == "none"
+    assert load(["freeze=all"], source).config.freeze.policy == "all"  # tlexp's own come first
+    for wrong in (Source(path="nowhere"), Source(search="nowhere")):
+        with pytest.raises(ConfigError, match=r"--config-(path|dir)=nowhere: no such folder"):
+            load([], wrong)

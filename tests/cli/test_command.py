@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tlexp import __version__, cli
+from tlexp.paths import conf_folder
 
 Run = Callable[..., int]
 
@@ -93,3 +95,15 @@ def test_flags_that_do_not_go_together_are_the_user_s_to_mend(
     assert text in shown
     assert "internal error" not in shown
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--config-path", "--config-dir"])
+def test_a_folder_of_configurations_lies_below_the_working_folder(
+    flag: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.copytree(conf_folder(), tmp_path / "mine")
+    (tmp_path / "mine" / "own.yaml").write_text("defaults: [config, _self_]\nlabels: 7\n")
+    assert tlexp(flag, "mine", "--config-name", "own", "--cfg", "job") == 0
+    assert "labels: 7\n" in capsys.readouterr().out
+    assert tlexp(flag, "yours", "--cfg", "job") == 2
+    assert f"{flag}=yours: no such folder" in capsys.readouterr().err

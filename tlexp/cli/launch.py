@@ -36,7 +36,10 @@ def launch(words: list[str]) -> int:
         given = hydra_arguments(words).overrides
         compose.load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
-    return _through_hydra([*words, *(["hydra.sweeper.dry_run=true"] if dry else [])])
+    words = [*words, *(["hydra.sweeper.dry_run=true"] if dry else [])]
+    if source.path is not None:  # Hydra would take a relative one from this file's folder
+        words.append(f"--config-path={Path(source.path).absolute()}")
+    return _through_hydra(words)
 
 
 def _through_hydra(words: list[str]) -> int:
