@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tlexp.sync import SyncReport
+
 Run = Callable[..., int]
 
 
@@ -28,3 +30,18 @@ def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert "2 of 5 units frozen" in shown
     assert tlexp("plan", "freeze=depth", "freeze.depth=9") == 2
     assert "freeze.depth=9 is out of range" in capsys.readouterr().err
+
+
+def test_sync_names_what_it_closed(
+    tlexp: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def synced(*_: object, **__: object) -> SyncReport:
+        return SyncReport(stores=("s",), written=1, present=2, closed=("ab", "cd"), broken=())
+
+    monkeypatch.setattr("tlexp.sync.sync", synced)
+    assert tlexp("sync") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "s: runs written: 1, there already: 2, not written: 0, closed: 2",
+        "  ab: left open by a dead process, and has no record here; closed as KILLED",
+        "  cd: left open by a dead process, and has no record here; closed as KILLED",
+    ]

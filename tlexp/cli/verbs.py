@@ -38,8 +38,11 @@ def _sync(words: list[str]) -> int:
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
     stores = ", ".join(report.stores) or "no store"
     print(
-        f"{stores}: runs written: {report.written}, there already: {report.present}, not written: {len(report.broken)}"
+        f"{stores}: runs written: {report.written}, there already: {report.present}, "
+        f"not written: {len(report.broken)}, closed: {len(report.closed)}"
     )
+    for run in report.closed:
+        print(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
     for path, reason in report.broken:
         print(f"  {path}: {reason}", file=sys.stderr)
     return FINDINGS if report.broken else 0
