@@ -116,8 +116,8 @@ def test_python_objects_in_a_swept_option_are_refused(tmp_path: Path) -> None:
     node = "# @package _global_\nhydra:\n  job_logging:\n    formatters:\n      x: {'()': shutil.copyfile}\n"
     (tmp_path / "experiment" / "evil.yaml").write_text(node)
     with pytest.raises(ConfigError, match=r"only the classes of Python's logging"):
-        load(["experiment=good,evil"], Source(search=str(tmp_path)), partial=True)
-    load(["experiment=good,good"], Source(search=str(tmp_path)), partial=True)
+        load(["experiment=good,evil"], Source(search=str(tmp_path)), swept=True)
+    load(["experiment=good,good"], Source(search=str(tmp_path)), swept=True)
 
 
 def test_a_plain_configuration_has_no_forbidden_node() -> None:
@@ -156,9 +156,23 @@ def test_resume_takes_the_words_of_the_run_and_refuses_changes(tmp_path: Path) -
 
 
 def test_a_sweep_leaves_its_points_to_its_jobs() -> None:
-    load(["freeze=all,none", "optim.lr=1e-3,1e-2", "data=folder"], partial=True)
+    load(["freeze=all,none", "optim.lr=1e-3,1e-2", "data=folder"], swept=True)
 
 
 def test_keys_do_not_depend_on_how_a_value_is_spelled() -> None:
     spelled = [["optim.lr=1e-2", "labels=20"], ["optim.lr=0.01", "labels=020"], ["++optim.lr=.01"]]
     assert len({config_key(load(words).config) for words in spelled}) == 1
+
+
+def test_a_configuration_of_one_s_own_is_found_where_hydra_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config, _self_]\nlabels: 7\n")
+    (tmp_path / "freeze").mkdir()
+    (tmp_path / "freeze" / "all.yaml").write_text("policy: none\n")
+    (tmp_path / "freeze" / "mine.yaml").write_text("policy: none\n")
+    source = Source(name="mine", search=str(tmp_path))
+    assert load([], source).config.labels == "7"
+    assert load(["freeze=mine"], source).config.freeze.policy == "none"
+    assert load(["freeze=all"], source).config.freeze.policy == "all"  # tlexp's own come first
+    for wrong in (Source(path="nowhere"), Source(search="nowhere")):
+        with pytest.raises(ConfigError, match=r"--config-(path|dir)=nowhere: no such folder"):
+            load([], wrong)

@@ -128,9 +128,9 @@ def test_what_dead_processes_left_open_is_closed_or_written_again(tmp_path: Path
     process = {TAG_PROCESS: json.dumps(process_identity() | {"started": 1})}
     make_run(tmp_path / "outputs" / "recorded")
     client.create_run(experiment, tags=process | {TAG_RUN: "recorded"})
-    client.create_run(experiment, tags=process | {TAG_RUN: "lost"})
+    lost = client.create_run(experiment, tags=process | {TAG_RUN: "lost"}).info.run_id
     report = sync([tmp_path / "outputs"], uri=uri, experiment="left")
-    assert (report.written, report.closed) == (1, 1)
+    assert (report.written, report.closed) == (1, (lost,))
     found = {run.data.tags[TAG_RUN]: run.info.status for run in runs(uri, "left")}
     assert found == {"recorded": "FINISHED", "lost": "KILLED"}
 

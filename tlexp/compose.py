@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -82,24 +84,28 @@ def _stamp() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
 
 
-def load(words: Sequence[str], source: Source = Source(), *, partial: bool = False) -> Composed:
+def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False, partial: bool = False) -> Composed:
     """Return the typed configuration that the words of a command line ask for.
 
     Args:
         words: `key=value` overrides.
         source: Where configurations are searched.
-        partial: Leave out swept words (`a=1,2`) and the rules across settings: each job checks its own point.
+        swept: Leave out words with several values (`a=1,2`), and as each job of a sweep checks its own point, what
+            `partial` does.
+        partial: Leave out the rules across settings.
 
     Raises:
         ConfigError: Everything that is wrong, at once.
     """
     register()
+    partial = partial or swept
     parsed = parse_words(words)
     wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
     problems = [problem for found in wrong.values() for problem in found]
-    if not partial:
+    if not swept:
         problems += [
-            f"{override.input_line} holds several values: -m runs each of them; quote a text that has a comma"
+            f"{override.input_line} holds several values: -m runs each of them, all else takes one; quote a text that "
+            "has a comma"
             for override in parsed
             if override.is_sweep_override()
         ]
@@ -124,14 +130,18 @@ def load(words: Sequence[str], source: Source = Source(), *, partial: bool = Fal
 
 def _compose(words: list[str], source: Source) -> DictConfig:
     """Return the composed configuration with Hydra's own node, looked at but not acted upon."""
-    if source.search is not None:
-        words = [*words, f"hydra.searchpath=['file://{Path(source.search).resolve()}']"]
     GlobalHydra.instance().clear()
+    version.setbase("1.3")
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(_folder(source.path))):
-            composed = hydra_compose(source.name, words, return_hydra_config=True)
+        # Not through Hydra's own compose, which knows no --config-dir.
+        hydra = Hydra.create_main_hydra2(task_name="tlexp", config_search_path=_search_path(source))
+        composed = hydra.compose_config(
+            source.name, words, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
+        )
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
         raise ConfigError(plain_message(error)) from error
+    finally:
+        GlobalHydra.instance().clear()
     forbidden = forbidden_nodes(composed)
     if forbidden:
         raise ConfigError(forbidden)
@@ -208,11 +218,16 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str
             yield key, before.get(key), now.get(key)
 
 
-def _folder(config_path: str | None) -> Path:
-    folder = conf_folder() if config_path is None else Path(config_path).resolve()
-    if not folder.is_dir():
-        raise ConfigError(f"--config-path={config_path}: no such folder; leave it out to use tlexp's own configuration")
-    return folder
+def _search_path(source: Source) -> ConfigSearchPath:
+    """Return where Hydra would look, in its order."""
+    for flag, folder in (("--config-path", source.path), ("--config-dir", source.search)):
+        if folder is not None and not Path(folder).is_dir():
+            raise ConfigError(f"{flag}={folder}: no such folder; leave it out to use tlexp's own configuration")
+    found = create_config_search_path(str(conf_folder() if source.path is None else Path(source.path).absolute()))
+    if source.search is not None:
+        place = f"file://{Path(source.search).absolute()}"
+        found.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
+    return found
 
 
 def _mask(shown: dict[str, Any], unresolved: Mapping[Any, Any], sources: Mapping[str, Any]) -> None:

@@ -23,14 +23,14 @@ class SyncReport:
         stores: Where they were written to.
         written: Runs that were missing and are there now.
         present: Runs that were there already.
-        closed: Runs that dead processes had left open there.
+        closed: Ids of the runs that dead processes had left open there.
         broken: Records that cannot be replayed, and why.
     """
 
     stores: tuple[str, ...]
     written: int
     present: int
-    closed: int
+    closed: tuple[str, ...]
     broken: tuple[tuple[Path, str], ...]
 
 
@@ -80,7 +80,7 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
                 f"({error}): run tlexp sync again once the store is well; it goes on where it stopped"
             ) from error
     stores = tuple(public_uri(store) for store in reached.values())
-    closed = sum(len(close_dead_runs(store, experiment=name)) for store, name in places)
+    closed = tuple(run for store, name in sorted(places) for run in close_dead_runs(store, experiment=name))
     return SyncReport(stores=stores, written=written, present=present, closed=closed, broken=tuple(broken))
 
 

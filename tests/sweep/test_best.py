@@ -61,7 +61,7 @@ def test_it_takes_further_words_and_sweeps(swept: Swept, tmp_path: Path) -> None
     assert path is not None
     source = Source(name=path.stem, path=str(tmp_path))
     assert load(["seed=7"], source).config.seed == 7
-    load(["seed=0,1,2"], source, partial=True)
+    load(["seed=0,1,2"], source, swept=True)
 
 
 def test_a_secret_is_read_from_the_environment_again(

@@ -1,6 +1,6 @@
 import pytest
 
-from tlexp.sweep.progress import Progress
+from tlexp.sweep.progress import Progress, say
 
 
 def test_the_line_counts_and_knows_the_best(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,3 +22,8 @@ def test_more_may_be_better_and_the_line_stays_short() -> None:
     progress.ended(well=True, value=0.25, point="seed=1")
     assert "best val/accuracy 0.5 (xxx" in progress.line()
     assert len(progress.line()) == 100
+
+
+def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("failed: seed=0: two\n  lines")
+    assert capsys.readouterr().err == "failed: seed=0: two lines\n"

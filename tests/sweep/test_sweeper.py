@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from tlexp import cli, experiment
-from tlexp.sweep.run import SweptRun
-from tlexp.sweep.sweeper import changed_inputs
 from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
 
@@ -21,7 +19,6 @@ TINY = [
 ]  # fmt: skip
 
 Sweep = Callable[..., int]
-Swept = Callable[..., list[SweptRun]]
 
 
 @pytest.fixture
@@ -263,16 +260,6 @@ def test_records_name_their_words_and_the_study_its_settings(sweep: Sweep, tmp_p
     assert about["swept"] == ["freeze"]
     assert about["fixed"]["labels"] == "2"
     assert not [name for name in about["fixed"] if name.startswith(("freeze.", "tracking.", "hydra"))]
-
-
-def test_inputs_that_changed_meanwhile_are_told(swept: Swept) -> None:
-    runs = swept({"seed": ["0", "1", "2"]}, lambda point: {"val/loss": 1.0}, "tracking=off")
-    for number, run in enumerate(runs):
-        assert run.record is not None
-        run.record.data["digest"] = "old" if number == 0 else "new"
-    assert changed_inputs(runs[1:]) == []
-    [note] = changed_inputs(runs)
-    assert note.startswith("the images changed during the sweep: runs attempt0 saw others")
 
 
 def test_a_run_that_was_not_whole_in_the_store_is_written_again(sweep: Sweep, store: str, tmp_path: Path) -> None:

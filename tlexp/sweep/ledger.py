@@ -35,6 +35,13 @@ class Ledger:
         """Return the attempt that finished or was pruned: such a run is not repeated."""
         return next((attempt for attempt in self._attempts.get(key, ()) if attempt.counts), None)
 
+    def value(self, key: str, metric: str) -> float | None:
+        """Return a metric of a finished run."""
+        attempt = self.counting(key)
+        if attempt is None or attempt.record is None or attempt.record.status is not RunStatus.finished:
+            return None
+        return attempt.record.metrics.get(metric)
+
     def hear(self, attempt: Attempt, reason: str | None) -> None:
         """Enter how an attempt ended; the reason is that of one without a record."""
         self._attempts[attempt.key] = [each for each in self._attempts[attempt.key] if each.folder != attempt.folder]

@@ -76,6 +76,11 @@ class Progress:
             print(self.line(), file=sys.stderr, flush=True)  # noqa: T201 - this is what people see
 
 
+def say(text: str) -> None:
+    """Print one line for people, beside a progress line."""
+    tqdm.write(" ".join(text.split()), file=sys.stderr)
+
+
 def _time(seconds: float) -> str:
     """Return a length of time for people.
 

@@ -1,47 +1,19 @@
-import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tlexp import __version__, cli
-from tlexp.config import GROUPS, config_fields
-from tlexp.config.sweep import SweepConfig
-from tlexp.paths import conf_options
+from tlexp.paths import conf_folder
 
 Run = Callable[..., int]
 
 
-@pytest.fixture
-def tlexp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line in this process, in an empty folder; return its exit status."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["tlexp", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return run
-
-
-def test_help_names_every_verb_group_option_and_setting(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tlexp("--help") == 0
-    page = capsys.readouterr().out
-    sweeps = [entry.name for entry in fields(SweepConfig)]
-    for word in (
-        *cli.VERBS,
-        *config_fields(),
-        *sweeps,
-        "--dry-run",
-        *(option for group in GROUPS for option in conf_options(group)),
-    ):
-        assert word in page
-    assert max(map(len, page.splitlines())) <= 100
+def test_the_public_name_is_this() -> None:
+    assert cli.__all__ == ["main"]
 
 
 def test_version(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,32 +67,43 @@ def test_a_pickled_rerun_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[st
     assert "use resume=RUN" in capsys.readouterr().err
 
 
-def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert tlexp("plan", "--json", "backbone=vgg16", "freeze=last", "tracking=off") == 0
-    plan = json.loads(capsys.readouterr().out)
-    assert list(plan) == [
-        "schema", "backbone", "policy", "depth", "units", "backbone_parameters", "head_parameters",
-        "trainable_parameters", "total_parameters",
-    ]  # fmt: skip
-    assert list(plan["units"][0]) == [
-        "index", "name", "parameters", "trainable_parameters", "trainable", "norm", "shape",
-    ]  # fmt: skip
-    assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
-    assert plan["trainable_parameters"] < plan["total_parameters"]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tlexp("plan", "freeze=depth", "freeze.depth=layer1") == 0
-    shown = capsys.readouterr().out
-    assert "2 of 5 units frozen" in shown
-    assert tlexp("plan", "freeze=depth", "freeze.depth=9") == 2
-    assert "freeze.depth=9 is out of range" in capsys.readouterr().err
-
-
 def test_the_module_and_the_script_are_the_same(tmp_path: Path) -> None:
     for command in ([sys.executable, "-m", "tlexp"], [str(Path(sys.executable).with_name("tlexp"))]):
         if not Path(command[0]).exists():
             pytest.fail(f"{command[0]} is missing: install the package with pip install -e '.[test]'")
         done = subprocess.run([*command, "--version"], check=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.strip() == f"tlexp {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("-m freeze=all,none --cfg hydra", "--multirun and --cfg exclude each other: --cfg and --info show one"),
+        ("-m freeze=all,none --cfg job", "leave -m out and give each setting one value"),
+        ("-m freeze=all,none --info", "--multirun and --info exclude each other"),
+        ("--cfg job --info", "--cfg and --info exclude each other"),
+        ("--cfg job freeze=all,none", "freeze=all,none holds several values: -m runs each of them, all else takes one"),
+        ("--info all hydra.mode=MULTIRUN freeze=all,none", "freeze=all,none holds several values"),
+        ("--resolve", "--resolve fills in what --cfg shows: add --cfg job"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_the_user_s_to_mend(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp(*words.split()) == 2
+    shown = capsys.readouterr().err
+    assert text in shown
+    assert "internal error" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--config-path", "--config-dir"])
+def test_a_folder_of_configurations_lies_below_the_working_folder(
+    flag: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.copytree(conf_folder(), tmp_path / "mine")
+    (tmp_path / "mine" / "own.yaml").write_text("defaults: [config, _self_]\nlabels: 7\n")
+    assert tlexp(flag, "mine", "--config-name", "own", "--cfg", "job") == 0
+    assert "labels: 7\n" in capsys.readouterr().out
+    assert tlexp(flag, "yours", "--cfg", "job") == 2
+    assert f"{flag}=yours: no such folder" in capsys.readouterr().err

@@ -1,0 +1,35 @@
+"""How an error is told to people, and the exit status that says the same to programs."""
+
+import errno
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+from tlexp.errors import ConfigError, TlexpError
+
+INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
+"""Exit statuses: our fault, the user's, completed with failures, and the base of a signal's number."""
+
+
+def complain(error: Exception, *, debug: bool) -> None:
+    """Print what is wrong, a line for each problem."""
+    if debug:
+        traceback.print_exception(error)
+    kind = type(error).__name__
+    problems = error.problems if isinstance(error, ConfigError) else (str(error) or kind,)
+    if isinstance(error, OSError):
+        problems = (_of_disk(error),)
+    label = "error" if isinstance(error, TlexpError | OSError) else f"internal error, {kind}"
+    for problem in problems:
+        print(f"{label}: {problem}", file=sys.stderr)
+
+
+def _of_disk(error: OSError) -> str:
+    """Return what a file system refused, with the free bytes where it is full."""
+    place = error.filename or "the output"
+    if error.errno != errno.ENOSPC:
+        return f"{place}: {error.strerror or error}; choose a folder that can be written, e.g. hydra.run.dir=PATH"
+    folder = next((path for path in Path(place).absolute().parents if path.is_dir()), Path.cwd())
+    free = shutil.disk_usage(folder).free
+    return f"{place}: no space left, {free:,} bytes are free in {folder}; free some, then resume with resume=RUN"

@@ -1,0 +1,34 @@
+"""The signals that ask a run to end."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from tlexp.errors import Interrupted
+
+
+class Signals:
+    """Remembers the first SIGTERM or Ctrl-C for the training loop, which writes a checkpoint before it ends.
+
+    Outside the loop, and at the second signal, the run ends at once.
+
+    Args:
+        asked_to_stop: A sweep's own request, asked again and again.
+    """
+
+    def __init__(self, asked_to_stop: Callable[[], int | None]) -> None:
+        self.waits = False
+        self._signalled: int | None = None
+        self._asked_to_stop = asked_to_stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    @property
+    def received(self) -> int | None:
+        """The signal to end with, received by this process or by the sweep that it works for."""
+        return self._signalled if self._signalled is not None else self._asked_to_stop()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.waits or self._signalled is not None:
+            raise Interrupted(number)
+        self._signalled = number

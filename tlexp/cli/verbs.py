@@ -1,0 +1,91 @@
+"""The verbs. A new one is a function and a line of `VERBS`, which the command and its help page read."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlexp.cli.arguments import hydra_arguments, source_of, take
+from tlexp.cli.complaint import FINDINGS
+
+
+def _plan(words: list[str]) -> int:
+    """What would be trained, without training."""
+    from tlexp import compose  # lazy: keeps --help fast
+
+    as_json = take(words, "--json")
+    arguments = hydra_arguments(words)
+    loaded = compose.load(arguments.overrides, source_of(arguments))
+    from tlexp import plan  # lazy: keeps --help fast
+
+    planned = plan.build_plan(loaded.config)
+    print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan.plan_table(planned))
+    return 0
+
+
+def _sync(words: list[str]) -> int:
+    """Replay records into the tracking store."""
+    parser = argparse.ArgumentParser(prog="tlexp sync", description="Replay records into the tracking store.")
+    parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
+    parser.add_argument("--uri", help="MLflow tracking URI (the one that each run asked for)")
+    parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
+    arguments = parser.parse_args(words)
+    from tlexp.sync import sync  # lazy: keeps --help fast
+
+    folders = arguments.folders or [Path("outputs"), Path("multirun")]
+    report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
+    stores = ", ".join(report.stores) or "no store"
+    print(
+        f"{stores}: runs written: {report.written}, there already: {report.present}, "
+        f"not written: {len(report.broken)}, closed: {len(report.closed)}"
+    )
+    for run in report.closed:
+        print(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
+    for path, reason in report.broken:
+        print(f"  {path}: {reason}", file=sys.stderr)
+    return FINDINGS if report.broken else 0
+
+
+def _export(words: list[str]) -> int:
+    """Write a run's trained network into a folder of its own."""
+    parser = argparse.ArgumentParser(prog="tlexp export", description="Write a run's trained network for others.")
+    parser.add_argument("run", type=Path, help="the run's folder, such as outputs/<time>-<id>")
+    parser.add_argument("folder", type=Path, help="where to; it must hold no export yet")
+    parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
+    arguments = parser.parse_args(words)
+    from tlexp.export import export  # lazy: keeps --help fast
+
+    exported = export(arguments.run, arguments.folder, half=arguments.half)
+    for path in exported.files:
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    if arguments.half:
+        print(
+            f"against the run's own network, on random images: logits differ by at most {exported.difference:.2g}, "
+            f"{exported.agreement:.0%} keep their class"
+        )
+    print(f"use it with backbone.weights={arguments.folder}")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """What a first word of the command line asks for.
+
+    Attributes:
+        do: Takes the words after it and returns the exit status.
+        about: Its line of the help page.
+        has_help: Whether it answers --help itself; else the page does.
+    """
+
+    do: Callable[[list[str]], int]
+    about: str
+    has_help: bool = True
+
+
+VERBS = {
+    "plan": Verb(do=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
+    "export": Verb(do=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
+    "sync": Verb(do=_sync, about="write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
+}
