@@ -70,6 +70,11 @@ class Account:
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
 
+    @property
+    def alone(self) -> bool:
+        """Whether the run is none of a sweep's, which has a progress of its own to show."""
+        return not self._study
+
     def note(self, text: str) -> None:
         """Keep a sentence for readers of the record, and tell it now."""
         self.notes.append(text)

@@ -293,7 +293,8 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
         return
     use = feeds.frozen.use
     account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}
-    account.listener.message(f"cache {config.cache.mode}: {use}")
+    if account.alone:
+        account.listener.message(f"cache {config.cache.mode}: {use}")
 
 
 def _write(

@@ -45,3 +45,28 @@ def test_sync_names_what_it_closed(
         "  ab: left open by a dead process, and has no record here; closed as KILLED",
         "  cd: left open by a dead process, and has no record here; closed as KILLED",
     ]
+
+
+def test_cache_lists_verifies_and_removes(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    small = ["data.per_class=8", "data.test_per_class=2", "labels=4", "train.limit_steps=1", "tracking=off"]
+    assert tlexp(*small, f"cache.dir={tmp_path / 'kept'}") == 0
+    capsys.readouterr()
+
+    def said(*words: str, status: int = 0) -> str:
+        assert tlexp("cache", *words, "--dir", str(tmp_path / "kept")) == status
+        return capsys.readouterr().out
+
+    assert "test_resnet, pooled, 64 px" in said()
+    assert "0 bad" in said("verify")
+    entry = next((tmp_path / "kept").rglob("*.safetensors"))
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert entry.name in said("verify", status=3)
+    assert "files removed" in said("prune", "--max-bytes=0")
+    assert said() == f"{tmp_path / 'kept'}: empty\n"
+    assert "0 files removed" in said("clear")
+
+
+@pytest.mark.parametrize("words", [["prune"], ["--max-bytes=1"], ["prune", "--max-bytes=-1"], ["burn"]])
+def test_cache_refuses_half_a_wish(words: list[str], tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("cache", *words) == 2
+    assert "usage: tlexp cache" in capsys.readouterr().err

@@ -3,9 +3,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from sklearn.neighbors import KNeighborsClassifier
+from tlexp.train.neighbours import Neighbours
 
 from tlexp.train import neighbours
-from tlexp.train.neighbours import Neighbours
 
 CLASSES = 4
 

@@ -69,6 +69,30 @@ def _export(words: list[str]) -> int:
     return 0
 
 
+def _cache(words: list[str]) -> int:
+    """Show, verify or empty the feature cache."""
+    parser = argparse.ArgumentParser(prog="tlexp cache", description="Show, verify or empty the feature cache.")
+    parser.add_argument("do", nargs="?", choices=["list", "verify", "prune", "clear"], default="list")
+    parser.add_argument("--dir", help="its folder (TLEXP_CACHE_DIR, else the user's own cache folder)")
+    parser.add_argument("--max-bytes", type=int, help="what prune leaves, at most: used least recently goes first")
+    arguments = parser.parse_args(words)
+    if (arguments.do == "prune") != (arguments.max_bytes is not None) or (arguments.max_bytes or 0) < 0:
+        parser.error("--max-bytes=BYTES belongs to prune, e.g. tlexp cache prune --max-bytes=1000000000")
+    from tlexp.cache import Store, cache_folder, overview  # lazy: keeps --help fast
+    from tlexp.config.cache import CacheConfig
+
+    store = Store(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
+    well, lines = True, []
+    if arguments.do == "verify":
+        lines, well = overview.verify_lines(store)
+    elif arguments.do == "prune":
+        lines = overview.prune_lines(store, arguments.max_bytes)
+    else:
+        lines = overview.clear_lines(store) if arguments.do == "clear" else overview.entries_lines(store)
+    print("\n".join(lines))
+    return 0 if well else FINDINGS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """What a first word of the command line asks for.
@@ -87,5 +111,8 @@ class Verb:
 VERBS = {
     "plan": Verb(do=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
     "export": Verb(do=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
+    "cache": Verb(
+        do=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"
+    ),
     "sync": Verb(do=_sync, about="write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
 }
