@@ -48,10 +48,9 @@ class Space:
     counts: Tensor
 
     def restore(self, index: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (R + 1, M, K)."""
-        inner = self.basis[index] @ weights[:-1].flatten(1).to(self.basis.dtype) / self.scale[index]
-        bias = weights[-1] - (self.centre[index] @ inner).view(weights.shape[1:])
-        return inner.view(-1, *weights.shape[1:]).permute(1, 2, 0), bias
+        """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (M, K, R + 1)."""
+        weight = weights[..., :-1].to(self.basis.dtype) @ self.basis[index].mT / self.scale[index]
+        return weight, weights[..., -1] - weight @ self.centre[index]
 
 
 def exact(device: torch.device) -> torch.dtype:
