@@ -9,7 +9,7 @@ weights (P, M, K, R + 1), the bias last; probabilities (P, M, K, n); per head (P
 few heads are several times as fast so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,38 +116,46 @@ class _Objective:
             gradient = torch.cat([inner, gradient[..., -1:]], 2)
         return gradient.view_as(like)
 
-    def evaluate(self, weights: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Return losses (P, M), gradients, and probabilities in float32, block by block."""
+    def evaluate(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return losses (P, M), gradients, and probabilities in float32."""
         loss = (self.penalty * weights.square()).sum((2, 3)) / 2
         flat = self.turned(weights)
-        inner, kept = torch.zeros_like(flat), []
+        inner, start = torch.zeros_like(flat), 0
+        # One piece: pieces made block by block would be strewn among the blocks, and the heap would grow with each.
+        kept = weights.new_empty(*weights.shape[:3], self.space.rows, dtype=torch.float32)
         for rows, labels, share in self.space.blocks():
             rows, share = rows.to(flat.dtype), share.to(flat.dtype)[:, None]
             logits = (flat @ rows.mT).view(*weights.shape[:3], -1) + self.absent[:, None, :, None]
             logs = logits.log_softmax(2)
             own = labels[:, None, None].expand(-1, weights.shape[1], -1, -1)
             loss -= (logs.gather(2, own)[:, :, 0] * share).sum(2)
-            kept.append(logs.float().exp_())
+            kept[..., start : (start := start + rows.shape[1])] = logs.exp()
             slope = logs.exp_().scatter_add_(2, own, -torch.ones_like(own, dtype=logs.dtype)).mul_(share[:, None])
             inner += slope.flatten(1, 2) @ rows
         return loss, self.turned_back(inner, weights) + self.penalty * weights, kept
 
-    def curvature(self, direction: Tensor, probabilities: list[Tensor]) -> Tensor:
+    def curvature(self, direction: Tensor, probabilities: Tensor) -> Tensor:
         """Return the Hessian times a direction, float32."""
         flat = self.turned(direction)
         inner = torch.zeros_like(flat)
-        for (rows, _, share), chances in zip(self.space.blocks(), probabilities, strict=True):
+        for rows, share, chances in self._blocks_with(probabilities):
             weighted = (flat @ rows.mT).view_as(chances).mul_(chances)
             weighted -= chances * weighted.sum(2, keepdim=True)
             weighted *= share[:, None, None]
             inner += weighted.flatten(1, 2) @ rows
         return self.turned_back(inner, direction) + self.penalty.float() * direction
 
-    def diagonal(self, probabilities: list[Tensor]) -> Tensor:
+    def _blocks_with(self, probabilities: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield rows, shares and probabilities (P, M, K, n) of each block."""
+        start = 0
+        for rows, _, share in self.space.blocks():
+            yield rows, share, probabilities[..., start : (start := start + rows.shape[1])]
+
+    def diagonal(self, probabilities: Tensor) -> Tensor:
         """Return about the Hessian's diagonal, float32: that of rows whose weights do not depend on where they lie."""
         parts = [
             (chances * (1 - chances) * share[:, None, None]).sum(3, keepdim=True)
-            for (_, _, share), chances in zip(self.space.blocks(), probabilities, strict=True)
+            for _, share, chances in self._blocks_with(probabilities)
         ]
         variances = self.space.squares / self.space.counts.sum(1, keepdim=True)
         size = torch.cat([variances, torch.ones_like(variances[:, :1])], 1).float()[:, None, None]
@@ -174,7 +182,7 @@ class _Point:
         point.objective = self.objective.keep(chosen)
         point.weights, point.gradient = self.weights[:, chosen], self.gradient[:, chosen]
         point.loss, point.length = self.loss[:, chosen], self.length[:, chosen]
-        point.probabilities = [chances[:, chosen] for chances in self.probabilities]
+        point.probabilities = self.probabilities[:, chosen]
         return point
 
     def advance(self) -> "_Point":
@@ -188,8 +196,8 @@ class _Point:
         following.gradient = torch.where(_per_head(falls), following.gradient, self.gradient)
         following.loss = torch.where(falls, following.loss, self.loss)
         following.length = torch.where(falls, (2 * self.length).clamp_max(1), self.length / 2)
-        for new, old in zip(following.probabilities, self.probabilities, strict=True):
-            torch.where(_per_head(falls), new, old, out=new)
+        if not bool(falls.all()):
+            following.probabilities = torch.where(_per_head(falls), following.probabilities, self.probabilities)
         return following
 
     def _newton(self) -> Tensor:
@@ -214,8 +222,8 @@ class _Point:
             if count % _CHECK_EVERY == 0 and not bool((open_ := live.any(0)).all()):
                 found[:, left] = direction
                 left, live, product, objective = left[open_], live[:, open_], product[:, open_], objective.keep(open_)
-                direction, residual, search, diagonal, *probabilities = (
-                    values[:, open_] for values in (direction, residual, search, diagonal, *probabilities)
+                direction, residual, search, diagonal, probabilities = (
+                    values[:, open_] for values in (direction, residual, search, diagonal, probabilities)
                 )
                 if not len(left):
                     break
