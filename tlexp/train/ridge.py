@@ -19,21 +19,20 @@ _JUDGED_ROWS = 20_000
 
 
 def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
-    """Return weights (P, R + 1, M, K) of logits, the bias last, of a space whose blocks are float64."""
+    """Return weights (P, M, K, R + 1) of logits, the bias last, of a space whose blocks are float64."""
     decays = space.squares.new_tensor(weight_decays)
     classes = space.counts.shape[1]
     totals = space.counts.sum(1, keepdim=True)
-    cross = space.squares.new_zeros(len(totals), space.squares.shape[1] + 1, classes)
+    cross = space.squares.new_zeros(len(totals), classes, space.squares.shape[1] + 1)
     for rows, labels, share in space.blocks():
-        cross += rows.mT @ (F.one_hot(labels, classes).to(rows.dtype) * share[..., None])
+        cross += (F.one_hot(labels, classes).to(rows.dtype) * share[..., None]).mT @ rows
     if space.rotation is not None:
-        cross[:, :-1] = space.rotation.mT @ cross[:, :-1]
-    variances = (space.squares / totals)[..., None]
-    shrunk = 1 / (variances + decays)
-    inner = cross[:, :-1, None] * shrunk[..., None]
-    weights = torch.cat([inner, cross[:, -1:, None].expand(-1, -1, len(decays), -1)], 1)
+        cross[..., :-1] = cross[..., :-1] @ space.rotation
+    shrunk = 1 / ((space.squares / totals)[:, None] + decays[:, None])
+    inner = cross[:, None, :, :-1] * shrunk[:, :, None]
+    weights = torch.cat([inner, cross[:, None, :, -1:].expand(-1, len(decays), -1, -1)], 3)
     sharpness = inverse_temperature(*_left_out(space, weights, shrunk))
-    return weights * sharpness[:, None, :, None]
+    return weights * sharpness[..., None, None]
 
 
 def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,9 +44,9 @@ def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Te
         rows, labels, share = rows[:, ::stride], labels[:, ::stride], share[:, ::stride]
         if space.rotation is not None:
             rows = torch.cat([rows[..., :-1] @ space.rotation, rows[..., -1:]], 2)
-        fitted = (rows @ weights.flatten(2)).view(*rows.shape[:2], *weights.shape[2:])
-        leverage = (1 + rows[..., :-1].square() @ shrunk) / totals
-        targets = F.one_hot(labels, weights.shape[3]).to(rows.dtype)[:, :, None]
+        fitted = (rows @ weights.flatten(1, 2).mT).view(*rows.shape[:2], *weights.shape[1:3])
+        leverage = (1 + rows[..., :-1].square() @ shrunk.mT) / totals
+        targets = F.one_hot(labels, weights.shape[2]).to(rows.dtype)[:, :, None]
         found.append((targets - (targets - fitted) / (1 - leverage).clamp_min(1e-12)[..., None], labels, share))
     scores, labels, share = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
     return scores, labels, share / share.sum(1, keepdim=True)

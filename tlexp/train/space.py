@@ -15,7 +15,7 @@ from tlexp.train.problem import Problem, Rows, blocks, gather, pick
 
 _HELD_NUMBERS = 1 << 25
 """Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
-_BLOCK_NUMBERS = 1 << 22
+_BLOCK_NUMBERS = 1 << 21
 _STACK_NUMBERS = 1 << 20
 """Products of more numbers are as fast alone, where no problem waits for the slowest of its stack."""
 _RANK = 1e-10
@@ -30,6 +30,7 @@ class Space:
     """P problems in coordinates.
 
     Attributes:
+        rows: N, that of the largest problem.
         blocks: Gives the rows anew for each pass; coordinates are multiplied by `rotation` where there is one.
         rotation: Axes as columns (P, D, R) float64, where blocks hold plain centred and scaled features; else None.
         basis: The same axes (P, D, R), always.
@@ -39,6 +40,7 @@ class Space:
         counts: Training rows of each class, (P, K) int64.
     """
 
+    rows: int
     blocks: Callable[[], Iterable[Block]]
     rotation: Tensor | None
     basis: Tensor
@@ -48,10 +50,9 @@ class Space:
     counts: Tensor
 
     def restore(self, index: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (R + 1, M, K)."""
-        inner = self.basis[index] @ weights[:-1].flatten(1).to(self.basis.dtype) / self.scale[index]
-        bias = weights[-1] - (self.centre[index] @ inner).view(weights.shape[1:])
-        return inner.view(-1, *weights.shape[1:]).permute(1, 2, 0), bias
+        """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (M, K, R + 1)."""
+        weight = weights[..., :-1].to(self.basis.dtype) @ self.basis[index].mT / self.scale[index]
+        return weight, weights[..., -1] - weight @ self.centre[index]
 
 
 def exact(device: torch.device) -> torch.dtype:
@@ -117,6 +118,7 @@ def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_class
     design = torch.cat([coordinates, there[..., None]], 2).to(dtype)
     counts = rows.new_zeros(len(parts), num_classes, dtype=torch.int64).scatter_add_(1, places, there.long())
     return Space(
+        rows=max(sizes),
         blocks=lambda: [(design, places, share.to(dtype))],
         rotation=None,
         basis=basis,
@@ -151,7 +153,10 @@ def _stream(features: Rows, labels: Tensor, problem: Problem, num_classes: int, 
         return ((part, gather(features, part)) for part in blocks(problem.train, size))
 
     count, precise = len(problem.train), exact(labels.device)
-    centre = torch.stack([rows.sum(0, dtype=precise) for _, rows in parts()]).sum(0) / count
+    total = torch.zeros(width, dtype=precise, device=labels.device)
+    for _, rows in parts():
+        total += rows.sum(0, dtype=precise)
+    centre = total / count
     gram = torch.zeros(width, width, dtype=precise, device=labels.device)
     for _, rows in parts():
         centred = rows.to(precise) - centre
@@ -169,6 +174,7 @@ def _stream(features: Rows, labels: Tensor, problem: Problem, num_classes: int, 
             yield block, pick(labels, part)[None], share
 
     return Space(
+        rows=count,
         blocks=design,
         rotation=basis,
         basis=basis,
