@@ -120,40 +120,34 @@ def open_entry(path: Path, cut: str, key: CutKey | None = None) -> Entry:
         OSError: It is gone or cannot be read.
     """
     mapped = _map(path)
-    start, header = _header(mapped)
-    try:
-        metadata, rows, images = (header[name] for name in ("__metadata__", "rows", "images"))
-        count, *shape = (int(length) for length in rows["shape"])
-        dtype = _DTYPES[rows["dtype"]]
-        seconds = float(metadata["seconds"])
-        owner, checksum = metadata["cut"], metadata["images"]
-        spans = [(int(entry["data_offsets"][0]), int(entry["data_offsets"][1])) for entry in (rows, images)]
-        images_form = images["dtype"], images["shape"]
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise BadEntryError("its header is not that of an entry") from error
-    if owner != cut:
+    form = _form(mapped)
+    if form.cut != cut:
         raise BadEntryError("it belongs to another cut")
-    if key is not None and (tuple(shape), dtype_name(dtype)) != (key.shape, key.dtype):
-        raise BadEntryError(f"its rows are {dtype_name(dtype)}{shape}, not {key.dtype}{list(key.shape)}")
-    row_bytes = math.prod(shape) * dtype.itemsize
-    sizes = [count * row_bytes, count * _DIGEST_BYTES]
-    if (
-        count < 1
-        or row_bytes < 1
-        or images_form != ("U8", [count, _DIGEST_BYTES])
-        or not 0 <= seconds < math.inf
-        or [stop - begin for begin, stop in spans] != sizes
-        or sorted(spans) not in [[(0, size), (size, sum(sizes))] for size in sizes]
-        or start + sum(sizes) != len(mapped)
-    ):
-        raise BadEntryError("its header does not fit its size")
-    raw, digests = (
-        np.frombuffer(mapped, np.uint8, size, start + span[0]).reshape(count, -1)
-        for span, size in zip(spans, sizes, strict=True)
-    )
-    if hashlib.sha256(digests.tobytes()).hexdigest() != checksum:
+    if key is not None and (form.shape, form.dtype) != (key.shape, key.dtype):
+        raise BadEntryError(f"its rows are {form.dtype}{list(form.shape)}, not {key.dtype}{list(key.shape)}")
+    images = np.frombuffer(mapped[form.images], np.uint8).reshape(form.count, _DIGEST_BYTES)
+    if hashlib.sha256(images.tobytes()).hexdigest() != form.checksum:
         raise BadEntryError("the checksum of its images differs")
-    return Entry(images=digests, rows=raw, row_seconds=seconds / count, path=path, verified=False, _map=mapped)
+    rows = np.frombuffer(mapped, np.uint8, form.rows.stop - form.rows.start, form.rows.start).reshape(form.count, -1)
+    entry = Entry(
+        images=images, rows=rows, row_seconds=form.seconds / form.count, path=path, verified=False, _map=mapped
+    )
+    entry.release()
+    return entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What the header of an entry says; `rows` and `images` are places in the file."""
+
+    cut: str
+    count: int
+    shape: tuple[int, ...]
+    dtype: str
+    seconds: float
+    checksum: str
+    rows: slice
+    images: slice
 
 
 def is_regular(path: Path) -> bool:
@@ -175,6 +169,47 @@ def _map(path: Path) -> mmap.mmap:
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(descriptor)
+
+
+def _form(mapped: mmap.mmap) -> _Form:
+    """Return what the header says.
+
+    Raises:
+        BadEntryError: It is not an entry's, or does not fit the file.
+    """
+    start, header = _header(mapped)
+    try:
+        metadata, rows, images = (header[name] for name in ("__metadata__", "rows", "images"))
+        count, *shape = (int(length) for length in rows["shape"])
+        dtype = _DTYPES[rows["dtype"]]
+        seconds = float(metadata["seconds"])
+        sizes = [count * math.prod(shape) * dtype.itemsize, count * _DIGEST_BYTES]
+        spans = [[int(place) for place in tensor["data_offsets"]] for tensor in (rows, images)]
+        fits = (
+            min([count, *shape]) >= 1
+            and 0 <= seconds < math.inf
+            and (images["dtype"], images["shape"]) == ("U8", [count, _DIGEST_BYTES])
+            and [stop - begin for begin, stop in spans] == sizes
+            # The two follow each other in either order, and fill the file.
+            and sorted(spans) in [[[0, size], [size, sum(sizes)]] for size in sizes]
+            and start + sum(sizes) == len(mapped)
+        )
+        cut, checksum = metadata["cut"], metadata["images"]
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise BadEntryError("its header is not that of an entry") from error
+    if not fits:
+        raise BadEntryError("its header does not fit its size")
+    places = [slice(start + begin, start + stop) for begin, stop in spans]
+    return _Form(
+        cut=cut,
+        count=count,
+        shape=tuple(shape),
+        dtype=dtype_name(dtype),
+        seconds=seconds,
+        checksum=checksum,
+        rows=places[0],
+        images=places[1],
+    )
 
 
 def _header(mapped: mmap.mmap) -> tuple[int, dict[str, Any]]:
