@@ -1,28 +1,48 @@
-"""A sweep on the real command line, killed with -9 at uniformly random times and typed again until it is done.
+"""A sweep on the command line, killed with -9 at uniformly random times and typed again until it is done.
 
 Twelve tiny runs, two workers, tracking on. As a program, this file is the harness:
 
-    python tests/faults/test_kill_sweep.py kill --kills 100 [--seed 1] [--plant plain_write|short_key]
+    python tests/faults/test_kill_sweep.py kill --kills 100 [--seed 1] [--cold | --plant plain_write|short_key]
 
 It prints the seed of its random times. `--plant` puts a bug into the killed processes, which the harness must catch.
+
+Nearly all of a small sweep's time goes into imports: the sweeper's, each worker's, those of the plots. Here they are
+done once, and sweepers and workers are forks of a process that has done nothing else; from `cli.main` on all is as
+ever. `--cold` starts new interpreters instead.
 """
 
 import argparse
+import contextlib
+import copy
 import hashlib
+import importlib
+import itertools
 import os
 import random
+import runpy
+import select
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from tlexp import cli
+from tlexp.config import Config, config_key
+from tlexp.errors import TrackingError
+from tlexp.paths import publish
+from tlexp.tracking import ensure_store, read_record
+from tlexp.tracking.library import load_mlflow
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = ["freeze=all,none", "labels=2,4", "seed=0,1,2"]
@@ -31,32 +51,29 @@ TINY = [
     "train.limit_steps=2", "train.checkpoint_seconds=0.01",
 ]  # fmt: skip
 PARALLEL = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-COMMAND = [sys.executable, "-m", "tlexp", "-m", *GRID, *TINY, *PARALLEL, "hydra.sweeper.name=killed"]
-PLANTS = {
-    # A file under its final name before it is whole, on a slow disk.
-    "plain_write": """
-import time
-import tlexp.paths
-def publish(path, content):
+FOUND = 3
+"""Exit status: the harness did its work and found a fault."""
+WORDS = ["-m", *GRID, *TINY, *PARALLEL, "hydra.sweeper.name=killed"]
+
+
+def plain_write(path: Path, content: bytes) -> None:
+    """Write a file under its final name before it is whole, on a slow disk."""
     with path.open("wb") as file:
         file.write(content[: len(content) // 2])
         file.flush()
         time.sleep(0.15)
         file.write(content[len(content) // 2 :])
-tlexp.paths.publish = publish
-""",
-    "short_key": """
-import copy
-import tlexp.config
-import tlexp.config.root
-whole = tlexp.config.root.config_key
-def config_key(config):
+
+
+def short_key(config: Config) -> str:
+    """Forget the seed."""
     config = copy.copy(config)
     config.seed = 0
-    return whole(config)
-tlexp.config.root.config_key = tlexp.config.config_key = config_key
-""",
-}
+    return config_key(config)
+
+
+PLANTS = {"plain_write": (publish, plain_write), "short_key": (config_key, short_key)}
+"""A right function and a wrong one."""
 
 
 @dataclass
@@ -84,63 +101,61 @@ class Found:
         )
 
 
-def test_killed_sweeps_finish_as_if_nothing_had_happened(tmp_path: Path, ready_store: Path) -> None:
-    found = kill_sweeps(tmp_path, kills=3, store=ready_store)
-    assert found.kills >= 3
-    assert found.faults == 0, found
+@pytest.mark.timeout(900)
+def test_killed_sweeps_finish_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    assert program("kill", tmp_path, "--kills", "10") == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_ten_kills(tmp_path: Path, ready_store: Path) -> None:
-    found = kill_sweeps(tmp_path, kills=10, store=ready_store)
-    assert found.faults == 0, found
+def test_killed_sweeps_of_new_interpreters(tmp_path: Path) -> None:
+    assert program("kill", tmp_path, "--kills", "10", "--cold") == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("plant", PLANTS)
-def test_the_harness_catches_a_planted_bug(plant: str, tmp_path: Path, ready_store: Path) -> None:
-    found = kill_sweeps(tmp_path, kills=20, store=ready_store, plant=plant, until_caught=True)
-    assert found.faults > 0
+def test_the_harness_catches_a_planted_bug(plant: str, tmp_path: Path) -> None:
+    assert program("kill", tmp_path, "--kills", "20", "--plant", plant) == FOUND
 
 
 def test_eight_processes_on_an_empty_folder(tmp_path: Path) -> None:
-    assert race(tmp_path, 1) == "8 processes, 0 failed"
+    assert program("race", tmp_path, "--times", "1") == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_eight_processes_on_an_empty_folder_twenty_times(tmp_path: Path) -> None:
-    assert race(tmp_path, 20) == "160 processes, 0 failed"
+    assert program("race", tmp_path, "--times", "20") == 0
 
 
 # --- the harness
 
 
-def kill_sweeps(
-    root: Path,
-    *,
-    kills: int,
-    store: Path | None = None,
-    plant: str | None = None,
-    until_caught: bool = False,
-    seed: int | None = None,
-) -> Found:
-    """Kill sweeps at random times until there were so many kills; the last one is finished."""
+def program(what: str, folder: Path, *words: str) -> int:
+    """Run this file as a program; return its exit status."""
+    command = [sys.executable, __file__, what, str(folder), *words]
+    return subprocess.run(command, env=environment_of(folder), timeout=1100).returncode
+
+
+def kill_sweeps(root: Path, *, kills: int, seed: int | None, plant: str | None, cold: bool) -> Found:
+    """Kill sweeps at random times until there were so many kills; the last one is finished. A planted bug ends it."""
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     print(f"seed {seed}", flush=True)
     draw, found = random.Random(seed), Found()
-    reference = prepare(root / "reference", store)
+    ready = root / "ready"
+    ready.mkdir(parents=True)
+    ensure_store(f"sqlite:///{ready / 'mlflow.db'}")  # made once, for it takes seconds
+    reference = prepare(root / "reference", ready)
     began = time.monotonic()
-    start(reference, None).wait(timeout=300)
+    assert wait(start(reference, None, cold), 300) == 0, (reference / "output").read_text()
     duration = time.monotonic() - began
     table = (reference / "multirun" / "killed" / "results.csv").read_bytes()
     assert table.count(b"finished") == 12, table.decode()
     print(f"a sweep that is not killed takes {duration:.1f} s", flush=True)
-    while found.kills < kills and not (until_caught and found.faults):
-        folder = prepare(root / f"sweep{found.sweeps}", store)
-        one_sweep(folder, draw, duration, found, kills=kills, plant=plant)
+    while found.kills < kills and not (plant and found.faults):
+        folder = prepare(root / f"sweep{found.sweeps}", ready)
+        one_sweep(lambda folder=folder: start(folder, plant, cold), folder, draw, duration, found, kills=kills)
         found.sweeps += 1
         inspect(folder, table, found)
         print(found, flush=True)
@@ -148,36 +163,29 @@ def kill_sweeps(
 
 
 def one_sweep(
-    folder: Path, draw: random.Random, duration: float, found: Found, *, kills: int, plant: str | None
+    start_again: Callable[[], int], folder: Path, draw: random.Random, duration: float, found: Found, *, kills: int
 ) -> None:
     """Type the command again and again, killing it, until it ends by itself."""
     seen: dict[str, str] = {}
     for _ in range(200):
-        process = start(folder, plant)
-        allowed = draw.uniform(0, duration) if found.kills < kills else 300.0
-        try:
-            process.wait(timeout=allowed)
-        except subprocess.TimeoutExpired:
-            kill_group(process)
+        pid = start_again()
+        status = wait(pid, draw.uniform(0, duration) if found.kills < kills else 300.0)
+        if status is None:
+            kill_group(pid)
             found.kills += 1
-            now = finished(folder)
-            found.lost += sum(now.get(path) != digest for path, digest in seen.items())
-            seen |= now
-            continue
-        if process.returncode != 0:
-            found.stuck.append((folder / "stderr.txt").read_text()[-2000:])
+        elif status != 0:
+            found.stuck.append((folder / "output").read_text()[-2000:])
             print(found.stuck[-1], flush=True)
         now = finished(folder)
         found.lost += sum(now.get(path) != digest for path, digest in seen.items())
-        return
+        seen |= now
+        if status is not None:
+            return
     found.stuck.append("200 starts")
 
 
 def inspect(folder: Path, table: bytes, found: Found) -> None:
     """Look at what a sweep left behind."""
-    from tlexp.errors import TrackingError
-    from tlexp.tracking import read_record
-
     keys: Counter[str] = Counter()
     for path in folder.glob("multirun/killed/runs/*/*/record.json"):
         try:
@@ -194,24 +202,102 @@ def inspect(folder: Path, table: bytes, found: Found) -> None:
         found.zombies += running
 
 
-def prepare(folder: Path, store: Path | None) -> Path:
-    folder.mkdir(parents=True)
-    if store is not None:  # made once, for it takes seconds
-        (folder / "mlflow.db").write_bytes(store.read_bytes())
+def prepare(folder: Path, ready: Path) -> Path:
+    folder.mkdir()
+    shutil.copy(ready / "mlflow.db", folder)
     return folder
 
 
-def start(folder: Path, plant: str | None) -> "subprocess.Popen[str]":
-    environment = environment_of(folder)
+def start(folder: Path, plant: str | None, cold: bool) -> int:
+    """Type the command, in a group of processes of its own; return its process."""
+    from joblib.externals.loky.backend import fork_exec
+
+    pid = os.fork()
+    with contextlib.suppress(PermissionError):  # done by the child, which is another program by now
+        os.setpgid(pid, pid)  # by both: it may be killed before it has come so far
+    if pid:
+        return pid
+    if cold:
+        into(folder, "output")
+        os.execve(sys.executable, [sys.executable, "-m", "tlexp", *WORDS], environment_of(folder))
     if plant is not None:
-        bugs = folder / "plant"
-        bugs.mkdir(exist_ok=True)
-        (bugs / "sitecustomize.py").write_text(PLANTS[plant])
-        environment["PYTHONPATH"] = f"{bugs}{os.pathsep}{environment['PYTHONPATH']}"
-    with (folder / "stderr.txt").open("w") as errors:
-        return subprocess.Popen(
-            COMMAND, cwd=folder, env=environment, text=True, stdout=errors, stderr=errors, start_new_session=True
-        )
+        replace(*PLANTS[plant])
+    fork_exec.fork_exec = fork_worker
+    command(folder, "output", WORDS)
+
+
+def replace(old: object, new: object) -> None:
+    """Put something else wherever tlexp's modules hold it."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("tlexp")]:
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+
+
+def command(folder: Path, output: str, words: list[str]) -> NoReturn:
+    """Be the command line in a folder; ends the process."""
+    status = 1
+    try:
+        into(folder, output)
+        os.environ |= environment_of(folder)
+        sys.argv = ["tlexp", *words]
+        cli.main()
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    except BaseException:  # noqa: BLE001 - a fork must never return into the harness
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def import_all() -> None:
+    """Import what a sweep and its workers import, so that forks find it there."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
+    load_mlflow()
+    for name in (
+        "joblib.externals.loky.backend.popen_loky_posix",
+        "tlexp.experiment",
+        "tlexp.console",
+        "tlexp.sweep.sweeper",
+        "tlexp.sweep.results",
+    ):
+        importlib.import_module(name)
+
+
+def into(folder: Path, output: str) -> None:
+    """Work in a folder and write into a file there."""
+    os.chdir(folder)
+    file = os.open(folder / output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+
+
+def fork_worker(words: list[str], keep: list[int], env: dict[str, str] | None = None) -> int:
+    """Start a worker of joblib's with its own program, but as a fork in place of a new interpreter."""
+    pid = os.fork()
+    if pid:
+        return pid
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    from tlexp.sweep import worker
+
+    status = 1
+    try:
+        kept = sorted({0, 1, 2, *keep, os.sysconf("SC_OPEN_MAX")})
+        for low, high in itertools.pairwise(kept):
+            os.closerange(low + 1, high)
+        os.environ |= env or {}
+        for engine in SqlAlchemyStore._engine_map.values():
+            engine.dispose(close=False)  # the sweeper's connections stay the sweeper's
+        worker._parents[os.getpid()] = os.getppid()
+        sys.argv = words[2:]
+        runpy.run_module(words[2], run_name="__main__")
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    finally:
+        os._exit(status)
 
 
 def environment_of(folder: Path) -> dict[str, str]:
@@ -219,11 +305,21 @@ def environment_of(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "JOBLIB_TEMP_FOLDER": str(folder)}
 
 
-def kill_group(process: "subprocess.Popen[str]") -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def wait(pid: int, seconds: float) -> int | None:
+    """Return how a process ended; None while it runs on."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        ended, _, _ = select.select([descriptor], [], [], seconds)
+    finally:
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if ended else None
+
+
+def kill_group(pid: int) -> None:
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
     for _ in range(100):
-        if not list(living(process.pid)):
+        if not list(living(pid)):
             return
         time.sleep(0.05)
 
@@ -241,9 +337,6 @@ def living(group: int) -> Iterator[int]:
 
 def finished(folder: Path) -> dict[str, str]:
     """Return the digest of every finished record."""
-    from tlexp.errors import TrackingError
-    from tlexp.tracking import read_record
-
     found = {}
     for path in folder.glob("multirun/killed/runs/*/*/record.json"):
         try:
@@ -254,20 +347,8 @@ def finished(folder: Path) -> dict[str, str]:
     return found
 
 
-def race(root: Path, times: int) -> str:
-    """Start eight sweeps at once on an empty folder, so many times; the imports are done once and forked."""
-    command = [sys.executable, __file__, "race", str(root), "--times", str(times)]
-    done = subprocess.run(command, env=environment_of(root), capture_output=True, text=True, timeout=1100, check=True)
-    print(done.stdout)
-    return done.stdout.splitlines()[-1]
-
-
-def race_here(root: Path, times: int) -> None:
-    from tlexp import console, experiment  # noqa: F401 - imported before the processes part
-    from tlexp.sweep import sweeper  # noqa: F401
-    from tlexp.tracking.library import load_mlflow
-
-    load_mlflow()
+def race(root: Path, times: int) -> int:
+    """Start eight sweeps at once on an empty folder, so many times; return how often that went wrong."""
     failed = 0
     for number in range(times):
         folder = root / f"race{number}"
@@ -279,25 +360,14 @@ def race_here(root: Path, times: int) -> None:
             [(rows,)] = store.execute("select count(*) from runs where status = 'FINISHED'")
         failed += (sweeps, rows) != (8, 16)  # each is shown with its run and one of its own
     print(f"{8 * times} processes, {failed} failed")
+    return failed
 
 
 def fork_sweep(folder: Path, seed: int) -> int:
     pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        from tlexp import cli
-
-        os.chdir(folder)
-        for stream in (1, 2):
-            os.dup2(os.open(folder / f"output{seed}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-        sys.argv = ["tlexp", "-m", "labels=2", f"seed={seed}", *TINY]
-        cli.main()
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    finally:
-        os._exit(status)
+    if pid == 0:
+        command(folder, f"output{seed}", ["-m", "labels=2", f"seed={seed}", *TINY])
+    return pid
 
 
 def main() -> None:
@@ -308,14 +378,19 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--plant", choices=list(PLANTS))
+    parser.add_argument("--cold", action="store_true")
     arguments = parser.parse_args()
+    if arguments.cold and arguments.plant:
+        parser.error("a bug is planted into what has been imported: leave --cold out")
+    import_all()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         if arguments.what == "race":
-            race_here(folder, arguments.times)
-        else:
-            found = kill_sweeps(folder, kills=arguments.kills, seed=arguments.seed, plant=arguments.plant)
-            sys.exit(found.faults > 0)
+            sys.exit(FOUND if race(folder, arguments.times) else 0)
+        found = kill_sweeps(
+            folder, kills=arguments.kills, seed=arguments.seed, plant=arguments.plant, cold=arguments.cold
+        )
+        sys.exit(FOUND if found.faults else 0)
 
 
 if __name__ == "__main__":

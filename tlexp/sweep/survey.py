@@ -28,7 +28,7 @@ def survey_table(folder: Path, runs: Sequence[SweptRun], *, proposed: int, sampl
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:_WIDTH] for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))[:_WIDTH].rstrip() for row in rows
     ]
     counts = Counter(run.status in _DONE for run in runs)
     summary = f"{folder}: {counts[True]} of {len(runs) + proposed} runs are there, {counts[False] + proposed} would run"
