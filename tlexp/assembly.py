@@ -45,7 +45,7 @@ from tlexp.train import CANDIDATES, Checkpoint, FitPlan, Listener, autocast_dtyp
 from tlexp.trainee import Trainee
 from tlexp.tune import Candidate
 
-_WEIGHT_DECAY = 1e-2
+_WEIGHT_DECAY = 1e-1
 """Of a head that is solved where nothing can be compared."""
 _NEIGHBOURS = 5
 

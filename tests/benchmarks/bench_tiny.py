@@ -29,6 +29,7 @@ from tlexp import assembly
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.data import Batches, ImageBank, Source, chunks
+from tlexp.feeds import ImageFeed
 from tlexp.models import Classifier
 from tlexp.train import Listener, fit
 from tlexp.trainee import Trainee
@@ -162,9 +163,10 @@ def scratch(bench: Bench) -> Callable[[int, int], float]:
         classifier = assembly.build_classifier(config, network, classes)
         part = bench.part(bench.budget(config))
         regime = assembly.build_regime(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
-        trainee = Trainee(classifier, part, regime, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
+        feed = ImageFeed(part, regime)
+        trainee = Trainee(classifier, feed, regime, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
         trainee.train("final", np.arange(len(part)), config.default_rates)
-        return bench.accuracy(trainee.predict(bench.test, np.arange(len(bench.test)))[0])
+        return bench.accuracy(trainee.predict(ImageFeed(bench.test, regime), np.arange(len(bench.test)))[0])
 
     return measure
 
