@@ -161,8 +161,8 @@ def live(frozen: Frozen, draws: dict, whole: float) -> None:
     steps = steps_to_converge(frozen, draws[20, 0])
     total = fits * steps * step
     print(
-        f"{fits} fits one by one: {1000 * step:.1f} ms per uncached step of 32 images (median of 30), {steps} steps until "
-        "within 1e-2 of the least objective (the middle decay at 20 labels, measured on features, or 12,800 if later): "
+        f"{fits} fits one by one: {1000 * step:.1f} ms per uncached step of 32 images (median of 30), {steps} steps "
+        "until within 1e-2 of the least objective (the middle decay at 20 labels, on features, or 12,800 if later): "
         f"{total:,.0f} s, scaled = {total / whole:,.0f} x as many"
     )
 
