@@ -3,9 +3,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from sklearn.neighbors import KNeighborsClassifier
-from tlexp.train.neighbours import Neighbours
 
-from tlexp.train import neighbours
+from tlexp.models import neighbours
+from tlexp.models.neighbours import Neighbours
 
 CLASSES = 4
 
@@ -90,3 +90,17 @@ def test_a_row_of_zeros_is_like_no_other(rows):
     features, labels, _ = rows
     logits = Neighbours(features, labels, num_classes=CLASSES, k=9)(torch.zeros(2, 6))
     assert logits.isfinite().all()
+
+
+def test_a_new_head_takes_the_rows_and_the_count_of_a_saved_one() -> None:
+    torch.manual_seed(0)
+    features, labels = torch.randn(9, 4), torch.arange(9) % 3
+    saved = Neighbours(features, labels, num_classes=3, k=5).with_k(2)
+    empty = Neighbours(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), num_classes=3, k=1)
+    empty.load_state_dict(saved.state_dict())
+    queries = torch.randn(6, 4)
+    assert torch.equal(empty(queries), saved(queries))
+    assert empty.k == 2
+    narrow = Neighbours(torch.empty(0, 3), torch.empty(0, dtype=torch.int64), num_classes=3, k=1)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        narrow.load_state_dict(saved.state_dict())

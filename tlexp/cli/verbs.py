@@ -82,7 +82,7 @@ def _cache(words: list[str]) -> int:
     from tlexp.config.cache import CacheConfig
 
     store = Store(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
-    well, lines = True, []
+    well = True
     if arguments.do == "verify":
         lines, well = overview.verify_lines(store)
     elif arguments.do == "prune":
