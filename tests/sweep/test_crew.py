@@ -216,9 +216,9 @@ def test_records_are_told_while_others_still_run_and_can_stop_them(build: Build,
         begin(where)
         for _ in range(100):
             if list(folder.path.glob(".stop-*")):
+                told.extend(hearer.told)
                 break
             time.sleep(0.05)
-        told.extend(hearer.told)
         return JobReturn(status=JobStatus.COMPLETED)
 
     told: list[object] = []
