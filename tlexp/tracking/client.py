@@ -128,6 +128,7 @@ class RunWriter:
     def _log_dataset(self, dataset: DatasetInfo) -> None:
         """Name the data in the run; only name, digest and source are kept."""
         from mlflow.entities import Dataset, DatasetInput, InputTag  # lazy: keeps --help fast
+        from mlflow.exceptions import MlflowException
 
         entity = Dataset(
             name=dataset.name,
@@ -135,7 +136,12 @@ class RunWriter:
             source_type="local",
             source=json.dumps({"uri": dataset.source}),
         )
-        self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException:
+            # Runs that begin at once name the same data at once, and the store takes one; then it is there.
+            self.client.log_inputs(self.run_id, inputs)
 
 
 def open_writer(uri: str, experiment: str) -> RunWriter:
