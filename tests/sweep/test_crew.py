@@ -192,6 +192,13 @@ def test_together_what_had_not_begun_runs_again_after_a_worker_died(build: Build
     assert sorted(hearer.told) == [("dies", False, SILENT), ("later", True, None), ("well", True, None)]
 
 
+def test_together_a_failure_too_many_ends_it(build: Build, folder: SweepFolder) -> None:
+    team, _, hearer = build(fail, most=1)
+    with team:
+        assert not team.run(assign(folder, "0"))
+    assert hearer.told == [("0", False, "no images")]
+
+
 def test_a_launcher_that_cannot_begin_is_no_dead_worker(build: Build, folder: SweepFolder) -> None:
     def run(where: Path) -> JobReturn:
         raise RuntimeError("no cluster")
@@ -216,9 +223,9 @@ def test_records_are_told_while_others_still_run_and_can_stop_them(build: Build,
         begin(where)
         for _ in range(100):
             if list(folder.path.glob(".stop-*")):
+                told.extend(hearer.told)
                 break
             time.sleep(0.05)
-        told.extend(hearer.told)
         return JobReturn(status=JobStatus.COMPLETED)
 
     told: list[object] = []

@@ -55,3 +55,10 @@ def test_a_run_in_the_trash_is_not_gone_on_with(store: str, tmp_path: Path) -> N
 def test_a_store_that_is_away_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 does not answer"):
         show_sweep(tmp_path, [], uri="http://127.0.0.1:9", experiment="e")
+
+
+def test_a_file_that_the_store_refuses_leaves_no_run_open(store: str, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="refuses"):
+        show_sweep(tmp_path / "s", [tmp_path / "missing.csv"], uri=store, experiment="e")
+    [run] = client(store).search_runs([client(store).get_experiment_by_name("e").experiment_id])
+    assert run.info.status == "FINISHED"

@@ -80,8 +80,8 @@ class Sweep:
         self._progress.begin()
         with contextlib.closing(self._progress), _way_out(), Crew(border, self.plan.folder, self._hear) as crew:
             whole = self._run_all(crew)
-        self._tracked.mend()
         runs = self.runs()
+        self._tracked.mend(runs)
         goal = self.settings.goal
         from tlexp.sweep.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
 

@@ -1,12 +1,15 @@
 """A sweep's place in the tracking store; nothing here fails a sweep."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
 from tlexp.sweep.progress import say
+from tlexp.sweep.run import SweptRun
 from tlexp.sync import sync
 from tlexp.tracking import absolute_uri, ensure_store
+from tlexp.tracking.projection import whole_runs
 from tlexp.tracking.stale import close_dead_runs
 
 
@@ -21,7 +24,6 @@ class TrackedSweep:
     def __init__(self, folder: Path, tracking: TrackingConfig) -> None:
         self._folder, self._tracking = folder, tracking
         self._is_there = not tracking.enabled
-        self._closed = 0
 
     def ensure(self) -> None:
         """Make the store, once and before anything is launched: runs that start together would break it."""
@@ -33,16 +35,21 @@ class TrackedSweep:
         except TrackingError as error:
             say(f"note: {error}")
 
-    def close_dead(self) -> None:
-        """Close the runs that dead processes left open."""
+    def close_dead(self, *, own: bool = False) -> None:
+        """Close the runs that dead processes left open; with `own` those that this process gave up on as well."""
         if self._tracking.enabled:
-            self._closed += len(close_dead_runs(self._tracking.uri, experiment=self._tracking.experiment))
+            close_dead_runs(self._tracking.uri, experiment=self._tracking.experiment, own=own)
 
-    def mend(self) -> None:
-        """Write runs that have a record, but were not whole in the store, into it again."""
-        self.close_dead()  # those of workers that gave up on a busy store
-        if self._closed:
-            try:
-                sync([self._folder], uri=None, experiment=None)
-            except TrackingError as error:
-                say(f"note: {error}")
+    def mend(self, runs: Sequence[SweptRun]) -> None:
+        """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
+        if not self._tracking.enabled:
+            return
+        self.close_dead(own=True)
+        uri, experiment = self._tracking.uri, self._tracking.experiment
+        try:
+            whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
+            torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
+            if torn:
+                sync(torn, uri=None, experiment=None)  # where each run asked to go
+        except TrackingError as error:
+            say(f"note: {error}")

@@ -27,8 +27,6 @@ _MLFLOW_STATUS = {
     RunStatus.oom: "FAILED",
     RunStatus.killed: "KILLED",
 }
-_DUPLICATE_ROW = ("IntegrityError", "UniqueViolation")
-"""What SQLAlchemy and PostgreSQL's driver call a row that is there already."""
 _LONGEST_PARAM = 6000
 _LONGEST_DIGEST = 36
 _POINTS_PER_CALL = 1000
@@ -141,10 +139,8 @@ class RunWriter:
         inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
         try:
             self.client.log_inputs(self.run_id, inputs)
-        except MlflowException as error:
-            # The store looks for the data set and then inserts it: another run may do so in between, once.
-            if not any(name in str(error) for name in _DUPLICATE_ROW):
-                raise
+        except MlflowException:
+            # Runs that begin at once name the same data at once, and the store takes one; then it is there.
             self.client.log_inputs(self.run_id, inputs)
 
 

@@ -36,9 +36,9 @@ def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> Tra
     ensure_store(uri)
     writer = open_writer(uri, experiment)
     run_id = _run_of(writer, folder)
+    writer.client.set_terminated(run_id, "FINISHED")  # first: what goes wrong from here on leaves no run open
     for path in files:
         writer.client.log_artifact(run_id, str(path), names.artifact_folder(path.name))
-    writer.client.set_terminated(run_id, "FINISHED")
     return tracked_run(uri, writer.experiment_id, run_id)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
+from tlexp.tracking.attempt import attempt
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags
 from tlexp.tracking.curves import read_points
 from tlexp.tracking.environment import is_alive, process_identity
@@ -68,6 +69,21 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
     return True
 
 
+def whole_runs(uri: str | None, *, experiment: str, study: str) -> set[str]:
+    """Return the runs of a sweep that a store has whole, by the names of their folders.
+
+    Args:
+        uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
+        experiment: Name of the MLflow experiment; need not exist.
+        study: Name of the sweep.
+
+    Raises:
+        TrackingError: The store is away or refuses; that costs under a second.
+    """
+    uri = absolute_uri(uri)
+    return attempt(uri, lambda: _whole_in(uri, experiment, study))
+
+
 def run_files(folder: Path) -> list[tuple[Path, str]]:
     """Return the files of a run's folder that belong into the store, each with its artifact folder."""
     patterns = (names.RECORD_FILE, *names.RUN_FILES)
@@ -82,13 +98,34 @@ def dataset_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> DatasetInf
     return DatasetInfo(name=source, digest=str(data["digest"]), source=str(root) if root else f"tlexp:{source}")
 
 
+def _whole_in(uri: str, experiment: str, study: str) -> set[str]:
+    ensure_store(uri)
+    writer = open_writer(uri, experiment)
+    found, token = set(), None
+    while True:
+        page = writer.client.search_runs([writer.experiment_id], _tagged(names.TAG_STUDY, study), page_token=token)
+        found |= {run.data.tags.get(names.TAG_RUN, "") for run in page if _is_whole(run)}
+        token = page.token
+        if not token:
+            return found
+
+
+def _is_whole(run: Any) -> bool:
+    return run.info.status != "RUNNING" and names.TAG_STATUS in run.data.tags
+
+
+def _tagged(tag: str, value: str) -> str:
+    """Return the words that search runs by a tag."""
+    quote = '"' if "'" in value else "'"
+    return f"tags.`{tag}` = {quote}{value}{quote}"
+
+
 def _make_room(writer: RunWriter, name: str) -> bool:
     """Return whether the run of a folder is to be written; deletes what was left of it half-written."""
-    quote = '"' if "'" in name else "'"
-    found = writer.client.search_runs([writer.experiment_id], f"tags.`{names.TAG_RUN}` = {quote}{name}{quote}")
+    found = writer.client.search_runs([writer.experiment_id], _tagged(names.TAG_RUN, name))
     for run in found:
-        whole = run.info.status != "RUNNING" and names.TAG_STATUS in run.data.tags
-        if whole or is_alive(json.loads(run.data.tags.get(names.TAG_PROCESS, "{}"))):
+        ended = run.info.status != "RUNNING"
+        if _is_whole(run) or (not ended and is_alive(json.loads(run.data.tags.get(names.TAG_PROCESS, "{}")))):
             return False
     for run in found:
         writer.client.delete_run(run.info.run_id)

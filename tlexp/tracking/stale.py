@@ -6,11 +6,11 @@ from typing import Any
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
 from tlexp.tracking.attempt import attempt
-from tlexp.tracking.environment import is_alive
+from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.store import absolute_uri, ensure_store, sqlite_path
 
 
-def close_dead_runs(uri: str | None, *, experiment: str) -> list[str]:
+def close_dead_runs(uri: str | None, *, experiment: str, own: bool = False) -> list[str]:
     """Close the runs that dead processes left open, and return their ids; a store that is away has none to close.
 
     Runs of living processes, of other hosts and of other programs are left alone. Costs under a second when the store
@@ -19,35 +19,37 @@ def close_dead_runs(uri: str | None, *, experiment: str) -> list[str]:
     Args:
         uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
         experiment: Name of the MLflow experiment; need not exist.
+        own: Close those of this process as well: its runs are over, and it gave up on these when the store was busy.
     """
     uri = absolute_uri(uri)
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
         return []
     try:
-        return attempt(uri, lambda: _close_in(uri, experiment))
+        return attempt(uri, lambda: _close_in(uri, experiment, own))
     except TrackingError:
         return []
 
 
-def close_dead(client: Any, experiment_id: str) -> list[str]:
+def close_dead(client: Any, experiment_id: str, *, own: bool = False) -> list[str]:
     """Close the runs of an experiment that dead processes left open, and return their ids.
 
     Args:
         client: MLflow's client of the store; it raises what it likes.
         experiment_id: Of the experiment.
+        own: Close those of this process as well.
     """
     # All pages first: closing a run moves those behind it up a page.
-    return [run.info.run_id for run in _open_runs(client, experiment_id) if _close(client, run)]
+    return [run.info.run_id for run in _open_runs(client, experiment_id) if _close(client, run, own)]
 
 
-def _close_in(uri: str, name: str) -> list[str]:
+def _close_in(uri: str, name: str, own: bool) -> list[str]:
     from mlflow import MlflowClient  # lazy: keeps --help fast
 
     ensure_store(uri)
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(name)
-    return [] if found is None else close_dead(client, found.experiment_id)
+    return [] if found is None else close_dead(client, found.experiment_id, own=own)
 
 
 def _open_runs(client: Any, experiment_id: str) -> list[Any]:
@@ -61,10 +63,10 @@ def _open_runs(client: Any, experiment_id: str) -> list[Any]:
             return found
 
 
-def _close(client: Any, run: Any) -> bool:
-    """Close the run if its process is dead; return whether it was closed."""
+def _close(client: Any, run: Any, own: bool) -> bool:
+    """Close the run if its process is dead, or may be this one; return whether it was closed."""
     process = _process(run.data.tags.get(names.TAG_PROCESS, ""))
-    if process is None or is_alive(process) is not False:
+    if process is None or not (is_alive(process) is False or (own and process == process_identity())):
         return False
     # It may have ended well between the search and its process' death; from here on nobody writes it.
     run_id = run.info.run_id
