@@ -1,4 +1,6 @@
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,9 +173,15 @@ def test_a_free_store_beats_and_a_locked_one_does_not(store: str) -> None:
     holder.close()
 
 
-def test_loading_respects_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
+def test_others_at_work_while_it_is_asked_are_no_outage(locked: str) -> None:
+    working = threading.Timer(0.1, lambda: os.utime(sqlite_path(locked) or ""))
+    working.start()
+    assert Pulse(locked).beats(0.4)
+    working.join()
+    assert not Pulse(locked).beats(0.2)
 
+
+def test_loading_respects_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     load_mlflow()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"

@@ -131,9 +131,8 @@ class Pulse:
     def beats(self, seconds: float) -> bool:
         """Return whether the store answers within the time; stores of a kind that cannot be asked always do."""
         if self._path is not None:
-            seen, self._seen = self._seen, self._traces()
-            # Other processes at work change the file: then it is busy, not stuck.
-            return seen != self._seen or _accepts_writes(self._path, seconds)
+            # Other processes at work change the file, before or meanwhile: then it is busy, not stuck.
+            return self._moved() or _accepts_writes(self._path, seconds) or self._moved()
         if not self.can_be_asked:
             return True
         # In a thread, because looking up a host's name knows no time limit.
@@ -150,6 +149,11 @@ class Pulse:
             if not self.beats(PROBE_SECONDS) or (not self.can_be_asked and time.monotonic() > latest):
                 return False
         return True
+
+    def _moved(self) -> bool:
+        """Return whether the file was changed since it was last looked at."""
+        seen, self._seen = self._seen, self._traces()
+        return seen != self._seen
 
     def _traces(self) -> list[tuple[int, int]]:
         """Return size and time of change of the sqlite file and its journals."""
