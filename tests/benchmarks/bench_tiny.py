@@ -1,10 +1,11 @@
-"""Do the weights of backbone=tiny earn their place: frozen with a linear head, against three ways without them.
+"""Do the weights of backbone=tiny earn their place: frozen with two linear heads, against three ways without them.
 
 python tests/benchmarks/bench_tiny.py FOLDER   (FOLDER/cifar10 ... with train/ and test/ or val/ trees; without it only
 the embedded sets) prints a table of test accuracy, mean +- standard deviation over seeds; each seed draws the labels
 and trains anew. Results are kept line by line in --results, so that an interrupted measurement goes on.
 
 tiny      the packaged weights, frozen, a linear head at the default rates: what `python -m tlexp` does
+logreg    the packaged weights, frozen, logistic regression solved: whole runs of `head=logreg`
 random    the same architecture frozen at random, residual branches not zeroed, BatchNorm calibrated on the budget
 scratch   the same architecture trained from random weights for the protocol's steps at the default rates
 pixels    scikit-learn's logistic regression (C = 1) on 16 x 16 pixels in [-0.5, 0.5]
@@ -14,6 +15,7 @@ Frozen networks give the same features at every step, so they are computed once;
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from tlexp import assembly
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.data import Batches, ImageBank, Source, chunks
+from tlexp.experiment import run
 from tlexp.feeds import ImageFeed
 from tlexp.models import Classifier
 from tlexp.train import Listener, fit
@@ -125,6 +128,17 @@ def tiny(bench: Bench) -> Callable[[int, int], float]:
     return measure
 
 
+def logreg(bench: Bench) -> Callable[[int, int], float]:
+    words = ["head=logreg", "tune.validate=true", "tracking=off", "tracking.figures=false", "train.save_weights=false"]
+
+    def measure(labels: int, seed: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            config = bench.config(*words, labels=labels, seed=seed)
+            return run(config, folder=Path(folder), listener=Listener()).record.metrics["test/accuracy"]
+
+    return measure
+
+
 def random(bench: Bench) -> Callable[[int, int], float]:
     def measure(labels: int, seed: int) -> float:
         config = bench.config("backbone.pretrained=false", labels=labels, seed=seed)
@@ -185,7 +199,7 @@ def pixels(bench: Bench) -> Callable[[int, int], float]:
     return measure
 
 
-METHODS = {"tiny": tiny, "random": random, "scratch": scratch, "pixels": pixels}
+METHODS = {"tiny": tiny, "logreg": logreg, "random": random, "scratch": scratch, "pixels": pixels}
 
 
 def wanted(options: argparse.Namespace, done: set[tuple]) -> Iterator[tuple[str, str, list[tuple[int, int]]]]:
@@ -256,10 +270,6 @@ def main() -> None:
 
 def check(options: argparse.Namespace, found: dict[tuple, float]) -> None:
     """Do one whole run and compare it with what was measured on features."""
-    import tempfile
-
-    from tlexp.experiment import run
-
     name = options.sets[0]
     bench = Bench(name, options.folder, options.words)
     with tempfile.TemporaryDirectory() as folder:
