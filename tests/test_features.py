@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,11 @@ def test_what_cannot_be_kept_goes_on_and_is_said(start: Start, cache: Path) -> N
         (["head=knn", "optim.weight_decay=0.1"], r"optim\.weight_decay needs head=linear or head=mlp"),
         (["head=knn", "head.dropout=0.1"], r"head\.dropout=0\.1 needs"),
         (["head=ridge", "head.hidden=[3]"], r"head\.hidden=\[3\] needs head=mlp: head=ridge has no hidden layers"),
+        (
+            ["head=ridge", "tune.weight_decay=[1e-6,1e-3]"],
+            r"tune\.weight_decay=.*compares values of its own",
+        ),
+        (["head=ridge", "augment=flip", "cache.views=2"], r"cache\.views=2: head=ridge is calibrated by leaving"),
         (["head=ridge", "train.label_smoothing=0.1"], r"train\.label_smoothing needs"),
     ],
 )
@@ -242,6 +248,69 @@ def test_a_damaged_entry_is_named_and_computed_again(start: Start, cache: Path, 
     start(name="second", listener=Notes())
     assert any(entries[0].name in text for text in heard)
     assert _bits(tmp_path / "first") == _bits(tmp_path / "second")
+
+
+@pytest.mark.parametrize("labels", ["1", "2"])
+def test_ridge_is_no_coin_where_every_image_is_alone_in_its_class(labels: str, start: Start) -> None:
+    outcome = start("head=ridge", f"labels={labels}", "data=digits", "backbone.image_size=64").record
+    assert outcome.metrics["test/nll"] < 0.95 * math.log(10)
+    losses = [trial["loss"] for trial in outcome.train["selection"]["trials"]]
+    assert labels == "1" or max(losses) - min(losses) > 0.01
+
+
+def test_an_interrupted_run_keeps_the_winner_that_it_had_found(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("tune.trials=5", name="whole")
+
+    class Stop(Listener):
+        final = False
+
+        def phase(self, title: str, steps: int) -> None:
+            self.final = title == "final"
+
+        def should_stop(self) -> int | None:
+            return 15 if self.final else None
+
+    with pytest.raises(Interrupted):
+        start("tune.trials=5", name="cut", listener=Stop())
+
+    def unwanted(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("selected again")
+
+    monkeypatch.setattr("tlexp.trainee.train_many", unwanted)
+    start("tune.trials=5", f"resume={tmp_path / 'cut'}", name="resumed")
+    assert _bits(tmp_path / "whole") == _bits(tmp_path / "resumed")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"), [(["head=logreg"], "tlexp.solver.solve"), (["tune.trials=3"], "tlexp.trainee.train_many")]
+)
+def test_out_of_memory_in_many_heads_is_recorded(
+    words: list[str], what: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*args: Any, **kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(what, exhausted)
+    with pytest.raises(OutOfMemoryError, match=r"use fewer tune\.trials"):
+        start(*words)
+    assert read_record(tmp_path / "run").status == "oom"
+
+
+def test_a_signal_that_comes_while_a_head_is_solved_is_heard(start: Start, tmp_path: Path) -> None:
+    class Stop(Listener):
+        solved = False
+
+        def ended(self) -> None:
+            self.solved = True
+
+        def should_stop(self) -> int | None:
+            return 2 if self.solved else None
+
+    with pytest.raises(Interrupted):
+        start("head=nearest_mean", "labels=1", listener=Stop())
+    assert read_record(tmp_path / "run").status == "killed"
 
 
 def test_other_weights_are_other_features(start: Start, cache: Path) -> None:

@@ -379,7 +379,8 @@ def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice
     if kind is HeadKind.knn:
         counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(kind)]})
         chosen = [Choice(neighbours=count) for count in counts]
-        return Choice(neighbours=_NEIGHBOURS), chosen[: trials or None]
+        default = Choice(neighbours=min(_NEIGHBOURS, max(1, smallest)))
+        return default, [default] if trials == 1 else chosen[: trials or None]
     stated = config.optim.weight_decay
     if stated is not None:
         return Choice(weight_decay=stated), [Choice(weight_decay=stated)]

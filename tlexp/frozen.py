@@ -13,7 +13,7 @@ from tlexp.cache.entry import Digests
 from tlexp.data import ImageBank, Images
 from tlexp.feeds import Regime, normalised, stored_views
 from tlexp.models import Classifier
-from tlexp.train.device import within_memory
+from tlexp.train import within_memory
 
 Positions = NDArray[np.int64]
 Decode = Callable[[Images, Positions], ImageBank]

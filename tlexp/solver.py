@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tlexp.config.head import HeadKind
@@ -16,7 +15,7 @@ from tlexp.data import Fold
 from tlexp.errors import Interrupted
 from tlexp.feeds import FeatureFeed, Feed, Labels, Positions
 from tlexp.models import Classifier
-from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve
+from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
 
 Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
@@ -84,23 +83,30 @@ class Solver:
     def _solve(
         self, title: str, problems: Sequence[Problem], choices: Sequence[Choice]
     ) -> tuple[list[list[Fitted]], float]:
-        signal_number = self._listener.should_stop()
-        if signal_number is not None:
-            raise Interrupted(signal_number)
+        self._heed()
         began = time.perf_counter()
         self._listener.phase(title, 1)
         try:
-            found = solve(
-                str(self._kind),
-                self.feed,
-                self.feed.row_labels,
-                problems,
-                num_classes=self._classes,
-                candidates=[choice.weight_decay or choice.neighbours or 0 for choice in choices],
+            found = within_memory(
+                lambda: solve(
+                    str(self._kind),
+                    self.feed,
+                    self.feed.row_labels,
+                    problems,
+                    num_classes=self._classes,
+                    candidates=[choice.weight_decay or choice.neighbours or 0 for choice in choices],
+                ),
+                f"{len(choices)} heads on {len(problems[0].train)} rows: use fewer tune.trials, or train.device=cpu",
             )
         finally:
             self._listener.ended()
+        self._heed()  # a signal that came meanwhile
         return found, time.perf_counter() - began
+
+    def _heed(self) -> None:
+        signal_number = self._listener.should_stop()
+        if signal_number is not None:
+            raise Interrupted(signal_number)
 
     def _report(self, fitted: Fitted, images: int, seconds: float) -> FitReport:
         steps = max(1, fitted.iterations)
@@ -109,6 +115,6 @@ class Solver:
             seconds=seconds,
             images_per_second=steps * images / max(seconds, 1e-9),
             flops=None,
-            peak_bytes=peak_bytes(torch.device(self.feed.device)),
+            peak_bytes=peak_bytes(self.feed.device),
             curve=[],
         )

@@ -18,11 +18,25 @@ from tlexp.errors import Interrupted
 from tlexp.feeds import FeatureFeed, Feed, Labels, Positions, Regime
 from tlexp.models import Classifier
 from tlexp.models.head import Head
-from tlexp.train import Checkpoint, FitReport, Listener, Problem, fit, on_curve, predict, supports, train_many
+from tlexp.train import (
+    Checkpoint,
+    FitReport,
+    Listener,
+    Outcome,
+    Problem,
+    fit,
+    on_curve,
+    predict,
+    supports,
+    train_many,
+    within_memory,
+)
 
 Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
 """What a fit took, and logits and labels of the validation part."""
+_ALL = "select-all"
+"""The outcome of candidates that are tried at once, among the fits of a checkpoint."""
 
 
 class Trainee:
@@ -65,7 +79,19 @@ class Trainee:
         return report, logits, labels
 
     def try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
-        """Train all candidates on all folds at once; return each one's fits, None where it diverged."""
+        """Train all candidates on all folds at once; return each one's fits, None where it diverged.
+
+        What an interrupted run had found already stands: a winner found anew might be another.
+        """
+        done = self._checkpoint.finished(_ALL)
+        if done is not None:
+            return _unpacked(done)
+        tried = self._try_all(folds, candidates)
+        arrays, values = _packed(tried)
+        self._checkpoint.finish(_ALL, arrays=arrays, values=values)
+        return tried
+
+    def _try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
         feed, head, steps = self.feed, self.classifier.head, self.regime.plan.steps
         assert isinstance(feed, FeatureFeed)
         assert isinstance(head, Head)
@@ -73,15 +99,18 @@ class Trainee:
         self._reset()
         self._listener.phase(f"select, {len(candidates)} candidates at once", steps)
         try:
-            found = train_many(
-                head,
-                feed,
-                feed.row_labels,
-                [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
-                streams=[feed.stream(fold.train).rows for fold in folds],
-                candidates=candidates,
-                plan=self.regime.plan,
-                heed=self._heed,
+            found = within_memory(
+                lambda: train_many(
+                    head,
+                    feed,
+                    feed.row_labels,
+                    [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
+                    streams=[feed.stream(fold.train).rows for fold in folds],
+                    candidates=candidates,
+                    plan=self.regime.plan,
+                    heed=self._heed,
+                ),
+                f"{len(candidates)} heads at once on {len(folds)} folds: use fewer tune.trials, or train.device=cpu",
             )
         finally:
             self._listener.ended()
@@ -147,6 +176,31 @@ class Trainee:
         self._holds = None
         for name, tensor in self._movable():
             tensor.copy_(self._start[name])
+
+
+def _packed(tried: Sequence[Sequence[Tried] | None]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the arrays and JSON values of what candidates gave."""
+    arrays: dict[str, NDArray[Any]] = {}
+    reports: list[list[dict[str, Any]] | None] = []
+    for number, fits in enumerate(tried):
+        reports.append(None if fits is None else [dataclasses.asdict(report) for report, _, _ in fits])
+        for fold, (_, logits, labels) in enumerate(fits or ()):
+            arrays |= {f"{number}.{fold}.logits": logits, f"{number}.{fold}.labels": labels}
+    return arrays, {"reports": reports}
+
+
+def _unpacked(done: Outcome) -> list[list[Tried] | None]:
+    """Return what candidates gave."""
+    arrays = done.arrays
+    return [
+        None
+        if reports is None
+        else [
+            (_report(values), arrays[f"{number}.{fold}.logits"], arrays[f"{number}.{fold}.labels"])
+            for fold, values in enumerate(reports)
+        ]
+        for number, reports in enumerate(done.values["reports"])
+    ]
 
 
 def _report(values: dict[str, Any]) -> FitReport:

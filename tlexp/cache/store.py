@@ -172,7 +172,7 @@ class Store:
             self.writable = False
             self.warn(
                 f"the cache folder {self.folder} cannot be written ({_reason(error)}): features are kept in memory "
-                "for this run; free space with `tlexp cache prune`, or name another folder with cache.dir"
+                "for this run; name another folder with cache.dir, or say cache=off"
             )
 
 

@@ -85,6 +85,17 @@ class Config:
         found += [
             f"{key} needs head=linear or head=mlp: head={head} knows none" for key, wrong in stated.items() if wrong
         ]
+        ranges = {name: (getattr(self.tune, name), getattr(TuneConfig(), name)) for name in ("lr", "weight_decay")}
+        found += [
+            f"tune.{name}={value}: head={head} compares values of its own; leave it out, or state optim.weight_decay"
+            for name, (value, default) in ranges.items()
+            if value != default
+        ]
+        if self.cache.views and head in (HeadKind.ridge, HeadKind.nearest_mean):
+            found.append(
+                f"cache.views={self.cache.views}: head={head} is calibrated by leaving each image out, which other "
+                "views of it would spoil; use head=logreg, or augment=none without views"
+            )
         if head.penalised and self.optim.weight_decay == 0:
             found.append(f"optim.weight_decay=0: head={head} needs a positive one, or null to have it chosen")
         return found

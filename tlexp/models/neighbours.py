@@ -70,10 +70,13 @@ class Neighbours(nn.Module):
     def for_each(self, counts: Sequence[int], features: Tensor) -> Tensor:
         """Return logits (C, B, K) of features (B, D) for several k at once, which share one search."""
         most = min(max(counts), len(self.labels))
-        found = [self._nearest(part, most) for part in torch.split(F.normalize(features.float()), _QUERIES)]
-        near, places = (torch.cat(parts) for parts in zip(*found, strict=True))
-        votes = self._votes(near, places)
-        return torch.stack([self._logits(votes[:, : min(count, most)].sum(1)) for count in counts])
+        parts = []
+        for queries in torch.split(F.normalize(features.float()), _QUERIES):
+            near, places = self._nearest(queries, most)
+            chosen, weights = self.labels[places], self._weights(near)
+            votes = [self._votes(chosen[:, :count], weights[:, :count]) for count in counts]
+            parts.append(torch.stack([self._logits(each) for each in votes]))
+        return torch.cat(parts, 1)
 
     def _nearest(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return cosines and places (B, count) of the nearest rows, nearest first."""
@@ -87,12 +90,15 @@ class Neighbours(nn.Module):
             places = places.gather(1, order)
         return near, places
 
-    def _votes(self, near: Tensor, places: Tensor) -> Tensor:
-        """Return the votes of neighbours, (B, k, K)."""
-        votes = F.one_hot(self.labels[places], self.num_classes).to(near.dtype)
-        if self.temperature is not None:
-            votes *= ((near - near[:, :1]) / self.temperature).exp()[..., None]
-        return votes
+    def _weights(self, near: Tensor) -> Tensor:
+        """Return what the vote of each neighbour weighs, (B, k), of cosines (B, k)."""
+        if self.temperature is None:
+            return torch.ones_like(near)
+        return ((near - near[:, :1]) / self.temperature).exp()
+
+    def _votes(self, labels: Tensor, weights: Tensor) -> Tensor:
+        """Return the votes that classes get, (B, K)."""
+        return weights.new_zeros(len(labels), self.num_classes).scatter_add_(1, labels, weights)
 
     def _logits(self, votes: Tensor) -> Tensor:
         return ((votes + 1 / self.num_classes) / (votes.sum(1, keepdim=True) + 1)).log()

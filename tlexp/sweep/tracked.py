@@ -12,6 +12,9 @@ from tlexp.tracking import absolute_uri, ensure_store
 from tlexp.tracking.projection import whole_runs
 from tlexp.tracking.stale import close_dead_runs
 
+_TRIES = 3
+"""A store that many sweeps end in at once may be busy the first time."""
+
 
 class TrackedSweep:
     """The runs of one sweep in its tracking store.
@@ -47,9 +50,11 @@ class TrackedSweep:
         self.close_dead(own=True)
         uri, experiment = self._tracking.uri, self._tracking.experiment
         try:
-            whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
-            torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
-            if torn:
+            for _ in range(_TRIES):
+                whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
+                torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
+                if not torn:
+                    break
                 sync(torn, uri=None, experiment=None)  # where each run asked to go
         except TrackingError as error:
             say(f"note: {error}")

@@ -9,9 +9,11 @@ from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import PROBE_SECONDS, Pulse, public_uri
 
 Result = TypeVar("Result")
+SWEEP_SECONDS = 10.0
+"""A sweep's ending waits so long for a file that many sweeps write at once; it comes once in many runs."""
 
 
-def attempt(uri: str, work: Callable[[], Result]) -> Result:
+def attempt(uri: str, work: Callable[[], Result], *, file_seconds: float = 0.0) -> Result:
     """Return what the work gives. It is done in a thread of its own, for a store's client cannot be interrupted.
 
     A store that is away costs under a second; what hangs in it is left behind.
@@ -19,11 +21,12 @@ def attempt(uri: str, work: Callable[[], Result]) -> Result:
     Args:
         uri: Absolute tracking URI.
         work: What to do in the store; it may raise whatever a store's client raises.
+        file_seconds: So long a store that is a file may be in other processes' hands before it counts as away.
 
     Raises:
         TrackingError: The store is away or refuses.
     """
-    pulse = Pulse(uri)
+    pulse = Pulse(uri, file_seconds=file_seconds)
     where = f"tracking store {public_uri(uri)}"
     if not pulse.beats(PROBE_SECONDS):
         raise TrackingError(f"{where} does not answer")

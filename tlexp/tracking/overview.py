@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.tracking import names
-from tlexp.tracking.attempt import attempt
+from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.client import RunWriter, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.mlflow import TrackedRun, tracked_run
@@ -26,10 +26,10 @@ def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experime
         experiment: Name of the MLflow experiment.
 
     Raises:
-        TrackingError: The store is away or refuses; that costs under a second.
+        TrackingError: The store is away or refuses; that costs under a second, or SWEEP_SECONDS for a locked file.
     """
     uri = absolute_uri(uri)
-    return attempt(uri, lambda: _show(folder.resolve(), files, uri, experiment))
+    return attempt(uri, lambda: _show(folder.resolve(), files, uri, experiment), file_seconds=SWEEP_SECONDS)
 
 
 def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> TrackedRun:

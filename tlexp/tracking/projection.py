@@ -8,7 +8,7 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
-from tlexp.tracking.attempt import attempt
+from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags
 from tlexp.tracking.curves import read_points
 from tlexp.tracking.environment import is_alive, process_identity
@@ -78,10 +78,10 @@ def whole_runs(uri: str | None, *, experiment: str, study: str) -> set[str]:
         study: Name of the sweep.
 
     Raises:
-        TrackingError: The store is away or refuses; that costs under a second.
+        TrackingError: The store is away or refuses; that costs under a second, or SWEEP_SECONDS for a locked file.
     """
     uri = absolute_uri(uri)
-    return attempt(uri, lambda: _whole_in(uri, experiment, study))
+    return attempt(uri, lambda: _whole_in(uri, experiment, study), file_seconds=SWEEP_SECONDS)
 
 
 def run_files(folder: Path) -> list[tuple[Path, str]]:

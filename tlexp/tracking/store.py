@@ -116,10 +116,15 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
 
 
 class Pulse:
-    """Whether a store shows signs of life, asked again and again while somebody waits for it."""
+    """Whether a store shows signs of life, asked again and again while somebody waits for it.
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    Args:
+        uri: Absolute tracking URI.
+        file_seconds: So long a file may be in other processes' hands, at least, before it counts as stuck.
+    """
+
+    def __init__(self, uri: str, *, file_seconds: float = 0.0) -> None:
+        self._uri, self._file_seconds = uri, file_seconds
         self._path = sqlite_path(uri)
         self._seen = self._traces()
 
@@ -132,7 +137,7 @@ class Pulse:
         """Return whether the store answers within the time; stores of a kind that cannot be asked always do."""
         if self._path is not None:
             # Other processes at work change the file, before or meanwhile: then it is busy, not stuck.
-            return self._moved() or _accepts_writes(self._path, seconds) or self._moved()
+            return self._moved() or _accepts_writes(self._path, max(seconds, self._file_seconds)) or self._moved()
         if not self.can_be_asked:
             return True
         # In a thread, because looking up a host's name knows no time limit.

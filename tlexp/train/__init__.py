@@ -2,7 +2,7 @@
 
 from tlexp.train.checkpoint import Checkpoint, Outcome
 from tlexp.train.cost import peak_bytes
-from tlexp.train.device import autocast_dtype, choose_device, deterministic
+from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
@@ -35,4 +35,5 @@ __all__ = [
     "supports",
     "to_probabilities",
     "train_many",
+    "within_memory",
 ]

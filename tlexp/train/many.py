@@ -133,8 +133,10 @@ class _Stack:
         finite = losses[:, place].isfinite().all(0)
         for parameter in self.parameters.values():
             finite &= parameter[place].detach().isfinite().flatten(1).all(1)
-        alive, lost = finite.tolist(), losses[:, place].T.cpu()
         logits = None if validation is None else self._predict(place, features, validation)
+        if logits is not None:
+            finite = finite & logits.isfinite().flatten(1).all(1).to(finite.device)
+        alive, lost = finite.tolist(), losses[:, place].T.cpu()
         return [
             Fitted(
                 head=self._copy(place, index),

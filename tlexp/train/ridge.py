@@ -31,12 +31,18 @@ def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
     shrunk = 1 / ((space.squares / totals)[:, None] + decays[:, None])
     inner = cross[:, None, :, :-1] * shrunk[:, :, None]
     weights = torch.cat([inner, cross[:, None, :, -1:].expand(-1, len(decays), -1, -1)], 3)
-    sharpness = inverse_temperature(*_left_out(space, weights, shrunk))
+    scores, labels, share, fitted = _left_out(space, weights, shrunk)
+    judged = share * (space.counts.gather(1, labels) > 1)
+    total = judged.sum(1, keepdim=True)
+    sharpness = inverse_temperature(scores, labels, judged / total.clamp_min(1e-300))
+    # Rows alone in their class cannot be left out. Where all are, a spread of the scores of 1 is taken.
+    spread = (fitted - fitted.mean(-1, keepdim=True)).square().mean((1, 3)).sqrt()
+    sharpness = torch.where(total > 0, sharpness, 1 / torch.where(spread > 0, spread, 1))
     return weights * sharpness[..., None, None]
 
 
-def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return leave-one-out scores (P, n, M, K), labels and shares of the judged rows."""
+def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return leave-one-out scores (P, n, M, K), labels and shares of the judged rows, and their fitted scores."""
     totals = space.counts.sum(1)[:, None, None]
     stride = -(-int(totals.max()) // _JUDGED_ROWS)
     found = []
@@ -47,6 +53,7 @@ def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Te
         fitted = (rows @ weights.flatten(1, 2).mT).view(*rows.shape[:2], *weights.shape[1:3])
         leverage = (1 + rows[..., :-1].square() @ shrunk.mT) / totals
         targets = F.one_hot(labels, weights.shape[2]).to(rows.dtype)[:, :, None]
-        found.append((targets - (targets - fitted) / (1 - leverage).clamp_min(1e-12)[..., None], labels, share))
-    scores, labels, share = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-    return scores, labels, share / share.sum(1, keepdim=True)
+        left_out = targets - (targets - fitted) / (1 - leverage).clamp_min(1e-12)[..., None]
+        found.append((left_out, labels, share, fitted))
+    scores, labels, share, fitted = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    return scores, labels, share / share.sum(1, keepdim=True), fitted
