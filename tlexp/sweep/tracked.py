@@ -47,10 +47,10 @@ class TrackedSweep:
         """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
         if not self._tracking.enabled:
             return
-        self.close_dead(own=True)
         uri, experiment = self._tracking.uri, self._tracking.experiment
         try:
             for _ in range(_TRIES):
+                self.close_dead(own=True)
                 whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
                 torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
                 if not torn:

@@ -15,7 +15,9 @@ from tlexp.errors import Interrupted, TlexpError
 from tlexp.paths import publish
 from tlexp.sweep.folder import PROCESS_FILE
 from tlexp.sweep.gpus import take_gpu, visible_gpus
+from tlexp.tracking.attempt import SWEEP_SECONDS
 from tlexp.tracking.environment import process_identity
+from tlexp.tracking.store import patient_with_files
 
 Task = Callable[[DictConfig, Callable[[], int | None]], None]
 """Does a job; it asks the second argument again and again for the signal that ends it."""
@@ -69,7 +71,8 @@ class Job:
 
     def _do(self, composed: DictConfig, folder: Path) -> None:
         try:
-            self.task(composed, self.asked_to_stop)
+            with patient_with_files(SWEEP_SECONDS):
+                self.task(composed, self.asked_to_stop)
         except TlexpError:
             raise
         except Exception:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
-from tlexp.tracking.attempt import attempt
+from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.store import absolute_uri, ensure_store, sqlite_path
 
@@ -20,13 +20,14 @@ def close_dead_runs(uri: str | None, *, experiment: str, own: bool = False) -> l
         uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
         experiment: Name of the MLflow experiment; need not exist.
         own: Close those of this process as well: its runs are over, and it gave up on these when the store was busy.
+            A file in other processes' hands is waited for, up to SWEEP_SECONDS.
     """
     uri = absolute_uri(uri)
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
         return []
     try:
-        return attempt(uri, lambda: _close_in(uri, experiment, own))
+        return attempt(uri, lambda: _close_in(uri, experiment, own), file_seconds=SWEEP_SECONDS if own else 0.0)
     except TrackingError:
         return []
 

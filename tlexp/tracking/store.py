@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -115,6 +116,23 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
     return kind if _NETWORK_FILESYSTEMS.fullmatch(kind) else None
 
 
+_least_file_seconds = 0.0
+
+
+@contextlib.contextmanager
+def patient_with_files(seconds: float) -> Iterator[None]:
+    """Let stores that are files be in other processes' hands for so long, in this process, before they count as stuck.
+
+    For sweeps: of those that share few cores, one may hold a file's lock for seconds without getting on.
+    """
+    global _least_file_seconds
+    before, _least_file_seconds = _least_file_seconds, seconds
+    try:
+        yield
+    finally:
+        _least_file_seconds = before
+
+
 class Pulse:
     """Whether a store shows signs of life, asked again and again while somebody waits for it.
 
@@ -124,7 +142,7 @@ class Pulse:
     """
 
     def __init__(self, uri: str, *, file_seconds: float = 0.0) -> None:
-        self._uri, self._file_seconds = uri, file_seconds
+        self._uri, self._file_seconds = uri, max(file_seconds, _least_file_seconds)
         self._path = sqlite_path(uri)
         self._seen = self._traces()
 
