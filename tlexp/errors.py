@@ -4,7 +4,6 @@
     |-- ConfigError            a setting, or settings that do not fit together
     |-- DataError              images, labels, folders, budgets
     |-- WeightsError           weights that cannot be had, read or fitted
-    |-- CacheError             the folder of the feature cache
     |-- TrackingError          the tracking store (a warning where the run can go on)
     `-- TrainingError          training started and could not go on; exit status 3
         |-- DivergedError      the loss is not finite any more
@@ -35,10 +34,6 @@ class DataError(TlexpError):
 
 class WeightsError(TlexpError):
     """Weights cannot be had, cannot be read or do not fit the architecture."""
-
-
-class CacheError(TlexpError):
-    """The folder of the feature cache cannot be used."""
 
 
 class TrackingError(TlexpError):

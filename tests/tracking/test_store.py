@@ -149,7 +149,7 @@ def test_network_filesystems_are_recognised(tmp_path: Path) -> None:
     )
     kinds = {
         place: network_filesystem(Path(place), mounts)
-        for place in ("/root/mlflow.db", "/home/me/mlflow.db", "/home/local/mlflow.db", "/mnt/my disk/mlflow.db")
+        for place in ("/srv/mlflow.db", "/home/me/mlflow.db", "/home/local/mlflow.db", "/mnt/my disk/mlflow.db")
     }
     assert list(kinds.values()) == [None, "nfs4", None, "cifs"]
     assert network_filesystem(Path("/home/me"), tmp_path / "none") is None
