@@ -1,0 +1,64 @@
+"""`conf/study`: sweeps that cross how much is frozen with how many labels there are, and end in a report.
+
+Nothing here is part of a run's key: a replicate is the run that its own settings make it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.config.labels import parse_labels
+from tlexp.config.setting import setting
+
+
+class StudyKind(StrEnum):
+    """What a study compares: `none` makes no study, `depths` freeze depths, `frozen` solved heads, `policies` ways."""
+
+    none = "none"
+    depths = "depths"
+    frozen = "frozen"
+    policies = "policies"
+
+
+@dataclass
+class StudyConfig:
+    """A study: `python -m tlexp study=freeze_vs_labels`. Its columns run over all budgets and data seeds."""
+
+    kind: StudyKind = setting(StudyKind.none, "none, depths, frozen or policies; chosen by study=NAME.", key=False)
+    name: str | None = setting(
+        None, "Folder below multirun; null names it by the fixed settings, so that other settings start anew.", key=False
+    )
+    labels: list[str] = setting([], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False)
+    seeds: int = setting(10, "Data seeds per budget, from `seed` on.", key=False)
+    depths: list[str] = setting(
+        [], "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes all depths of the backbone.", key=False
+    )
+    controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)
+    scratch_labels: list[str] = setting(
+        [], "Label budgets that are trained from scratch; empty takes all of study.labels.", key=False
+    )
+    margin: float = setting(
+        0.01, "A cheaper depth is recommended if it loses less than this, in balanced accuracy, (0, 1).", key=False
+    )
+    minutes: float | None = setting(
+        None, "Time that the study may take by estimate; columns, then budgets are dropped until it fits.", key=False
+    )
+    column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)
+
+    def problems(self) -> list[str]:
+        """Return every broken rule of this group."""
+        found = []
+        for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
+            for text in values:
+                try:
+                    parse_labels(text)
+                except ValueError as error:
+                    found.append(f"study.{key}: {error}")
+        if self.seeds < 1:
+            found.append(f"study.seeds={self.seeds}: must be at least 1")
+        if not 0 < self.margin < 1:
+            found.append(f"study.margin={self.margin}: must be between 0 and 1, e.g. 0.01")
+        if self.minutes is not None and self.minutes <= 0:
+            found.append(f"study.minutes={self.minutes}: must be positive, or null for no limit")
+        if self.name is not None and not self.name.strip():
+            found.append("study.name is empty: name a folder below multirun, or null")
+        return found
