@@ -13,17 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tlexp.cache import CutKey, Store, cache_folder, cut_key
 from tlexp.config import Config, Preprocessing
-from tlexp.config.cache import CacheMode
-from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.optim import Choice
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
 from tlexp.errors import ConfigError
-from tlexp.feeds import FeatureFeed, Feed, ImageFeed, Regime
-from tlexp.frozen import FrozenNetwork, digests_of
+from tlexp.feeds import Regime
 from tlexp.models import (
     Classifier,
     HeadOptions,
@@ -39,15 +34,8 @@ from tlexp.models import (
     preprocessing,
 )
 from tlexp.paths import packaged_weights
-from tlexp.solver import Solver
 from tlexp.tracking import resolve_weights
-from tlexp.train import CANDIDATES, Checkpoint, FitPlan, Listener, autocast_dtype
-from tlexp.trainee import Trainee
-from tlexp.tune import Candidate
-
-_WEIGHT_DECAY = 1e-1
-"""Of a head that is solved where nothing can be compared."""
-_NEIGHBOURS = 5
+from tlexp.train import FitPlan, Listener, autocast_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,135 +245,3 @@ def count_steps(config: Config, images: int) -> int:
     if config.train.epochs is not None:
         steps = config.train.epochs * -(-images // batch_size)
     return min(steps, config.train.limit_steps or steps)
-
-
-class Feeds:
-    """How a run's images reach what learns from them: as they are, or as features that a frozen network made once.
-
-    Args:
-        config: Of the run.
-        classifier: The whole network, with its start.
-        source: The images.
-        budget: The label budget.
-        regime: How it is fed.
-        listener: Hears of images that are read, and of what the cache does.
-
-    Attributes:
-        frozen: What makes the features; None where the learner takes images.
-        budget: The label budget.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        classifier: Classifier,
-        source: Source,
-        budget: Budget,
-        regime: Regime,
-        listener: Listener,
-    ) -> None:
-        self._config, self._regime, self._source, self._listener = config, regime, source, listener
-        self.frozen = None if config.moving else self._freeze(classifier)
-        self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
-
-    def held_out(self) -> Feed:
-        """Return the test split."""
-        return self._feed(self._source.held_out, np.arange(len(self._source.held_out.labels)), views=0)
-
-    def _freeze(self, classifier: Classifier) -> FrozenNetwork:
-        config, regime = self._config, self._regime
-        weights = classifier.frozen_digest()
-        width = feature_width(classifier.backbone)
-
-        def key(view: int | None) -> CutKey:
-            return cut_key(
-                config,
-                regime.expected,
-                weights=weights,
-                width=width,
-                device=regime.device,
-                autocast=regime.plan.autocast,
-                view=view,
-                view_seed=regime.view_seed,
-            )
-
-        # Reading features always beats making them again; a cut further in front might not.
-        folder = None if config.cache.mode is CacheMode.off else cache_folder(config.cache.dir)
-        store = Store(folder, max_bytes=config.cache.max_bytes, warn=self._listener.message)
-        return FrozenNetwork(classifier, regime, key=key, store=store, decode=self._decode)
-
-    def _feed(self, images: Images, positions: NDArray[np.int64], *, views: int, ahead: bool = False) -> Feed:
-        if self.frozen is None:
-            digests = digests_of(images, positions) if views else None
-            return ImageFeed(self._decode(images, positions), self._regime, digests)
-        frozen = self.frozen
-        drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
-        clean = frozen.rows(images, positions)
-        if ahead and self._worth_all(positions):
-            frozen.prepare(images, np.arange(len(images.labels)))
-        return FeatureFeed(
-            [*drawn, clean],
-            images.labels[positions],
-            self._regime,
-            decode=lambda places: self._decode(images, positions[places]).pixels,
-            digests=digests_of(images, positions),
-            memory_bytes=self._config.data.memory_bytes,
-        )
-
-    def _worth_all(self, positions: NDArray[np.int64]) -> bool:
-        """Return whether the whole pool is read now, so that another seed finds its budget ready.
-
-        It is where features are kept and that at most doubles the images.
-        """
-        source = self._source
-        wanted = len(positions) + len(source.held_out.labels)
-        return self._config.cache.mode is not CacheMode.off and len(source.pool.labels) <= 2 * wanted
-
-    def _decode(self, images: Images, positions: NDArray[np.int64]) -> ImageBank:
-        return decode(self._config, images, positions, self._regime.expected, self._listener)
-
-
-def build_learner(
-    config: Config,
-    classifier: Classifier,
-    feed: Feed,
-    regime: Regime,
-    *,
-    checkpoint: Checkpoint,
-    listener: Listener,
-) -> Trainee | Solver:
-    """Return what learns from a label budget: the whole network from images, or its head alone from features."""
-    if not isinstance(feed, FeatureFeed):
-        return Trainee(classifier, feed, regime, checkpoint=checkpoint, listener=listener)
-    # The same head: what it learns is in the whole network at once.
-    head = Classifier(nn.Identity(), classifier.head, (), 0)
-    if config.head.kind.solved:
-        return Solver(head, config.head.kind, feed, listener=listener, num_classes=regime.plan.num_classes)
-    return Trainee(head, feed, regime, checkpoint=checkpoint, listener=listener)
-
-
-def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:
-    """Return the default of a head, and those that a head which is solved compares all at once.
-
-    Args:
-        config: Of the run.
-        smallest: Training images of a fold, at least.
-    """
-    kind, trials = config.head.kind, config.tune.trials
-    if not kind.solved:
-        return config.default_rates, []
-    if kind is HeadKind.nearest_mean:
-        return Choice(), [Choice()]
-    if kind is HeadKind.knn:
-        counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(kind)]})
-        chosen = [Choice(neighbours=count) for count in counts]
-        default = Choice(neighbours=min(_NEIGHBOURS, max(1, smallest)))
-        return default, [default] if trials == 1 else chosen[: trials or None]
-    stated = config.optim.weight_decay
-    if stated is not None:
-        return Choice(weight_decay=stated), [Choice(weight_decay=stated)]
-    decays = CANDIDATES[str(kind)]
-    if trials:
-        decays = tuple(float(decay) for decay in np.geomspace(decays[0], decays[-1], trials)) if trials > 1 else ()
-    default = Choice(weight_decay=_WEIGHT_DECAY)
-    return default, [Choice(weight_decay=decay) for decay in decays] or [default]

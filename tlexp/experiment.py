@@ -17,29 +17,28 @@ from numpy.typing import NDArray
 from tlexp.account import Account
 from tlexp.assembly import (
     Budget,
-    Feeds,
     Network,
     build_classifier,
-    build_learner,
-    build_network,
     build_regime,
-    candidates,
     count_steps,
     describe_model,
     draw_labels,
-    load_start,
-    open_images,
 )
 from tlexp.config import Config, config_key
 from tlexp.config.cache import CacheMode
 from tlexp.config.freeze import FreezePolicy
+from tlexp.config.head import HeadInit
 from tlexp.config.optim import Rates
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import Feed
+from tlexp.learners import build_learner, candidates
 from tlexp.live import FINAL, Live
 from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
 from tlexp.outputs import draw_figures, write_candidates, write_evaluation, write_predictions
+from tlexp.probe import build_probe
+from tlexp.shared import Shared
+from tlexp.supply import Feeds
 from tlexp.tracking import Record, TrackedRun, dataset_of, names, read_points
 from tlexp.train import (
     Checkpoint,
@@ -73,6 +72,7 @@ def run(
     shown: dict[str, Any] | None = None,
     overrides: Sequence[str] = (),
     study: str | None = None,
+    shared: Shared | None = None,
 ) -> Outcome:
     """Do one run; its record is published in the folder however it ends.
 
@@ -83,6 +83,7 @@ def run(
         shown: The configuration as it may be logged; its own values when None.
         overrides: The words of the command line.
         study: The name of the sweep that the run is one of.
+        shared: What it has in common with other runs of this process; nothing when None.
 
     Raises:
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
@@ -90,7 +91,7 @@ def run(
     """
     account = Account(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
     with account, deterministic(config.train.deterministic):
-        splits = _do(config, account)
+        splits = _do(config, account, shared or Shared())
     assert account.record is not None
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     return Outcome(
@@ -100,15 +101,18 @@ def run(
     )
 
 
-def _do(config: Config, account: Account) -> dict[str, Evaluation]:
+def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluation]:
     """Do the run, enter into the account what becomes known, and return the measures of each split."""
     began = time.perf_counter()
     device = choose_device(config.train.device)
     account.environment["device"] = str(device)
-    network = build_network(config)  # before any image is read: a wrong model or depth is refused at once
-    origin = load_start(config, network)
-    source = open_images(config, network.expected, account.listener)
+    network, origin = shared.network(config)  # before any image is read: a wrong model or depth is refused at once
+    source = shared.source(config, network.expected, account.listener)
     budget = draw_labels(config, source)
+    heads = None
+    if config.head.init is HeadInit.probe:
+        probe = build_probe(config, network, source, budget, shared, device=device, listener=account.listener)
+        heads, account.train["probe"] = probe.heads, probe.summary()
     classifier = build_classifier(config, network, len(source.classes)).to(device)
     _describe(account, config, network, origin, source, budget)
     account.freeze["digest_before"] = classifier.frozen_digest()
@@ -119,8 +123,17 @@ def _do(config: Config, account: Account) -> dict[str, Evaluation]:
         config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
     regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes))
-    feeds = Feeds(config, classifier, source, budget, regime, live)
-    learner = build_learner(config, classifier, feeds.budget, regime, checkpoint=checkpoint, listener=live)
+    feeds = Feeds(config, shared, classifier, source, budget, regime, live)
+    learner = build_learner(
+        config,
+        classifier,
+        feeds.budget,
+        regime,
+        checkpoint=checkpoint,
+        listener=live,
+        solutions=shared.solutions,
+        heads=heads,
+    )
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
@@ -133,7 +146,8 @@ def _do(config: Config, account: Account) -> dict[str, Evaluation]:
     logits, labels = learner.predict(test, np.arange(len(test.labels)))
     _tell_cache(config, account, feeds)
     splits = _evaluate(config, learner, trained, selection, logits, labels)
-    account.metrics.update(_metrics(splits, report, classifier, seconds=time.perf_counter() - began))
+    seconds = time.perf_counter() - began + learner.beforehand
+    account.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
     card = describe_model(config, network, origin, source.classes)
     if config.train.save_weights:
         save_classifier(classifier, account.folder, description=card)

@@ -3,6 +3,7 @@
 pixels (B, 3, S, S) uint8; features (B, D) float32; labels (N,) int64; positions (n,) int64 into the N images of a feed.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -138,6 +139,7 @@ class FeatureFeed:
         decode: Positions -> images, (n, 3, S, S) uint8, for those who want to see them.
         digests: Of the images, (N, 32) uint8.
         memory_bytes: Features of more bytes are read from where they lie, batch by batch.
+        made_by: Names what made them: rows of equal names and equal image digests are equal.
     """
 
     def __init__(
@@ -149,8 +151,10 @@ class FeatureFeed:
         decode: Callable[[Positions], Tensor],
         digests: Digests,
         memory_bytes: int,
+        made_by: str = "",
     ) -> None:
         self._labels, self._regime, self._decode, self._digests = labels, regime, decode, digests
+        self._made_by = made_by
         self.device, self.views = regime.device, len(parts) - 1
         self.shape = (len(labels) * len(parts), parts[0].shape[1])
         self.row_labels = torch.from_numpy(np.tile(labels, len(parts))).to(self.device)
@@ -193,6 +197,11 @@ class FeatureFeed:
         """Yield features of the clean images, and labels."""
         for rows in torch.split(torch.from_numpy(self.clean(positions)), 4096):
             yield self.take(rows), self.row_labels[rows.to(self.device)]
+
+    def identity(self, positions: Positions) -> bytes:
+        """Return what names the rows and labels of images: of other runs as well, wherever they lie there."""
+        content = self._digests[positions].tobytes() + self._labels[positions].tobytes()
+        return hashlib.sha256(self._made_by.encode() + content).digest()
 
     def pixels(self, positions: Positions) -> Tensor:
         """Return images, decoded now."""

@@ -15,10 +15,35 @@ from tlexp.data import Fold
 from tlexp.errors import Interrupted
 from tlexp.feeds import FeatureFeed, Feed, Labels, Positions
 from tlexp.models import Classifier
+from tlexp.models.head import Head
 from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
 
 Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
+Part = tuple[Positions, Positions | None]
+"""Positions to solve on, and those to predict."""
+
+
+class Solutions:
+    """Heads that were solved beforehand, many problems together, found again by what they were solved on."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bytes, Choice], tuple[Fitted, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def enter(self, problem: bytes, choice: Choice, fitted: Fitted, *, seconds: float) -> None:
+        """Keep a solution and its share of the time that all took."""
+        self._found[problem, choice] = fitted, seconds
+
+    def find(self, problems: Sequence[bytes], choices: Sequence[Choice]) -> tuple[list[list[Fitted]], float] | None:
+        """Return the solutions of all problems and the time they took; None if one is missing."""
+        found = [[self._found.get((problem, choice)) for choice in choices] for problem in problems]
+        known = [[each for each in row if each is not None] for row in found]
+        if not found or any(len(row) < len(choices) for row in known):
+            return None
+        return [[fitted for fitted, _ in row] for row in known], sum(each for row in known for _, each in row)
 
 
 class Solver:
@@ -30,14 +55,29 @@ class Solver:
         feed: The label budget.
         listener: Hears of every solution.
         num_classes: K.
+        solutions: Those that are known already.
+
+    Attributes:
+        heads: Every head that was solved, by the positions it was solved on and what it chose.
+        beforehand: Seconds that known solutions had taken.
     """
 
     many = True
 
     def __init__(
-        self, classifier: Classifier, kind: HeadKind, feed: FeatureFeed, *, listener: Listener, num_classes: int
+        self,
+        classifier: Classifier,
+        kind: HeadKind,
+        feed: FeatureFeed,
+        *,
+        listener: Listener,
+        num_classes: int,
+        solutions: Solutions | None = None,
     ) -> None:
         self.classifier, self.feed = classifier, feed
+        self.heads: dict[tuple[bytes, Choice], Head] = {}
+        self.beforehand = 0.0
+        self._solutions = Solutions() if solutions is None else solutions
         self._kind, self._listener, self._classes = kind, listener, num_classes
         self._holds: tuple[bytes, Choice] | None = None
 
@@ -48,22 +88,22 @@ class Solver:
 
     def try_all(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[Tried]]:
         """Return each candidate's solutions on all folds, solved together."""
-        problems = [self._problem(fold.train, fold.validation) for fold in folds]
-        found, seconds = self._solve("select", problems, choices)
+        parts = [(fold.train, fold.validation) for fold in folds]
+        found, seconds = self._solve("select", parts, choices)
         share = seconds / (len(folds) * len(choices))
         tried = []
         for fits in zip(*found, strict=True):
-            parts = []
+            outcomes = []
             for fold, fitted in zip(folds, fits, strict=True):
                 assert fitted.logits is not None
                 report = self._report(fitted, len(fold.train), share)
-                parts.append((report, fitted.logits.numpy(), self.feed.labels[fold.validation]))
-            tried.append(parts)
+                outcomes.append((report, fitted.logits.numpy(), self.feed.labels[fold.validation]))
+            tried.append(outcomes)
         return tried
 
     def train(self, fit_id: str, positions: Positions, choice: Choice) -> FitReport:
         """Solve on the positions of the budget, put the solution into the head, and return what it took."""
-        [[fitted]], seconds = self._solve(fit_id, [self._problem(positions, None)], [choice])
+        [[fitted]], seconds = self._solve(fit_id, [(positions, None)], [choice])
         self.classifier.head.load_state_dict(fitted.head.state_dict())
         self._holds = positions.tobytes(), choice
         return self._report(fitted, len(positions), seconds)
@@ -76,13 +116,39 @@ class Solver:
         """Return logits and labels of a feed's images, in order."""
         return predict(self.classifier, feed.chunks(positions), autocast=None)
 
-    def _problem(self, train: Positions, validation: Positions | None) -> Problem:
-        clean = None if validation is None else self.feed.clean(validation)
-        return Problem(train=self.feed.varied(train), validation=clean)
+    def identity(self, train: Positions, validation: Positions | None) -> bytes:
+        """Return what names a problem, in other runs as well."""
+        parts = [str(self._kind).encode(), self.feed.identity(train)]
+        return b" ".join(parts if validation is None else [*parts, self.feed.identity(validation)])
 
-    def _solve(
-        self, title: str, problems: Sequence[Problem], choices: Sequence[Choice]
+    def enter(self, solutions: Solutions, parts: Sequence[Part], choices: Sequence[Choice]) -> None:
+        """Solve many problems together, for others to find."""
+        found, seconds = self._solve(f"{len(parts)} problems at once", parts, choices)
+        share = seconds / max(1, len(parts) * len(choices))
+        for (train, validation), fits in zip(parts, found, strict=True):
+            for choice, fitted in zip(choices, fits, strict=True):
+                solutions.enter(self.identity(train, validation), choice, fitted, seconds=share)
+
+    def _solve(self, title: str, parts: Sequence[Part], choices: Sequence[Choice]) -> tuple[list[list[Fitted]], float]:
+        known = (
+            self._solutions.find([self.identity(*part) for part in parts], choices) if len(self._solutions) else None
+        )
+        if known is not None:
+            self.beforehand += known[1]
+        found, seconds = known or self._solve_now(title, parts, choices)
+        for (train, _), fits in zip(parts, found, strict=True):
+            self.heads |= {(train.tobytes(), choice): fitted.head for choice, fitted in zip(choices, fits, strict=True)}
+        return found, seconds
+
+    def _solve_now(
+        self, title: str, parts: Sequence[Part], choices: Sequence[Choice]
     ) -> tuple[list[list[Fitted]], float]:
+        problems = [
+            Problem(
+                train=self.feed.varied(train), validation=None if validation is None else self.feed.clean(validation)
+            )
+            for train, validation in parts
+        ]
         self._heed()
         began = time.perf_counter()
         self._listener.phase(title, 1)
@@ -94,9 +160,9 @@ class Solver:
                     self.feed.row_labels,
                     problems,
                     num_classes=self._classes,
-                    candidates=[choice.weight_decay or choice.neighbours or 0 for choice in choices],
+                    candidates=[choice.strength for choice in choices],
                 ),
-                f"{len(choices)} heads on {len(problems[0].train)} rows: use fewer tune.trials, or train.device=cpu",
+                f"{len(choices) * len(problems)} heads: use fewer tune.trials, or train.device=cpu",
             )
         finally:
             self._listener.ended()

@@ -5,12 +5,13 @@ logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
@@ -35,6 +36,8 @@ from tlexp.train import (
 Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
 """What a fit took, and logits and labels of the validation part."""
+Heads = Mapping[bytes, Head]
+"""What a head starts from, by the positions (bytes of int64) that it is trained on."""
 _ALL = "select-all"
 """The outcome of candidates that are tried at once, among the fits of a checkpoint."""
 
@@ -49,13 +52,23 @@ class Trainee:
         regime: How it is trained.
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
+        heads: Linear heads to start from; None for the classifier's own.
     """
 
+    beforehand = 0.0
+
     def __init__(
-        self, classifier: Classifier, feed: Feed, regime: Regime, *, checkpoint: Checkpoint, listener: Listener
+        self,
+        classifier: Classifier,
+        feed: Feed,
+        regime: Regime,
+        *,
+        checkpoint: Checkpoint,
+        listener: Listener,
+        heads: Heads | None = None,
     ) -> None:
         self.classifier, self.feed, self.regime = classifier, feed, regime
-        self._checkpoint, self._listener = checkpoint, listener
+        self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
         self._start = {name: tensor.detach().clone() for name, tensor in self._movable()}
         self._holds: tuple[bytes, Rates] | None = None
 
@@ -63,7 +76,10 @@ class Trainee:
     def many(self) -> bool:
         """Whether all candidates can be tried at once: a head alone is trained, on features."""
         head = self.classifier.head
-        return isinstance(self.feed, FeatureFeed) and isinstance(head, Head) and supports(head, self.regime.plan)
+        alike = self._heads is None  # heads at once all start from one
+        return (
+            alike and isinstance(self.feed, FeatureFeed) and isinstance(head, Head) and supports(head, self.regime.plan)
+        )
 
     def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
@@ -138,6 +154,7 @@ class Trainee:
     def train(self, fit_id: str, positions: Positions, rates: Rates) -> FitReport:
         """Train from the start on the positions of the budget, and return what it took."""
         self._reset()
+        self._adopt_head(positions)
         plan = dataclasses.replace(self.regime.plan, lr=rates.lr, weight_decay=rates.weight_decay)
         try:
             report = fit(
@@ -176,6 +193,19 @@ class Trainee:
         self._holds = None
         for name, tensor in self._movable():
             tensor.copy_(self._start[name])
+
+    @torch.no_grad()
+    def _adopt_head(self, positions: Positions) -> None:
+        """Start from the head that belongs to these positions: one that saw more would know the validation images."""
+        if self._heads is None:
+            return
+        own, given = (_last_layer(head) for head in (self.classifier.head, self._heads[positions.tobytes()]))
+        own.weight.copy_(given.weight)
+        own.bias.copy_(given.bias)
+
+
+def _last_layer(head: nn.Module) -> nn.Linear:
+    return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
 
 
 def _packed(tried: Sequence[Sequence[Tried] | None]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -184,6 +184,12 @@ def spread_candidates(search: Search, default: Rates) -> list[Rates]:
     return [_clipped(default, search), *(Rates(lr=float(lr), weight_decay=float(decay)) for lr, decay in values)]
 
 
+def log_loss(logits: Logits, labels: Labels) -> float:
+    """Return the mean negative log likelihood: what candidates are compared by."""
+    chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    return float(-chosen.mean())
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Tried:
     """One candidate's fits and pooled validation outputs."""
@@ -195,8 +201,7 @@ class _Tried:
     @property
     def loss(self) -> float:
         """Mean negative log likelihood."""
-        chosen = log_softmax(self.logits.astype(np.float64), axis=1)[np.arange(len(self.labels)), self.labels]
-        return float(-chosen.mean())
+        return log_loss(self.logits, self.labels)
 
 
 _Results = Iterator[tuple[Trial, _Tried | None]]
@@ -238,7 +243,7 @@ def _rank(trial: Trial) -> tuple[float, float]:
     rates = trial.rates
     if isinstance(rates, Rates):
         return trial.loss, rates.lr
-    return trial.loss, -(rates.weight_decay or rates.neighbours or 0)
+    return trial.loss, -rates.strength
 
 
 def _values(candidate: Candidate) -> dict[str, float]:

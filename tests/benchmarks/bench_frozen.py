@@ -26,6 +26,9 @@ from tlexp import assembly
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.experiment import run
+from tlexp.learners import build_learner
+from tlexp.shared import Shared
+from tlexp.supply import Feeds
 from tlexp.train import Listener, choose_device
 
 WORDS = [
@@ -63,10 +66,10 @@ def parts(words: list[str]) -> tuple[float, float]:
     classifier = assembly.build_classifier(made, network, classes).to(device)
     regime = assembly.build_regime(made, network.expected, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
-    feeds = assembly.Feeds(made, classifier, source, budget, regime, Listener())
+    feeds = Feeds(made, Shared(), classifier, source, budget, regime, Listener())
     feeds.held_out()
     forward = time.perf_counter() - began
-    learner = assembly.build_learner(
+    learner = build_learner(
         made, classifier, feeds.budget, regime, checkpoint=None, listener=Listener()  # type: ignore[arg-type]
     )  # fmt: skip
     everything = np.arange(len(budget.positions))

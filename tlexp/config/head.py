@@ -34,10 +34,11 @@ class HeadKind(StrEnum):
 
 
 class HeadInit(StrEnum):
-    """How the last layer starts."""
+    """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone."""
 
     zero = "zero"
     normal = "normal"
+    probe = "probe"
 
 
 class Activation(StrEnum):
@@ -67,7 +68,9 @@ class HeadConfig:
     dropout: float = setting(0.0, "Dropout after each hidden layer, or before a linear head, [0, 1).")
     norm: HeadNorm = setting(HeadNorm.none, "none, batch or layer, after each hidden layer.")
     init: HeadInit = setting(
-        HeadInit.zero, "Last layer: zero (the first loss is ln K) or normal (standard deviation 0.01), bias 0."
+        HeadInit.zero,
+        "Last layer: zero (the first loss is ln K), normal (standard deviation 0.01, bias 0), or probe: logistic "
+        "regression on the frozen backbone's features, tuned inside the budget (arXiv 2202.10054).",
     )
     global_pool: str | None = setting(
         None, f"timm's pooling of the last map or tokens: {', '.join(POOLS)}; null takes the model's own."
@@ -84,6 +87,8 @@ class HeadConfig:
             found.append(f"head.hidden={self.hidden}: each width must be 1..65536")
         if self.kind is not HeadKind.mlp and self.norm is not HeadNorm.none:
             found.append(f"head.norm={self.norm} needs head=mlp: head={self.kind} has no hidden layers")
+        if self.init is HeadInit.probe and self.kind is not HeadKind.linear:
+            found.append(f"head.init=probe needs head=linear: head={self.kind} does not start from a linear probe")
         if self.kind.solved and self.dropout:
             found.append(
                 f"head.dropout={self.dropout} needs head=linear or head=mlp: head={self.kind} is solved at once"

@@ -37,6 +37,11 @@ class Choice:
     weight_decay: float | None = None
     neighbours: int | None = None
 
+    @property
+    def strength(self) -> float:
+        """What the head is solved with; of more, the solution is simpler."""
+        return self.weight_decay or self.neighbours or 0
+
 
 # One rate for frozen and unfrozen networks is meaningless: the best ones differ by orders of magnitude
 # (Kumar et al. 2022, arXiv 2202.10054). These are starting points for a single run; `tune.trials` searches.

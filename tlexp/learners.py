@@ -1,0 +1,78 @@
+"""What learns from a label budget, and the settings that it compares."""
+
+import numpy as np
+from torch import nn
+
+from tlexp.config import Config
+from tlexp.config.head import HeadKind
+from tlexp.config.optim import Choice
+from tlexp.feeds import FeatureFeed, Feed, Regime
+from tlexp.models import Classifier
+from tlexp.solver import Solutions, Solver
+from tlexp.train import CANDIDATES, Checkpoint, Listener
+from tlexp.trainee import Heads, Trainee
+from tlexp.tune import Candidate
+
+_WEIGHT_DECAY = 1e-1
+"""Of a head that is solved where nothing can be compared."""
+_NEIGHBOURS = 5
+
+
+def build_learner(
+    config: Config,
+    classifier: Classifier,
+    feed: Feed,
+    regime: Regime,
+    *,
+    checkpoint: Checkpoint,
+    listener: Listener,
+    solutions: Solutions | None = None,
+    heads: Heads | None = None,
+) -> Trainee | Solver:
+    """Return what learns from a label budget: the whole network from images, or its head alone from features.
+
+    Args:
+        config: Of the run.
+        classifier: The whole network, with its start.
+        feed: The label budget.
+        regime: How it is fed.
+        checkpoint: Where fits are kept.
+        listener: Hears of every fit.
+        solutions: Heads that were solved beforehand.
+        heads: What a trained head starts from, by the positions that are trained on; None for its own start.
+    """
+    if not isinstance(feed, FeatureFeed):
+        return Trainee(classifier, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
+    # The same head: what it learns is in the whole network at once.
+    head = Classifier(nn.Identity(), classifier.head, (), 0)
+    if config.head.kind.solved:
+        classes = regime.plan.num_classes
+        return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
+    return Trainee(head, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
+
+
+def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:
+    """Return the default of a head, and those that a head which is solved compares all at once.
+
+    Args:
+        config: Of the run.
+        smallest: Training images of a fold, at least.
+    """
+    kind, trials = config.head.kind, config.tune.trials
+    if not kind.solved:
+        return config.default_rates, []
+    if kind is HeadKind.nearest_mean:
+        return Choice(), [Choice()]
+    if kind is HeadKind.knn:
+        counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(kind)]})
+        chosen = [Choice(neighbours=count) for count in counts]
+        default = Choice(neighbours=min(_NEIGHBOURS, max(1, smallest)))
+        return default, [default] if trials == 1 else chosen[: trials or None]
+    stated = config.optim.weight_decay
+    if stated is not None:
+        return Choice(weight_decay=stated), [Choice(weight_decay=stated)]
+    decays = CANDIDATES[str(kind)]
+    if trials:
+        decays = tuple(float(decay) for decay in np.geomspace(decays[0], decays[-1], trials)) if trials > 1 else ()
+    default = Choice(weight_decay=_WEIGHT_DECAY)
+    return default, [Choice(weight_decay=decay) for decay in decays] or [default]

@@ -1,0 +1,157 @@
+"""What the runs of one process have in common: made for the first that asks, handed to all that ask for the same."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tlexp.assembly import Network, build_network, decode, load_start, open_images
+from tlexp.cache import Store, cache_folder
+from tlexp.config import Config, Preprocessing, config_values
+from tlexp.config.cache import CacheMode
+from tlexp.data import ImageBank, Images, Source
+from tlexp.models import WeightsOrigin, freeze_depth
+from tlexp.solver import Solutions
+from tlexp.train import Listener
+
+Positions = NDArray[np.int64]
+
+
+class Shared:
+    """Network, images, cache and solutions.
+
+    Args:
+        several: Whether more than one run will ask; one alone keeps no copies.
+
+    Attributes:
+        solutions: Heads that were solved beforehand.
+    """
+
+    def __init__(self, *, several: bool = False) -> None:
+        self.solutions = Solutions()
+        self._several = several
+        self._network: _Start | None = None
+        self._source: tuple[str, Source] | None = None
+        self._decoded: dict[int, _Decoded] = {}
+        self._stores: dict[tuple[Path | None, int], Store] = {}
+
+    def network(self, config: Config) -> tuple[Network, WeightsOrigin]:
+        """Return the backbone as it starts, cut into units, and where its weights came from.
+
+        Raises:
+            ConfigError: Unknown model, a size or pooling it does not take, a depth that is out of range.
+            WeightsError: The weights cannot be had, cannot be read or do not fit.
+        """
+        key = _key(
+            config_values(config.backbone),
+            config.head.global_pool,
+            config.seed if config.backbone.random_start else None,
+        )
+        if self._network is None or self._network.key != key:
+            self._network = None  # the memory of the one before
+            network = build_network(config)  # before any weights are read: a wrong depth is refused at once
+            origin = load_start(config, network)
+            if not self._several:
+                return network, origin
+            self._network = _Start.of(key, network, origin)
+        start = self._network
+        start.restore()
+        network, freeze = start.network, config.freeze
+        depth = freeze_depth(freeze.policy, freeze.depth, network.units, backbone=config.backbone.name)
+        return dataclasses.replace(network, depth=depth), start.origin
+
+    def source(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
+        """Return the images, checked.
+
+        Raises:
+            DataError: They do not allow a run.
+        """
+        key = _key(config_values(dataclasses.replace(config.data, seed=None)), expected.image_size)
+        if self._source is None or self._source[0] != key:
+            self._decoded.clear()
+            self._source = key, open_images(config, expected, listener)
+        return self._source[1]
+
+    def decode(
+        self, config: Config, images: Images, positions: Positions, expected: Preprocessing, listener: Listener
+    ) -> ImageBank:
+        """Return images decoded, resized and cropped for the backbone."""
+
+        def read(places: Positions) -> ImageBank:
+            return decode(config, images, places, expected, listener)
+
+        size = len(images.labels) * 3 * expected.image_size**2
+        if not self._several or size > config.data.memory_bytes:
+            return read(positions)
+        known = self._decoded.get(id(images))
+        if known is None or known.expected != expected:
+            known = self._decoded[id(images)] = _Decoded(images, expected)
+        return known.take(positions, read)
+
+    def store(self, config: Config, warn: Callable[[str], None]) -> Store:
+        """Return where features are kept."""
+        folder = None if config.cache.mode is CacheMode.off else cache_folder(config.cache.dir)
+        place = folder, config.cache.max_bytes
+        store = self._stores.setdefault(place, Store(folder, max_bytes=config.cache.max_bytes, warn=warn))
+        store.warn = warn
+        return store
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """A network, and a copy of what training may change."""
+
+    key: str
+    network: Network
+    origin: WeightsOrigin
+    state: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, key: str, network: Network, origin: WeightsOrigin) -> "_Start":
+        state = {name: tensor.detach().clone() for name, tensor in _tensors(network)}
+        return cls(key=key, network=network, origin=origin, state=state)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for name, tensor in _tensors(self.network):
+            tensor.copy_(self.state[name])
+            tensor.grad = None
+
+
+def _tensors(network: Network) -> list[tuple[str, Tensor]]:
+    """Return all parameters and buffers, those that are not saved as well."""
+    return [*network.backbone.named_parameters(), *network.backbone.named_buffers()]
+
+
+class _Decoded:
+    """The images of one split, each decoded when it is first asked for."""
+
+    def __init__(self, images: Images, expected: Preprocessing) -> None:
+        self.expected = expected
+        self._images = images  # kept, so that its identity is nobody else's
+        side = expected.image_size
+        self._pixels = torch.empty(len(images.labels), 3, side, side, dtype=torch.uint8)
+        self._labels = torch.from_numpy(images.labels)
+        self._known = np.zeros(len(images.labels), bool)
+
+    def take(self, positions: Positions, read: Callable[[Positions], ImageBank]) -> ImageBank:
+        """Return images, reading those that are missing."""
+        missing = np.unique(positions[~self._known[positions]])
+        if len(missing):
+            self._pixels[torch.from_numpy(missing)] = read(missing).pixels
+            self._known[missing] = True
+        if len(positions) == len(self._labels) and (positions == np.arange(len(positions))).all():
+            return ImageBank(pixels=self._pixels, labels=self._labels)
+        places = torch.from_numpy(positions)
+        return ImageBank(pixels=self._pixels[places], labels=self._labels[places])
+
+
+def _key(*values: Any) -> str:
+    return json.dumps(values, sort_keys=True)
