@@ -16,6 +16,7 @@ from torch import nn
 from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
+from tlexp.config.tune import SearchKind
 from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
@@ -191,7 +192,7 @@ def draw_labels(config: Config, source: Source) -> Budget:
     labels = source.pool.labels[positions]
     smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
     folds = selection_folds(labels, per_class=smallest, seed=config.data_seed) if config.tune.validate else ()
-    if config.tune.trials and not folds:
+    if config.tune.trials and config.tune.search is SearchKind.ranges and not folds:
         raise ConfigError(
             f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "
             "one per class: use at least 2, or leave tune.trials out for the policy's default rates"

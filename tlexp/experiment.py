@@ -29,6 +29,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadInit
 from tlexp.config.optim import Rates
+from tlexp.config.tune import SearchKind
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import Feed
@@ -50,7 +51,7 @@ from tlexp.train import (
     evaluate,
     to_probabilities,
 )
-from tlexp.tune import Candidate, Learner, Search, Selection, select, spread_candidates
+from tlexp.tune import Candidate, Learner, Search, Selection, candidates_around, select, spread_candidates
 
 CHECKPOINT = "checkpoint"
 
@@ -174,13 +175,17 @@ def _select(config: Config, learner: Learner, budget: Budget, account: Account) 
         lr=(config.tune.lr[0], config.tune.lr[1]),
         weight_decay=(config.tune.weight_decay[0], config.tune.weight_decay[1]),
         seed=config.seed,
+        around=config.tune.search is SearchKind.around,
     )
     smallest = min((len(fold.train) for fold in budget.folds), default=len(budget.positions))
     default, solved = candidates(config, smallest=smallest)
-    at_once: list[Candidate] = [*solved]
-    if isinstance(default, Rates) and search.trials > 1 and learner.many:
-        at_once = [*spread_candidates(search, default)]
-    selection = select(learner, budget.folds, default=default, search=search, candidates=at_once)
+    listed: list[Candidate] = [*solved]
+    if isinstance(default, Rates) and search.trials > 1:
+        if search.around:
+            listed = [*candidates_around(default, search.trials)]
+        elif learner.many:
+            listed = [*spread_candidates(search, default)]
+    selection = select(learner, budget.folds, default=default, search=search, candidates=listed)
     for fold, report in enumerate(selection.reports):
         account.curve(report, phase="select", fold=fold)
     for flag in selection.flags:

@@ -82,12 +82,14 @@ class Search:
         lr: Low and high of the learning rate.
         weight_decay: Low and high of the weight decay.
         seed: Of the sampler.
+        around: Whether the candidates lie around the default, in place of those ranges.
     """
 
     trials: int
     lr: tuple[float, float]
     weight_decay: tuple[float, float]
     seed: int
+    around: bool = False
 
 
 class Learner(Protocol):
@@ -143,7 +145,7 @@ def select(
         folds: Parts of the budget to train and to compare on.
         default: The candidate where there is nothing to compare, and the first one of a search.
         search: Where candidates are looked for, one after another.
-        candidates: In place of a search: those that are tried all at once.
+        candidates: In place of a search: these, at once where the learner can do that.
 
     Raises:
         DivergedError: Every candidate diverged.
@@ -153,11 +155,12 @@ def select(
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
     trials: list[Trial] = []
     best: tuple[Trial, _Tried] | None = None
-    if candidates:
+    if candidates and learner.many:
         results = _all_at_once(learner, folds, candidates)
     else:
         assert isinstance(default, Rates)
-        results = _one_by_one(learner, folds, _Candidates(search, default), alone=search.trials < 2)
+        offered = _Listed(candidates) if candidates else _Candidates(search, default)
+        results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
     for trial, tried in results:
         trials.append(trial)
         if tried and (best is None or _rank(trial) < _rank(best[0])):
@@ -190,6 +193,19 @@ def log_loss(logits: Logits, labels: Labels) -> float:
     return float(-chosen.mean())
 
 
+def candidates_around(default: Rates, trials: int) -> list[Rates]:
+    """Return rates spread evenly, on a log scale, from a tenth of the default to ten times it; two decays take turns.
+
+    >>> [round(each.lr, 6) for each in candidates_around(Rates(lr=1e-3, weight_decay=0.05), 2)]
+    [0.000316, 0.003162]
+    """
+    exponents = [(2 * number + 1) / trials - 1 for number in range(trials)]
+    return [
+        Rates(lr=default.lr * 10**exponent, weight_decay=default.weight_decay / (100 if number % 2 else 1))
+        for number, exponent in enumerate(exponents)
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Tried:
     """One candidate's fits and pooled validation outputs."""
@@ -213,7 +229,9 @@ def _all_at_once(learner: Learner, folds: Sequence[Fold], candidates: Sequence[C
         yield Trial(number=number, rates=candidates[number], loss=tried.loss if tried else None), tried
 
 
-def _one_by_one(learner: Learner, folds: Sequence[Fold], candidates: "_Candidates", *, alone: bool) -> _Results:
+def _one_by_one(
+    learner: Learner, folds: Sequence[Fold], candidates: "_Candidates | _Listed", *, alone: bool
+) -> _Results:
     for number, rates in enumerate(candidates):
         tried = _try(learner, folds, rates, number=number, alone=alone)
         trial = Trial(number=number, rates=rates, loss=tried.loss if tried else None)
@@ -249,6 +267,19 @@ def _rank(trial: Trial) -> tuple[float, float]:
 def _values(candidate: Candidate) -> dict[str, float]:
     """Return what a candidate chooses."""
     return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
+
+
+class _Listed:
+    """Candidates that stand beforehand."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = candidates
+
+    def __iter__(self) -> Iterator[Rates]:
+        return (each for each in self._candidates if isinstance(each, Rates))
+
+    def tell(self, trial: Trial) -> None:
+        """Nothing follows from a loss."""
 
 
 class _Candidates:
@@ -299,6 +330,11 @@ def _edges(winner: Candidate, search: Search, candidates: Sequence[Candidate]) -
                 f"the best weight_decay {winner.weight_decay:.3g} is the end of those compared "
                 f"({min(decays):.3g}..{max(decays):.3g})",
             )
+        return ()
+    rates = [each.lr for each in candidates if isinstance(each, Rates)]
+    if search.around:
+        if len(rates) > 1 and winner.lr in (min(rates), max(rates)):
+            return (f"the best lr {winner.lr:.3g} is the end of those compared ({min(rates):.3g}..{max(rates):.3g})",)
         return ()
     if search.trials < 2:
         return ()

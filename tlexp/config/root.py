@@ -17,11 +17,12 @@ from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
+from tlexp.config.study import StudyConfig
 from tlexp.config.tracking import TrackingConfig
 from tlexp.config.train import TrainConfig
 from tlexp.config.tune import TuneConfig
 
-GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "cache", "tracking")
+GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "cache", "tracking", "study")
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Config:
     tune: TuneConfig = field(default_factory=TuneConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
     labels: str = setting("20", "Label budget: images per class, a fraction of the pool such as 0.1, or all.")
     seed: int = setting(0, "Draws initial weights, batches and, unless data.seed is set, the label budget; 0..2^32-1.")
     resume: str | None = setting(None, "Folder of an interrupted run to go on with.", key=False)

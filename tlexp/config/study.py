@@ -32,13 +32,20 @@ class StudyConfig:
     labels: list[str] = setting(
         [], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False
     )
-    seeds: int = setting(10, "Data seeds per budget, from `seed` on.", key=False)
+    seeds: int | None = setting(
+        None, "Data seeds per budget, from `seed` on; null takes 10, or 3 for the embedded shapes.", key=False
+    )
     depths: list[str] = setting(
-        [], "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes all depths of the backbone.", key=False
+        [],
+        "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes all depths of the backbone, or three for the "
+        "embedded shapes.",
+        key=False,
     )
     controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)
     scratch_labels: list[str] = setting(
-        [], "Label budgets that are trained from scratch; empty takes all of study.labels.", key=False
+        [],
+        "Label budgets that are trained from scratch; empty takes all of study.labels, or one for the embedded shapes.",
+        key=False,
     )
     margin: float = setting(
         0.01, "A cheaper depth is recommended if it loses less than this, in balanced accuracy, (0, 1).", key=False
@@ -57,7 +64,7 @@ class StudyConfig:
                     parse_labels(text)
                 except ValueError as error:
                     found.append(f"study.{key}: {error}")
-        if self.seeds < 1:
+        if self.seeds is not None and self.seeds < 1:
             found.append(f"study.seeds={self.seeds}: must be at least 1")
         if not 0 < self.margin < 1:
             found.append(f"study.margin={self.margin}: must be between 0 and 1, e.g. 0.01")

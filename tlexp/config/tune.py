@@ -1,8 +1,16 @@
 """`conf/tune`: how many settings are compared inside the label budget."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tlexp.config.setting import setting
+
+
+class SearchKind(StrEnum):
+    """ranges = looked for in tune.lr and tune.weight_decay; around = spread around the policy's default rates."""
+
+    ranges = "ranges"
+    around = "around"
 
 
 @dataclass
@@ -10,6 +18,11 @@ class TuneConfig:
     """The search inside a run. It sees the label budget only, never the held-out images."""
 
     trials: int = setting(0, "Candidate settings that are compared inside the budget; 0 takes the policy's defaults.")
+    search: SearchKind = setting(
+        SearchKind.ranges,
+        "ranges (Optuna looks in tune.lr and tune.weight_decay) or around (rates spread evenly from a tenth of the "
+        "policy's default to ten times it; where nothing can be compared the default is taken).",
+    )
     validate: bool = setting(
         True,
         "Measure a single candidate on a part of the budget (val/*) before the final fit; false saves that fit, e.g. "
