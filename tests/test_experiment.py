@@ -330,6 +330,13 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)
 
 
+def test_a_longer_training_is_outside_the_protocol_and_takes_the_steps_it_says(start: Start) -> None:
+    train = start("labels=1", "train.longer=4", "train.limit_steps=null").record.train
+    assert train["outside_protocol"] == ["train.longer=4"]
+    assert train["steps"] == 800
+    assert start("train.longer=1", name="plain").record.train["outside_protocol"] == ["train.limit_steps=6"]
+
+
 def _features(classifier: Classifier, config: Config, expected: Preprocessing) -> list[tuple[Any, Any]]:
     """Return features and labels of the budget and of the test split."""
     source = assembly.open_images(config, expected, Listener())

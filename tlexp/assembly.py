@@ -251,9 +251,9 @@ def build_regime(config: Config, expected: Preprocessing, device: torch.device, 
 
 
 def count_steps(config: Config, images: int) -> int:
-    """Return the optimiser steps of every fit: the protocol's from the size of the budget, or as stated."""
+    """Return the optimiser steps of every fit: the protocol's from the size of the budget, a multiple, or as stated."""
     batch_size = min(config.train.batch_size or protocol_batch_size(images), images)
-    steps = config.train.steps or protocol_steps(images)
+    steps = config.train.steps or config.train.longer * protocol_steps(images)
     if config.train.epochs is not None:
         steps = config.train.epochs * -(-images // batch_size)
     return min(steps, config.train.limit_steps or steps)

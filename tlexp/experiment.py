@@ -267,8 +267,9 @@ def _outside_protocol(config: Config) -> list[str]:
     """Return the settings that change the protocol's training length or batch; a head that is solved has none."""
     if config.head.kind.solved:
         return []
-    stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps", "batch_size")}
-    return [f"train.{key}={value}" for key, value in stated.items() if value is not None]
+    protocol = {"steps": None, "epochs": None, "longer": 1, "limit_steps": None, "batch_size": None}
+    stated = {key: getattr(config.train, key) for key in protocol}
+    return [f"train.{key}={value}" for key, value in stated.items() if value != protocol[key]]
 
 
 def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:

@@ -226,6 +226,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "train.compile": (Role.irrelevant, "rows come from the network itself, never from its compiled form"),
     "train.steps": (Role.irrelevant, _BATCHES),
     "train.epochs": (Role.irrelevant, _BATCHES),
+    "train.longer": (Role.irrelevant, _BATCHES),
     "train.limit_steps": (Role.irrelevant, _BATCHES),
     "train.batch_size": (Role.irrelevant, _BATCHES),
     "train.label_smoothing": (Role.irrelevant, _BATCHES),
