@@ -57,6 +57,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert set(stored["seeds"]) == {"seed", "data"}
     assert stored["freeze"]["units"] == ["stem", "layer1", "layer2", "layer3"]
     assert stored["freeze"]["depth"] == 4
+    assert stored["freeze"]["norm"] == "follow"
     assert stored["freeze"]["digest_before"] == stored["freeze"]["digest_after"]
     assert set(stored["data"]) == {"digest", "classes", "counts", "skipped"}
     assert stored["train"]["steps"] == 6
@@ -261,9 +262,11 @@ def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_
     assert {read_record(tmp_path / name).status for name in ("depth", "short")} == {"failed"}
 
 
+@pytest.mark.parametrize("norm", ["follow", "update"])
 @pytest.mark.parametrize("question", [0, 3, 8, 11, 13, 16])
-def test_an_interrupted_run_goes_on_to_the_same_bits(question: int, start: Start, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_bits(norm: str, question: int, start: Start, tmp_path: Path) -> None:
     words = ("freeze=depth", "freeze.depth=2", "tune.trials=2", "backbone.drop_rate=0.2", "augment=light")
+    words = (*words, f"freeze.norm={norm}")
     start(*words, name="whole")
     with pytest.raises(Interrupted):
         start(*words, name="cut", listener=Stopper(question))
@@ -302,6 +305,52 @@ def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start
     record = start(*words, *freeze, "head.init=normal", "train.limit_steps=2", "labels=2").record
     assert record.freeze["digest_before"] == record.freeze["digest_after"]
     assert record.freeze["depth"] == len(record.freeze["units"])
+
+
+@pytest.mark.parametrize("freeze", ["freeze=all", "freeze=last", "freeze=none"])
+@pytest.mark.parametrize("norm", ["follow", "keep", "update"])
+def test_statistics_end_as_they_began_where_norm_keeps_them(
+    norm: str, freeze: str, start: Start, tmp_path: Path
+) -> None:
+    record = start(freeze, f"freeze.norm={norm}").record
+    assert record.freeze["norm"] == norm
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    network = assembly.build_network(load([*SMALL]).config)
+    assembly.load_start(load([*SMALL]).config, network)
+    before, after = network.backbone.state_dict(), load_classifier(tmp_path / "run")[0].backbone.state_dict()
+    depth = record.freeze["depth"]
+    for unit in network.units:
+        means = [name for name in unit.buffers if name.endswith("running_mean")]
+        moved = {not torch.equal(before[name], after[name]) for name in means}
+        assert moved == {{"follow": unit.index >= depth, "keep": False, "update": True}[norm]}
+        if unit.index < depth:
+            assert all(torch.equal(before[name], after[name]) for name in unit.parameters)
+
+
+def test_features_of_moving_norms_are_not_kept_and_no_head_is_solved_on_them(start: Start) -> None:
+    record = start("freeze.norm=update").record
+    assert "cache" not in record.train
+    assert any("features are not kept: freeze.norm=update moves the statistics" in note for note in record.notes)
+    with pytest.raises(
+        ConfigError, match=r"head=logreg is solved on features that stay as they are, but freeze\.norm="
+    ):
+        load(["freeze.norm=update", "head=logreg"])
+    assert "cache" in start("freeze.norm=keep", name="kept").record.train
+
+
+def test_moving_norms_begin_every_fit_from_the_same_start(start: Start, tmp_path: Path) -> None:
+    for name, words in {"selected": (), "alone": ("tune.validate=false",)}.items():
+        start("freeze.norm=update", *words, name=name)
+    selected, alone = (_predictions(tmp_path / name)["probability"] for name in ("selected", "alone"))
+    assert selected.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(("name", "said"), [("test_vit", 1), ("test_resnet", 0)])
+def test_a_setting_of_norms_that_are_not_there_says_so_once(name: str, said: int, start: Start) -> None:
+    words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", "backbone.image_size=160"]
+    notes = start(*words, "freeze.norm=update", "labels=1", "train.limit_steps=1").record.notes
+    text = f"freeze.norm=update changes nothing: {name} has no norms with running statistics"
+    assert notes.count(text) == said
 
 
 def test_nothing_is_left_when_the_record_cannot_be_written(

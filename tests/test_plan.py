@@ -37,6 +37,12 @@ def test_units_tell_shapes_and_batchnorm() -> None:
     assert [unit["norm"] for unit in units] == ["eval"] * 4 + ["train"]
 
 
+def test_norms_say_what_moves_their_statistics() -> None:
+    for norm, expected in (("keep", ["eval"] * 5), ("update", ["train"] * 5)):
+        units = build_plan(load(["backbone=resnet18", "freeze=last", f"freeze.norm={norm}"]).config)["units"]
+        assert [unit["norm"] for unit in units] == expected
+
+
 def test_the_table_for_people() -> None:
     table = plan_table(build_plan(load(["freeze=depth", "freeze.depth=layer1"]).config))
     assert "2 of 5 units frozen" in table

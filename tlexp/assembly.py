@@ -122,7 +122,7 @@ def build_classifier(config: Config, network: Network, classes: int) -> Classifi
     """Return the network with a new head for so many classes."""
     options = dataclasses.asdict(_head_options(config))
     head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth)
+    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:

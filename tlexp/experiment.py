@@ -32,13 +32,13 @@ from tlexp.assembly import (
 )
 from tlexp.config import Config, config_key
 from tlexp.config.cache import CacheMode
-from tlexp.config.freeze import FreezePolicy
+from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.optim import Rates
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import Feed
 from tlexp.live import FINAL, Live
-from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
+from tlexp.models import Classifier, ModelCard, WeightsOrigin, keeps_statistics, save_classifier
 from tlexp.outputs import draw_figures, write_candidates, write_evaluation, write_predictions
 from tlexp.tracking import Record, TrackedRun, dataset_of, names, read_points
 from tlexp.train import (
@@ -250,6 +250,9 @@ def _describe(
             f"backbone {config.backbone.name} starts from random weights"
             + ("; its frozen part is not trained at all" if network.depth else "")
         )
+    norm = config.freeze.norm
+    if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
+        account.note(f"freeze.norm={norm} changes nothing: {config.backbone.name} has no norms with running statistics")
     for text in source.notes:
         account.note(text)
     if source.skipped:

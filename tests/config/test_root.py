@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
-from tlexp.config.freeze import FreezePolicy
+from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, Optimizer
 
 
@@ -88,3 +88,21 @@ def test_all_problems_are_found_at_once() -> None:
         "labels", "seed",
     ):  # fmt: skip
         assert key in problems, key
+
+
+def test_kept_norms_need_a_pretrained_start() -> None:
+    config = _config()
+    config.freeze.norm = FreezeNorm.keep
+    assert not config.problems()
+    config.backbone.pretrained = False
+    [problem] = config.problems()
+    assert "freeze.norm=keep" in problem
+    assert "backbone.pretrained=false" in problem
+
+
+def test_features_of_moving_norms_are_named_as_moving() -> None:
+    config = _config()
+    for norm, moves in ((FreezeNorm.follow, False), (FreezeNorm.keep, False), (FreezeNorm.update, True)):
+        config.freeze.norm = norm
+        assert ("freeze.norm=update" in str(config.moving)) == moves
+        assert (config.moving is not None) == moves

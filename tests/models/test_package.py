@@ -15,6 +15,7 @@ def test_the_public_names_are_these() -> None:
         "feature_width",
         "find_units",
         "freeze_depth",
+        "keeps_statistics",
         "load_classifier",
         "load_weights",
         "preprocessing",

@@ -172,7 +172,7 @@ _BATCHES = "shapes training, which comes behind the rows"
 ROLES: dict[str, tuple[Role, str]] = {
     # A whole group, where nothing of it comes near the rows.
     "cache": (Role.irrelevant, "says whether and where rows are kept; the number of a view is passed on its own"),
-    "freeze": (Role.irrelevant, "decides which cut is asked for; every cut has a key of its own"),
+    "freeze": (Role.irrelevant, "decides which cut is asked for, each with a key of its own, none where norms move"),
     "optim": (Role.irrelevant, _BATCHES),
     "tune": (Role.irrelevant, _BATCHES),
     "tracking": (Role.irrelevant, "tells of the run"),

@@ -11,7 +11,7 @@ from tlexp.config.backbone import BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
-from tlexp.config.freeze import FreezeConfig, FreezePolicy
+from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
@@ -58,6 +58,11 @@ class Config:
             )
         if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
             found.append("data.on_bad=skip: data=digits has no files that could be bad")
+        if self.freeze.norm is FreezeNorm.keep and self.backbone.random_start:
+            found.append(
+                "freeze.norm=keep keeps BatchNorm statistics as they were pretrained, but with "
+                "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow"
+            )
         return [*found, *self._feature_problems(), *self._solved_problems()]
 
     def _feature_problems(self) -> list[str]:
@@ -105,6 +110,8 @@ class Config:
         """Why the features that the head sees change in the course of training; None if they do not."""
         if self._policy() is not FreezePolicy.all:
             return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
+        if self.freeze.norm is FreezeNorm.update:
+            return "freeze.norm=update moves the statistics of frozen layers: use freeze.norm=follow"
         if self.augment.mixup or self.augment.cutmix:
             return "mixup and cutmix mix the images of each batch: leave out augment.mixup and augment.cutmix"
         if self.augment.kind is not AugmentKind.none and not self.cache.views:

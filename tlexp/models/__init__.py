@@ -5,6 +5,7 @@ from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
 from tlexp.models.freeze import freeze_depth
 from tlexp.models.head import build_head
+from tlexp.models.norms import keeps_statistics
 from tlexp.models.units import Unit, find_units
 from tlexp.models.weights import WeightsOrigin, load_weights
 
@@ -20,6 +21,7 @@ __all__ = [
     "feature_width",
     "find_units",
     "freeze_depth",
+    "keeps_statistics",
     "load_classifier",
     "load_weights",
     "preprocessing",
