@@ -353,6 +353,68 @@ def test_a_setting_of_norms_that_are_not_there_says_so_once(name: str, said: int
     assert notes.count(text) == said
 
 
+RANDOM = ("backbone.pretrained=false", "backbone.calibrate=true", "freeze=all", "head=logreg")
+
+
+def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calibrated: list[bool] = []
+    spies: dict[str, Spy] = {}
+    opened, calibrate = assembly.open_source, assembly.calibrate
+
+    def spied(*args: Any, **kwargs: Any) -> Source:
+        source = opened(*args, **kwargs)
+        spies["pool"] = Spy(source.pool, lambda: True)
+        spies["test"] = Spy(source.held_out, lambda: bool(calibrated))
+        return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
+
+    def noted(backbone: Any, images: Any) -> None:
+        calibrate(backbone, images)
+        calibrated.append(True)
+        assert sorted(spies["pool"].read_indices) == sorted(drawn)
+
+    drawn: list[int] = []
+    draw = assembly.draw_budget
+
+    def noted_draw(*args: Any, **kwargs: Any) -> Any:
+        positions = draw(*args, **kwargs)
+        drawn.extend(positions.tolist())
+        return positions
+
+    monkeypatch.setattr(assembly, "open_source", spied)
+    monkeypatch.setattr(assembly, "calibrate", noted)
+    monkeypatch.setattr(assembly, "draw_budget", noted_draw)
+    record = start(*RANDOM).record
+    assert calibrated == [True]
+    assert len(drawn) == 30
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    assert record.train["weights"]["source"] == "random (seed 0), calibrated"
+    assert any("random weights, calibrated on the label budget; its frozen part" in note for note in record.notes)
+    exported = load_classifier(tmp_path / "run")[0]
+    assert exported.frozen_digest() == record.freeze["digest_after"]
+
+
+def test_calibrated_weights_follow_from_the_seed_and_the_budget_alone(start: Start) -> None:
+    def digest(name: str, *words: str) -> str:
+        return str(start(*RANDOM, *words, name=name).record.train["weights"]["digest"])
+
+    first = digest("first")
+    assert digest("again", "train.batch_size=7", "train.channels_last=false", "head=knn", "freeze=all") == first
+    assert digest("budget", "data.seed=1") != first
+    assert digest("seed", "seed=1", "data.seed=0") != first
+    assert digest("plain", "backbone.calibrate=false") != first
+
+
+def test_features_of_calibrated_weights_are_kept_under_a_key_of_their_own(start: Start) -> None:
+    uses = [
+        start(*RANDOM, *words, "seed=77", name=name).record.train["cache"]
+        for name, words in {"cold": (), "warm": (), "plain": ("backbone.calibrate=false",)}.items()
+    ]
+    assert uses[0]["hits"] == uses[2]["hits"] == 0
+    assert uses[1]["hits"] > 0
+
+
 def test_nothing_is_left_when_the_record_cannot_be_written(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

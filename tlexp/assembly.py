@@ -4,7 +4,7 @@ The only place where the configuration's fields meet the arguments of models, da
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import Choice
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
-from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
 from tlexp.errors import ConfigError
 from tlexp.feeds import FeatureFeed, Feed, ImageFeed, Regime
 from tlexp.frozen import FrozenNetwork, digests_of
 from tlexp.models import (
+    CALIBRATED,
     Classifier,
     HeadOptions,
     ModelCard,
@@ -32,16 +33,18 @@ from tlexp.models import (
     WeightsOrigin,
     build_backbone,
     build_head,
+    calibrate,
     feature_width,
     find_units,
     freeze_depth,
     load_weights,
     preprocessing,
 )
+from tlexp.models.digest import tensors_digest
 from tlexp.paths import packaged_weights
 from tlexp.solver import Solver
 from tlexp.tracking import resolve_weights
-from tlexp.train import CANDIDATES, Checkpoint, FitPlan, Listener, autocast_dtype
+from tlexp.train import CANDIDATES, Checkpoint, FitPlan, Listener, autocast_dtype, within_memory
 from tlexp.trainee import Trainee
 from tlexp.tune import Candidate
 
@@ -106,6 +109,46 @@ def load_start(config: Config, network: Network) -> WeightsOrigin:
     if backbone.packaged is None or backbone.random_start:
         return origin
     return dataclasses.replace(origin, source=str(backbone.weights))  # where the package lies is nobody's concern
+
+
+def calibrate_start(
+    config: Config,
+    network: Network,
+    origin: WeightsOrigin,
+    source: Source,
+    budget: "Budget",
+    device: torch.device,
+    listener: Listener,
+) -> WeightsOrigin:
+    """Calibrate random weights on the label budget's images, on the device, and return what they are now.
+
+    Raises:
+        DataError: An image cannot be read any more.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
+    """
+    images = _spread_chunks(config, network.expected, source, budget, device, listener)
+    within_memory(
+        lambda: calibrate(network.backbone.to(device), images),
+        f"calibrating on {CALIBRATED} images at once: use a smaller backbone.image_size, or train.device=cpu",
+    )
+    return WeightsOrigin(source=f"{origin.source}, calibrated", digest=tensors_digest(network.backbone.state_dict()))
+
+
+def _spread_chunks(
+    config: Config,
+    expected: Preprocessing,
+    source: Source,
+    budget: "Budget",
+    device: torch.device,
+    listener: Listener,
+) -> Iterator[torch.Tensor]:
+    """Yield the budget's images, normalised, in chunks of nearly one size, each spread over all classes."""
+    bank = decode(config, source.pool, budget.positions, expected, listener)
+    count = -(-len(bank) // CALIBRATED)
+    for first in range(count):
+        places = np.arange(first, len(bank), count)  # the budget is sorted by class
+        fed = chunks(bank, places, mean=expected.mean, std=expected.std, device=device, channels_last=False)
+        yield from (images for images, _ in fed)
 
 
 def _stated_weights(config: Config) -> Path | None:

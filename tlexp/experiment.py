@@ -23,6 +23,7 @@ from tlexp.assembly import (
     build_learner,
     build_network,
     build_regime,
+    calibrate_start,
     candidates,
     count_steps,
     describe_model,
@@ -109,6 +110,8 @@ def _do(config: Config, account: Account) -> dict[str, Evaluation]:
     origin = load_start(config, network)
     source = open_images(config, network.expected, account.listener)
     budget = draw_labels(config, source)
+    if config.backbone.calibrate:
+        origin = calibrate_start(config, network, origin, source, budget, device, account.listener)
     classifier = build_classifier(config, network, len(source.classes)).to(device)
     _describe(account, config, network, origin, source, budget)
     account.freeze["digest_before"] = classifier.frozen_digest()
@@ -248,6 +251,7 @@ def _describe(
     if config.backbone.random_start:
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
+            + (", calibrated on the label budget" if config.backbone.calibrate else "")
             + ("; its frozen part is not trained at all" if network.depth else "")
         )
     norm = config.freeze.norm

@@ -106,3 +106,17 @@ def test_features_of_moving_norms_are_named_as_moving() -> None:
         config.freeze.norm = norm
         assert ("freeze.norm=update" in str(config.moving)) == moves
         assert (config.moving is not None) == moves
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "weights", "allowed"),
+    [(False, None, True), (False, "tlexp:tiny", True), (True, None, False), (False, "photos.pth", False)],
+)
+def test_calibration_needs_random_weights(pretrained: bool, weights: str | None, allowed: bool) -> None:
+    config = _config()
+    config.backbone.pretrained, config.backbone.weights, config.backbone.calibrate = pretrained, weights, True
+    problems = config.problems()
+    assert bool(problems) != allowed
+    assert all("backbone.calibrate=true prepares random weights" in problem for problem in problems)
+    config.freeze.norm = FreezeNorm.keep
+    assert config.problems() == problems

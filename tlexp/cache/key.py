@@ -187,6 +187,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "preprocessing.crop_mode": (Role.key, "crop_mode"),
     "backbone.name": (Role.key, "backbone"),
     "backbone.pretrained": (Role.key, "weights"),
+    "backbone.calibrate": (Role.key, "weights"),
     "backbone.weights": (Role.key, "weights"),
     "backbone.image_size": (Role.key, "image_size"),
     "backbone.mean": (Role.key, "mean"),

@@ -18,6 +18,11 @@ class BackboneConfig:
     pretrained: bool = setting(
         True, "Start from pretrained weights, those of tlexp:<name> included; false starts from random ones."
     )
+    calibrate: bool = setting(
+        False,
+        "Random weights as a control: no residual branch starts silent, and BatchNorm takes its statistics from the "
+        "images of the label budget; needs pretrained=false.",
+    )
     weights: str | None = setting(
         None,
         "Own weights: a .safetensors or .pth file, a folder, a run's folder, or runs:/<MLflow run id>; or "
@@ -56,6 +61,13 @@ class BackboneConfig:
         if self.packaged is not None and self.packaged not in packaged_weights():
             known = ", ".join(PACKAGED + name for name in packaged_weights())
             found.append(f"backbone.weights={self.weights}: no such weights come with the package; there are {known}")
+        if self.calibrate and not self.random_start:
+            found.append(
+                "backbone.calibrate=true prepares random weights for being frozen, but the start is pretrained: use "
+                "backbone.pretrained=false"
+                + (" without backbone.weights" if self.weights and self.packaged is None else "")
+                + ", or leave backbone.calibrate out"
+            )
         return found
 
     @property

@@ -58,10 +58,11 @@ class Config:
             )
         if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
             found.append("data.on_bad=skip: data=digits has no files that could be bad")
-        if self.freeze.norm is FreezeNorm.keep and self.backbone.random_start:
+        if self.freeze.norm is FreezeNorm.keep and self.backbone.random_start and not self.backbone.calibrate:
             found.append(
                 "freeze.norm=keep keeps BatchNorm statistics as they were pretrained, but with "
-                "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow"
+                "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
+                "or backbone.calibrate=true"
             )
         return [*found, *self._feature_problems(), *self._solved_problems()]
 
