@@ -25,6 +25,7 @@ from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
 SMALL = ["backbone.image_size=32", "labels=10", "tracking=off"]
+SHARED = [*SMALL, "data.per_class=24", "data.test_per_class=8", "data.num_classes=3"]
 FULL = [
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
     "tracking", "environment", "started", "ended", "checksum", "notes",
@@ -413,6 +414,39 @@ def test_features_of_calibrated_weights_are_kept_under_a_key_of_their_own(start:
     ]
     assert uses[0]["hits"] == uses[2]["hits"] == 0
     assert uses[1]["hits"] > 0
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "logreg", "ridge", "knn", "nearest_mean"])
+def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
+    head: str, start: Start, tmp_path: Path
+) -> None:
+    words = ("backbone=pixels", f"head={head}", "backbone.image_size=null")
+    record = start(*words).record
+    assert record.train["weights"]["source"] == "none"
+    assert (record.freeze["depth"], record.freeze["units"]) == (0, [])
+    assert not any("random weights" in note for note in record.notes)
+    classifier, exported = load_classifier(tmp_path / "run")
+    expected = exported.card.preprocessing
+    assert (expected.image_size, expected.mean, expected.std) == (32, (0.5,) * 3, (0.5,) * 3)
+    source = assembly.open_images(load([*SHARED, *words]).config, expected, Listener())
+    config = load([*SHARED, *words]).config
+    bank = assembly.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
+    flat = torch.nn.functional.avg_pool2d(bank.pixels.float() / 127.5 - 1, 2).flatten(1)
+    with torch.no_grad():
+        probability = classifier.head(flat).softmax(1).numpy()
+    np.testing.assert_allclose(_predictions(tmp_path / "run")["probability"], probability, atol=1e-4)
+
+
+def test_raw_pixels_are_kept_and_need_neither_weights_nor_a_seed(start: Start) -> None:
+    words = ("backbone=pixels", "head=logreg", "backbone.image_size=48", "data.seed=3")
+    cold, warm = (
+        start(*words, *more, name=f"run{number}").record
+        for number, more in enumerate([("seed=4",), ("seed=5", "backbone.pretrained=false")])
+    )
+    assert cold.train["cache"]["hits"] == 0
+    assert warm.train["cache"]["misses"] == 0
+    assert warm.train["weights"] == cold.train["weights"]
+    assert warm.metrics["test/accuracy"] == cold.metrics["test/accuracy"]
 
 
 def test_nothing_is_left_when_the_record_cannot_be_written(

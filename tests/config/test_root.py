@@ -120,3 +120,29 @@ def test_calibration_needs_random_weights(pretrained: bool, weights: str | None,
     assert all("backbone.calibrate=true prepares random weights" in problem for problem in problems)
     config.freeze.norm = FreezeNorm.keep
     assert config.problems() == problems
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("freeze.policy", FreezePolicy.none),
+        ("freeze.policy", FreezePolicy.last),
+        ("backbone.weights", "photos.pth"),
+        ("backbone.weights", "tlexp:tiny"),
+        ("backbone.calibrate", True),
+        ("backbone.drop_rate", 0.1),
+        ("backbone.drop_path_rate", 0.1),
+        ("head.global_pool", "max"),
+    ],
+)
+def test_raw_pixels_refuse_what_needs_a_network(name: str, value: Any) -> None:
+    config = Config()
+    config.backbone.name = "pixels"
+    for pretrained in (True, False):
+        config.backbone.pretrained = pretrained
+        assert not config.problems()
+    group, _, field = name.partition(".")
+    setattr(getattr(config, group), field, value)
+    [problem] = config.problems()
+    assert problem.startswith(f"freeze={value}" if name == "freeze.policy" else f"{name}={value}")
+    assert "backbone=pixels" in problem

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlexp.config.augment import AugmentConfig, AugmentKind
-from tlexp.config.backbone import BackboneConfig
+from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
@@ -64,7 +64,18 @@ class Config:
                 "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
                 "or backbone.calibrate=true"
             )
-        return [*found, *self._feature_problems(), *self._solved_problems()]
+        return [*found, *self._pixel_problems(), *self._feature_problems(), *self._solved_problems()]
+
+    def _pixel_problems(self) -> list[str]:
+        """Return the broken rules of raw pixels, which have nothing to train or to pool."""
+        if self.backbone.name != PIXELS:
+            return []
+        found = []
+        if self.freeze.policy is not FreezePolicy.all:
+            found.append(f"freeze={self.freeze.policy}: backbone=pixels has no units that could train, use freeze=all")
+        if self.head.global_pool is not None:
+            found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
+        return found
 
     def _feature_problems(self) -> list[str]:
         """Return the broken rules of features that are to be kept."""
