@@ -446,6 +446,7 @@ def test_raw_pixels_are_kept_and_need_neither_weights_nor_a_seed(start: Start) -
     assert cold.train["cache"]["hits"] == 0
     assert warm.train["cache"]["misses"] == 0
     assert warm.train["weights"] == cold.train["weights"]
+    assert not any("random weights" in note for note in [*cold.notes, *warm.notes])
     assert warm.metrics["test/accuracy"] == cold.metrics["test/accuracy"]
 
 
