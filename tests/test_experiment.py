@@ -407,6 +407,16 @@ def test_calibrated_weights_follow_from_the_seed_and_the_budget_alone(start: Sta
     assert digest("plain", "backbone.calibrate=false") != first
 
 
+def test_an_interrupted_run_of_calibrated_weights_goes_on_to_the_same_bits(start: Start, tmp_path: Path) -> None:
+    words = ("backbone.pretrained=false", "backbone.calibrate=true", "freeze=last", "freeze.norm=keep")
+    start(*words, name="whole")
+    with pytest.raises(Interrupted):
+        start(*words, name="cut", listener=Stopper(9))
+    start(*words, f"resume={tmp_path / 'cut'}", name="resumed")
+    whole, resumed = (_predictions(tmp_path / name)["probability"] for name in ("whole", "resumed"))
+    assert whole.tobytes() == resumed.tobytes()
+
+
 def test_features_of_calibrated_weights_are_kept_under_a_key_of_their_own(start: Start) -> None:
     uses = [
         start(*RANDOM, *words, "seed=77", name=name).record.train["cache"]

@@ -56,7 +56,7 @@ def _silent_scales(backbone: nn.Module) -> list[nn.Parameter]:
         for name, parameter in backbone.named_parameters()
         if "." in name
         and not name.endswith(("bias", "beta"))
-        and parameter.numel() == max(parameter.shape, default=1)
+        and 0 < parameter.numel() == max(parameter.shape, default=1)
         and float(parameter.min()) == float(parameter.max())
         and abs(float(parameter.max())) <= _SILENT
     ]
@@ -73,7 +73,7 @@ class _Moments:
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Count in what a norm is about to see, (B, C, ...)."""
         values = inputs[0].transpose(0, 1).flatten(1)
-        variance, mean = (part.double().cpu() for part in torch.var_mean(values, 1, correction=0))
+        variance, mean = (part.cpu().double() for part in torch.var_mean(values, 1, correction=0))
         self.count += values.shape[1]
         self.total = self.total + values.shape[1] * mean
         self.squares = self.squares + values.shape[1] * (variance + mean.square())
