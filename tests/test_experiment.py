@@ -25,6 +25,7 @@ from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
 SMALL = ["backbone.image_size=32", "labels=10", "tracking=off"]
+SHARED = [*SMALL, "data.per_class=24", "data.test_per_class=8", "data.num_classes=3"]
 FULL = [
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
     "tracking", "environment", "started", "ended", "checksum", "notes",
@@ -57,6 +58,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert set(stored["seeds"]) == {"seed", "data"}
     assert stored["freeze"]["units"] == ["stem", "layer1", "layer2", "layer3"]
     assert stored["freeze"]["depth"] == 4
+    assert stored["freeze"]["norm"] == "follow"
     assert stored["freeze"]["digest_before"] == stored["freeze"]["digest_after"]
     assert set(stored["data"]) == {"digest", "classes", "counts", "skipped"}
     assert stored["train"]["steps"] == 6
@@ -261,9 +263,11 @@ def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_
     assert {read_record(tmp_path / name).status for name in ("depth", "short")} == {"failed"}
 
 
+@pytest.mark.parametrize("norm", ["follow", "update"])
 @pytest.mark.parametrize("question", [0, 3, 8, 11, 13, 16])
-def test_an_interrupted_run_goes_on_to_the_same_bits(question: int, start: Start, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_bits(norm: str, question: int, start: Start, tmp_path: Path) -> None:
     words = ("freeze=depth", "freeze.depth=2", "tune.trials=2", "backbone.drop_rate=0.2", "augment=light")
+    words = (*words, f"freeze.norm={norm}")
     start(*words, name="whole")
     with pytest.raises(Interrupted):
         start(*words, name="cut", listener=Stopper(question))
@@ -304,6 +308,158 @@ def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start
     assert record.freeze["depth"] == len(record.freeze["units"])
 
 
+@pytest.mark.parametrize("freeze", ["freeze=all", "freeze=last", "freeze=none"])
+@pytest.mark.parametrize("norm", ["follow", "keep", "update"])
+def test_statistics_end_as_they_began_where_norm_keeps_them(
+    norm: str, freeze: str, start: Start, tmp_path: Path
+) -> None:
+    record = start(freeze, f"freeze.norm={norm}").record
+    assert record.freeze["norm"] == norm
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    network = assembly.build_network(load([*SMALL]).config)
+    assembly.load_start(load([*SMALL]).config, network)
+    before, after = network.backbone.state_dict(), load_classifier(tmp_path / "run")[0].backbone.state_dict()
+    depth = record.freeze["depth"]
+    for unit in network.units:
+        means = [name for name in unit.buffers if name.endswith("running_mean")]
+        moved = {not torch.equal(before[name], after[name]) for name in means}
+        assert moved == {{"follow": unit.index >= depth, "keep": False, "update": True}[norm]}
+        if unit.index < depth:
+            assert all(torch.equal(before[name], after[name]) for name in unit.parameters)
+
+
+def test_features_of_moving_norms_are_not_kept_and_no_head_is_solved_on_them(start: Start) -> None:
+    record = start("freeze.norm=update").record
+    assert "cache" not in record.train
+    assert any("features are not kept: freeze.norm=update moves the statistics" in note for note in record.notes)
+    with pytest.raises(
+        ConfigError, match=r"head=logreg is solved on features that stay as they are, but freeze\.norm="
+    ):
+        load(["freeze.norm=update", "head=logreg"])
+    assert "cache" in start("freeze.norm=keep", name="kept").record.train
+
+
+def test_moving_norms_begin_every_fit_from_the_same_start(start: Start, tmp_path: Path) -> None:
+    for name, words in {"selected": (), "alone": ("tune.validate=false",)}.items():
+        start("freeze.norm=update", *words, name=name)
+    selected, alone = (_predictions(tmp_path / name)["probability"] for name in ("selected", "alone"))
+    assert selected.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(("name", "said"), [("test_vit", 1), ("test_resnet", 0)])
+def test_a_setting_of_norms_that_are_not_there_says_so_once(name: str, said: int, start: Start) -> None:
+    words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", "backbone.image_size=160"]
+    notes = start(*words, "freeze.norm=update", "labels=1", "train.limit_steps=1").record.notes
+    text = f"freeze.norm=update changes nothing: {name} has no norms with running statistics"
+    assert notes.count(text) == said
+
+
+RANDOM = ("backbone.pretrained=false", "backbone.calibrate=true", "freeze=all", "head=logreg")
+
+
+def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calibrated: list[bool] = []
+    spies: dict[str, Spy] = {}
+    opened, calibrate = assembly.open_source, assembly.calibrate
+
+    def spied(*args: Any, **kwargs: Any) -> Source:
+        source = opened(*args, **kwargs)
+        spies["pool"] = Spy(source.pool, lambda: True)
+        spies["test"] = Spy(source.held_out, lambda: bool(calibrated))
+        return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
+
+    def noted(backbone: Any, images: Any) -> None:
+        calibrate(backbone, images)
+        calibrated.append(True)
+        assert sorted(spies["pool"].read_indices) == sorted(drawn)
+
+    drawn: list[int] = []
+    draw = assembly.draw_budget
+
+    def noted_draw(*args: Any, **kwargs: Any) -> Any:
+        positions = draw(*args, **kwargs)
+        drawn.extend(positions.tolist())
+        return positions
+
+    monkeypatch.setattr(assembly, "open_source", spied)
+    monkeypatch.setattr(assembly, "calibrate", noted)
+    monkeypatch.setattr(assembly, "draw_budget", noted_draw)
+    record = start(*RANDOM).record
+    assert calibrated == [True]
+    assert len(drawn) == 30
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    assert record.train["weights"]["source"] == "random (seed 0), calibrated"
+    assert any("random weights, calibrated on the label budget; its frozen part" in note for note in record.notes)
+    exported = load_classifier(tmp_path / "run")[0]
+    assert exported.frozen_digest() == record.freeze["digest_after"]
+
+
+def test_calibrated_weights_follow_from_the_seed_and_the_budget_alone(start: Start) -> None:
+    def digest(name: str, *words: str) -> str:
+        return str(start(*RANDOM, *words, name=name).record.train["weights"]["digest"])
+
+    first = digest("first")
+    assert digest("again", "train.batch_size=7", "train.channels_last=false", "head=knn", "freeze=all") == first
+    assert digest("budget", "data.seed=1") != first
+    assert digest("seed", "seed=1", "data.seed=0") != first
+    assert digest("plain", "backbone.calibrate=false") != first
+
+
+def test_an_interrupted_run_of_calibrated_weights_goes_on_to_the_same_bits(start: Start, tmp_path: Path) -> None:
+    words = ("backbone.pretrained=false", "backbone.calibrate=true", "freeze=last", "freeze.norm=keep")
+    start(*words, name="whole")
+    with pytest.raises(Interrupted):
+        start(*words, name="cut", listener=Stopper(9))
+    start(*words, f"resume={tmp_path / 'cut'}", name="resumed")
+    whole, resumed = (_predictions(tmp_path / name)["probability"] for name in ("whole", "resumed"))
+    assert whole.tobytes() == resumed.tobytes()
+
+
+def test_features_of_calibrated_weights_are_kept_under_a_key_of_their_own(start: Start) -> None:
+    uses = [
+        start(*RANDOM, *words, "seed=77", name=name).record.train["cache"]
+        for name, words in {"cold": (), "warm": (), "plain": ("backbone.calibrate=false",)}.items()
+    ]
+    assert uses[0]["hits"] == uses[2]["hits"] == 0
+    assert uses[1]["hits"] > 0
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "logreg", "ridge", "knn", "nearest_mean"])
+def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
+    head: str, start: Start, tmp_path: Path
+) -> None:
+    words = ("backbone=pixels", f"head={head}", "backbone.image_size=null")
+    record = start(*words).record
+    assert record.train["weights"]["source"] == "none"
+    assert (record.freeze["depth"], record.freeze["units"]) == (0, [])
+    assert not any("random weights" in note for note in record.notes)
+    classifier, exported = load_classifier(tmp_path / "run")
+    expected = exported.card.preprocessing
+    assert (expected.image_size, expected.mean, expected.std) == (32, (0.5,) * 3, (0.5,) * 3)
+    source = assembly.open_images(load([*SHARED, *words]).config, expected, Listener())
+    config = load([*SHARED, *words]).config
+    bank = assembly.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
+    flat = torch.nn.functional.avg_pool2d(bank.pixels.float() / 127.5 - 1, 2).flatten(1)
+    with torch.no_grad():
+        probability = classifier.head(flat).softmax(1).numpy()
+    np.testing.assert_allclose(_predictions(tmp_path / "run")["probability"], probability, atol=1e-4)
+
+
+def test_raw_pixels_are_kept_and_need_neither_weights_nor_a_seed(start: Start) -> None:
+    words = ("backbone=pixels", "head=logreg", "backbone.image_size=48", "data.seed=3")
+    cold, warm = (
+        start(*words, *more, name=f"run{number}").record
+        for number, more in enumerate([("seed=4",), ("seed=5", "backbone.pretrained=false")])
+    )
+    assert cold.train["cache"]["hits"] == 0
+    assert warm.train["cache"]["misses"] == 0
+    assert warm.train["weights"] == cold.train["weights"]
+    assert not any("random weights" in note for note in [*cold.notes, *warm.notes])
+    assert warm.metrics["test/accuracy"] == cold.metrics["test/accuracy"]
+
+
 def test_nothing_is_left_when_the_record_cannot_be_written(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +484,13 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
     assert any("random weights" in note for note in heard)
     assert any("conditional on this pool" in note for note in heard)
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)
+
+
+def test_a_longer_training_is_outside_the_protocol_and_takes_the_steps_it_says(start: Start) -> None:
+    train = start("labels=1", "train.longer=4", "train.limit_steps=null").record.train
+    assert train["outside_protocol"] == ["train.longer=4"]
+    assert train["steps"] == 800
+    assert start("train.longer=1", name="plain").record.train["outside_protocol"] == ["train.limit_steps=6"]
 
 
 def _features(classifier: Classifier, config: Config, expected: Preprocessing) -> list[tuple[Any, Any]]:

@@ -120,3 +120,15 @@ def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(sta
     second = start("experiment=chain_second", "data=digits", f"backbone.weights={tmp_path / 'first'}").record
     ours = load_classifier(tmp_path / "first")[0].backbone.state_dict()
     assert second.train["weights"]["digest"] == tensors_digest(ours) != first.train["weights"]["digest"]
+
+
+def test_raw_pixels_are_exported_without_the_name_of_a_network(start: Start, tmp_path: Path) -> None:
+    start("backbone=pixels", "head=logreg")
+    exported = export(tmp_path / "run", tmp_path / "pixels", half=True)
+    assert exported.agreement > 0.9
+    card = (tmp_path / "pixels" / "README.md").read_text()
+    assert "| architecture | raw pixels, 0 parameters without the head |" in card
+    assert "timm" not in card.split("| packages |")[0]
+    images = torch.randn(4, 3, 32, 32)
+    logits = [load_classifier(tmp_path / name)[0](images) for name in ("run", "pixels")]
+    torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0.05)

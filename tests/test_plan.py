@@ -18,7 +18,7 @@ def test_the_plan_adds_up(name: str, freeze: str) -> None:
     assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
 
 
-@pytest.mark.parametrize("name", [option for option in conf_options("backbone") if option != "timm"])
+@pytest.mark.parametrize("name", [option for option in conf_options("backbone") if option not in ("timm", "pixels")])
 def test_every_backbone_option_builds(name: str) -> None:
     plan = build_plan(load([f"backbone={name}", "freeze=last"]).config)
     assert 0 < plan["trainable_parameters"] < plan["total_parameters"]
@@ -37,8 +37,21 @@ def test_units_tell_shapes_and_batchnorm() -> None:
     assert [unit["norm"] for unit in units] == ["eval"] * 4 + ["train"]
 
 
+def test_norms_say_what_moves_their_statistics() -> None:
+    for norm, expected in (("keep", ["eval"] * 5), ("update", ["train"] * 5)):
+        units = build_plan(load(["backbone=resnet18", "freeze=last", f"freeze.norm={norm}"]).config)["units"]
+        assert [unit["norm"] for unit in units] == expected
+
+
 def test_the_table_for_people() -> None:
     table = plan_table(build_plan(load(["freeze=depth", "freeze.depth=layer1"]).config))
     assert "2 of 5 units frozen" in table
     assert table.count("frozen") == 3
     assert all(len(line) <= 100 for line in table.splitlines())
+
+
+def test_raw_pixels_have_no_units_and_a_head_to_train() -> None:
+    plan = build_plan(load(["backbone=pixels", "freeze=all"]).config)
+    assert (plan["units"], plan["depth"], plan["backbone_parameters"]) == ([], 0, 0)
+    assert plan["trainable_parameters"] == plan["total_parameters"] == 768 * 6 + 6
+    assert "0 of 0 units frozen" in plan_table(plan)

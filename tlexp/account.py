@@ -59,7 +59,7 @@ class Account:
         self.shown = _without_password(config_values(config) if shown is None else shown)
         self.overrides = [_public_word(word) for word in overrides]
         self.started = _now()
-        self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy)}
+        self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy), "norm": str(config.freeze.norm)}
         self.data: dict[str, Any] = {}
         self.train: dict[str, Any] = {}
         self.metrics: dict[str, float] = {}

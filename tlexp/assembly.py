@@ -4,7 +4,7 @@ The only place where the configuration's fields meet the arguments of models, da
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.tune import SearchKind
-from tlexp.data import Fold, ImageBank, Images, Source, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
 from tlexp.models import (
+    CALIBRATED,
     Classifier,
     HeadOptions,
     ModelCard,
@@ -28,15 +29,17 @@ from tlexp.models import (
     WeightsOrigin,
     build_backbone,
     build_head,
+    calibrate,
     feature_width,
     find_units,
     freeze_depth,
     load_weights,
     preprocessing,
 )
+from tlexp.models.digest import tensors_digest
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
-from tlexp.train import FitPlan, Listener, autocast_dtype
+from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,46 @@ def load_start(config: Config, network: Network) -> WeightsOrigin:
     return dataclasses.replace(origin, source=str(backbone.weights))  # where the package lies is nobody's concern
 
 
+def calibrate_start(
+    config: Config,
+    network: Network,
+    origin: WeightsOrigin,
+    source: Source,
+    budget: "Budget",
+    device: torch.device,
+    listener: Listener,
+) -> WeightsOrigin:
+    """Calibrate random weights on the label budget's images, on the device, and return what they are now.
+
+    Raises:
+        DataError: An image cannot be read any more.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
+    """
+    images = _spread_chunks(config, network.expected, source, budget, device, listener)
+    within_memory(
+        lambda: calibrate(network.backbone.to(device), images),
+        f"calibrating on {CALIBRATED} images at once: use a smaller backbone.image_size, or train.device=cpu",
+    )
+    return WeightsOrigin(source=f"{origin.source}, calibrated", digest=tensors_digest(network.backbone.state_dict()))
+
+
+def _spread_chunks(
+    config: Config,
+    expected: Preprocessing,
+    source: Source,
+    budget: "Budget",
+    device: torch.device,
+    listener: Listener,
+) -> Iterator[torch.Tensor]:
+    """Yield the budget's images, normalised, in chunks of nearly one size, each spread over all classes."""
+    bank = decode(config, source.pool, budget.positions, expected, listener)
+    count = -(-len(bank) // CALIBRATED)
+    for first in range(count):
+        places = np.arange(first, len(bank), count)  # the budget is sorted by class
+        fed = chunks(bank, places, mean=expected.mean, std=expected.std, device=device, channels_last=False)
+        yield from (images for images, _ in fed)
+
+
 def _stated_weights(config: Config) -> Path | None:
     """Return the file or folder that `backbone.weights` names; None for the hub's or random ones."""
     backbone = config.backbone
@@ -111,7 +154,7 @@ def build_classifier(config: Config, network: Network, classes: int) -> Classifi
     """Return the network with a new head for so many classes."""
     options = dataclasses.asdict(_head_options(config))
     head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth)
+    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
@@ -240,9 +283,9 @@ def build_regime(config: Config, expected: Preprocessing, device: torch.device, 
 
 
 def count_steps(config: Config, images: int) -> int:
-    """Return the optimiser steps of every fit: the protocol's from the size of the budget, or as stated."""
+    """Return the optimiser steps of every fit: the protocol's from the size of the budget, a multiple, or as stated."""
     batch_size = min(config.train.batch_size or protocol_batch_size(images), images)
-    steps = config.train.steps or protocol_steps(images)
+    steps = config.train.steps or config.train.longer * protocol_steps(images)
     if config.train.epochs is not None:
         steps = config.train.epochs * -(-images // batch_size)
     return min(steps, config.train.limit_steps or steps)

@@ -20,13 +20,14 @@ from tlexp.assembly import (
     Network,
     build_classifier,
     build_regime,
+    calibrate_start,
     count_steps,
     describe_model,
     draw_labels,
 )
 from tlexp.config import Config, config_key
 from tlexp.config.cache import CacheMode
-from tlexp.config.freeze import FreezePolicy
+from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadInit
 from tlexp.config.optim import Rates
 from tlexp.config.tune import SearchKind
@@ -35,7 +36,7 @@ from tlexp.errors import ConfigError
 from tlexp.feeds import Feed
 from tlexp.learners import build_learner, candidates
 from tlexp.live import FINAL, Live
-from tlexp.models import Classifier, ModelCard, WeightsOrigin, save_classifier
+from tlexp.models import Classifier, ModelCard, WeightsOrigin, keeps_statistics, save_classifier
 from tlexp.outputs import draw_figures, write_candidates, write_evaluation, write_predictions
 from tlexp.probe import build_probe
 from tlexp.shared import Shared
@@ -110,6 +111,8 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     network, origin = shared.network(config)  # before any image is read: a wrong model or depth is refused at once
     source = shared.source(config, network.expected, account.listener)
     budget = draw_labels(config, source)
+    if config.backbone.calibrate:
+        origin = calibrate_start(config, network, origin, source, budget, device, account.listener)
     heads = None
     if config.head.init is HeadInit.probe:
         probe = build_probe(config, network, source, budget, shared, device=device, listener=account.listener)
@@ -267,8 +270,12 @@ def _describe(
     if config.backbone.random_start:
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
+            + (", calibrated on the label budget" if config.backbone.calibrate else "")
             + ("; its frozen part is not trained at all" if network.depth else "")
         )
+    norm = config.freeze.norm
+    if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
+        account.note(f"freeze.norm={norm} changes nothing: {config.backbone.name} has no norms with running statistics")
     for text in source.notes:
         account.note(text)
     if source.skipped:
@@ -286,8 +293,9 @@ def _outside_protocol(config: Config) -> list[str]:
     """Return the settings that change the protocol's training length or batch; a head that is solved has none."""
     if config.head.kind.solved:
         return []
-    stated = {key: getattr(config.train, key) for key in ("steps", "epochs", "limit_steps", "batch_size")}
-    return [f"train.{key}={value}" for key, value in stated.items() if value is not None]
+    protocol = {"steps": None, "epochs": None, "longer": 1, "limit_steps": None, "batch_size": None}
+    stated = {key: getattr(config.train, key) for key in protocol}
+    return [f"train.{key}={value}" for key, value in stated.items() if value != protocol[key]]
 
 
 def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tlexp.config.backbone import PIXELS
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.models import Classifier, ExportedModel, load_classifier, save_classifier
 from tlexp.models.digest import tensors_digest
@@ -88,8 +89,10 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
     expected = described.card.preprocessing
     kind = "float16, normalisation float32" if half else "float32"
     parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
+    name = described.card.backbone
+    architecture = "raw pixels" if name == PIXELS else f"timm's {name}"
     facts = {
-        "architecture": f"timm's {described.card.backbone}, {parameters:,} parameters without the head",
+        "architecture": f"{architecture}, {parameters:,} parameters without the head",
         "input": f"{expected.image_size} px, mean {list(expected.mean)}, std {list(expected.std)}, "
         f"{expected.interpolation}, crop {expected.crop_pct:g}",
         "classes": f"{len(described.card.classes)}, listed in model.json",

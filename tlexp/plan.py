@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.config import Config
+from tlexp.config.freeze import FreezeNorm
 from tlexp.data import source_classes
+from tlexp.models import keeps_statistics
 
 SCHEMA = 1
 
@@ -26,7 +26,7 @@ def build_plan(config: Config) -> dict[str, Any]:
     classes = source_classes(data.source, root=root, follow_links=data.follow_links, num_classes=data.num_classes)
     network = build_network(config, meta=True)
     classifier = build_classifier(config, network, len(classes))
-    units = [_unit(network, index) for index in range(len(network.units))]
+    units = [_unit(network, index, config.freeze.norm) for index in range(len(network.units))]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
     return {
@@ -64,20 +64,18 @@ def plan_table(plan: dict[str, Any]) -> str:
     return "\n".join([title, "", *lines, "", f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"])
 
 
-def _unit(network: Network, index: int) -> dict[str, Any]:
+def _unit(network: Network, index: int, norm: FreezeNorm) -> dict[str, Any]:
     unit = network.units[index]
     parameters = sum(network.backbone.get_parameter(name).numel() for name in unit.parameters)
     trains = index >= network.depth
-    moving = any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
-        for module in map(network.backbone.get_submodule, unit.modules)
-    )
+    has_statistics = any(map(keeps_statistics, map(network.backbone.get_submodule, unit.modules)))
+    moves = {FreezeNorm.follow: trains, FreezeNorm.keep: False, FreezeNorm.update: True}[norm]
     return {
         "index": index,
         "name": unit.name,
         "parameters": parameters,
         "trainable_parameters": parameters if trains else 0,
         "trainable": trains,
-        "norm": ("train" if trains else "eval") if moving else None,
+        "norm": ("train" if moves else "eval") if has_statistics else None,
         "shape": None if unit.shape is None else list(unit.shape),
     }

@@ -87,7 +87,14 @@ KEYED: dict[str, Any] = {
     "train.deterministic": True,
 }
 """Another value for each setting that reaches the key through the configuration alone."""
-BY_ARGUMENT = {"backbone.pretrained", "backbone.weights", "train.precision", "train.device", "augment.kind"}
+BY_ARGUMENT = {
+    "backbone.pretrained",
+    "backbone.calibrate",
+    "backbone.weights",
+    "train.precision",
+    "train.device",
+    "augment.kind",
+}
 """Settings that reach it through an argument; each has a test below."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
-from tlexp.config.freeze import FreezePolicy
+from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, Optimizer
 
 
@@ -88,3 +88,61 @@ def test_all_problems_are_found_at_once() -> None:
         "labels", "seed",
     ):  # fmt: skip
         assert key in problems, key
+
+
+def test_kept_norms_need_a_pretrained_start() -> None:
+    config = _config()
+    config.freeze.norm = FreezeNorm.keep
+    assert not config.problems()
+    config.backbone.pretrained = False
+    [problem] = config.problems()
+    assert "freeze.norm=keep" in problem
+    assert "backbone.pretrained=false" in problem
+
+
+def test_features_of_moving_norms_are_named_as_moving() -> None:
+    config = _config()
+    for norm, moves in ((FreezeNorm.follow, False), (FreezeNorm.keep, False), (FreezeNorm.update, True)):
+        config.freeze.norm = norm
+        assert ("freeze.norm=update" in str(config.moving)) == moves
+        assert (config.moving is not None) == moves
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "weights", "allowed"),
+    [(False, None, True), (False, "tlexp:tiny", True), (True, None, False), (False, "photos.pth", False)],
+)
+def test_calibration_needs_random_weights(pretrained: bool, weights: str | None, allowed: bool) -> None:
+    config = _config()
+    config.backbone.pretrained, config.backbone.weights, config.backbone.calibrate = pretrained, weights, True
+    problems = config.problems()
+    assert bool(problems) != allowed
+    assert all("backbone.calibrate=true prepares random weights" in problem for problem in problems)
+    config.freeze.norm = FreezeNorm.keep
+    assert config.problems() == problems
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("freeze.policy", FreezePolicy.none),
+        ("freeze.policy", FreezePolicy.last),
+        ("backbone.weights", "photos.pth"),
+        ("backbone.weights", "tlexp:tiny"),
+        ("backbone.calibrate", True),
+        ("backbone.drop_rate", 0.1),
+        ("backbone.drop_path_rate", 0.1),
+        ("head.global_pool", "max"),
+    ],
+)
+def test_raw_pixels_refuse_what_needs_a_network(name: str, value: Any) -> None:
+    config = Config()
+    config.backbone.name = "pixels"
+    for pretrained in (True, False):
+        config.backbone.pretrained = pretrained
+        assert not config.problems()
+    group, _, field = name.partition(".")
+    setattr(getattr(config, group), field, value)
+    [problem] = config.problems()
+    assert problem.startswith(f"freeze={value}" if name == "freeze.policy" else f"{name}={value}")
+    assert "backbone=pixels" in problem

@@ -8,18 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tlexp.config.freeze import FreezeNorm
 from tlexp.config.head import HeadInit, HeadKind
-from tlexp.models import Classifier, Unit, build_backbone, build_head, feature_width, find_units
+from tlexp.models import Classifier, Unit, build_backbone, build_head, feature_width, find_units, keeps_statistics
 
 RESNET, MOBILENET = ("test_resnet", 64), ("mobilenetv2_050", 64)
 VIT, SWIN = ("test_vit", 160), ("swin_tiny_patch4_window7_224", 32)
 
 
-def build(model: tuple[str, int], depth: int, **options: float) -> Classifier:
+def build(model: tuple[str, int], depth: int, *, norm: FreezeNorm = FreezeNorm.follow, **options: float) -> Classifier:
     backbone, units = found(*model, **options)
     width = feature_width(backbone)
     head = build_head(kind=HeadKind.linear, in_features=width, num_classes=3, init=HeadInit.normal, seed=1)
-    return Classifier(deepcopy(backbone), head, units, min(depth, len(units)))
+    return Classifier(deepcopy(backbone), head, units, min(depth, len(units)), norm=norm)
 
 
 @cache
@@ -174,3 +175,89 @@ def test_trainable_parameters_are_the_suffix_and_the_head() -> None:
 
 def test_the_state_has_one_name_per_tensor() -> None:
     assert {name.partition(".")[0] for name in build(RESNET, 3).state_dict()} == {"backbone", "head"}
+
+
+def statistics(backbone: nn.Module) -> dict[str, Tensor]:
+    """The running statistics by the name of their layer, as they are now."""
+    return {
+        name: torch.stack([module.running_mean, module.running_var]).clone()
+        for name, module in backbone.named_modules()
+        if keeps_statistics(module)
+    }
+
+
+@pytest.mark.parametrize("depth", [0, 2, 99])
+@pytest.mark.parametrize("norm", FreezeNorm)
+@pytest.mark.parametrize("model", [RESNET, MOBILENET], ids=lambda model: model[0])
+def test_statistics_move_where_norm_says_and_frozen_parameters_never(
+    model: tuple[str, int], norm: FreezeNorm, depth: int
+) -> None:
+    classifier = build(model, depth, norm=norm, drop_rate=0.1)
+    digest = classifier.frozen_digest()
+    before = statistics(classifier.backbone)
+    parameters = {name: parameter.clone() for name, parameter in classifier.backbone.named_parameters()}
+    train_steps(classifier, model[1])
+    after = statistics(classifier.backbone)
+    unit_of = {name: unit.index for unit in classifier.units for name in unit.modules}
+    for name in before:
+        moves = {"follow": unit_of[name] >= classifier.depth, "keep": False, "update": True}[norm]
+        assert torch.equal(before[name], after[name]) != moves, name
+    assert classifier.frozen_digest() == digest
+    for unit in classifier.units:
+        moved = [n for n in unit.parameters if not torch.equal(parameters[n], classifier.backbone.get_parameter(n))]
+        assert bool(moved) == (unit.index >= classifier.depth)
+    modules = dict(classifier.backbone.named_modules())
+    frozen = {name for unit in classifier.units[: classifier.depth] for name in unit.modules}
+    assert not any(modules[name].training for name in frozen - before.keys())
+
+
+def test_kept_statistics_leave_the_affine_parameters_of_trainable_units_to_train() -> None:
+    classifier = build(RESNET, 2, norm=FreezeNorm.keep)
+    modules = {name: module for name, module in classifier.backbone.named_modules() if keeps_statistics(module)}
+    before = {name: module.weight.detach().clone() for name, module in modules.items()}
+    train_steps(classifier, 64)
+    moved = {name for name, module in modules.items() if not torch.equal(before[name], module.weight)}
+    assert moved == modules.keys() & {name for unit in classifier.units[2:] for name in unit.modules}
+
+
+def test_updated_statistics_are_those_of_the_batch_and_of_no_filling() -> None:
+    classifier = build(RESNET, 99, norm=FreezeNorm.update).train()
+    plain = deepcopy(classifier.backbone).train()
+    features = classifier.features(images(64, 37))
+    with torch.no_grad():
+        assert torch.equal(features, plain(images(64, 37)))
+    ours, theirs = statistics(classifier.backbone), statistics(plain)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not features.requires_grad
+
+
+def test_prediction_moves_no_statistics_and_does_not_see_the_company() -> None:
+    classifier = build(RESNET, 99, norm=FreezeNorm.update).train()
+    classifier.features(images(64))
+    before = statistics(classifier.eval().backbone)
+    together = classifier.features(images(64, 37))
+    assert torch.equal(classifier.features(images(64, 37)[36:]), together[36:])
+    after = statistics(classifier.backbone)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_digest_leaves_out_updated_statistics_and_nothing_else() -> None:
+    classifier = build(RESNET, 2, norm=FreezeNorm.update)
+    digest = classifier.frozen_digest()
+    layer = classifier.backbone.layer1[0]
+    with torch.no_grad():
+        layer.bn1.running_mean += 1
+        layer.bn1.num_batches_tracked += 1
+        assert classifier.frozen_digest() == digest
+        layer.bn1.bias += 1
+        assert classifier.frozen_digest() != digest
+    assert build(VIT, 99, norm=FreezeNorm.update).frozen_digest() == build(VIT, 99).frozen_digest()
+
+
+def test_a_network_without_statistics_is_the_same_whatever_norm_says() -> None:
+    batch = images(160)[:3]
+    expected = build(VIT, 99).train().features(batch)
+    for norm in FreezeNorm:
+        classifier = build(VIT, 99, norm=norm).train()
+        assert torch.equal(classifier.features(batch), expected)
+        assert not any(module.training for module in classifier.backbone.modules())

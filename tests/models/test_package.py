@@ -4,6 +4,7 @@ import tlexp.models
 def test_the_public_names_are_these() -> None:
     assert tlexp.models.__all__ == sorted(tlexp.models.__all__)
     assert set(tlexp.models.__all__) == {
+        "CALIBRATED",
         "Classifier",
         "ExportedModel",
         "HeadOptions",
@@ -12,9 +13,11 @@ def test_the_public_names_are_these() -> None:
         "WeightsOrigin",
         "build_backbone",
         "build_head",
+        "calibrate",
         "feature_width",
         "find_units",
         "freeze_depth",
+        "keeps_statistics",
         "load_classifier",
         "load_weights",
         "preprocessing",

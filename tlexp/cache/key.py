@@ -172,7 +172,7 @@ _BATCHES = "shapes training, which comes behind the rows"
 ROLES: dict[str, tuple[Role, str]] = {
     # A whole group, where nothing of it comes near the rows.
     "cache": (Role.irrelevant, "says whether and where rows are kept; the number of a view is passed on its own"),
-    "freeze": (Role.irrelevant, "decides which cut is asked for; every cut has a key of its own"),
+    "freeze": (Role.irrelevant, "decides which cut is asked for, each with a key of its own, none where norms move"),
     "optim": (Role.irrelevant, _BATCHES),
     "tune": (Role.irrelevant, _BATCHES),
     "tracking": (Role.irrelevant, "tells of the run"),
@@ -187,6 +187,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "preprocessing.crop_mode": (Role.key, "crop_mode"),
     "backbone.name": (Role.key, "backbone"),
     "backbone.pretrained": (Role.key, "weights"),
+    "backbone.calibrate": (Role.key, "weights"),
     "backbone.weights": (Role.key, "weights"),
     "backbone.image_size": (Role.key, "image_size"),
     "backbone.mean": (Role.key, "mean"),
@@ -226,6 +227,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "train.compile": (Role.irrelevant, "rows come from the network itself, never from its compiled form"),
     "train.steps": (Role.irrelevant, _BATCHES),
     "train.epochs": (Role.irrelevant, _BATCHES),
+    "train.longer": (Role.irrelevant, _BATCHES),
     "train.limit_steps": (Role.irrelevant, _BATCHES),
     "train.batch_size": (Role.irrelevant, _BATCHES),
     "train.label_smoothing": (Role.irrelevant, _BATCHES),

@@ -7,6 +7,8 @@ from tlexp.paths import packaged_weights
 
 PACKAGED = "tlexp:"
 """What names of weights that come with the package begin with."""
+PIXELS = "pixels"
+"""The name of the backbone that is none: raw pixels, without weights and without units."""
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 
 
@@ -14,9 +16,16 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 class BackboneConfig:
     """The backbone. What is null comes from the model's own pretrained configuration."""
 
-    name: str = setting("", "timm model name, with or without a weights tag, e.g. resnet50 or resnet50.a1_in1k.")
+    name: str = setting(
+        "", "timm model name, with or without a weights tag, e.g. resnet50.a1_in1k; or pixels, no network."
+    )
     pretrained: bool = setting(
         True, "Start from pretrained weights, those of tlexp:<name> included; false starts from random ones."
+    )
+    calibrate: bool = setting(
+        False,
+        "Random weights as a control: no residual branch starts silent, and BatchNorm takes its statistics from the "
+        "images of the label budget; needs pretrained=false.",
     )
     weights: str | None = setting(
         None,
@@ -56,6 +65,20 @@ class BackboneConfig:
         if self.packaged is not None and self.packaged not in packaged_weights():
             known = ", ".join(PACKAGED + name for name in packaged_weights())
             found.append(f"backbone.weights={self.weights}: no such weights come with the package; there are {known}")
+        if self.name == PIXELS:
+            stated = ("weights", "calibrate", "drop_rate", "drop_path_rate")
+            return found + [
+                f"backbone.{key}={getattr(self, key)}: backbone=pixels has no weights and no layers, leave it out"
+                for key in stated
+                if getattr(self, key)
+            ]
+        if self.calibrate and not self.random_start:
+            found.append(
+                "backbone.calibrate=true prepares random weights for being frozen, but the start is pretrained: use "
+                "backbone.pretrained=false"
+                + (" without backbone.weights" if self.weights and self.packaged is None else "")
+                + ", or leave backbone.calibrate out"
+            )
         return found
 
     @property
@@ -65,5 +88,8 @@ class BackboneConfig:
 
     @property
     def random_start(self) -> bool:
-        """Whether the weights are random; packaged weights are pretrained ones, so `pretrained=false` leaves them."""
-        return not self.pretrained and (self.weights is None or self.packaged is not None)
+        """Whether the weights are random; packaged weights are pretrained ones, so `pretrained=false` leaves them.
+
+        Raw pixels have none.
+        """
+        return self.name != PIXELS and not self.pretrained and (self.weights is None or self.packaged is not None)

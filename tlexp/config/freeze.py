@@ -16,15 +16,32 @@ class FreezePolicy(StrEnum):
     depth = "depth"
 
 
+class FreezeNorm(StrEnum):
+    """What the running statistics of BatchNorm layers do in training.
+
+    follow = as the unit: kept where it is frozen, moving where it trains; keep = kept everywhere in the backbone;
+    update = moving everywhere, while frozen parameters stay.
+    """
+
+    follow = "follow"
+    keep = "keep"
+    update = "update"
+
+
 @dataclass
 class FreezeConfig:
-    """The freeze policy. Frozen units keep parameters, BatchNorm statistics and evaluation mode to the bit."""
+    """The freeze policy. Frozen units keep parameters and evaluation mode, and statistics unless norm is update."""
 
     policy: FreezePolicy = setting(FreezePolicy.all, "none, all, last (all but the last stage or block) or depth.")
     depth: str | None = setting(
         None,
         "With policy depth: leading units that are frozen, as a count, a decimal strictly between 0 and 1, "
         "all, or a unit's name (inclusive).",
+    )
+    norm: FreezeNorm = setting(
+        FreezeNorm.follow,
+        "BatchNorm statistics in training: follow (frozen units keep them, trainable ones move them), keep (all keep "
+        "the pretrained ones) or update (all move them, frozen parameters stay).",
     )
 
     def problems(self) -> list[str]:

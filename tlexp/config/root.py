@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlexp.config.augment import AugmentConfig, AugmentKind
-from tlexp.config.backbone import BackboneConfig
+from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
-from tlexp.config.freeze import FreezeConfig, FreezePolicy
+from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
@@ -60,7 +60,24 @@ class Config:
             )
         if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
             found.append("data.on_bad=skip: data=digits has no files that could be bad")
-        return [*found, *self._feature_problems(), *self._solved_problems()]
+        if self.freeze.norm is FreezeNorm.keep and self.backbone.random_start and not self.backbone.calibrate:
+            found.append(
+                "freeze.norm=keep keeps BatchNorm statistics as they were pretrained, but with "
+                "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
+                "or backbone.calibrate=true"
+            )
+        return [*found, *self._pixel_problems(), *self._feature_problems(), *self._solved_problems()]
+
+    def _pixel_problems(self) -> list[str]:
+        """Return the broken rules of raw pixels, which have nothing to train or to pool."""
+        if self.backbone.name != PIXELS:
+            return []
+        found = []
+        if self.freeze.policy is not FreezePolicy.all:
+            found.append(f"freeze={self.freeze.policy}: backbone=pixels has no units that could train, use freeze=all")
+        if self.head.global_pool is not None:
+            found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
+        return found
 
     def _feature_problems(self) -> list[str]:
         """Return the broken rules of features that are to be kept."""
@@ -107,6 +124,8 @@ class Config:
         """Why the features that the head sees change in the course of training; None if they do not."""
         if self._policy() is not FreezePolicy.all:
             return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
+        if self.freeze.norm is FreezeNorm.update:
+            return "freeze.norm=update moves the statistics of frozen layers: use freeze.norm=follow"
         if self.augment.mixup or self.augment.cutmix:
             return "mixup and cutmix mix the images of each batch: leave out augment.mixup and augment.cutmix"
         if self.augment.kind is not AugmentKind.none and not self.cache.views:

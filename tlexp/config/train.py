@@ -21,6 +21,7 @@ class TrainConfig:
 
     steps: int | None = setting(None, "Optimiser steps; null takes the protocol's; marks the run as outside protocol.")
     epochs: int | None = setting(None, "Passes over the budget instead of steps; marks the run as outside protocol.")
+    longer: int = setting(1, "Factor on the protocol's steps, from 1; above 1 marks the run as outside protocol.")
     limit_steps: int | None = setting(None, "Cap on the steps of every phase, for a quick try; outside protocol.")
     batch_size: int | None = setting(None, "Images per step, from 2; null takes the protocol's min(32, budget).")
     label_smoothing: float = setting(0.0, "Label smoothing of the training loss, [0, 1).")
@@ -37,6 +38,14 @@ class TrainConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
+        if self.longer < 1:
+            found.append(f"train.longer={self.longer}: must be at least 1")
+        stated = "steps" if self.steps is not None else "epochs"
+        if self.longer > 1 and getattr(self, stated) is not None:
+            found.append(
+                f"train.longer={self.longer} multiplies the protocol's steps, but train.{stated}="
+                f"{getattr(self, stated)} states a length: leave one of them out"
+            )
         # BatchNorm cannot train on a batch of one image.
         for name, least in (("steps", 1), ("epochs", 1), ("limit_steps", 1), ("batch_size", 2)):
             value = getattr(self, name)

@@ -1,14 +1,17 @@
 """The network: backbone, weights, units of depth, freezing and head."""
 
 from tlexp.models.backbone import build_backbone, feature_width, preprocessing
+from tlexp.models.calibration import CALIBRATED, calibrate
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
 from tlexp.models.freeze import freeze_depth
 from tlexp.models.head import build_head
+from tlexp.models.norms import keeps_statistics
 from tlexp.models.units import Unit, find_units
 from tlexp.models.weights import WeightsOrigin, load_weights
 
 __all__ = [
+    "CALIBRATED",
     "Classifier",
     "ExportedModel",
     "HeadOptions",
@@ -17,9 +20,11 @@ __all__ = [
     "WeightsOrigin",
     "build_backbone",
     "build_head",
+    "calibrate",
     "feature_width",
     "find_units",
     "freeze_depth",
+    "keeps_statistics",
     "load_classifier",
     "load_weights",
     "preprocessing",

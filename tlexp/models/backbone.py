@@ -1,4 +1,4 @@
-"""Backbones: any timm model without its classifier, and the preprocessing that it expects.
+"""Backbones: any timm model without its classifier, or raw pixels, and the preprocessing that it expects.
 
 images (B, 3, S, S) float32 normalised -> features (B, D) float32, timm's pre-logits.
 """
@@ -14,7 +14,9 @@ from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, 
 from torch import Tensor, nn
 
 from tlexp.config import Preprocessing
+from tlexp.config.backbone import PIXELS
 from tlexp.errors import ConfigError
+from tlexp.models.pixels import PIXELS_CFG, Pixels
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
 
@@ -70,6 +72,8 @@ def pretrained_cfg(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: The model or its tag is unknown; the message has the nearest names.
     """
+    if name == PIXELS:
+        return dict(PIXELS_CFG)
     architecture, tag = split_model_name_tag(name)
     if not is_model(architecture):
         near = difflib.get_close_matches(architecture, list_models(), n=4, cutoff=0.6)
@@ -136,6 +140,8 @@ def feature_width(backbone: nn.Module) -> int:
 
 
 def _create(name: str, options: Mapping[str, Any], *, seed: int, meta: bool) -> nn.Module:
+    if name == PIXELS:
+        return Pixels()
     with drawn_from(seed), torch.device("meta" if meta else "cpu"):
         backbone: nn.Module = timm.create_model(name, num_classes=0, **options)
     return backbone

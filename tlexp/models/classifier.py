@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tlexp.config.freeze import FreezeNorm
 from tlexp.models.digest import tensors_digest
+from tlexp.models.norms import STATISTICS, keeps_statistics
 from tlexp.models.units import Unit
 
 CHUNK = 32
@@ -21,27 +23,42 @@ class Classifier(nn.Module):
 
     Frozen parameters need no gradient, so that no graph is built for a frozen prefix. Frozen modules are in eval
     always: in training mode BatchNorm would move its statistics and drop-path would be random, frozen weights or not.
+    With `norm` update, the running statistics of frozen BatchNorm layers are the one exception.
 
     Attributes:
         backbone: images -> features.
         head: features -> logits.
         units: The backbone's units in forward order.
         depth: How many leading units are frozen, 0..len(units).
+        norm: What the running statistics of the backbone's BatchNorm layers do in training.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, units: Sequence[Unit], depth: int) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        units: Sequence[Unit],
+        depth: int,
+        *,
+        norm: FreezeNorm = FreezeNorm.follow,
+    ) -> None:
         super().__init__()
         assert 0 <= depth <= len(units)
         self.backbone = backbone
         self.head = head
         self.units = tuple(units)
         self.depth = depth
+        self.norm = norm
         parameters, modules = dict(backbone.named_parameters()), dict(backbone.named_modules())
         for unit in self.units:
             for name in unit.parameters:
                 parameters[name].requires_grad_(unit.index >= depth)
+        frozen = [name for unit in self.units[:depth] for name in unit.modules]
+        norms = {name for name, module in modules.items() if keeps_statistics(module)}
+        self._updated = norms.intersection(frozen) if norm is FreezeNorm.update else set()
+        kept = norms if norm is FreezeNorm.keep else set()
         # A tuple of modules is not registered, so the state keeps one name per tensor.
-        self._frozen = tuple(modules[name] for unit in self.units[:depth] for name in unit.modules)
+        self._still = tuple(modules[name] for name in {*frozen, *kept} - self._updated)
         self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
         self.train(self.training)
 
@@ -58,19 +75,25 @@ class Classifier(nn.Module):
         return features.float()
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of head and trainable units; frozen units stay in eval."""
+        """Set the mode of head and trainable units; what is frozen stays in eval, but for statistics to be updated."""
         super().train(mode)
-        for module in self._frozen:
+        for module in self._still:
             module.training = False
         return self
 
     def frozen_digest(self) -> str:
-        """Return the sha256 of all frozen parameters and buffers; equal before and after training."""
+        """Return the sha256 of all frozen parameters and buffers; equal before and after training.
+
+        With `norm` update, the running statistics of frozen BatchNorm layers move and are left out.
+        """
         parameters, buffers = dict(self.backbone.named_parameters()), dict(self.backbone.named_buffers())
+        for name in self._updated:
+            for statistic in STATISTICS:
+                buffers.pop(f"{name}.{statistic}", None)
         frozen = self.units[: self.depth]
         return tensors_digest(
             {name: parameters[name] for unit in frozen for name in unit.parameters}
-            | {name: buffers[name] for unit in frozen for name in unit.buffers}
+            | {name: buffers[name] for unit in frozen for name in unit.buffers if name in buffers}
         )
 
     def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
@@ -90,11 +113,12 @@ class Classifier(nn.Module):
         """Run on the CPU in chunks of one size, the last filled with zeros.
 
         Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
-        Accelerators promise no bits, so they take the batch as it is.
+        Accelerators promise no bits, so they take the batch as it is. So does a network whose statistics are updated:
+        zeros must not count in them.
         """
         size = CHUNK
         with torch.no_grad():
-            if images.device.type != "cpu":
+            if images.device.type != "cpu" or (self.training and self._updated):
                 features: Tensor = self.backbone(images)
                 return features.float()
             chunks = []

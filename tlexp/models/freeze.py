@@ -27,7 +27,7 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
     if policy is FreezePolicy.all:
         return len(names)
     if policy is FreezePolicy.last:
-        return max(0, len(names) - (2 if names[-1] == NECK else 1))
+        return max(0, len(names) - (2 if names[-1:] == [NECK] else 1))
     if depth is None:
         raise ConfigError(f"freeze.depth is missing: {backbone} has units 0..{len(names)} ({', '.join(names)})")
     try:

@@ -70,10 +70,14 @@ class _Draft:
 def find_units(backbone: nn.Module, *, image_size: int) -> tuple[Unit, ...]:
     """Return the units of a backbone in forward order; they partition its parameters, buffers and modules.
 
+    A backbone without parameters has none.
+
     Args:
         backbone: A backbone of `build_backbone`, real or on the meta device; it is left as it was.
         image_size: Side of the square input in pixels.
     """
+    if not any(True for _ in backbone.parameters()):
+        return ()
     rehearsal = Rehearsal(backbone, image_size=image_size)
     parts, unused = _parts(_groups(backbone), rehearsal.used)
     drafts = _place(_merge_interleaved(parts))

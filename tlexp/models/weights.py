@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from tlexp.config.backbone import PIXELS
 from tlexp.errors import WeightsError
 from tlexp.models.backbone import pretrained_cfg
 from tlexp.models.digest import tensors_digest
@@ -18,7 +19,7 @@ class WeightsOrigin:
     """Where weights came from and what they are.
 
     Attributes:
-        source: For people: "random (seed 0)", "hub timm/resnet50.a1_in1k", "file x.pth" or "run <folder>".
+        source: For people: "random (seed 0)", "hub timm/resnet50.a1_in1k", "file x.pth", "run <folder>", or "none".
         digest: sha256 of the backbone's state, the same whichever file it came from.
     """
 
@@ -39,7 +40,9 @@ def load_weights(backbone: nn.Module, *, name: str, pretrained: bool, weights: P
     Raises:
         WeightsError: The weights cannot be had, cannot be read or do not fit.
     """
-    if weights is not None:
+    if name == PIXELS:
+        source = "none"
+    elif weights is not None:
         found = read_weights(weights)
         transplant(backbone, found.tensors, name=name, source=found.source, strict=True)
         source = found.source

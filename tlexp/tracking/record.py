@@ -38,7 +38,7 @@ class Record:
         overrides: As typed on the command line.
         config: Nested values; what came from an environment variable stands as `${oc.env:NAME}`.
         seeds: {seed, data}.
-        freeze: {policy, depth, units, digest_before, digest_after}.
+        freeze: {policy, norm, depth, units, digest_before, digest_after}.
         data: {digest, classes, counts {train|val|test: {class: n}}, skipped}.
         train: {steps, selection}.
         metrics: Flat; finite values only once published.
