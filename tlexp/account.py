@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tlexp.config import Config, config_key, config_values
+from tlexp.config import Config, config_key, run_values
 from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.tracking import (
     DatasetInfo,
@@ -56,7 +56,7 @@ class Account:
         self._study = {} if study is None else {names.TAG_STUDY: study}
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
-        self.shown = _without_password(config_values(config) if shown is None else shown)
+        self.shown = _without_password(run_values(config) if shown is None else shown)
         self.overrides = [_public_word(word) for word in overrides]
         self.started = _now()
         self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy), "norm": str(config.freeze.norm)}

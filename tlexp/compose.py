@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlexp.config import Config, config_values, key_values
+from tlexp.config import Config, config_values, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder, plugin_folder
@@ -169,7 +169,7 @@ def typed(composed: DictConfig) -> Composed:
         problems = config.problems()
     if problems:
         raise ConfigError(problems)
-    shown = config_values(config)
+    shown = run_values(config)
     _mask(shown, unresolved, dict(leaves(unresolved)))
     return Composed(config=config, shown=shown)
 

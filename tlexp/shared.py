@@ -104,6 +104,16 @@ class Shared:
         return store
 
 
+_process: list[Shared] = []
+
+
+def of_process() -> Shared:
+    """Return what all jobs of this process share."""
+    if not _process:
+        _process.append(Shared(several=True))
+    return _process[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Start:
     """A network, and a copy of what training may change."""

@@ -2,7 +2,7 @@
 
 from tlexp.config.preprocessing import Preprocessing
 from tlexp.config.protocol import PROTOCOL
-from tlexp.config.root import GROUPS, Config, config_fields, config_key, config_values, key_values
+from tlexp.config.root import GROUPS, Config, config_fields, config_key, config_values, key_values, run_values
 
 __all__ = [
     "GROUPS",
@@ -13,4 +13,5 @@ __all__ = [
     "config_key",
     "config_values",
     "key_values",
+    "run_values",
 ]

@@ -191,6 +191,13 @@ def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
     return values
 
 
+def run_values(config: Config) -> dict[str, Any]:
+    """Return what is to be shown of a run: all values but those of the study that it may be one of."""
+    values = config_values(config)
+    del values["study"]
+    return values
+
+
 def key_values(config: Config) -> dict[str, Any]:
     """Return what a run computes as plain JSON values, in one spelling: `0.10` and `.1` are the same budget."""
     values = config_values(config, key_only=True)

@@ -1,6 +1,6 @@
 """The images: sources, label budgets, transforms and batches."""
 
-from tlexp.data.budget import Fold, draw_budget, selection_folds
+from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.images import Images, Progress, Source
 from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.sources import open_source, source_classes
@@ -16,6 +16,7 @@ __all__ = [
     "Progress",
     "Source",
     "Views",
+    "budget_counts",
     "build_augment",
     "chunks",
     "draw_budget",

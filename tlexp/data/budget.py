@@ -39,10 +39,15 @@ def draw_budget(labels: NDArray[np.int64], budget: Labels, *, seed: int, classes
         DataError: A class has no image, or fewer than k.
     """
     members = [np.flatnonzero(labels == label) for label in range(len(classes))]
-    wanted = [_share(budget, len(own)) for own in members]
+    wanted = budget_counts(budget, [len(own) for own in members])
     _require(classes, [len(own) for own in members], wanted, budget)
     orders = [_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members)]
     return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
+
+
+def budget_counts(budget: Labels, available: Sequence[int]) -> list[int]:
+    """Return how many images of each class the budget takes; more than are available where a class is too small."""
+    return [_share(budget, have) for have in available]
 
 
 def hold_out(labels: NDArray[np.int64], *, seed: int, classes: Sequence[str]) -> tuple[NDArray[np.int64], ...]:

@@ -34,6 +34,25 @@ class Planned:
     composed: Composed
 
 
+def compose_words(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> DictConfig:
+    """Return what the words of a job compose to, without Hydra's own node.
+
+    Args:
+        loader: Hydra's.
+        master: The configuration of the multirun itself, with the words that are Hydra's own.
+        words: Of the job.
+
+    Raises:
+        ConfigError: A node names a Python object.
+        HydraException: The words do not compose.
+    """
+    config = loader.load_sweep_config(master, list(words))
+    forbidden = forbidden_nodes(config)
+    if forbidden:
+        raise ConfigError(forbidden)
+    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+
+
 class Composer:
     """Composes points.
 
@@ -85,11 +104,7 @@ class Composer:
     def _base(self, words: tuple[str, ...]) -> DictConfig:
         """Return what the words compose to, without Hydra's own node."""
         if words not in self._bases:
-            config = self._loader.load_sweep_config(self._master, list(words))
-            forbidden = forbidden_nodes(config)
-            if forbidden:
-                raise ConfigError(forbidden)
-            self._bases[words] = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+            self._bases[words] = compose_words(self._loader, self._master, words)
         return self._bases[words]
 
     def _is_plain(self, word: str) -> bool:

@@ -58,11 +58,12 @@ class Crew:
         border: Hydra's.
         folder: Of the sweep, locked.
         heard: Told of every job that ended, in another thread while several run at once.
+        ending: The file that a job writes last.
     """
 
-    def __init__(self, border: Border, folder: SweepFolder, heard: Heard) -> None:
+    def __init__(self, border: Border, folder: SweepFolder, heard: Heard, *, ending: str = names.RECORD_FILE) -> None:
         self.workers = workers(border.config)
-        self._folder, self._heard = folder, heard
+        self._folder, self._heard, self._ending = folder, heard, ending
         self._alone = is_basic(border.config)
         self._stop = folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
@@ -158,13 +159,16 @@ class Crew:
         """
         attempt = self._folder.reread(assignment.attempt)
         reason = None
-        if attempt.record is None:
+        if attempt.record is None and (self._ending == names.RECORD_FILE or not self._ended(attempt)):
             reason = attempt.fault or SILENT
             if ended is not None and ended.status is JobStatus.FAILED:
                 # Not .return_value, which would raise it.
                 error = ended._return_value
                 reason = str(error) or type(error).__name__
         return self._heard(Assignment(planned=assignment.planned, attempt=attempt), reason)
+
+    def _ended(self, attempt: Attempt) -> bool:
+        return (attempt.folder / self._ending).exists()
 
     @contextlib.contextmanager
     def _watching(self, assignments: list[Assignment], told: set[str]) -> Iterator["_Watch"]:
@@ -174,7 +178,7 @@ class Crew:
         def look() -> None:
             while not watch.over.wait(_POLL_SECONDS):
                 for assignment in assignments:
-                    if assignment.planned.key in told or not (assignment.attempt.folder / names.RECORD_FILE).exists():
+                    if assignment.planned.key in told or not self._ended(assignment.attempt):
                         continue
                     told.add(assignment.planned.key)
                     if not self._tell(assignment, None):

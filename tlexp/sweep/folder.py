@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,11 @@ class SweepFolder:
 
     Args:
         path: Need not exist.
+        named_by: The setting that names it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, named_by: str = "hydra.sweeper.name") -> None:
+        self.path, self._named_by = path, named_by
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -86,7 +87,7 @@ class SweepFolder:
         except Timeout as error:
             raise ConfigError(
                 f"{self.path} is being worked on by {_holder(holder)}: wait until it has ended, or end it; "
-                "hydra.sweeper.name=<name> makes another sweep"
+                f"{self._named_by}=<name> makes another one"
             ) from error
         try:
             publish(holder, json.dumps(process_identity()).encode())
@@ -109,7 +110,7 @@ class SweepFolder:
         stands = {} if before is None else before["fixed"]
         changed = [
             f"{self.path}: {name} was {_shown(stands[name])} and would be {_shown(value)}: a sweep compares "
-            "runs that share their fixed settings; bring it back, or give the new sweep another hydra.sweeper.name"
+            "runs that share their fixed settings; bring it back, or give the new one another {self._named_by}"
             for name, value in about["fixed"].items()
             if name in stands and stands[name] != value
         ]
@@ -133,17 +134,18 @@ class SweepFolder:
         except ValueError as error:
             raise ConfigError(f"{path} cannot be read ({error}): remove it and type the command again") from error
         if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
-            raise ConfigError(f"{path} has another schema than {_SCHEMA}: use another hydra.sweeper.name")
+            raise ConfigError(f"{path} has another schema than {_SCHEMA}: use another {self._named_by}")
         return found
 
-    def attempts(self) -> list[Attempt]:
-        """Return every attempt, those of one key together and in their order.
+    def attempts(self, keys: Iterable[str] | None = None) -> list[Attempt]:
+        """Return every attempt, or those at some runs; those of one key together and in their order.
 
         Raises:
             ConfigError: A process of an earlier sweep still works on one.
         """
         found = []
-        for folder in sorted(self.path.glob("runs/*/*")):
+        wanted = ["*"] if keys is None else [key[:16] for key in keys]
+        for folder in sorted(folder for each in wanted for folder in self.path.glob(f"runs/{each}/*")):
             job = _json(folder / JOB_FILE)
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue

@@ -1,0 +1,80 @@
+"""What a run will take, from a few measured steps: unit costs of a network, and how often a run pays them."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tlexp.assembly import build_classifier, build_regime, count_steps
+from tlexp.config import Config
+from tlexp.data import ImageBank
+from tlexp.feeds import ImageFeed
+from tlexp.shared import Shared
+from tlexp.train import FitPlan, Listener, choose_device, fit, predict
+
+_STEPS = 3
+_OVERHEAD_SECONDS = 0.2
+"""Of a run besides its training: record, tracking, predictions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitCosts:
+    """Seconds of one optimiser step on a batch of the protocol's size, and of one image's forward pass."""
+
+    step: float
+    image: float
+
+
+def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) -> UnitCosts:
+    """Return what a step and an image cost, by doing a few on noise; a head that is solved has no steps.
+
+    Args:
+        config: Of a run.
+        shared: What runs have in common.
+        images: Size of its label budget.
+        classes: K.
+    """
+    device = choose_device(config.train.device)
+    network, _ = shared.network(config)
+    classifier = build_classifier(config, network, classes).to(device)
+    regime = build_regime(config, network.expected, device, images=images, classes=classes)
+    side, batch = network.expected.image_size, min(images, regime.batch_size)
+    pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
+    feed = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime)
+    positions = np.arange(batch)
+    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    began = time.perf_counter()
+    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    image = (time.perf_counter() - began) / batch
+    if config.head.kind.solved:
+        return UnitCosts(step=0.0, image=image)
+    seconds = []
+    for steps in (1, 1 + _STEPS):  # the first call warms up
+        plan = build_regime(config, network.expected, device, images=images, classes=classes).plan
+        stream = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime).stream(positions)
+        report = fit(classifier, stream, _short(plan, steps), fit_id="estimate", listener=Listener(), checkpoint=None)
+        seconds.append(report.seconds)
+    return UnitCosts(step=seconds[1] / (1 + _STEPS), image=image)
+
+
+def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, tested: int) -> float:
+    """Return what a run takes.
+
+    Args:
+        config: Of the run.
+        costs: Of its network.
+        images: Size of its label budget.
+        folds: Parts to select on; 0 for none.
+        tested: Images of the test split.
+    """
+    if config.head.kind.solved:
+        return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
+    fits = folds * max(1, config.tune.trials) + 1
+    passes = images + tested + images * max(1, config.tune.trials) * (folds > 0)
+    return _OVERHEAD_SECONDS + fits * count_steps(config, images) * costs.step + passes * costs.image
+
+
+def _short(plan: FitPlan, steps: int) -> FitPlan:
+    return dataclasses.replace(plan, steps=steps)

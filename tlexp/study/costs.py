@@ -1,0 +1,86 @@
+"""What a study will take, and what is left out of it so that it fits the time it is given."""
+
+from dataclasses import dataclass
+
+from tlexp.estimate import UnitCosts, measure_costs, run_seconds
+from tlexp.shared import Shared
+from tlexp.study.plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.study.table import Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds by column and by replicate, of what has not finished.
+
+    Attributes:
+        seconds: Of each column's own network, by (column, budget): of one replicate.
+        shared: Of reading all images once.
+        done: Keys of the runs that have finished.
+    """
+
+    seconds: dict[tuple[str, str], float]
+    shared: float
+    done: frozenset[str]
+
+    def of(self, column: PlannedColumn) -> float:
+        """Return the seconds that are left of a column."""
+        return sum(
+            self.seconds[column.column.name, run.budget.labels] for run in column.runs if run.key not in self.done
+        )
+
+    def total(self, plan: StudyPlan) -> float:
+        """Return the seconds that are left of the study."""
+        return self.shared + sum(self.of(column) for column in plan.columns)
+
+
+def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
+    """Return what the study will take, by a few measured steps of each column's network."""
+    seconds: dict[tuple[str, str], float] = {}
+    largest = plan.budgets[-1].images
+    classes, tested = len(plan.source.classes), len(plan.source.held_out.labels)
+    image = 0.0
+    for column in plan.columns:
+        left = [run for run in column.runs if run.key not in done]
+        costs = UnitCosts(step=0.0, image=0.0)
+        if left:
+            costs = measure_costs(column.runs[-1].config, shared, images=largest, classes=classes)
+        image = max(image, costs.image if column.column.competes else 0.0)
+        for run in column.runs:
+            seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
+    images = len(plan.source.pool.labels) + tested
+    return Estimate(seconds=seconds, shared=image * images, done=done)
+
+
+def shorten(plan: StudyPlan, found: Estimate) -> None:
+    """Leave columns, then budgets, out of the plan until it fits `study.minutes`.
+
+    First the longer training from scratch, then the inner depths from the shallow end, which cost most, then training
+    from scratch, then budgets from the largest; two budgets and the outer depths always stay.
+    """
+    minutes = plan.study.minutes
+    if minutes is None:
+        return
+    while found.total(plan) > 60 * minutes:
+        why = f"left out to fit study.minutes={minutes:g}, with it about {found.total(plan) / 60:.0f} minutes"
+        column = _dispensable(plan)
+        if column is not None:
+            plan.drop_column(column, why)
+        elif len(plan.budgets) > 2:
+            plan.drop_budget(plan.budgets[-1], why)
+        else:
+            return
+
+
+def _dispensable(plan: StudyPlan) -> PlannedColumn | None:
+    """Return the column that goes next."""
+    depths = [each for each in plan.columns if each.column.role is Role.depth]
+    order = [
+        *(each for each in plan.columns if each.column.role is Role.scratch_long),
+        *depths[1:-1],
+        *(each for each in plan.columns if each.column.role is Role.scratch),
+    ]
+    return order[0] if order else None
+
+
+def _run(run: PlannedRun, costs: UnitCosts, tested: int) -> float:
+    return run_seconds(run.config, costs, images=run.budget.images, folds=run.budget.folds, tested=tested)
