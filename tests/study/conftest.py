@@ -42,7 +42,7 @@ STRENGTH = {
     "pixels": (-0.45, 0.1),
     "ridge": (0.72, 0.1),
 }
-"""Column -> (probit of the accuracy with 2 labels per class, what a tenfold budget adds); depths cross near 20 labels."""
+"""Column -> (probit of the accuracy with 2 labels per class, what ten times the labels add); depths cross near 20."""
 
 RECORD: dict[str, Any] = {
     "key": "ab" * 32,

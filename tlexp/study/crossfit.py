@@ -3,7 +3,7 @@
 correct (..., C, S, n): whether column c of seed s told image n right. Leading axes are studies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tlexp.study.intervals import TestImages
 
 Pick = Callable[[NDArray[np.float64]], NDArray[np.intp]]
-"""Chooses among (..., C) balanced accuracies; returns (...) places."""
+"""Chooses among (..., S, C) balanced accuracies, once for each seed that is left out; returns (..., S) places."""
 
 
 def crossfit(correct: NDArray[np.floating], images: TestImages, pick: Pick) -> NDArray[np.floating]:
@@ -36,25 +36,8 @@ def crossfit(correct: NDArray[np.floating], images: TestImages, pick: Pick) -> N
 
 
 def highest(means: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Pick the highest of (..., C) means."""
-    return means.argmax(axis=-1)
-
-
-def cheapest_within(margin: float, order: Sequence[int]) -> Pick:
-    """Return a choice of the cheapest column whose mean is less than the margin below the highest.
-
-    Args:
-        margin: In balanced accuracy.
-        order: Places of the columns, the cheapest first.
-    """
-    places = np.asarray(order)
-
-    def pick(means: NDArray[np.float64]) -> NDArray[np.intp]:
-        near = means > means.max(axis=-1, keepdims=True) - margin
-        chosen: NDArray[np.intp] = places[near[..., places].argmax(axis=-1)]
-        return chosen
-
-    return pick
+    """Pick the highest of (..., S, C) means."""
+    return np.asarray(means.argmax(axis=-1))
 
 
 def stratified_halves(images: TestImages) -> NDArray[np.bool_]:

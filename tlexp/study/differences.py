@@ -89,7 +89,7 @@ def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, f
 
 
 def _at_edge(selection: Mapping[str, Any]) -> bool:
-    """Return whether a best value lies at the edge of its range, which is all that a selection that took place flags."""
+    """Return whether a best value lies at the edge of its range: all that a selection flags that took place."""
     return selection.get("kind") != "none" and bool(selection.get("flags"))
 
 

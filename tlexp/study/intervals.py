@@ -15,8 +15,8 @@ from tlexp.study.findings import Interval
 
 CONFIDENCE = 0.95
 _UNSEEN = 4.0
-"""Test images that may have been missed: where fewer differ, so many are taken to. The interval of an accuracy of 1 then
-ends near 1 - 4 / n, as Wilson's does (1927; 3.84 / n); without it the interval would shrink to a point."""
+"""Test images that may have been missed: where fewer differ, so many are taken to, spread evenly over the classes. The
+interval of an accuracy of 1 then ends near 1 - 4 / n, as Wilson's (1927) does, 3.84 / n; it would be a point else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +87,21 @@ class Spread:
         Satterthwaite (1946) estimates from it then come out too large. Banerjee (1960, Sankhya 22) proves that this
         width covers at least as often as promised, whatever the two variances are. Nan with one seed.
         """
-        tail = 1 - (1 - CONFIDENCE) / family / 2
-        seeds = self.per_seed.shape[-1]
-        by_seeds = stdtrit(max(seeds - 1, 1), tail) ** 2 * self.seed_variance
-        by_images = stdtrit(self.image_freedom, tail) ** 2 * self.image_variance
-        width: NDArray[np.float64] = np.sqrt(by_seeds + by_images)
+        width: NDArray[np.float64] = np.sqrt(sum(self._squares(family)))
         return width
+
+    def image_share(self, family: int = 1) -> NDArray[np.float64]:
+        """Return how much of the squared width is due to the test images, a fraction; nan with one seed."""
+        by_seeds, by_images = self._squares(family)
+        share: NDArray[np.float64] = by_images / (by_seeds + by_images)
+        return share
+
+    def _squares(self, family: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the shares of the squared half-width that are due to seeds and to images."""
+        tail = 1 - (1 - CONFIDENCE) / family / 2
+        freedom = max(self.per_seed.shape[-1] - 1, 1)
+        by_seeds = stdtrit(freedom, tail) ** 2 * self.seed_variance
+        return by_seeds, stdtrit(self.image_freedom, tail) ** 2 * self.image_variance
 
 
 def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
@@ -133,12 +142,10 @@ def interval(found: Spread, *, family: int = 1, lowest: float = 0.0) -> Interval
     return Interval(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
 
 
-def _shared_variance(
-    means: NDArray[np.floating], squares: NDArray[np.float64], freedom: int
-) -> NDArray[np.float64]:
-    """Return the variance between images of one class, over all classes; between all images where each class has one."""
+def _shared_variance(means: NDArray[np.floating], squares: NDArray[np.float64], freedom: int) -> NDArray[np.float64]:
+    """Return the variance between images of one class; between all images where each class has but one."""
     if freedom > 0:
         return squares / freedom
     if means.shape[-1] > 1:
-        return means.astype(np.float64).var(axis=-1, ddof=1)
+        return np.asarray(means.astype(np.float64).var(axis=-1, ddof=1))
     return np.ones(means.shape[:-1])

@@ -20,7 +20,7 @@ class Role(StrEnum):
 
     depth = "depth"
     way = "way"
-    """A way of transferring; ways compete in `study=policies` and `study=quick`, where depths do in a study of depths."""
+    """A way of transferring; ways compete in `study=policies` and `study=quick`, as depths do in a study of depths."""
     scratch = "scratch"
     scratch_long = "scratch_long"
     random = "random"

@@ -68,16 +68,14 @@ def _steps(transferred: Cell, scratch: Cell) -> tuple[float | None, float | None
     curves = {each.seed: each.losses for each in scratch.finished}
     pairs = [(each.losses, curves[each.seed]) for each in transferred.finished if each.seed in curves]
     lengths = [theirs[-1][0] for _, theirs in pairs if theirs]
-    reached = [
-        steps_to_reach(ours, _smoothed(theirs)[-1][1]) if ours and theirs else None for ours, theirs in pairs
-    ]
+    reached = [steps_to_reach(ours, _smoothed(theirs)[-1][1]) if ours and theirs else None for ours, theirs in pairs]
     known = [step for step in reached if step is not None]
     whole = bool(known) and len(known) == len(pairs)
     return statistics.fmean(known) if whole else None, statistics.fmean(lengths) if lengths else None
 
 
 def _smoothed(losses: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the running mean over the last points, from the first point on that has as many; one where there are fewer."""
+    """Return the running mean over the last points, from the first point on that has as many before it."""
     span = min(_SMOOTHED, len(losses))
     return [
         (losses[end - 1][0], statistics.fmean(value for _, value in losses[end - span : end]))
