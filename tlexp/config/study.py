@@ -25,13 +25,9 @@ class StudyConfig:
 
     kind: StudyKind = setting(StudyKind.none, "none, depths, frozen or policies; chosen by study=NAME.", key=False)
     name: str | None = setting(
-        None,
-        "Folder below multirun; null names it by the fixed settings, so that other settings start anew.",
-        key=False,
+        None, "Folder below multirun; null names it by the fixed settings, so that other settings start anew.", key=False
     )
-    labels: list[str] = setting(
-        [], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False
-    )
+    labels: list[str] = setting([], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False)
     seeds: int = setting(10, "Data seeds per budget, from `seed` on.", key=False)
     depths: list[str] = setting(
         [], "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes all depths of the backbone.", key=False

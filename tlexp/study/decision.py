@@ -83,7 +83,7 @@ class Decision:
         """Return the cross-fitted accuracy of what a rule picks; None without a shared seed."""
         if not self.seeds:
             return None
-        return spread(crossfit(stacked(self.candidates, self.seeds), images, pick), images)
+        return crossfit(stacked(self.candidates, self.seeds), images, pick)
 
 
 def decide(

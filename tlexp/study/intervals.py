@@ -130,7 +130,7 @@ def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
         per_seed=per_seed,
         seed_variance=by_seeds,
         image_variance=np.maximum(by_images, least),
-        image_freedom=freedom,
+        image_freedom=np.where(by_images < least, float(count), freedom),  # the least is set, not estimated
     )
 
 

@@ -49,8 +49,8 @@ def find_study(name: str, root: Path = Path("multirun")) -> Path:
 def read_table(folder: Path) -> StudyTable:
     """Return what a study has measured.
 
-    Of the attempts at a replicate the one that finished counts, else the latest. A replicate that is being worked on has
-    not run yet.
+    Of the attempts at a replicate the one that finished counts, else the latest. A replicate that a process still
+    works on has not run yet.
 
     Raises:
         ConfigError: The folder holds no study, or its study.json is damaged.
