@@ -136,7 +136,7 @@ def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
 
 def interval(found: Spread, *, family: int = 1, lowest: float = 0.0) -> Interval:
     """Return the 95 % interval of one value, cut off at what is possible, lowest to 1."""
-    value, half = float(found.value), float(found.half_width(family))
+    value, half = min(1.0, max(lowest, float(found.value))), float(found.half_width(family))  # rounding
     if not np.isfinite(half):
         return Interval(value=value, low=None, high=None)
     return Interval(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
