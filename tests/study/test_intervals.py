@@ -33,7 +33,7 @@ def test_variances_are_those_of_the_rule_counted_out_class_by_class() -> None:
     found = spread(correct, IMAGES)
     assert found.seed_variance == pytest.approx(np.var(found.per_seed, ddof=1) / 4)
     means = correct.mean(axis=0)
-    groups = [means[LABELS == label] for label in range(3)]
+    groups = [means[label == LABELS] for label in range(3)]
     squares = [float(((group - group.mean()) ** 2).sum()) for group in groups]
     shared = sum(squares) / (len(LABELS) - 3)
     expected = sum((own + shared) / len(group) / len(group) for own, group in zip(squares, groups, strict=True)) / 9

@@ -35,7 +35,9 @@ def test_steps_are_those_of_the_smoothed_loss() -> None:
 
 
 def test_transfer_is_compared_with_scratch_where_both_ran(make_table: MakeTable) -> None:
-    found = {each.labels: each for each in analyse(make_table(missing=[("scratch", "5"), ("scratch-long", "2")])).transfer}
+    found = {
+        each.labels: each for each in analyse(make_table(missing=[("scratch", "5"), ("scratch-long", "2")])).transfer
+    }
     assert list(found) == ["2", "20", "100"]
     assert found["2"].scratch_long is None
     assert found["20"].scratch_long is not None
