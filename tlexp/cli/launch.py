@@ -26,9 +26,10 @@ def launch(words: list[str]) -> int:
 
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
+    studies = any(word.startswith("study=") and word != "study=none" for word in arguments.overrides)
     multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
-    if dry and not multirun:
-        raise ConfigError("--dry-run shows the runs of a sweep, -m; for a single run: tlexp plan ...")
+    if dry and not multirun and not studies:
+        raise ConfigError("--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ...")
     source = source_of(arguments)
     words = _resumed(words, arguments.overrides, source)
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
@@ -90,6 +91,13 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
     listener = console.Console(signals, progress=config.train.progress, told=_told)
+    if config.study.column is not None:
+        from tlexp.study import column  # lazy: keeps --help fast
+
+        column.run_column(
+            loaded, folder=job.folder, overrides=job.overrides, run=experiment.run, listener=listener
+        )
+        return
     if asked_to_stop is None:
         print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
     try:

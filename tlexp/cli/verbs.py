@@ -93,6 +93,18 @@ def _cache(words: list[str]) -> int:
     return 0 if well else FINDINGS
 
 
+def _report(words: list[str]) -> int:
+    """Write a study's page again."""
+    parser = argparse.ArgumentParser(prog="tlexp report", description="Write a study's page, also while it runs.")
+    parser.add_argument("study", help="its name below multirun, or its folder")
+    arguments = parser.parse_args(words)
+    from tlexp.study.reading import find_study  # lazy: keeps --help fast
+    from tlexp.study.study import report
+
+    print(report(find_study(arguments.study)))
+    return 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """What a first word of the command line asks for.
@@ -114,5 +126,6 @@ VERBS = {
     "cache": Verb(
         do=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"
     ),
+    "report": Verb(do=_report, about="write a study's page again, also while it runs: report STUDY"),
     "sync": Verb(do=_sync, about="write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
 }

@@ -110,8 +110,9 @@ class TransferGain:
         scratch_long: From scratch with more steps; None where not run.
         scratch_labels: Labels per class at which training from scratch reaches what transfer has here, interpolated in
             log k; None where it does not within the budgets studied.
-        steps: Steps after which the transferred network's validation accuracy first reached the final one of the
-            network trained from scratch, a mean over replicates; None where no curve says.
+        steps: Steps after which the transferred network's training loss first came down to where training from
+            scratch ended, a mean over replicates; None where a curve is missing, as for heads that are solved. Curves
+            hold training losses only, so that this tells how fast training went and not how good it was.
         scratch_steps: All steps that the latter took.
     """
 

@@ -1,6 +1,6 @@
 """What a study has measured: columns, label budgets and data seeds, read from its folder alone.
 
-correct (S, n) float64, 1 where an image of the test split was told right by the replicate of a seed; labels (n,) int64.
+correct (n,) bool, whether each image of the test split was told right by a replicate; labels (n,) int64.
 """
 
 from collections.abc import Mapping
@@ -67,8 +67,8 @@ class Replicate:
         metrics: The record's.
         selection: The record's `train.selection`, {} where there is none.
         outside: The record's `train.outside_protocol`.
-        weights: Digest of the weights it started from.
         folder: Of the attempt that counts.
+        losses: (step, train/loss) of the final fit's curve, in the order of the steps; () where it has none.
     """
 
     seed: int
@@ -79,6 +79,7 @@ class Replicate:
     selection: Mapping[str, Any] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     folder: Path | None = None
+    losses: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ class StudyTable:
         cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
         margin: `study.margin`.
         skipped: Budgets and columns that were left out -> why.
-        records: One finished record as plain values, for protocol and environment; {} where none finished.
+        record: One finished record as plain values, for protocol and environment; {} where none finished.
     """
 
     name: str

@@ -22,7 +22,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="tlexp", node=TlexpSwee
 
 
 class TlexpSweeper(Sweeper):
-    """Hands what Hydra knows over to `tlexp.sweep`."""
+    """Hands what Hydra knows over to `tlexp.sweep`, or to `tlexp.study`."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = SweepConfig(**settings)
@@ -35,11 +35,16 @@ class TlexpSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run every point; the arguments are the words of the command line that are not Hydra's own."""
+        """Run every point, or a study; the arguments are the words of the command line that are not Hydra's own."""
         from tlexp.sweep.sweeper import Border, sweep  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
         assert self.task_function is not None
         assert self.config is not None
         border = Border(context=self.hydra_context, task=self.task_function, config=self.config)
-        sweep(self.settings, arguments, border)
+        if self.config.study.kind == "none":
+            sweep(self.settings, arguments, border)
+            return
+        from tlexp.study.study import study  # lazy: keeps --help fast
+
+        study(arguments, border, dry_run=self.settings.dry_run)

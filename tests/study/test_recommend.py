@@ -1,0 +1,122 @@
+import re
+
+import pytest
+
+from tests.study.conftest import CONTROLS, DEPTHS, MakeTable
+from tlexp.study.analyse import analyse
+from tlexp.study.findings import Recommendation
+
+CHANCE = -0.5755, 0.0
+"""An accuracy of 1 / 4."""
+FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
+
+
+def recommended(make_table: MakeTable, labels: str = "5", **changes: object) -> Recommendation:
+    settings = {"columns": DEPTHS, "strength": FLAT, "failed": (), "waiting": (), "noise": 0.02} | changes
+    return next(each for each in analyse(make_table(**settings)).recommendations if each.labels == labels)
+
+
+def test_a_cheaper_depth_is_told_with_what_it_saves_and_loses(make_table: MakeTable) -> None:
+    strength = {f"freeze-{depth}": (0.6 if depth < 4 else 0.1, 0.2) for depth in range(6)} | {"freeze-0": (0.63, 0.2)}
+    found = recommended(make_table, strength=strength, margin=0.06, per_class=(250,) * 4, seeds=10)
+    assert found.column == "freeze-3"
+    assert found.best in ("freeze-0", "freeze-1", "freeze-2")
+    assert found.contenders == ("freeze-3",)
+    assert re.fullmatch(
+        r"With 5 labels per class freeze 3 of 5 units \(to layer2\): 0\.\d{3} \(0\.\d{3} \.\. 0\.\d{3}\); it loses "
+        r"less than 0\.06 against the best and trains 70 % of the parameters\.",
+        found.sentence,
+    )
+    assert f"{found.best} has the highest mean" in found.reasons[0]
+    assert "at once over all pairs of 6 columns" in found.reasons[1]
+    assert "A replicate of freeze-3 takes 7.5 seconds" in found.reasons[2]
+    assert re.search(r"freeze-3 is recommended down to study.margin=0\.0\d\d\.", found.change)
+    assert found.seconds == pytest.approx(7.4969)
+
+
+def test_the_margin_at_which_the_change_is_promised_changes_it(make_table: MakeTable) -> None:
+    settings = {"per_class": (250,) * 4, "seeds": 10}
+    before = recommended(make_table, margin=0.001, **settings)
+    assert before.column is None
+    told = re.search(r"With study.margin=(0\.\d{3}) (freeze-\d) would be recommended", before.change)
+    assert told is not None
+    after = recommended(make_table, margin=float(told[1]), **settings)
+    assert after.column == told[2]
+    assert recommended(make_table, margin=float(told[1]) - 0.0011, **settings).column is None
+
+
+def test_undecided_lists_the_contenders_and_what_would_narrow_it(make_table: MakeTable) -> None:
+    found = recommended(make_table)
+    assert found.column is None
+    assert set(found.contenders) == set(FLAT)
+    assert found.contenders[0] == found.best
+    assert "it is undecided: the data cannot tell 6 of 6 columns apart" in found.sentence
+    assert re.search(r"More (test images|data seeds) narrow the intervals most: \d+ % of", found.change)
+
+
+def test_few_test_images_and_few_seeds_are_each_told_as_what_is_missing(make_table: MakeTable) -> None:
+    few_images = recommended(make_table, per_class=(15,) * 4, seeds=10, noise=0.001)
+    assert "More test images narrow" in few_images.change
+    few_seeds = recommended(make_table, per_class=(400,) * 4, seeds=3, noise=0.3)
+    assert "More data seeds narrow" in few_seeds.change
+
+
+def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
+    found = recommended(make_table, strength=FLAT | {"freeze-5": (1.4, 0.2)}, seeds=10)
+    assert found.column == "freeze-5"
+    assert found.sentence.startswith("With 5 labels per class freeze 5 of 5 units (to layer4): ")
+    assert "it is distinguishably better than every other column and trains less than 1 % of" in found.sentence
+    assert found.change == "No smaller study.margin would."
+
+
+def test_one_seed_recommends_nothing(make_table: MakeTable) -> None:
+    found = recommended(make_table, seeds=1, strength=FLAT | {"freeze-5": (2.5, 0.2)})
+    assert found.column is None
+    assert found.best == found.contenders[0] == "freeze-5"
+    assert len(found.contenders) == 6
+    assert "it is undecided: one seed gives no interval" in found.sentence
+    assert found.accuracy is not None
+    assert (found.accuracy.low, found.accuracy.high) == (None, None)
+
+
+def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:
+    found = recommended(make_table, strength=dict.fromkeys(FLAT, CHANCE), seeds=10, margin=0.5)
+    assert found.column is None
+    assert "nothing is recommended: no column is distinguishably better than guessing (0.250)" in found.sentence
+
+
+def test_nothing_measured_is_said(make_table: MakeTable) -> None:
+    failed = [(column.name, "5", seed) for column in DEPTHS for seed in range(5)]
+    found = recommended(make_table, failed=failed)
+    assert found.sentence == "With 5 labels per class nothing was measured."
+    assert (found.column, found.best, found.contenders, found.accuracy, found.reasons) == (None, None, (), None, ())
+
+
+def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) -> None:
+    found = recommended(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
+    assert found.column is None
+    assert found.contenders == ("freeze-2",)
+    assert "freeze-2 alone could be measured" in found.sentence
+
+
+def test_failures_are_told(make_table: MakeTable) -> None:
+    found = recommended(make_table, failed=[("freeze-2", "5", 1), ("freeze-2", "5", 3)])
+    assert "freeze-2: 2 of 5 replicates did not finish." in found.reasons
+    lost = recommended(make_table, failed=[("freeze-2", "5", seed) for seed in range(4)])
+    assert any(each.startswith("freeze-2 has a single finished replicate") for each in lost.reasons)
+
+
+def test_the_accuracy_told_of_the_best_of_equals_is_not_the_highest_mean(make_table: MakeTable) -> None:
+    gaps = []
+    for seed in range(8):
+        found = analyse(make_table(columns=DEPTHS, strength=FLAT, failed=(), waiting=(), seed=seed))
+        for each in found.recommendations:
+            assert each.accuracy is not None
+            top = found.cells[each.best or "", each.labels].accuracy
+            assert top is not None
+            gaps.append(top.value - each.accuracy.value)
+    assert sum(gaps) / len(gaps) > 0.005
+
+
+def make_strength() -> dict[str, tuple[float, float]]:
+    return FLAT | {column.name: (-0.4, 0.3) for column in CONTROLS}

@@ -1,0 +1,55 @@
+import pytest
+
+from tests.study.conftest import DEPTHS, MakeTable
+from tlexp.study.analyse import analyse
+from tlexp.study.findings import Regret
+
+FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
+
+
+def regrets(make_table: MakeTable, **changes: object) -> dict[str, Regret]:
+    settings = {"columns": DEPTHS, "failed": (), "waiting": ()} | changes
+    return {each.rule: each for each in analyse(make_table(**settings)).regrets}
+
+
+def test_rules_are_the_recommended_the_two_habits_and_every_column(make_table: MakeTable) -> None:
+    found = regrets(make_table)
+    named = ["recommended", "always probe", "always full fine-tuning"]
+    assert list(found) == named + [column.name for column in DEPTHS]
+    assert found["always probe"].losses == found["freeze-5"].losses
+    assert found["always full fine-tuning"].losses == found["freeze-0"].losses
+
+
+def test_a_habit_loses_where_it_is_wrong(make_table: MakeTable) -> None:
+    found = regrets(make_table, seeds=10, per_class=(200,) * 4)
+    full, probe = found["always full fine-tuning"].losses, found["always probe"].losses
+    assert full["2"] is not None
+    assert full["2"] > 0.15
+    assert probe["2"] == pytest.approx(0, abs=0.02)
+    assert full["100"] == pytest.approx(0, abs=0.02)
+    assert (probe["100"] or 0) > full["100"]
+    assert found["recommended"].mean == pytest.approx(0, abs=0.02)
+
+
+def test_among_equals_no_rule_loses_on_average(make_table: MakeTable) -> None:
+    """Against the highest mean itself every rule would seem to lose."""
+    means = [regrets(make_table, strength=FLAT, seed=seed)["freeze-3"].mean for seed in range(12)]
+    assert sum(mean or 0 for mean in means) / 12 == pytest.approx(0, abs=0.006)
+
+
+def test_a_missing_cell_is_none_and_its_budget_left_out_of_all_means(make_table: MakeTable) -> None:
+    found = regrets(make_table, missing=[("freeze-2", "5")])
+    assert found["freeze-2"].losses["5"] is None
+    assert found["freeze-1"].losses["5"] is not None
+    others = [found["freeze-1"].losses[labels] or 0 for labels in ("2", "20", "100")]
+    assert found["freeze-1"].mean == pytest.approx(sum(others) / 3)
+
+
+def test_one_seed_has_regrets_by_halves_of_the_images(make_table: MakeTable) -> None:
+    assert regrets(make_table, seeds=1)["freeze-0"].mean is not None
+
+
+def test_without_a_measurement_nothing_is_lost(make_table: MakeTable) -> None:
+    failed = [(column.name, "5", seed) for column in DEPTHS for seed in range(2)]
+    found = regrets(make_table, budgets=["5"], seeds=2, failed=failed)
+    assert all(each.losses == {"5": None} and each.mean is None for each in found.values())

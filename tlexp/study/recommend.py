@@ -1,0 +1,38 @@
+"""What to do with so many labels: a recommendation for each label budget, with its reasons."""
+
+from collections.abc import Mapping
+
+from tlexp.study.decision import Decision
+from tlexp.study.findings import CellFinding, Recommendation
+from tlexp.study.intervals import TestImages, interval
+from tlexp.study.sentences import Account
+from tlexp.study.table import StudyTable
+
+
+def recommend(
+    table: StudyTable, decision: Decision, images: TestImages, cells: Mapping[tuple[str, str], CellFinding]
+) -> Recommendation:
+    """Return the recommendation that a decision amounts to.
+
+    Args:
+        table: What was measured.
+        decision: What the data say at one budget.
+        images: Of the test split.
+        cells: What each cell shows.
+    """
+    told = decision.crossfitted(decision.rule(), images)
+    accuracy = None if told is None else interval(told)
+    account = Account(table=table, decision=decision, accuracy=accuracy, images=images, cells=cells)
+    names = [cell.column for cell in decision.candidates]
+    place = decision.best if decision.chosen is None else decision.chosen
+    return Recommendation(
+        labels=decision.labels,
+        column=None if decision.chosen is None else names[decision.chosen],
+        contenders=tuple(names[each] for each in decision.contenders),
+        best=None if decision.best is None else names[decision.best],
+        accuracy=accuracy,
+        sentence=account.sentence(),
+        reasons=account.reasons(),
+        change=account.change(),
+        seconds=None if place is None else cells[names[place], decision.labels].seconds,
+    )
