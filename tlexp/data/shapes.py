@@ -5,6 +5,7 @@ and does not depend on how many others there are. Position, scale, rotation and 
 depend on the size in pixels.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -69,9 +70,13 @@ class ShapeImages:
     def digest(self, index: int) -> bytes:
         """Return the sha256 of all that decides one image's pixels; nothing is rendered."""
         label, number = divmod(index, self.per_class)
-        place = [self.source_seed, self.split, SHAPES[label], number]
-        drawn = [self.size, float(self.noise), self.clutter]
-        return bytes.fromhex(digest_lines([["shapes", RENDERER], place, drawn]))
+        return _digest(self.source_seed, self.split, label, number, self.size, float(self.noise), self.clutter)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _digest(source_seed: int, split: str, label: int, number: int, size: int, noise: float, clutter: int) -> bytes:
+    place = [source_seed, split, SHAPES[label], number]
+    return bytes.fromhex(digest_lines([["shapes", RENDERER], place, [size, noise, clutter]]))
 
 
 def open_shapes(

@@ -31,7 +31,7 @@ from tlexp.tracking import names
 from tlexp.train import Listener
 from tlexp.words import leaves, plain_message
 
-_FEW_LABELS, _FEW_DEPTHS, _SCRATCH_LABELS, _FEW_SEEDS = ("5", "20", "100"), ("0", "0.5", "all"), ("20",), 3
+_FEW_LABELS, _FEW_DEPTHS, _SCRATCH_LABELS, _FEW_SEEDS = ("2", "10", "100"), ("0", "0.5", "all"), ("10",), 3
 """What a study of the embedded shapes does, so that it takes minutes; each can be stated."""
 _SEEDS, _TRIALS, _FEW_TRIALS = 10, 4, 2
 _SMALL_SIDE = 32

@@ -1,0 +1,243 @@
+"""Whole studies on the command line: run, gone on with, refused, reported."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tlexp import cli, experiment
+from tlexp.compose import load
+from tlexp.config import config_key
+from tlexp.errors import DivergedError
+from tlexp.experiment import run
+from tlexp.study.column import COLUMN_FILE
+from tlexp.tracking import read_record
+from tlexp.train import Listener
+
+TINY = [
+    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
+    "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
+]  # fmt: skip
+
+Study = Callable[..., int]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tlexp.shared._process", [])
+
+    def done(*words: str) -> int:
+        given = {word.partition("=")[0] for word in words}
+        stated = [word for word in TINY if word.partition("=")[0] not in given]
+        preset = [] if "study" in given else ["study=freeze_vs_labels"]
+        return command(monkeypatch, *preset, *stated, *words)
+
+    return done
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def about(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "multirun/s/study.json").read_text())["study"]
+    return found
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.glob("multirun/*/runs/*/*/record.json"))}
+
+
+def probabilities(folder: Path) -> np.ndarray:
+    with np.load(folder / "predictions.npz") as file:
+        return file["probability"]
+
+
+def test_a_study_runs_every_replicate_once_and_leaves_a_page(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == [
+        "freeze-0", "freeze-5", "ridge", "nearest_mean", "knn", "scratch", "scratch-long", "random", "pixels",
+    ]  # fmt: skip
+    cells = {(name, labels) for name, labels, _ in about(tmp_path)["replicates"].values()}
+    assert {labels for name, labels in cells if name == "scratch"} == {"4"}
+    assert {labels for name, labels in cells if name == "freeze-0"} == {"2", "4"}
+    assert len(records(tmp_path)) == 2 * len(cells) == len(about(tmp_path)["replicates"])
+    assert (tmp_path / "multirun/s/report/index.html").is_file()
+    shown = capsys.readouterr().out
+    assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in shown
+    before = records(tmp_path)
+    page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert study() == 0
+    assert records(tmp_path) == before
+    assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
+
+
+def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_path: Path) -> None:
+    """Its words, typed by themselves, make the same run; heads solved together differ by their tolerance at most."""
+    assert study() == 0
+    seen = set()
+    for path in sorted(tmp_path.glob("multirun/s/runs/*/*/record.json")):
+        record = read_record(path)
+        column = json.loads((path.parent / "job.json").read_text())["point"]["column"]
+        if column in seen or record.seeds["seed"] == 0:
+            continue
+        seen.add(column)
+        loaded = load(record.overrides)
+        assert config_key(loaded.config) == record.key
+        (tmp_path / column).mkdir()
+        run(loaded.config, shown=loaded.shown, folder=tmp_path / column, listener=Listener())
+        assert np.allclose(probabilities(tmp_path / column), probabilities(path.parent), atol=5e-3), column
+    assert len(seen) == 9
+
+
+def test_depth_is_the_only_difference(study: Study, tmp_path: Path) -> None:
+    assert study("study.controls=false") == 0
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    labels = {(record.config["labels"], record.seeds["seed"]): set() for record in found}
+    for record in found:
+        labels[record.config["labels"], record.seeds["seed"]].add(json.dumps(record.data["counts"]))
+    assert {len(counts) for counts in labels.values()} == {1}
+    live = [record for record in found if record.freeze["depth"] == 0]
+    assert {record.config["freeze"]["norm"] for record in live} == {"keep"}
+    probes = {(r.config["labels"], r.seeds["seed"]): r.train["selection"]["winner"] for r in found if r not in live}
+    for record in live:
+        assert record.train["probe"]["winner"] == probes[record.config["labels"], record.seeds["seed"]]
+
+
+def test_more_seeds_and_labels_extend_a_named_study(study: Study, tmp_path: Path) -> None:
+    assert study("study.controls=false") == 0
+    before = records(tmp_path)
+    assert study("study.controls=false", "study.seeds=3", "study.labels=[2,4,6]") == 0
+    after = records(tmp_path)
+    assert len(after) == 2 * 3 * 3
+    assert before.items() <= after.items()
+
+
+def test_a_named_study_is_not_continued_with_other_settings(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study.controls=false") == 0
+    before = records(tmp_path)
+    capsys.readouterr()
+    assert study("study.controls=false", "data.noise=0.2") == 2
+    told = capsys.readouterr().err
+    assert re.search(r"data.noise was \S+ and would be 0.2", told)
+    assert "study.name" in told
+    assert records(tmp_path) == before
+
+
+def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
+    for noise in ("0.1", "0.2", "0.1"):
+        assert study("study=quick", "study.name=null", "study.controls=false", f"data.noise={noise}") == 0
+    folders = list(tmp_path.glob("multirun/frozen-shapes-test_resnet-*"))
+    assert len(folders) == 2
+
+
+def test_a_run_that_fails_fails_alone(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = experiment._do
+
+    def breaks(config: Any, account: Any, shared: Any) -> Any:
+        if config.labels == "2" and config.seed == 1 and str(config.freeze.policy) == "depth":
+            raise DivergedError("loss is nan at step 1")
+        return real(config, account, shared)
+
+    monkeypatch.setattr(experiment, "_do", breaks)
+    assert study("study.controls=false") == 3
+    shown = capsys.readouterr()
+    assert "failed: freeze-0 labels=2 seed=1: loss is nan at step 1" in shown.err
+    assert "1 of 8 runs did not finish" in shown.err
+    assert "nan at step 1" in (tmp_path / "multirun/s/report/index.html").read_text()
+    monkeypatch.setattr(experiment, "_do", real)
+    assert study("study.controls=false") == 0
+
+
+def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study("--dry-run") == 0
+    assert "32 runs, 32 to do, about" in capsys.readouterr().out
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_what_the_images_do_not_allow_is_left_out_and_listed(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=quick", "study.labels=[1,4,50,12,all]", "study.controls=false") == 0
+    assert about(tmp_path)["skipped"] == {
+        "labels=50": "the smallest class, circle, has 12 images",
+        "labels=all": "the same images as labels=12",
+    }
+    assert [each["labels"] for each in about(tmp_path)["budgets"]] == ["1", "4", "12"]
+    assert "left out: labels=50" in capsys.readouterr().out
+
+
+def test_minutes_leave_out_the_longest_first(study: Study, tmp_path: Path) -> None:
+    words = ["study.depths=[]", "study.labels=[2,4,6]", "study.minutes=0.0001", "--dry-run"]
+    assert study(*words) == 0
+    from tlexp.study import study as told  # the plan of a dry run is only printed
+
+    assert told is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["freeze=all"], "freeze=all: a study chooses this by itself"),
+        (["labels=5"], "labels=5: a study chooses this by itself: use study.labels"),
+        (["backbone=tiny,resnet18"], "holds several values"),
+        (["study.depths=[9]"], "study.depths=9 is out of range for test_resnet: 0..5"),
+        (["study.labels=[99]"], "study.labels: no budget is left (labels=99: the smallest class, circle, has 12"),
+        (["study.labels=[0]"], "study.labels: labels=0"),
+        (["data.seed=4"], "the data seeds of a study begin at seed; use seed=4"),
+        (["backbone.pretrained=false"], "freeze.norm=keep"),
+    ],
+)
+def test_what_a_study_cannot_do_is_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert study(*words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_ways_of_transferring_are_compared_at_the_same_labels(study: Study, tmp_path: Path) -> None:
+    assert study("study=policies", "study.labels=[4]") == 0
+    names = [each["name"] for each in about(tmp_path)["columns"]]
+    assert names == ["frozen", "frozen-norm", "probe-first", "direct", "direct-norm", "scratch"]
+    norms = {}
+    for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
+        job = json.loads((path.parent / "job.json").read_text())
+        record = read_record(path)
+        norms[job["point"]["column"]] = record.config["freeze"]["norm"], record.config["head"]["init"]
+    assert norms["frozen-norm"] == ("update", "zero")
+    assert norms["probe-first"] == ("keep", "probe")
+    assert norms["direct"] == ("keep", "zero")
+    assert norms["direct-norm"] == ("follow", "zero")
+
+
+def test_an_unknown_study_names_the_nearest(study: Study, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    assert study("study=quick", "study.controls=false", "study.labels=[2]", "study.name=mine") == 0
+    assert command(monkeypatch, "report", "mime") == 2
+    assert "did you mean mine" in capsys.readouterr().err
+    assert command(monkeypatch, "report", "mine") == 0
+
+
+def test_a_column_says_when_it_is_over(study: Study, tmp_path: Path) -> None:
+    assert study("study=quick", "study.controls=false", "study.labels=[2]") == 0
+    ended = [json.loads(path.read_text()) for path in tmp_path.glob(f"multirun/s/columns/*/*/{COLUMN_FILE}")]
+    assert {each["column"]: each["ran"] for each in ended} == dict.fromkeys(
+        ("logreg", "ridge", "nearest_mean", "knn"), 2
+    )
