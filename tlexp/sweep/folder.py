@@ -110,7 +110,7 @@ class SweepFolder:
         stands = {} if before is None else before["fixed"]
         changed = [
             f"{self.path}: {name} was {_shown(stands[name])} and would be {_shown(value)}: a sweep compares "
-            "runs that share their fixed settings; bring it back, or give the new one another {self._named_by}"
+            f"runs that share their fixed settings; bring it back, or give the new one another {self._named_by}"
             for name, value in about["fixed"].items()
             if name in stands and stands[name] != value
         ]
