@@ -65,9 +65,7 @@ def test_one_image_per_class_takes_the_stated_penalty() -> None:
     shared, asked = Shared(), config("freeze=none", "head.init=probe", labels=1)
     network, _ = shared.network(asked)
     source = shared.source(asked, network.expected, Listener())
-    found = build_probe(
-        asked, network, source, draw_labels(asked, source), shared, device=CPU, listener=Listener()
-    )
+    found = build_probe(asked, network, source, draw_labels(asked, source), shared, device=CPU, listener=Listener())
     assert found.selection.kind == "none"
     assert len(found.heads) == 1
 
