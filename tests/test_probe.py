@@ -132,7 +132,7 @@ def test_another_depth_of_the_same_network_is_cut_anew() -> None:
 
 
 def test_a_probe_needs_a_linear_head() -> None:
-    with pytest.raises(ConfigError, match="head.init=probe needs head=linear: head=mlp"):
+    with pytest.raises(ConfigError, match=r"head\.init=probe needs head=linear: head=mlp"):
         load(["head=mlp", "head.hidden=[8]", "head.init=probe"])
 
 

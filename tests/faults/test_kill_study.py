@@ -52,7 +52,7 @@ def fork(folder: Path, plant: Callable[[], None]) -> int:
             cli.main()
         except SystemExit as ended:
             status = int(ended.code or 0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the child ends here, whatever came
         traceback.print_exc()
     finally:
         os._exit(status)

@@ -94,9 +94,7 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
     if config.study.column is not None:
         from tlexp.study import column  # lazy: keeps --help fast
 
-        column.run_column(
-            loaded, folder=job.folder, overrides=job.overrides, run=experiment.run, listener=listener
-        )
+        column.run_column(loaded, folder=job.folder, overrides=job.overrides, run=experiment.run, listener=listener)
         return
     if asked_to_stop is None:
         print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
