@@ -6,7 +6,7 @@ P problems, M candidates, B rows per batch, D features, K classes.
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 """Adam's, which timm leaves at torch's defaults."""
+_CACHED_NUMBERS = 1 << 17
+"""An optimiser goes over its numbers ten times: pieces of so many stay in a processor's cache meanwhile."""
 
 Stream = Callable[[int], Positions]
 """Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `Batches.positions`."""
@@ -106,8 +108,8 @@ class _Stack:
             name: parameter.detach().to(device).expand(*self.shape, *parameter.shape).clone().requires_grad_()
             for name, parameter in head.named_parameters()
         }
-        self.rates = torch.tensor([rates.lr for rates in candidates], device=device)
-        self.decays = torch.tensor([rates.weight_decay for rates in candidates], device=device)
+        self.rates = torch.tensor([rates.lr for rates in candidates], dtype=torch.float32, device=device)
+        self.decays = torch.tensor([rates.weight_decay for rates in candidates], dtype=torch.float32, device=device)
         self.state: dict[str, list[Tensor]] = {
             name: [torch.zeros_like(parameter) for _ in range(1 if plan.optimizer is Optimizer.sgd else 2)]
             for name, parameter in self.parameters.items()
@@ -181,19 +183,24 @@ class _Stack:
     def _update(self, step: int, factor: float, gradients: dict[str, Tensor]) -> None:
         """Change the parameters as torch's SGD with Nesterov momentum, Adam or AdamW would."""
         if self.plan.clip_norm is not None:
-            squares = [gradient.square().flatten(2).sum(2) for gradient in gradients.values()]
-            norm = torch.stack(squares).sum(0).sqrt()
-            clip = (self.plan.clip_norm / (norm + 1e-6)).clamp_max(1)
-            gradients = {name: gradient * _like(clip, gradient) for name, gradient in gradients.items()}
-        for name, gradient in gradients.items():
+            norms = [torch.linalg.vector_norm(gradient.flatten(2), dim=2) for gradient in gradients.values()]
+            clip = (self.plan.clip_norm / (torch.stack(norms).norm(dim=0) + 1e-6)).clamp_max(1)
+            for gradient in gradients.values():
+                gradient.mul_(_like(clip, gradient))
+        rates = (factor * self.rates).repeat(self.shape[0])
+        decays = self.decays.repeat(self.shape[0])
+        for name, parameter in self.parameters.items():
             # As timm: biases and parameters of one dimension do not decay.
-            decays = self.decays if self.parameters[name].dim() > 3 else torch.zeros_like(self.decays)
-            self._change(step, self.parameters[name], gradient, self.state[name], factor * self.rates, decays)
+            own = decays if parameter.dim() > 3 else torch.zeros_like(decays)
+            heads = [parameter, gradients[name], *self.state[name]]
+            for part in _parts([rates, own, *(values.flatten(0, 1) for values in heads)]):
+                self._change(step, *part)
 
     def _change(
-        self, step: int, parameter: Tensor, gradient: Tensor, state: list[Tensor], rates: Tensor, decays: Tensor
+        self, step: int, rates: Tensor, decays: Tensor, parameter: Tensor, gradient: Tensor, *state: Tensor
     ) -> None:
-        rates, decays = (_like(values[None], parameter) for values in (rates, decays))
+        """Change a parameter of some heads, (heads, ...)."""
+        rates, decays = (_like(values, parameter) for values in (rates, decays))
         if self.plan.optimizer is Optimizer.adamw:
             parameter.mul_(1 - rates * decays)
         else:
@@ -206,7 +213,7 @@ class _Stack:
         mean.lerp_(gradient, 1 - _BETAS[0])
         square.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
         spread = square.sqrt().div_((1 - _BETAS[1] ** step) ** 0.5).add_(_EPSILON)
-        parameter.sub_(mean.div(spread).mul_(rates / (1 - _BETAS[0] ** step)))
+        parameter.sub_(torch.div(mean, spread, out=spread).mul_(rates / (1 - _BETAS[0] ** step)))
 
     @torch.no_grad()
     def _predict(self, place: int, features: Rows, positions: Positions) -> Tensor:
@@ -224,11 +231,18 @@ class _Stack:
 def _linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return (P, M, B, H) of values (P, 1 or M, B, D), weight (P, M, H, D) and bias (P, M, H)."""
     if values.shape[1] == 1:  # one matrix product for all candidates
-        joint = values[:, 0] @ weight.flatten(1, 2).mT
-        return joint.view(*joint.shape[:2], *bias.shape[1:]).transpose(1, 2) + bias[:, :, None]
-    return values @ weight.mT + bias[:, :, None]
+        joint = weight.flatten(1, 2) @ values[:, 0].mT
+        return joint.view(*bias.shape, -1).mT + bias[:, :, None]
+    return (weight @ values.mT).mT + bias[:, :, None]
+
+
+def _parts(heads: list[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Yield tensors (heads, ...) part by part, as many heads at once as a processor's cache holds."""
+    large = heads[-1]
+    count = max(1, _CACHED_NUMBERS // large[0].numel()) if large.device.type == "cpu" else len(large)
+    return zip(*(torch.split(values, count) for values in heads), strict=True)
 
 
 def _like(values: Tensor, parameter: Tensor) -> Tensor:
-    """Return (P, M) values with as many dimensions as a parameter."""
-    return values.reshape(*values.shape, *[1] * (parameter.dim() - 2))
+    """Return one number per head with as many dimensions as a parameter."""
+    return values.reshape(*values.shape, *[1] * (parameter.dim() - values.dim()))
