@@ -140,3 +140,24 @@ def test_the_probe_is_that_of_clean_images_unless_views_are_stored() -> None:
     assert str(probe_config(config("freeze=none", "augment=light")).augment.kind) == "none"
     assert str(probe_config(config("freeze=none", "augment=light", "cache.views=2")).augment.kind) == "light"
     assert probes.probe_config(config("freeze=none", "augment.mixup=0.2")).augment.mixup == 0
+
+
+def test_without_a_cache_runs_that_share_still_see_each_image_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cache=off` keeps nothing on disk; what one run of a study has computed serves the next."""
+    seen: list[int] = []
+    real = Shared.decode
+    monkeypatch.setattr(
+        Shared, "decode", lambda self, config, images, places, *rest: seen.append(len(places)) or real(
+            self, config, images, places, *rest
+        )
+    )  # fmt: skip
+    shared = Shared(several=True)
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        run(config("head=logreg"), folder=tmp_path / str(number), listener=Listener(), shared=shared)
+        if not number:
+            first = len(seen)
+    assert first > 0
+    assert len(seen) == first

@@ -176,6 +176,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "optim": (Role.irrelevant, _BATCHES),
     "tune": (Role.irrelevant, _BATCHES),
     "tracking": (Role.irrelevant, "tells of the run"),
+    "study": (Role.irrelevant, "chooses runs"),
     "labels": (Role.irrelevant, _CHOOSES),
     "seed": (Role.irrelevant, "random weights are in the weights' digest"),
     "resume": (Role.irrelevant, "goes on with a run"),

@@ -10,6 +10,7 @@ import hashlib
 import os
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ Compute = Callable[[Positions], Tensor]
 _PATIENCE_SECONDS = 30.0
 """So long a block may be in another process's hands, after everything else is done, before it is computed here too."""
 _POLL_SECONDS = 0.05
+_OPEN_CUTS = 32
+"""Cuts that a store remembers: the views of a few networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class Store:
     """All cuts. Keep one for as long as rows are needed: what it has verified once it does not verify again.
 
     Args:
-        folder: Where entries lie; None keeps rows in memory, for as long as the `CutStore` lives.
+        folder: Where entries lie; None keeps rows in memory, those of the cuts that were opened last.
         max_bytes: Above this, what was used least recently is removed after every writing.
         warn: Hears of bad entries, and once of a folder that cannot be written; one sentence each.
     """
@@ -88,10 +91,15 @@ class Store:
         self.folder, self.max_bytes, self.warn = folder, max_bytes, warn
         self.writable = folder is not None
         self._opened: dict[Path, Entry] = {}
+        self._cuts: OrderedDict[CutKey, CutStore] = OrderedDict()
 
     def open(self, key: CutKey) -> "CutStore":
-        """Return the rows of one cut."""
-        return CutStore(self, key)
+        """Return the rows of one cut; what it keeps in memory is there for whoever opens it next."""
+        cut = self._cuts.pop(key, None) or CutStore(self, key)
+        self._cuts[key] = cut
+        if len(self._cuts) > _OPEN_CUTS:
+            self._cuts.popitem(last=False)
+        return cut
 
     def entries(self) -> list[CutInfo]:
         """Return what is stored, a line for each cut, the one used last first."""
@@ -133,6 +141,7 @@ class Store:
 
     def prune(self, max_bytes: int) -> Removed:
         """Remove what was set aside, then what was used least recently, until no more bytes than that are left."""
+        self._cuts.clear()
         found: list[ShelfFile] = []
         for shelf in self._shelves():
             shelf.sweep()
@@ -149,6 +158,7 @@ class Store:
 
     def clear(self) -> Removed:
         """Remove everything that the cache wrote."""
+        self._cuts.clear()
         found = [file for shelf in self._shelves() for file in shelf.files()]
         for shelf in self._shelves():
             shelf.clear()
