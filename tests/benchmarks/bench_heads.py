@@ -4,7 +4,10 @@
 
 tuned   13 weight decays on 5 folds and the winner's refit, against one forward pass over the images that gives them
 study   8 budgets x 10 data seeds x 13 decays x folds and refits, against one forward pass and the uncached loop
-sgd     52 heads at once against 52 in turn, each by the training loop on the same features
+sgd     52 heads at once against 52 in turn, each by the training loop on the same features. A hidden layer of 64 on
+        512 features makes it 1.7 million weights, 28 MB with gradients and Adam's means: a step at once is bound by
+        memory and products. Processor time per step on a busy core: 8.2 ms at once, of which the two products of
+        (3328, 512) and (512, 32) take 2.6 ms alone (0.22 GFLOP), and 34.5 ms in turn
 rows    one head on 10^4, 10^5 and 10^6 rows of 512 half precision features in a file: seconds, resident bytes
 
 Figures are medians in one process and ratios of medians; both sides take turns.
