@@ -34,8 +34,8 @@ def find_crossings(table: StudyTable, differences: Sequence[Difference]) -> tupl
 def regions(bounds: Sequence[Bounds]) -> tuple[Region, ...]:
     """Return the intervals of k in which the interpolated interval contains 0, in growing order and merged.
 
-    >>> regions([(1, 0.1, 0.3), (10, -0.1, 0.1), (100, -0.3, -0.1)])
-    ((3.1622776601683795, 31.622776601683793),)
+    >>> [(round(low, 2), round(high, 2)) for low, high in regions([(1, 0.1, 0.3), (10, -0.1, 0.1), (100, -0.3, -0.1)])]
+    [(3.16, 31.62)]
     """
     found: list[Region] = []
     for left, right in itertools.pairwise(bounds):
