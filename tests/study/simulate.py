@@ -6,6 +6,25 @@ A study draws its test images anew and tells an image right where a latent score
 column's strength, plus a data seed's luck that all columns share and one of the column's own, plus an image's ease and
 how the column takes to it, plus what is left. All columns of a study share test images and seeds, as in a real one.
 correct (B, C, S, n): B studies at once.
+
+Of 10,000 studies of each of the eleven kinds, S in 3, 5, 10 and n in 200, 600, 2000, --seed 1, the worst of the nine:
+
+    simultaneous intervals hold the truth           0.956 (seeds, S=3, n=2000); 0.961 with ten seeds
+      with Satterthwaite's freedom for the sum      0.795 with three seeds, 0.919 with five, 0.956 with ten
+    a difference is called so wrongly               0.044 (seeds, S=3, n=2000)
+    recommended and worse by more than the margin   0.012 (brink, S=10, n=2000), all of them the cheaper column
+    crossing regions hold the true crossing         0.993 (S=10, n=2000)
+    intervals of one accuracy, of one difference    0.948, 0.952; of the cross-fitted accuracy 0.950
+    the highest mean of equals is too high by       0.002 (high) to 0.050 (seeds); cross-fitted by less than 0.001, but
+                                                    for -0.0013 in `rare` (S=5, n=200), whose standard error is 0.0005;
+                                                    it is 0.0001 with --seed 2
+    recommended under permuted labels (chance)      0 of 10,000
+    anything is recommended among twins             0.973 (S=10, n=2000), 0.127 (n=600), 0.065 (S=5, n=2000)
+
+Satterthwaite's formula takes its degrees of freedom from the estimated variances. With three seeds the variance between
+them is often far too small by chance; then the freedom is too large as well, and quantiles far out, as a family needs
+them, are much too small. Each share of the variance with its own quantile (Banerjee 1960) is wider by 10 % or less with
+ten seeds and holds what it promises with three.
 """
 
 import argparse
@@ -133,7 +152,10 @@ class Tally:
             self.parts.setdefault(name, []).append(values)
 
     def means(self) -> dict[str, float]:
-        return {name: float(np.concatenate(parts).mean()) for name, parts in self.parts.items()}
+        """Return the mean of each, and the standard error of the cross-fitted one's."""
+        found = {name: np.concatenate(parts).astype(np.float64) for name, parts in self.parts.items()}
+        error = float(found["crossfit"].std() / np.sqrt(len(found["crossfit"])))
+        return {name: float(values.mean()) for name, values in found.items()} | {"error": error}
 
 
 def satterthwaite(found: Spread, family: int) -> NDArray[np.float64]:

@@ -67,3 +67,11 @@ def test_a_lucky_seed_does_not_make_a_column_look_better() -> None:
     correct = (generator.random((600, 8, 3, 150)) < chance).astype(np.float64)
     found = crossfit(correct, IMAGES, highest).value
     assert abs(found.mean() - 0.5) < 4 * found.std() / np.sqrt(len(found))
+
+
+def test_an_average_over_picks_is_no_more_certain_between_seeds_than_what_was_picked() -> None:
+    generator = np.random.default_rng(1)
+    chance = np.clip(0.5 + generator.normal(0, 0.1, (300, 8, 10, 1)), 0, 1)
+    correct = (generator.random((300, 8, 10, 150)) < chance).astype(np.float64)
+    found, columns = crossfit(correct, IMAGES, highest), spread(correct, IMAGES)
+    assert found.seed_variance.mean() > 0.95 * columns.seed_variance.mean()

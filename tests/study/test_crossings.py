@@ -19,8 +19,8 @@ def difference(labels: str, value: float, *, half: float | None = HALF) -> Diffe
         value=value,
         seeds=5,
         family=15,
-        low=low,
-        high=high,
+        low=None if low is None else -1.0,  # the simultaneous interval says nothing
+        high=None if high is None else 1.0,
         alone_low=low,
         alone_high=high,
     )

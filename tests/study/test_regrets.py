@@ -31,6 +31,13 @@ def test_a_habit_loses_where_it_is_wrong(make_table: MakeTable) -> None:
     assert found["recommended"].mean == pytest.approx(0, abs=0.02)
 
 
+def test_a_cheaper_recommendation_loses_what_it_loses(make_table: MakeTable) -> None:
+    strength = {f"freeze-{depth}": (0.6 if depth < 5 else 0.5, 0.2) for depth in range(6)}
+    found = regrets(make_table, strength=strength, seeds=10, per_class=(300,) * 4, noise=0.02, margin=0.15)
+    assert found["recommended"].mean == pytest.approx(found["freeze-5"].mean, abs=0.002)
+    assert (found["recommended"].mean or 0) > 0.01
+
+
 def test_among_equals_no_rule_loses_on_average(make_table: MakeTable) -> None:
     """Against the highest mean itself every rule would seem to lose."""
     means = [regrets(make_table, strength=FLAT, seed=seed)["freeze-3"].mean for seed in range(12)]

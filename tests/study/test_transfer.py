@@ -60,6 +60,7 @@ def test_steps_say_nothing_where_a_curve_is_missing(make_table: MakeTable) -> No
     assert whole.steps is not None
     assert whole.steps < 100 < (whole.scratch_steps or 0) == 200  # the pretrained one's pace is a third
     assert analyse(_without_curves(table, "freeze-0")).transfer[0].steps is None
+    assert analyse(_without_curves(table, "freeze-0", seed=0)).transfer[0].steps is None
     lost = analyse(_without_curves(table, "scratch")).transfer[0]
     assert (lost.steps, lost.scratch_steps) == (None, None)
 
@@ -68,10 +69,14 @@ def test_a_study_without_controls_has_no_gains(make_table: MakeTable) -> None:
     assert analyse(make_table(columns=DEPTHS)).transfer == ()
 
 
-def _without_curves(table: StudyTable, column: str) -> StudyTable:
+def _without_curves(table: StudyTable, column: str, seed: int | None = None) -> StudyTable:
+    """Return the table without the curves of a column, or of one seed of it."""
     cells = {
         place: dataclasses.replace(
-            cell, replicates=tuple(dataclasses.replace(each, losses=()) for each in cell.replicates)
+            cell,
+            replicates=tuple(
+                dataclasses.replace(each, losses=()) if seed in (None, each.seed) else each for each in cell.replicates
+            ),
         )
         if cell.column == column
         else cell
