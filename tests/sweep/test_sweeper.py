@@ -242,6 +242,14 @@ def test_a_search_goes_on_where_it_was(sweep: Sweep, tmp_path: Path, capsys: pyt
     assert len(records(tmp_path)) == 6
 
 
+def test_a_cost_that_runs_do_not_have_is_nothing_to_search_by(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["head=ridge", "optim.weight_decay=tag(log,interval(1e-3,1e-1))", "hydra.sweeper.n_trials=2"]
+    assert sweep(*words, "hydra.sweeper.objective=cost/flops", "train.limit_steps=null") == 2
+    shown = capsys.readouterr().err
+    assert "finished without it, so there is nothing to search by; not every head and device has this cost" in shown
+    assert "more labels" not in shown
+
+
 def test_a_search_of_a_finite_space_never_repeats_a_run(sweep: Sweep, tmp_path: Path) -> None:
     words = [
         "freeze=all,none", "labels=2,3", "hydra.sweeper.n_trials=3",
