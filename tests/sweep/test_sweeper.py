@@ -132,14 +132,14 @@ def test_too_many_failures_stop_the_sweep(sweep: Sweep, tmp_path: Path, capsys: 
 def test_divergence_and_our_own_faults_are_told_apart(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = experiment.build_network
+    plain = shared.build_network
 
     def broken(config: object) -> object:
         if getattr(config, "seed") == 1:  # noqa: B009
             raise KeyError("stem")
         return plain(config)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(experiment, "build_network", broken)
+    monkeypatch.setattr(shared, "build_network", broken)
     assert sweep("seed=0,1", "freeze=none", "optim.lr=1e30,1e-3", "labels=4", "train.limit_steps=20") == 3
     found = {(row["seed"], row["optim.lr"]): row for row in rows(tmp_path)}
     assert found["0", "1e+30"]["status"] == "diverged"
