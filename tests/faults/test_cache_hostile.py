@@ -204,7 +204,7 @@ def test_foreign_things_stay_where_they_are(store: Store, told: list[str], tmp_p
     before = set((tmp_path / "cache").rglob("*"))
     images = some_images(COUNT)
     store.open(a_key()).fill(images, Computer(images))
-    assert entries_lines(store)[0].endswith("1 cuts")
+    assert entries_lines(store)[0].endswith(" 1 cut")
     assert verify_lines(store)[1]
     store.prune(0)
     store.clear()

@@ -1,10 +1,12 @@
 """The feature cache: the frozen layers' outputs by content, computed once for all runs."""
 
 from tlexp.cache.cut import compute_rows, draw_view
+from tlexp.cache.cutstore import CutStore, stack_digests
+from tlexp.cache.folder import CutInfo, Removed, Report
 from tlexp.cache.key import POOLED, CutKey, cut_key
 from tlexp.cache.location import cache_folder
 from tlexp.cache.rows import Rows, Use
-from tlexp.cache.store import CutInfo, CutStore, Removed, Report, Store, stack_digests
+from tlexp.cache.store import Store
 
 __all__ = [
     "POOLED",

@@ -3,7 +3,8 @@
 import time
 from typing import Any
 
-from tlexp.cache.store import CutInfo, Removed, Store
+from tlexp.cache.folder import CutInfo, Removed
+from tlexp.cache.store import Store
 from tlexp.data.decode import printable
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
