@@ -21,17 +21,6 @@ from tlexp.cache.store import Store
 COUNT = 70
 
 
-@pytest.fixture
-def told() -> list[str]:
-    """What the store said."""
-    return []
-
-
-@pytest.fixture
-def store(tmp_path: Path, told: list[str]) -> Store:
-    return Store(tmp_path / "cache", max_bytes=10**9, warn=told.append)
-
-
 def good(**changes: Any) -> bytes:
     """Return the content of an entry that lies about the rows: they are zeros."""
     images = some_images(COUNT)
