@@ -17,7 +17,7 @@ from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError, DataError, Interrupted, OutOfMemoryError
 from tlexp.models import Classifier, load_classifier
 from tlexp.tracking import read_record
-from tlexp.train import Listener
+from tlexp.train import Listener, logreg
 
 SOLVED = [kind for kind in HeadKind if kind.solved]
 LIVE = ["freeze=depth", "freeze.depth=5", "optim.lr=3e-3", "optim.weight_decay=1e-2"]
@@ -68,6 +68,24 @@ def test_another_head_or_seed_makes_no_forward_pass(start: Start, cache: Path, m
 def test_a_large_pool_is_not_read_for_a_small_budget(start: Start, cache: Path) -> None:
     use = start("labels=2", "data.per_class=60").record.train["cache"]
     assert use["misses"] == 6 + 24
+
+
+@pytest.mark.parametrize("words", [["cache=off"], ["cache.max_bytes=0"]])
+def test_the_pool_is_not_read_where_nothing_is_kept(words: list[str], start: Start, cache: Path) -> None:
+    assert start(*words).record.train["cache"]["misses"] == 30 + 24
+
+
+def test_the_pool_is_not_read_for_a_folder_that_cannot_be_written(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    assert start(f"cache.dir={tmp_path / 'taken'}").record.train["cache"]["misses"] == 30 + 24
+
+
+def test_stored_views_are_for_networks_that_move_as_well(start: Start, cache: Path, tmp_path: Path) -> None:
+    words = ["freeze=none", "augment=light"]
+    for name, views in (("drawn", 0), ("one", 1), ("two", 2)):
+        start(*words, f"cache.views={views}", name=name)
+    assert len({_bits(tmp_path / name) for name in ("drawn", "one", "two")}) == 3
+    assert not cache.exists()
 
 
 def test_without_cache_nothing_is_written(start: Start, cache: Path) -> None:
@@ -145,6 +163,25 @@ def test_a_solved_head_is_selected_inside_the_budget(kind: HeadKind, labels: str
         assert any(trial["rates"] == selection["winner"] and trial["loss"] == best for trial in selection["trials"])
         assert outcome.record.metrics["val/nll"] == pytest.approx(best, rel=1e-5)
     assert outcome.splits["train"].metrics["accuracy"] > 0.6 or kind in (HeadKind.knn, HeadKind.nearest_mean)
+
+
+def test_a_solver_that_did_not_converge_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+
+    class Notes(Listener):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+    assert start("head=logreg", name="well", listener=Notes()).record.train["selection"]["unsolved"] == []
+    assert not any("converge" in text for text in heard)
+    monkeypatch.setattr(logreg, "_NEWTON_STEPS", 1)
+    record = start("head=logreg", name="short", listener=Notes()).record
+    unsolved = record.train["selection"]["unsolved"]
+    assert unsolved == [number for number in range(13) if number in unsolved]
+    assert 0 in unsolved  # the smallest weight decay is the hardest
+    told = [text for text in heard if text.startswith("head=logreg did not converge for weight_decay=0.0001")]
+    assert len(told) == 1
+    assert "larger optim.weight_decay" in told[0]
 
 
 @pytest.mark.parametrize("kind", SOLVED)

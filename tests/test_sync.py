@@ -8,6 +8,7 @@ import pytest
 
 from tlexp import sync as sync_module
 from tlexp.config import Config, config_values
+from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
 from tlexp.sync import find_records, sync
 from tlexp.tracking import Record, RunStatus, publish_record, read_record
@@ -23,7 +24,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return made
 
 
-def make_run(folder: Path) -> Path:
+def make_run(folder: Path, *, tracked: bool = True) -> Path:
     folder.mkdir(parents=True)
     return publish_record(
         folder,
@@ -32,7 +33,7 @@ def make_run(folder: Path) -> Path:
             status=RunStatus.finished,
             reason=None,
             overrides=[],
-            config=config_values(Config()),
+            config=config_values(Config(tracking=TrackingConfig(enabled=tracked))),
             seeds={"seed": 0, "data": 0},
             freeze={},
             data={"digest": "cd" * 32, "classes": ["a", "b"]},
@@ -73,6 +74,14 @@ def test_what_is_missing_is_written_once_and_what_is_broken_is_named(tmp_path: P
     second = sync(folders, uri=uri, experiment="first")
     assert (second.written, second.present, len(second.broken)) == (0, 3, 1)
     assert sorted(run.data.tags[TAG_RUN] for run in runs(uri, "first")) == ["one", "three", "two"]
+
+
+def test_runs_that_were_not_to_be_tracked_stay_out_and_are_counted(tmp_path: Path, uri: str) -> None:
+    make_run(tmp_path / "one")
+    make_run(tmp_path / "two", tracked=False)
+    report = sync([tmp_path], uri=uri, experiment="quiet")
+    assert (report.written, report.present, report.untracked, report.broken) == (1, 0, 1, ())
+    assert [run.data.tags[TAG_RUN] for run in runs(uri, "quiet")] == ["one"]
 
 
 def test_folders_that_do_not_exist_are_an_error_with_a_way_out(tmp_path: Path, uri: str) -> None:

@@ -25,7 +25,15 @@ from tlexp.config import Config, config_values, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder, plugin_folder
-from tlexp.words import forbidden_nodes, leaves, parse_words, plain_message, swept_choices, word_problems
+from tlexp.words import (
+    forbidden_nodes,
+    launcher_problems,
+    leaves,
+    parse_words,
+    plain_message,
+    swept_choices,
+    word_problems,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,8 @@ def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False
     partial = partial or swept
     parsed = parse_words(words)
     wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
+    if source == Source():  # another one may choose a launcher by itself
+        wrong |= launcher_problems(parsed)
     problems = [problem for found in wrong.values() for problem in found]
     if not swept:
         problems += [

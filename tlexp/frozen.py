@@ -48,6 +48,11 @@ class FrozenNetwork:
         self._cuts: dict[int | None, CutStore] = {}
         self.use = Use()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether rows are kept for other runs."""
+        return self._store.keeps
+
     def rows(self, images: Images, positions: Positions, *, view: int | None = None) -> Rows:
         """Return the features (n, D) of images, or of a stored view of them.
 

@@ -167,7 +167,21 @@ class Solver:
         finally:
             self._listener.ended()
         self._heed()  # a signal that came meanwhile
+        self._tell_unsolved(found, choices)
         return found, time.perf_counter() - began
+
+    def _tell_unsolved(self, found: Sequence[Sequence[Fitted]], choices: Sequence[Choice]) -> None:
+        """Say which heads are not the solution that they stand for."""
+        unsolved = [
+            f"{choice.strength:.3g}"
+            for choice, fits in zip(choices, zip(*found, strict=True), strict=True)
+            if not all(fitted.converged for fitted in fits)
+        ]
+        if unsolved:
+            self._listener.message(
+                f"head={self._kind} did not converge for weight_decay={', '.join(unsolved)}: taken as it stood; use a "
+                "larger optim.weight_decay"
+            )
 
     def _heed(self) -> None:
         signal_number = self._listener.should_stop()
@@ -183,4 +197,5 @@ class Solver:
             flops=None,
             peak_bytes=peak_bytes(self.feed.device),
             curve=[],
+            converged=fitted.converged,
         )

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from tlexp.assembly import Budget
 from tlexp.cache import CutKey, cut_key
 from tlexp.config import Config
-from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
 from tlexp.feeds import FeatureFeed, Feed, ImageFeed, Regime
 from tlexp.frozen import FrozenNetwork, digests_of
@@ -82,7 +81,7 @@ class Feeds:
         frozen = self.frozen
         drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
         clean = frozen.rows(images, positions)
-        if ahead and self._worth_all(positions):
+        if ahead and frozen.keeps and self._worth_all(positions):
             frozen.prepare(images, np.arange(len(images.labels)))
         return FeatureFeed(
             [*drawn, clean],
@@ -97,11 +96,11 @@ class Feeds:
     def _worth_all(self, positions: NDArray[np.int64]) -> bool:
         """Return whether the whole pool is read now, so that another seed finds its budget ready.
 
-        It is where features are kept and that at most doubles the images.
+        It is where that at most doubles the images.
         """
         source = self._source
         wanted = len(positions) + len(source.held_out.labels)
-        return self._config.cache.mode is not CacheMode.off and len(source.pool.labels) <= 2 * wanted
+        return len(source.pool.labels) <= 2 * wanted
 
     def _decode(self, images: Images, positions: NDArray[np.int64]) -> ImageBank:
         return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)

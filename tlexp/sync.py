@@ -23,6 +23,7 @@ class SyncReport:
         stores: Where they were written to.
         written: Runs that were missing and are there now.
         present: Runs that were there already.
+        untracked: Runs made with tracking=off, which are not written.
         closed: Ids of the runs that dead processes had left open there.
         broken: Records that cannot be replayed, and why.
     """
@@ -30,12 +31,15 @@ class SyncReport:
     stores: tuple[str, ...]
     written: int
     present: int
+    untracked: int
     closed: tuple[str, ...]
     broken: tuple[tuple[Path, str], ...]
 
 
 def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) -> SyncReport:
     """Write every run below the folders that the store does not have; a second time there is nothing left to do.
+
+    Runs that were made with tracking=off stay out.
 
     Runs that dead processes left open there are closed; those that have a record were written again before.
 
@@ -55,12 +59,15 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
     if uri is not None:
         reached[uri] = _reach(uri)
     places: set[tuple[str, str]] = set()
-    written, present = 0, 0
+    written, present, untracked = 0, 0, 0
     broken: list[tuple[Path, str]] = []
     for path in find_records(folders):
         try:
             record = read_record(path)
             if "digest" not in record.data:  # it ended before its images were known, and was never tracked
+                continue
+            if not record.config["tracking"]["enabled"]:
+                untracked += 1
                 continue
             name = experiment or _stated(record, "experiment")
             wanted = uri or _stated(record, "uri")
@@ -81,7 +88,9 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             ) from error
     stores = tuple(public_uri(store) for store in reached.values())
     closed = tuple(run for store, name in sorted(places) for run in close_dead_runs(store, experiment=name))
-    return SyncReport(stores=stores, written=written, present=present, closed=closed, broken=tuple(broken))
+    return SyncReport(
+        stores=stores, written=written, present=present, untracked=untracked, closed=closed, broken=tuple(broken)
+    )
 
 
 def _reach(uri: str | None) -> str:

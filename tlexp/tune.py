@@ -50,6 +50,7 @@ class Selection:
         logits: The winner's pooled validation logits, in the order of the folds; None where there are none.
         labels: Their labels.
         flags: What readers should know, one sentence each.
+        unsolved: Numbers of the candidates whose solver did not converge on every fold.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Selection:
     logits: Logits | None
     labels: Labels | None
     flags: tuple[str, ...]
+    unsolved: tuple[int, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return the selection as plain JSON values, for the record."""
@@ -70,6 +72,7 @@ class Selection:
                 {"number": trial.number, "rates": _values(trial.rates), "loss": trial.loss} for trial in self.trials
             ],
             "flags": list(self.flags),
+            "unsolved": list(self.unsolved),
         }
 
 
@@ -154,6 +157,7 @@ def select(
         flags = ("nothing to select on, and no val/* figures: one image per class, or tune.validate=false",)
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
     trials: list[Trial] = []
+    unsolved: list[int] = []
     best: tuple[Trial, _Tried] | None = None
     if candidates and learner.many:
         results = _all_at_once(learner, folds, candidates)
@@ -163,6 +167,8 @@ def select(
         results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
     for trial, tried in results:
         trials.append(trial)
+        if tried and not all(report.converged for report in tried.reports):
+            unsolved.append(trial.number)
         if tried and (best is None or _rank(trial) < _rank(best[0])):
             best = trial, tried
     if best is None:
@@ -176,6 +182,7 @@ def select(
         logits=tried.logits,
         labels=tried.labels,
         flags=_edges(winner.rates, search, candidates),
+        unsolved=tuple(unsolved),
     )
 
 

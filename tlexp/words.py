@@ -110,6 +110,20 @@ def word_problems(override: Override, *, own: bool) -> list[str]:
     return problems
 
 
+def launcher_problems(parsed: Sequence[Override]) -> dict[str, list[str]]:
+    """Return by key what is wrong with settings of a launcher where none is chosen: Hydra's plain one has none."""
+    if any(override.key_or_group == "hydra/launcher" for override in parsed):
+        return {}
+    return {
+        override.key_or_group: [
+            f"{override.input_line}: runs go one by one unless a launcher is chosen; add hydra/launcher=joblib, which "
+            "needs the extra: pip install 'tlexp[parallel]'"
+        ]
+        for override in parsed
+        if override.key_or_group.startswith("hydra.launcher.") and "_target_" not in override.key_or_group
+    }
+
+
 def _option_problems(override: Override) -> list[str]:
     group = override.key_or_group
     known = conf_options(group)

@@ -38,6 +38,14 @@ def test_age_is_told_in_a_fitting_unit(store: Store) -> None:
     assert "9 days ago" in entries_lines(store, now=used + 9 * 86400)[2]
 
 
+def test_one_is_no_plural(store: Store) -> None:
+    images = some_images(64)
+    store.open(a_key()).fill(images, Computer(images))
+    assert entries_lines(store)[0].endswith(", 1 cut")
+    assert ": 1 file read (" in verify_lines(store)[0][0]
+    assert ": 1 file removed (" in clear_lines(store)[0]
+
+
 def test_an_empty_cache(store: Store, tmp_path: Path) -> None:
     assert entries_lines(store) == [f"{tmp_path / 'cache'}: empty"]
     assert verify_lines(store) == ([f"{tmp_path / 'cache'}: 0 files read (0 bytes), 0 bad"], True)

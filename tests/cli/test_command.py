@@ -62,6 +62,55 @@ def test_several_values_need_a_sweep(tlexp: Run, capsys: pytest.CaptureFixture[s
         assert "freeze=all,none holds several values: -m runs each of them" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("--hepl", "error: --hepl is no flag (did you mean --help"),
+        ("plan --jsn", "error: --jsn is no flag (did you mean --json"),
+        ("plan --cgf=job", "error: --cgf is no flag (did you mean --cfg"),
+        ("-m --dyr-run seed=0,1", "error: --dyr-run is no flag (did you mean --dry-run"),
+        ("--xyzzy --jsn", "error: --xyzzy is no flag; see tlexp --help, and --hydra-help for Hydra's own"),
+        (
+            "freeze=all --cfg job labels=5",
+            "error: labels=5 stands apart from other settings: give all of them in a row",
+        ),
+    ],
+)
+def test_a_flag_that_is_none_is_named_with_the_nearest(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp(*words.split()) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(text)
+    assert "usage:" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["resume=", "resume=''", 'resume=""'])
+@pytest.mark.parametrize("verb", [[], ["plan"]])
+def test_resuming_needs_a_run(
+    verb: list[str], word: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp(*verb, word) == 2
+    assert "error: resume= names no run: give the folder of one, resume=outputs/" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["+hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs=2", "++hydra.launcher.n_jobs=2"])
+def test_settings_of_a_launcher_need_one(
+    word: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp("-m", word, "seed=0,1") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {word}: runs go one by one unless a launcher is chosen; add hydra/launcher=joblib")
+    assert "pip install 'tlexp[parallel]'" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_a_chosen_launcher_are_its_own(tlexp: Run) -> None:
+    assert tlexp("-m", "--dry-run", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1") == 0
+
+
 def test_a_pickled_rerun_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("--experimental-rerun", "config.pickle") == 2
     assert "use resume=RUN" in capsys.readouterr().err

@@ -36,12 +36,12 @@ def test_sync_names_what_it_closed(
     tlexp: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def synced(*_: object, **__: object) -> SyncReport:
-        return SyncReport(stores=("s",), written=1, present=2, closed=("ab", "cd"), broken=())
+        return SyncReport(stores=("s",), written=1, present=2, untracked=3, closed=("ab", "cd"), broken=())
 
     monkeypatch.setattr("tlexp.sync.sync", synced)
     assert tlexp("sync") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "s: runs written: 1, there already: 2, not written: 0, closed: 2",
+        "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 0, closed: 2",
         "  ab: left open by a dead process, and has no record here; closed as KILLED",
         "  cd: left open by a dead process, and has no record here; closed as KILLED",
     ]

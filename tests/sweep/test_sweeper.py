@@ -132,14 +132,14 @@ def test_too_many_failures_stop_the_sweep(sweep: Sweep, tmp_path: Path, capsys: 
 def test_divergence_and_our_own_faults_are_told_apart(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = experiment.build_network
+    plain = shared.build_network
 
     def broken(config: object) -> object:
         if getattr(config, "seed") == 1:  # noqa: B009
             raise KeyError("stem")
         return plain(config)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(experiment, "build_network", broken)
+    monkeypatch.setattr(shared, "build_network", broken)
     assert sweep("seed=0,1", "freeze=none", "optim.lr=1e30,1e-3", "labels=4", "train.limit_steps=20") == 3
     found = {(row["seed"], row["optim.lr"]): row for row in rows(tmp_path)}
     assert found["0", "1e+30"]["status"] == "diverged"
@@ -240,6 +240,14 @@ def test_a_search_goes_on_where_it_was(sweep: Sweep, tmp_path: Path, capsys: pyt
     assert [row["test/loss"] for row in again[:4]] == [row["test/loss"] for row in first]
     assert len({row["optim.lr"] for row in again}) == 3
     assert len(records(tmp_path)) == 6
+
+
+def test_a_cost_that_runs_do_not_have_is_nothing_to_search_by(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["head=ridge", "optim.weight_decay=tag(log,interval(1e-3,1e-1))", "hydra.sweeper.n_trials=2"]
+    assert sweep(*words, "hydra.sweeper.objective=cost/flops", "train.limit_steps=null") == 2
+    shown = capsys.readouterr().err
+    assert "finished without it, so there is nothing to search by; not every head and device has this cost" in shown
+    assert "more labels" not in shown
 
 
 def test_a_search_of_a_finite_space_never_repeats_a_run(sweep: Sweep, tmp_path: Path) -> None:

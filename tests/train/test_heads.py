@@ -133,6 +133,21 @@ def test_rows_in_blocks_give_the_same_heads(draw_rows, monkeypatch, kind, size):
     assert stored.largest == 7
 
 
+def test_rows_with_more_logits_than_features_are_read_in_smaller_blocks(draw_rows, monkeypatch):
+    features, labels = draw_rows(ROWS, 2, CLASSES)
+    features = features.half().float()
+    problem = [Problem(train=np.arange(ROWS))]
+    decays = np.logspace(-3, 1, 11)
+    held = solve("logreg", features, labels, problem, num_classes=CLASSES, candidates=decays, tolerance=1e-6)[0]
+    logits_of_a_row = len(decays) * CLASSES
+    monkeypatch.setattr(space, "_HELD_NUMBERS", ROWS * logits_of_a_row)
+    monkeypatch.setattr(space, "_BLOCK_NUMBERS", 12 * logits_of_a_row)
+    stored = Stored(features)
+    streamed = solve("logreg", stored, labels, problem, num_classes=CLASSES, candidates=decays, tolerance=1e-6)[0]
+    assert stored.largest == 12 // 4
+    same(streamed, held, rtol=1e-3, atol=1e-3)
+
+
 @each_kind
 def test_stored_rows_are_rows(rows, kind):
     features, labels = rows

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from tlexp.train import logreg
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.problem import Held, Problem
 from tlexp.train.space import build_space
@@ -68,6 +69,18 @@ def test_the_tolerance_bounds_the_distance_from_the_solution(draw_rows):
     _, fine, _, _ = solve(features, labels, 3, tolerance=1e-8)
     distance = (rough - fine).flatten(1).norm(dim=1) / fine.flatten(1).norm(dim=1)
     assert (distance <= 1.1e-2).all()
+
+
+@pytest.mark.parametrize("most", [0, 40 * 3 * 5], ids=["never kept", "kept once few heads are left"])
+def test_probabilities_made_anew_lead_to_the_same_solution(draw_rows, monkeypatch, most):
+    features, labels = draw_rows(40, 30, 3)
+    _, kept, offset, before = solve(features, labels, 3, tolerance=1e-6)
+    monkeypatch.setattr(logreg, "_KEPT_NUMBERS", most)
+    _, anew, other, solved = solve(features, labels, 3, tolerance=1e-6)
+    assert solved.converged.all()
+    assert (solved.iterations - before.iterations).abs().max() <= 1
+    torch.testing.assert_close(anew, kept, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(other, offset, rtol=1e-3, atol=1e-4)
 
 
 def test_the_default_decays_are_half_decades():

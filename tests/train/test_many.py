@@ -12,7 +12,7 @@ from tlexp.config.optim import Optimizer, Rates, Schedule
 from tlexp.data import Batches, ImageBank
 from tlexp.errors import DataError, Interrupted
 from tlexp.models import Classifier, build_head
-from tlexp.train import Listener, fit
+from tlexp.train import Listener, fit, many
 from tlexp.train.many import supports, train_many
 from tlexp.train.problem import Problem
 
@@ -99,6 +99,39 @@ def compare(head, rows, plan, problems, size=8):
 def test_each_head_equals_the_one_trained_alone(rows, plan, options):
     folds = [Problem(train=np.arange(20), validation=np.arange(20, 30)), Problem(train=np.arange(10, 30))]
     compare(head_of(**options), rows, plan(), folds)
+
+
+@pytest.mark.parametrize("numbers", [1, 11, 40])
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_the_pieces_of_an_update_change_no_bit(rows, plan, monkeypatch, optimizer, numbers):
+    features, labels = rows
+    problems = [Problem(train=np.arange(20)), Problem(train=np.arange(10, 30))]
+    streams = [batches_of(labels, problem.train).positions for problem in problems]
+
+    def trained():
+        found = train_many(
+            head_of(HeadKind.mlp, hidden=[5]), features, labels, problems, streams=streams, candidates=RATES,
+            plan=plan(optimizer=optimizer),
+        )  # fmt: skip
+        return [fitted.head.state_dict() for fits in found for fitted in fits]
+
+    whole = trained()
+    monkeypatch.setattr(many, "_CACHED_NUMBERS", numbers)
+    for left, right in zip(trained(), whole, strict=True):
+        assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_rates_of_any_number_type_are_the_same(rows, plan):
+    features, labels = rows
+    problem = Problem(train=np.arange(20))
+    stream = batches_of(labels, problem.train).positions
+    precise = [Rates(lr=np.float64(rates.lr), weight_decay=np.float64(rates.weight_decay)) for rates in RATES]
+    found = [
+        train_many(head_of(), features, labels, [problem], streams=[stream], candidates=candidates, plan=plan())[0]
+        for candidates in (RATES, precise)
+    ]
+    for left, right in zip(*found, strict=True):
+        assert torch.equal(left.head[0].weight, right.head[0].weight)
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

@@ -23,7 +23,7 @@ def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
         return [f"{store.folder}: empty"]
     now = time.time() if now is None else now
     size = sum(info.size for info in infos)
-    total = f"{store.folder}: {_bytes(size)} of at most {_bytes(store.max_bytes)}, {len(infos)} cuts"
+    total = f"{store.folder}: {_bytes(size)} of at most {_bytes(store.max_bytes)}, {_counted(len(infos), 'cut')}"
     header = ("cut", "made by", "rows", "size", "age", "used", "hits")
     table = [header, *(_row(info, now) for info in infos)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -34,7 +34,7 @@ def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
 def verify_lines(store: Store) -> tuple[list[str], bool]:
     """Read every entry whole; return what that found, and whether all is well."""
     report = store.verify()
-    lines = [f"{store.folder}: {report.files} files read ({_bytes(report.size)}), {len(report.bad)} bad"]
+    lines = [f"{store.folder}: {_counted(report.files, 'file')} read ({_bytes(report.size)}), {len(report.bad)} bad"]
     lines += [f"  set aside {line}" for line in report.bad]
     return lines, not report.bad
 
@@ -64,7 +64,11 @@ def _maker(about: dict[str, Any]) -> str:
 
 
 def _removed(removed: Removed) -> str:
-    return f"{removed.files} files removed ({_bytes(removed.size)})"
+    return f"{_counted(removed.files, 'file')} removed ({_bytes(removed.size)})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _bytes(size: float) -> str:

@@ -93,6 +93,11 @@ class Store:
         self._opened: dict[Path, Entry] = {}
         self._cuts: OrderedDict[CutKey, CutStore] = OrderedDict()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether rows can be written where other processes find them."""
+        return self.writable and self.max_bytes > 0
+
     def open(self, key: CutKey) -> "CutStore":
         """Return the rows of one cut; what it keeps in memory is there for whoever opens it next."""
         cut = self._cuts.pop(key, None) or CutStore(self, key)

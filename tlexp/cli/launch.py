@@ -125,7 +125,7 @@ def _resumed(words: list[str], overrides: Sequence[str], source: "Source") -> li
     Raises:
         ConfigError: RUN is no run's folder, or the words given now change what the run computes.
     """
-    folder = next((word.partition("=")[2] for word in overrides if word.startswith("resume=")), None)
+    folder = next((word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("resume=")), None)
     if not folder or folder == "null":
         return words
     from tlexp import compose  # lazy: keeps --help fast

@@ -39,7 +39,7 @@ def _sync(words: list[str]) -> int:
     stores = ", ".join(report.stores) or "no store"
     print(
         f"{stores}: runs written: {report.written}, there already: {report.present}, "
-        f"not written: {len(report.broken)}, closed: {len(report.closed)}"
+        f"made with tracking=off: {report.untracked}, not written: {len(report.broken)}, closed: {len(report.closed)}"
     )
     for run in report.closed:
         print(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")

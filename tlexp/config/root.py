@@ -66,6 +66,8 @@ class Config:
                 "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
                 "or backbone.calibrate=true"
             )
+        if self.resume == "":
+            found.append("resume= names no run: give the folder of one, resume=outputs/<time>-<uid>, or leave it out")
         return [*found, *self._pixel_problems(), *self._feature_problems(), *self._solved_problems()]
 
     def _pixel_problems(self) -> list[str]:

@@ -160,9 +160,16 @@ class Candidates:
         if not known:
             raise ConfigError(
                 f"hydra.sweeper.objective={self._settings.objective}: {shown(candidate.settings)} finished without it, "
-                "so there is nothing to search by; more labels give runs a validation part"
+                f"so there is nothing to search by; {_way_out(self._settings.objective)}"
             )
         return fmean(known) if len(known) == len(values) else None
+
+
+def _way_out(objective: str) -> str:
+    """Return what gives runs the figure that they lack."""
+    if objective.startswith("cost/"):
+        return "not every head and device has this cost: name another, e.g. hydra.sweeper.objective=cost/seconds"
+    return "more labels give runs a validation part"
 
 
 def _refused(number: int, candidate: Candidate) -> SweptRun:

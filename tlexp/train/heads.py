@@ -24,6 +24,8 @@ CANDIDATES: dict[str, tuple[float, ...]] = {
     "knn": NEIGHBOURS,
 }
 """The kinds, and the default candidates of each: weight decays, nothing, numbers of neighbours."""
+_COPIES = 4
+"""Of its logits that logistic regression makes at once: logits, their logarithms, probabilities, slopes."""
 
 
 def solve(
@@ -84,10 +86,11 @@ def _spanned(
 ) -> list[list[Fitted]]:
     """Return the linear heads that lie in the span of their rows, stack by stack."""
     found: dict[int, list[Fitted]] = {}
-    for stack in stacks(problems, features.shape[1] + 4 * len(weight_decays) * num_classes):
+    for stack in stacks(problems, features.shape[1] + _COPIES * len(weight_decays) * num_classes):
         chosen = [problems[index] for index in stack]
         if kind == "logreg":
-            space = build_space(features, labels, chosen, num_classes, precise=False)
+            outputs = _COPIES * len(weight_decays) * num_classes
+            space = build_space(features, labels, chosen, num_classes, precise=False, outputs=outputs)
             solved = solve_logreg(space, weight_decays, tolerance=tolerance)
             weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
         else:

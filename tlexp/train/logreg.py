@@ -36,6 +36,8 @@ _CHECK_EVERY = 2
 """Products between looks at the residuals, which make an accelerator wait."""
 _FORCING = 0.5
 """Conjugate gradients stop at this fraction of the gradient: rough steps, but a third of the products of 0.1."""
+_KEPT_NUMBERS = 1 << 27
+"""Probabilities of more heads, classes and rows (512 MB) are not kept: each product with the Hessian makes its own."""
 _SUFFICIENT = 1e-4
 """A step is taken if the loss falls by this fraction of what its slope promises (Armijo 1966)."""
 
@@ -116,46 +118,56 @@ class _Objective:
             gradient = torch.cat([inner, gradient[..., -1:]], 2)
         return gradient.view_as(like)
 
-    def evaluate(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return losses (P, M), gradients, and probabilities in float32."""
+    def evaluate(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return losses (P, M), gradients, and probabilities in float32 if they can be kept."""
         loss = (self.penalty * weights.square()).sum((2, 3)) / 2
         flat = self.turned(weights)
-        inner, start = torch.zeros_like(flat), 0
-        # One piece: pieces made block by block would be strewn among the blocks, and the heap would grow with each.
-        kept = weights.new_empty(*weights.shape[:3], self.space.rows, dtype=torch.float32)
+        inner, start, kept = torch.zeros_like(flat), 0, None
+        if weights[..., 0].numel() * self.space.rows <= _KEPT_NUMBERS:
+            # One piece: pieces made block by block would be strewn among the blocks, and the heap would grow with each.
+            kept = weights.new_empty(*weights.shape[:3], self.space.rows, dtype=torch.float32)
         for rows, labels, share in self.space.blocks():
             rows, share = rows.to(flat.dtype), share.to(flat.dtype)[:, None]
-            logits = (flat @ rows.mT).view(*weights.shape[:3], -1) + self.absent[:, None, :, None]
-            logs = logits.log_softmax(2)
+            logs = self._logits(flat, rows).log_softmax(2)
             own = labels[:, None, None].expand(-1, weights.shape[1], -1, -1)
             loss -= (logs.gather(2, own)[:, :, 0] * share).sum(2)
-            kept[..., start : (start := start + rows.shape[1])] = logs.exp()
+            if kept is not None:
+                kept[..., start : (start := start + rows.shape[1])] = logs.exp()
             slope = logs.exp_().scatter_add_(2, own, -torch.ones_like(own, dtype=logs.dtype)).mul_(share[:, None])
             inner += slope.flatten(1, 2) @ rows
         return loss, self.turned_back(inner, weights) + self.penalty * weights, kept
 
-    def curvature(self, direction: Tensor, probabilities: Tensor) -> Tensor:
-        """Return the Hessian times a direction, float32."""
+    def curvature(self, direction: Tensor, weights: Tensor, probabilities: Tensor | None) -> Tensor:
+        """Return the Hessian at the weights times a direction, float32."""
         flat = self.turned(direction)
         inner = torch.zeros_like(flat)
-        for rows, share, chances in self._blocks_with(probabilities):
+        for rows, share, chances in self._blocks_with(weights, probabilities):
             weighted = (flat @ rows.mT).view_as(chances).mul_(chances)
             weighted -= chances * weighted.sum(2, keepdim=True)
             weighted *= share[:, None, None]
             inner += weighted.flatten(1, 2) @ rows
         return self.turned_back(inner, direction) + self.penalty.float() * direction
 
-    def _blocks_with(self, probabilities: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield rows, shares and probabilities (P, M, K, n) of each block."""
-        start = 0
+    def _blocks_with(self, weights: Tensor, probabilities: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield rows, shares and probabilities (P, M, K, n) of each block, made now if they were not kept."""
+        flat, start = self.turned(weights.float()), 0
         for rows, _, share in self.space.blocks():
-            yield rows, share, probabilities[..., start : (start := start + rows.shape[1])]
+            if probabilities is None:
+                yield rows, share, self._logits(flat, rows).softmax(2)
+            else:
+                yield rows, share, probabilities[..., start : (start := start + rows.shape[1])]
 
-    def diagonal(self, probabilities: Tensor) -> Tensor:
+    def _logits(self, flat: Tensor, rows: Tensor) -> Tensor:
+        """Return logits (P, M, K, n) of weights for what the blocks hold."""
+        count, classes = self.absent.shape
+        logits = (flat @ rows.mT).view(count, len(self.decays), classes, -1)
+        return logits + self.absent[:, None, :, None].to(logits.dtype)
+
+    def diagonal(self, weights: Tensor, probabilities: Tensor | None) -> Tensor:
         """Return about the Hessian's diagonal, float32: that of rows whose weights do not depend on where they lie."""
         parts = [
             (chances * (1 - chances) * share[:, None, None]).sum(3, keepdim=True)
-            for _, share, chances in self._blocks_with(probabilities)
+            for _, share, chances in self._blocks_with(weights, probabilities)
         ]
         variances = self.space.squares / self.space.counts.sum(1, keepdim=True)
         size = torch.cat([variances, torch.ones_like(variances[:, :1])], 1).float()[:, None, None]
@@ -182,7 +194,7 @@ class _Point:
         point.objective = self.objective.keep(chosen)
         point.weights, point.gradient = self.weights[:, chosen], self.gradient[:, chosen]
         point.loss, point.length = self.loss[:, chosen], self.length[:, chosen]
-        point.probabilities = self.probabilities[:, chosen]
+        point.probabilities = _of(self.probabilities, chosen)
         return point
 
     def advance(self) -> "_Point":
@@ -197,21 +209,21 @@ class _Point:
         following.loss = torch.where(falls, following.loss, self.loss)
         following.length = torch.where(falls, (2 * self.length).clamp_max(1), self.length / 2)
         if not bool(falls.all()):
-            following.probabilities = torch.where(_per_head(falls), following.probabilities, self.probabilities)
+            following.probabilities = _mixed(_per_head(falls), following.probabilities, self.probabilities)
         return following
 
     def _newton(self) -> Tensor:
         """Return directions, float32, by preconditioned conjugate gradients, all heads in step until they are done."""
         scale = self.gradient.square().sum((2, 3)).sqrt().clamp_min(1e-30)  # float32 squares of tiny gradients vanish
         residual = (-self.gradient / _per_head(scale)).float()
-        diagonal = self.objective.diagonal(self.probabilities)
-        objective, probabilities = self.objective, self.probabilities
+        objective, weights, probabilities = self.objective, self.weights, self.probabilities
+        diagonal = objective.diagonal(weights, probabilities)
         found, left = torch.zeros_like(residual), torch.arange(residual.shape[1], device=residual.device)
         search = residual / diagonal
         product = _dot(residual, search)
         direction, live = torch.zeros_like(residual), torch.ones_like(product, dtype=torch.bool)
         for count in range(1, _PRODUCTS + 1):
-            bent = objective.curvature(search, probabilities)
+            bent = objective.curvature(search, weights, probabilities)
             length = torch.where(live, product / _dot(search, bent).clamp_min(1e-30), 0)
             direction += _per_head(length) * search
             residual -= _per_head(length) * bent
@@ -222,9 +234,10 @@ class _Point:
             if count % _CHECK_EVERY == 0 and not bool((open_ := live.any(0)).all()):
                 found[:, left] = direction
                 left, live, product, objective = left[open_], live[:, open_], product[:, open_], objective.keep(open_)
-                direction, residual, search, diagonal, probabilities = (
-                    values[:, open_] for values in (direction, residual, search, diagonal, probabilities)
+                direction, residual, search, diagonal, weights = (
+                    values[:, open_] for values in (direction, residual, search, diagonal, weights)
                 )
+                probabilities = _of(probabilities, open_)
                 if not len(left):
                     break
         found[:, left] = direction
@@ -233,6 +246,16 @@ class _Point:
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum((2, 3))
+
+
+def _of(probabilities: Tensor | None, chosen: Tensor) -> Tensor | None:
+    """Return the probabilities of some weight decays, (M,) bool, if they are kept."""
+    return None if probabilities is None else probabilities[:, chosen]
+
+
+def _mixed(falls: Tensor, following: Tensor | None, before: Tensor | None) -> Tensor | None:
+    """Return the probabilities of heads that move and of those that stay, if all are kept."""
+    return None if following is None or before is None else torch.where(falls, following, before)
 
 
 def _per_head(values: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ class FitReport:
         flops: Floating-point operations of all steps, forward and backward; None where they cannot be counted.
         peak_bytes: Peak CUDA memory of this fit, elsewhere of the process; None where it is not told.
         curve: Points (step, name, value) of loss and lr at up to about 200 steps, the first and the last among them.
+        converged: Whether a head that is solved met its tolerance; optimiser steps have none.
     """
 
     steps: int
@@ -69,3 +70,4 @@ class FitReport:
     flops: int | None
     peak_bytes: int | None
     curve: list[tuple[int, str, float]]
+    converged: bool = True

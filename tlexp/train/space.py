@@ -75,7 +75,7 @@ def stacks(problems: Sequence[Problem], width: int) -> Iterator[list[int]]:
 
 
 def build_space(
-    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, precise: bool
+    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, precise: bool, outputs: int = 1
 ) -> Space:
     """Return the space of stacked problems; one problem of many rows is never held as a whole.
 
@@ -85,14 +85,16 @@ def build_space(
         problems: Of about one number of rows.
         num_classes: K.
         precise: Whether blocks are float64 rather than float32.
+        outputs: Numbers that the solver makes of each row of a block at once, e.g. a few for each logit of each head.
 
     Raises:
         TrainingError: A feature is not finite.
     """
     dtype = exact(labels.device) if precise else torch.float32
     rows = max(len(problem.train) for problem in problems)
-    if len(problems) == 1 and rows * features.shape[1] > _HELD_NUMBERS:
-        return _stream(features, labels, problems[0], num_classes, dtype)
+    width = max(features.shape[1] + 1, outputs)
+    if len(problems) == 1 and rows * width > _HELD_NUMBERS:
+        return _stream(features, labels, problems[0], num_classes, dtype, size=max(1, _BLOCK_NUMBERS // width))
     return _hold(features, labels, problems, num_classes, dtype)
 
 
@@ -145,9 +147,10 @@ def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(values > _RANK * values[:, -1:], values, 0), vectors
 
 
-def _stream(features: Rows, labels: Tensor, problem: Problem, num_classes: int, dtype: torch.dtype) -> Space:
+def _stream(
+    features: Rows, labels: Tensor, problem: Problem, num_classes: int, dtype: torch.dtype, *, size: int
+) -> Space:
     width = features.shape[1]
-    size = max(1, _BLOCK_NUMBERS // (width + 1))
 
     def parts() -> Iterator[tuple[Tensor, Tensor]]:
         return ((part, gather(features, part)) for part in blocks(problem.train, size))
