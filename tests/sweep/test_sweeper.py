@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp import cli, experiment
+from tlexp import cli, shared
 from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
 
