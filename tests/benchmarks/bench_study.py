@@ -1,9 +1,10 @@
 """What a study's frozen column costs against its cells one by one, and a replicate besides its training.
 
-    python tests/benchmarks/bench_study.py [column] [overhead] [--seeds 10] [--repeats 3] [WORDS ...]
+    python tests/benchmarks/bench_study.py [column] [overhead] [--seeds 10] [--repeats 3] [--resnet18] [--words ...]
 
 column    freeze=all, head=logreg at 5, 20 and 100 labels: the column as a study runs it, on an empty cache, against the
           same cells as runs of their own with cache=off, one after the other in this process
+          (--resnet18: at 64 px, from a file of random weights, with 500 images to learn from and 500 to test on)
 overhead  seconds of a replicate of that column when its solution is known: labels drawn, predictions, record, tracking
 """
 
@@ -15,7 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import timm
 import torch
+from safetensors.torch import save_file
 
 from tlexp.compose import load
 from tlexp.config import Config
@@ -25,6 +28,10 @@ from tlexp.shared import Shared
 from tlexp.train import Listener
 
 LABELS = (5, 20, 100)
+RESNET = [
+    "backbone=resnet18", "backbone.image_size=64", "data.per_class=100", "data.test_per_class=100",
+    "data.num_classes=5",
+]  # fmt: skip
 WORDS = ["head=logreg", "tracking.figures=false", "train.save_weights=false"]
 
 
@@ -71,10 +78,15 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["column", "overhead"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--resnet18", action="store_true")
     parser.add_argument("--words", nargs="*", default=[])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
+        if options.resnet18:
+            torch.manual_seed(0)
+            save_file(timm.create_model("resnet18").state_dict(), "weights.safetensors")
+            options.words += [*RESNET, "backbone.weights=weights.safetensors"]
         if "overhead" in options.what:
             cells = configs(options.words, options.seeds)
             together(cells[:1])  # imports, and the tracking store

@@ -184,12 +184,25 @@ def test_what_the_images_do_not_allow_is_left_out_and_listed(
     assert "left out: labels=50" in capsys.readouterr().out
 
 
-def test_minutes_leave_out_the_longest_first(study: Study, tmp_path: Path) -> None:
-    words = ["study.depths=[]", "study.labels=[2,4,6]", "study.minutes=0.0001", "--dry-run"]
-    assert study(*words) == 0
-    from tlexp.study import study as told  # the plan of a dry run is only printed
-
-    assert told is not None
+def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
+    assert study(*words, "study.minutes=0.0001") == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^left out: (.*?): left out to fit study.minutes=0.0001", shown, re.M) == [
+        "from scratch, 4 x the steps",
+        "1 of 5 units frozen (to stem)",
+        "2 of 5 units frozen (to layer1)",
+        "3 of 5 units frozen (to layer2)",
+        "4 of 5 units frozen (to layer3)",
+        "from scratch",
+        "labels=6",
+    ]
+    assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
+    assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
+    assert study(*words, "study.minutes=1000") == 0
+    assert "left out" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

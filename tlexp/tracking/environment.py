@@ -1,5 +1,6 @@
 """Where a run took place: versions, machine, commit, and which process it was."""
 
+import functools
 import getpass
 import hashlib
 import os
@@ -32,7 +33,7 @@ def environment(device: str) -> dict[str, Any]:
         "packages": {"tlexp": __version__} | {name: found for name in _LIBRARIES if (found := _installed(name))},
         "device": device,
         "cpu_count": os.cpu_count(),
-        "git": checkout(),
+        "git": _own_checkout(),
         "user": _user(),
         "process": process_identity(),
     }
@@ -84,6 +85,13 @@ def is_alive(identity: dict[str, Any]) -> bool | None:
     return stat[0] not in ("Z", "X") and int(stat[19]) == started
 
 
+@functools.cache
+def _own_checkout() -> dict[str, Any] | None:
+    """Return the commit that this process runs: of the moment it is first asked for, soon after the code is loaded."""
+    return checkout()
+
+
+@functools.cache
 def _installed(name: str) -> str | None:
     try:
         return version(name)
