@@ -10,18 +10,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tlexp.arrays import Labels as Labels  # learners know them from here
+from tlexp.arrays import Positions as Positions
 from tlexp.cache import Rows, draw_view
 from tlexp.cache.entry import Digests
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
 from tlexp.data import Batches, ImageBank, Order, Views, build_augment, chunks, view_batch
 from tlexp.train import FitPlan
-
-Positions = NDArray[np.int64]
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)

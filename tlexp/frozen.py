@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.cache import POOLED, CutKey, CutStore, Rows, Store, Use, compute_rows, stack_digests
 from tlexp.cache.entry import Digests
 from tlexp.data import ImageBank, Images
@@ -15,7 +15,6 @@ from tlexp.feeds import Regime, normalised, stored_views
 from tlexp.models import Classifier
 from tlexp.train import within_memory
 
-Positions = NDArray[np.int64]
 Decode = Callable[[Images, Positions], ImageBank]
 
 

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from scipy.stats import qmc
 
+from tlexp.arrays import Labels, Logits
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.feeds import Feed
 from tlexp.train import FitReport
 
-Logits = NDArray[np.float32]
-Labels = NDArray[np.int64]
 Candidate = Rates | Choice
 
 _EDGE = 0.05

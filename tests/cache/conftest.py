@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from tlexp.arrays import Positions
 from tlexp.cache.entry import Digests
 from tlexp.cache.key import CutKey
-from tlexp.cache.rows import Positions
 from tlexp.cache.store import Store
 
 WIDTH = 6

@@ -27,9 +27,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.cache.conftest import Computer, a_key, some_images, true_rows
+from tlexp.arrays import Positions
 from tlexp.cache.cutstore import CutStore
 from tlexp.cache.key import CutKey
-from tlexp.cache.rows import Positions
 from tlexp.cache.shelf import Shelf
 from tlexp.cache.store import Store
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.cache.entry import BadEntryError, Digests, Entry, entry_content, memory_entry
 from tlexp.cache.folder import Folder, reason
 from tlexp.cache.key import CutKey, dtype_name
-from tlexp.cache.rows import Positions, Rows, Use, locate, sortable
+from tlexp.cache.rows import Rows, Use, locate, sortable
 from tlexp.cache.shelf import Shelf
 from tlexp.models.classifier import CHUNK
 

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.cache.entry import Digests, Entry
-
-Positions = NDArray[np.int64]
 
 
 @dataclass(eq=False, kw_only=True)

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.errors import ConfigError
 from tlexp.models.head import Head
 from tlexp.models.neighbours import NEIGHBOURS, TEMPERATURE, Neighbours
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.means import solve_means
-from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, linear_head, pick, prepare
+from tlexp.train.problem import Fitted, Problem, Rows, blocks, gather, linear_head, pick, prepare
 from tlexp.train.ridge import solve_ridge
 from tlexp.train.space import build_space, stacks
 

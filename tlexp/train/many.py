@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tlexp.arrays import Positions
 from tlexp.config.optim import Optimizer, Rates
 from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
 from tlexp.train.optim import build_schedule
 from tlexp.train.plan import FitPlan
-from tlexp.train.problem import Fitted, Positions, Problem, Rows, blocks, gather, pick, prepare
+from tlexp.train.problem import Fitted, Problem, Rows, blocks, gather, pick, prepare
 
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8

@@ -7,15 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tlexp.arrays import Positions
 from tlexp.errors import DataError, TrainingError
 from tlexp.models.head import Head
-
-Positions = NDArray[np.int64]
 
 
 class Rows(Protocol):
