@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tlexp.errors import ConfigError, DataError, TrainingError
 from tlexp.models.head import Head
-from tlexp.train import space
+from tlexp.train import ridge, space
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.problem import Problem
 
@@ -131,6 +131,16 @@ def test_rows_in_blocks_give_the_same_heads(draw_rows, monkeypatch, kind, size):
     streamed = solve(kind, stored, labels, problem, **options)[0]
     same(streamed, held, rtol=1e-3, atol=1e-3)
     assert stored.largest == 7
+
+
+def test_the_rows_that_ridge_judges_do_not_depend_on_blocks(draw_rows, monkeypatch):
+    features, labels = draw_rows(ROWS, WIDTH, CLASSES)
+    problem = [Problem(train=np.arange(ROWS))]
+    monkeypatch.setattr(ridge, "_JUDGED_ROWS", 10)  # every seventh
+    held = solve("ridge", features, labels, problem, num_classes=CLASSES)[0]
+    monkeypatch.setattr(space, "_HELD_NUMBERS", 10)
+    monkeypatch.setattr(space, "_BLOCK_NUMBERS", 5 * (WIDTH + 1))
+    same(solve("ridge", features, labels, problem, num_classes=CLASSES)[0], held, rtol=1e-5, atol=1e-6)
 
 
 def test_rows_with_more_logits_than_features_are_read_in_smaller_blocks(draw_rows, monkeypatch):

@@ -44,16 +44,22 @@ def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
 def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return leave-one-out scores (P, n, M, K), labels and shares of the judged rows, and their fitted scores."""
     totals = space.counts.sum(1)[:, None, None]
-    stride = -(-int(totals.max()) // _JUDGED_ROWS)
-    found = []
+    stride = -(-space.rows // _JUDGED_ROWS)
+    judged = len(weights), -(-space.rows // stride)
+    # One piece each: pieces made block by block would be strewn among the blocks, and the heap would grow with each.
+    scores, fitted = (weights.new_empty(*judged, *weights.shape[1:3]) for _ in range(2))
+    places, shares = space.counts.new_empty(judged), weights.new_empty(judged)
+    read, found = 0, 0
     for rows, labels, share in space.blocks():
-        rows, labels, share = rows[:, ::stride], labels[:, ::stride], share[:, ::stride]
+        every = slice(-read % stride, None, stride)
+        read += rows.shape[1]
+        rows, labels, share = rows[:, every], labels[:, every], share[:, every]
         if space.rotation is not None:
             rows = torch.cat([rows[..., :-1] @ space.rotation, rows[..., -1:]], 2)
-        fitted = (rows @ weights.flatten(1, 2).mT).view(*rows.shape[:2], *weights.shape[1:3])
+        fits = (rows @ weights.flatten(1, 2).mT).view(*rows.shape[:2], *weights.shape[1:3])
         leverage = (1 + rows[..., :-1].square() @ shrunk.mT) / totals
         targets = F.one_hot(labels, weights.shape[2]).to(rows.dtype)[:, :, None]
-        left_out = targets - (targets - fitted) / (1 - leverage).clamp_min(1e-12)[..., None]
-        found.append((left_out, labels, share, fitted))
-    scores, labels, share, fitted = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
-    return scores, labels, share / share.sum(1, keepdim=True), fitted
+        there = slice(found, found := found + rows.shape[1])
+        scores[:, there] = targets - (targets - fits) / (1 - leverage).clamp_min(1e-12)[..., None]
+        fitted[:, there], places[:, there], shares[:, there] = fits, labels, share
+    return scores, places, shares / shares.sum(1, keepdim=True), fitted
