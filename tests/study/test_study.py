@@ -216,6 +216,7 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
         (["study.labels=[0]"], "study.labels: labels=0"),
         (["data.seed=4"], "the data seeds of a study begin at seed; use seed=4"),
         (["backbone.pretrained=false"], "freeze.norm=keep"),
+        (["study=none", "study.labels=[5]"], "study.labels needs a study: use study=freeze_vs_labels"),
     ],
 )
 def test_what_a_study_cannot_do_is_refused(

@@ -58,6 +58,9 @@ class StudyConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
+        if self.kind is StudyKind.none:
+            stated = [name for name, value in vars(self).items() if value != getattr(StudyConfig(), name)]
+            found += [f"study.{name} needs a study: use study=freeze_vs_labels, quick or policies" for name in stated]
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
             for text in values:
                 try:
