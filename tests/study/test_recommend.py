@@ -82,7 +82,10 @@ def test_one_seed_recommends_nothing(make_table: MakeTable) -> None:
 def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:
     found = recommended(make_table, strength=dict.fromkeys(FLAT, CHANCE), seeds=10, margin=0.5)
     assert found.column is None
-    assert "nothing is recommended: no column is distinguishably better than guessing (0.250)" in found.sentence
+    assert (
+        "nothing is recommended: tested together, no column is distinguishably better than guessing (0.250)"
+        in found.sentence
+    )
 
 
 def test_nothing_measured_is_said(make_table: MakeTable) -> None:

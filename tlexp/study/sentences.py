@@ -50,8 +50,8 @@ class Account:
                 return f"{budget} {best} alone could be measured, {self._reached()}: there is nothing to compare."
             case Verdict.chance:
                 return (
-                    f"{budget} nothing is recommended: no column is distinguishably better than guessing "
-                    f"({self.images.chance:.3f}); the highest is that of {best}, {self._reached()}."
+                    f"{budget} nothing is recommended: tested together, no column is distinguishably better than "
+                    f"guessing ({self.images.chance:.3f}); the highest is that of {best}, {self._reached()}."
                 )
             case Verdict.undecided:
                 names = ", ".join(self._name(place) for place in found.contenders)

@@ -25,6 +25,7 @@ from tlexp.sweep.crew import Assignment, Border, Crew
 from tlexp.sweep.folder import JOB_FILE, Attempt
 from tlexp.sweep.ledger import Ledger
 from tlexp.sweep.progress import say
+from tlexp.sweep.sweeper import way_out
 from tlexp.sweep.tracked import TrackedSweep
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
@@ -87,7 +88,7 @@ def _run(plan: StudyPlan, border: Border, found: Estimate) -> None:
     left = [column for column in plan.columns if any(run.key not in found.done for run in column.runs)]
     if left:
         tracked.ensure()
-    with Crew(border, plan.folder, _hear, ending=COLUMN_FILE) as crew:
+    with way_out(), Crew(border, plan.folder, _hear, ending=COLUMN_FILE) as crew:
         crew.run(_assign(plan, left))
     ledger = Ledger(plan.folder.attempts())
     tracked.mend([ledger.swept(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])

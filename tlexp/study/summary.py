@@ -21,4 +21,5 @@ def summary(findings: Findings, folder: Path) -> str:
         lines += textwrap.wrap(each.sentence, _WIDTH, initial_indent=name.ljust(room), subsequent_indent=" " * room)
     page = folder / REPORT / PAGE
     shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
-    return "\n".join([*lines, "", f"page    {shown}"])
+    told = "accuracies here are cross-fitted: what chose a column does not score it; the page has the plain ones"
+    return "\n".join([*lines, "", told, f"page    {shown}"])

@@ -78,7 +78,7 @@ class Sweep:
             if self.ledger.counting(planned.key) is not None:
                 self._count(planned, well=True, anew=False)
         self._progress.begin()
-        with contextlib.closing(self._progress), _way_out(), Crew(border, self.plan.folder, self._hear) as crew:
+        with contextlib.closing(self._progress), way_out(), Crew(border, self.plan.folder, self._hear) as crew:
             whole = self._run_all(crew)
         runs = self.runs()
         self._tracked.mend(runs)
@@ -143,7 +143,7 @@ class Sweep:
 
 
 @contextlib.contextmanager
-def _way_out() -> Iterator[None]:
+def way_out() -> Iterator[None]:
     """Say how to go on where a signal ends the sweep."""
     try:
         yield
