@@ -71,6 +71,7 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         backbone_config.name,
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
+        head=config.head.kind,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,

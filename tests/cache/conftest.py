@@ -21,6 +21,7 @@ def a_key(**changes: object) -> CutKey:
         "weights": "w" * 64,
         "backbone": "resnet18",
         "global_pool": None,
+        "whole_map": False,
         "image_size": 64,
         "interpolation": "bicubic",
         "crop_pct": 0.875,

@@ -34,6 +34,7 @@ class CutKey:
         weights: sha256 of the parameters and buffers in front of the cut.
         backbone: timm model name.
         global_pool: timm's pooling; None is the model's own.
+        whole_map: Whether a row is the whole last map, or all tokens, instead of what is pooled.
         image_size: Side of the input in pixels.
         interpolation: Resampling of the image's resizing.
         crop_pct: Side of the crop as a fraction of the resized side.
@@ -59,6 +60,7 @@ class CutKey:
     weights: str
     backbone: str
     global_pool: str | None
+    whole_map: bool
     image_size: int
     interpolation: str
     crop_pct: float
@@ -118,6 +120,7 @@ def cut_key(
         weights=weights,
         backbone=config.backbone.name,
         global_pool=config.head.global_pool,
+        whole_map=config.head.kind.sees_map,
         image_size=expected.image_size,
         interpolation=expected.interpolation,
         crop_pct=float(expected.crop_pct),
@@ -198,7 +201,7 @@ ROLES: dict[str, tuple[Role, str]] = {
     "backbone.drop_rate": (Role.irrelevant, "frozen units are in eval, where nothing is dropped"),
     "backbone.drop_path_rate": (Role.irrelevant, "frozen units are in eval, where nothing is dropped"),
     "head.global_pool": (Role.key, "global_pool"),
-    "head.kind": (Role.irrelevant, _BATCHES),
+    "head.kind": (Role.key, "whole_map"),
     "head.hidden": (Role.irrelevant, _BATCHES),
     "head.activation": (Role.irrelevant, _BATCHES),
     "head.dropout": (Role.irrelevant, _BATCHES),

@@ -156,6 +156,7 @@ def _build(exported: ExportedModel, path: Path) -> Classifier:
             card.backbone,
             image_size=size,
             global_pool=card.global_pool,
+            head=card.head.kind,
             drop_rate=card.drop_rate,
             drop_path_rate=card.drop_path_rate,
         )

@@ -52,7 +52,7 @@ def build_head(
     The global random generators are left as they were.
 
     Args:
-        kind: mlp has the layers of `hidden`, knn remembers rows, all others are one linear layer.
+        kind: mlp and flatten_mlp have the layers of `hidden`, knn remembers rows, all others are one linear layer.
         in_features: D, the width of the features.
         num_classes: K.
         hidden: Widths of the hidden layers, each followed by norm, activation and dropout.
@@ -65,7 +65,7 @@ def build_head(
     if kind is HeadKind.knn:
         none = torch.empty(0, in_features), torch.empty(0, dtype=torch.int64)
         return Head(Neighbours(*none, num_classes=num_classes, k=1))
-    widths = [in_features, *(hidden if kind is HeadKind.mlp else ())]
+    widths = [in_features, *(hidden if kind.hidden_layers else ())]
     layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout and kind is HeadKind.linear else []
     with drawn_from(seed):
         for before, width in pairwise(widths):
