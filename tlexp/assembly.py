@@ -38,6 +38,7 @@ from tlexp.models import (
     resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
+from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
@@ -63,7 +64,7 @@ class Network:
         Raises:
             ConfigError: The backbone does not have what the policy names.
         """
-        return dataclasses.replace(self, freezing=_freezing(config, self.units))
+        return dataclasses.replace(self, freezing=_freezing(config, self.backbone, self.units, self.expected))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -91,12 +92,21 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    return Network(backbone=backbone, units=units, freezing=_freezing(config, units), expected=expected)
+    freezing = _freezing(config, backbone, units, expected)
+    return Network(backbone=backbone, units=units, freezing=freezing, expected=expected)
 
 
-def _freezing(config: Config, units: Sequence[Unit]) -> Freezing:
+def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
     freeze = config.freeze
-    return resolve_freezing(freeze.policy, units, depth=freeze.depth, backbone=config.backbone.name)
+    return resolve_freezing(
+        freeze.policy,
+        backbone,
+        units,
+        name=config.backbone.name,
+        image_size=expected.image_size,
+        depth=freeze.depth,
+        named=freeze.units,
+    )
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -169,17 +179,17 @@ def _stated_weights(config: Config) -> Path | None:
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
-    """Return the network with a new head for so many classes."""
+    """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
     options = dataclasses.asdict(_head_options(config))
     head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(
-        network.backbone,
-        head,
-        network.units,
-        network.depth,
-        trainable=network.freezing.trainable,
-        norm=config.freeze.norm,
-    )
+    backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
+    if network.freezing.adapted:
+        rank, alpha = config.freeze.rank, config.freeze.alpha
+        assert rank is not None
+        assert alpha is not None
+        layers = network.freezing.adapted
+        backbone, units, trainable = adapt(backbone, units, layers, rank=rank, alpha=alpha, seed=config.seed)
+    return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
