@@ -23,6 +23,7 @@ from tlexp.feeds import Regime
 from tlexp.models import (
     CALIBRATED,
     Classifier,
+    Freezing,
     HeadOptions,
     ModelCard,
     Unit,
@@ -32,11 +33,12 @@ from tlexp.models import (
     calibrate,
     feature_width,
     find_units,
-    freeze_depth,
     load_weights,
     preprocessing,
+    resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
+from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
@@ -44,12 +46,25 @@ from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, how many of them are frozen, and what it expects of images."""
+    """A backbone cut into units, what of them trains, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
-    depth: int
+    freezing: Freezing
     expected: Preprocessing
+
+    @property
+    def depth(self) -> int:
+        """How many leading units are wholly frozen."""
+        return self.freezing.depth
+
+    def frozen_as(self, config: Config) -> "Network":
+        """Return the same backbone with what trains under the policy of a run.
+
+        Raises:
+            ConfigError: The backbone does not have what the policy names.
+        """
+        return dataclasses.replace(self, freezing=_freezing(config, self.backbone, self.units, self.expected))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -78,8 +93,21 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    depth = freeze_depth(config.freeze.policy, config.freeze.depth, units, backbone=backbone_config.name)
-    return Network(backbone=backbone, units=units, depth=depth, expected=expected)
+    freezing = _freezing(config, backbone, units, expected)
+    return Network(backbone=backbone, units=units, freezing=freezing, expected=expected)
+
+
+def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
+    freeze = config.freeze
+    return resolve_freezing(
+        freeze.policy,
+        backbone,
+        units,
+        name=config.backbone.name,
+        image_size=expected.image_size,
+        depth=freeze.depth,
+        named=freeze.units,
+    )
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -152,10 +180,17 @@ def _stated_weights(config: Config) -> Path | None:
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
-    """Return the network with a new head for so many classes."""
+    """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
     options = dataclasses.asdict(_head_options(config))
     head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
+    backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
+    if network.freezing.adapted:
+        rank, alpha = config.freeze.rank, config.freeze.alpha
+        assert rank is not None
+        assert alpha is not None
+        layers = network.freezing.adapted
+        backbone, units, trainable = adapt(backbone, units, layers, rank=rank, alpha=alpha, seed=config.seed)
+    return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:

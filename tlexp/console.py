@@ -108,7 +108,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
     record = outcome.record
     frozen, config = record.freeze, record.config
     title = (
-        f"{config['backbone']['name']}, freeze={frozen['policy']} ({frozen['depth']} units), "
+        f"{config['backbone']['name']}, freeze={frozen['policy']} ({len(frozen['units'])} units), "
         f"head={config['head']['kind']}, data={config['data']['source']}, labels={config['labels']}, "
         f"seed={config['seed']}"
     )

@@ -255,7 +255,8 @@ def _describe(
     account: Account, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
 ) -> None:
     """Enter what is known before training: units, weights, images, and what readers should be told."""
-    account.freeze |= {"depth": network.depth, "units": [unit.name for unit in network.units[: network.depth]]}
+    frozen = network.freezing.frozen_units(network.units)
+    account.freeze |= {"depth": network.depth, "units": frozen}
     account.train |= {
         "steps": 0 if config.head.kind.solved else count_steps(config, len(budget.positions)),
         "weights": {"source": origin.source, "digest": origin.digest},
@@ -271,7 +272,12 @@ def _describe(
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
-            + ("; its frozen part is not trained at all" if network.depth else "")
+            + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
+        )
+    if network.freezing.adapted:
+        account.note(
+            f"freeze=lora: adapters of rank {config.freeze.rank} train beside {len(network.freezing.adapted)} layers; "
+            "model.safetensors holds the plain architecture, with them added to its weights"
         )
     norm = config.freeze.norm
     if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):

@@ -212,6 +212,7 @@ def key_values(config: Config) -> dict[str, Any]:
     values["data"]["seed"] = config.data_seed
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     return values
 
 

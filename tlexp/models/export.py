@@ -16,6 +16,7 @@ from tlexp.models.backbone import build_backbone, feature_width
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
 from tlexp.models.head import build_head
+from tlexp.models.lora import merged_state
 from tlexp.models.statefile import EXPORT, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
@@ -72,7 +73,8 @@ class ExportedModel:
 def save_classifier(classifier: Classifier, folder: Path, *, description: ModelCard, half: bool = False) -> list[Path]:
     """Write a classifier into a folder, each file whole or not at all, and return the files.
 
-    model.json goes last, so that a folder that has it is complete.
+    model.json goes last, so that a folder that has it is complete. Adapters are added to the weights beside which they
+    were trained, so what is written is always the plain architecture.
 
     Args:
         classifier: What to write.
@@ -84,7 +86,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
         OSError: The disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    merged = {"backbone": merged_state(classifier.backbone), "head": classifier.head.state_dict()}
+    state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
     exported = ExportedModel(card=description, depth=classifier.depth, digest=tensors_digest(state))
