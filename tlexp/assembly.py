@@ -28,9 +28,7 @@ from tlexp.models import (
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
     freeze_depth,
     load_weights,
@@ -72,6 +70,7 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
         head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
@@ -153,8 +152,7 @@ def _stated_weights(config: Config) -> Path | None:
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
     """Return the network with a new head for so many classes."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
     return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
 
 
@@ -166,6 +164,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -181,6 +180,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 
