@@ -35,7 +35,7 @@ _FEW_LABELS, _FEW_DEPTHS, _SCRATCH_LABELS, _FEW_SEEDS = ("2", "10", "100"), ("0"
 """What a study of the embedded shapes does, so that it takes minutes; each can be stated."""
 _SEEDS, _TRIALS, _FEW_TRIALS = 10, 4, 2
 _SMALL_SIDE = 32
-_OWN = ("freeze", "head", "labels", "resume", "experiment")
+_OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 
 
