@@ -29,9 +29,7 @@ from tlexp.models import (
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
     load_weights,
     preprocessing,
@@ -87,6 +85,7 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
         head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
@@ -181,8 +180,7 @@ def _stated_weights(config: Config) -> Path | None:
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
     """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
     backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
     if network.freezing.adapted:
         rank, alpha = config.freeze.rank, config.freeze.alpha
@@ -201,6 +199,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -216,6 +215,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 

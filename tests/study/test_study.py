@@ -255,3 +255,32 @@ def test_a_column_says_when_it_is_over(study: Study, tmp_path: Path) -> None:
     assert {each["column"]: each["ran"] for each in ended} == dict.fromkeys(
         ("logreg", "ridge", "nearest_mean", "knn"), 2
     )
+
+
+HEADS = ["logreg", "ridge", "nearest_mean", "knn", "units", "mlp", "cosine", "attention", "flatten_mlp"]
+
+
+def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> None:
+    assert study("study=heads", "study.labels=[4]", "study.controls=false") == 0
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == HEADS
+    assert "head.units=[layer1,layer2,layer3,layer4]" in columns["units"]["words"]
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    assert {record.freeze["depth"] for record in found} == {5}
+    for name in ("mlp", "cosine", "attention", "flatten_mlp"):
+        [count] = {r.metrics["cost/trainable_parameters"] for r in found if r.config["head"]["kind"] == name}
+        assert count == columns[name]["trainable"], name
+    assert (tmp_path / "multirun/s/report/index.html").is_file()
+    assert about(tmp_path)["skipped"] == {}
+
+
+def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=heads", "backbone=pixels", "study.controls=false", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"left out: trained: attention over .*: head=attention: backbone=pixels has no map", told)
+    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp: backbone=pixels", told)
+    assert [line.split()[0] for line in told.splitlines()[1:7]] == [
+        "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
+    ]  # fmt: skip

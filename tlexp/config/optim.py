@@ -48,7 +48,7 @@ class Choice:
 SCRATCH = "scratch"
 """Row for networks that start from random weights and are not wholly frozen."""
 FROZEN_MLP = "all, mlp"
-"""Row for hidden layers on a frozen backbone: no convex problem, so a smaller step."""
+"""Row for hidden layers or attention on a frozen backbone: no convex problem, so a smaller step."""
 FROZEN_FLAT = "all, flatten_mlp"
 """Row for hidden layers on a whole frozen map: many times the inputs, each of which moves a hidden unit by the rate."""
 DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {

@@ -81,6 +81,8 @@ class Config:
             found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
         if self.head.kind.sees_map:
             found.append(f"head={self.head.kind}: backbone=pixels has no map, use head=linear or head=mlp")
+        if self.head.units:
+            found.append(f"head.units=[{','.join(self.head.units)}]: backbone=pixels has no units, leave it out")
         return found
 
     def _feature_problems(self) -> list[str]:
@@ -156,7 +158,7 @@ class Config:
         """Return the row of the table of default rates."""
         policy = self._policy()
         if policy is FreezePolicy.all:
-            rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+            rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
             return rows.get(self.head.kind, FreezePolicy.all)
         return SCRATCH if self.backbone.random_start else policy
 

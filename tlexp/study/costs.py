@@ -14,7 +14,7 @@ class Estimate:
 
     Attributes:
         seconds: Of each column's own network, by (column, budget): of one replicate.
-        shared: Of reading all images once.
+        shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
         done: Keys of the runs that have finished.
     """
 
@@ -47,7 +47,9 @@ def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
         image = max(image, costs.image if column.column.competes else 0.0)
         for run in column.runs:
             seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
-    images = len(plan.source.pool.labels) + tested
+    heads = [each.composed.config.head for each in plan.columns if each.column.competes]
+    seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
+    images = (len(plan.source.pool.labels) + tested) * len(seen)
     return Estimate(seconds=seconds, shared=image * images, done=done)
 
 

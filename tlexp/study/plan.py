@@ -12,11 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tlexp.assembly import Network
+from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.compose import Composed, typed
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.data import DataSource
+from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
+from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
 from tlexp.models import feature_width
 from tlexp.shared import Shared
@@ -184,7 +186,10 @@ class StudyPlan:
             try:
                 each = self._column(column, scratch)
             except ConfigError as error:
-                problems += error.problems
+                if self.study.kind is StudyKind.heads:  # not every head stands on every backbone
+                    self.skipped[column.title] = "; ".join(error.problems)
+                else:
+                    problems += error.problems
                 continue
             if each.runs[0].key in seen:
                 continue
@@ -195,8 +200,8 @@ class StudyPlan:
         return planned
 
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
-        solved = any(word.startswith("head=") and word != "head=linear" for word in column.words)
-        words = self._words_of((*column.words, "tune.trials=0" if solved else self._trials))
+        [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
+        words = self._words_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
         composed = self._typed(words)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
@@ -206,7 +211,9 @@ class StudyPlan:
             for budget in budgets
             for seed in self.seeds
         )
-        trainable = _trainable(self.network, config, column, len(self.source.classes))
+        classes = len(self.source.classes)
+        heads = self.study.kind is StudyKind.heads and column.competes
+        trainable = _head_size(config, classes) if heads else _trainable(self.network, config, column, classes)
         column = dataclasses.replace(column, words=words, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, words=words, runs=runs)
 
@@ -286,6 +293,18 @@ def _trainable(network: Network, config: Config, column: Column, classes: int) -
     sizes = {name: parameter.numel() for name, parameter in network.backbone.named_parameters()}
     trained = sum(sizes[name] for unit in network.units[depth:] for name in unit.parameters)
     return trained + classes * (feature_width(network.backbone) + 1)
+
+
+def _head_size(config: Config, classes: int) -> int:
+    """Return the trainable parameters of a head on a frozen backbone.
+
+    Raises:
+        ConfigError: The backbone has not what the head needs.
+    """
+    network = build_network(config, meta=True)
+    if config.head.kind.solved:
+        return classes * (feature_width(network.backbone) + 1)
+    return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
 
 
 def _shell(word: str) -> str:
