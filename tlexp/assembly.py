@@ -17,7 +17,18 @@ from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.tune import SearchKind
-from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import (
+    Fold,
+    ImageBank,
+    Images,
+    Reading,
+    Source,
+    chunks,
+    draw_budget,
+    load_bank,
+    open_source,
+    selection_folds,
+)
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
 from tlexp.models import (
@@ -229,17 +240,22 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     return open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
         source_seed=data.source_seed,
-        on_bad=data.on_bad,
-        follow_links=data.follow_links,
-        max_pixels=data.max_pixels,
+        reading=Reading(
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            max_pixels=data.max_pixels,
+            progress=listener.images,
+        ),
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
         size=data.size or expected.image_size,
         noise=data.noise,
         clutter=data.clutter,
-        progress=listener.images,
     )
 
 

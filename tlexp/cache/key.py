@@ -218,6 +218,8 @@ ROLES: dict[str, tuple[Role, str]] = {
     "data.noise": (Role.image, "renders shapes"),
     "data.clutter": (Role.image, "renders shapes"),
     "data.root": (Role.irrelevant, "the bytes of a file count, not where it lies"),
+    "data.columns": (Role.irrelevant, _CHOOSES),
+    "data.classes": (Role.irrelevant, _CHOOSES),
     "data.seed": (Role.irrelevant, _CHOOSES),
     "data.on_bad": (Role.irrelevant, _CHOOSES),
     "data.follow_links": (Role.irrelevant, _CHOOSES),

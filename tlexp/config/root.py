@@ -212,6 +212,8 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.data.classes is not None:
+        values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
     values["freeze"]["units"] = sorted(config.freeze.units, key=str)
