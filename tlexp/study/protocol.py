@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from tlexp.study.document import Table
 from tlexp.study.findings import Findings
 from tlexp.study.table import StudyTable
-from tlexp.study.tables import Table
 
 _ENOUGH_SEEDS = 10
 
