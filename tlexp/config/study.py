@@ -70,6 +70,16 @@ class StudyConfig:
             found += [
                 f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads or policies" for name in stated
             ]
+        elif self.kind is not StudyKind.depths and self.depths:
+            found.append(
+                f"study.depths=[{','.join(self.depths)}]: study.kind={self.kind} compares no freeze depths; leave it "
+                "out, or use study=freeze_vs_labels"
+            )
+        if self.kind is StudyKind.frozen and self.scratch_labels:
+            found.append(
+                f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind=frozen trains nothing from "
+                "scratch; leave it out, or use study=freeze_vs_labels or policies"
+            )
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
             for text in values:
                 try:

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.compose import Composed, typed
 from tlexp.config import PROTOCOL, Config, config_key, key_values
+from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
@@ -102,6 +103,11 @@ class StudyPlan:
         self._border, self._words = border, tuple(words)
         first = self._compose(FROZEN)
         config = first.config
+        if config.backbone.name == PIXELS:
+            raise ConfigError(
+                "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
+                "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
+            )
         self.study = config.study
         self.demonstration = config.data.source is DataSource.shapes
         self._settle(config)
@@ -123,6 +129,11 @@ class StudyPlan:
     def runs(self) -> list[tuple[PlannedColumn, PlannedRun]]:
         """Every replicate, column by column."""
         return [(column, run) for column in self.columns for run in column.runs]
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all columns share and that a study goes on with."""
+        return self._fixed(self.columns[0].composed.config)
 
     def about(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the study is, for study.json."""
@@ -146,7 +157,7 @@ class StudyPlan:
             "command": " ".join(["python -m tlexp", *map(_shell, self._words)]),
             "estimate": dict(estimate),
         }
-        return {"fixed": self._fixed(config), "swept": ["column", "labels", "seed"], "study": about}
+        return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
 
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
@@ -271,8 +282,10 @@ def _check(words: Sequence[str], border: Border) -> None:
                 "labels and seeds by itself (study.depths, study.labels, study.seeds); type one study for each value"
             )
         elif key.partition(".")[0] in _OWN and key != "head.global_pool":
-            hint = "study.labels=[5,20,100]" if key == "labels" else "study.depths=[0,0.5,all], or leave it out"
-            problems.append(f"{override.input_line}: a study chooses this by itself: use {hint}")
+            hint = "use study.labels=[5,20,100]" if key == "labels" else "leave it out"
+            if key.partition(".")[0] == "freeze":
+                hint += "; study=freeze_vs_labels takes study.depths=[0,0.5,all]"
+            problems.append(f"{override.input_line}: a study chooses this by itself: {hint}")
         elif key == "data.seed":
             problems.append(
                 f"{override.input_line}: the data seeds of a study begin at seed; use seed={override.value()}"
