@@ -3,7 +3,7 @@
 images (B, 3, S, S) float32 normalised -> features (B, D) float32 -> logits (B, K) float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -81,17 +81,20 @@ class Classifier(nn.Module):
             module.training = False
         return self
 
-    def frozen_digest(self) -> str:
+    def frozen_digest(self, hashed: Callable[[Mapping[str, Tensor]], str] = tensors_digest) -> str:
         """Return the sha256 of all frozen parameters and buffers; equal before and after training.
 
         With `norm` update, the running statistics of frozen BatchNorm layers move and are left out.
+
+        Args:
+            hashed: Gives the digest of named tensors of the backbone, e.g. one that it knows already.
         """
         parameters, buffers = dict(self.backbone.named_parameters()), dict(self.backbone.named_buffers())
         for name in self._updated:
             for statistic in STATISTICS:
                 buffers.pop(f"{name}.{statistic}", None)
         frozen = self.units[: self.depth]
-        return tensors_digest(
+        return hashed(
             {name: parameters[name] for unit in frozen for name in unit.parameters}
             | {name: buffers[name] for unit in frozen for name in unit.buffers if name in buffers}
         )
