@@ -17,7 +17,18 @@ from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.tune import SearchKind
-from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import (
+    Fold,
+    ImageBank,
+    Images,
+    Reading,
+    Source,
+    chunks,
+    draw_budget,
+    load_bank,
+    open_source,
+    selection_folds,
+)
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
 from tlexp.models import (
@@ -29,9 +40,7 @@ from tlexp.models import (
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
     load_weights,
     preprocessing,
@@ -86,6 +95,8 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         backbone_config.name,
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
+        head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
@@ -180,8 +191,7 @@ def _stated_weights(config: Config) -> Path | None:
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
     """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
     backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
     if network.freezing.adapted:
         rank, alpha = config.freeze.rank, config.freeze.alpha
@@ -200,6 +210,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -215,6 +226,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 
@@ -228,17 +240,22 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     return open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
         source_seed=data.source_seed,
-        on_bad=data.on_bad,
-        follow_links=data.follow_links,
-        max_pixels=data.max_pixels,
+        reading=Reading(
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            max_pixels=data.max_pixels,
+            progress=listener.images,
+        ),
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
         size=data.size or expected.image_size,
         noise=data.noise,
         clutter=data.clutter,
-        progress=listener.images,
     )
 
 

@@ -321,7 +321,8 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
 def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
     if feeds.frozen is None:
-        if config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+        told = config.study.column is None  # a study compares what would be advised against
+        if told and config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {config.moving}")
         return
     use = feeds.frozen.use

@@ -22,7 +22,15 @@ def build_plan(config: Config) -> dict[str, Any]:
     """
     data = config.data
     root = None if data.root is None else Path(data.root).expanduser()
-    classes = source_classes(data.source, root=root, follow_links=data.follow_links, num_classes=data.num_classes)
+    classes = source_classes(
+        data.source,
+        root=root,
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
+        follow_links=data.follow_links,
+        num_classes=data.num_classes,
+    )
     network = build_network(config, meta=True)
     classifier = build_classifier(config, network, len(classes))
     units = [_unit(classifier, unit) for unit in classifier.units]
