@@ -25,6 +25,7 @@ from tlexp.models import (
     Classifier,
     HeadOptions,
     ModelCard,
+    Phase,
     Unit,
     WeightsOrigin,
     build_backbone,
@@ -34,12 +35,13 @@ from tlexp.models import (
     find_units,
     freeze_depth,
     load_weights,
+    phase_steps,
     preprocessing,
 )
 from tlexp.models.digest import tensors_digest
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
-from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
+from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,11 +250,33 @@ def draw_labels(config: Config, source: Source) -> Budget:
     return Budget(positions=positions, labels=labels, folds=folds)
 
 
-def build_regime(config: Config, expected: Preprocessing, device: torch.device, *, images: int, classes: int) -> Regime:
-    """Return how a budget of so many images is trained on."""
+def build_regime(
+    config: Config,
+    expected: Preprocessing,
+    device: torch.device,
+    *,
+    images: int,
+    classes: int,
+    phases: Sequence[Phase] = (),
+) -> Regime:
+    """Return how a budget of so many images is trained on.
+
+    Args:
+        config: Of the run.
+        expected: What the backbone expects of images.
+        device: Where it is trained.
+        images: Size of the label budget.
+        classes: K.
+        phases: Of the freeze policy; none for what is frozen throughout.
+
+    Raises:
+        ConfigError: More phases than steps.
+    """
     rates = config.default_rates
+    steps = count_steps(config, images)
     plan = FitPlan(
-        steps=count_steps(config, images),
+        steps=steps,
+        phases=_fit_phases(config, phases, steps) if len(phases) > 1 else (),
         num_classes=classes,
         seed=config.seed,
         optimizer=config.optim.name,
@@ -279,6 +303,24 @@ def build_regime(config: Config, expected: Preprocessing, device: torch.device, 
         view_seed=config.data.source_seed,
         expected=expected,
         device=device,
+    )
+
+
+def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[FitPhase, ...]:
+    """Return the phases of a fit; one that trains the head alone has the rates of a linear probe."""
+    freeze, parts = config.freeze, phase_steps(phases, steps)
+    if min(parts) == 0:
+        name = "probe_share" if freeze.phases is None else "phases"
+        raise ConfigError(
+            f"freeze.{name}={getattr(freeze, name)}: each of the {len(phases)} phases needs a step, but of {steps} steps "
+            f"they would have {', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
+            + ("freeze=none" if freeze.phases is None else f"freeze.phases={steps}")
+        )
+    probe = config.probe_rates
+    alone = {"lr": probe.lr, "weight_decay": probe.weight_decay}
+    return tuple(
+        FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 else {}))
+        for number, (phase, part) in enumerate(zip(phases, parts, strict=True))
     )
 
 

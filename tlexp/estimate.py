@@ -11,6 +11,7 @@ from tlexp.assembly import build_classifier, build_regime, count_steps
 from tlexp.config import Config
 from tlexp.data import ImageBank
 from tlexp.feeds import ImageFeed
+from tlexp.models import Classifier
 from tlexp.shared import Shared
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
 
@@ -21,7 +22,10 @@ _OVERHEAD_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class UnitCosts:
-    """Seconds of one optimiser step on a batch of the protocol's size, and of one image's forward pass."""
+    """Seconds of one image's forward pass, and of one optimiser step on a batch of the protocol's size.
+
+    Where a fit has phases, the step is the mean over them by their share of the steps.
+    """
 
     step: float
     image: float
@@ -50,13 +54,13 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     image = (time.perf_counter() - began) / batch
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
-    seconds = []
-    for steps in (1, 1 + _STEPS):  # the first call warms up
-        plan = build_regime(config, network.expected, device, images=images, classes=classes).plan
-        stream = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime).stream(positions)
-        report = fit(classifier, stream, _short(plan, steps), fit_id="estimate", listener=Listener(), checkpoint=None)
-        seconds.append(report.seconds)
-    return UnitCosts(step=seconds[1] / (1 + _STEPS), image=image)
+    step, begun = 0.0, 0.0
+    for phase in network.phases:
+        if len(network.phases) > 1:
+            classifier.refreeze(phase.depth)
+        step += (phase.until - begun) * _step_seconds(classifier, feed, regime.plan)
+        begun = phase.until
+    return UnitCosts(step=step, image=image)
 
 
 def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, tested: int) -> float:
@@ -76,5 +80,11 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
     return _OVERHEAD_SECONDS + fits * count_steps(config, images) * costs.step + passes * costs.image
 
 
-def _short(plan: FitPlan, steps: int) -> FitPlan:
-    return dataclasses.replace(plan, steps=steps)
+def _step_seconds(classifier: Classifier, feed: ImageFeed, plan: FitPlan) -> float:
+    """Return the seconds of a step with what the classifier freezes; the first fit warms up."""
+    stream, seconds = feed.stream(np.arange(len(feed.labels))), 0.0
+    for steps in (1, 1 + _STEPS):
+        short = dataclasses.replace(plan, steps=steps, phases=())
+        report = fit(classifier, stream, short, fit_id="estimate", listener=Listener(), checkpoint=None)
+        seconds = report.seconds / steps
+    return seconds

@@ -65,6 +65,14 @@ DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FreezePolicy.none, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
     (FreezePolicy.none, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
     (FreezePolicy.none, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
+    # Phases end in full fine-tuning and have its rates; the head alone is trained with those of `all`, as Kumar et al.
+    # choose the rate of probing and of fine-tuning each by itself.
+    (FreezePolicy.lpft, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
+    (FreezePolicy.lpft, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
+    (FreezePolicy.lpft, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
+    (FreezePolicy.gradual, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
+    (FreezePolicy.gradual, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
+    (FreezePolicy.gradual, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
     (SCRATCH, Optimizer.adamw): Rates(lr=1e-3, weight_decay=5e-2),
     (SCRATCH, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
     (SCRATCH, Optimizer.sgd): Rates(lr=5e-2, weight_decay=5e-4),
@@ -76,7 +84,11 @@ class OptimConfig:
     """The optimiser. What is null comes from the freeze policy's row of the table of default rates."""
 
     name: Optimizer = setting(Optimizer.adamw, "adamw, adam or sgd (with Nesterov momentum).")
-    lr: float | None = setting(None, "Peak learning rate, (0, inf); null takes the freeze policy's default.")
+    lr: float | None = setting(
+        None,
+        "Peak learning rate, (0, inf); null takes the freeze policy's default. A phase of freeze=lpft or gradual that "
+        "trains the head alone keeps the default of freeze=all, as it does its weight decay.",
+    )
     weight_decay: float | None = setting(None, "Weight decay, [0, inf); null takes the freeze policy's default.")
     momentum: float = setting(0.9, "Momentum of sgd, [0, 1).")
     layer_decay: float | None = setting(

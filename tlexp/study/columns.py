@@ -20,6 +20,8 @@ _SOLVED = {
     "nearest_mean": "nearest mean",
     "knn": "nearest neighbours",
 }
+PHASES = 4
+"""Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
 LONGER = 4
 """The second network from scratch trains for this multiple of the protocol's steps."""
 
@@ -44,7 +46,7 @@ def study_columns(
         return columns + (_closed() + _scratch() + _others() if controls else [])
     if kind is StudyKind.frozen:
         return [_solved(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
-    return _policies() + (_scratch()[:1] if controls else [])
+    return _policies(len(units)) + (_scratch()[:1] if controls else [])
 
 
 def _depths(stated: Sequence[str], units: Sequence[str], backbone: str) -> list[int]:
@@ -103,12 +105,16 @@ def _others() -> list[Column]:
     ]
 
 
-def _policies() -> list[Column]:
+def _policies(units: int) -> list[Column]:
+    trained = ("head=linear", "freeze.norm=keep")
+    gradual = ("freeze=gradual", f"freeze.phases={min(PHASES, units + 1)}")
     ways = {
         "frozen": ("frozen: a linear probe", FROZEN),
         "frozen-norm": ("frozen, BatchNorm adapts", ("freeze=all", "freeze.norm=update", "head=linear")),
         "probe-first": ("linear probe first, then all layers", ("freeze=none", *PROBE_FIRST)),
-        "direct": ("all layers at once", ("freeze=none", "head=linear", "freeze.norm=keep")),
+        "lpft": ("linear probe in half of the steps, then all layers", ("freeze=lpft", *trained)),
+        "gradual": ("layers unfrozen from the top", (*gradual, *trained)),
+        "direct": ("all layers at once", ("freeze=none", *trained)),
         "direct-norm": ("all layers at once, BatchNorm adapts", ("freeze=none", "head=linear")),
     }
     return [
