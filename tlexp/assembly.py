@@ -23,6 +23,7 @@ from tlexp.feeds import Regime
 from tlexp.models import (
     CALIBRATED,
     Classifier,
+    Freezing,
     HeadOptions,
     ModelCard,
     Phase,
@@ -33,10 +34,10 @@ from tlexp.models import (
     calibrate,
     feature_width,
     find_units,
-    freeze_depth,
     load_weights,
     phase_steps,
     preprocessing,
+    resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
 from tlexp.paths import packaged_weights
@@ -46,12 +47,25 @@ from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memo
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, how many of them are frozen, and what it expects of images."""
+    """A backbone cut into units, what of them trains, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
-    depth: int
+    freezing: Freezing
     expected: Preprocessing
+
+    @property
+    def depth(self) -> int:
+        """How many leading units are wholly frozen."""
+        return self.freezing.depth
+
+    def frozen_as(self, config: Config) -> "Network":
+        """Return the same backbone with what trains under the policy of a run.
+
+        Raises:
+            ConfigError: The backbone does not have what the policy names.
+        """
+        return dataclasses.replace(self, freezing=_freezing(config, self.units))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -79,8 +93,12 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    depth = freeze_depth(config.freeze.policy, config.freeze.depth, units, backbone=backbone_config.name)
-    return Network(backbone=backbone, units=units, depth=depth, expected=expected)
+    return Network(backbone=backbone, units=units, freezing=_freezing(config, units), expected=expected)
+
+
+def _freezing(config: Config, units: Sequence[Unit]) -> Freezing:
+    freeze = config.freeze
+    return resolve_freezing(freeze.policy, units, depth=freeze.depth, backbone=config.backbone.name)
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -156,7 +174,14 @@ def build_classifier(config: Config, network: Network, classes: int) -> Classifi
     """Return the network with a new head for so many classes."""
     options = dataclasses.asdict(_head_options(config))
     head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
+    return Classifier(
+        network.backbone,
+        head,
+        network.units,
+        network.depth,
+        trainable=network.freezing.trainable,
+        norm=config.freeze.norm,
+    )
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:

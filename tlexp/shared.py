@@ -17,7 +17,7 @@ from tlexp.cache import Store, cache_folder
 from tlexp.config import Config, Preprocessing, config_values
 from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
-from tlexp.models import WeightsOrigin, freeze_depth
+from tlexp.models import WeightsOrigin
 from tlexp.solver import Solutions
 from tlexp.train import Listener
 
@@ -63,9 +63,7 @@ class Shared:
             self._network = _Start.of(key, network, origin)
         start = self._network
         start.restore()
-        network, freeze = start.network, config.freeze
-        depth = freeze_depth(freeze.policy, freeze.depth, network.units, backbone=config.backbone.name)
-        return dataclasses.replace(network, depth=depth), start.origin
+        return start.network.frozen_as(config), start.origin
 
     def source(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
         """Return the images, checked.

@@ -4,7 +4,7 @@ from tlexp.models.backbone import build_backbone, feature_width, preprocessing
 from tlexp.models.calibration import CALIBRATED, calibrate
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
-from tlexp.models.freeze import freeze_depth
+from tlexp.models.freeze import Freezing, freeze_depth, resolve_freezing
 from tlexp.models.head import build_head
 from tlexp.models.norms import keeps_statistics
 from tlexp.models.phases import Phase, freeze_phases, phase_steps
@@ -15,6 +15,7 @@ __all__ = [
     "CALIBRATED",
     "Classifier",
     "ExportedModel",
+    "Freezing",
     "HeadOptions",
     "ModelCard",
     "Phase",
@@ -32,5 +33,6 @@ __all__ = [
     "load_weights",
     "phase_steps",
     "preprocessing",
+    "resolve_freezing",
     "save_classifier",
 ]

@@ -1,11 +1,39 @@
-"""The freeze policy, resolved to a number of leading units of one backbone."""
+"""The freeze policy, resolved to what trains of one backbone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tlexp.config.depth import parse_depth, resolve_depth
 from tlexp.config.freeze import FreezePolicy
 from tlexp.errors import ConfigError
 from tlexp.models.units import NECK, Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freezing:
+    """What trains of a backbone.
+
+    Attributes:
+        depth: How many leading units are wholly frozen; what leaves them never moves.
+        trainable: The names of the backbone's parameters that train, all in the units behind the depth.
+    """
+
+    depth: int
+    trainable: frozenset[str]
+
+    @classmethod
+    def behind(cls, depth: int, units: Sequence[Unit]) -> "Freezing":
+        """Return the one in which all units behind a depth train."""
+        return cls(depth=depth, trainable=frozenset(name for unit in units[depth:] for name in unit.parameters))
+
+
+def resolve_freezing(policy: FreezePolicy, units: Sequence[Unit], *, depth: str | None, backbone: str) -> Freezing:
+    """Return what trains under a policy; arguments as for `freeze_depth`.
+
+    Raises:
+        ConfigError: The backbone does not have what the policy names.
+    """
+    return Freezing.behind(freeze_depth(policy, depth, units, backbone=backbone), units)
 
 
 def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit], *, backbone: str) -> int:
