@@ -34,6 +34,7 @@ from tlexp.models import (
     calibrate,
     feature_width,
     find_units,
+    freeze_phases,
     load_weights,
     phase_steps,
     preprocessing,
@@ -47,11 +48,12 @@ from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memo
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, what of them trains, and what it expects of images."""
+    """A backbone cut into units, what of them trains in the end and in each phase, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
     freezing: Freezing
+    phases: tuple[Phase, ...]
     expected: Preprocessing
 
     @property
@@ -65,7 +67,8 @@ class Network:
         Raises:
             ConfigError: The backbone does not have what the policy names.
         """
-        return dataclasses.replace(self, freezing=_freezing(config, self.units))
+        freezing = _freezing(config, self.units)
+        return dataclasses.replace(self, freezing=freezing, phases=_phases(config, self.units, freezing))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -93,12 +96,26 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    return Network(backbone=backbone, units=units, freezing=_freezing(config, units), expected=expected)
+    freezing = _freezing(config, units)
+    phases = _phases(config, units, freezing)
+    return Network(backbone=backbone, units=units, freezing=freezing, phases=phases, expected=expected)
 
 
 def _freezing(config: Config, units: Sequence[Unit]) -> Freezing:
     freeze = config.freeze
-    return resolve_freezing(freeze.policy, units, depth=freeze.depth, backbone=config.backbone.name)
+    return resolve_freezing(freeze.simplest, units, depth=freeze.depth, backbone=config.backbone.name)
+
+
+def _phases(config: Config, units: Sequence[Unit], freezing: Freezing) -> tuple[Phase, ...]:
+    freeze = config.freeze
+    return freeze_phases(
+        freeze.simplest,
+        depth=freezing.depth,
+        units=len(units),
+        probe_share=freeze.probe_share,
+        phases=freeze.phases,
+        backbone=config.backbone.name,
+    )
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -337,8 +354,8 @@ def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[Fi
     if min(parts) == 0:
         name = "probe_share" if freeze.phases is None else "phases"
         raise ConfigError(
-            f"freeze.{name}={getattr(freeze, name)}: each of the {len(phases)} phases needs a step, but of {steps} steps "
-            f"they would have {', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
+            f"freeze.{name}={getattr(freeze, name)}: each phase needs a step, but of {steps} steps they would have "
+            f"{', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
             + ("freeze=none" if freeze.phases is None else f"freeze.phases={steps}")
         )
     probe = config.probe_rates

@@ -31,7 +31,9 @@ def test_gradual_phases_thaw_from_the_head_alone_to_all_evenly(units: int, count
 
 @pytest.mark.parametrize("units", [1, 5, 26])
 def test_more_phases_than_units_and_head_are_refused(units: int) -> None:
-    with pytest.raises(ConfigError, match=rf"freeze\.phases={units + 2} is out of range for b: 1\.\.{units + 1}, .*use"):
+    with pytest.raises(
+        ConfigError, match=rf"freeze\.phases={units + 2} is out of range for b: 1\.\.{units + 1}, .*use"
+    ):
         phases(FreezePolicy.gradual, units, phases=units + 2)
 
 

@@ -46,7 +46,7 @@ def build(name, depth=0, *, norm=FreezeNorm.follow):
     network = deepcopy(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        head = nn.Linear(feature_width(network), 3)
+        head = nn.Linear(network.num_features if name == "swin" else feature_width(network), 3)
     return Classifier(network, nn.Sequential(nn.Dropout(0.2), head), units, min(depth, len(units)), norm=norm)
 
 
@@ -96,7 +96,11 @@ def changed(before, after):
 def three(units):
     """The head alone at a rate of its own, then half of the units, then all."""
     half = units // 2
-    return (FitPhase(steps=2, depth=units, lr=3e-2, weight_decay=0.2), FitPhase(steps=3, depth=half), FitPhase(steps=2, depth=0))
+    return (
+        FitPhase(steps=2, depth=units, lr=3e-2, weight_decay=0.2),
+        FitPhase(steps=3, depth=half),
+        FitPhase(steps=2, depth=0),
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -129,13 +133,12 @@ def test_a_phase_leaves_every_bit_of_what_it_freezes_and_moves_the_rest(build_pl
     report = run(classifier, Batches(MODELS[name]), build_plan(steps=7, phases=phases, lr=3e-2), listener=watcher)
     ends = [start, watcher.bits[1], watcher.bits[4], watcher.bits[6]]
     statistics = {n for n in start if n.endswith(("running_mean", "running_var", "num_batches_tracked"))}
-    for phase, before, after, told in zip(phases, ends, ends[1:], report.phases, strict=True):
+    for phase, before, after, told in zip(phases, ends[:-1], ends[1:], report.phases, strict=True):
         moved = changed(before, after)
         frozen = {f"backbone.{n}" for unit in units[: phase.depth] for n in (*unit.parameters, *unit.buffers)}
         exempt = statistics if norm is FreezeNorm.update else set()
         assert not moved & frozen - exempt
         trained = {f"backbone.{n}" for unit in units[phase.depth :] for n in unit.parameters}
-        assert {f"backbone.{units[i].parameters[0]}".split(".")[0] for i in range(phase.depth)} <= {"backbone"}
         for unit in units[phase.depth :]:
             assert moved & {f"backbone.{n}" for n in unit.parameters}, unit.name
         assert {"head.1.weight", "head.1.bias"} <= moved <= trained | statistics | {"head.1.weight", "head.1.bias"}
@@ -226,7 +229,11 @@ def test_a_state_written_at_the_end_of_a_phase_goes_on_to_the_next(tmp_path, bui
 
 
 def test_steps_are_counted_on_and_every_phase_has_a_schedule_of_its_own(build_plan):
-    phases = (FitPhase(steps=10, depth=5, lr=0.3, weight_decay=0.0), FitPhase(steps=5, depth=2), FitPhase(steps=20, depth=0))
+    phases = (
+        FitPhase(steps=10, depth=5, lr=0.3, weight_decay=0.0),
+        FitPhase(steps=5, depth=2),
+        FitPhase(steps=20, depth=0),
+    )
     classifier, batches, heard = build("test_resnet"), Batches(64), Watcher()
     report = run(classifier, batches, build_plan(steps=35, phases=phases, lr=1e-3), listener=heard)
     assert heard.phases == [("final", 35)]
@@ -294,7 +301,8 @@ def test_the_optimiser_of_a_phase_holds_what_trains_in_it_at_the_rate_of_its_lay
         assert len(optimizer.state) == len(held)
         for unit in units[phase.depth :]:
             scale = 1.0 if layer_decay is None else layer_decay ** (len(units) - unit.index)
-            assert {held[f"backbone.{n}"] for n in unit.parameters} == {pytest.approx(1e-3 * scale)}
+            rates = [held[f"backbone.{n}"] for n in unit.parameters]
+            assert rates == pytest.approx([1e-3 * scale] * len(rates))
         assert held["head.1.weight"] == pytest.approx(phase.lr or 1e-3)
 
 

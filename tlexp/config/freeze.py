@@ -39,7 +39,9 @@ class FreezeNorm(StrEnum):
 class FreezeConfig:
     """The freeze policy. Frozen units keep parameters and evaluation mode, and statistics unless norm is update."""
 
-    policy: FreezePolicy = setting(FreezePolicy.all, "none, all, last (all but the last stage or block) or depth.")
+    policy: FreezePolicy = setting(
+        FreezePolicy.all, "none, all, last (all but the last stage or block), depth, lpft or gradual."
+    )
     depth: str | None = setting(
         None,
         "With policy depth: leading units that are frozen, as a count, a decimal strictly between 0 and 1, "
@@ -47,13 +49,13 @@ class FreezeConfig:
     )
     probe_share: float | None = setting(
         None,
-        "With policy lpft: share of the steps that train the head alone, [0, 1]; 0 is freeze=none, 1 is freeze=all. They "
-        "are steps of the run's own optimiser, where head.init=probe starts from a solved, tuned head and spends none.",
+        "With policy lpft: share of the steps that train the head alone, [0, 1]; 0 is freeze=none, 1 is freeze=all. "
+        "These are steps of training at default rates, where head.init=probe solves a tuned head and spends none.",
     )
     phases: int | None = setting(
         None,
-        "With policy gradual: phases of equal steps, from 1 (freeze=none) to units + 1; the first trains the head alone, "
-        "each one after it more units from the top, the last all.",
+        "With policy gradual: phases of equal steps, from 1 (freeze=none) to units + 1; the first trains the head "
+        "alone, each one after it more units from the top, the last all.",
     )
     norm: FreezeNorm = setting(
         FreezeNorm.follow,

@@ -65,8 +65,8 @@ DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FreezePolicy.none, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
     (FreezePolicy.none, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
     (FreezePolicy.none, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
-    # Phases end in full fine-tuning and have its rates; the head alone is trained with those of `all`, as Kumar et al.
-    # choose the rate of probing and of fine-tuning each by itself.
+    # Phases end in full fine-tuning and have its rates; one that trains the head alone has those of `all`, for the
+    # reason above.
     (FreezePolicy.lpft, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
     (FreezePolicy.lpft, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
     (FreezePolicy.lpft, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
@@ -94,7 +94,10 @@ class OptimConfig:
     layer_decay: float | None = setting(
         None, "Factor on the learning rate per unit away from the head, (0, 1]; null for one rate everywhere."
     )
-    schedule: Schedule = setting(Schedule.cosine, "cosine (to zero) or constant, after the warm-up.")
+    schedule: Schedule = setting(
+        Schedule.cosine,
+        "cosine (to zero) or constant, after the warm-up; each phase of freeze=lpft or gradual begins a new one.",
+    )
     warmup: float = setting(0.1, "Fraction of the steps with a linearly rising rate, [0, 1).")
     clip_norm: float | None = setting(1.0, "Largest gradient norm, (0, inf); null does not clip.")
 

@@ -155,7 +155,7 @@ class Config:
 
     @property
     def probe_rates(self) -> Rates:
-        """The rates of a phase in which the head alone trains: a stated or tuned rate is one for layers of a backbone."""
+        """The rates of a phase that trains the head alone: stated and tuned ones are for layers of the backbone."""
         return DEFAULT_RATES[self._probing(), self.optim.name]
 
     def _regime(self) -> str:

@@ -49,8 +49,8 @@ def freeze_phases(
         return (Phase(depth=depth, until=1.0),)
     if phases > units + 1:
         raise ConfigError(
-            f"freeze.phases={phases} is out of range for {backbone}: 1..{units + 1}, as each phase trains at least one of "
-            f"its {units} units more than the one before; use freeze.phases={units + 1}"
+            f"freeze.phases={phases} is out of range for {backbone}: 1..{units + 1}, as each phase trains at "
+            f"least one of its {units} units more than the one before; use freeze.phases={units + 1}"
         )
     top = phases - 1
     return tuple(

@@ -185,7 +185,7 @@ class _Fit:
             self._save(self.checkpoint)
 
     def _first_step(self, step: int) -> None:
-        """Make a phase's first step and count its operations; never compiled: the counter sees only plain operations."""
+        """Make a phase's first step and count its operations; never compiled, for the counter sees plain ones only."""
         with OperationCounter() as counter:
             self._step(step, self.classifier)
         flops, total = self.progress.flops, counter.total()
@@ -249,7 +249,8 @@ class _Fit:
         if self.phase.lr is not None:
             way_out = f"({self.lr:.3g} is the default of the head alone): use another optim, or optim.clip_norm=1"
         return DivergedError(
-            f"{self.fit_id}: {what} at step {step} of {self.plan.steps}, where the learning rate was {rate:.3g} {way_out}"
+            f"{self.fit_id}: {what} at step {step} of {self.plan.steps}, where the learning rate was {rate:.3g} "
+            f"{way_out}"
         )
 
     def _heed_signal(self) -> None:

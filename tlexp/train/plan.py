@@ -10,7 +10,11 @@ from tlexp.config.optim import Optimizer, Schedule
 
 @dataclass(frozen=True, kw_only=True)
 class FitPhase:
-    """A part of a fit with its own freeze depth and its own schedule from warm-up to the end of the cosine.
+    """A part of a fit with its own freeze depth and its own schedule, from warm-up to the end of the cosine.
+
+    One schedule over all phases would leave the units that thaw last only its end, where the rate nears zero. So each
+    phase is trained as the wholly frozen or wholly trained fit that it is alone, like the cycle per thaw of ULMFiT's
+    authors (Howard and Ruder 2018, arXiv 1801.06146).
 
     Attributes:
         steps: Optimiser steps, at least 1.
