@@ -126,7 +126,14 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     checkpoint = _checkpoint(
         config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
-    regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes))
+    regime = build_regime(
+        config,
+        network.expected,
+        device,
+        images=len(budget.positions),
+        classes=len(source.classes),
+        phases=network.phases,
+    )
     feeds = Feeds(config, shared, classifier, source, budget, regime, live)
     learner = build_learner(
         config,
@@ -141,6 +148,8 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
+    if report.phases:
+        account.freeze["phases"] = report.phases
     account.freeze["digest_after"] = classifier.frozen_digest(shared.digest)
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
@@ -324,7 +333,7 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
     if feeds.frozen is None:
         told = config.study.column is None  # a study compares what would be advised against
-        if told and config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+        if told and config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {config.moving}")
         return
     use = feeds.frozen.use
