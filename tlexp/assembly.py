@@ -17,7 +17,18 @@ from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.tune import SearchKind
-from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import (
+    Fold,
+    ImageBank,
+    Images,
+    Reading,
+    Source,
+    chunks,
+    draw_budget,
+    load_bank,
+    open_source,
+    selection_folds,
+)
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
 from tlexp.models import (
@@ -30,9 +41,7 @@ from tlexp.models import (
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
     freeze_phases,
     load_weights,
@@ -41,6 +50,7 @@ from tlexp.models import (
     resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
+from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memory
@@ -67,7 +77,7 @@ class Network:
         Raises:
             ConfigError: The backbone does not have what the policy names.
         """
-        freezing = _freezing(config, self.units)
+        freezing = _freezing(config, self.backbone, self.units, self.expected)
         return dataclasses.replace(self, freezing=freezing, phases=_phases(config, self.units, freezing))
 
 
@@ -90,20 +100,30 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         backbone_config.name,
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
+        head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    freezing = _freezing(config, units)
+    freezing = _freezing(config, backbone, units, expected)
     phases = _phases(config, units, freezing)
     return Network(backbone=backbone, units=units, freezing=freezing, phases=phases, expected=expected)
 
 
-def _freezing(config: Config, units: Sequence[Unit]) -> Freezing:
+def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
     freeze = config.freeze
-    return resolve_freezing(freeze.simplest, units, depth=freeze.depth, backbone=config.backbone.name)
+    return resolve_freezing(
+        freeze.simplest,
+        backbone,
+        units,
+        name=config.backbone.name,
+        image_size=expected.image_size,
+        depth=freeze.depth,
+        named=freeze.units,
+    )
 
 
 def _phases(config: Config, units: Sequence[Unit], freezing: Freezing) -> tuple[Phase, ...]:
@@ -188,17 +208,16 @@ def _stated_weights(config: Config) -> Path | None:
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
-    """Return the network with a new head for so many classes."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(
-        network.backbone,
-        head,
-        network.units,
-        network.depth,
-        trainable=network.freezing.trainable,
-        norm=config.freeze.norm,
-    )
+    """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
+    backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
+    if network.freezing.adapted:
+        rank, alpha = config.freeze.rank, config.freeze.alpha
+        assert rank is not None
+        assert alpha is not None
+        layers = network.freezing.adapted
+        backbone, units, trainable = adapt(backbone, units, layers, rank=rank, alpha=alpha, seed=config.seed)
+    return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
@@ -209,6 +228,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -224,6 +244,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 
@@ -237,17 +258,22 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     return open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
         source_seed=data.source_seed,
-        on_bad=data.on_bad,
-        follow_links=data.follow_links,
-        max_pixels=data.max_pixels,
+        reading=Reading(
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            max_pixels=data.max_pixels,
+            progress=listener.images,
+        ),
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
         size=data.size or expected.image_size,
         noise=data.noise,
         clutter=data.clutter,
-        progress=listener.images,
     )
 
 

@@ -264,7 +264,8 @@ def _describe(
     account: Account, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
 ) -> None:
     """Enter what is known before training: units, weights, images, and what readers should be told."""
-    account.freeze |= {"depth": network.depth, "units": [unit.name for unit in network.units[: network.depth]]}
+    frozen = network.freezing.frozen_units(network.units)
+    account.freeze |= {"depth": network.depth, "units": frozen}
     account.train |= {
         "steps": 0 if config.head.kind.solved else count_steps(config, len(budget.positions)),
         "weights": {"source": origin.source, "digest": origin.digest},
@@ -280,7 +281,12 @@ def _describe(
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
-            + ("; its frozen part is not trained at all" if network.depth else "")
+            + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
+        )
+    if network.freezing.adapted:
+        account.note(
+            f"freeze=lora: adapters of rank {config.freeze.rank} train beside {len(network.freezing.adapted)} layers; "
+            "model.safetensors holds the plain architecture, with them added to its weights"
         )
     norm = config.freeze.norm
     if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
@@ -324,7 +330,8 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
 def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
     if feeds.frozen is None:
-        if config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+        told = config.study.column is None  # a study compares what would be advised against
+        if told and config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {config.moving}")
         return
     use = feeds.frozen.use

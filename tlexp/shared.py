@@ -52,6 +52,8 @@ class Shared:
         key = _key(
             config_values(config.backbone),
             config.head.global_pool,
+            config.head.kind.sees_map,
+            config.head.units,
             config.seed if config.backbone.random_start else None,
         )
         if self._network is None or self._network.key != key:

@@ -6,12 +6,13 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from scipy.ndimage import affine_transform
 from timm.data import create_transform, resolve_model_data_config
 from torchvision.transforms.functional import to_pil_image
 
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
-from tlexp.data.transforms import build_augment, fit_image, normalise
+from tlexp.data.transforms import build_augment, fit_image, keras_map, normalise
 
 MODELS = (
     "resnet18.a1_in1k",
@@ -94,7 +95,9 @@ def test_augmentation_keeps_shape_type_and_its_input(kind: AugmentKind, copies: 
     assert torch.equal(copies, before)
 
 
-@pytest.mark.parametrize(("kind", "least"), [("flip", 2), ("light", 64), ("crop", 64), ("randaug", 24)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("flip", 2), ("light", 64), ("crop", 64), ("randaug", 24), ("trivial", 20), ("keras", 64)]
+)
 def test_every_image_has_a_draw_of_its_own(kind: str, least: int, copies: torch.Tensor) -> None:
     result = build_augment(AugmentKind(kind))(copies, 5)
     assert len({image.numpy().tobytes() for image in result}) >= least
@@ -175,3 +178,39 @@ def test_crops_stay_within_the_image_and_their_ranges() -> None:
     )  # times the contrast, 0.8 to 1.2 (0.64 to 1.44 with brightness)
     assert 0.5 * 0.64 * 0.97 < area.min() < 0.5
     assert 0.85 < area.max() < 1.44 * 1.02
+
+
+def test_keras_stays_within_its_ranges() -> None:
+    # Each pixel tells its own place: the middle of the result shows the map that was drawn for it.
+    side, count = 64, 512
+    places = torch.arange(side).mul(3).add(30).to(torch.uint8)
+    images = torch.zeros(count, 3, side, side, dtype=torch.uint8)
+    images[:, 0], images[:, 1] = places[None, None, :], places[None, :, None]
+    column, row = build_augment(AugmentKind.keras)(images, 7)[:, :2].float().sub(30).div(3).unbind(1)
+    across, down = (column[:, 32, 55] - column[:, 32, 8]) / 47, (row[:, 55, 32] - row[:, 8, 32]) / 47
+    assert 0.4 < (across < 0).float().mean() < 0.6
+    for zoom in (across.abs(), down):
+        assert 0.79 < zoom.min() < 0.82
+        assert 1.18 < zoom.max() < 1.21
+    assert abs(np.corrcoef(across.abs(), down)[0, 1]) < 0.2, "each axis has a zoom of its own"
+    slope = (row[:, 32, 55] - row[:, 32, 8]).abs() / 47
+    assert slope.max() < math.tan(math.radians(0.2)) + 1 / 3 / 47, "0.2 degrees, not 0.2 of the side"
+    wide = (across.abs() > 1.1).nonzero()[0, 0]
+    assert (column[wide, 32, :2] == column[wide, 32, 0]).all(), "the border's pixel, not its mirror image"
+
+
+def test_the_map_is_keras_own(copies: torch.Tensor) -> None:
+    generator = np.random.default_rng(3)
+    shear, rows, columns = generator.uniform(-20, 20, 64), *generator.uniform(0.8, 1.2, (2, 64))
+    theta = keras_map(*(torch.from_numpy(values).float() for values in (shear, rows, columns)))
+    grid = torch.nn.functional.affine_grid(theta, list(copies.shape), align_corners=False)
+    ours = torch.nn.functional.grid_sample(copies.float(), grid, padding_mode="border", align_corners=False)
+    centre = np.full(2, 15.5)
+    for number in range(64):
+        angle = np.deg2rad(shear[number])
+        keras = np.array([[1, -np.sin(angle)], [0, np.cos(angle)]]) @ np.diag([rows[number], columns[number]])
+        moved = [
+            affine_transform(channel, keras, centre - keras @ centre, order=1, mode="nearest")
+            for channel in copies[number].numpy().astype(float)
+        ]
+        assert np.abs(ours[number].numpy() - np.stack(moved)).max() < 0.01

@@ -16,6 +16,7 @@ def test_the_public_names_are_these() -> None:
         "build_backbone",
         "build_head",
         "calibrate",
+        "feature_shape",
         "feature_width",
         "find_units",
         "freeze_depth",

@@ -14,7 +14,7 @@ from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
 from tlexp.config.study import StudyConfig
@@ -84,6 +84,10 @@ class Config:
             found.append(f"freeze={self.freeze.policy}: backbone=pixels has no units that could train, use freeze=all")
         if self.head.global_pool is not None:
             found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
+        if self.head.kind.sees_map:
+            found.append(f"head={self.head.kind}: backbone=pixels has no map, use head=linear or head=mlp")
+        if self.head.units:
+            found.append(f"head.units=[{','.join(self.head.units)}]: backbone=pixels has no units, leave it out")
         return found
 
     def _feature_problems(self) -> list[str]:
@@ -109,7 +113,9 @@ class Config:
             "train.label_smoothing": self.train.label_smoothing > 0,
         }
         found += [
-            f"{key} needs head=linear or head=mlp: head={head} knows none" for key, wrong in stated.items() if wrong
+            f"{key} needs a head that is trained, such as head=linear: head={head} knows none"
+            for key, wrong in stated.items()
+            if wrong
         ]
         ranges = {name: (getattr(self.tune, name), getattr(TuneConfig(), name)) for name in ("lr", "weight_decay")}
         found += [
@@ -167,7 +173,8 @@ class Config:
 
     def _probing(self) -> str:
         """Return the row of a head on a frozen backbone."""
-        return FROZEN_MLP if self.head.kind is HeadKind.mlp else FreezePolicy.all
+        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+        return rows.get(self.head.kind, FreezePolicy.all)
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:
@@ -212,8 +219,11 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.data.classes is not None:
+        values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     return values
 
 

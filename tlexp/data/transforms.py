@@ -27,6 +27,8 @@ _ZOOM = (0.8, 1.25)
 _LIGHT = 0.2
 _CROP_AREA = (0.25, 1.0)
 _CROP_ASPECT = 4 / 3
+_KERAS_SHEAR = 0.2
+_KERAS_ZOOM = 0.2
 
 
 def fit_image(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -46,13 +48,16 @@ def build_augment(kind: AugmentKind) -> Augment:
 
     The same images and seed give the same result; torch's global generators are left as they were.
     """
-    return {
+    kinds: dict[AugmentKind, Augment] = {
         AugmentKind.none: _none,
         AugmentKind.flip: _flip,
         AugmentKind.light: _light,
         AugmentKind.crop: _crop,
-        AugmentKind.randaug: _randaug,
-    }[kind]
+        AugmentKind.randaug: functools.partial(_drawn, v2.RandAugment),
+        AugmentKind.trivial: functools.partial(_drawn, v2.TrivialAugmentWide),
+        AugmentKind.keras: _keras,
+    }
+    return kinds[kind]
 
 
 @functools.lru_cache(maxsize=16)
@@ -121,10 +126,34 @@ def _crop(images: Tensor, seed: int) -> Tensor:
     return _relit(_resampled(images, theta), light)
 
 
-def _resampled(images: Tensor, theta: Tensor) -> Tensor:
+def _keras(images: Tensor, seed: int) -> Tensor:
+    """Shear, zoom and mirror every image as Keras' ImageDataGenerator(shear_range=0.2, zoom_range=0.2) does.
+
+    A shear of up to 0.2 degrees (Keras counts in degrees: at 224 pixels nothing moves by half a pixel), then rows and
+    columns scaled each by a factor of its own from 0.8 to 1.2, about the centre; what comes into view is the nearest
+    pixel of the border. Mirrored left-right with even odds (keras_preprocessing 1.1, ImageDataGenerator).
+    """
+    generator = _generator(seed)
+    shear, rows, columns = torch.rand(3, len(images), generator=generator) * 2 - 1
+    theta = keras_map(shear * _KERAS_SHEAR, 1 + rows * _KERAS_ZOOM, 1 + columns * _KERAS_ZOOM)
+    moved = _resampled(images, theta, border="border").add_(0.5).clamp_(0, 255).to(torch.uint8)
+    return _mirror(moved, generator)
+
+
+def keras_map(shear: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return Keras' shear in degrees and zooms (B,) as affine maps (B, 2, 3) from (column, row) of result to source."""
+    angle = torch.deg2rad(shear)
+    theta = torch.zeros(len(shear), 2, 3)
+    theta[:, 0, 0] = columns * torch.cos(angle)
+    theta[:, 1, 0] = -columns * torch.sin(angle)
+    theta[:, 1, 1] = rows
+    return theta
+
+
+def _resampled(images: Tensor, theta: Tensor, *, border: str = "reflection") -> Tensor:
     """Return every image under its affine map (B, 2, 3) from result to source, float32; mirrored beyond the border."""
     grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
-    return F.grid_sample(images.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
+    return F.grid_sample(images.to(torch.float32), grid, padding_mode=border, align_corners=False)
 
 
 def _relit(images: Tensor, light: Tensor) -> Tensor:
@@ -135,14 +164,18 @@ def _relit(images: Tensor, light: Tensor) -> Tensor:
     return varied.add_(0.5).clamp_(0, 255).to(torch.uint8)
 
 
-def _randaug(images: Tensor, seed: int) -> Tensor:
-    """Mirror, then RandAugment (Cubuk et al. 2019, arXiv 1909.13719; 2 operations of magnitude 9), image by image."""
+def _drawn(operation: Callable[..., Callable[[Tensor], Tensor]], images: Tensor, seed: int) -> Tensor:
+    """Mirror, then let torchvision draw operations for every image.
+
+    RandAugment: 2 of magnitude 9 (Cubuk et al. 2019, arXiv 1909.13719); TrivialAugmentWide: one of any magnitude
+    (Müller & Hutter 2021, arXiv 2103.10158).
+    """
     mirrored = _mirror(images, _generator(seed))
-    operation = v2.RandAugment(interpolation=InterpolationMode.BILINEAR)
+    vary = operation(interpolation=InterpolationMode.BILINEAR)
     # torchvision draws from the global CPU generator alone, on any device: it is lent and put back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return torch.stack([operation(image) for image in mirrored])
+        return torch.stack([vary(image) for image in mirrored])
 
 
 def _mirror(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,6 @@
 """The network: backbone, weights, units of depth, freezing and head."""
 
-from tlexp.models.backbone import build_backbone, feature_width, preprocessing
+from tlexp.models.backbone import build_backbone, feature_shape, feature_width, preprocessing
 from tlexp.models.calibration import CALIBRATED, calibrate
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
@@ -24,6 +24,7 @@ __all__ = [
     "build_backbone",
     "build_head",
     "calibrate",
+    "feature_shape",
     "feature_width",
     "find_units",
     "freeze_depth",

@@ -138,7 +138,8 @@ def run_name(config: Mapping[str, Any]) -> str:
     'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
     """
     freeze = config["freeze"]
-    detail = "".join(f":{freeze[key]}" for key in ("depth", "probe_share", "phases") if freeze.get(key) is not None)
+    stated = [freeze[key] for key in ("depth", "probe_share", "phases", "rank") if freeze.get(key) is not None]
+    detail = "".join(f":{each}" for each in [*stated, *freeze.get("units", [])])
     return (
         f"{config['backbone']['name']} freeze={freeze['policy']}{detail} {config['head']['kind']} "
         f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"
