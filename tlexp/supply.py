@@ -1,5 +1,7 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,9 +49,11 @@ class Feeds:
         self.frozen = None if config.moving else self._freeze(classifier)
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 
-    def held_out(self) -> Feed:
-        """Return the test split."""
-        return self._feed(self._source.held_out, np.arange(len(self._source.held_out.labels)), views=0)
+    def held_out(self) -> Iterator[tuple[str, Feed]]:
+        """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
+        for split, images in (("test", self._source.held_out), ("shifted", self._source.shifted)):
+            if images is not None:
+                yield split, self._feed(images, np.arange(len(images.labels)), views=0)
 
     def _freeze(self, classifier: Classifier) -> FrozenNetwork:
         config, regime = self._config, self._regime
