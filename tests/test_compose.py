@@ -17,6 +17,8 @@ NEEDED = {
     "freeze=surgical": ["freeze.units=[layer2]"],
     "experiment=vgg16_binary": ["data.root=photos"],
     "experiment=photos": ["data.root=photos"],
+    "experiment=frozen_base": ["data.root=photos"],
+    "experiment=cat_detector": ["data.root=photos"],
     "experiment=pretrain_tiny": ["data.root=photos"],
     "experiment=chain_first": ["data.root=photos"],
     "experiment=chain_second": ["data.root=photos"],

@@ -14,7 +14,9 @@ STUDIES = ("more_labels_less_freezing",)
 SMALL = {
     "shapes": ["labels=2"],
     "photos": ["labels=2"],
-    "vgg16_binary": ["backbone.image_size=32"],
+    "vgg16_binary": [],
+    "frozen_base": ["labels=2", "backbone.weights=null"],
+    "cat_detector": ["labels=2", "backbone.weights=null"],
     "pretrain_tiny": [],
     "chain_first": [],
     "chain_second": ["labels=2", "backbone.weights=null"],
@@ -33,6 +35,16 @@ def photos(tmp_path: Path) -> Path:
                 image = Image.new("RGB", (40, 36), (30 * shade, 200 * number, 7 * count))
                 image.save(folder / f"{shade}.png")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """Six other images."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for shade in range(6):
+        Image.new("RGB", (40, 36), (0, 40 * shade, 255)).save(folder / f"{shade}.png")
+    return folder
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -57,12 +69,14 @@ def test_the_header_says_claim_command_and_what_was_measured(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_one_step_works(name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_step_works(name: str, photos: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = [f"experiment={name}", "backbone.pretrained=false", "backbone.image_size=32", "tracking=off"]
-    words += ["train.epochs=null", "train.limit_steps=1", *SMALL[name]]
+    words += ["train.epochs=null", f"train.limit_steps={2 if name == 'frozen_base' else 1}", *SMALL[name]]
     if "data: folder" in (conf_folder() / "experiment" / f"{name}.yaml").read_text():
         words.append(f"data.root={photos}")
+    if name == "cat_detector":
+        words.append(f"data.neither={others}")
     assert command(monkeypatch, *dict.fromkeys(words)) == 0
     assert len(list((tmp_path / "outputs").glob("*/record.json"))) == 1
 

@@ -96,7 +96,7 @@ class FreezeConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
-        for key, policy, example in _BELONGS:
+        for key, policy, example in OWN_SETTINGS:
             value, chosen = getattr(self, key), self.policy is policy
             if value in (None, []) and chosen:
                 found.append(f"freeze.{key} is missing: freeze={policy} needs it, e.g. {example}")
@@ -128,7 +128,7 @@ class FreezeConfig:
         return found
 
 
-_BELONGS = (
+OWN_SETTINGS = (
     ("depth", FreezePolicy.depth, "freeze=depth freeze.depth=0.5"),
     ("probe_share", FreezePolicy.lpft, "freeze=lpft freeze.probe_share=0.5"),
     ("phases", FreezePolicy.gradual, "freeze=gradual freeze.phases=4"),
