@@ -119,7 +119,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         heads, account.train["probe"] = probe.heads, probe.summary()
     classifier = build_classifier(config, network, len(source.classes)).to(device)
     _describe(account, config, network, origin, source, budget)
-    account.freeze["digest_before"] = classifier.frozen_digest()
+    account.freeze["digest_before"] = classifier.frozen_digest(shared.digest)
     account.start_tracking(dataset_of(account.shown, account.data))
 
     live = Live(account.listener, account.point)
@@ -150,7 +150,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     account.curve(report, phase="final", fold=None, shown=live.steps)
     if report.phases:
         account.freeze["phases"] = report.phases
-    account.freeze["digest_after"] = classifier.frozen_digest()
+    account.freeze["digest_after"] = classifier.frozen_digest(shared.digest)
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
@@ -168,8 +168,8 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     return splits
 
 
-def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
-    """Return the run's checkpoint, begun with that of the run to go on with."""
+def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint | None:
+    """Return the run's checkpoint, begun with that of the run to go on with; a head that is solved keeps no fit."""
     if config.resume is not None:
         interrupted = Path(config.resume) / CHECKPOINT
         if not interrupted.is_dir():
@@ -178,6 +178,8 @@ def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
                 "before its first checkpoint has to start anew without resume"
             )
         shutil.copytree(interrupted, folder / CHECKPOINT)
+    elif config.head.kind.solved:
+        return None
     return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
 
 

@@ -3,7 +3,7 @@
 images (B, 3, S, S) float32 normalised -> features (B, D) float32 -> logits (B, K) float32.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -100,13 +100,16 @@ class Classifier(nn.Module):
             module.training = False
         return self
 
-    def frozen_digest(self) -> str:
+    def frozen_digest(self, hashed: Callable[[Mapping[str, Tensor]], str] = tensors_digest) -> str:
         """Return the sha256 of all frozen parameters and buffers; equal before and after training.
 
         With `norm` update, the running statistics of frozen BatchNorm layers move and are left out.
+
+        Args:
+            hashed: Gives the digest of named tensors of the backbone, e.g. one that it knows already.
         """
         tensors = dict([*self.backbone.named_parameters(), *self.backbone.named_buffers()])
-        return tensors_digest({name: tensors[name] for name in self._frozen})
+        return hashed({name: tensors[name] for name in self._frozen})
 
     def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return name and parameter of all that trains, the backbone's first."""

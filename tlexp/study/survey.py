@@ -34,8 +34,8 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
     left = sum(run.key not in found.done for _, run in plan.runs)
     lines.append(
-        f"study {plan.folder.path}: {cells} cell{'' if cells == 1 else 's'}, {seeds}, {len(plan.runs)} runs, {left} to do, "
-        f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
+        f"study {plan.folder.path}: {cells} cell{'' if cells == 1 else 's'}, {seeds}, {len(plan.runs)} runs, "
+        f"{left} to do, about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
     )
     return "\n".join([*lines, *_warnings(plan, found)])
 
