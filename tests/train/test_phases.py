@@ -309,8 +309,21 @@ def test_the_optimiser_of_a_phase_holds_what_trains_in_it_at_the_rate_of_its_lay
 def test_operations_add_up_over_the_phases(build_plan):
     phases = three(5)
     whole = run(build("test_resnet"), Batches(64), build_plan(steps=7, phases=phases)).flops
-    parts = [run(build("test_resnet", p.depth), Batches(64), build_plan(steps=p.steps)).flops for p in phases]
-    assert whole == sum(parts)
+    one = [run(build("test_resnet", phase.depth), Batches(64), build_plan(steps=1)).flops for phase in phases]
+    assert whole == sum(phase.steps * flops for phase, flops in zip(phases, one, strict=True))
+
+
+@pytest.mark.slow
+def test_a_compiled_network_goes_through_its_phases_alike(build_classifier, build_batches, build_plan):
+    found = []
+    for compiled in (False, True):
+        classifier = build_classifier(dropout=0.0)
+        classifier.backbone.stage1[3].p = 0.0
+        plan = build_plan(steps=7, phases=three(3), optimizer=Optimizer.sgd, compile=compiled)
+        run(classifier, build_batches(), plan)
+        found.append(bits(classifier))
+    for name, tensor in found[0].items():
+        assert torch.allclose(found[1][name], tensor, rtol=1e-3, atol=1e-4), name
 
 
 def test_a_phase_that_changes_what_it_freezes_is_an_error_of_ours(build_plan):
