@@ -23,6 +23,8 @@ from tlexp.data import (
     Images,
     Reading,
     Source,
+    add_neither,
+    add_shifted,
     chunks,
     draw_budget,
     load_bank,
@@ -255,19 +257,17 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         DataError: They do not allow a run.
     """
     data = config.data
-    return open_source(
+    reading = Reading(
+        on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
+    )
+    source = open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
         columns=data.columns,
         classes=data.classes,
-        at_least=2,
+        at_least=data.at_least,
         source_seed=data.source_seed,
-        reading=Reading(
-            on_bad=data.on_bad,
-            follow_links=data.follow_links,
-            max_pixels=data.max_pixels,
-            progress=listener.images,
-        ),
+        reading=reading,
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
@@ -275,6 +275,12 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         noise=data.noise,
         clutter=data.clutter,
     )
+    if data.neither is not None:
+        source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
+    if data.shifted is not None:
+        some = data.classes is not None
+        source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
+    return source
 
 
 def decode(

@@ -55,6 +55,8 @@ from tlexp.train import (
 from tlexp.tune import Candidate, Learner, Search, Selection, candidates_around, select, spread_candidates
 
 CHECKPOINT = "checkpoint"
+Tests = dict[str, tuple[Feed, NDArray[np.float32]]]
+"""Held-out split -> its images and their logits (N, K)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,17 +156,16 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
-    # All choices are made. The test split is read here, once.
-    test = feeds.held_out()
-    logits, labels = learner.predict(test, np.arange(len(test.labels)))
+    # All choices are made. The held-out splits are read here, once.
+    tests = {split: (feed, learner.predict(feed, np.arange(len(feed.labels)))[0]) for split, feed in feeds.held_out()}
     _tell_cache(config, account, feeds)
-    splits = _evaluate(config, learner, trained, selection, logits, labels)
+    splits = _evaluate(config, learner, trained, selection, tests)
     seconds = time.perf_counter() - began + learner.beforehand
     account.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
     card = describe_model(config, network, origin, source.classes)
     if config.train.save_weights:
         save_classifier(classifier, account.folder, description=card)
-    _write(config, account, learner, trained, card, splits, selection, (test, logits))
+    _write(config, account, learner, trained, card, splits, selection, tests)
     return splits
 
 
@@ -228,11 +229,11 @@ def _evaluate(
     learner: Learner,
     trained: NDArray[np.int64],
     selection: Selection,
-    logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    tests: Tests,
 ) -> dict[str, Evaluation]:
     smoothing = config.train.label_smoothing
-    measured = {"train": learner.predict(learner.feed, trained), "test": (logits, labels)}
+    measured = {split: (logits, feed.labels) for split, (feed, logits) in tests.items()}
+    measured["train"] = learner.predict(learner.feed, trained)
     if selection.logits is not None and selection.labels is not None:
         measured["val"] = selection.logits, selection.labels
     return {
@@ -316,12 +317,13 @@ def _outside_protocol(config: Config) -> list[str]:
 
 
 def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
-    """Return the images of each class in train, val (that of a single split) and test."""
+    """Return the images of each class in train, val (that of a single split), test and, where there is one, shifted."""
     validation = budget.folds[0].validation if len(budget.folds) == 1 else np.zeros(0, np.int64)
     parts = {
         "train": np.delete(budget.labels, validation),
         "val": budget.labels[validation],
         "test": source.held_out.labels,
+        **({} if source.shifted is None else {"shifted": source.shifted.labels}),
     }
     return {
         split: dict(zip(source.classes, np.bincount(labels, minlength=len(source.classes)).tolist(), strict=True))
@@ -350,22 +352,21 @@ def _write(
     card: ModelCard,
     splits: dict[str, Evaluation],
     selection: Selection,
-    test: tuple[Feed, NDArray[np.float32]],
+    tests: Tests,
 ) -> None:
     """Write the run's files: predictions, evaluation, candidates, figures."""
-    feed, logits = test
-    probabilities = to_probabilities(logits)
-    write_predictions(account.folder, probabilities, feed.labels)
+    for split, (feed, logits) in tests.items():
+        write_predictions(account.folder, to_probabilities(logits), feed.labels, split=split)
     write_evaluation(account.folder, splits, card.classes)
     if len(selection.trials) > 1:
         write_candidates(account.folder, selection.summary())
     if config.tracking.figures is not False:
-        stream = learner.feed.stream(trained)
+        stream, (feed, logits) = learner.feed.stream(trained), tests["test"]
         draw_figures(
             account.folder,
             points=read_points(account.folder / names.CURVES_FILE),
             test=splits["test"],
-            probabilities=probabilities,
+            probabilities=to_probabilities(logits),
             labels=feed.labels,
             pixels=feed.pixels,
             batch=(stream.raw(0).cpu().numpy(), learner.feed.labels[trained[stream.positions(0)]]),

@@ -28,12 +28,12 @@ def build_plan(config: Config) -> dict[str, Any]:
         root=root,
         columns=data.columns,
         classes=data.classes,
-        at_least=2,
+        at_least=data.at_least,
         follow_links=data.follow_links,
         num_classes=data.num_classes,
     )
     network = build_network(config, meta=True)
-    classifier = build_classifier(config, network, len(classes))
+    classifier = build_classifier(config, network, len(classes) + (data.neither is not None))
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)

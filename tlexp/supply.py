@@ -1,5 +1,7 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,7 +49,14 @@ class Feeds:
         self.frozen = None if config.moving else self._freeze(classifier)
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 
-    def held_out(self) -> Feed:
+    def held_out(self) -> Iterator[tuple[str, Feed]]:
+        """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
+        yield "test", self._test()
+        shifted = self._source.shifted
+        if shifted is not None:
+            yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
+
+    def _test(self) -> Feed:
         """Return the test split; runs of one process that see it alike find it ready."""
         images, frozen, shared = self._source.held_out, self.frozen, self._shared
         whole = np.arange(len(images.labels))
