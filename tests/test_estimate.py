@@ -14,7 +14,7 @@ from tlexp.shared import Shared
         (["freeze=last"], 4.0),
         (["freeze=lpft", "freeze.probe_share=0.25"], 0.25 * 5),
         (["freeze=gradual", "freeze.phases=4"], (5 + 3 + 2 + 0) / 4),
-        (["freeze=lpft", "freeze.probe_share=1"], 5.0),
+        (["freeze=lpft", "freeze.probe_share=1"], 0.0),  # a head on kept features has no units behind it
     ],
 )
 def test_a_step_costs_the_mean_of_the_phases_by_their_share(

@@ -9,6 +9,8 @@ from tlexp.config.freeze import FreezeConfig, FreezePolicy
 
 WHOLE: dict[FreezePolicy, dict[str, Any]] = {
     FreezePolicy.depth: {"depth": "3"},
+    FreezePolicy.lpft: {"probe_share": 0.5},
+    FreezePolicy.gradual: {"phases": 4},
     FreezePolicy.surgical: {"units": ["layer2"]},
     FreezePolicy.lora: {"rank": 8, "alpha": 16.0},
 }
@@ -41,6 +43,8 @@ def test_a_setting_belongs_to_its_policy_which_needs_it(policy: FreezePolicy, na
     ("policy", "changed", "message"),
     [
         ("depth", {"depth": "1.5"}, "freeze.depth=1.5: must be a whole number of units"),
+        ("lpft", {"probe_share": 1.5}, "freeze.probe_share=1.5: must be in [0, 1]"),
+        ("gradual", {"phases": 0}, "freeze.phases=0: must be at least 1"),
         ("surgical", {"units": ["a", "b", "a"]}, "freeze.units=[a,b,a]: names a unit twice, name each once"),
         ("lora", {"rank": 0}, "freeze.rank=0: must be at least 1, e.g. 8"),
         ("lora", {"alpha": 0.0}, "freeze.alpha=0.0: must be positive and finite, e.g. twice freeze.rank"),

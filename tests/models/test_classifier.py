@@ -283,6 +283,18 @@ def test_named_parameters_alone_train_and_all_else_keeps_its_bits_and_its_mode()
     assert {name for name, module in classifier.train().backbone.named_modules() if module.training} == {norm}
 
 
+def test_the_digest_sees_what_is_frozen_behind_and_beside_what_trains() -> None:
+    classifier = build(RESNET, 1)
+    classifier.refreeze(1, {"layer1.0.conv1.weight"})
+    seen = {"layer1.0.conv2.weight", "layer1.0.bn1.running_mean", "layer3.0.conv1.weight", "layer3.0.bn1.running_var"}
+    state = classifier.backbone.state_dict()
+    for name in (*seen, "layer1.0.conv1.weight"):
+        digest = classifier.frozen_digest()
+        with torch.no_grad():
+            state[name] += 1
+        assert (classifier.frozen_digest() != digest) == (name in seen), name
+
+
 def test_refreezing_is_building_anew() -> None:
     again, anew = build(RESNET, 3, norm=FreezeNorm.update), build(RESNET, 1, norm=FreezeNorm.update)
     train_steps(again, 64)

@@ -148,6 +148,8 @@ def expected(classifier: Classifier, policy: FreezePolicy, named: tuple[str, ...
         return {name for name in parameters if name.rpartition(".")[0] in norms}
     chosen = {
         FreezePolicy.none: units,
+        FreezePolicy.lpft: units,  # in the end
+        FreezePolicy.gradual: units,
         FreezePolicy.all: (),
         FreezePolicy.last: [unit for unit in units if unit.name != "neck"][-1:]
         + [u for u in units if u.name == "neck"],

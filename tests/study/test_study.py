@@ -1,5 +1,6 @@
 """Whole studies on the command line: run, gone on with, refused, reported."""
 
+import importlib.util
 import json
 import re
 import sys
@@ -313,6 +314,23 @@ def test_ways_of_transferring_are_compared_at_the_same_labels(
     assert norms["direct"] == norms["lpft"] == norms["gradual"] == ("keep", "zero")
     assert depths == {"lpft": [5, 0], "gradual": [5, 3, 2, 0], **{name: [] for name in depths if name not in PHASED}}
     assert norms["direct-norm"] == ("follow", "zero")
+    for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
+        name = json.loads((path.parent / "job.json").read_text())["point"]["column"]
+        if name != "scratch":
+            assert read_record(path).metrics["cost/trainable_parameters"] == columns[name]["trainable"], name
+
+
+def test_ways_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    assert study("study=policies", "study.labels=[4]", "study.controls=false", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    reason = "freeze=lora needs the package peft, which is not installed: pip install 'tlexp[lora]'"
+    assert f"left out: low-rank adapters: {reason}" in shown
+    assert not [line for line in shown.splitlines() if line.startswith("lora")]
+    assert [line for line in shown.splitlines() if line.startswith("bias")]
 
 
 def test_an_unknown_study_names_the_nearest(study: Study, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from tlexp.compose import load
 from tlexp.tracking import names
 
 
@@ -40,3 +41,19 @@ def test_unknown_metrics_are_a_fault_of_ours() -> None:
 def test_curves_of_different_folds_and_phases_do_not_mix() -> None:
     places = [("final", None), ("select", None), ("select", 0), ("select", 1)]
     assert len({names.curve_metric(phase, fold, "train/loss") for phase, fold in places}) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["freeze=none"], "freeze=none "),
+        (["freeze=depth", "freeze.depth=2"], "freeze=depth:2 "),
+        (["freeze=lpft", "freeze.probe_share=0"], "freeze=lpft:0.0 "),
+        (["freeze=gradual", "freeze.phases=3"], "freeze=gradual:3 "),
+        (["freeze=surgical", "freeze.units=[layer1,layer3]"], "freeze=surgical:layer1:layer3 "),
+        (["freeze=norm"], "freeze=norm "),
+        (["freeze=lora", "freeze.rank=4"], "freeze=lora:4 "),
+    ],
+)
+def test_a_run_is_called_by_what_sets_its_policy_apart(words: list[str], told: str) -> None:
+    assert told in names.run_name(load(words).shown)
