@@ -11,6 +11,8 @@ from tlexp.words import forbidden_nodes
 
 NEEDED = {
     "data=folder": ["data.root=photos"],
+    "data=csv": ["data.root=labels.csv"],
+    "data=timm": ["data.root=photos"],
     "backbone=timm": ["backbone.name=resnet26"],
     "experiment=vgg16_binary": ["data.root=photos"],
     "experiment=photos": ["data.root=photos"],
