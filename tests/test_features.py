@@ -132,11 +132,20 @@ def test_what_cannot_be_kept_goes_on_and_is_said(start: Start, cache: Path) -> N
         (["cache.max_bytes=-1"], r"cache\.max_bytes=-1: must be at least 0"),
         (["head=ridge", "freeze=none"], r"head=ridge is solved on features that stay as they are, but freeze=none"),
         (["head=logreg", "augment=flip"], r"head=logreg is solved .* but augment=flip"),
-        (["head=logreg", "optim.lr=0.1"], r"optim\.lr needs head=linear or head=mlp"),
+        (["head=logreg", "optim.lr=0.1"], r"optim\.lr needs a head that is trained, such as head=linear"),
         (["head=logreg", "optim.weight_decay=0"], r"optim\.weight_decay=0: head=logreg needs a positive one"),
-        (["head=knn", "optim.weight_decay=0.1"], r"optim\.weight_decay needs head=linear or head=mlp"),
+        (["head=knn", "optim.weight_decay=0.1"], r"optim\.weight_decay needs a head that is trained"),
+        (["head=flatten_mlp", "head.hidden=[]"], r"head\.hidden is empty: head=flatten_mlp needs hidden layers"),
+        (
+            ["head=flatten_mlp", "head.global_pool=max"],
+            r"head\.global_pool=max: head=flatten_mlp sees the map unpooled",
+        ),
+        (["head=flatten_mlp", "backbone=pixels"], r"head=flatten_mlp: backbone=pixels has no map"),
         (["head=knn", "head.dropout=0.1"], r"head\.dropout=0\.1 needs"),
-        (["head=ridge", "head.hidden=[3]"], r"head\.hidden=\[3\] needs head=mlp: head=ridge has no hidden layers"),
+        (
+            ["head=ridge", "head.hidden=[3]"],
+            r"head\.hidden=\[3\] needs head=mlp or head=flatten_mlp: head=ridge has no hidden layers",
+        ),
         (
             ["head=ridge", "tune.weight_decay=[1e-6,1e-3]"],
             r"tune\.weight_decay=.*compares values of its own",

@@ -37,33 +37,51 @@ from tlexp.feeds import Regime
 from tlexp.models import (
     CALIBRATED,
     Classifier,
+    Freezing,
     HeadOptions,
     ModelCard,
+    Phase,
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
-    freeze_depth,
+    freeze_phases,
     load_weights,
+    phase_steps,
     preprocessing,
+    resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
+from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
-from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
+from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, how many of them are frozen, and what it expects of images."""
+    """A backbone cut into units, what of them trains in the end and in each phase, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
-    depth: int
+    freezing: Freezing
+    phases: tuple[Phase, ...]
     expected: Preprocessing
+
+    @property
+    def depth(self) -> int:
+        """How many leading units are wholly frozen."""
+        return self.freezing.depth
+
+    def frozen_as(self, config: Config) -> "Network":
+        """Return the same backbone with what trains under the policy of a run.
+
+        Raises:
+            ConfigError: The backbone does not have what the policy names.
+        """
+        freezing = _freezing(config, self.backbone, self.units, self.expected)
+        return dataclasses.replace(self, freezing=freezing, phases=_phases(config, self.units, freezing))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -85,14 +103,42 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         backbone_config.name,
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
+        head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    depth = freeze_depth(config.freeze.policy, config.freeze.depth, units, backbone=backbone_config.name)
-    return Network(backbone=backbone, units=units, depth=depth, expected=expected)
+    freezing = _freezing(config, backbone, units, expected)
+    phases = _phases(config, units, freezing)
+    return Network(backbone=backbone, units=units, freezing=freezing, phases=phases, expected=expected)
+
+
+def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
+    freeze = config.freeze
+    return resolve_freezing(
+        freeze.simplest,
+        backbone,
+        units,
+        name=config.backbone.name,
+        image_size=expected.image_size,
+        depth=freeze.depth,
+        named=freeze.units,
+    )
+
+
+def _phases(config: Config, units: Sequence[Unit], freezing: Freezing) -> tuple[Phase, ...]:
+    freeze = config.freeze
+    return freeze_phases(
+        freeze.simplest,
+        depth=freezing.depth,
+        units=len(units),
+        probe_share=freeze.probe_share,
+        phases=freeze.phases,
+        backbone=config.backbone.name,
+    )
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -165,10 +211,16 @@ def _stated_weights(config: Config) -> Path | None:
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
-    """Return the network with a new head for so many classes."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
+    """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
+    backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
+    if network.freezing.adapted:
+        rank, alpha = config.freeze.rank, config.freeze.alpha
+        assert rank is not None
+        assert alpha is not None
+        layers = network.freezing.adapted
+        backbone, units, trainable = adapt(backbone, units, layers, rank=rank, alpha=alpha, seed=config.seed)
+    return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
@@ -179,6 +231,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -194,6 +247,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 
@@ -285,11 +339,33 @@ def draw_labels(config: Config, source: Source) -> Budget:
     return Budget(positions=positions, labels=labels, folds=folds)
 
 
-def build_regime(config: Config, expected: Preprocessing, device: torch.device, *, images: int, classes: int) -> Regime:
-    """Return how a budget of so many images is trained on."""
+def build_regime(
+    config: Config,
+    expected: Preprocessing,
+    device: torch.device,
+    *,
+    images: int,
+    classes: int,
+    phases: Sequence[Phase] = (),
+) -> Regime:
+    """Return how a budget of so many images is trained on.
+
+    Args:
+        config: Of the run.
+        expected: What the backbone expects of images.
+        device: Where it is trained.
+        images: Size of the label budget.
+        classes: K.
+        phases: Of the freeze policy; none for what is frozen throughout.
+
+    Raises:
+        ConfigError: More phases than steps.
+    """
     rates = config.default_rates
+    steps = count_steps(config, images)
     plan = FitPlan(
-        steps=count_steps(config, images),
+        steps=steps,
+        phases=_fit_phases(config, phases, steps) if len(phases) > 1 else (),
         num_classes=classes,
         seed=config.seed,
         optimizer=config.optim.name,
@@ -316,6 +392,24 @@ def build_regime(config: Config, expected: Preprocessing, device: torch.device, 
         view_seed=config.data.source_seed,
         expected=expected,
         device=device,
+    )
+
+
+def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[FitPhase, ...]:
+    """Return the phases of a fit; one that trains the head alone has the rates of a linear probe."""
+    freeze, parts = config.freeze, phase_steps(phases, steps)
+    if min(parts) == 0:
+        name = "probe_share" if freeze.phases is None else "phases"
+        raise ConfigError(
+            f"freeze.{name}={getattr(freeze, name)}: each phase needs a step, but of {steps} steps they would have "
+            f"{', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
+            + ("freeze=none" if freeze.phases is None else f"freeze.phases={steps}")
+        )
+    probe = config.probe_rates
+    alone = {"lr": probe.lr, "weight_decay": probe.weight_decay}
+    return tuple(
+        FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 else {}))
+        for number, (phase, part) in enumerate(zip(phases, parts, strict=True))
     )
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from tlexp.assembly import Network, build_classifier, build_network, timm_set
 from tlexp.config import Config
-from tlexp.config.freeze import FreezeNorm
 from tlexp.data import source_classes
-from tlexp.models import keeps_statistics
+from tlexp.models import Classifier, Unit, keeps_statistics
 
 SCHEMA = 1
 
@@ -16,6 +15,7 @@ def build_plan(config: Config) -> dict[str, Any]:
     """Return the plan as plain JSON values; parameters are counted, shapes are without the batch.
 
     A unit's `norm` says what its BatchNorm statistics do: "eval" (they stay), "train" (they move), None (it has none).
+    Units are told as in the last phase; `share` of a phase is its part of the steps, which add up to 1.
 
     Raises:
         ConfigError: The settings do not allow the run.
@@ -35,7 +35,7 @@ def build_plan(config: Config) -> dict[str, Any]:
     )
     network = build_network(config, meta=True)
     classifier = build_classifier(config, network, len(classes) + (data.neither is not None))
-    units = [_unit(network, index, config.freeze.norm) for index in range(len(network.units))]
+    units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
     return {
@@ -48,6 +48,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         "head_parameters": head,
         "trainable_parameters": head + sum(unit["trainable_parameters"] for unit in units),
         "total_parameters": backbone + head,
+        "phases": _phases(network, units, head),
     }
 
 
@@ -69,22 +70,48 @@ def plan_table(plan: dict[str, Any]) -> str:
         for row in rows
     ]
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
-    title = f"{plan['backbone']}, freeze={plan['policy']}: {plan['depth']} of {len(plan['units'])} units frozen"
-    return "\n".join([title, "", *lines, "", f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"])
+    frozen = sum(not unit["trainable"] for unit in plan["units"])
+    title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units frozen"
+    title += " in the end" if len(plan["phases"]) > 1 else ""
+    trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
+    return "\n".join([title, "", *lines, "", *_phase_lines(plan), trains])
 
 
-def _unit(network: Network, index: int, norm: FreezeNorm) -> dict[str, Any]:
-    unit = network.units[index]
-    parameters = sum(network.backbone.get_parameter(name).numel() for name in unit.parameters)
-    trains = index >= network.depth
-    has_statistics = any(map(keeps_statistics, map(network.backbone.get_submodule, unit.modules)))
-    moves = {FreezeNorm.follow: trains, FreezeNorm.keep: False, FreezeNorm.update: True}[norm]
+def _phase_lines(plan: dict[str, Any]) -> list[str]:
+    """Return a line for each phase where there are several."""
+    phases = plan["phases"]
+    if len(phases) < 2:
+        return []
+    lines = [
+        f"phase {number}: {phase['share']:.1%} of the steps, {phase['depth']} of {len(plan['units'])} units frozen, "
+        f"{phase['trainable_parameters']:,} parameters train"
+        for number, phase in enumerate(phases, start=1)
+    ]
+    return [*lines, ""]
+
+
+def _phases(network: Network, units: list[dict[str, Any]], head: int) -> list[dict[str, Any]]:
+    """Return what each phase trains."""
+    last, begun, phases = network.phases[-1].depth, 0.0, []
+    for phase in network.phases:
+        held = sum(unit["trainable_parameters"] for unit in units[last : phase.depth])
+        trained = head + sum(unit["trainable_parameters"] for unit in units) - held
+        phases.append({"share": phase.until - begun, "depth": phase.depth, "trainable_parameters": trained})
+        begun = phase.until
+    return phases
+
+
+def _unit(classifier: Classifier, unit: Unit) -> dict[str, Any]:
+    parameters = [classifier.backbone.get_parameter(name) for name in unit.parameters]
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    modules = map(classifier.backbone.get_submodule, unit.modules)
+    moving = [module.training for module in modules if keeps_statistics(module)]
     return {
-        "index": index,
+        "index": unit.index,
         "name": unit.name,
-        "parameters": parameters,
-        "trainable_parameters": parameters if trains else 0,
-        "trainable": trains,
-        "norm": ("train" if moves else "eval") if has_statistics else None,
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "trainable_parameters": trained,
+        "trainable": trained > 0,
+        "norm": ("train" if any(moving) else "eval") if moving else None,
         "shape": None if unit.shape is None else list(unit.shape),
     }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.assembly import Budget
-from tlexp.cache import CutKey, cut_key
+from tlexp.cache import CutKey, Use, cut_key
 from tlexp.config import Config
 from tlexp.data import ImageBank, Images, Source
 from tlexp.feeds import FeatureFeed, Feed, ImageFeed, Regime
@@ -51,13 +51,32 @@ class Feeds:
 
     def held_out(self) -> Iterator[tuple[str, Feed]]:
         """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
-        for split, images in (("test", self._source.held_out), ("shifted", self._source.shifted)):
-            if images is not None:
-                yield split, self._feed(images, np.arange(len(images.labels)), views=0)
+        yield "test", self._test()
+        shifted = self._source.shifted
+        if shifted is not None:
+            yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
+
+    def _test(self) -> Feed:
+        """Return the test split; runs of one process that see it alike find it ready."""
+        images, frozen, shared = self._source.held_out, self.frozen, self._shared
+        whole = np.arange(len(images.labels))
+        if frozen is None:
+            return self._feed(images, whole, views=0)
+        if shared.held_out is None or shared.held_out[0] != self._key:
+            shared.held_out = None  # the memory of the one before
+            before, frozen.use = frozen.use, Use()
+            feed, used = self._feed(images, whole, views=0), frozen.use
+            frozen.use = before + used
+            if not used.misses:  # from now on this is what every look at it takes
+                shared.held_out = self._key, feed, used
+            return feed
+        _, feed, used = shared.held_out
+        frozen.use += used
+        return feed
 
     def _freeze(self, classifier: Classifier) -> FrozenNetwork:
         config, regime = self._config, self._regime
-        weights = classifier.frozen_digest()
+        weights = classifier.frozen_digest(self._shared.digest)
         width = feature_width(classifier.backbone)
 
         def key(view: int | None) -> CutKey:
@@ -85,8 +104,9 @@ class Feeds:
         frozen = self.frozen
         drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
         clean = frozen.rows(images, positions)
-        if ahead and frozen.keeps and self._worth_all(positions):
+        if ahead and frozen.keeps and self._worth_all(positions) and self._key not in self._shared.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
+            self._shared.prepared.add(self._key)
         return FeatureFeed(
             [*drawn, clean],
             images.labels[positions],
@@ -96,6 +116,11 @@ class Feeds:
             memory_bytes=self._config.data.memory_bytes,
             made_by=self._made_by,
         )
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        """What names the features of all images."""
+        return self._made_by, self._source.digest
 
     def _worth_all(self, positions: NDArray[np.int64]) -> bool:
         """Return whether the whole pool is read now, so that another seed finds its budget ready.

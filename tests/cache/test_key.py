@@ -12,6 +12,7 @@ import torch
 from tests.cache.conftest import a_key
 from tlexp.cache.key import ROLES, CutKey, Role, cut_key, library_versions
 from tlexp.config import Config, Preprocessing, config_fields
+from tlexp.config.head import HeadKind
 from tlexp.models import preprocessing
 
 PREPROCESSING = {f"preprocessing.{entry.name}" for entry in dataclasses.fields(Preprocessing)}
@@ -83,6 +84,8 @@ KEYED: dict[str, Any] = {
     "backbone.interpolation": "nearest",
     "backbone.crop_pct": 0.5,
     "head.global_pool": "max",
+    "head.kind": HeadKind.flatten_mlp,
+    "head.units": ["blocks.1"],
     "train.channels_last": False,
     "train.deterministic": True,
 }
@@ -133,6 +136,11 @@ def test_every_setting_in_the_key_is_tried() -> None:
 @pytest.mark.parametrize(("name", "value"), KEYED.items())
 def test_a_setting_in_the_key_misses(name: str, value: Any) -> None:
     assert key_of(with_value(name, value)) != key_of(plain())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HeadKind if not kind.sees_map])
+def test_heads_that_see_the_same_features_hit(kind: HeadKind) -> None:
+    assert key_of(with_value("head.kind", kind)) == key_of(plain())
 
 
 @pytest.mark.parametrize("field", sorted(PREPROCESSING))

@@ -6,7 +6,7 @@ import pytest
 
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, Optimizer
 
 
 def _config() -> Config:
@@ -59,7 +59,9 @@ def test_values_are_plain_json_and_every_setting_is_documented() -> None:
 
 
 def test_every_policy_and_optimiser_has_default_rates() -> None:
-    assert set(DEFAULT_RATES) == {(row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP) for name in Optimizer}
+    assert set(DEFAULT_RATES) == {
+        (row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP, FROZEN_FLAT) for name in Optimizer
+    }
 
 
 def test_default_rates_follow_the_start_and_give_way_to_stated_ones() -> None:

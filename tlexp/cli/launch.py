@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tlexp.cli.arguments import hydra_arguments, source_of, take
 from tlexp.cli.complaint import FINDINGS, complain
 from tlexp.cli.signals import Signals
+from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError, Interrupted, TlexpError
 from tlexp.paths import conf_folder
 
@@ -26,16 +27,17 @@ def launch(words: list[str]) -> int:
 
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
-    studies = any(word.startswith("study=") and word != "study=none" for word in arguments.overrides)
     multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
-    if dry and not multirun and not studies:
-        raise ConfigError("--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ...")
     source = source_of(arguments)
     words = _resumed(words, arguments.overrides, source)
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
         given = hydra_arguments(words).overrides
-        compose.load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
+        loaded = compose.load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
+        if dry and not multirun and loaded.config.study.kind is StudyKind.none:
+            raise ConfigError(
+                "--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ..."
+            )
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
     words = [*words, *(["hydra.sweeper.dry_run=true"] if dry else [])]
     if source.path is not None:  # Hydra would take a relative one from this file's folder

@@ -8,19 +8,37 @@ from tlexp.config.setting import setting
 
 
 class FreezePolicy(StrEnum):
-    """none = full fine-tuning, all = linear probing, last = the last stage or block trains, depth = as stated."""
+    """What of the backbone trains; the head always does.
+
+    none = all of it (full fine-tuning), all = nothing (linear probing), last = the last stage or block and what runs
+    behind it, depth = what stands behind the stated depth, surgical = the named units (Lee et al. 2022, arXiv
+    2210.11466), norm = scale and shift of normalisation layers (Frankle et al. 2020, arXiv 2003.00152), bias = every
+    bias (BitFit: Ben Zaken et al. 2021, arXiv 2106.10199), lora = low-rank adapters beside frozen weights (Hu et al.
+    2021, arXiv 2106.09685).
+
+    Two go through phases, of which each freezes less than the one before: lpft = linear probing, then full fine-tuning
+    (Kumar et al. 2022, arXiv 2202.10054); gradual = unfrozen from the top, a share of the units at a time (Howard and
+    Ruder 2018, arXiv 1801.06146, section 3.3).
+    """
 
     none = "none"
     all = "all"
     last = "last"
     depth = "depth"
+    lpft = "lpft"
+    gradual = "gradual"
+    surgical = "surgical"
+    norm = "norm"
+    bias = "bias"
+    lora = "lora"
 
 
 class FreezeNorm(StrEnum):
     """What the running statistics of BatchNorm layers do in training.
 
-    follow = as the unit: kept where it is frozen, moving where it trains; keep = kept everywhere in the backbone;
-    update = moving everywhere, while frozen parameters stay.
+    follow = as the layer: moving where all its parameters train, kept elsewhere, so kept with the policies bias and
+    lora and moving with norm; keep = kept everywhere in the backbone; update = moving everywhere, while frozen
+    parameters stay.
     """
 
     follow = "follow"
@@ -30,33 +48,97 @@ class FreezeNorm(StrEnum):
 
 @dataclass
 class FreezeConfig:
-    """The freeze policy. Frozen units keep parameters and evaluation mode, and statistics unless norm is update."""
+    """The freeze policy. Frozen layers keep parameters and evaluation mode, and statistics unless norm is update."""
 
-    policy: FreezePolicy = setting(FreezePolicy.all, "none, all, last (all but the last stage or block) or depth.")
+    policy: FreezePolicy = setting(
+        FreezePolicy.all,
+        "none, all, last (all but the last stage or block), depth, lpft, gradual, or what trains: surgical (named "
+        "units), norm (scale and shift of norms), bias (every bias) or lora (low-rank adapters).",
+    )
     depth: str | None = setting(
         None,
         "With policy depth: leading units that are frozen, as a count, a decimal strictly between 0 and 1, "
         "all, or a unit's name (inclusive).",
     )
+    probe_share: float | None = setting(
+        None,
+        "With policy lpft: share of the steps that train the head alone, [0, 1]; 0 is freeze=none, 1 is freeze=all. "
+        "These are steps of training at default rates, where head.init=probe solves a tuned head and spends none.",
+    )
+    phases: int | None = setting(
+        None,
+        "With policy gradual: phases of equal steps, from 1 (freeze=none) to units + 1; the first trains the head "
+        "alone, each one after it more units from the top, the last all.",
+    )
+    units: list[str] = setting(
+        [], "With policy surgical: names of the units that train, e.g. [layer2]; `tlexp plan` lists them."
+    )
+    rank: int | None = setting(None, "With policy lora: rank of each adapter, at least 1; the option has 8.")
+    alpha: float | None = setting(
+        None, "With policy lora: adapters count alpha / rank times, (0, inf); the option has 16."
+    )
     norm: FreezeNorm = setting(
         FreezeNorm.follow,
-        "BatchNorm statistics in training: follow (frozen units keep them, trainable ones move them), keep (all keep "
+        "BatchNorm statistics in training: follow (frozen layers keep them, trainable ones move them), keep (all keep "
         "the pretrained ones) or update (all move them, frozen parameters stay).",
     )
 
+    @property
+    def simplest(self) -> FreezePolicy:
+        """The policy by the simplest of its names: what freezes all or nothing throughout is `all` or `none`."""
+        if self.policy is FreezePolicy.depth:
+            return {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.depth), self.policy)
+        if self.policy is FreezePolicy.lpft:
+            ends: dict[float | None, FreezePolicy] = {0: FreezePolicy.none, 1: FreezePolicy.all}
+            return ends.get(self.probe_share, self.policy)
+        return FreezePolicy.none if self.policy is FreezePolicy.gradual and self.phases == 1 else self.policy
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
-        if self.policy is not FreezePolicy.depth:
-            if self.depth is not None:
-                return [
-                    f"freeze.depth={self.depth} needs freeze=depth, but freeze={self.policy}: "
-                    f"use freeze=depth freeze.depth={self.depth}, or leave freeze.depth out"
-                ]
-            return []
-        if self.depth is None:
-            return ["freeze.depth is missing: freeze=depth needs it, e.g. freeze=depth freeze.depth=0.5"]
-        try:
-            parse_depth(self.depth)
-        except ValueError as error:
-            return [str(error)]
-        return []
+        found = []
+        for key, policy, example in _BELONGS:
+            value, chosen = getattr(self, key), self.policy is policy
+            if value in (None, []) and chosen:
+                found.append(f"freeze.{key} is missing: freeze={policy} needs it, e.g. {example}")
+            elif value not in (None, []) and not chosen:
+                found.append(
+                    f"freeze.{key}={_spelt(value)} needs freeze={policy}, but freeze={self.policy}: "
+                    f"use freeze={policy} freeze.{key}={_spelt(value)}, or leave freeze.{key} out"
+                )
+        return found or self._values()
+
+    def _values(self) -> list[str]:
+        """Return what is wrong with the values that the policy has."""
+        found = []
+        if self.depth is not None:
+            try:
+                parse_depth(self.depth)
+            except ValueError as error:
+                found.append(str(error))
+        if self.probe_share is not None and not 0 <= self.probe_share <= 1:
+            found.append(f"freeze.probe_share={self.probe_share}: must be in [0, 1], e.g. 0.5 for half of the steps")
+        if self.phases is not None and self.phases < 1:
+            found.append(f"freeze.phases={self.phases}: must be at least 1, e.g. 4")
+        if len(set(self.units)) < len(self.units):
+            found.append(f"freeze.units={_spelt(self.units)}: names a unit twice, name each once")
+        if self.rank is not None and self.rank < 1:
+            found.append(f"freeze.rank={self.rank}: must be at least 1, e.g. 8")
+        if self.alpha is not None and not 0 < self.alpha < float("inf"):
+            found.append(f"freeze.alpha={self.alpha}: must be positive and finite, e.g. twice freeze.rank")
+        return found
+
+
+_BELONGS = (
+    ("depth", FreezePolicy.depth, "freeze=depth freeze.depth=0.5"),
+    ("probe_share", FreezePolicy.lpft, "freeze=lpft freeze.probe_share=0.5"),
+    ("phases", FreezePolicy.gradual, "freeze=gradual freeze.phases=4"),
+    ("units", FreezePolicy.surgical, "freeze=surgical 'freeze.units=[layer2]'; `python -m tlexp plan` lists the units"),
+    ("rank", FreezePolicy.lora, "freeze=lora freeze.rank=8"),
+    ("alpha", FreezePolicy.lora, "freeze=lora freeze.alpha=16"),
+)
+"""Setting, the one policy that has it, and how it is typed."""
+
+
+def _spelt(value: object) -> str:
+    """Return a value as it is typed: lists without quotation marks."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

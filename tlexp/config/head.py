@@ -9,14 +9,19 @@ POOLS = ("avg", "max", "avgmax", "catavgmax", "token")
 
 
 class HeadKind(StrEnum):
-    """linear = one layer, mlp = hidden layers before it; both are trained step by step.
+    """What turns features into logits.
 
-    The others are solved on frozen features: logreg = logistic regression, ridge = ridge regression on the classes,
-    knn = votes of the nearest images, nearest_mean = the class of the nearest mean.
+    Trained step by step: linear = one layer, mlp = hidden layers before it, flatten_mlp = the same on the whole last
+    map or all tokens, attention = one layer on what a learned query pools of them, cosine = a direction per class.
+    Solved on frozen features: logreg = logistic regression, ridge = ridge regression on the classes, knn = votes of
+    the nearest images, nearest_mean = the class of the nearest mean.
     """
 
     linear = "linear"
     mlp = "mlp"
+    flatten_mlp = "flatten_mlp"
+    attention = "attention"
+    cosine = "cosine"
     logreg = "logreg"
     ridge = "ridge"
     knn = "knn"
@@ -25,7 +30,17 @@ class HeadKind(StrEnum):
     @property
     def solved(self) -> bool:
         """Whether there is a solution instead of steps towards one."""
-        return self not in (HeadKind.linear, HeadKind.mlp)
+        return self in (HeadKind.logreg, HeadKind.ridge, HeadKind.knn, HeadKind.nearest_mean)
+
+    @property
+    def hidden_layers(self) -> bool:
+        """Whether hidden layers come before the last one."""
+        return self in (HeadKind.mlp, HeadKind.flatten_mlp)
+
+    @property
+    def sees_map(self) -> bool:
+        """Whether its features are the whole last map, or all tokens, instead of what is pooled."""
+        return self in (HeadKind.flatten_mlp, HeadKind.attention)
 
     @property
     def penalised(self) -> bool:
@@ -34,7 +49,10 @@ class HeadKind(StrEnum):
 
 
 class HeadInit(StrEnum):
-    """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone."""
+    """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone.
+
+    A cosine has no zero: all its classes start at one random direction then, or each at its own with normal.
+    """
 
     zero = "zero"
     normal = "normal"
@@ -62,15 +80,24 @@ class HeadNorm(StrEnum):
 class HeadConfig:
     """The head. It computes in float32, whatever the backbone's precision."""
 
-    kind: HeadKind = setting(HeadKind.linear, "linear, mlp, logreg, ridge, knn or nearest_mean.")
-    hidden: list[int] = setting([], "Widths of an mlp's hidden layers, e.g. [256].")
+    kind: HeadKind = setting(HeadKind.linear, f"{', '.join(HeadKind)}.")
+    hidden: list[int] = setting([], "Widths of the hidden layers of mlp and flatten_mlp, e.g. [256].")
     activation: Activation = setting(Activation.relu, "relu, gelu, silu or tanh, after each hidden layer.")
-    dropout: float = setting(0.0, "Dropout after each hidden layer, or before a linear head, [0, 1).")
+    dropout: float = setting(0.0, "Dropout after each hidden layer, or before the only one, [0, 1).")
     norm: HeadNorm = setting(HeadNorm.none, "none, batch or layer, after each hidden layer.")
     init: HeadInit = setting(
         HeadInit.zero,
         "Last layer: zero (the first loss is ln K), normal (standard deviation 0.01, bias 0), or probe: logistic "
         "regression on the frozen backbone's features, tuned inside the budget (arXiv 2202.10054).",
+    )
+    scale: float | None = setting(
+        None, "Factor on the cosines of head=cosine, (0, inf); null learns it, from 10 (arXiv 1804.09458)."
+    )
+    units: list[str] = setting(
+        [],
+        "Units whose features are concatenated in place of the pooled last ones, e.g. [layer3,layer4], as `tlexp plan` "
+        "names them. A map is averaged over its places; of tokens the class token and the mean of the patches count; "
+        "each unit's part is scaled to a root mean square of 1, so that none drowns the others (arXiv 2201.03529).",
     )
     global_pool: str | None = setting(
         None, f"timm's pooling of the last map or tokens: {', '.join(POOLS)}; null takes the model's own."
@@ -79,22 +106,40 @@ class HeadConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
-        if self.kind is HeadKind.mlp and not self.hidden:
-            found.append("head.hidden is empty: head=mlp needs hidden layers, e.g. head=mlp 'head.hidden=[256]'")
-        if self.kind is not HeadKind.mlp and self.hidden:
-            found.append(f"head.hidden={self.hidden} needs head=mlp: head={self.kind} has no hidden layers")
+        if self.kind.hidden_layers and not self.hidden:
+            found.append(f"head.hidden is empty: head={self.kind} needs hidden layers, e.g. 'head.hidden=[256]'")
+        if not self.kind.hidden_layers and self.hidden:
+            found.append(
+                f"head.hidden={self.hidden} needs head=mlp or head=flatten_mlp: head={self.kind} has no hidden layers"
+            )
         if any(not 1 <= width <= 65536 for width in self.hidden):
             found.append(f"head.hidden={self.hidden}: each width must be 1..65536")
-        if self.kind is not HeadKind.mlp and self.norm is not HeadNorm.none:
-            found.append(f"head.norm={self.norm} needs head=mlp: head={self.kind} has no hidden layers")
+        if not self.kind.hidden_layers and self.norm is not HeadNorm.none:
+            found.append(
+                f"head.norm={self.norm} needs head=mlp or head=flatten_mlp: head={self.kind} has no hidden layers"
+            )
         if self.init is HeadInit.probe and self.kind is not HeadKind.linear:
             found.append(f"head.init=probe needs head=linear: head={self.kind} does not start from a linear probe")
         if self.kind.solved and self.dropout:
             found.append(
-                f"head.dropout={self.dropout} needs head=linear or head=mlp: head={self.kind} is solved at once"
+                f"head.dropout={self.dropout} needs a head that is trained, such as head=linear or head=mlp: "
+                f"head={self.kind} is solved at once"
             )
+        if self.scale is not None and self.kind is not HeadKind.cosine:
+            found.append(f"head.scale={self.scale:g} needs head=cosine: head={self.kind} has no cosines")
+        if self.scale is not None and not 0 < self.scale < float("inf"):
+            found.append(f"head.scale={self.scale:g}: must be positive and finite, or null to be learned")
         if not 0 <= self.dropout < 1:
             found.append(f"head.dropout={self.dropout}: must be in [0, 1)")
         if self.global_pool is not None and self.global_pool not in POOLS:
             found.append(f"head.global_pool={self.global_pool}: must be one of {', '.join(POOLS)}, or null")
+        named = f"head.units=[{','.join(self.units)}]"
+        if self.units and self.kind.sees_map:
+            found.append(f"{named}: head={self.kind} sees the last map alone, leave out head.units")
+        if self.units and self.global_pool is not None:
+            found.append(f"{named}: each unit is averaged, leave out head.global_pool={self.global_pool}")
+        if len(set(self.units)) < len(self.units):
+            found.append(f"{named}: name each unit once")
+        if self.global_pool is not None and self.kind.sees_map:
+            found.append(f"head.global_pool={self.global_pool}: head={self.kind} sees the map unpooled, leave it null")
         return found

@@ -12,9 +12,9 @@ from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
-from tlexp.config.head import HeadConfig, HeadKind
+from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, OptimConfig, Rates
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
 from tlexp.config.study import StudyConfig
@@ -66,6 +66,11 @@ class Config:
                 "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
                 "or backbone.calibrate=true"
             )
+        if self.freeze.policy is FreezePolicy.lpft and self.head.init is HeadInit.probe:
+            found.append(
+                "head.init=probe solves the linear probe that freeze=lpft trains: use freeze=none head.init=probe, or "
+                "leave head.init out"
+            )
         if self.resume == "":
             found.append("resume= names no run: give the folder of one, resume=outputs/<time>-<uid>, or leave it out")
         return [*found, *self._pixel_problems(), *self._feature_problems(), *self._solved_problems()]
@@ -79,6 +84,10 @@ class Config:
             found.append(f"freeze={self.freeze.policy}: backbone=pixels has no units that could train, use freeze=all")
         if self.head.global_pool is not None:
             found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
+        if self.head.kind.sees_map:
+            found.append(f"head={self.head.kind}: backbone=pixels has no map, use head=linear or head=mlp")
+        if self.head.units:
+            found.append(f"head.units=[{','.join(self.head.units)}]: backbone=pixels has no units, leave it out")
         return found
 
     def _feature_problems(self) -> list[str]:
@@ -104,7 +113,9 @@ class Config:
             "train.label_smoothing": self.train.label_smoothing > 0,
         }
         found += [
-            f"{key} needs head=linear or head=mlp: head={head} knows none" for key, wrong in stated.items() if wrong
+            f"{key} needs a head that is trained, such as head=linear: head={head} knows none"
+            for key, wrong in stated.items()
+            if wrong
         ]
         ranges = {name: (getattr(self.tune, name), getattr(TuneConfig(), name)) for name in ("lr", "weight_decay")}
         found += [
@@ -124,7 +135,7 @@ class Config:
     @property
     def moving(self) -> str | None:
         """Why the features that the head sees change in the course of training; None if they do not."""
-        if self._policy() is not FreezePolicy.all:
+        if self.freeze.simplest is not FreezePolicy.all:
             return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
         if self.freeze.norm is FreezeNorm.update:
             return "freeze.norm=update moves the statistics of frozen layers: use freeze.norm=follow"
@@ -148,19 +159,22 @@ class Config:
             weight_decay=row.weight_decay if self.optim.weight_decay is None else self.optim.weight_decay,
         )
 
+    @property
+    def probe_rates(self) -> Rates:
+        """The rates of a phase that trains the head alone: stated and tuned ones are for layers of the backbone."""
+        return DEFAULT_RATES[self._probing(), self.optim.name]
+
     def _regime(self) -> str:
         """Return the row of the table of default rates."""
-        policy = self._policy()
+        policy = self.freeze.simplest
         if policy is FreezePolicy.all:
-            return FROZEN_MLP if self.head.kind is HeadKind.mlp else FreezePolicy.all
+            return self._probing()
         return SCRATCH if self.backbone.random_start else policy
 
-    def _policy(self) -> FreezePolicy:
-        """Return the policy, by the simplest of its names."""
-        policy = self.freeze.policy
-        if policy is FreezePolicy.depth:
-            return {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
-        return policy
+    def _probing(self) -> str:
+        """Return the row of a head on a frozen backbone."""
+        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+        return rows.get(self.head.kind, FreezePolicy.all)
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:
@@ -209,6 +223,7 @@ def key_values(config: Config) -> dict[str, Any]:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     return values
 
 

@@ -4,6 +4,7 @@ images (B, 3, S, S) float32 normalised -> features (B, D) float32, timm's pre-lo
 """
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from torch import Tensor, nn
 
 from tlexp.config import Preprocessing
 from tlexp.config.backbone import PIXELS
+from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError
 from tlexp.models.pixels import PIXELS_CFG, Pixels
+from tlexp.models.readout import read_map, read_units
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
 
-_WIDTH = "_feature_width"
-"""Attribute of a built backbone: the width of its features."""
+_SHAPE = "_feature_shape"
+"""Attribute of a built backbone: the shape of its features, which are flat."""
 
 
 def preprocessing(
@@ -97,6 +100,8 @@ def build_backbone(
     *,
     image_size: int,
     global_pool: str | None = None,
+    head: HeadKind = HeadKind.linear,
+    head_units: Sequence[str] = (),
     drop_rate: float = 0.0,
     drop_path_rate: float | None = None,
     seed: int = 0,
@@ -110,13 +115,16 @@ def build_backbone(
         name: timm model name, with or without a weights tag.
         image_size: Side of the square input in pixels; models of a fixed size are built for it.
         global_pool: timm's pooling of the last map or tokens; None takes the model's own.
+        head: What will stand on it: some kinds see the whole last map or all tokens, the others what is pooled.
+        head_units: Units whose pooled features it sees side by side; none for those of the last one.
         drop_rate: Dropout in front of the head and where the architecture has it, [0, 1).
         drop_path_rate: Stochastic depth, [0, 1); None takes the architecture's own default.
         seed: Draws the weights.
         meta: Build on the meta device: shapes and names, no memory and no values.
 
     Raises:
-        ConfigError: The model is unknown, or does not take the size, the pooling or the stochastic depth.
+        ConfigError: The model is unknown, does not take the size, the pooling or the stochastic depth, or has not the
+            map or the units that the head is to see.
     """
     source = pretrained_cfg(name)
     options: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
@@ -130,13 +138,24 @@ def build_backbone(
         raise _refusal(name, options, source) from error
     if global_pool is not None:
         _set_pool(backbone, name, global_pool)
-    backbone.__dict__[_WIDTH] = _checked_width(backbone, name, image_size)
+    shape: tuple[int, ...] = (_checked_width(backbone, name, image_size),)
+    if head.sees_map:
+        shape = read_map(backbone, name=name, image_size=image_size, kind=head)
+    elif head_units:
+        shape = (read_units(backbone, head_units, name=name, image_size=image_size),)
+    backbone.__dict__[_SHAPE] = shape
     return backbone.train()
 
 
 def feature_width(backbone: nn.Module) -> int:
     """Return D, the width of a built backbone's features, as a forward pass gave it: pooling may double timm's."""
-    return int(backbone.__dict__[_WIDTH])
+    return math.prod(feature_shape(backbone))
+
+
+def feature_shape(backbone: nn.Module) -> tuple[int, ...]:
+    """Return (D,), or (T, C) where the features are those of T tokens or places, one after the other."""
+    shape: tuple[int, ...] = backbone.__dict__[_SHAPE]
+    return shape
 
 
 def _create(name: str, options: Mapping[str, Any], *, seed: int, meta: bool) -> nn.Module:

@@ -148,9 +148,10 @@ def run_name(config: Mapping[str, Any]) -> str:
     'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
     """
     freeze = config["freeze"]
-    depth = f":{freeze['depth']}" if freeze["depth"] is not None else ""
+    stated = [freeze[key] for key in ("depth", "probe_share", "phases", "rank") if freeze.get(key) is not None]
+    detail = "".join(f":{each}" for each in [*stated, *freeze.get("units", [])])
     return (
-        f"{config['backbone']['name']} freeze={freeze['policy']}{depth} {config['head']['kind']} "
+        f"{config['backbone']['name']} freeze={freeze['policy']}{detail} {config['head']['kind']} "
         f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"
     )
 
