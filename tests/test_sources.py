@@ -53,12 +53,19 @@ def scores(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in outcome.record.metrics.items() if not name.startswith("cost/")}
 
 
-def test_a_run_on_a_table_is_the_run_on_the_folder(start: Start, photos: Path, tmp_path: Path) -> None:
+def test_a_run_on_a_table_or_through_timm_is_the_run_on_the_folder(start: Start, photos: Path, tmp_path: Path) -> None:
     folder = start(*WORDS, f"data.root={photos}", name="folder")
-    table = start(*WORDS[1:], "data=csv", f"data.root={table_of(photos)}", name="table")
-    assert scores(table) == scores(folder)
-    assert table.record.data["counts"] == folder.record.data["counts"]
-    assert np.array_equal(probabilities(tmp_path / "table"), probabilities(tmp_path / "folder"))
+    ways = {
+        "table": ["data=csv", f"data.root={table_of(photos)}"],
+        "timm": ["data=timm", f"data.root={photos}"],
+        "torchvision": ["data=timm", "data.name=torch/image_folder", f"data.root={photos}"],
+    }
+    for name, words in ways.items():
+        other = start(*WORDS[1:], *words, name=name)
+        assert scores(other) == scores(folder)
+        assert other.record.data["counts"] == folder.record.data["counts"]
+        assert np.array_equal(probabilities(tmp_path / name), probabilities(tmp_path / "folder"))
+        assert other.record.train["cache"]["misses"] == 0, "features are found by content, whoever reads the images"
 
 
 def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(

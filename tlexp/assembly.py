@@ -23,6 +23,7 @@ from tlexp.data import (
     Images,
     Reading,
     Source,
+    TimmSet,
     add_neither,
     add_shifted,
     chunks,
@@ -264,6 +265,7 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
         columns=data.columns,
+        timm=timm_set(config),
         classes=data.classes,
         at_least=data.at_least,
         source_seed=data.source_seed,
@@ -281,6 +283,19 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         some = data.classes is not None
         source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
     return source
+
+
+def timm_set(config: Config) -> TimmSet:
+    """Return what timm is asked for where it gives the images."""
+    data = config.data
+    return TimmSet(
+        name=data.name or "",
+        root=None if data.root is None else Path(data.root).expanduser(),
+        split=data.split,
+        test_split=data.test_split,
+        columns=data.columns,
+        download=data.download,
+    )
 
 
 def decode(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tlexp.assembly import Network, build_classifier, build_network
+from tlexp.assembly import Network, build_classifier, build_network, timm_set
 from tlexp.config import Config
 from tlexp.data import source_classes
 from tlexp.models import Classifier, Unit, keeps_statistics
@@ -27,6 +27,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         data.source,
         root=root,
         columns=data.columns,
+        timm=timm_set(config),
         classes=data.classes,
         at_least=data.at_least,
         follow_links=data.follow_links,

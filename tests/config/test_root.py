@@ -27,7 +27,7 @@ def _other(value: Any) -> Any:
 
 
 NEVER_KEY = {
-    "data.memory_bytes", "train.checkpoint_seconds", "train.save_weights", "train.progress",
+    "data.memory_bytes", "data.download", "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model", "resume",
     "cache.mode", "cache.dir", "cache.max_bytes",
     *(name for name in config_fields() if name.startswith("study.")),

@@ -10,6 +10,14 @@ from tlexp.config.data import DataSource, OnBad
 from tlexp.data.checked import Reading
 from tlexp.data.images import Source
 from tlexp.data.sources import open_source
+from tlexp.data.timm_source import TimmSet
+
+
+def a_set(**changes: Any) -> TimmSet:
+    """Return what timm is asked for, with everything that is not given at a plain value."""
+    plain = {"name": "", "root": None, "split": "train", "test_split": None, "columns": None, "download": False}
+    return TimmSet(**{**plain, **changes})
+
 
 Write = Callable[..., Path]
 Open = Callable[..., Source]
@@ -41,6 +49,7 @@ def opened() -> Open:
             "kind": DataSource.folder if root else DataSource.shapes,
             "root": root,
             "columns": None,
+            "timm": a_set(root=root),
             "classes": None,
             "at_least": 2,
             "source_seed": 0,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.data.conftest import a_set
 from tlexp.config.data import SHAPES, DataSource
 from tlexp.data.sources import source_classes
 from tlexp.errors import DataError
@@ -73,11 +74,11 @@ def test_classes_are_known_without_reading_an_image(write, opened) -> None:
     (root / "b" / "1.png").write_text("no image")
 
     def classes(kind: DataSource, root: Path | None = None) -> tuple[str, ...]:
-        return source_classes(
-            kind, root=root, columns=None, classes=None, at_least=2, follow_links=False, num_classes=4
-        )
+        settings = {"columns": None, "classes": None, "at_least": 2, "follow_links": False, "num_classes": 4}
+        return source_classes(kind, root=root, timm=a_set(root=root), **settings)
 
     assert classes(DataSource.folder, root) == ("a", "b")
+    assert classes(DataSource.timm, root) == ("a", "b")
     assert classes(DataSource.csv, table_of(root)) == ("a", "b")
     assert classes(DataSource.shapes) == SHAPES[:4]
     assert classes(DataSource.digits) == opened(kind=DataSource.digits).classes

@@ -10,12 +10,13 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "hexagon", "c
 
 
 class DataSource(StrEnum):
-    """shapes = rendered here, digits = scikit-learn's, folder and csv = the user's images."""
+    """shapes = rendered here, digits = scikit-learn's, folder and csv = the user's images, timm = its datasets."""
 
     shapes = "shapes"
     digits = "digits"
     folder = "folder"
     csv = "csv"
+    timm = "timm"
 
     @property
     def example(self) -> str | None:
@@ -26,6 +27,7 @@ class DataSource(StrEnum):
 _EXAMPLES = {
     DataSource.folder: "data=folder data.root=photos",
     DataSource.csv: "data=csv data.root=labels.csv",
+    DataSource.timm: "data=timm data.name=torch/cifar10 data.root=datasets",
 }
 
 
@@ -36,19 +38,38 @@ class OnBad(StrEnum):
     skip = "skip"
 
 
+_ROOTLESS = ("hfds/", "hfids/", "tfds/")
+_PREFIXES = ("torch/", *_ROOTLESS, "wds/")
+"""How timm's names of datasets begin; the first ones keep what they fetch in a place of their own."""
+
+
 @dataclass
 class DataConfig:
     """The images and their labels."""
 
-    source: DataSource = setting(DataSource.shapes, "shapes, digits, folder or csv.")
+    source: DataSource = setting(DataSource.shapes, "shapes, digits, folder, csv or timm.")
     root: str | None = setting(
         None,
         "data=folder: folder with train/ and test/ or val/ trees, or one tree, of one folder per class; data=csv: the "
-        "table, with a row per image: path (from the table's folder, or absolute), label and, if given, split.",
+        "table, with a row per image: path (from the table's folder, or absolute), label and, if given, split; "
+        "data=timm: where the dataset lies.",
     )
     columns: list[str] | None = setting(
-        None, "data=csv: names of the columns [path,label] or [path,label,split]; null takes these."
+        None,
+        "data=csv: names of the columns [path,label] or [path,label,split]; data=timm: keys of [image,label] where its "
+        "reader has any; null takes the usual ones.",
     )
+    name: str | None = setting(
+        None,
+        "data=timm: the dataset with timm's prefix, torch/cifar10, hfds/NAME, hfids/NAME, tfds/NAME or wds/NAME; null "
+        "is a folder or a tar file at data.root.",
+    )
+    split: str = setting("train", "data=timm: the split that label budgets are drawn from.")
+    test_split: str | None = setting(
+        None,
+        "data=timm: the test split; null takes test, else val or validation, else a stratified fifth of data.split.",
+    )
+    download: bool = setting(False, "data=timm: fetch the dataset where it is missing.", key=False)
     classes: list[str] | None = setting(
         None, "Classes to use, in any order: labels keep the order of the source; null takes all."
     )
@@ -86,20 +107,7 @@ class DataConfig:
 
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
-        found = []
-        if self.source.example and not self.root:
-            found.append(f"data.root is missing: data={self.source} needs it, e.g. {self.source.example}")
-        if self.root and not self.source.example:
-            found.append(f"data.root={self.root} needs data=folder or data=csv: data={self.source} reads no files")
-        if self.columns is not None and self.source is not DataSource.csv:
-            found.append(f"data.columns={self.columns} needs data=csv: data={self.source} has no columns")
-        if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= 3:
-            found.append(f"data.columns={self.columns}: must be two or three different names, [path,label,split]")
-        if self.classes is not None and not self.at_least <= len(self.classes) == len(set(self.classes)):
-            found.append(
-                f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "
-                "for all"
-            )
+        found = [*self._file_problems(), *self._timm_problems()]
         for name in ("neither", "shifted"):
             if getattr(self, name) == "":
                 found.append(f"data.{name}= names no folder: give one, e.g. data.{name}=others, or leave it out")
@@ -118,4 +126,40 @@ class DataConfig:
             found.append(f"data.noise={self.noise}: must be in [0, 1]")
         if not 0 <= self.clutter <= 50:
             found.append(f"data.clutter={self.clutter}: must be 0..50 strokes")
+        return found
+
+    def _file_problems(self) -> list[str]:
+        """Return the broken rules of what names files and classes."""
+        found = []
+        rootless = self.source is DataSource.timm and (self.name or "").startswith(_ROOTLESS)
+        if self.source.example and not self.root and not rootless:
+            found.append(f"data.root is missing: data={self.source} needs it, e.g. {self.source.example}")
+        if self.root and not self.source.example:
+            found.append(
+                f"data.root={self.root} needs data=folder, data=csv or data=timm: data={self.source} reads no files"
+            )
+        if self.columns is not None and self.source not in (DataSource.csv, DataSource.timm):
+            found.append(f"data.columns={self.columns} needs data=csv or data=timm: data={self.source} has no columns")
+        if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= 3:
+            found.append(f"data.columns={self.columns}: must be two or three different names, [path,label,split]")
+        if self.classes is not None and not self.at_least <= len(self.classes) == len(set(self.classes)):
+            found.append(
+                f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "
+                "for all"
+            )
+        return found
+
+    def _timm_problems(self) -> list[str]:
+        """Return the broken rules of what timm is asked for."""
+        found = []
+        for name, plain in (("name", None), ("split", "train"), ("test_split", None), ("download", False)):
+            if self.source is not DataSource.timm and getattr(self, name) != plain:
+                found.append(f"data.{name}={getattr(self, name)} needs data=timm: data={self.source} knows none")
+        if self.name and not self.name.lower().startswith(_PREFIXES):
+            found.append(
+                f"data.name={self.name}: must begin with {', '.join(_PREFIXES)}, or be null for a folder or a tar file "
+                "at data.root"
+            )
+        if not self.split or self.test_split == self.split:
+            found.append(f"data.split={self.split}: must name a split, another one than data.test_split")
         return found

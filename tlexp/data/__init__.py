@@ -7,6 +7,7 @@ from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_ba
 from tlexp.data.neither import add_neither
 from tlexp.data.shifted import add_shifted
 from tlexp.data.sources import open_source, source_classes
+from tlexp.data.timm_source import TimmSet
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Progress",
     "Reading",
     "Source",
+    "TimmSet",
     "Views",
     "add_neither",
     "add_shifted",

@@ -19,6 +19,7 @@ from tlexp.data.images import Images, Part, Progress, Source, digest_lines
 from tlexp.data.listing import find_layout
 from tlexp.data.shapes import open_shapes
 from tlexp.data.table import open_table, read_table
+from tlexp.data.timm_source import TimmSet, open_timm, timm_classes
 from tlexp.errors import DataError
 
 __all__ = ["Images", "Progress", "Source", "open_source", "source_classes"]
@@ -31,6 +32,7 @@ def open_source(
     *,
     root: Path | None,
     columns: Sequence[str] | None,
+    timm: TimmSet,
     classes: Sequence[str] | None,
     at_least: int,
     source_seed: int,
@@ -48,6 +50,7 @@ def open_source(
         kind: The source.
         root: folder: where the images lie; csv: the table.
         columns: csv: names of the columns.
+        timm: timm: the dataset.
         classes: Those to use, in any order; all when None.
         at_least: So many classes are needed.
         source_seed: Renders shapes, and splits off a held-out fifth where none is given.
@@ -60,7 +63,7 @@ def open_source(
         clutter: shapes: strokes per image.
 
     Raises:
-        DataError: The images do not allow a run; see `folder`, `listing` and `table`.
+        DataError: The images do not allow a run; see `folder`, `listing`, `table` and `timm_source`.
     """
     if kind is DataSource.folder:
         return open_folder(
@@ -75,6 +78,8 @@ def open_source(
             source_seed=source_seed,
             reading=reading,
         )
+    if kind is DataSource.timm:
+        return open_timm(timm, classes=classes, at_least=at_least, source_seed=source_seed, reading=reading)
     if kind is DataSource.digits:
         return _only(_open_digits(source_seed), classes, kind)
     shapes = open_shapes(
@@ -94,6 +99,7 @@ def source_classes(
     *,
     root: Path | None,
     columns: Sequence[str] | None,
+    timm: TimmSet,
     classes: Sequence[str] | None,
     at_least: int,
     follow_links: bool,
@@ -108,6 +114,8 @@ def source_classes(
         return find_layout(_root(kind, root), follow_links=follow_links, classes=classes, at_least=at_least).classes
     if kind is DataSource.csv:
         return read_table(_root(kind, root), columns=columns, classes=classes, at_least=at_least).classes
+    if kind is DataSource.timm:
+        return timm_classes(timm, classes=classes, at_least=at_least)
     found = _DIGITS if kind is DataSource.digits else SHAPES[:num_classes]
     return choose_classes(found, classes, where=f"data={kind}")
 
