@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,15 @@ def test_a_wide_margin_makes_the_cheapest_of_nearly_equals_the_choice(make_table
     found = decided(table, "5")
     assert found.chosen == 5
     assert found.verdict in (Verdict.cheaper, Verdict.best)
+
+
+def test_the_cheapest_contender_beats_guessing_where_one_does(make_table: MakeTable) -> None:
+    found = decided(make_table(seeds=10, columns=DEPTHS, strength=FLAT, noise=0.02, failed=(), waiting=()), "5")
+    assert set(found.contenders) == set(range(6))
+    assert found.cheapest == 5
+    above = np.array([True, True, True, True, False, False])
+    assert dataclasses.replace(found, above=above).cheapest == 3
+    assert dataclasses.replace(found, above=~above & above).cheapest == 5
 
 
 def test_chance_is_recommended_nothing(make_table: MakeTable) -> None:

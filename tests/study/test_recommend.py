@@ -51,6 +51,21 @@ def test_the_margin_at_which_the_change_is_promised_changes_it(make_table: MakeT
     assert before.change.index("narrow the intervals most") < before.change.index("A margin of")
 
 
+def test_every_margin_that_is_told_would_have_recommended_its_column(make_table: MakeTable) -> None:
+    promised = 0
+    strength = FLAT | {"freeze-0": (0.56, 0.2), "freeze-5": (0.3, 0.3)}
+    for seed in range(4):
+        settings = {"columns": DEPTHS, "strength": strength, "failed": (), "waiting": (), "seed": seed}
+        settings |= {"per_class": (150,) * 4, "noise": 0.02}
+        for each in analyse(make_table(**settings)).recommendations:
+            told = re.search(r"A margin of (\S+) would have recommended (\S+);", each.change)
+            if told is not None:
+                promised += 1
+                after = analyse(make_table(margin=float(told[1]), **settings))
+                assert told[2] in [other.column for other in after.recommendations if other.labels == each.labels]
+    assert promised > 4
+
+
 def test_undecided_lists_the_contenders_and_what_would_narrow_it(make_table: MakeTable) -> None:
     found = recommended(make_table)
     assert found.column is None

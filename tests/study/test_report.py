@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.study.conftest import DEPTHS, STRENGTH, a_table
 from tlexp.study.analyse import analyse
 from tlexp.study.findings import Findings
+from tlexp.study.gaps import progress
 from tlexp.study.markdown import build_markdown
 from tlexp.study.report import write_report
 from tlexp.study.sections import build_report
@@ -19,9 +21,9 @@ from tlexp.study.table import StudyTable
 Make = Callable[..., StudyTable]
 
 
-@pytest.fixture
-def findings(make_table: Make) -> Findings:
-    return analyse(make_table())
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    return analyse(a_table())
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -64,12 +66,23 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
     for each in findings.recommendations:
         assert told[each.labels]["column"] == (each.column or "")
         assert told[each.labels]["sentence"] == each.sentence
+        assert told[each.labels]["best"] == each.best
+        assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
         assert each.sentence in page
+    pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(tmp_path / "report/differences.csv")}
+    assert len(pairs) == len(findings.differences)
+    for pair in findings.differences:
+        row = pairs[pair.labels, pair.first, pair.second]
+        assert float(row["difference"]) == pair.value
+        assert [float(row[name]) for name in ("low", "high", "alone_low", "alone_high")] == [
+            *(pair.low, pair.high, pair.alone_low, pair.alone_high)
+        ]
     cells = {(row["column"], row["labels"]): row for row in rows(tmp_path / "report/cells.csv")}
     assert set(cells) == set(findings.cells)
     for key, cell in findings.cells.items():
         if cell.accuracy is not None:
-            assert float(cells[key]["balanced_accuracy"]) == cell.accuracy.value
+            ends = cell.accuracy.value, cell.accuracy.low, cell.accuracy.high
+            assert tuple(float(cells[key][name]) for name in ("balanced_accuracy", "low", "high")) == ends
             assert f"{cell.accuracy.value:.3f}" in text
 
 
@@ -96,6 +109,55 @@ def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Pat
             assert "<script>" not in line.replace("\\<", "")
 
 
+def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(findings: Findings) -> None:
+    first = build_report(findings).sections[0]
+    for word in ("Column", "Control", "Data seed", "Margin", "Simultaneous interval", "Cross-fitted"):
+        assert sum(line.startswith(word) for line in first.lines) == 1, word
+    assert any(f"{findings.table.margin:g} here, chosen before the study" in line for line in first.lines)
+    assert max(map(len, first.lines)) <= 120
+
+
+def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table: Make) -> None:
+    strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
+    found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
+    [section] = [each for each in build_report(found).sections if each.title == "Undecided"]
+    [table] = section.tables
+    open_ones = [each for each in found.recommendations if each.column is None]
+    assert 0 < len(open_ones) < len(found.recommendations)
+    assert list(table.rows) == [(each.labels, ", ".join(each.contenders), each.change) for each in open_ones]
+
+
+def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_table: Make) -> None:
+    found = analyse(make_table(margin=0.037, strength=STRENGTH | {"scratch": (-0.2, 0.7)}))
+    sections = {section.title: section for section in build_report(found).sections}
+    picture = sections["Differences to the best"].picture
+    assert picture is not None
+    assert "Dashes: the margin, 0.037 below the best." in picture.caption
+    [told] = sections["Transfer against training from scratch"].paragraphs
+    for gain in found.transfer:
+        start = f"What {gain.column} reaches with {gain.labels} labels ({gain.accuracy:.3f}) training from scratch "
+        reached = gain.scratch_labels
+        end = (
+            "does not reach within the budgets studied."
+            if reached is None
+            else f"reaches with {reached:.3g} per class."
+        )
+        assert start + end in told
+    assert {gain.scratch_labels is None for gain in found.transfer} == {True, False}
+
+
+def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findings) -> None:
+    [section] = [each for each in build_report(findings).sections if each.title == "Where columns change places"]
+    means = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
+    told = [re.match(r"(\S+) and (\S+): (\S+) leads at 2, (\S+) leads at 100; ", line) for line in section.lines]
+    pairs = [found.groups() for found in told if found is not None]
+    assert pairs
+    for first, second, early, late in pairs:
+        assert early == max((first, second), key=lambda name: means[name, "2"])
+        assert late == max((first, second), key=lambda name: means[name, "100"])
+        assert early != late
+
+
 def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
     few, many = (build_report(analyse(make_table(seeds=count))) for count in (3, 10))
     assert any("demonstration" in text for text in few.notices)
@@ -106,7 +168,8 @@ def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, t
     text = summary(findings, tmp_path)
     assert max(map(len, text.splitlines())) <= 120 + len(str(tmp_path))
     joined = " ".join(text.split())
-    assert all(each.sentence in joined for each in findings.recommendations)
+    assert all(f" {each.labels} {each.sentence}" in joined for each in findings.recommendations)
+    assert progress(findings).counted() in text.splitlines()[0]
     assert "report/index.html" in text
 
 

@@ -222,6 +222,20 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     assert "cannot be met" not in shown
 
 
+def test_the_survey_counts_what_is_there_and_what_is_left(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = "study=quick", "study.controls=false"
+    assert study(*quick, "study.labels=[2]") == 0
+    capsys.readouterr()
+    assert study(*quick, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    for name in ("logreg", "ridge", "nearest_mean", "knn"):
+        assert re.search(rf"^{name} .* 2,4 +4 +2 +solved +\d+ s$", shown, re.M)
+    assert "study multirun/s: 8 cells, 2 data seeds, 16 runs, 8 to do, about" in shown
+    assert study("study.controls=false", "study.name=other", "tune.trials=3", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^freeze-0 .* 2,4 +4 +0 +3 +\d+ s$", shown, re.M)
+
+
 def test_few_test_images_are_warned_of_before_the_study_begins(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:

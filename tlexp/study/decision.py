@@ -63,7 +63,21 @@ class Decision:
     @property
     def leader(self) -> str | None:
         """Name of the column with the highest mean."""
-        return None if self.best is None else self.candidates[self.best].column
+        return None if self.best is None else self.name(self.best)
+
+    @property
+    def cheapest(self) -> int:
+        """Place of the cheapest contender, of those that are better than guessing where some are."""
+        return min(self.contenders, key=lambda place: (not self.above[place], self.order.index(place)))
+
+    @property
+    def compared(self) -> int:
+        """How many columns the intervals of differences are simultaneous over."""
+        return len(self.candidates) + len(self.left_out)
+
+    def name(self, place: int) -> str:
+        """Return the name of a candidate."""
+        return self.candidates[place].column
 
     def rule(self) -> Pick:
         """Return the rule of this decision, which takes the highest mean where nothing can be recommended."""

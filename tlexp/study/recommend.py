@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tlexp.study.decision import Decision
 from tlexp.study.findings import CellFinding, Recommendation
 from tlexp.study.intervals import TestImages, interval
+from tlexp.study.remedies import change
 from tlexp.study.sentences import Account
 from tlexp.study.table import StudyTable
 
@@ -33,6 +34,6 @@ def recommend(
         accuracy=accuracy,
         sentence=account.sentence(),
         reasons=account.reasons(),
-        change=account.change(),
+        change=change(decision, images),
         seconds=None if decision.chosen is None else cells[names[decision.chosen], decision.labels].seconds,
     )

@@ -1,19 +1,15 @@
 """What a decision amounts to, in sentences for people."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tlexp.config.labels import parse_labels
 from tlexp.study.decision import Decision, trained
-from tlexp.study.differences import shared_seeds, stacked
 from tlexp.study.findings import CellFinding, Interval, Verdict
-from tlexp.study.intervals import TestImages, spread
+from tlexp.study.intervals import TestImages
+from tlexp.study.remedies import rounded_up
 from tlexp.study.table import Column, StudyTable
-
-_LARGEST_MARGIN = 0.2
-"""Nobody would call a column that loses more nearly as good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +51,7 @@ class Account:
                 return (
                     f"{budget} it is undecided: the data cannot tell {len(found.contenders)} of "
                     f"{len(found.candidates)} columns apart well enough ({names}); {leads}; if you must choose now, "
-                    f"take {self._name(self._cheapest_contender())}, the cheapest of them."
+                    f"take {self._name(found.cheapest)}, the cheapest of them{self._guessed()}."
                 )
         assert found.chosen is not None
         none = "an accuracy that no shared seed tells"
@@ -77,7 +73,7 @@ class Account:
             return ()
         given = [self._highest(found.best)]
         if found.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
-            given.append(self._bound(found.contenders[0] if found.chosen is not None else self._cheapest_contender()))
+            given.append(self._bound(found.cheapest if found.chosen is None else found.chosen))
         if found.chosen is not None and found.chosen != found.best:
             given += self._seconds(found.chosen, found.best)
         if found.chosen is not None and self.accuracy is not None:
@@ -87,28 +83,6 @@ class Account:
             )
         given += [f"{name} has a single finished replicate, no interval, and is left out." for name in found.left_out]
         return (*given, *self._failures())
-
-    def change(self) -> str:
-        """Return what would change it."""
-        found = self.decision
-        match found.verdict:
-            case Verdict.nothing:
-                return "Replicates that finish."
-            case Verdict.one_seed:
-                return "A second data seed gives intervals; ten are the protocol's."
-            case Verdict.alone:
-                return "A second column with at least two finished replicates."
-            case Verdict.chance:
-                return f"{self._narrower()} Else more labels, or labels that have more to do with the images."
-            case Verdict.undecided:
-                return f"{self._narrower()} {self._margin(range(len(found.candidates)))}".strip()
-        assert found.chosen is not None
-        limit = f"Any margin from {_above(found.worst[found.chosen])} on recommends {self._name(found.chosen)}"
-        limit = f"{limit}, or a cheaper column."
-        if found.worst[found.chosen] <= 0:
-            limit = "No smaller margin would."
-        cheaper = found.order[: found.order.index(found.chosen)]
-        return f"{limit} {self._margin(cheaper)}".strip()
 
     def _highest(self, best: int) -> str:
         seeds = self.decision.seeds
@@ -123,22 +97,18 @@ class Account:
         assert found.best is not None
         loss = found.means[found.best] - found.means[place]
         against = "" if place == found.best else f" loses {loss:.3f} against it and"
-        rule = f"the margin is {self.table.margin:g}; 95 %, at once over all pairs of {self._compared()} columns"
+        rule = f"the margin is {self.table.margin:g}; 95 %, at once over all pairs of {self.decision.compared} columns"
         if found.worst[place] <= 0:
             return f"{self._name(place)} is distinguishably better than every other column ({rule})."
         if found.worst[place] >= 1:
             return f"{self._name(place)}{against} has no bound of its loss against every other column ({rule})."
-        most = _above(found.worst[place])
+        most = rounded_up(found.worst[place])
         return f"{self._name(place)}{against} may lose {most} at most against any other column ({rule})."
 
-    def _compared(self) -> int:
-        """Return how many columns the family is about."""
-        return len(self.decision.candidates) + len(self.decision.left_out)
-
-    def _cheapest_contender(self) -> int:
-        """Return the cheapest of those that may be the best; those that are better than guessing come first."""
-        found = self.decision
-        return min(found.contenders, key=lambda place: (not found.above[place], found.order.index(place)))
+    def _guessed(self) -> str:
+        """Return which of the contenders count where some are no better than guessing."""
+        above = [self.decision.above[place] for place in self.decision.contenders]
+        return " that beats guessing" if any(above) and not all(above) else ""
 
     def _guessing(self) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
@@ -152,43 +122,6 @@ class Account:
             f"{tested}; {self._name(found.best)} has the highest mean, {shown(found.reached[found.best])}{at_once}."
             f"{' Controls do not count.' if controls else ''}"
         )
-
-    def _margin(self, places: Sequence[int]) -> str:
-        """Return the margin that would have recommended one of the columns; nothing where none is sensible."""
-        known = [place for place in places if self.decision.worst[place] < _LARGEST_MARGIN]
-        if not known:
-            return ""
-        first = min(known, key=lambda place: self.decision.worst[place])
-        return (
-            f"A margin of {_above(self.decision.worst[first])} would have recommended {self._name(first)}; but the "
-            "margin is chosen before a study, and one that is raised after the results promises nothing."
-        )
-
-    def _narrower(self) -> str:
-        """Return what narrows the intervals, that which makes the larger part of their width first."""
-        share = self._image_share()
-        if math.isnan(share):
-            return "More data seeds narrow the intervals."
-        first, then, part = ("test images", "data seeds", share)
-        if share < 0.5:
-            first, then, part = then, first, 1 - share
-        return (
-            f"More {first} narrow the intervals most: {100 * part:.0f} % of their squared width is due to them; more "
-            f"{then} come second."
-        )
-
-    def _image_share(self) -> float:
-        """Return the images' share of the squared width that decides: of the best alone, or of the best two; or nan."""
-        found, alone = self.decision, self.decision.verdict is Verdict.chance
-        places = found.contenders if len(found.contenders) > 1 else found.ranked
-        cells = [found.candidates[place] for place in places[: 1 if alone else 2]]
-        seeds = shared_seeds(cells)
-        if len(seeds) < 2:
-            return math.nan
-        first, *others = stacked(cells, seeds)
-        compared = self._compared()
-        family = len(found.candidates) if alone else compared * (compared - 1) // 2
-        return float(spread(sum((-other for other in others), first), self.images).image_share(family))
 
     def _saving(self, place: int) -> str:
         """Return ` and trains 38 % of the parameters`; nothing where that is not known."""
@@ -226,7 +159,7 @@ class Account:
         return shown(reached)
 
     def _name(self, place: int) -> str:
-        return self.decision.candidates[place].column
+        return self.decision.name(place)
 
     def _finding(self, place: int) -> CellFinding:
         return self.cells[self._name(place), self.decision.labels]
@@ -265,12 +198,3 @@ def shown(found: Interval) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.3f} (one seed)"
     return f"{found.value:.3f} ({found.low:.3f} .. {found.high:.3f})"
-
-
-def _above(bound: float) -> str:
-    """Return a bound with three decimals, rounded up, so that a margin of that size is above it.
-
-    >>> _above(0.0), _above(0.0123), _above(0.01)
-    ('0.001', '0.013', '0.011')
-    """
-    return f"{(math.floor(bound * 1000 + 1e-9) + 1) / 1000:.3f}"
