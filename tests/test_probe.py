@@ -161,3 +161,30 @@ def test_without_a_cache_runs_that_share_still_see_each_image_once(
             first = len(seen)
     assert first > 0
     assert len(seen) == first
+
+
+def test_a_digest_that_is_known_is_that_of_the_tensors_as_they_are() -> None:
+    """What is shared hashes a network once; one that was changed has a digest of its own."""
+    shared, asked = Shared(several=True), config()
+    network, _ = shared.network(asked)
+    classifier = build_classifier(asked, network, 3)
+    first = classifier.frozen_digest(shared.digest)
+    assert first == classifier.frozen_digest() == classifier.frozen_digest(shared.digest)
+    with torch.no_grad():
+        next(network.backbone.parameters()).view(-1)[0] += 1
+    assert classifier.frozen_digest(shared.digest) == classifier.frozen_digest() != first
+    shared.network(asked)  # as it started
+    assert classifier.frozen_digest(shared.digest) == first
+
+
+def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_path: Path) -> None:
+    shared, used = Shared(several=True), []
+    for number in range(4):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        record = run(config("head=logreg"), folder=folder, listener=Listener(), shared=shared).record
+        used.append({name: record.train["cache"][name] for name in ("hits", "misses", "read_bytes")})
+    assert used[0]["misses"] == 30 + 24
+    assert used[1] == used[2] == used[3]
+    assert used[3]["hits"] == 30 + 24
+    assert np.array_equal(predictions(tmp_path / "0"), predictions(tmp_path / "3"))

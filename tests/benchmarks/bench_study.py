@@ -1,82 +1,137 @@
 """What a study's frozen column costs against its cells one by one, and a replicate besides its training.
 
-    python tests/benchmarks/bench_study.py [column] [overhead] [--seeds 10] [--repeats 3] [--resnet18] [--words ...]
+    python tests/benchmarks/bench_study.py [column] [overhead] [--labels 1 2 5 10 20 50 100 200] [--seeds 10]
+        [--sample 1] [--repeats 1] [--resnet18] [--words ...]
 
-column    freeze=all, head=logreg at 5, 20 and 100 labels: the column as a study runs it, on an empty cache, against the
-          same cells as runs of their own with cache=off, one after the other in this process
-          (--resnet18: at 64 px, from a file of random weights, with 500 images to learn from and 500 to test on)
+column    freeze=all, head=logreg: all budgets and data seeds as the job of a study runs them, on an empty cache, with a
+          record and an MLflow run for each cell; against the same cells one by one in this process. A cell alone begins
+          anew: it opens and decodes its images, builds the network, sees its budget and the test split once, selects,
+          solves, is tested, writes its record and its MLflow run. It has no cache (cache=off), so that it neither finds
+          features nor writes any. No side pays for imports. --sample N: cells of N seeds of each budget are run alone
+          and stand for the others. The column is run before and after them.
 overhead  seconds of a replicate of that column when its solution is known: labels drawn, predictions, record, tracking
+(--resnet18: at 64 px, with random weights from a file)
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import timm
 import torch
 from safetensors.torch import save_file
 
-from tlexp.compose import load
-from tlexp.config import Config
+from tlexp.compose import Composed, load
+from tlexp.config import Config, config_key
 from tlexp.experiment import run
 from tlexp.probe import solve_together
 from tlexp.shared import Shared
+from tlexp.study import column
+from tlexp.sweep.folder import SweepFolder
 from tlexp.train import Listener
 
-LABELS = (5, 20, 100)
-RESNET = [
-    "backbone=resnet18", "backbone.image_size=64", "data.per_class=100", "data.test_per_class=100",
-    "data.num_classes=5",
-]  # fmt: skip
-WORDS = ["head=logreg", "tracking.figures=false", "train.save_weights=false"]
+LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")
+WORDS = ["head=logreg", "tracking.figures=false", "train.save_weights=false", "cache.dir=cache", "tune.search=around"]
+"""Beside those of a budget and a seed: what a study's runs have in common."""
+Cells = dict[str, list[Config]]
+"""By label budget, one of each data seed."""
 
 
-def configs(words: list[str], seeds: int) -> list[Config]:
-    base = load([*WORDS, *words])
-    made = []
-    for labels in LABELS:
-        for seed in range(seeds):
-            made.append(load([*WORDS, *words, f"labels={labels}", f"seed={seed}"]).config)
-    assert base.config.head.kind == "logreg"
-    return made
+class Clock:
+    """Seconds of the wall and of the processor, all threads."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._began[0], time.process_time() - self._began[1]
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def compose(words: list[str], labels: list[str], seeds: int) -> Cells:
+    return {
+        budget: [load([*WORDS, *words, f"labels={budget}", f"seed={seed}"]).config for seed in range(seeds)]
+        for budget in labels
+    }
 
 
-def together(cells: list[Config]) -> tuple[float, float]:
-    """Return the seconds of the whole column, and of its replicates once all is solved."""
-    shared = Shared(several=True)
-    began = time.perf_counter()
-    solve_together(cells, shared, device=torch.device("cpu"), listener=Listener())
-    solved = time.perf_counter()
-    for cell in cells:
-        with tempfile.TemporaryDirectory() as folder:
-            run(cell, folder=Path(folder), listener=Listener(), shared=shared)
-    ended = time.perf_counter()
-    return ended - began, (ended - solved) / len(cells)
+@contextmanager
+def anew() -> Iterator[Shared]:
+    """Share nothing with what came before, neither in memory nor on the disk."""
+    shutil.rmtree("cache", ignore_errors=True)
+    shared, before = Shared(several=True), column.of_process
+    column.of_process = lambda: shared
+    try:
+        yield shared
+    finally:
+        column.of_process = before
 
 
-def one_by_one(cells: list[Config]) -> float:
-    def every() -> None:
-        for cell in cells:
-            with tempfile.TemporaryDirectory() as folder:
-                run(cell, folder=Path(folder), listener=Listener())
+def run_column(loaded: Composed, cells: Cells) -> tuple[float, float]:
+    """Return what the column takes as the job of a study of its own."""
+    with tempfile.TemporaryDirectory(dir=".") as place, anew():
+        keys = {config_key(cell): ["c", budget, cell.seed] for budget, each in cells.items() for cell in each}
+        SweepFolder(Path(place)).state({"fixed": {}, "swept": [], "study": {"replicates": keys}})
+        folder = Path(place) / "columns" / "c" / "1"
+        folder.mkdir(parents=True)
+        clock = Clock()
+        column.run_column(loaded, folder=folder, overrides=[], run=run, listener=Listener())
+        taken = clock.read()
+        assert len(list(Path(place).glob("runs/*/*/record.json"))) == len(keys)
+    return taken
 
-    return timed(every)
+
+def run_alone(cell: Config) -> tuple[float, float]:
+    """Return what a cell takes that shares nothing."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        clock = Clock()
+        run(cell, folder=Path(folder), listener=Listener(), shared=Shared())
+        return clock.read()
+
+
+def compare(words: list[str], labels: list[str], seeds: int, sample: int) -> None:
+    """Print the column and its cells, by the clock on the wall and by the processor's."""
+    cells, alone = compose(words, labels, seeds), compose([*words, "cache=off"], labels, seeds)
+    loaded = load([*WORDS, *words, "study=quick", "study.column=c"])
+    run_alone(alone[labels[0]][0])  # warm
+    columns = [run_column(loaded, cells)]
+    taken = {budget: [run_alone(cell) for cell in each[:sample]] for budget, each in alone.items()}
+    columns.append(run_column(loaded, cells))
+    for place, clock in enumerate(("wall", "processor")):
+        parts = {budget: [each[place] for each in found] for budget, found in taken.items()}
+        whole = seeds * sum(statistics.mean(part) for part in parts.values())
+        columns_of = [each[place] for each in columns]
+        ratios = " and ".join(f"{whole / each:.1f}" for each in columns_of)
+        print(
+            f"{clock}: {len(labels) * seeds} cells one by one {whole:.1f} s (from {sample} of {seeds} seeds), as a "
+            f"column {columns_of[0]:.2f} and {columns_of[1]:.2f} s: ratio {ratios}"
+        )
+        print("  a cell alone: " + ", ".join(f"{name} {statistics.mean(part):.2f} s" for name, part in parts.items()))
+
+
+def overhead(cells: Cells) -> float:
+    """Return the seconds of a replicate once all is solved."""
+    every = [cell for each in cells.values() for cell in each]
+    with anew() as shared:
+        solve_together(every, shared, device=torch.device("cpu"), listener=Listener())
+        clock = Clock()
+        for cell in every:
+            with tempfile.TemporaryDirectory(dir=".") as folder:
+                run(cell, folder=Path(folder), listener=Listener(), study="s", shared=shared)
+        return clock.read()[0] / len(every)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["column", "overhead"])
+    parser.add_argument("--labels", nargs="*", default=list(LABELS))
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--sample", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--resnet18", action="store_true")
     parser.add_argument("--words", nargs="*", default=[])
@@ -86,20 +141,14 @@ def main() -> None:
         if options.resnet18:
             torch.manual_seed(0)
             save_file(timm.create_model("resnet18").state_dict(), "weights.safetensors")
-            options.words += [*RESNET, "backbone.weights=weights.safetensors"]
+            options.words += ["backbone=resnet18", "backbone.image_size=64", "backbone.weights=weights.safetensors"]
         if "overhead" in options.what:
-            cells = configs(options.words, options.seeds)
-            together(cells[:1])  # imports, and the tracking store
-            each = [together(cells)[1] for _ in range(options.repeats)]
+            cells = compose(options.words, options.labels, options.seeds)
+            overhead({budget: each[:1] for budget, each in cells.items()})  # imports, and the tracking store
+            each = [overhead(cells) for _ in range(options.repeats)]
             print(f"a replicate besides its solution: {statistics.median(each):.3f} s (median of {options.repeats})")
         if "column" in options.what:
-            cells = configs(["tracking=off", "cache=off", *options.words], options.seeds)
-            one_by_one(cells[:1])
-            column = [together(cells)[0] for _ in range(options.repeats)]
-            alone = one_by_one(cells)
-            whole = statistics.median(column)
-            print(f"{len(cells)} cells one by one, uncached: {alone:.1f} s; as a column: {whole:.2f} s")
-            print(f"ratio {alone / whole:.1f}")
+            compare(options.words, options.labels, options.seeds, options.sample)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
 
 

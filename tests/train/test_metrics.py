@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+from scipy.stats import binomtest, norm
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, log_loss
 
-from tlexp.train.metrics import evaluate, measure, to_probabilities, wilson_interval
+from tlexp.train.metrics import count_confusions, evaluate, measure, to_probabilities, wilson_interval
 
 
 def drawn(images, classes, seed=0):
@@ -28,9 +28,11 @@ def test_agrees_with_scikit_learn(classes, seed):
     probabilities, labels = drawn(200, classes, seed)
     predicted = probabilities.argmax(axis=1)
     found = measure(probabilities, labels, label_smoothing=0.0)
-    assert found["accuracy"] == pytest.approx((predicted == labels).mean())
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
-    assert found["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    # To the bit: records of before and after scikit-learn was asked can be compared.
+    assert found["accuracy"] == (predicted == labels).mean()
+    assert found["balanced_accuracy"] == balanced_accuracy_score(labels, predicted)
+    assert found["macro_f1"] == f1_score(labels, predicted, average="macro")
+    assert (count_confusions(probabilities, labels) == confusion_matrix(labels, predicted)).all()
     assert found["nll"] == pytest.approx(log_loss(labels, probabilities))
     assert found["loss"] == pytest.approx(found["nll"])
     assert found["ece"] == pytest.approx(expected_calibration_error(probabilities, labels))
@@ -98,6 +100,8 @@ def test_intervals_are_wilsons(hits, images):
     centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
     assert wilson_interval(hits, images) == pytest.approx((max(centre - half, 0), min(centre + half, 1)), abs=1e-9)
+    known = binomtest(hits, images).proportion_ci(confidence_level=0.95, method="wilson")
+    assert wilson_interval(hits, images) == (known.low, known.high)
 
 
 def test_intervals_hold_accuracy_and_recall():
