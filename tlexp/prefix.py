@@ -1,5 +1,6 @@
 """The frozen prefix of a network whose other units train: where it is cut, and where what crosses is kept."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tlexp.feeds import Regime
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK, in_chunks
 from tlexp.models.cut import Cut, Cutter
+from tlexp.models.tracing import CutError
 from tlexp.train import within_memory
 
 _READ_BYTES_PER_SECOND = 300e6
@@ -33,11 +35,21 @@ class Prefix:
 
     Attributes:
         cuts: Where it ends.
-        passing: Images -> rows of all cuts in one pass, in chunks.
+        cutter: What made them.
     """
 
     cuts: tuple[Cut, ...]
-    passing: Callable[[Tensor], list[Tensor]]
+    cutter: Cutter
+
+    @functools.cached_property
+    def passing(self) -> Callable[[Tensor], list[Tensor]]:
+        """Images -> rows of all cuts in one pass, in chunks."""
+        prefix = self.cutter.prefix(self.cuts)
+        return lambda images: in_chunks(prefix, images)
+
+    def up_to(self, cuts: Sequence[Cut]) -> "Prefix":
+        """Return the prefix up to some of the cuts."""
+        return Prefix(cuts=tuple(cuts), cutter=self.cutter)
 
     def seconds(self, regime: Regime) -> float:
         """Return what one image takes, from one chunk."""
@@ -51,13 +63,14 @@ class Prefix:
         return min(took) / len(images)
 
 
-def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime) -> Prefix:
+def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, *, strict: bool = True) -> Prefix:
     """Return the frozen prefix up to cuts behind so many units each; the classifier is in evaluation mode afterwards.
 
     Args:
         classifier: On its device, frozen as deep as the deepest cut.
-        depths: Ascending.
+        depths: Where it is cut; all units for the features.
         regime: How it is fed.
+        strict: Whether a depth at which it cannot be cut is an error; else it is left out.
 
     Raises:
         CutError: The backbone cannot be cut at one of them; says why.
@@ -68,11 +81,16 @@ def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime) 
         classifier.to(memory_format=torch.channels_last)
 
     def build() -> Prefix:
+        cuts: list[Cut] = []
         with _autocast(regime):
             cutter = Cutter(classifier.backbone, classifier.units, _images(regime, 3))
-            cuts = tuple(cutter.cut(depth) for depth in depths)
-        whole = cutter.prefix(cuts)
-        return Prefix(cuts=cuts, passing=lambda images: in_chunks(whole, images))
+            for depth in depths:
+                try:
+                    cuts.append(cutter.whole() if depth == len(classifier.units) else cutter.cut(depth))
+                except CutError:
+                    if strict:
+                        raise
+        return Prefix(cuts=tuple(cuts), cutter=cutter)
 
     classifier.eval()
     return within_memory(build, "cutting the backbone: use a smaller backbone.image_size, or train.device=cpu")

@@ -141,8 +141,9 @@ class Feeds:
 
 
 def row_key(config: Config, regime: Regime, classifier: Classifier, cut: Cut | None = None) -> Key:
-    """Return the key of each view of what crosses a cut; without one, of the features of a wholly frozen backbone."""
+    """Return the key of each view of what crosses a cut; without one, or behind all units, of the features."""
     backbone, units = classifier.backbone, classifier.units
+    cut = None if cut is None or cut.depth == len(units) else cut
     weights = units_digest(backbone, units if cut is None else units[: cut.depth])
 
     def key(view: int | None) -> CutKey:

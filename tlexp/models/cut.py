@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from tlexp.models.crossing import UnfitError, form_of, forms_in, look, pack, restored, row_dtype, unpack
+from tlexp.models.crossing import Form, UnfitError, form_of, forms_in, look, pack, restored, row_dtype, unpack
 from tlexp.models.tracing import Catalogue, CutError, Trace, first_line, in_modes, runnable
 from tlexp.models.units import Unit
 
@@ -120,6 +120,26 @@ class Cutter:
             else:
                 return cut
         raise CutError(reason)
+
+    def whole(self) -> Cut:
+        """Return the cut behind the last unit, where the features cross, in float32.
+
+        Raises:
+            CutError: They are not one vector per image.
+        """
+        [features] = next(reversed(self._trace.graph.nodes)).all_input_nodes
+        form = self._form(features)
+        if not isinstance(form, Form):
+            raise CutError(f"its features are no rows ({form})")
+        return Cut(
+            depth=len(self._units),
+            name="features",
+            width=form.numbers,
+            dtype=torch.float32,
+            crossing=(features,),
+            forms=(form,),
+            _suffixes=(_same, _same),
+        )
 
     def prefix(self, cuts: Sequence[Cut]) -> Callable[[Tensor], list[Tensor]]:
         """Return what gives images' rows of all cuts in one pass; it has to run in evaluation mode, without a graph."""
@@ -237,11 +257,15 @@ class Cutter:
 _UNKNOWN = object()
 
 
+def _same(rows: Tensor) -> Tensor:
+    return rows
+
+
 def _packer(cut: Cut) -> Callable[[list[Any]], Tensor]:
     tensors = forms_in(list(cut.forms))
 
     def packed(values: list[Any]) -> Tensor:
-        return pack(tensors, values)
+        return pack(tensors, values).to(cut.dtype)
 
     return packed
 
