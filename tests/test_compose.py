@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 
 from tlexp.compose import Source, load, resumed_words
 from tlexp.config import GROUPS, config_fields, config_key
+from tlexp.config.casting import unknown_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder, conf_options
 from tlexp.words import forbidden_nodes
@@ -12,6 +13,7 @@ from tlexp.words import forbidden_nodes
 NEEDED = {
     "data=folder": ["data.root=photos"],
     "backbone=timm": ["backbone.name=resnet26"],
+    "freeze=surgical": ["freeze.units=[layer2]"],
     "experiment=vgg16_binary": ["data.root=photos"],
     "experiment=photos": ["data.root=photos"],
     "experiment=pretrain_tiny": ["data.root=photos"],
@@ -47,6 +49,13 @@ def test_words_override_and_are_typed() -> None:
     assert (config.labels, config.freeze.depth, config.head.hidden) == ("0.1", "3", [8, 4])
 
 
+def test_the_nearest_settings_are_looked_for_in_the_group_that_was_named() -> None:
+    told = unknown_key("study.lables"), unknown_key("labes"), unknown_key("stdy.labels")
+    assert told[0] == "study.lables is no setting of tlexp (did you mean study.labels?); see tlexp --help"
+    assert "(did you mean labels?)" in told[1]
+    assert "(did you mean study.labels" in told[2]
+
+
 def test_all_mistakes_are_named_at_once_with_key_value_rule_and_way_out() -> None:
     with pytest.raises(ConfigError) as caught:
         load(["backbone=resnet5", "optim.lrr=3", "optim.lr=0.01x", "labels=2.5", "tune.lr=[1,0.1]", "head.norm=bach"])
@@ -54,7 +63,7 @@ def test_all_mistakes_are_named_at_once_with_key_value_rule_and_way_out() -> Non
     assert len(problems) == 6
     text = str(caught.value)
     assert "backbone=resnet5 is no option (did you mean resnet50" in text
-    assert "optim.lrr is no setting of tlexp (did you mean optim.lr" in text
+    assert "optim.lrr is no setting of tlexp (did you mean optim.lr?)" in text
     assert "optim.lr=0.01x: must be a finite number. Peak learning rate, (0, inf)" in text
     assert "labels=2.5: labels must be a whole number from 1" in text
     assert "tune.lr=[1.0, 0.1]: must be [low, high] with 0 < low < high" in text

@@ -42,11 +42,12 @@ def _bits(folder: Path) -> bytes:
     [
         DEPTH,
         ["freeze=last", "freeze.norm=keep"],
+        ["freeze=surgical", "freeze.units=[layer2]"],
         [*DEPTH, "augment=light", "cache.views=2"],
         [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
         [*DEPTH, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
     ],
-    ids=["depth", "last", "views", "tuned", "vit"],
+    ids=["depth", "last", "surgical", "views", "tuned", "vit"],
 )
 def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
     words: list[str], start: Start, cache: Path, tmp_path: Path
@@ -118,6 +119,18 @@ def test_what_changes_from_step_to_step_is_not_kept(words: list[str], start: Sta
     assert "cache" not in start(*freeze, *words, name="auto").record.train
     with pytest.raises(ConfigError, match=r"cache\.mode=on, but"):
         start(*freeze, *words, "cache=on", name="on")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["freeze=depth", "freeze.depth=0.01"], "freezes none"),
+        (["freeze=depth", "freeze.depth=5"], "freezes every one, by its number: use freeze=all"),
+    ],
+)
+def test_a_cache_that_must_be_needs_units_in_front(words: list[str], told: str, start: Start, cache: Path) -> None:
+    with pytest.raises(ConfigError, match=told):
+        start(*words, "cache=on", name="on")
 
 
 def test_training_from_a_cut_runs_no_prefix(start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

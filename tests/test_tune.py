@@ -8,7 +8,7 @@ from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.train import FitReport
-from tlexp.tune import Search, Selection, select
+from tlexp.tune import Search, Selection, candidates_around, select
 
 DEFAULT = Rates(lr=1e-2, weight_decay=1e-3)
 REPORT = FitReport(steps=1, seconds=1.0, images_per_second=1.0, flops=None, peak_bytes=None, curve=[])
@@ -20,6 +20,8 @@ FOLDS = (
 
 class Pretender:
     """Stands in for a trainee: the validation loss is a function of the rates."""
+
+    many = False
 
     def __init__(self, loss: Any) -> None:
         self.loss, self.seen = loss, list[tuple[str, Rates]]()
@@ -87,6 +89,19 @@ def test_a_best_value_at_the_edge_is_flagged_and_one_inside_is_not() -> None:
     assert any("the best lr" in flag and "edge of tune.lr" in flag for flag in at_edge.flags)
     inside = _select(Pretender(_bowl), 25)
     assert not any("the best lr" in flag for flag in inside.flags)
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(2, False), (3, True)])
+def test_of_two_rates_around_the_default_one_is_always_an_end_and_not_flagged(count: int, flagged: bool) -> None:
+    search = Search(trials=count, lr=(1e-4, 1.0), weight_decay=(1e-5, 1e-1), seed=0, around=True)
+    found = select(
+        Pretender(lambda rates: 0.1 + rates.lr),  # type: ignore[arg-type]
+        FOLDS,
+        default=DEFAULT,
+        search=search,
+        candidates=candidates_around(DEFAULT, count),
+    )
+    assert any("the end of those compared" in flag for flag in found.flags) is flagged
 
 
 def test_without_folds_nothing_is_selected() -> None:

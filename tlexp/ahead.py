@@ -57,7 +57,7 @@ def fill_cuts(
     frozen = FrozenNetwork(
         classifier,
         regime,
-        keys=[row_key(first, regime, classifier, cut) for cut in prefix.cuts],
+        keys=[row_key(first, regime, classifier, cut, hashed=shared.digest) for cut in prefix.cuts],
         store=store,
         decode=lambda images, positions: shared.decode(first, images, positions, network.expected, listener),
         passing=prefix.passing,

@@ -17,26 +17,37 @@ from tlexp.config import Config, Preprocessing
 from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.tune import SearchKind
-from tlexp.data import Fold, ImageBank, Images, Source, chunks, draw_budget, load_bank, open_source, selection_folds
+from tlexp.data import (
+    Fold,
+    ImageBank,
+    Images,
+    Reading,
+    Source,
+    chunks,
+    draw_budget,
+    load_bank,
+    open_source,
+    selection_folds,
+)
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
 from tlexp.models import (
     CALIBRATED,
     Classifier,
+    Freezing,
     HeadOptions,
     ModelCard,
     Unit,
     WeightsOrigin,
     build_backbone,
-    build_head,
     calibrate,
-    feature_width,
     find_units,
-    freeze_depth,
     load_weights,
     preprocessing,
+    resolve_freezing,
 )
 from tlexp.models.digest import tensors_digest
+from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
@@ -44,12 +55,25 @@ from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, how many of them are frozen, and what it expects of images."""
+    """A backbone cut into units, what of them trains, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
-    depth: int
+    freezing: Freezing
     expected: Preprocessing
+
+    @property
+    def depth(self) -> int:
+        """How many leading units are wholly frozen."""
+        return self.freezing.depth
+
+    def frozen_as(self, config: Config) -> "Network":
+        """Return the same backbone with what trains under the policy of a run.
+
+        Raises:
+            ConfigError: The backbone does not have what the policy names.
+        """
+        return dataclasses.replace(self, freezing=_freezing(config, self.backbone, self.units, self.expected))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -72,14 +96,28 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
         image_size=expected.image_size,
         global_pool=config.head.global_pool,
         head=config.head.kind,
+        head_units=config.head.units,
         drop_rate=backbone_config.drop_rate,
         drop_path_rate=backbone_config.drop_path_rate,
         seed=config.seed,
         meta=meta,
     )
     units = find_units(backbone, image_size=expected.image_size)
-    depth = freeze_depth(config.freeze.policy, config.freeze.depth, units, backbone=backbone_config.name)
-    return Network(backbone=backbone, units=units, depth=depth, expected=expected)
+    freezing = _freezing(config, backbone, units, expected)
+    return Network(backbone=backbone, units=units, freezing=freezing, expected=expected)
+
+
+def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
+    freeze = config.freeze
+    return resolve_freezing(
+        freeze.policy,
+        backbone,
+        units,
+        name=config.backbone.name,
+        image_size=expected.image_size,
+        depth=freeze.depth,
+        named=freeze.units,
+    )
 
 
 def load_start(config: Config, network: Network) -> WeightsOrigin:
@@ -152,10 +190,16 @@ def _stated_weights(config: Config) -> Path | None:
 
 
 def build_classifier(config: Config, network: Network, classes: int) -> Classifier:
-    """Return the network with a new head for so many classes."""
-    options = dataclasses.asdict(_head_options(config))
-    head = build_head(in_features=feature_width(network.backbone), num_classes=classes, seed=config.seed, **options)
-    return Classifier(network.backbone, head, network.units, network.depth, norm=config.freeze.norm)
+    """Return the network with a new head for so many classes, and with adapters where the policy asks for them."""
+    head = _head_options(config).build(network.backbone, classes, seed=config.seed)
+    backbone, units, trainable = network.backbone, network.units, network.freezing.trainable
+    if network.freezing.adapted:
+        rank, alpha = config.freeze.rank, config.freeze.alpha
+        assert rank is not None
+        assert alpha is not None
+        layers = network.freezing.adapted
+        backbone, units, trainable = adapt(backbone, units, layers, rank=rank, alpha=alpha, seed=config.seed)
+    return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
 def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
@@ -166,6 +210,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         classes=tuple(classes),
         head=_head_options(config),
         global_pool=config.head.global_pool,
+        head_units=tuple(config.head.units),
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
@@ -181,6 +226,7 @@ def _head_options(config: Config) -> HeadOptions:
         dropout=head.dropout,
         norm=head.norm,
         init=head.init,
+        scale=head.scale,
     )
 
 
@@ -194,17 +240,22 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     return open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
         source_seed=data.source_seed,
-        on_bad=data.on_bad,
-        follow_links=data.follow_links,
-        max_pixels=data.max_pixels,
+        reading=Reading(
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            max_pixels=data.max_pixels,
+            progress=listener.images,
+        ),
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
         size=data.size or expected.image_size,
         noise=data.noise,
         clutter=data.clutter,
-        progress=listener.images,
     )
 
 

@@ -4,10 +4,11 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Never, Protocol
+from typing import Any, Never, Protocol
 
 from tqdm import tqdm
 
+from tlexp.config.backbone import PIXELS
 from tlexp.experiment import Outcome
 from tlexp.tracking import names
 from tlexp.tracking.store import serve_command
@@ -106,11 +107,10 @@ def _title(fit_id: str) -> str:
 def summary(outcome: Outcome, folder: Path) -> str:
     """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies."""
     record = outcome.record
-    frozen, config = record.freeze, record.config
+    config = record.config
     title = (
-        f"{config['backbone']['name']}, freeze={frozen['policy']} ({frozen['depth']} units), "
-        f"head={config['head']['kind']}, data={config['data']['source']}, labels={config['labels']}, "
-        f"seed={config['seed']}"
+        f"{_network(config['backbone']['name'], record.freeze)}, head={config['head']['kind']}, "
+        f"data={config['data']['source']}, labels={config['labels']}, seed={config['seed']}"
     )
     rows: list[tuple[str, ...]] = [("", "images", "accuracy", "95 % interval", "balanced", "macro F1", "nll", "ece")]
     for split, found in outcome.splits.items():
@@ -128,6 +128,15 @@ def summary(outcome: Outcome, folder: Path) -> str:
     table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     start = f"weights {record.train['weights']['source']}"
     return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
+
+
+def _network(name: str, freeze: dict[str, Any]) -> str:
+    """Return a backbone and how much of it is frozen.
+
+    >>> _network("tiny", {"policy": "all", "depth": 5}), _network("pixels", {"policy": "all", "depth": 0})
+    ('tiny, freeze=all (5 units)', 'raw pixels')
+    """
+    return "raw pixels" if name == PIXELS else f"{name}, freeze={freeze['policy']} ({freeze['depth']} units)"
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:

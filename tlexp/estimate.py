@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from tlexp.assembly import build_classifier, build_regime, count_steps
 from tlexp.config import Config
 from tlexp.data import ImageBank
 from tlexp.feeds import ImageFeed
+from tlexp.models import Classifier, feature_width
 from tlexp.shared import Shared
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
+from tlexp.train.loop import BatchStream
 
 _STEPS = 3
 _OVERHEAD_SECONDS = 0.2
@@ -21,7 +24,10 @@ _OVERHEAD_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class UnitCosts:
-    """Seconds of one optimiser step on a batch of the protocol's size, and of one image's forward pass."""
+    """Seconds of one optimiser step on a batch of the protocol's size, and of one image's forward pass.
+
+    A head on features that stay as they are makes its steps without the backbone.
+    """
 
     step: float
     image: float
@@ -50,11 +56,16 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     image = (time.perf_counter() - began) / batch
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
+    trained = classifier
+    stream: BatchStream = feed.stream(positions)
+    if config.moving is None:
+        width = feature_width(network.backbone)
+        trained = Classifier(nn.Identity(), classifier.head, (), 0)
+        stream = _Noise(torch.randn(batch, width, device=device), (torch.arange(batch) % classes).to(device))
     seconds = []
     for steps in (1, 1 + _STEPS):  # the first call warms up
         plan = build_regime(config, network.expected, device, images=images, classes=classes).plan
-        stream = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime).stream(positions)
-        report = fit(classifier, stream, _short(plan, steps), fit_id="estimate", listener=Listener(), checkpoint=None)
+        report = fit(trained, stream, _short(plan, steps), fit_id="estimate", listener=Listener(), checkpoint=None)
         seconds.append(report.seconds)
     return UnitCosts(step=seconds[1] / (1 + _STEPS), image=image)
 
@@ -72,8 +83,20 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
     if config.head.kind.solved:
         return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
     fits = folds * max(1, config.tune.trials) + 1
-    passes = images + tested + images * max(1, config.tune.trials) * (folds > 0)
+    passes = 0 if config.moving is None else images + tested + images * max(1, config.tune.trials) * (folds > 0)
     return _OVERHEAD_SECONDS + fits * count_steps(config, images) * costs.step + passes * costs.image
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The same batch of features at every step."""
+
+    features: Tensor
+    labels: Tensor
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return features (B, D) and labels (B,)."""
+        return self.features, self.labels
 
 
 def _short(plan: FitPlan, steps: int) -> FitPlan:

@@ -119,7 +119,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         heads, account.train["probe"] = probe.heads, probe.summary()
     classifier = build_classifier(config, network, len(source.classes)).to(device)
     _describe(account, config, network, origin, source, budget)
-    account.freeze["digest_before"] = classifier.frozen_digest()
+    account.freeze["digest_before"] = classifier.frozen_digest(shared.digest)
     account.start_tracking(dataset_of(account.shown, account.data))
 
     live = Live(account.listener, account.point)
@@ -141,7 +141,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
-    account.freeze["digest_after"] = classifier.frozen_digest()
+    account.freeze["digest_after"] = classifier.frozen_digest(shared.digest)
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
@@ -159,8 +159,8 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     return splits
 
 
-def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
-    """Return the run's checkpoint, begun with that of the run to go on with."""
+def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint | None:
+    """Return the run's checkpoint, begun with that of the run to go on with; a head that is solved keeps no fit."""
     if config.resume is not None:
         interrupted = Path(config.resume) / CHECKPOINT
         if not interrupted.is_dir():
@@ -169,6 +169,8 @@ def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint:
                 "before its first checkpoint has to start anew without resume"
             )
         shutil.copytree(interrupted, folder / CHECKPOINT)
+    elif config.head.kind.solved:
+        return None
     return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
 
 
@@ -255,7 +257,8 @@ def _describe(
     account: Account, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
 ) -> None:
     """Enter what is known before training: units, weights, images, and what readers should be told."""
-    account.freeze |= {"depth": network.depth, "units": [unit.name for unit in network.units[: network.depth]]}
+    frozen = network.freezing.frozen_units(network.units)
+    account.freeze |= {"depth": network.depth, "units": frozen}
     account.train |= {
         "steps": 0 if config.head.kind.solved else count_steps(config, len(budget.positions)),
         "weights": {"source": origin.source, "digest": origin.digest},
@@ -271,7 +274,12 @@ def _describe(
         account.note(
             f"backbone {config.backbone.name} starts from random weights"
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
-            + ("; its frozen part is not trained at all" if network.depth else "")
+            + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
+        )
+    if network.freezing.adapted:
+        account.note(
+            f"freeze=lora: adapters of rank {config.freeze.rank} train beside {len(network.freezing.adapted)} layers; "
+            "model.safetensors holds the plain architecture, with them added to its weights"
         )
     norm = config.freeze.norm
     if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
@@ -317,7 +325,8 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
     if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
         account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
     if feeds.frozen is None:
-        if config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+        told = config.study.column is None  # a study compares what would be advised against
+        if told and config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {config.moving}")
         return
     use = feeds.frozen.use

@@ -24,7 +24,7 @@ def build_learner(
     feed: Feed,
     regime: Regime,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     listener: Listener,
     solutions: Solutions | None = None,
     heads: Heads | None = None,
@@ -36,21 +36,24 @@ def build_learner(
         classifier: The whole network, with its start.
         feed: The label budget.
         regime: How it is fed.
-        checkpoint: Where fits are kept.
+        checkpoint: Where fits are kept; None for a head that is solved.
         listener: Hears of every fit.
         solutions: Heads that were solved beforehand.
         heads: What a trained head starts from, by the positions that are trained on; None for its own start.
     """
     if not isinstance(feed, FeatureFeed):
+        assert checkpoint is not None
         return Trainee(classifier, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
     if classifier.depth < len(classifier.units):  # the feed gives what crosses the cut behind the frozen units
         entered = classifier.behind_cut()
+        assert checkpoint is not None
         return Trainee(entered, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
     # The same head: what it learns is in the whole network at once.
     head = Classifier(nn.Identity(), classifier.head, (), 0)
     if config.head.kind.solved:
         classes = regime.plan.num_classes
         return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
+    assert checkpoint is not None
     return Trainee(head, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
 
 

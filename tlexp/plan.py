@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from tlexp.assembly import Network, build_classifier, build_network
+from tlexp.assembly import build_classifier, build_network
 from tlexp.config import Config
-from tlexp.config.freeze import FreezeNorm
 from tlexp.data import source_classes
-from tlexp.models import keeps_statistics
+from tlexp.models import Classifier, Unit, keeps_statistics
 
 SCHEMA = 1
 
@@ -23,10 +22,18 @@ def build_plan(config: Config) -> dict[str, Any]:
     """
     data = config.data
     root = None if data.root is None else Path(data.root).expanduser()
-    classes = source_classes(data.source, root=root, follow_links=data.follow_links, num_classes=data.num_classes)
+    classes = source_classes(
+        data.source,
+        root=root,
+        columns=data.columns,
+        classes=data.classes,
+        at_least=2,
+        follow_links=data.follow_links,
+        num_classes=data.num_classes,
+    )
     network = build_network(config, meta=True)
     classifier = build_classifier(config, network, len(classes))
-    units = [_unit(network, index, config.freeze.norm) for index in range(len(network.units))]
+    units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
     return {
@@ -60,22 +67,22 @@ def plan_table(plan: dict[str, Any]) -> str:
         for row in rows
     ]
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
-    title = f"{plan['backbone']}, freeze={plan['policy']}: {plan['depth']} of {len(plan['units'])} units frozen"
+    frozen = sum(not unit["trainable"] for unit in plan["units"])
+    title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units frozen"
     return "\n".join([title, "", *lines, "", f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"])
 
 
-def _unit(network: Network, index: int, norm: FreezeNorm) -> dict[str, Any]:
-    unit = network.units[index]
-    parameters = sum(network.backbone.get_parameter(name).numel() for name in unit.parameters)
-    trains = index >= network.depth
-    has_statistics = any(map(keeps_statistics, map(network.backbone.get_submodule, unit.modules)))
-    moves = {FreezeNorm.follow: trains, FreezeNorm.keep: False, FreezeNorm.update: True}[norm]
+def _unit(classifier: Classifier, unit: Unit) -> dict[str, Any]:
+    parameters = [classifier.backbone.get_parameter(name) for name in unit.parameters]
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    modules = map(classifier.backbone.get_submodule, unit.modules)
+    moving = [module.training for module in modules if keeps_statistics(module)]
     return {
-        "index": index,
+        "index": unit.index,
         "name": unit.name,
-        "parameters": parameters,
-        "trainable_parameters": parameters if trains else 0,
-        "trainable": trains,
-        "norm": ("train" if moves else "eval") if has_statistics else None,
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "trainable_parameters": trained,
+        "trainable": trained > 0,
+        "norm": ("train" if any(moving) else "eval") if moving else None,
         "shape": None if unit.shape is None else list(unit.shape),
     }

@@ -86,12 +86,16 @@ def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, 
             cutter = Cutter(classifier.backbone, classifier.units, _images(regime, 3))
             for depth in depths:
                 try:
-                    cuts.append(cutter.whole() if depth == len(classifier.units) else cutter.cut(depth))
+                    whole = depth == len(classifier.units)
+                    cuts.append(cutter.whole() if whole else cutter.cut(depth, still=still))
                 except CutError:
                     if strict:
                         raise
         return Prefix(cuts=tuple(cuts), cutter=cutter)
 
+    still = None
+    if max(depths) < len(classifier.units):  # one of its own: the modes are those in which it will train
+        still = {name for name, module in classifier.train().backbone.named_modules() if not module.training}
     classifier.eval()
     return within_memory(build, "cutting the backbone: use a smaller backbone.image_size, or train.device=cpu")
 

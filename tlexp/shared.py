@@ -2,26 +2,26 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.assembly import Network, build_network, decode, load_start, open_images
-from tlexp.cache import Store, cache_folder
+from tlexp.cache import Store, Use, cache_folder
 from tlexp.config import Config, Preprocessing, config_values
 from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
-from tlexp.models import WeightsOrigin, freeze_depth
+from tlexp.feeds import Feed
+from tlexp.models import WeightsOrigin
+from tlexp.models.digest import same_bits, tensors_digest
 from tlexp.solver import Solutions
 from tlexp.train import Listener
-
-Positions = NDArray[np.int64]
 
 
 class Shared:
@@ -32,10 +32,14 @@ class Shared:
 
     Attributes:
         solutions: Heads that were solved beforehand.
+        held_out: The test split as a frozen network sees it: what names it, the features, and what finding them takes.
+        prepared: What names the pools of which all features are kept.
     """
 
     def __init__(self, *, several: bool = False) -> None:
         self.solutions = Solutions()
+        self.held_out: tuple[tuple[str, str], Feed, Use] | None = None
+        self.prepared: set[tuple[str, str]] = set()
         self._several = several
         self._network: _Start | None = None
         self._source: tuple[str, Source] | None = None
@@ -53,6 +57,7 @@ class Shared:
             config_values(config.backbone),
             config.head.global_pool,
             config.head.kind.sees_map,
+            config.head.units,
             config.seed if config.backbone.random_start else None,
         )
         if self._network is None or self._network.key != key:
@@ -64,9 +69,11 @@ class Shared:
             self._network = _Start.of(key, network, origin)
         start = self._network
         start.restore()
-        network, freeze = start.network, config.freeze
-        depth = freeze_depth(freeze.policy, freeze.depth, network.units, backbone=config.backbone.name)
-        return dataclasses.replace(network, depth=depth), start.origin
+        return start.network.frozen_as(config), start.origin
+
+    def digest(self, tensors: Mapping[str, Tensor]) -> str:
+        """Return the sha256 of tensors of the backbone; those that are as they started are hashed once."""
+        return tensors_digest(tensors) if self._network is None else self._network.digest(tensors)
 
     def source(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
         """Return the images, checked.
@@ -123,6 +130,7 @@ class _Start:
     network: Network
     origin: WeightsOrigin
     state: dict[str, Tensor]
+    digests: dict[frozenset[str], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, key: str, network: Network, origin: WeightsOrigin) -> "_Start":
@@ -134,6 +142,15 @@ class _Start:
         for name, tensor in _tensors(self.network):
             tensor.copy_(self.state[name])
             tensor.grad = None
+
+    def digest(self, tensors: Mapping[str, Tensor]) -> str:
+        started = self.state  # where adapters stand, tensors have other names
+        if not all(name in started and same_bits(tensor, started[name]) for name, tensor in tensors.items()):
+            return tensors_digest(tensors)
+        names = frozenset(tensors)
+        if names not in self.digests:
+            self.digests[names] = tensors_digest(tensors)
+        return self.digests[names]
 
 
 def _tensors(network: Network) -> list[tuple[str, Tensor]]:

@@ -6,19 +6,16 @@ logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
 import time
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.feeds import FeatureFeed, Feed, Labels, Positions
+from tlexp.feeds import FeatureFeed, Feed
 from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
 
-Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
 Part = tuple[Positions, Positions | None]
 """Positions to solve on, and those to predict."""

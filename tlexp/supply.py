@@ -1,6 +1,6 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tlexp.assembly import Budget
-from tlexp.cache import POOLED, CutKey, Store, cut_key
+from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
@@ -16,7 +16,7 @@ from tlexp.errors import ConfigError
 from tlexp.feeds import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
 from tlexp.frozen import FrozenNetwork, Key, digests_of
 from tlexp.models import Classifier, feature_width
-from tlexp.models.classifier import units_digest
+from tlexp.models.classifier import units_tensors
 from tlexp.models.cut import Cut
 from tlexp.models.tracing import CutError
 from tlexp.prefix import Place, build_prefix, choose_place
@@ -62,14 +62,31 @@ class Feeds:
         self.refusal: str | None = None
         self._pooled = config.moving is None
         if self._pooled:  # reading features always beats making them again
-            self.frozen = self._freeze(classifier, row_key(config, regime, classifier))
+            self.frozen = self._freeze(classifier, row_key(config, regime, classifier, hashed=shared.digest))
         elif config.keeps_prefix and config.varying is None and 0 < classifier.depth < len(classifier.units):
             self._cut(classifier, len(budget.positions))
+        elif config.cache.mode is CacheMode.on:
+            frozen = "none" if classifier.depth == 0 else "every one, by its number: use freeze=all"
+            raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 
     def held_out(self) -> Feed:
-        """Return the test split."""
-        return self._feed(self._source.held_out, np.arange(len(self._source.held_out.labels)), views=0)
+        """Return the test split; runs of one process that see it alike find it ready."""
+        images, frozen, shared = self._source.held_out, self.frozen, self._shared
+        whole = np.arange(len(images.labels))
+        if frozen is None:
+            return self._feed(images, whole, views=0)
+        if shared.held_out is None or shared.held_out[0] != self._key:
+            shared.held_out = None  # the memory of the one before
+            before, frozen.use = frozen.use, Use()
+            feed, used = self._feed(images, whole, views=0), frozen.use
+            frozen.use = before + used
+            if not used.misses:  # from now on this is what every look at it takes
+                shared.held_out = self._key, feed, used
+            return feed
+        _, feed, used = shared.held_out
+        frozen.use += used
+        return feed
 
     def _cut(self, classifier: Classifier, images: int) -> None:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
@@ -95,7 +112,8 @@ class Feeds:
             memory_bytes=config.data.memory_bytes,
         )
         if self.place is not Place.nowhere:
-            self.frozen = self._freeze(classifier, row_key(config, regime, classifier, cut), prefix.passing)
+            key = row_key(config, regime, classifier, cut, hashed=self._shared.digest)
+            self.frozen = self._freeze(classifier, key, prefix.passing)
 
     def _freeze(
         self, classifier: Classifier, key: Key, passing: Callable[[Tensor], list[Tensor]] | None = None
@@ -114,8 +132,10 @@ class Feeds:
         frozen = self.frozen
         drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
         clean = frozen.rows(images, positions)
-        if ahead and self._pooled and frozen.keeps and self._worth_all(positions):
+        worth = self._pooled and frozen.keeps and self._worth_all(positions)
+        if ahead and worth and self._key not in self._shared.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
+            self._shared.prepared.add(self._key)
         return FeatureFeed(
             [*drawn, clean],
             images.labels[positions],
@@ -126,6 +146,11 @@ class Feeds:
             made_by=self._made_by,
             size=EVALUATED if self._pooled else chunk_size(self._regime),
         )
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        """What names the features of all images."""
+        return self._made_by, self._source.digest
 
     def _worth_all(self, positions: NDArray[np.int64]) -> bool:
         """Return whether the whole pool is read now, so that another seed finds its budget ready.
@@ -140,11 +165,27 @@ class Feeds:
         return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)
 
 
-def row_key(config: Config, regime: Regime, classifier: Classifier, cut: Cut | None = None) -> Key:
-    """Return the key of each view of what crosses a cut; without one, or behind all units, of the features."""
+def row_key(
+    config: Config,
+    regime: Regime,
+    classifier: Classifier,
+    cut: Cut | None = None,
+    *,
+    hashed: Callable[[Mapping[str, Tensor]], str],
+) -> Key:
+    """Return the key of each view of what crosses a cut; without one, or behind all units, of the features.
+
+    Args:
+        config: Of the run.
+        regime: How it is fed.
+        classifier: With all units in front of the cut frozen.
+        cut: Where rows are taken.
+        hashed: Gives the digest of named tensors.
+    """
     backbone, units = classifier.backbone, classifier.units
     cut = None if cut is None or cut.depth == len(units) else cut
-    weights = units_digest(backbone, units if cut is None else units[: cut.depth])
+    tensors = units_tensors(backbone, units if cut is None else units[: cut.depth])
+    weights = hashed(tensors)
 
     def key(view: int | None) -> CutKey:
         return cut_key(

@@ -8,15 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.feeds import FeatureFeed, Feed, Labels, Positions, Regime
+from tlexp.feeds import FeatureFeed, Feed, Regime
 from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import (
@@ -33,7 +33,6 @@ from tlexp.train import (
     within_memory,
 )
 
-Logits = NDArray[np.float32]
 Tried = tuple[FitReport, Logits, Labels]
 """What a fit took, and logits and labels of the validation part."""
 Heads = Mapping[bytes, Head]

@@ -339,7 +339,7 @@ def _edges(winner: Candidate, search: Search, candidates: Sequence[Candidate]) -
         return ()
     rates = [each.lr for each in candidates if isinstance(each, Rates)]
     if search.around:
-        if len(rates) > 1 and winner.lr in (min(rates), max(rates)):
+        if len(rates) > 2 and winner.lr in (min(rates), max(rates)):  # one of two is always an end
             return (f"the best lr {winner.lr:.3g} is the end of those compared ({min(rates):.3g}..{max(rates):.3g})",)
         return ()
     if search.trials < 2:

@@ -22,6 +22,7 @@ def a_key(**changes: object) -> CutKey:
         "backbone": "resnet18",
         "global_pool": None,
         "whole_map": False,
+        "head_units": ("layer3", "layer4"),
         "image_size": 64,
         "interpolation": "bicubic",
         "crop_pct": 0.875,

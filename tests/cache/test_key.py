@@ -85,6 +85,7 @@ KEYED: dict[str, Any] = {
     "backbone.crop_pct": 0.5,
     "head.global_pool": "max",
     "head.kind": HeadKind.flatten_mlp,
+    "head.units": ["blocks.1"],
     "train.channels_last": False,
     "train.deterministic": True,
 }

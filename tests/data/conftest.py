@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import DataSource, OnBad
+from tlexp.data.checked import Reading
 from tlexp.data.images import Source
 from tlexp.data.sources import open_source
 
@@ -39,18 +40,24 @@ def opened() -> Open:
         settings: dict[str, Any] = {
             "kind": DataSource.folder if root else DataSource.shapes,
             "root": root,
+            "columns": None,
+            "classes": None,
+            "at_least": 2,
             "source_seed": 0,
-            "on_bad": OnBad.refuse,
-            "follow_links": False,
-            "max_pixels": 10**6,
             "per_class": 6,
             "test_per_class": 3,
             "num_classes": 3,
             "size": 16,
             "noise": 0.1,
             "clutter": 4,
+        }
+        reading: dict[str, Any] = {
+            "on_bad": OnBad.refuse,
+            "follow_links": False,
+            "max_pixels": 10**6,
             "progress": lambda done, total: None,
         }
-        return open_source(**{**settings, **changes})
+        reading |= {name: changes.pop(name) for name in reading if name in changes}
+        return open_source(**{**settings, **changes}, reading=Reading(**reading))
 
     return open_plain

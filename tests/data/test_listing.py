@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.data.listing import Listing, find_layout, list_images
+from tlexp.data.files import Listing
+from tlexp.data.listing import find_layout, list_images
 from tlexp.errors import DataError
 
 
@@ -137,7 +138,7 @@ def test_links_out_of_the_root_are_refused_unless_followed(write, tmp_path: Path
     (root / "a" / "file.png").symlink_to(outside / "3.png")
     (root / "a" / "folder").symlink_to(outside)
     (root / "c").symlink_to(outside)
-    assert [(file.name, reason) for file, reason in listing(root).refused] == [
+    assert [(name, reason) for name, reason in listing(root).refused] == [
         (name, "a link out of data.root, which data.follow_links=true follows")
         for name in ("a/file.png", "a/folder", "c")
     ]
@@ -157,7 +158,7 @@ def test_pipes_and_dangling_links_are_never_opened(write) -> None:
     root = write("a/1.png", "b/1.png")
     os.mkfifo(root / "a" / "pipe.png")
     (root / "a" / "gone.png").symlink_to("nowhere.png")
-    assert [(file.name, reason) for file, reason in listing(root).refused] == [
+    assert [(name, reason) for name, reason in listing(root).refused] == [
         ("a/gone.png", "a link that leads nowhere"),
         ("a/pipe.png", "not a regular file"),
     ]

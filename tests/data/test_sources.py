@@ -11,8 +11,20 @@ from tlexp.errors import DataError
 
 @pytest.fixture(params=list(DataSource))
 def source(request, write, opened):
-    root = write(*(f"{name}/{i}.png" for name in "abc" for i in range(7))) if request.param == "folder" else None
+    if request.param.example is None:
+        return opened(kind=request.param)
+    root = write(*(f"{name}/{i}.png" for name in "abc" for i in range(7)))
+    if request.param is DataSource.csv:
+        root = table_of(root)
     return opened(root, kind=request.param)
+
+
+def table_of(root: Path) -> Path:
+    """Write a table of a tree of classes, in an order of its own, and return its path."""
+    table = root / "labels.csv"
+    files = sorted(root.glob("*/*.png"), key=lambda path: path.name, reverse=True)
+    table.write_text("path,label\n" + "".join(f"{path.relative_to(root)},{path.parent.name}\n" for path in files))
+    return table
 
 
 class TestContract:
@@ -61,9 +73,12 @@ def test_classes_are_known_without_reading_an_image(write, opened) -> None:
     (root / "b" / "1.png").write_text("no image")
 
     def classes(kind: DataSource, root: Path | None = None) -> tuple[str, ...]:
-        return source_classes(kind, root=root, follow_links=False, num_classes=4)
+        return source_classes(
+            kind, root=root, columns=None, classes=None, at_least=2, follow_links=False, num_classes=4
+        )
 
     assert classes(DataSource.folder, root) == ("a", "b")
+    assert classes(DataSource.csv, table_of(root)) == ("a", "b")
     assert classes(DataSource.shapes) == SHAPES[:4]
     assert classes(DataSource.digits) == opened(kind=DataSource.digits).classes
     for missing in (root / "nowhere", root / "a"):

@@ -261,3 +261,37 @@ def test_a_network_without_statistics_is_the_same_whatever_norm_says() -> None:
         classifier = build(VIT, 99, norm=norm).train()
         assert torch.equal(classifier.features(batch), expected)
         assert not any(module.training for module in classifier.backbone.modules())
+
+
+def test_named_parameters_alone_train_and_all_else_keeps_its_bits_and_its_mode() -> None:
+    classifier = build(RESNET, 1)
+    unit = classifier.units[2]
+    modules = dict(classifier.backbone.named_modules())
+    # The last norm of a block: it starts at zero, so nothing before it would hear of a loss.
+    norm = [name for name in unit.modules if keeps_statistics(modules[name])][-1]
+    chosen = {f"{norm}.weight", f"{norm}.bias"}
+    classifier.refreeze(2, chosen)
+    assert {f"backbone.{name}" for name in chosen} | {"head.0.weight", "head.0.bias"} == dict(
+        classifier.trainable_parameters()
+    ).keys()
+    before = {name: tensor.clone() for name, tensor in classifier.backbone.state_dict().items()}
+    digest = classifier.frozen_digest()
+    train_steps(classifier, 64)
+    moved = {name for name, tensor in classifier.backbone.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert moved == chosen | {f"{norm}.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert classifier.frozen_digest() == digest
+    assert {name for name, module in classifier.train().backbone.named_modules() if module.training} == {norm}
+
+
+def test_refreezing_is_building_anew() -> None:
+    again, anew = build(RESNET, 3, norm=FreezeNorm.update), build(RESNET, 1, norm=FreezeNorm.update)
+    train_steps(again, 64)
+    again.refreeze(1)
+    anew.load_state_dict(again.state_dict())
+    assert [name for name, _ in again.trainable_parameters()] == [name for name, _ in anew.trainable_parameters()]
+    assert again.frozen_digest() == anew.frozen_digest()
+    modes = [{name: module.training for name, module in each.train().named_modules()} for each in (again, anew)]
+    assert modes[0] == modes[1]
+    again.refreeze(len(again.units))
+    assert all(parameter.grad is None for parameter in again.backbone.parameters())
+    assert not any(parameter.requires_grad for parameter in again.backbone.parameters())

@@ -15,7 +15,7 @@ def test_a_zero_head_starts_at_log_of_the_number_of_classes() -> None:
     assert loss.item() == pytest.approx(math.log(7), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", sorted(set(HeadKind) - {HeadKind.knn}))
+@pytest.mark.parametrize("kind", sorted(set(HeadKind) - {HeadKind.knn, HeadKind.cosine}))
 def test_a_normal_head_draws_its_last_layer_with_a_hundredth(kind: HeadKind) -> None:
     head = build_head(kind=kind, in_features=200, num_classes=100, hidden=[200], init=HeadInit.normal, seed=0)
     last = head[-1]
@@ -35,6 +35,39 @@ def test_the_seed_decides_and_the_global_generator_stays() -> None:
     torch.manual_seed(99)
     assert all(torch.equal(first[name], tensor) for name, tensor in build(1).items())
     assert not torch.equal(first["0.weight"], build(2)["0.weight"])
+
+
+@pytest.mark.parametrize("scale", [None, 4.0])
+@pytest.mark.parametrize("init", [HeadInit.zero, HeadInit.normal])
+def test_a_cosine_is_the_cosine_times_its_scale(init: HeadInit, scale: float | None) -> None:
+    head = build_head(kind=HeadKind.cosine, in_features=9, num_classes=5, init=init, scale=scale, seed=2)
+    features = torch.randn(6, 9)
+    weight = head.state_dict()["0.weight"]
+    cosines = F.cosine_similarity(features[:, None], weight[None], dim=2)
+    assert torch.allclose(head(features), (scale or 10) * cosines, atol=1e-5)
+    assert torch.allclose(head(features), head(7 * features), atol=1e-5)
+    assert {name for name, _ in head.named_parameters()} == {"0.weight"} | ({"0.log_scale"} if scale is None else set())
+
+
+def test_a_zero_cosine_starts_at_log_of_the_number_of_classes_and_its_classes_part() -> None:
+    head = build_head(kind=HeadKind.cosine, in_features=8, num_classes=7, seed=0)
+    labels = torch.randint(7, (32,))
+    loss = F.cross_entropy(head(torch.randn(32, 8)), labels)
+    assert loss.item() == pytest.approx(math.log(7), abs=1e-5)
+    loss.backward()
+    gradient = head.get_parameter("0.weight").grad
+    assert gradient is not None
+    assert len(gradient.unique(dim=0)) == 7
+
+
+def test_attention_pools_tokens_of_the_row_whatever_their_order() -> None:
+    options = {"kind": HeadKind.attention, "in_features": 5 * 16, "num_classes": 3, "init": HeadInit.normal}
+    head = build_head(tokens=5, seed=1, **options).eval()  # type: ignore[arg-type]
+    rows = torch.randn(4, 5, 16)
+    logits = head(rows.flatten(1))
+    assert logits.shape == (4, 3)
+    assert torch.allclose(logits, head(rows.flip(1).flatten(1)), atol=1e-6)
+    assert not torch.allclose(logits, head(rows.flip(2).flatten(1)), atol=1e-3)
 
 
 @pytest.mark.parametrize("activation", Activation)

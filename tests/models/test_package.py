@@ -7,6 +7,7 @@ def test_the_public_names_are_these() -> None:
         "CALIBRATED",
         "Classifier",
         "ExportedModel",
+        "Freezing",
         "HeadOptions",
         "ModelCard",
         "Unit",
@@ -22,5 +23,6 @@ def test_the_public_names_are_these() -> None:
         "load_classifier",
         "load_weights",
         "preprocessing",
+        "resolve_freezing",
         "save_classifier",
     }

@@ -55,7 +55,8 @@ def test_there_is_nothing_to_freeze_or_to_fetch(tmp_path: Path, monkeypatch: pyt
     units = find_units(backbone, image_size=32)
     assert units == ()
     assert all(
-        freeze_depth(policy, None, units, backbone="pixels") == 0 for policy in FreezePolicy if policy != "depth"
+        freeze_depth(policy, None, units, backbone="pixels") == 0
+        for policy in map(FreezePolicy, ("none", "all", "last"))
     )
 
 

@@ -254,7 +254,7 @@ def _judge_choice(
         worse=(chosen >= 0) & (truth.max() - truth[chosen] > MARGIN),
         optimism=means.max(axis=1) - truth[best],
     )
-    for name, pick in (("crossfit", highest), ("rule", follow(widths, above, order, MARGIN))):
+    for name, pick in (("crossfit", highest(order)), ("rule", follow(widths, above, order, MARGIN))):
         picked = _Remembered(pick, truth)
         found = crossfit(correct, images, picked)
         expected = picked.mean()

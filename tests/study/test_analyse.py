@@ -124,10 +124,10 @@ def test_columns_that_are_all_right_or_all_wrong_have_honest_intervals(make_tabl
         assert each.value == 0
         assert each.low is not None
         assert each.low < -0.01  # 240 images cannot rule out that 1 in 100 differs
-    for told in found.recommendations:
-        assert told.column is None
-        assert told.accuracy is not None
-        assert (told.accuracy.high or 0) - (told.accuracy.low or 0) > 0.01
+    assert all(told.column is None and told.accuracy is None for told in found.recommendations)
+    for cell in found.cells.values():
+        assert cell.accuracy is not None
+        assert (cell.accuracy.high or 0) - (cell.accuracy.low or 0) > 0.01
 
 
 def test_many_images_that_all_columns_tell_right_recommend_the_cheapest(make_table: MakeTable) -> None:
@@ -179,6 +179,22 @@ def test_statistics_import_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_of_equal_columns_the_cheapest_is_named_everywhere(make_table: MakeTable) -> None:
+    table = make_table(failed=(), waiting=(), missing=())
+    cells = {
+        (name, labels): dataclasses.replace(table.cells["freeze-5", labels], column=name) if name[-1] in "234" else cell
+        for (name, labels), cell in table.cells.items()
+    }
+    found = analyse(dataclasses.replace(table, cells=cells))
+    told = next(each for each in found.recommendations if each.labels == "2")
+    assert told.column is None
+    assert told.contenders[:4] == ("freeze-5", "freeze-4", "freeze-3", "freeze-2")
+    assert told.best == found.transfer[0].column == "freeze-5"
+    assert "freeze-5 has the highest mean" in told.sentence
+    assert told.sentence.count("(freeze-5, freeze-4, freeze-3, freeze-2") == 1
+    assert told.reasons[0].startswith("freeze-5 has the highest mean")
 
 
 def _fixed(table: StudyTable, right: float) -> StudyTable:

@@ -1,10 +1,14 @@
 import re
 
+import numpy as np
 import pytest
 
 from tests.study.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.study.analyse import analyse
-from tlexp.study.findings import Recommendation
+from tlexp.study.decision import decide
+from tlexp.study.findings import Recommendation, Verdict
+from tlexp.study.intervals import TestImages
+from tlexp.study.sentences import shown
 
 CHANCE = -0.5755, 0.0
 """An accuracy of 1 / 4."""
@@ -23,14 +27,14 @@ def test_a_cheaper_depth_is_told_with_what_it_saves_and_loses(make_table: MakeTa
     assert found.best in ("freeze-0", "freeze-1", "freeze-2")
     assert found.contenders == ("freeze-3",)
     assert re.fullmatch(
-        r"With 5 labels per class freeze 3 of 5 units \(to layer2\): 0\.\d{3} \(0\.\d{3} \.\. 0\.\d{3}\); it loses "
-        r"less than 0\.06 against the best and trains 70 % of the parameters\.",
+        r"With 5 labels per class freeze 3 of 5 units \(to layer2\): 0\.\d{3} \(0\.\d{3} \.\. 0\.\d{3}\), "
+        r"cross-fitted; it loses less than 0\.06 against the best and trains 70 % of the parameters\.",
         found.sentence,
     )
     assert f"{found.best} has the highest mean" in found.reasons[0]
     assert "at once over all pairs of 6 columns" in found.reasons[1]
     assert "A replicate of freeze-3 takes 7.5 seconds" in found.reasons[2]
-    assert re.search(r"freeze-3 is recommended down to study.margin=0\.0\d\d\.", found.change)
+    assert re.search(r"Any margin from 0\.0\d\d on recommends freeze-3, or a cheaper column\.", found.change)
     assert found.seconds == pytest.approx(7.4969)
 
 
@@ -38,11 +42,13 @@ def test_the_margin_at_which_the_change_is_promised_changes_it(make_table: MakeT
     settings = {"per_class": (250,) * 4, "seeds": 10}
     before = recommended(make_table, margin=0.001, **settings)
     assert before.column is None
-    told = re.search(r"With study.margin=(0\.\d{3}) (freeze-\d) would be recommended", before.change)
+    told = re.search(r"A margin of (0\.\d{3}) would have recommended (freeze-\d)", before.change)
     assert told is not None
     after = recommended(make_table, margin=float(told[1]), **settings)
     assert after.column == told[2]
     assert recommended(make_table, margin=float(told[1]) - 0.0011, **settings).column is None
+    assert "chosen before a study, and one that is raised after the results promises nothing" in before.change
+    assert before.change.index("narrow the intervals most") < before.change.index("A margin of")
 
 
 def test_undecided_lists_the_contenders_and_what_would_narrow_it(make_table: MakeTable) -> None:
@@ -51,14 +57,39 @@ def test_undecided_lists_the_contenders_and_what_would_narrow_it(make_table: Mak
     assert set(found.contenders) == set(FLAT)
     assert found.contenders[0] == found.best
     assert "it is undecided: the data cannot tell 6 of 6 columns apart" in found.sentence
+    assert "if you must choose now, take freeze-5, the cheapest of them" in found.sentence
+    assert (found.accuracy, found.seconds) == (None, None)
     assert re.search(r"More (test images|data seeds) narrow the intervals most: \d+ % of", found.change)
+
+
+def test_a_sentence_about_a_column_tells_the_figure_of_its_row(make_table: MakeTable) -> None:
+    found = analyse(make_table(columns=DEPTHS, strength=FLAT, failed=(), waiting=()))
+    for each in found.recommendations:
+        assert each.verdict is Verdict.undecided
+        reached = found.cells[each.best or "", each.labels].accuracy
+        assert reached is not None
+        assert f"{each.best} has the highest mean, {shown(reached)};" in each.sentence
+
+
+def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTable) -> None:
+    table = make_table(columns=DEPTHS, strength=FLAT | {"freeze-5": (1.4, 0.2)}, failed=(), waiting=(), seeds=10)
+    found = analyse(table)
+    for each in found.recommendations:
+        assert each.column == "freeze-5"
+        assert each.accuracy is not None
+        assert f"{shown(each.accuracy)}, cross-fitted; it" in each.sentence
+        own = found.cells["freeze-5", each.labels].accuracy
+        assert own is not None
+        assert any(f"the mean of freeze-5 in the tables is {shown(own)}." in reason for reason in each.reasons)
 
 
 def test_few_test_images_and_few_seeds_are_each_told_as_what_is_missing(make_table: MakeTable) -> None:
     few_images = recommended(make_table, per_class=(15,) * 4, seeds=10, noise=0.001)
     assert "More test images narrow" in few_images.change
+    assert "more data seeds come second" in few_images.change
     few_seeds = recommended(make_table, per_class=(400,) * 4, seeds=3, noise=0.3)
     assert "More data seeds narrow" in few_seeds.change
+    assert "more test images come second" in few_seeds.change
 
 
 def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
@@ -66,7 +97,7 @@ def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
     assert found.column == "freeze-5"
     assert found.sentence.startswith("With 5 labels per class freeze 5 of 5 units (to layer4): ")
     assert "it is distinguishably better than every other column and trains less than 1 % of" in found.sentence
-    assert found.change == "No smaller study.margin would."
+    assert found.change == "No smaller margin would."
 
 
 def test_one_seed_recommends_nothing(make_table: MakeTable) -> None:
@@ -75,17 +106,49 @@ def test_one_seed_recommends_nothing(make_table: MakeTable) -> None:
     assert found.best == found.contenders[0] == "freeze-5"
     assert len(found.contenders) == 6
     assert "it is undecided: one seed gives no interval" in found.sentence
-    assert found.accuracy is not None
-    assert (found.accuracy.low, found.accuracy.high) == (None, None)
+    assert re.search(r"freeze-5 has the highest mean, \d\.\d{3} \(one seed\)\.", found.sentence)
+    assert found.accuracy is None
 
 
 def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:
     found = recommended(make_table, strength=dict.fromkeys(FLAT, CHANCE), seeds=10, margin=0.5)
     assert found.column is None
     assert (
-        "nothing is recommended: tested together, no column is distinguishably better than guessing (0.250)"
+        "nothing is recommended: none of the 6 columns that compete is distinguishably better than guessing (0.250)"
         in found.sentence
     )
+    assert "Controls" not in found.sentence  # there are none
+
+
+def test_the_interval_beside_nothing_beats_guessing_is_the_one_that_was_tested(make_table: MakeTable) -> None:
+    """By its own interval the best of many columns often looks better than guessing."""
+    strength = dict.fromkeys([*FLAT, *(column.name for column in CONTROLS)], (-0.47, 0.0))
+    alone_above = 0
+    for seed in range(12):
+        table = make_table(strength=strength, failed=(), waiting=(), noise=0.02, seeds=3, seed=seed)
+        found = analyse(table)
+        for each in found.recommendations:
+            own = found.cells[each.best or "", each.labels].accuracy
+            if each.verdict is not Verdict.chance or own is None:
+                continue
+            told = re.search(
+                rf"{each.best} has the highest mean, (\S+) \((\S+) \.\. (\S+)\), an interval", each.sentence
+            )
+            assert told is not None
+            value, low, high = map(float, told.groups())
+            assert low <= 0.25 <= high
+            assert value == pytest.approx(own.value, abs=6e-4)
+            assert each.sentence.endswith("that holds at once over all 6. Controls do not count.")
+            alone_above += (own.low or 0) > 0.25
+    assert alone_above > 0
+
+
+@pytest.mark.parametrize(("images", "seeds", "first"), [(10, 10, "test images"), (300, 3, "data seeds")])
+def test_at_chance_the_wider_share_is_advised_first(make_table: MakeTable, images: int, seeds: int, first: str) -> None:
+    strength = dict.fromkeys(FLAT, CHANCE)
+    found = recommended(make_table, strength=strength, per_class=(images,) * 4, seeds=seeds, noise=0.02)
+    assert found.verdict is Verdict.chance
+    assert found.change.startswith(f"More {first} narrow the intervals most")
 
 
 def test_nothing_measured_is_said(make_table: MakeTable) -> None:
@@ -112,13 +175,14 @@ def test_failures_are_told(make_table: MakeTable) -> None:
 def test_the_accuracy_told_of_the_best_of_equals_is_not_the_highest_mean(make_table: MakeTable) -> None:
     gaps = []
     for seed in range(8):
-        found = analyse(make_table(columns=DEPTHS, strength=FLAT, failed=(), waiting=(), seed=seed))
-        for each in found.recommendations:
-            assert each.accuracy is not None
-            top = found.cells[each.best or "", each.labels].accuracy
-            assert top is not None
-            gaps.append(top.value - each.accuracy.value)
-    assert sum(gaps) / len(gaps) > 0.005
+        table = make_table(columns=DEPTHS, strength=FLAT, failed=(), waiting=(), seed=seed)
+        found, images = analyse(table), TestImages(labels=table.labels)
+        for labels in table.budgets:
+            decision = decide(table, labels, images, found.cells, found.differences)
+            told = decision.crossfitted(decision.rule(), images)
+            assert told is not None
+            gaps.append(decision.means.max() - float(told.value))
+    assert np.mean(gaps) > 0.005
 
 
 def make_strength() -> dict[str, tuple[float, float]]:

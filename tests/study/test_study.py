@@ -24,6 +24,9 @@ TINY = [
     "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
 ]  # fmt: skip
 
+FOREIGN = {"study=policies": ("study.depths",), "study=quick": ("study.depths", "study.scratch_labels")}
+"""What a kind of study has no use for."""
+
 Study = Callable[..., int]
 
 
@@ -36,7 +39,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     def done(*words: str) -> int:
         given = {word.partition("=")[0] for word in words}
         stated = [word for word in TINY if word.partition("=")[0] not in given]
-        preset = [] if "study" in given else ["study=freeze_vs_labels"]
+        kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
+        stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
+        preset = [] if "study" in given else [kind]
         return command(monkeypatch, *preset, *stated, *words)
 
     return done
@@ -137,6 +142,10 @@ def test_a_named_study_is_not_continued_with_other_settings(
     assert re.search(r"data.noise was \S+ and would be 0.2", told)
     assert "study.name" in told
     assert records(tmp_path) == before
+    assert study("study.controls=false", "data.noise=0.2", "--dry-run") == 2
+    shown = capsys.readouterr()
+    assert shown.err == told
+    assert "study multirun" not in shown.out
 
 
 def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
@@ -190,7 +199,9 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
     assert study(*words, "study.minutes=0.0001") == 0
     shown = capsys.readouterr().out
-    assert re.findall(r"^left out: (.*?): left out to fit study.minutes=0.0001", shown, re.M) == [
+    assert re.findall(
+        r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
+    ) == [
         "from scratch, 4 x the steps",
         "1 of 5 units frozen (to stem)",
         "2 of 5 units frozen (to layer1)",
@@ -201,8 +212,50 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     ]
     assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
     assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
+    told = re.search(r"study.minutes=0.0001 cannot be met: what is left takes about (\d+ \w+) at least", shown)
+    assert told is not None
+    assert f"about {told[1]}, " in shown
     assert study(*words, "study.minutes=1000") == 0
-    assert "left out" not in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "left out" not in shown
+    assert "cannot be met" not in shown
+
+
+def test_few_test_images_are_warned_of_before_the_study_begins(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = "study=quick", "study.controls=false", "study.labels=[2]"
+    warning = "only 8 test images: intervals will be about +- 0.35; more held-out images help most"
+    assert study(*quick, "data.test_per_class=4", "--dry-run") == 0
+    assert warning in capsys.readouterr().out
+    assert study(*quick, "data.test_per_class=4") == 0
+    assert warning in capsys.readouterr().out
+    assert study(*quick, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
+    assert "test images" not in capsys.readouterr().out
+
+
+def test_an_estimate_counts_what_comes_once(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All runs are there, and what is left is the start, which has been measured, and the report."""
+    quick = "study=quick", "study.controls=false", "study.labels=[2]"
+    assert study(*quick) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("tlexp.study.costs.time.process_time", lambda: 5 * 3600.0)
+    assert study(*quick, "--dry-run") == 0
+    assert "0 to do, about 5.0 h, 5.0 h of them to start and to report" in capsys.readouterr().out
+
+
+def test_rates_that_are_always_an_end_are_told_once(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "study.controls=false", "study.labels=[4]", "study.depths=[0]", "study.seeds=1"
+    assert study(*words) == 0
+    assert "best lr" not in capsys.readouterr().err
+    report = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert report.count("The best of two rates is always an end") == 1
+    assert study(*words, "tune.trials=3", "study.name=three") == 0
+    assert "The best of" not in (tmp_path / "multirun/three/report/report.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +269,15 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
         (["study.labels=[0]"], "study.labels: labels=0"),
         (["data.seed=4"], "the data seeds of a study begin at seed; use seed=4"),
         (["backbone.pretrained=false"], "freeze.norm=keep"),
+        (["backbone=pixels"], "backbone=pixels: a study is about a pretrained network"),
+        (["study=quick", "backbone=pixels"], "backbone=pixels: a study is about a pretrained network"),
+        (
+            ["study=policies", "study.depths=[0,all]"],
+            "study.depths=[0,all]: study.kind=policies compares no freeze depths; leave it out, or use "
+            "study=freeze_vs_labels",
+        ),
+        (["study=quick", "study.depths=[all]"], "study.depths=[all]: study.kind=frozen compares no freeze depths"),
+        (["study=quick", "study.scratch_labels=[2]"], "study.kind=frozen trains nothing from scratch"),
         (["study=none", "study.labels=[5]"], "study.labels needs a study: use study=freeze_vs_labels"),
     ],
 )
@@ -227,8 +289,11 @@ def test_what_a_study_cannot_do_is_refused(
     assert not (tmp_path / "multirun").exists()
 
 
-def test_ways_of_transferring_are_compared_at_the_same_labels(study: Study, tmp_path: Path) -> None:
+def test_ways_of_transferring_are_compared_at_the_same_labels(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert study("study=policies", "study.labels=[4]") == 0
+    assert "use freeze.norm" not in capsys.readouterr().err
     names = [each["name"] for each in about(tmp_path)["columns"]]
     assert names == ["frozen", "frozen-norm", "probe-first", "direct", "direct-norm", "scratch"]
     norms = {}
@@ -255,3 +320,32 @@ def test_a_column_says_when_it_is_over(study: Study, tmp_path: Path) -> None:
     assert {each["column"]: each["ran"] for each in ended} == dict.fromkeys(
         ("logreg", "ridge", "nearest_mean", "knn"), 2
     )
+
+
+HEADS = ["logreg", "ridge", "nearest_mean", "knn", "units", "mlp", "cosine", "attention", "flatten_mlp"]
+
+
+def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> None:
+    assert study("study=heads", "study.labels=[4]", "study.controls=false") == 0
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == HEADS
+    assert "head.units=[layer1,layer2,layer3,layer4]" in columns["units"]["words"]
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    assert {record.freeze["depth"] for record in found} == {5}
+    for name in ("mlp", "cosine", "attention", "flatten_mlp"):
+        [count] = {r.metrics["cost/trainable_parameters"] for r in found if r.config["head"]["kind"] == name}
+        assert count == columns[name]["trainable"], name
+    assert (tmp_path / "multirun/s/report/index.html").is_file()
+    assert about(tmp_path)["skipped"] == {}
+
+
+def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=heads", "backbone=pixels", "study.controls=false", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"left out: trained: attention over .*: head=attention: backbone=pixels has no map", told)
+    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp: backbone=pixels", told)
+    assert [line.split()[0] for line in told.splitlines()[1:7]] == [
+        "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
+    ]  # fmt: skip

@@ -2,8 +2,11 @@ import dataclasses
 
 import pytest
 
-from tests.study.conftest import DEPTHS, MakeTable
+from tests.study.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
 from tlexp.study.analyse import analyse
+from tlexp.study.findings import Verdict
+from tlexp.study.markdown import build_markdown
+from tlexp.study.sections import build_report
 from tlexp.study.table import StudyTable
 from tlexp.study.transfer import labels_to_reach, steps_to_reach
 
@@ -83,3 +86,15 @@ def _without_curves(table: StudyTable, column: str, seed: int | None = None) -> 
         for place, cell in table.cells.items()
     }
     return dataclasses.replace(table, cells=cells)
+
+
+def test_what_is_no_better_than_guessing_is_nothing_to_reach(make_table: MakeTable) -> None:
+    strength = STRENGTH | {column.name: (-0.5755, 0.0) for column in (*DEPTHS, *CONTROLS)}
+    found = analyse(make_table(strength=strength, failed=(), waiting=()))
+    assert {each.verdict for each in found.recommendations} == {Verdict.chance}
+    assert found.transfer == ()
+    report = build_report(found)
+    [section] = [each for each in report.sections if each.title == "Transfer against training from scratch"]
+    assert "does not reach" not in build_markdown(report)
+    assert section.paragraphs[0].startswith("No pretrained column is distinguishably better than guessing")
+    assert any(table.rows for table in section.folded)

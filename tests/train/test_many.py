@@ -67,6 +67,8 @@ def alone(head, features, labels, positions, stream, plan, rates):
 HEADS = {
     "linear": {},
     "linear with dropout": {"dropout": 0.3},
+    "cosine": {"kind": HeadKind.cosine},
+    "cosine of a stated scale, dropout": {"kind": HeadKind.cosine, "scale": 4.0, "dropout": 0.2},
     **{f"mlp, {name}": {"kind": HeadKind.mlp, "hidden": [5], "activation": name} for name in Activation},
     "mlp, layer norm": {"kind": HeadKind.mlp, "hidden": [7, 5], "norm": HeadNorm.layer},
     "mlp, dropout": {"kind": HeadKind.mlp, "hidden": [7, 5], "dropout": 0.4, "norm": HeadNorm.layer},

@@ -49,10 +49,11 @@ class CutStore:
         Args:
             images: Digests, (n, 32) uint8.
         """
-        self._reload()
         while True:
             entries = [*self._files.values(), *self._memory]
             entry_of, row_of = locate(images, entries)
+            if (entry_of < 0).any() and self._reload():  # what others have stored meanwhile
+                continue
             used = [entries[number] for number in np.unique(entry_of[entry_of >= 0])]
             bad = {entry.path: reason for entry in used if (reason := _fault(entry)) and entry.path}
             if not bad:

@@ -35,6 +35,7 @@ class CutKey:
         backbone: timm model name.
         global_pool: timm's pooling; None is the model's own.
         whole_map: Whether a row is the whole last map, or all tokens, instead of what is pooled.
+        head_units: Units whose pooled features make up a row; none for those of the last one.
         image_size: Side of the input in pixels.
         interpolation: Resampling of the image's resizing.
         crop_pct: Side of the crop as a fraction of the resized side.
@@ -61,6 +62,7 @@ class CutKey:
     backbone: str
     global_pool: str | None
     whole_map: bool
+    head_units: tuple[str, ...]
     image_size: int
     interpolation: str
     crop_pct: float
@@ -125,6 +127,7 @@ def cut_key(
         backbone=config.backbone.name,
         global_pool=config.head.global_pool,
         whole_map=config.head.kind.sees_map,
+        head_units=tuple(config.head.units),
         image_size=expected.image_size,
         interpolation=expected.interpolation,
         crop_pct=float(expected.crop_pct),
@@ -206,6 +209,8 @@ ROLES: dict[str, tuple[Role, str]] = {
     "backbone.drop_path_rate": (Role.irrelevant, "frozen units are in eval, where nothing is dropped"),
     "head.global_pool": (Role.key, "global_pool"),
     "head.kind": (Role.key, "whole_map"),
+    "head.units": (Role.key, "head_units"),
+    "head.scale": (Role.irrelevant, _BATCHES),
     "head.hidden": (Role.irrelevant, _BATCHES),
     "head.activation": (Role.irrelevant, _BATCHES),
     "head.dropout": (Role.irrelevant, _BATCHES),
@@ -217,6 +222,8 @@ ROLES: dict[str, tuple[Role, str]] = {
     "data.noise": (Role.image, "renders shapes"),
     "data.clutter": (Role.image, "renders shapes"),
     "data.root": (Role.irrelevant, "the bytes of a file count, not where it lies"),
+    "data.columns": (Role.irrelevant, _CHOOSES),
+    "data.classes": (Role.irrelevant, _CHOOSES),
     "data.seed": (Role.irrelevant, _CHOOSES),
     "data.on_bad": (Role.irrelevant, _CHOOSES),
     "data.follow_links": (Role.irrelevant, _CHOOSES),

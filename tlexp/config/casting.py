@@ -39,18 +39,25 @@ def check_sweep_value(name: str, value: Any, problems: list[str]) -> None:
 
 
 def unknown_key(key: str) -> str:
-    """Return the problem of a key that is no setting, with the nearest ones."""
-    return f"{key} is no setting of tlexp{nearest(key, [*config_fields(), *GROUPS, 'experiment'])}; see tlexp --help"
+    """Return the problem of a key that is no setting, with the nearest ones.
+
+    In a group that there is only what follows it is compared: `study.` alone would make all of its settings look alike.
+    """
+    group, _, name = key.partition(".")
+    inside = {each.partition(".")[2]: each for each in config_fields() if name and each.startswith(f"{group}.")}
+    alike = nearest(name, inside, inside) if inside else nearest(key, [*config_fields(), *GROUPS, "experiment"])
+    return f"{key} is no setting of tlexp{alike}; see tlexp --help"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a question that offers the names that look alike, or nothing.
+def nearest(name: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
+    """Return a question that offers the names that look alike, as they are shown, or nothing.
 
     >>> nearest("resnet5", ["resnet50", "vgg16"])
     ' (did you mean resnet50?)'
     """
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    told = [(shown or {}).get(each, each) for each in close]
+    return f" (did you mean {' or '.join(told)}?)" if told else ""
 
 
 def _hints() -> dict[str, Any]:

@@ -10,11 +10,23 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "hexagon", "c
 
 
 class DataSource(StrEnum):
-    """shapes = rendered here, digits = scikit-learn's, folder = the user's images."""
+    """shapes = rendered here, digits = scikit-learn's, folder and csv = the user's images."""
 
     shapes = "shapes"
     digits = "digits"
     folder = "folder"
+    csv = "csv"
+
+    @property
+    def example(self) -> str | None:
+        """A command's words that name the source's files; None where it has none."""
+        return _EXAMPLES.get(self)
+
+
+_EXAMPLES = {
+    DataSource.folder: "data=folder data.root=photos",
+    DataSource.csv: "data=csv data.root=labels.csv",
+}
 
 
 class OnBad(StrEnum):
@@ -28,9 +40,17 @@ class OnBad(StrEnum):
 class DataConfig:
     """The images and their labels."""
 
-    source: DataSource = setting(DataSource.shapes, "shapes, digits or folder.")
+    source: DataSource = setting(DataSource.shapes, "shapes, digits, folder or csv.")
     root: str | None = setting(
-        None, "Folder with train/ and test/ or val/ trees, or one tree, of one folder per class (data=folder)."
+        None,
+        "data=folder: folder with train/ and test/ or val/ trees, or one tree, of one folder per class; data=csv: the "
+        "table, with a row per image: path (from the table's folder, or absolute), label and, if given, split.",
+    )
+    columns: list[str] | None = setting(
+        None, "data=csv: names of the columns [path,label] or [path,label,split]; null takes these."
+    )
+    classes: list[str] | None = setting(
+        None, "Classes to use, in any order: labels keep the order of the source; null takes all."
     )
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
@@ -52,10 +72,16 @@ class DataConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
-        if self.source is DataSource.folder and not self.root:
-            found.append("data.root is missing: data=folder needs it, e.g. data=folder data.root=photos")
-        if self.source is not DataSource.folder and self.root:
-            found.append(f"data.root={self.root} needs data=folder: data={self.source} reads no folder")
+        if self.source.example and not self.root:
+            found.append(f"data.root is missing: data={self.source} needs it, e.g. {self.source.example}")
+        if self.root and not self.source.example:
+            found.append(f"data.root={self.root} needs data=folder or data=csv: data={self.source} reads no files")
+        if self.columns is not None and self.source is not DataSource.csv:
+            found.append(f"data.columns={self.columns} needs data=csv: data={self.source} has no columns")
+        if self.columns is not None and (not 2 <= len(self.columns) <= 3 or len(set(self.columns)) < len(self.columns)):
+            found.append(f"data.columns={self.columns}: must be two or three different names, [path,label,split]")
+        if self.classes is not None and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
+            found.append(f"data.classes={self.classes}: must be at least two different names, or null for all")
         for name, least in (("source_seed", 0), ("per_class", 1), ("test_per_class", 1), ("max_pixels", 1)):
             if getattr(self, name) < least:
                 found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")

@@ -9,15 +9,19 @@ POOLS = ("avg", "max", "avgmax", "catavgmax", "token")
 
 
 class HeadKind(StrEnum):
-    """linear = one layer, mlp = hidden layers before it, flatten_mlp = the same on the whole last map, not pooled.
+    """What turns features into logits.
 
-    They are trained step by step. The others are solved on frozen features: logreg = logistic regression, ridge =
-    ridge regression on the classes, knn = votes of the nearest images, nearest_mean = the class of the nearest mean.
+    Trained step by step: linear = one layer, mlp = hidden layers before it, flatten_mlp = the same on the whole last
+    map or all tokens, attention = one layer on what a learned query pools of them, cosine = a direction per class.
+    Solved on frozen features: logreg = logistic regression, ridge = ridge regression on the classes, knn = votes of
+    the nearest images, nearest_mean = the class of the nearest mean.
     """
 
     linear = "linear"
     mlp = "mlp"
     flatten_mlp = "flatten_mlp"
+    attention = "attention"
+    cosine = "cosine"
     logreg = "logreg"
     ridge = "ridge"
     knn = "knn"
@@ -36,7 +40,7 @@ class HeadKind(StrEnum):
     @property
     def sees_map(self) -> bool:
         """Whether its features are the whole last map, or all tokens, instead of what is pooled."""
-        return self is HeadKind.flatten_mlp
+        return self in (HeadKind.flatten_mlp, HeadKind.attention)
 
     @property
     def penalised(self) -> bool:
@@ -45,7 +49,10 @@ class HeadKind(StrEnum):
 
 
 class HeadInit(StrEnum):
-    """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone."""
+    """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone.
+
+    A cosine has no zero: all its classes start at one random direction then, or each at its own with normal.
+    """
 
     zero = "zero"
     normal = "normal"
@@ -76,12 +83,21 @@ class HeadConfig:
     kind: HeadKind = setting(HeadKind.linear, f"{', '.join(HeadKind)}.")
     hidden: list[int] = setting([], "Widths of the hidden layers of mlp and flatten_mlp, e.g. [256].")
     activation: Activation = setting(Activation.relu, "relu, gelu, silu or tanh, after each hidden layer.")
-    dropout: float = setting(0.0, "Dropout after each hidden layer, or before a linear head, [0, 1).")
+    dropout: float = setting(0.0, "Dropout after each hidden layer, or before the only one, [0, 1).")
     norm: HeadNorm = setting(HeadNorm.none, "none, batch or layer, after each hidden layer.")
     init: HeadInit = setting(
         HeadInit.zero,
         "Last layer: zero (the first loss is ln K), normal (standard deviation 0.01, bias 0), or probe: logistic "
         "regression on the frozen backbone's features, tuned inside the budget (arXiv 2202.10054).",
+    )
+    scale: float | None = setting(
+        None, "Factor on the cosines of head=cosine, (0, inf); null learns it, from 10 (arXiv 1804.09458)."
+    )
+    units: list[str] = setting(
+        [],
+        "Units whose features are concatenated in place of the pooled last ones, e.g. [layer3,layer4], as `tlexp plan` "
+        "names them. A map is averaged over its places; of tokens the class token and the mean of the patches count; "
+        "each unit's part is scaled to a root mean square of 1, so that none drowns the others (arXiv 2201.03529).",
     )
     global_pool: str | None = setting(
         None, f"timm's pooling of the last map or tokens: {', '.join(POOLS)}; null takes the model's own."
@@ -109,10 +125,21 @@ class HeadConfig:
                 f"head.dropout={self.dropout} needs a head that is trained, such as head=linear or head=mlp: "
                 f"head={self.kind} is solved at once"
             )
+        if self.scale is not None and self.kind is not HeadKind.cosine:
+            found.append(f"head.scale={self.scale:g} needs head=cosine: head={self.kind} has no cosines")
+        if self.scale is not None and not 0 < self.scale < float("inf"):
+            found.append(f"head.scale={self.scale:g}: must be positive and finite, or null to be learned")
         if not 0 <= self.dropout < 1:
             found.append(f"head.dropout={self.dropout}: must be in [0, 1)")
         if self.global_pool is not None and self.global_pool not in POOLS:
             found.append(f"head.global_pool={self.global_pool}: must be one of {', '.join(POOLS)}, or null")
+        named = f"head.units=[{','.join(self.units)}]"
+        if self.units and self.kind.sees_map:
+            found.append(f"{named}: head={self.kind} sees the last map alone, leave out head.units")
+        if self.units and self.global_pool is not None:
+            found.append(f"{named}: each unit is averaged, leave out head.global_pool={self.global_pool}")
+        if len(set(self.units)) < len(self.units):
+            found.append(f"{named}: name each unit once")
         if self.global_pool is not None and self.kind.sees_map:
             found.append(f"head.global_pool={self.global_pool}: head={self.kind} sees the map unpooled, leave it null")
         return found

@@ -81,6 +81,8 @@ class Config:
             found.append(f"head.global_pool={self.head.global_pool}: backbone=pixels pools nothing, leave it null")
         if self.head.kind.sees_map:
             found.append(f"head={self.head.kind}: backbone=pixels has no map, use head=linear or head=mlp")
+        if self.head.units:
+            found.append(f"head.units=[{','.join(self.head.units)}]: backbone=pixels has no units, leave it out")
         return found
 
     def _feature_problems(self) -> list[str]:
@@ -136,7 +138,7 @@ class Config:
     @property
     def keeps_prefix(self) -> bool:
         """Whether the same leading units are frozen from the first step to the last: all of them, or some."""
-        return self._policy() in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth)
+        return self._policy() in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
 
     @property
     def varying(self) -> str | None:
@@ -167,7 +169,7 @@ class Config:
         """Return the row of the table of default rates."""
         policy = self._policy()
         if policy is FreezePolicy.all:
-            rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+            rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
             return rows.get(self.head.kind, FreezePolicy.all)
         return SCRATCH if self.backbone.random_start else policy
 
@@ -221,8 +223,11 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.data.classes is not None:
+        values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     return values
 
 

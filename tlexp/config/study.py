@@ -11,11 +11,16 @@ from tlexp.config.setting import setting
 
 
 class StudyKind(StrEnum):
-    """What a study compares: `none` makes no study, `depths` freeze depths, `frozen` solved heads, `policies` ways."""
+    """What a study compares.
+
+    `none` makes no study, `depths` freeze depths, `frozen` solved heads, `heads` all heads on the frozen backbone,
+    `policies` ways.
+    """
 
     none = "none"
     depths = "depths"
     frozen = "frozen"
+    heads = "heads"
     policies = "policies"
 
 
@@ -23,7 +28,9 @@ class StudyKind(StrEnum):
 class StudyConfig:
     """A study: `python -m tlexp study=freeze_vs_labels`. Its columns run over all budgets and data seeds."""
 
-    kind: StudyKind = setting(StudyKind.none, "none, depths, frozen or policies; chosen by study=NAME.", key=False)
+    kind: StudyKind = setting(
+        StudyKind.none, "none, depths, frozen, heads or policies; chosen by study=NAME.", key=False
+    )
     name: str | None = setting(
         None,
         "Folder below multirun; null names it by the fixed settings, so that other settings start anew.",
@@ -60,7 +67,19 @@ class StudyConfig:
         found = []
         if self.kind is StudyKind.none:
             stated = [name for name, value in vars(self).items() if value != getattr(StudyConfig(), name)]
-            found += [f"study.{name} needs a study: use study=freeze_vs_labels, quick or policies" for name in stated]
+            found += [
+                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads or policies" for name in stated
+            ]
+        elif self.kind is not StudyKind.depths and self.depths:
+            found.append(
+                f"study.depths=[{','.join(self.depths)}]: study.kind={self.kind} compares no freeze depths; leave it "
+                "out, or use study=freeze_vs_labels"
+            )
+        if self.kind is StudyKind.frozen and self.scratch_labels:
+            found.append(
+                f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind=frozen trains nothing from "
+                "scratch; leave it out, or use study=freeze_vs_labels or policies"
+            )
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
             for text in values:
                 try:

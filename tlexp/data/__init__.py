@@ -1,6 +1,7 @@
 """The images: sources, label budgets, transforms and batches."""
 
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
+from tlexp.data.checked import Reading
 from tlexp.data.images import Images, Progress, Source
 from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.sources import open_source, source_classes
@@ -14,6 +15,7 @@ __all__ = [
     "Images",
     "Order",
     "Progress",
+    "Reading",
     "Source",
     "Views",
     "budget_counts",

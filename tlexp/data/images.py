@@ -41,6 +41,29 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some images of a split, with labels of their own: places (N,) in it and class indices (N,), int64."""
+
+    images: Images
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of every image."""
+        known = self.images.names
+        return tuple(known[int(place)] for place in self.places)
+
+    def read(self, index: int) -> Image.Image:
+        """Return one image as RGB, upright."""
+        return self.images.read(int(self.places[index]))
+
+    def digest(self, index: int) -> bytes:
+        """Return the digest of one image."""
+        return self.images.digest(int(self.places[index]))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Labelled images in two splits that share no image.
 

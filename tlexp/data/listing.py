@@ -5,17 +5,19 @@ per class. Classes are sorted by name, character by character ("10" before "9"),
 """
 
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlexp.data.classes import choose_classes, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
+from tlexp.data.files import ImageFile, Listing
 from tlexp.errors import DataError
 
 _TRAIN = "train"
 _HELD_OUT = ("test", "val", "validation")
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"})
+_COUNTS = {1: "one is", 2: "two are"}
 _FORM = "data.root needs one folder per class (root/cat, root/dog), or root/train and root/test with such folders"
 
 
@@ -38,36 +40,19 @@ class Layout:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageFile:
-    """An image file, not yet opened: its path, printable name below the root and class index."""
-
-    path: str
-    name: str
-    label: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What lies in one split.
-
-    Attributes:
-        files: The image files, sorted by name.
-        refused: What must not be opened, with the reason, sorted by name.
-        others: How many files are no images by their names.
-    """
-
-    files: tuple[ImageFile, ...]
-    refused: tuple[tuple[ImageFile, str], ...]
-    others: int
-
-
-def find_layout(root: Path, *, follow_links: bool) -> Layout:
+def find_layout(root: Path, *, follow_links: bool, classes: Sequence[str] | None = None, at_least: int = 2) -> Layout:
     """Find splits and classes below a root.
 
+    Args:
+        root: The folder.
+        follow_links: Whether splits may be links out of it.
+        classes: Those to use; all when None.
+        at_least: So many classes are needed.
+
     Raises:
-        DataError: The root is missing, a file, unreadable or empty; there are fewer than two classes; two class names
-            differ only in case; the splits have different classes; a split is a link out of the root.
+        DataError: The root is missing, a file, unreadable or empty; there are too few classes; a wanted class is
+            missing; two class names differ only in case; the splits have different classes; a split is a link out of
+            the root.
     """
     if not root.is_dir():
         wrong = "is not a folder" if root.exists() else "does not exist"
@@ -80,10 +65,17 @@ def find_layout(root: Path, *, follow_links: bool) -> Layout:
     for split in (pool, held_out):
         if split is not None and not follow_links and leads_out(split, root):
             raise DataError(f"{_show(split, root)} is a link out of data.root; data.follow_links=true follows it")
-    classes = _classes(pool, root)
+    chosen = choose_classes(_classes(pool, root, at_least), classes, where=_show(pool, root))
     if held_out is not None:
-        _require_equal(classes, _classes(held_out, root), pool, held_out, root)
-    return Layout(root=root, classes=classes, pool=pool, held_out=held_out, notes=notes)
+        others = [name for name in _classes(held_out, root, at_least) if classes is None or name in classes]
+        require_equal(
+            chosen,
+            choose_classes(others, None, where=_show(held_out, root)),
+            where=_show(held_out, root),
+            than=_show(pool, root),
+            way_out="both need the same class folders",
+        )
+    return Layout(root=root, classes=chosen, pool=pool, held_out=held_out, notes=notes)
 
 
 def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
@@ -97,18 +89,13 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
     walk.others = sum(1 for entry in _entries(split) if not entry.is_dir())
     for label, name in enumerate(layout.classes):
         walk.visit(folders[name], label)
-    found = {file.label for file in walk.files} | {file.label for file, _ in walk.refused}
-    empty = [name for label, name in enumerate(layout.classes) if label not in found]
+    empty = [name for label, name in enumerate(layout.classes) if label not in walk.labels]
     if empty:
         raise DataError(
             f"{_show(split, layout.root)}: no image in class {', '.join(empty)}; add images or remove the "
             f"folder in every split (images end in {' '.join(sorted(EXTENSIONS))})"
         )
-    return Listing(
-        files=tuple(sorted(walk.files, key=lambda file: file.name)),
-        refused=tuple(sorted(walk.refused, key=lambda pair: pair[0].name)),
-        others=walk.others,
-    )
+    return walk.listing()
 
 
 def leads_out(path: str | Path, root: Path) -> bool:
@@ -121,8 +108,9 @@ class _Walk:
 
     def __init__(self, root: Path, follow_links: bool) -> None:
         self.files: list[ImageFile] = []
-        self.refused: list[tuple[ImageFile, str]] = []
+        self.refused: list[tuple[str, str]] = []
         self.others = 0
+        self.labels: set[int] = set()
         self._root = root
         self._follow_links = follow_links
 
@@ -137,6 +125,14 @@ class _Walk:
             elif (identity := _identity(current)) not in seen:
                 seen.add(identity)
                 waiting += self._sort(_entries(current), label)
+
+    def listing(self) -> Listing:
+        """Return what was collected."""
+        return Listing(
+            files=tuple(sorted(self.files, key=lambda file: file.name)),
+            refused=tuple(sorted(self.refused)),
+            others=self.others,
+        )
 
     def _sort(self, entries: Iterable[os.DirEntry[str]], label: int) -> Iterator[str]:
         """Take the files in and return the folders."""
@@ -161,9 +157,10 @@ class _Walk:
         return None
 
     def _refuse(self, path: str, label: int, reason: str) -> None:
-        self.refused.append((self._file(path, label), reason))
+        self.refused.append((self._file(path, label).name, reason))
 
     def _file(self, path: str, label: int) -> ImageFile:
+        self.labels.add(label)
         relative = os.path.relpath(path, self._root).replace(os.sep, "/")
         return ImageFile(path=path, name=printable(relative), label=label)
 
@@ -226,42 +223,17 @@ def _splits(root: Path, folders: dict[str, Path]) -> tuple[Path, Path | None, tu
     return train, by_name[given[0]] if given else None, tuple(notes)
 
 
-def _classes(split: Path, root: Path) -> tuple[str, ...]:
+def _classes(split: Path, root: Path, at_least: int) -> tuple[str, ...]:
     """Return the class names of a split, sorted.
 
     Raises:
-        DataError: Fewer than two, or names that differ in case only (one folder on some systems, two on others).
+        DataError: Fewer than `at_least`.
     """
     names = tuple(_folders(split))
-    if len(names) < 2:
+    if len(names) < at_least:
         found = f"one class only ({names[0]})" if names else "no class folders"
-        raise DataError(f"{_show(split, root)}: {found}, at least two are needed; {_FORM}")
-    spelled: dict[str, str] = {}
-    for name in names:
-        first = spelled.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if first is not name:
-            raise DataError(
-                f"{_show(split, root)}: classes {first} and {name} differ only in case or in the coding of accents; "
-                "rename or merge them"
-            )
+        raise DataError(f"{_show(split, root)}: {found}, at least {_COUNTS[at_least]} needed; {_FORM}")
     return names
-
-
-def _require_equal(train: Sequence[str], other: Sequence[str], pool: Path, held_out: Path, root: Path) -> None:
-    """Refuse splits with different classes: numbered each on its own, labels would silently shift."""
-    differences = [
-        f"{word} {', '.join(names)}"
-        for word, names in (
-            ("missing", sorted(set(train) - set(other))),
-            ("extra", sorted(set(other) - set(train))),
-        )
-        if names
-    ]
-    if differences:
-        raise DataError(
-            f"{_show(held_out, root)} has other classes than {_show(pool, root)}: {'; '.join(differences)}; "
-            "both need the same class folders"
-        )
 
 
 def _show(path: Path, root: Path) -> str:

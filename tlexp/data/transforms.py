@@ -48,7 +48,7 @@ def build_augment(kind: AugmentKind) -> Augment:
 
     The same images and seed give the same result; torch's global generators are left as they were.
     """
-    return {
+    kinds: dict[AugmentKind, Augment] = {
         AugmentKind.none: _none,
         AugmentKind.flip: _flip,
         AugmentKind.light: _light,
@@ -56,7 +56,8 @@ def build_augment(kind: AugmentKind) -> Augment:
         AugmentKind.randaug: functools.partial(_drawn, v2.RandAugment),
         AugmentKind.trivial: functools.partial(_drawn, v2.TrivialAugmentWide),
         AugmentKind.keras: _keras,
-    }[kind]
+    }
+    return kinds[kind]
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from tlexp.models.backbone import build_backbone, feature_shape, feature_width, 
 from tlexp.models.calibration import CALIBRATED, calibrate
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
-from tlexp.models.freeze import freeze_depth
+from tlexp.models.freeze import Freezing, freeze_depth, resolve_freezing
 from tlexp.models.head import build_head
 from tlexp.models.norms import keeps_statistics
 from tlexp.models.units import Unit, find_units
@@ -14,6 +14,7 @@ __all__ = [
     "CALIBRATED",
     "Classifier",
     "ExportedModel",
+    "Freezing",
     "HeadOptions",
     "ModelCard",
     "Unit",
@@ -29,5 +30,6 @@ __all__ = [
     "load_classifier",
     "load_weights",
     "preprocessing",
+    "resolve_freezing",
     "save_classifier",
 ]

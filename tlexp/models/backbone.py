@@ -19,7 +19,7 @@ from tlexp.config.backbone import PIXELS
 from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError
 from tlexp.models.pixels import PIXELS_CFG, Pixels
-from tlexp.models.readout import read_map
+from tlexp.models.readout import read_map, read_units
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
 
@@ -101,6 +101,7 @@ def build_backbone(
     image_size: int,
     global_pool: str | None = None,
     head: HeadKind = HeadKind.linear,
+    head_units: Sequence[str] = (),
     drop_rate: float = 0.0,
     drop_path_rate: float | None = None,
     seed: int = 0,
@@ -115,14 +116,15 @@ def build_backbone(
         image_size: Side of the square input in pixels; models of a fixed size are built for it.
         global_pool: timm's pooling of the last map or tokens; None takes the model's own.
         head: What will stand on it: some kinds see the whole last map or all tokens, the others what is pooled.
+        head_units: Units whose pooled features it sees side by side; none for those of the last one.
         drop_rate: Dropout in front of the head and where the architecture has it, [0, 1).
         drop_path_rate: Stochastic depth, [0, 1); None takes the architecture's own default.
         seed: Draws the weights.
         meta: Build on the meta device: shapes and names, no memory and no values.
 
     Raises:
-        ConfigError: The model is unknown, does not take the size, the pooling or the stochastic depth, or has no map
-            that the head could see.
+        ConfigError: The model is unknown, does not take the size, the pooling or the stochastic depth, or has not the
+            map or the units that the head is to see.
     """
     source = pretrained_cfg(name)
     options: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
@@ -139,6 +141,8 @@ def build_backbone(
     shape: tuple[int, ...] = (_checked_width(backbone, name, image_size),)
     if head.sees_map:
         shape = read_map(backbone, name=name, image_size=image_size, kind=head)
+    elif head_units:
+        shape = (read_units(backbone, head_units, name=name, image_size=image_size),)
     backbone.__dict__[_SHAPE] = shape
     return backbone.train()
 

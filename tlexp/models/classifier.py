@@ -1,10 +1,10 @@
-"""The classifier: a backbone of which the leading units are frozen, and a head.
+"""The classifier: a backbone of which a part is frozen, and a head.
 
 images (B, 3, S, S) float32 normalised -> features (B, D) float32 -> logits (B, K) float32.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -30,11 +30,14 @@ class Classifier(nn.Module):
     always: in training mode BatchNorm would move its statistics and drop-path would be random, frozen weights or not.
     With `norm` update, the running statistics of frozen BatchNorm layers are the one exception.
 
+    A module trains if all of its own parameters do. One that has none (dropout, drop-path, a container) trains if its
+    whole unit does: what is kept of a unit stays the function that it was.
+
     Attributes:
         backbone: images -> features.
         head: features -> logits.
         units: The backbone's units in forward order.
-        depth: How many leading units are frozen, 0..len(units).
+        depth: How many leading units are wholly frozen, 0..len(units): what leaves them never moves.
         norm: What the running statistics of the backbone's BatchNorm layers do in training.
     """
 
@@ -45,28 +48,44 @@ class Classifier(nn.Module):
         units: Sequence[Unit],
         depth: int,
         *,
+        trainable: Collection[str] | None = None,
         norm: FreezeNorm = FreezeNorm.follow,
     ) -> None:
         super().__init__()
-        assert 0 <= depth <= len(units)
         self.backbone = backbone
         self.head = head
         self.units = tuple(units)
-        self.depth = depth
         self.norm = norm
-        self._cut: tuple[Cut, Prefix] | None = None
         self._entered = False
-        parameters, modules = dict(backbone.named_parameters()), dict(backbone.named_modules())
-        for unit in self.units:
-            for name in unit.parameters:
-                parameters[name].requires_grad_(unit.index >= depth)
-        frozen = [name for unit in self.units[:depth] for name in unit.modules]
-        norms = {name for name, module in modules.items() if keeps_statistics(module)}
-        self._updated = norms.intersection(frozen) if norm is FreezeNorm.update else set()
-        kept = norms if norm is FreezeNorm.keep else set()
-        # A tuple of modules is not registered, so the state keeps one name per tensor.
-        self._still = tuple(modules[name] for name in {*frozen, *kept} - self._updated)
         self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
+        self.refreeze(depth, trainable)
+
+    def refreeze(self, depth: int, trainable: Collection[str] | None = None) -> None:
+        """Settle anew what trains; it may be called again between fits, with another depth.
+
+        Args:
+            depth: How many leading units are wholly frozen.
+            trainable: Names of the backbone's parameters that train, all in the units behind the depth; None for all of
+                those.
+        """
+        assert 0 <= depth <= len(self.units)
+        behind = {name for unit in self.units[depth:] for name in unit.parameters}
+        chosen = behind if trainable is None else set(trainable)
+        assert chosen <= behind
+        self.depth = depth
+        self._cut: tuple[Cut, Prefix] | None = None
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad_(name in chosen)
+            if name not in chosen:
+                parameter.grad = None
+        modules = dict(self.backbone.named_modules())
+        pinned = {name for unit in self.units for name in _pinned(unit, modules, chosen)}
+        norms = {name for name, module in modules.items() if keeps_statistics(module)}
+        self._updated = norms & pinned if self.norm is FreezeNorm.update else set()
+        kept = norms if self.norm is FreezeNorm.keep else set()
+        # A tuple of modules is not registered, so the state keeps one name per tensor.
+        self._still = tuple(modules[name] for name in (pinned | kept) - self._updated)
+        self._frozen = self._scope(chosen, pinned)
         self.train(self.training)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,26 +123,22 @@ class Classifier(nn.Module):
         return entered
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of head and trainable units; what is frozen stays in eval, but for statistics to be updated."""
+        """Set the mode of head and trainable modules; what is frozen stays in eval, but for updated statistics."""
         super().train(mode)
         for module in self._still:
             module.training = False
         return self
 
-    def frozen_digest(self) -> str:
+    def frozen_digest(self, hashed: Callable[[Mapping[str, Tensor]], str] = tensors_digest) -> str:
         """Return the sha256 of all frozen parameters and buffers; equal before and after training.
 
         With `norm` update, the running statistics of frozen BatchNorm layers move and are left out.
+
+        Args:
+            hashed: Gives the digest of named tensors of the backbone, e.g. one that it knows already.
         """
-        parameters, buffers = dict(self.backbone.named_parameters()), dict(self.backbone.named_buffers())
-        for name in self._updated:
-            for statistic in STATISTICS:
-                buffers.pop(f"{name}.{statistic}", None)
-        frozen = self.units[: self.depth]
-        return tensors_digest(
-            {name: parameters[name] for unit in frozen for name in unit.parameters}
-            | {name: buffers[name] for unit in frozen for name in unit.buffers if name in buffers}
-        )
+        tensors = dict([*self.backbone.named_parameters(), *self.backbone.named_buffers()])
+        return hashed({name: tensors[name] for name in self._frozen})
 
     def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return name and parameter of all that trains, the backbone's first."""
@@ -137,6 +152,20 @@ class Classifier(nn.Module):
         """
         part, _, rest = name.partition(".")
         return self._layers[rest] if part == "backbone" else len(self.units)
+
+    def _scope(self, chosen: set[str], pinned: set[str]) -> list[str]:
+        """Return the names of all that is frozen: parameters, and the buffers of pinned modules.
+
+        Buffers of a unit that trains as a whole are left out, for statistics may move there without a pinned module.
+        """
+        moving = {f"{name}.{statistic}" for name in self._updated for statistic in STATISTICS}
+        frozen = []
+        for unit in self.units:
+            names = [name for name in unit.parameters if name not in chosen]
+            frozen += names
+            if names:
+                frozen += [name for name in unit.buffers if _owner(name) in {"", *pinned} and name not in moving]
+        return frozen
 
     def _frozen_features(self, images: Tensor) -> Tensor:
         """Run in chunks; where statistics are updated the batch passes as it is, for zeros must not count in them."""
@@ -165,7 +194,25 @@ def in_chunks(prefix: Prefix, images: Tensor) -> list[Tensor]:
     return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
 
-def units_digest(backbone: nn.Module, units: Sequence[Unit]) -> str:
-    """Return the sha256 of all parameters and buffers of units."""
+def units_tensors(backbone: nn.Module, units: Sequence[Unit]) -> dict[str, Tensor]:
+    """Return all parameters and buffers of units, by their names in the backbone."""
     tensors = dict([*backbone.named_parameters(), *backbone.named_buffers()])
-    return tensors_digest({name: tensors[name] for unit in units for name in (*unit.parameters, *unit.buffers)})
+    return {name: tensors[name] for unit in units for name in (*unit.parameters, *unit.buffers)}
+
+
+def _pinned(unit: Unit, modules: Mapping[str, nn.Module], chosen: Collection[str]) -> set[str]:
+    """Return the modules of a unit that stay in eval.
+
+    They have a parameter of their own that is frozen, or have none and the unit does not train as a whole.
+    """
+    whole = all(name in chosen for name in unit.parameters)
+    pinned = set()
+    for path in unit.modules:
+        own = [f"{path}.{name}".lstrip(".") for name, _ in modules[path].named_parameters(recurse=False)]
+        if not (all(name in chosen for name in own) if own else whole):
+            pinned.add(path)
+    return pinned
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]

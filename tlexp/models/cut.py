@@ -5,7 +5,7 @@ modules, so that training the suffix trains the backbone, and nothing in its sta
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,14 +101,18 @@ class Cutter:
         self._order = {node: place for place, node in enumerate(self._trace.graph.nodes)}
         self._owners = _owners(self._trace.graph, backbone, self._units)
 
-    def cut(self, depth: int) -> Cut:
+    def cut(self, depth: int, *, still: Collection[str] | None = None) -> Cut:
         """Return the cut behind so many units, where least crosses.
+
+        Args:
+            depth: Units in front of the cut.
+            still: Modules that stay in evaluation while the others train; None for those in front of the cut.
 
         Raises:
             CutError: There is none; says why.
         """
         assert 0 < depth < len(self._units)
-        with self._frozen(depth):
+        with self._frozen(depth) if still is None else in_modes(self._backbone, still):
             training = Trace(self._backbone, self._units, self._catalogue)
         reason = "nothing is computed of the images alone before its next unit begins"
         for crossing in self._candidates(depth)[:_ATTEMPTS]:

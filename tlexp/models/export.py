@@ -2,20 +2,23 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import nn
 
 from tlexp.config import Preprocessing
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
 from tlexp.errors import ConfigError, WeightsError
-from tlexp.models.backbone import build_backbone, feature_width
+from tlexp.models.backbone import build_backbone, feature_shape
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
-from tlexp.models.head import build_head
+from tlexp.models.head import Head, build_head
+from tlexp.models.lora import merged_state
 from tlexp.models.statefile import EXPORT, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
@@ -25,7 +28,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
-    """The arguments of `build_head` besides widths and seed."""
+    """The arguments of `build_head` besides what backbone, classes and seed say."""
 
     kind: HeadKind = HeadKind.linear
     hidden: tuple[int, ...] = ()
@@ -33,6 +36,20 @@ class HeadOptions:
     dropout: float = 0.0
     norm: HeadNorm = HeadNorm.none
     init: HeadInit = HeadInit.zero
+    scale: float | None = None
+
+    def build(self, backbone: nn.Module, num_classes: int, *, seed: int) -> Head:
+        """Return a head for the features of a built backbone.
+
+        Args:
+            backbone: Of `build_backbone`.
+            num_classes: K.
+            seed: Draws the weights.
+        """
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        shape = feature_shape(backbone)
+        tokens = shape[0] if len(shape) > 1 else 1
+        return build_head(in_features=math.prod(shape), num_classes=num_classes, tokens=tokens, seed=seed, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +62,7 @@ class ModelCard:
         classes: Class names in the order of the logits.
         head: The head's options.
         global_pool: timm's pooling; None is the model's own.
+        head_units: Units whose features the head sees side by side; none for the last one's.
         drop_rate: Dropout in front of the head.
         drop_path_rate: Stochastic depth; None is the architecture's own.
         origin: Where the weights came from before training.
@@ -55,6 +73,7 @@ class ModelCard:
     classes: tuple[str, ...]
     head: HeadOptions = HeadOptions()
     global_pool: str | None = None
+    head_units: tuple[str, ...] = ()
     drop_rate: float = 0.0
     drop_path_rate: float | None = None
     origin: str = ""
@@ -72,7 +91,8 @@ class ExportedModel:
 def save_classifier(classifier: Classifier, folder: Path, *, description: ModelCard, half: bool = False) -> list[Path]:
     """Write a classifier into a folder, each file whole or not at all, and return the files.
 
-    model.json goes last, so that a folder that has it is complete.
+    model.json goes last, so that a folder that has it is complete. Adapters are added to the weights beside which they
+    were trained, so what is written is always the plain architecture.
 
     Args:
         classifier: What to write.
@@ -84,7 +104,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
         OSError: The disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    merged = {"backbone": merged_state(classifier.backbone), "head": classifier.head.state_dict()}
+    state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
     exported = ExportedModel(card=description, depth=classifier.depth, digest=tensors_digest(state))
@@ -140,7 +161,7 @@ def _exported(content: Mapping[str, Any]) -> ExportedModel:
         "norm": HeadNorm(head["norm"]),
         "init": HeadInit(head["init"]),
     }
-    card["classes"] = tuple(card["classes"])
+    card |= {name: tuple(card.get(name, ())) for name in ("classes", "head_units")}
     return ExportedModel(
         card=ModelCard(preprocessing=Preprocessing(**expected), head=HeadOptions(**head), **card),
         depth=int(content["depth"]),
@@ -157,11 +178,11 @@ def _build(exported: ExportedModel, path: Path) -> Classifier:
             image_size=size,
             global_pool=card.global_pool,
             head=card.head.kind,
+            head_units=card.head_units,
             drop_rate=card.drop_rate,
             drop_path_rate=card.drop_path_rate,
         )
     except ConfigError as error:
         raise WeightsError(f"{path}: the model it describes cannot be built: {error}") from error
-    options = {field.name: getattr(card.head, field.name) for field in dataclasses.fields(card.head)}
-    head = build_head(in_features=feature_width(backbone), num_classes=len(card.classes), seed=0, **options)
+    head = card.head.build(backbone, len(card.classes), seed=0)
     return Classifier(backbone, head, find_units(backbone, image_size=size), exported.depth)

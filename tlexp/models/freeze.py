@@ -1,11 +1,82 @@
-"""The freeze policy, resolved to a number of leading units of one backbone."""
+"""The freeze policy, resolved to what trains of one backbone."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
 
 from tlexp.config.depth import parse_depth, resolve_depth
 from tlexp.config.freeze import FreezePolicy
 from tlexp.errors import ConfigError
+from tlexp.models.lora import adaptable_layers
+from tlexp.models.norms import is_norm
 from tlexp.models.units import NECK, Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freezing:
+    """What trains of a backbone.
+
+    Attributes:
+        depth: How many leading units are wholly frozen; what leaves them never moves.
+        trainable: The names of the backbone's parameters that train, all in the units behind the depth.
+        adapted: The names of its layers beside which low-rank adapters train, all in the units behind the depth.
+    """
+
+    depth: int
+    trainable: frozenset[str] = frozenset()
+    adapted: tuple[str, ...] = ()
+
+    @classmethod
+    def behind(cls, depth: int, units: Sequence[Unit]) -> "Freezing":
+        """Return the one in which all units behind a depth train."""
+        return cls(depth=depth, trainable=frozenset(name for unit in units[depth:] for name in unit.parameters))
+
+    def keeps(self, units: Sequence[Unit]) -> bool:
+        """Return whether any parameter of the backbone stays as it is."""
+        return any(name not in self.trainable for unit in units for name in unit.parameters)
+
+    def frozen_units(self, units: Sequence[Unit]) -> list[str]:
+        """Return the names of the units of which nothing trains."""
+        moving = self.trainable.union(self.adapted)
+        return [unit.name for unit in units if moving.isdisjoint((*unit.parameters, *unit.modules))]
+
+
+def resolve_freezing(
+    policy: FreezePolicy,
+    backbone: nn.Module,
+    units: Sequence[Unit],
+    *,
+    name: str,
+    image_size: int,
+    depth: str | None = None,
+    named: Sequence[str] = (),
+) -> Freezing:
+    """Return what trains under a policy.
+
+    Args:
+        policy: Which.
+        backbone: As built, real or on the meta device.
+        units: Its units in forward order.
+        name: Its name, for messages.
+        image_size: Side of the square input in pixels.
+        depth: With the policy depth, as for `freeze_depth`.
+        named: With the policy surgical, the names of the units that train.
+
+    Raises:
+        ConfigError: The backbone does not have what the policy asks for, or a package is missing.
+    """
+    if policy is FreezePolicy.lora:
+        layers = adaptable_layers(backbone, units, name=name, image_size=image_size)
+        return Freezing(depth=_first(units, layers), adapted=layers)
+    if policy is FreezePolicy.surgical:
+        return _named(units, named, name)
+    if policy is FreezePolicy.norm:
+        return _parts(units, _norm_parameters(backbone), policy, name, "scale or shift in any normalisation layer")
+    if policy is FreezePolicy.bias:
+        return _parts(units, _biases(backbone), policy, name, "bias")
+    return Freezing.behind(freeze_depth(policy, depth, units, backbone=name), units)
 
 
 def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit], *, backbone: str) -> int:
@@ -34,3 +105,53 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
         return resolve_depth(parse_depth(depth), names, backbone=backbone)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _named(units: Sequence[Unit], named: Sequence[str], backbone: str) -> Freezing:
+    """Return the one in which the named units train."""
+    known = [unit.name for unit in units]
+    problems = []
+    for name in named:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            problems.append(
+                f"freeze.units: {name} is not a unit of {backbone}"
+                + (f" (did you mean {' or '.join(near)}?)" if near else "")
+                + f"; its units are {', '.join(known)}"
+            )
+    if problems:
+        raise ConfigError(problems)
+    chosen = [name for unit in units if unit.name in named for name in unit.parameters]
+    return Freezing(depth=_first(units, chosen), trainable=frozenset(chosen))
+
+
+def _parts(
+    units: Sequence[Unit], chosen: Collection[str], policy: FreezePolicy, backbone: str, missing: str
+) -> Freezing:
+    """Return the one in which these parameters train, of which there must be some."""
+    if not chosen:
+        raise ConfigError(f"freeze={policy}: {backbone} has no {missing}: use freeze=last, or another backbone")
+    return Freezing(depth=_first(units, chosen), trainable=frozenset(chosen))
+
+
+def _first(units: Sequence[Unit], names: Iterable[str]) -> int:
+    """Return the index of the first unit with one of the names among its parameters or modules."""
+    wanted = set(names)
+    holding = (unit.index for unit in units if not wanted.isdisjoint((*unit.parameters, *unit.modules)))
+    return next(holding, len(units))
+
+
+def _norm_parameters(backbone: nn.Module) -> list[str]:
+    """Return the parameters of normalisation layers, which are known by their type."""
+    return [
+        f"{path}.{name}".lstrip(".")
+        for path, module in backbone.named_modules()
+        if is_norm(module)
+        for name, _ in module.named_parameters(recurse=False)
+    ]
+
+
+def _biases(backbone: nn.Module) -> list[str]:
+    """Return vectors that are called bias, q_bias or bias_hh; tables of position biases are none."""
+    named = backbone.named_parameters()
+    return [name for name, each in named if each.ndim == 1 and "bias" in name.rpartition(".")[2].split("_")]

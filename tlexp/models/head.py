@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
+from tlexp.models.attention import AttentionPool
+from tlexp.models.cosine import Cosine
 from tlexp.models.neighbours import Neighbours
 from tlexp.models.seeds import drawn_from
 
@@ -39,43 +41,64 @@ def build_head(
     kind: HeadKind,
     in_features: int,
     num_classes: int,
+    tokens: int = 1,
     hidden: Sequence[int] = (),
     activation: Activation = Activation.relu,
     dropout: float = 0.0,
     norm: HeadNorm = HeadNorm.none,
     init: HeadInit = HeadInit.zero,
+    scale: float | None = None,
     seed: int,
 ) -> Head:
-    """Return a linear head, an mlp, or a head over neighbours that has none yet.
+    """Return a head that is to be trained, a linear one to be solved, or one over neighbours that has none yet.
 
     Hidden layers are torch's own, the last layer is zero (so that the first loss is ln K) or N(0, 0.01), its bias 0.
+    A cosine starts at one random direction for all classes (the first loss is ln K too) or at one for each.
     The global random generators are left as they were.
 
     Args:
-        kind: mlp and flatten_mlp have the layers of `hidden`, knn remembers rows, all others are one linear layer.
+        kind: mlp and flatten_mlp have the layers of `hidden`, attention pools first, cosine has directions, knn
+            remembers rows, all others are one linear layer.
         in_features: D, the width of the features.
         num_classes: K.
+        tokens: Tokens or places that the features are made of, for attention.
         hidden: Widths of the hidden layers, each followed by norm, activation and dropout.
         activation: Non-linearity after each hidden layer.
-        dropout: After each hidden layer, or before a linear head, [0, 1).
+        dropout: After each hidden layer, or before the only one, [0, 1).
         norm: Normalisation after each hidden layer.
         init: How the last layer starts.
+        scale: Factor on a cosine's cosines; None learns it.
         seed: Draws the weights.
     """
     if kind is HeadKind.knn:
         none = torch.empty(0, in_features), torch.empty(0, dtype=torch.int64)
         return Head(Neighbours(*none, num_classes=num_classes, k=1))
-    widths = [in_features, *(hidden if kind.hidden_layers else ())]
-    layers: list[nn.Module] = [nn.Dropout(dropout)] if dropout and kind is HeadKind.linear else []
+    layers: list[nn.Module] = []
     with drawn_from(seed):
+        if kind is HeadKind.attention:
+            in_features //= tokens
+            layers.append(AttentionPool(tokens, in_features))
+        widths = [in_features, *(hidden if kind.hidden_layers else ())]
+        if dropout and not kind.hidden_layers:
+            layers.append(nn.Dropout(dropout))
         for before, width in pairwise(widths):
             layers += _hidden_layer(before, width, activation=activation, dropout=dropout, norm=norm)
-        last = nn.Linear(widths[-1], num_classes)
-        nn.init.normal_(last.weight, std=0.01)
-    if init is HeadInit.zero:
+        alike = init is HeadInit.zero
+        last = (
+            Cosine(in_features, num_classes, scale=scale, alike=alike)
+            if kind is HeadKind.cosine
+            else _last_layer(widths[-1], num_classes, zero=alike)
+        )
+    return Head(*layers, last)
+
+
+def _last_layer(width: int, num_classes: int, *, zero: bool) -> nn.Linear:
+    last = nn.Linear(width, num_classes)
+    nn.init.normal_(last.weight, std=0.01)
+    if zero:
         nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return Head(*layers, last)
+    return last
 
 
 def _hidden_layer(

@@ -25,7 +25,7 @@ def analyse(table: StudyTable) -> Findings:
         cells=cells,
         differences=differences,
         crossings=find_crossings(table, differences),
-        transfer=find_gains(table, cells),
+        transfer=find_gains(table, decisions, cells),
         recommendations=tuple(recommend(table, decision, images, cells) for decision in decisions),
         regrets=find_regrets(table, decisions, images),
     )

@@ -7,8 +7,10 @@ and keeps the pretrained BatchNorm statistics, so that depth is the only differe
 from collections.abc import Sequence
 
 from tlexp.config.depth import parse_depth, resolve_depth
+from tlexp.config.head import HeadKind
 from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
+from tlexp.models.units import NECK
 from tlexp.study.table import Column, Role
 
 FROZEN = ("freeze=all", "head=logreg")
@@ -20,6 +22,14 @@ _SOLVED = {
     "nearest_mean": "nearest mean",
     "knn": "nearest neighbours",
 }
+_TRAINED = {
+    HeadKind.mlp: "a hidden layer",
+    HeadKind.cosine: "cosines",
+    HeadKind.attention: "attention over the last map or tokens",
+    HeadKind.flatten_mlp: "a hidden layer on the flattened map",
+}
+_LAST_UNITS = 4
+"""As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
 LONGER = 4
 """The second network from scratch trains for this multiple of the protocol's steps."""
 
@@ -43,7 +53,9 @@ def study_columns(
         columns = [_depth(depth, units) for depth in _depths(depths, units, backbone)]
         return columns + (_closed() + _scratch() + _others() if controls else [])
     if kind is StudyKind.frozen:
-        return [_solved(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
+        return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
+    if kind is StudyKind.heads:
+        return _heads(units) + (_others() if controls else [])
     return _policies() + (_scratch()[:1] if controls else [])
 
 
@@ -73,11 +85,21 @@ def _depth(depth: int, units: Sequence[str]) -> Column:
 
 def _closed() -> list[Column]:
     titles = {name: title for name, title in _SOLVED.items() if name != "logreg"}
-    return [_solved(name, f"all frozen, {title}", Role.closed) for name, title in titles.items()]
+    return [_head(name, f"all frozen, {title}", Role.closed) for name, title in titles.items()]
 
 
-def _solved(name: str, title: str, role: Role) -> Column:
+def _head(name: str, title: str, role: Role) -> Column:
     return Column(name=name, title=title, role=role, depth=None, words=("freeze=all", f"head={name}"))
+
+
+def _heads(units: Sequence[str]) -> list[Column]:
+    """Return every head on the frozen backbone, and logistic regression on the last units side by side."""
+    trained = [_head(name, f"trained: {title}", Role.way) for name, title in _TRAINED.items()]
+    last = [name for name in units if name != NECK][-_LAST_UNITS:]
+    words = (*FROZEN, f"head.units=[{','.join(last)}]")
+    title = f"logistic regression on the last {len(last)} units"
+    beside = [Column(name="units", title=title, role=Role.way, depth=None, words=words)] if last else []
+    return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + beside + trained
 
 
 def _scratch() -> list[Column]:

@@ -1,11 +1,15 @@
 """What a study will take, and what is left out of it so that it fits the time it is given."""
 
+import time
 from dataclasses import dataclass
 
 from tlexp.estimate import UnitCosts, measure_costs, run_seconds
 from tlexp.shared import Shared
 from tlexp.study.plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.study.table import Role
+
+_ENDS_SECONDS = 4.0
+"""Of what comes once besides the runs and the imports: the tracking store and the report, on one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +18,14 @@ class Estimate:
 
     Attributes:
         seconds: Of each column's own network, by (column, budget): of one replicate.
-        shared: Of reading all images once.
+        shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
+        ends: Of starting, as measured in this process, and of what comes once at the end.
         done: Keys of the runs that have finished.
     """
 
     seconds: dict[tuple[str, str], float]
     shared: float
+    ends: float
     done: frozenset[str]
 
     def of(self, column: PlannedColumn) -> float:
@@ -29,12 +35,13 @@ class Estimate:
         )
 
     def total(self, plan: StudyPlan) -> float:
-        """Return the seconds that are left of the study."""
-        return self.shared + sum(self.of(column) for column in plan.columns)
+        """Return the seconds that the study takes with what is left of it, its start included."""
+        return self.ends + self.shared + sum(self.of(column) for column in plan.columns)
 
 
 def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
     """Return what the study will take, by a few measured steps of each column's network."""
+    imports, began = time.process_time(), time.perf_counter()
     seconds: dict[tuple[str, str], float] = {}
     largest = plan.budgets[-1].images
     classes, tested = len(plan.source.classes), len(plan.source.held_out.labels)
@@ -47,8 +54,11 @@ def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
         image = max(image, costs.image if column.column.competes else 0.0)
         for run in column.runs:
             seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
-    images = len(plan.source.pool.labels) + tested
-    return Estimate(seconds=seconds, shared=image * images, done=done)
+    heads = [each.composed.config.head for each in plan.columns if each.column.competes]
+    seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
+    images = (len(plan.source.pool.labels) + tested) * len(seen)
+    ends = imports + time.perf_counter() - began + _ENDS_SECONDS
+    return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
 
 
 def shorten(plan: StudyPlan, found: Estimate) -> None:
@@ -61,7 +71,7 @@ def shorten(plan: StudyPlan, found: Estimate) -> None:
     if minutes is None:
         return
     while found.total(plan) > 60 * minutes:
-        why = f"left out to fit study.minutes={minutes:g}, with it about {found.total(plan) / 60:.0f} minutes"
+        why = f"to fit study.minutes={minutes:g}; with it about {duration(found.total(plan))}"
         column = _dispensable(plan)
         if column is not None:
             plan.drop_column(column, why)
@@ -69,6 +79,17 @@ def shorten(plan: StudyPlan, found: Estimate) -> None:
             plan.drop_budget(plan.budgets[-1], why)
         else:
             return
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people.
+
+    >>> duration(4), duration(200), duration(10000)
+    ('4 s', '3 min', '2.8 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _dispensable(plan: StudyPlan) -> PlannedColumn | None:

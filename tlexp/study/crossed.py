@@ -1,8 +1,9 @@
 """Where columns change places, in words."""
 
+from tlexp.study.document import Table
 from tlexp.study.findings import Crossing, Difference, Findings
 from tlexp.study.labels import budget_name
-from tlexp.study.tables import NONE, Table
+from tlexp.study.tables import NONE
 
 _MOST_LINES = 6
 

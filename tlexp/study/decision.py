@@ -6,34 +6,15 @@ most, all of them at once with 95 % confidence. Leading axes are studies.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.study.crossfit import Pick, crossfit, highest
+from tlexp.study.crossfit import Pick, crossfit, highest, ranking
 from tlexp.study.differences import competing, shared_seeds, stacked
-from tlexp.study.findings import CellFinding, Difference
+from tlexp.study.findings import CellFinding, Difference, Interval, Verdict
 from tlexp.study.intervals import Spread, TestImages, interval, spread
 from tlexp.study.table import Cell, Column, Role, StudyTable
-
-
-class Verdict(StrEnum):
-    """What the data allow to say."""
-
-    nothing = "nothing"
-    """No competing column has a finished replicate."""
-    alone = "alone"
-    """A single column could be measured: there is nothing to compare."""
-    one_seed = "one_seed"
-    """One replicate of each column gives no interval."""
-    chance = "chance"
-    """No column is distinguishably better than guessing."""
-    undecided = "undecided"
-    best = "best"
-    """The column with the highest mean."""
-    cheaper = "cheaper"
-    """A cheaper one that loses less than the margin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +30,11 @@ class Decision:
         means: (C,) over the shared seeds.
         worst: (C,) what each may lose against any other at most; 1 where no interval says.
         widths: (C, C) half-widths of the simultaneous intervals of differences; 1 where there is none, 0 with itself.
-        above: (C,) whether it is better than guessing.
+        reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
+        above: (C,) whether it is better than guessing, by those intervals.
         margin: `study.margin`.
         order: Places of the candidates, the cheapest first.
+        ranked: Places of the candidates, the highest mean first, of equals the cheapest.
         contenders: Places of those that may be the best one, the highest mean first.
         chosen: Place of the recommended one; None where nothing is.
     """
@@ -64,16 +47,23 @@ class Decision:
     means: NDArray[np.float64]
     worst: NDArray[np.float64]
     widths: NDArray[np.float64]
+    reached: tuple[Interval, ...] = ()
     above: NDArray[np.bool_]
     margin: float
     order: tuple[int, ...] = ()
+    ranked: tuple[int, ...] = ()
     contenders: tuple[int, ...] = ()
     chosen: int | None = None
 
     @property
     def best(self) -> int | None:
         """Place of the highest mean; of equals the cheapest."""
-        return max(self.order, key=lambda place: self.means[place]) if self.candidates else None
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def leader(self) -> str | None:
+        """Name of the column with the highest mean."""
+        return None if self.best is None else self.candidates[self.best].column
 
     def rule(self) -> Pick:
         """Return the rule of this decision, which takes the highest mean where nothing can be recommended."""
@@ -112,12 +102,13 @@ def decide(
     bounds = tighten(np.where(widths < 1, values + widths, 1.0))
     order = cheapest_first(table, candidates, cells)
     worst = worst_loss(bounds)
-    above = np.array([_above_chance(cell, images, len(candidates)) for cell in candidates], dtype=bool)
+    reached = tuple(_reached(cell, images, len(candidates)) for cell in candidates)
+    above = np.array([each.low is not None and each.low > images.chance for each in reached], dtype=bool)
     chosen = int(choose(means, worst, above, order, table.margin)) if len(candidates) > 1 else -1
-    by_mean = sorted(range(len(candidates)), key=lambda place: -means[place])
+    ranked = tuple(ranking(means, order).tolist())
     may_be_best = bounds.min(axis=-1, initial=0.0) >= 0  # nothing is distinguishably better
-    contenders = [place for place in by_mean if may_be_best[place] or place == by_mean[0]]
-    verdict = _verdict(candidates, above, means, chosen)
+    contenders = tuple(place for place in ranked if may_be_best[place] or place == ranked[0])
+    verdict = _verdict(candidates, above, ranked, chosen)
     if verdict not in (Verdict.best, Verdict.cheaper):
         chosen = -1
     return Decision(
@@ -129,10 +120,12 @@ def decide(
         means=means,
         worst=worst,
         widths=widths,
+        reached=reached,
         above=above,
         margin=table.margin,
         order=order,
-        contenders=(chosen,) if chosen >= 0 else tuple(contenders),
+        ranked=ranked,
+        contenders=(chosen,) if chosen >= 0 else contenders,
         chosen=chosen if chosen >= 0 else None,
     )
 
@@ -158,8 +151,8 @@ def choose(
         margin: In balanced accuracy.
     """
     places = np.asarray(order)
-    by_cost = means[..., places]
-    as_cheap = np.arange(len(places)) <= by_cost.argmax(axis=-1)[..., None]
+    best = ranking(means, order)[..., :1]
+    as_cheap = np.arange(len(places)) <= (places == best).argmax(axis=-1)[..., None]
     safe = (worst < margin)[..., places] & above[..., places] & as_cheap
     chosen: NDArray[np.intp] = np.where(safe.any(axis=-1), places[safe.argmax(axis=-1)], -1)
     return chosen
@@ -176,7 +169,7 @@ def follow(widths: NDArray[np.float64], above: NDArray[np.bool_], order: Sequenc
         gaps = means[..., :, None] - means[..., None, :]
         worst = worst_loss(tighten(gaps + widths[..., None, :, :]))
         chosen = choose(means, worst, above[..., None, :], order, margin)
-        return np.where(chosen >= 0, chosen, highest(means))
+        return np.where(chosen >= 0, chosen, highest(order)(means))
 
     return pick
 
@@ -226,7 +219,7 @@ def trained(column: Column, cell: Cell) -> float | None:
     return column.trainable or next((value for value in measured if value), None)
 
 
-def _verdict(candidates: Sequence[Cell], above: NDArray[np.bool_], means: NDArray[np.float64], chosen: int) -> Verdict:
+def _verdict(candidates: Sequence[Cell], above: NDArray[np.bool_], ranked: Sequence[int], chosen: int) -> Verdict:
     if not candidates:
         return Verdict.nothing
     if all(len(cell.finished) < 2 for cell in candidates):
@@ -237,7 +230,7 @@ def _verdict(candidates: Sequence[Cell], above: NDArray[np.bool_], means: NDArra
         return Verdict.alone
     if chosen < 0:
         return Verdict.undecided
-    return Verdict.best if means[chosen] == means.max() else Verdict.cheaper
+    return Verdict.best if chosen == ranked[0] else Verdict.cheaper
 
 
 def _means(
@@ -263,7 +256,6 @@ def _pairs(names: Sequence[str], differences: Sequence[Difference]) -> tuple[NDA
     return values, widths
 
 
-def _above_chance(cell: Cell, images: TestImages, family: int) -> bool:
-    """Return whether a column is better than guessing, simultaneously over so many columns."""
-    found = interval(spread(stacked([cell], [each.seed for each in cell.finished])[0], images), family=family)
-    return found.low is not None and found.low > images.chance
+def _reached(cell: Cell, images: TestImages, family: int) -> Interval:
+    """Return a column's mean with an interval that is simultaneous over so many columns."""
+    return interval(spread(stacked([cell], [each.seed for each in cell.finished])[0], images), family=family)

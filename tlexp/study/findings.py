@@ -5,8 +5,27 @@ Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tlexp.study.table import StudyTable
+
+
+class Verdict(StrEnum):
+    """What the data allow to say at a budget."""
+
+    nothing = "nothing"
+    """No competing column has a finished replicate."""
+    alone = "alone"
+    """A single column could be measured: there is nothing to compare."""
+    one_seed = "one_seed"
+    """One replicate of each column gives no interval."""
+    chance = "chance"
+    """No column is distinguishably better than guessing."""
+    undecided = "undecided"
+    best = "best"
+    """The column with the highest mean."""
+    cheaper = "cheaper"
+    """A cheaper one that loses less than the margin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,17 +151,19 @@ class Recommendation:
 
     Attributes:
         labels: The budget.
+        verdict: What the data allow to say.
         column: The recommended one; None where the data cannot tell or nothing was measured.
         contenders: Columns that the data cannot tell apart, the best mean first; with a recommendation only that one.
-        best: The column with the highest mean.
-        accuracy: Cross-fitted balanced accuracy of the recommendation (of the best where undecided).
+        best: The column with the highest mean, of equals the cheapest.
+        accuracy: Cross-fitted balanced accuracy of the recommended column; None where nothing is recommended.
         sentence: One sentence for people.
         reasons: Why, a sentence each: the best, the bound of the loss, the family, the cost saved.
         change: What would change it, a sentence.
-        seconds: Mean cost of a replicate of it; None where unknown.
+        seconds: Mean cost of a replicate of the recommended column; None where nothing is recommended or it is unknown.
     """
 
     labels: str
+    verdict: Verdict
     column: str | None
     contenders: tuple[str, ...]
     best: str | None
@@ -158,9 +179,9 @@ class Regret:
     """What one fixed rule loses against the best column of each budget.
 
     Attributes:
-        rule: `recommended`, `always probe`, `always full fine-tuning`, or the name of a column always taken.
-        losses: Budget -> balanced accuracy lost, cross-fitted; None where the rule has no cell there.
-        mean: Over the budgets that all rules have.
+        rule: `recommended`, or the name of a column always taken; where that is a habit, `always probe (freeze-5)`.
+        losses: Budget -> balanced accuracy lost, cross-fitted; None where the rule takes no column there.
+        mean: Over the budgets that all columns have; None where the rule lacks one of them.
     """
 
     rule: str

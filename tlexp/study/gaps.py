@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tlexp.study.document import Table
 from tlexp.study.findings import CellFinding, Findings
-from tlexp.study.tables import Table, budget_title
+from tlexp.study.tables import budget_title
 from tlexp.tracking import RunStatus
 
 

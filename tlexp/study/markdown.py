@@ -1,10 +1,9 @@
 """A report as Markdown, its figures as files beside it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from tlexp.study.sections import Report, Section
-from tlexp.study.tables import Table
+from tlexp.study.document import Report, Section, Table
 
 _SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
 
@@ -28,14 +27,19 @@ def _section(section: Section) -> Iterator[str]:
     if section.picture is not None:
         yield f"![{plain(section.picture.alt)}]({section.picture.name}.svg)"
         yield plain(section.picture.caption)
-    for table in (*section.tables, *section.folded):
+    yield from _tables(section.tables)
+    if section.lines:
+        yield "\n".join(f"- {plain(line)}" for line in section.lines)
+    yield from _tables(section.folded)
+    if section.commands:
+        yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
+
+
+def _tables(tables: Iterable[Table]) -> Iterator[str]:
+    for table in tables:
         if table.rows:
             yield f"{plain(table.title)}:"
             yield _table(table)
-    if section.lines:
-        yield "\n".join(f"- {plain(line)}" for line in section.lines)
-    if section.commands:
-        yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
 
 
 def _table(table: Table) -> str:

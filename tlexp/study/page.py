@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from tlexp.study.document import Picture, Report, Section, Table
 from tlexp.study.drawing import inline_svg, theme_rules
-from tlexp.study.sections import Picture, Report, Section
-from tlexp.study.tables import Table
 
 _STYLE = """
 :root{color-scheme:light dark;%(light)s}

@@ -12,11 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from tlexp.assembly import Network
+from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.compose import Composed, typed
 from tlexp.config import PROTOCOL, Config, config_key, key_values
+from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
+from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
+from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
 from tlexp.models import feature_width
 from tlexp.shared import Shared
@@ -100,6 +103,11 @@ class StudyPlan:
         self._border, self._words = border, tuple(words)
         first = self._compose(FROZEN)
         config = first.config
+        if config.backbone.name == PIXELS:
+            raise ConfigError(
+                "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
+                "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
+            )
         self.study = config.study
         self.demonstration = config.data.source is DataSource.shapes
         self._settle(config)
@@ -121,6 +129,11 @@ class StudyPlan:
     def runs(self) -> list[tuple[PlannedColumn, PlannedRun]]:
         """Every replicate, column by column."""
         return [(column, run) for column in self.columns for run in column.runs]
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all columns share and that a study goes on with."""
+        return self._fixed(self.columns[0].composed.config)
 
     def about(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the study is, for study.json."""
@@ -144,7 +157,7 @@ class StudyPlan:
             "command": " ".join(["python -m tlexp", *map(_shell, self._words)]),
             "estimate": dict(estimate),
         }
-        return {"fixed": self._fixed(config), "swept": ["column", "labels", "seed"], "study": about}
+        return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
 
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
@@ -184,7 +197,10 @@ class StudyPlan:
             try:
                 each = self._column(column, scratch)
             except ConfigError as error:
-                problems += error.problems
+                if self.study.kind is StudyKind.heads:  # not every head stands on every backbone
+                    self.skipped[column.title] = "; ".join(error.problems)
+                else:
+                    problems += error.problems
                 continue
             if each.runs[0].key in seen:
                 continue
@@ -195,8 +211,8 @@ class StudyPlan:
         return planned
 
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
-        solved = any(word.startswith("head=") and word != "head=linear" for word in column.words)
-        words = self._words_of((*column.words, "tune.trials=0" if solved else self._trials))
+        [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
+        words = self._words_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
         composed = self._typed(words)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
@@ -206,7 +222,9 @@ class StudyPlan:
             for budget in budgets
             for seed in self.seeds
         )
-        trainable = _trainable(self.network, config, column, len(self.source.classes))
+        classes = len(self.source.classes)
+        heads = self.study.kind is StudyKind.heads and column.competes
+        trainable = _head_size(config, classes) if heads else _trainable(self.network, config, column, classes)
         column = dataclasses.replace(column, words=words, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, words=words, runs=runs)
 
@@ -264,8 +282,10 @@ def _check(words: Sequence[str], border: Border) -> None:
                 "labels and seeds by itself (study.depths, study.labels, study.seeds); type one study for each value"
             )
         elif key.partition(".")[0] in _OWN and key != "head.global_pool":
-            hint = "study.labels=[5,20,100]" if key == "labels" else "study.depths=[0,0.5,all], or leave it out"
-            problems.append(f"{override.input_line}: a study chooses this by itself: use {hint}")
+            hint = "use study.labels=[5,20,100]" if key == "labels" else "leave it out"
+            if key.partition(".")[0] == "freeze":
+                hint += "; study=freeze_vs_labels takes study.depths=[0,0.5,all]"
+            problems.append(f"{override.input_line}: a study chooses this by itself: {hint}")
         elif key == "data.seed":
             problems.append(
                 f"{override.input_line}: the data seeds of a study begin at seed; use seed={override.value()}"
@@ -286,6 +306,18 @@ def _trainable(network: Network, config: Config, column: Column, classes: int) -
     sizes = {name: parameter.numel() for name, parameter in network.backbone.named_parameters()}
     trained = sum(sizes[name] for unit in network.units[depth:] for name in unit.parameters)
     return trained + classes * (feature_width(network.backbone) + 1)
+
+
+def _head_size(config: Config, classes: int) -> int:
+    """Return the trainable parameters of a head on a frozen backbone.
+
+    Raises:
+        ConfigError: The backbone has not what the head needs.
+    """
+    network = build_network(config, meta=True)
+    if config.head.kind.solved:
+        return classes * (feature_width(network.backbone) + 1)
+    return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
 
 
 def _shell(word: str) -> str:

@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from tlexp.study.document import Table
 from tlexp.study.findings import Findings
 from tlexp.study.table import StudyTable
-from tlexp.study.tables import Table
 
 _ENOUGH_SEEDS = 10
+_ENOUGH_RATES = 3
 
 
 def is_demonstration(table: StudyTable) -> bool:
@@ -28,6 +29,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "held back, with fewer on up to five folds, with one not at all.",
         f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
         "stopping, and the test split is read once.",
+        *_few_rates(table),
         f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; test images: {len(table.labels)}.",
         "Balanced accuracy is the mean of the classes' recalls, a fraction.",
         "Intervals are 95 %: the variance of a mean or of a difference is that between seeds over the number of seeds, "
@@ -100,6 +102,15 @@ def _candidates(table: StudyTable) -> str:
     same = "Every column that is trained compares the same number of candidate rates"
     told = f"{same}{f' ({count})' if count and probe else ''}; heads that are solved compare their penalties"
     return f"{told}{f' ({probe}), and so do the linear probes that trained columns start from' if probe else ''}."
+
+
+def _few_rates(table: StudyTable) -> tuple[str, ...]:
+    """Return once for all runs what each of them would have to say of its best rate."""
+    count = int(_mapping(table.about.get("fixed")).get("tune.trials") or 0)
+    if not 0 < count < _ENOUGH_RATES or _stated(table).get("kind") == "frozen":
+        return ()
+    told = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
+    return (f"{told}: another range, or more rates (tune.trials=4), may do better.",)
 
 
 def _family(families: list[int]) -> str:

@@ -20,19 +20,19 @@ def recommend(
         images: Of the test split.
         cells: What each cell shows.
     """
-    told = decision.crossfitted(decision.rule(), images)
+    told = None if decision.chosen is None else decision.crossfitted(decision.rule(), images)
     accuracy = None if told is None else interval(told)
     account = Account(table=table, decision=decision, accuracy=accuracy, images=images, cells=cells)
     names = [cell.column for cell in decision.candidates]
-    place = decision.best if decision.chosen is None else decision.chosen
     return Recommendation(
         labels=decision.labels,
+        verdict=decision.verdict,
         column=None if decision.chosen is None else names[decision.chosen],
         contenders=tuple(names[each] for each in decision.contenders),
-        best=None if decision.best is None else names[decision.best],
+        best=decision.leader,
         accuracy=accuracy,
         sentence=account.sentence(),
         reasons=account.reasons(),
         change=account.change(),
-        seconds=None if place is None else cells[names[place], decision.labels].seconds,
+        seconds=None if decision.chosen is None else cells[names[decision.chosen], decision.labels].seconds,
     )

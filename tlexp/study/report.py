@@ -8,7 +8,7 @@ from tlexp.study.markdown import build_markdown
 from tlexp.study.page import build_page
 from tlexp.study.palette import column_styles, dark_colours
 from tlexp.study.sections import build_report
-from tlexp.study.tables import cells_csv, differences_csv, recommendations_csv
+from tlexp.study.values import cells_csv, differences_csv, recommendations_csv
 
 REPORT = "report"
 PAGE = "index.html"

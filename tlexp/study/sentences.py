@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.config.labels import parse_labels
-from tlexp.study.decision import Decision, Verdict, trained
+from tlexp.study.decision import Decision, trained
 from tlexp.study.differences import shared_seeds, stacked
-from tlexp.study.findings import CellFinding, Interval
+from tlexp.study.findings import CellFinding, Interval, Verdict
 from tlexp.study.intervals import TestImages, spread
 from tlexp.study.table import Column, StudyTable
 
@@ -23,7 +23,7 @@ class Account:
     Attributes:
         table: What was measured.
         decision: About one budget.
-        accuracy: Cross-fitted, of the recommended column or of the best.
+        accuracy: Cross-fitted, of the recommended column; None where nothing is recommended.
         images: Of the test split.
         cells: What each cell shows.
     """
@@ -40,28 +40,27 @@ class Account:
         if found.best is None:
             return f"{budget} nothing was measured."
         best = self._name(found.best)
+        leads = f"{best} has the highest mean, {self._mean(found.best)}"
         match found.verdict:
             case Verdict.one_seed:
-                return (
-                    f"{budget} it is undecided: one seed gives no interval; the highest accuracy is that of {best}, "
-                    f"{found.means[found.best]:.3f}."
-                )
+                return f"{budget} it is undecided: one seed gives no interval; {leads}."
             case Verdict.alone:
-                return f"{budget} {best} alone could be measured, {self._reached()}: there is nothing to compare."
-            case Verdict.chance:
                 return (
-                    f"{budget} nothing is recommended: tested together, no column is distinguishably better than "
-                    f"guessing ({self.images.chance:.3f}); the highest is that of {best}, {self._reached()}."
+                    f"{budget} {best} alone could be measured, {self._mean(found.best)}: there is nothing to compare."
                 )
+            case Verdict.chance:
+                return f"{budget} nothing is recommended: {self._guessing()}"
             case Verdict.undecided:
                 names = ", ".join(self._name(place) for place in found.contenders)
                 return (
                     f"{budget} it is undecided: the data cannot tell {len(found.contenders)} of "
-                    f"{len(found.candidates)} columns apart well enough ({names}); the best of them reaches "
-                    f"{self._reached()}."
+                    f"{len(found.candidates)} columns apart well enough ({names}); {leads}; if you must choose now, "
+                    f"take {self._name(self._cheapest_contender())}, the cheapest of them."
                 )
         assert found.chosen is not None
-        start = f"{budget} {advice(self._column(found.chosen))}: {self._reached()}; it"
+        none = "an accuracy that no shared seed tells"
+        told = none if self.accuracy is None else f"{shown(self.accuracy)}, cross-fitted"
+        start = f"{budget} {advice(self._column(found.chosen))}: {told}; it"
         if found.verdict is Verdict.cheaper:
             return f"{start} loses less than {self.table.margin:g} against the best{self._saving(found.chosen)}."
         if found.worst[found.chosen] <= 0:
@@ -81,9 +80,10 @@ class Account:
             given.append(self._bound(found.contenders[0] if found.chosen is not None else self._cheapest_contender()))
         if found.chosen is not None and found.chosen != found.best:
             given += self._seconds(found.chosen, found.best)
-        if self.accuracy is not None and self.accuracy.low is not None:
+        if found.chosen is not None and self.accuracy is not None:
             given.append(
-                "The accuracy stated is cross-fitted: told by images and seeds that did not choose the column."
+                "The accuracy in the sentence is cross-fitted, estimated on images and seeds that did not choose the "
+                f"column; the mean of {self._name(found.chosen)} in the tables is {self._mean(found.chosen)}."
             )
         given += [f"{name} has a single finished replicate, no interval, and is left out." for name in found.left_out]
         return (*given, *self._failures())
@@ -99,13 +99,14 @@ class Account:
             case Verdict.alone:
                 return "A second column with at least two finished replicates."
             case Verdict.chance:
-                return f"Labels that have to do with the images, or more of them. {self._narrower()}"
+                return f"{self._narrower()} Else more labels, or labels that have more to do with the images."
             case Verdict.undecided:
-                return f"{self._margin(range(len(found.candidates)))}{self._narrower()}"
+                return f"{self._narrower()} {self._margin(range(len(found.candidates)))}".strip()
         assert found.chosen is not None
-        limit = f"{self._name(found.chosen)} is recommended down to study.margin={_above(found.worst[found.chosen])}."
+        limit = f"Any margin from {_above(found.worst[found.chosen])} on recommends {self._name(found.chosen)}"
+        limit = f"{limit}, or a cheaper column."
         if found.worst[found.chosen] <= 0:
-            limit = "No smaller study.margin would."
+            limit = "No smaller margin would."
         cheaper = found.order[: found.order.index(found.chosen)]
         return f"{limit} {self._margin(cheaper)}".strip()
 
@@ -135,27 +136,59 @@ class Account:
         return len(self.decision.candidates) + len(self.decision.left_out)
 
     def _cheapest_contender(self) -> int:
-        return next(place for place in self.decision.order if place in self.decision.contenders)
+        """Return the cheapest of those that may be the best; those that are better than guessing come first."""
+        found = self.decision
+        return min(found.contenders, key=lambda place: (not found.above[place], found.order.index(place)))
+
+    def _guessing(self) -> str:
+        """Return that nothing is better than guessing, with the intervals by which that was tested."""
+        found, controls = self.decision, any(not column.competes for column in self.table.columns)
+        assert found.best is not None
+        count, chance = len(found.candidates), f"{self.images.chance:.3f}"
+        several = f"none of the {count} columns that compete is distinguishably better than guessing ({chance})"
+        tested = several if count > 1 else f"the only column is not distinguishably better than guessing ({chance})"
+        at_once = f", an interval that holds at once over all {count}" if count > 1 else ""
+        return (
+            f"{tested}; {self._name(found.best)} has the highest mean, {shown(found.reached[found.best])}{at_once}."
+            f"{' Controls do not count.' if controls else ''}"
+        )
 
     def _margin(self, places: Sequence[int]) -> str:
-        """Return the margin at which one of the columns would be recommended; nothing where none is sensible."""
+        """Return the margin that would have recommended one of the columns; nothing where none is sensible."""
         known = [place for place in places if self.decision.worst[place] < _LARGEST_MARGIN]
         if not known:
             return ""
         first = min(known, key=lambda place: self.decision.worst[place])
-        return f"With study.margin={_above(self.decision.worst[first])} {self._name(first)} would be recommended. "
+        return (
+            f"A margin of {_above(self.decision.worst[first])} would have recommended {self._name(first)}; but the "
+            "margin is chosen before a study, and one that is raised after the results promises nothing."
+        )
 
     def _narrower(self) -> str:
-        """Return what makes the widest part of the interval between the two best."""
-        pair = [self.decision.candidates[place] for place in self.decision.contenders[:2]]
-        seeds = shared_seeds(pair)
-        if len(pair) < 2 or len(seeds) < 2:
+        """Return what narrows the intervals, that which makes the larger part of their width first."""
+        share = self._image_share()
+        if math.isnan(share):
             return "More data seeds narrow the intervals."
-        first, second = stacked(pair, seeds)
-        family = self._compared() * (self._compared() - 1) // 2
-        share = float(spread(first - second, self.images).image_share(family))
-        what, part = ("test images", share) if share >= 0.5 else ("data seeds", 1 - share)
-        return f"More {what} narrow the intervals most: {100 * part:.0f} % of their squared width is due to them."
+        first, then, part = ("test images", "data seeds", share)
+        if share < 0.5:
+            first, then, part = then, first, 1 - share
+        return (
+            f"More {first} narrow the intervals most: {100 * part:.0f} % of their squared width is due to them; more "
+            f"{then} come second."
+        )
+
+    def _image_share(self) -> float:
+        """Return the images' share of the squared width that decides: of the best alone, or of the best two; or nan."""
+        found, alone = self.decision, self.decision.verdict is Verdict.chance
+        places = found.contenders if len(found.contenders) > 1 else found.ranked
+        cells = [found.candidates[place] for place in places[: 1 if alone else 2]]
+        seeds = shared_seeds(cells)
+        if len(seeds) < 2:
+            return math.nan
+        first, *others = stacked(cells, seeds)
+        compared = self._compared()
+        family = len(found.candidates) if alone else compared * (compared - 1) // 2
+        return float(spread(sum((-other for other in others), first), self.images).image_share(family))
 
     def _saving(self, place: int) -> str:
         """Return ` and trains 38 % of the parameters`; nothing where that is not known."""
@@ -186,8 +219,11 @@ class Account:
             if each.failed
         ]
 
-    def _reached(self) -> str:
-        return "an accuracy that no shared seed tells" if self.accuracy is None else shown(self.accuracy)
+    def _mean(self, place: int) -> str:
+        """Return a column's own mean with the interval of the tables."""
+        reached = self._finding(place).accuracy
+        assert reached is not None
+        return shown(reached)
 
     def _name(self, place: int) -> str:
         return self.decision.candidates[place].column

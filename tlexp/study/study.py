@@ -47,6 +47,7 @@ def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> Non
     """
     shared = of_process()
     plan = StudyPlan(words, border, shared, Listener())
+    plan.folder.agree(plan.fixed)
     ledger = Ledger(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if ledger.counting(run.key) is not None)
     found = estimate(plan, shared, done)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tlexp.study.findings import Findings
 from tlexp.study.gaps import progress
+from tlexp.study.glossary import CROSS_FITTED
 from tlexp.study.labels import budget_name
 from tlexp.study.report import PAGE, REPORT
 
@@ -21,5 +22,5 @@ def summary(findings: Findings, folder: Path) -> str:
         lines += textwrap.wrap(each.sentence, _WIDTH, initial_indent=name.ljust(room), subsequent_indent=" " * room)
     page = folder / REPORT / PAGE
     shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
-    told = "accuracies here are cross-fitted: what chose a column does not score it; the page has the plain ones"
-    return "\n".join([*lines, "", told, f"page    {shown}"])
+    told = [CROSS_FITTED] if any(each.column is not None for each in findings.recommendations) else []
+    return "\n".join([*lines, "", *told, f"page    {shown}"])

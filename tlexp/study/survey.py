@@ -1,9 +1,16 @@
 """What a study is about to do, as a table for people."""
 
-from tlexp.study.costs import Estimate
+import math
+
+import numpy as np
+
+from tlexp.study.costs import Estimate, duration
+from tlexp.study.intervals import TestImages
 from tlexp.study.plan import StudyPlan
 
 _WIDTH = 110
+_WIDE = 0.1
+"""Intervals that reach so far to either side tell few columns apart."""
 
 
 def survey(plan: StudyPlan, found: Estimate) -> str:
@@ -27,18 +34,26 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
     left = sum(run.key not in found.done for _, run in plan.runs)
     lines.append(
-        f"study {plan.folder.path}: {cells} cells, {seeds}, {len(plan.runs)} runs, {left} to do, "
-        f"about {duration(found.total(plan))}"
+        f"study {plan.folder.path}: {cells} cell{'' if cells == 1 else 's'}, {seeds}, {len(plan.runs)} runs, "
+        f"{left} to do, about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_warnings(plan, found)])
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time for people.
-
-    >>> duration(4), duration(200), duration(10000)
-    ('4 s', '3 min', '2.8 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+def _warnings(plan: StudyPlan, found: Estimate) -> list[str]:
+    """Return what people should know before the study takes their time."""
+    warnings = []
+    minutes, seconds = plan.study.minutes, found.total(plan)
+    if minutes is not None and seconds > 60 * minutes:
+        warnings.append(
+            f"note: study.minutes={minutes:g} cannot be met: what is left takes about {duration(seconds)} at least, "
+            "and the study will run over"
+        )
+    images = TestImages(labels=plan.source.held_out.labels)
+    half = 1.96 * 0.5 * math.sqrt(float(np.sum(1 / images.counts))) / len(images.counts)  # at an accuracy of 0.5
+    if half > _WIDE:
+        warnings.append(
+            f"note: only {len(images.labels)} test images: intervals will be about +- {half:.2f}; more held-out images "
+            "help most"
+        )
+    return warnings

@@ -1,43 +1,31 @@
-"""The tables of a report: the same cells for pages, Markdown and, with all their digits, for files of values."""
+"""The tables of a report, and how their figures are written."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from tlexp.study.against import against_best
-from tlexp.study.findings import CellFinding, Findings, Interval
+from tlexp.study.document import Table
+from tlexp.study.findings import CellFinding, Findings, Interval, Verdict
 from tlexp.study.labels import budget_name
 from tlexp.study.sentences import shown
 from tlexp.study.table import Column, Role
 
 NONE = "–"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table of plain text, not yet escaped.
-
-    Attributes:
-        title: What it shows.
-        head: Of the columns.
-        rows: As many cells each as the head.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+_UNDECIDED = {
+    Verdict.one_seed: "undecided",
+    Verdict.undecided: "undecided",
+    Verdict.chance: "nothing beats guessing",
+}
 
 
 def recommendation_table(findings: Findings) -> Table:
-    """Return what to do with so many labels, the cross-fitted accuracy and the cost."""
+    """Return what to do with so many labels, the cross-fitted accuracy and the cost of what is recommended."""
     return Table(
         title="What to do",
-        head=("labels per class", "recommended", "in a sentence", "balanced accuracy (95 %)", "seconds per replicate"),
+        head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
         rows=tuple(
             (
                 budget_title(findings, each.labels),
-                each.column or (NONE if each.best is None else "undecided"),
+                each.column or _UNDECIDED.get(each.verdict, NONE),
                 each.sentence,
                 _shown(each.accuracy),
                 seconds(each.seconds),
@@ -164,59 +152,6 @@ def regret_table(findings: Findings) -> Table:
     )
 
 
-def cells_csv(findings: Findings) -> bytes:
-    """Return every cell with all digits."""
-    head = (
-        *("column", "title", "role", "depth", "labels", "per_class", "count", "missing", "failed"),
-        *("balanced_accuracy", "low", "high", "seed_sd", "image_sd", "accuracy", "nll", "seconds"),
-        *("at_edge", "unselected", "outside"),
-    )
-    table = findings.table
-    return _csv(
-        head,
-        (
-            (
-                *(cell.column, column.title, column.role, column.depth, cell.labels, table.per_class[cell.labels]),
-                *(cell.count, cell.missing, cell.failed, *_ends(cell.accuracy), cell.seed_sd, cell.image_sd),
-                *(cell.plain, cell.nll, cell.seconds, cell.at_edge, cell.unselected, "; ".join(cell.outside)),
-            )
-            for column in table.columns
-            for labels in table.budgets
-            if (cell := findings.cells.get((column.name, labels))) is not None
-        ),
-    )
-
-
-def differences_csv(findings: Findings) -> bytes:
-    """Return every pair of columns with all digits."""
-    head = ("labels", "first", "second", "difference", "seeds", "family", "low", "high", "alone_low", "alone_high")
-    return _csv(
-        (*head, "distinguishable"),
-        (
-            (
-                *(each.labels, each.first, each.second, each.value, each.seeds, each.family),
-                *(each.low, each.high, each.alone_low, each.alone_high, each.distinguishable),
-            )
-            for each in findings.differences
-        ),
-    )
-
-
-def recommendations_csv(findings: Findings) -> bytes:
-    """Return every recommendation with all digits."""
-    head = ("labels", "per_class", "column", "contenders", "best", "balanced_accuracy", "low", "high", "seconds")
-    return _csv(
-        (*head, "sentence", "reasons", "change"),
-        (
-            (
-                *(each.labels, findings.table.per_class[each.labels], each.column, "; ".join(each.contenders)),
-                *(each.best, *_ends(each.accuracy), each.seconds, each.sentence, " ".join(each.reasons), each.change),
-            )
-            for each in findings.recommendations
-        ),
-    )
-
-
 def budget_title(findings: Findings, labels: str) -> str:
     """Return a budget's name, with a word where it is above half of the pool."""
     stated = findings.table.about.get("study", {}).get("budgets", [])
@@ -289,15 +224,3 @@ def _accuracy(cell: CellFinding) -> str:
 
 def _shown(found: Interval | None) -> str:
     return NONE if found is None else shown(found)
-
-
-def _ends(found: Interval | None) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if found is None else (found.value, found.low, found.high)
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -4,35 +4,38 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 
-from tlexp.study.differences import competing
-from tlexp.study.findings import CellFinding, TransferGain
+from tlexp.study.decision import Decision
+from tlexp.study.findings import CellFinding, TransferGain, Verdict
 from tlexp.study.table import Cell, Role, StudyTable
 
 _SMOOTHED = 10
 """Points of a curve that are averaged; a batch's loss is noisy."""
 
 
-def find_gains(table: StudyTable, cells: Mapping[tuple[str, str], CellFinding]) -> tuple[TransferGain, ...]:
-    """Return the best competing column against training from scratch, at every budget at which both ran."""
+def find_gains(
+    table: StudyTable, decisions: Sequence[Decision], cells: Mapping[tuple[str, str], CellFinding]
+) -> tuple[TransferGain, ...]:
+    """Return the best competing column against training from scratch, at every budget at which both ran.
+
+    Budgets at which no column is better than guessing are left out: there is nothing to reach.
+    """
     scratch, longer = (_column(table, role) for role in (Role.scratch, Role.scratch_long))
     curve = _curve(table, cells, scratch)
     gains = []
-    for labels in table.budgets:
-        reached = {cell.column: _accuracy(cells, cell.column, labels) for cell in competing(table, labels)}
-        told = {name: value for name, value in reached.items() if value is not None}
-        base = _accuracy(cells, scratch, labels)
-        if not told or base is None or scratch is None:
+    for decision in decisions:
+        best, labels = decision.leader, decision.labels
+        reached, base = _accuracy(cells, best, labels), _accuracy(cells, scratch, labels)
+        if best is None or reached is None or scratch is None or base is None or decision.verdict is Verdict.chance:
             continue
-        best = max(told, key=lambda name: told[name])
         steps, all_steps = _steps(table.cells[best, labels], table.cells[scratch, labels])
         gains.append(
             TransferGain(
                 column=best,
                 labels=labels,
-                accuracy=told[best],
+                accuracy=reached,
                 scratch=base,
                 scratch_long=_accuracy(cells, longer, labels),
-                scratch_labels=labels_to_reach(curve, told[best]),
+                scratch_labels=labels_to_reach(curve, reached),
                 steps=steps,
                 scratch_steps=all_steps,
             )

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,20 +105,27 @@ class SweepFolder:
         Raises:
             ConfigError: It was about something else; each setting that differs is named.
         """
-        path = self.path / STUDY_FILE
+        self.agree(about["fixed"])
+        stated = {"schema": _SCHEMA, **about}
+        if stated != self.about():
+            publish(self.path / STUDY_FILE, (json.dumps(stated, indent=2) + "\n").encode())
+
+    def agree(self, fixed: Mapping[str, Any]) -> None:
+        """Refuse other fixed settings than those that the sweep began with.
+
+        Raises:
+            ConfigError: It was about something else; each setting that differs is named.
+        """
         before = self.about()
         stands = {} if before is None else before["fixed"]
         changed = [
             f"{self.path}: {name} was {_shown(stands[name])} and would be {_shown(value)}: a sweep compares "
             f"runs that share their fixed settings; bring it back, or give the new one another {self._named_by}"
-            for name, value in about["fixed"].items()
+            for name, value in fixed.items()
             if name in stands and stands[name] != value
         ]
         if changed:
             raise ConfigError(changed)
-        stated = {"schema": _SCHEMA, **about}
-        if stated != before:
-            publish(path, (json.dumps(stated, indent=2) + "\n").encode())
 
     def about(self) -> dict[str, Any] | None:
         """Return what the sweep is about; None before it has begun.

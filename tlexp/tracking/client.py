@@ -101,6 +101,29 @@ class RunWriter:
 
     def points(self, values: Sequence[Value]) -> None:
         """Append finite points to curves."""
+        entries = self._entries(values)
+        for start in range(0, len(entries), _POINTS_PER_CALL):
+            self.client.log_batch(self.run_id, metrics=entries[start : start + _POINTS_PER_CALL])
+
+    def close(self, ending: Ending) -> None:
+        """Write what comes at the end; the status comes last, so that a run with one is whole."""
+        from mlflow.entities import RunTag  # lazy: keeps --help fast
+
+        for path, folder in ending.files:
+            self.client.log_artifact(self.run_id, str(path), folder or None)
+        for name, figure in (ending.figures or {}).items():
+            self.client.log_figure(self.run_id, figure, f"{names.FIGURES_FOLDER}/{name}.png")
+        if ending.model is not None:
+            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model)
+        # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
+        steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
+        entries = self._entries([(ending.ended_ms, steps[name], name, each) for name, each in ending.metrics.items()])
+        # Stores write the tags of a batch after its metrics.
+        self.client.log_batch(self.run_id, metrics=entries, tags=[RunTag(names.TAG_STATUS, ending.status.value)])
+        self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)
+
+    def _entries(self, values: Sequence[Value]) -> list[Any]:
+        """Return finite points as MLflow's metrics, and remember how far each curve is."""
         from mlflow.entities import Metric  # lazy: keeps --help fast
 
         entries = []
@@ -108,22 +131,7 @@ class RunWriter:
             if math.isfinite(value):  # stores turn inf into 1.8e308
                 entries.append(Metric(names.legal_name(name), float(value), at, step))
                 self._last_step[name] = max(step, self._last_step.get(name, 0))
-        for start in range(0, len(entries), _POINTS_PER_CALL):
-            self.client.log_batch(self.run_id, metrics=entries[start : start + _POINTS_PER_CALL])
-
-    def close(self, ending: Ending) -> None:
-        """Write what comes at the end; the status comes last, so that a run with one is whole."""
-        # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
-        steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
-        self.points([(ending.ended_ms, steps[name], name, value) for name, value in ending.metrics.items()])
-        for path, folder in ending.files:
-            self.client.log_artifact(self.run_id, str(path), folder or None)
-        for name, figure in (ending.figures or {}).items():
-            self.client.log_figure(self.run_id, figure, f"{names.FIGURES_FOLDER}/{name}.png")
-        if ending.model is not None:
-            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model)
-        self.client.set_tag(self.run_id, names.TAG_STATUS, ending.status.value)
-        self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)
+        return entries
 
     def _log_dataset(self, dataset: DatasetInfo) -> None:
         """Name the data in the run; only name, digest and source are kept."""

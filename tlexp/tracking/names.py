@@ -138,7 +138,8 @@ def run_name(config: Mapping[str, Any]) -> str:
     'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
     """
     freeze = config["freeze"]
-    depth = f":{freeze['depth']}" if freeze["depth"] is not None else ""
+    stated = freeze["depth"] or "+".join(freeze.get("units", ()))
+    depth = f":{stated}" if stated else ""
     return (
         f"{config['backbone']['name']} freeze={freeze['policy']}{depth} {config['head']['kind']} "
         f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"

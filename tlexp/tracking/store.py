@@ -5,6 +5,7 @@ no later process can open. Here the file is made under a temporary name, under a
 """
 
 import contextlib
+import functools
 import glob
 import http.client
 import os
@@ -257,6 +258,7 @@ def _check_schema(path: Path) -> None:
     )
 
 
+@functools.cache
 def _revisions() -> tuple[str | None, set[str]]:
     """Return the schema revision of the installed MLflow, and all that it can upgrade from."""
     load_mlflow()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tlexp.arrays import Positions
 from tlexp.config.optim import Optimizer, Rates
+from tlexp.models.cosine import Cosine
 from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
 from tlexp.train.optim import build_schedule
@@ -32,7 +33,7 @@ Stream = Callable[[int], Positions]
 
 def supports(head: Head, plan: FitPlan) -> bool:
     """Return whether `train_many` can train the head so; BatchNorm mixes rows, mixup and CutMix are made of images."""
-    known = (nn.Linear, nn.LayerNorm, nn.Dropout, *_ACTIVATIONS)
+    known = (nn.Linear, nn.LayerNorm, nn.Dropout, Cosine, *_ACTIVATIONS)
     return not plan.mixup and not plan.cutmix and all(isinstance(layer, known) for layer in head)
 
 
@@ -135,7 +136,7 @@ class _Stack:
         """Return the heads of a problem, with logits of its validation rows."""
         finite = losses[:, place].isfinite().all(0)
         for parameter in self.parameters.values():
-            finite &= parameter[place].detach().isfinite().flatten(1).all(1)
+            finite &= parameter[place].detach().isfinite().reshape(len(finite), -1).all(1)
         logits = None if validation is None else self._predict(place, features, validation)
         if logits is not None:
             finite = finite & logits.isfinite().flatten(1).all(1).to(finite.device)
@@ -177,6 +178,11 @@ class _Stack:
             elif isinstance(layer, nn.LayerNorm):
                 normed = F.layer_norm(values, layer.normalized_shape, eps=layer.eps)
                 values = normed * parameters[f"{index}.weight"][:, :, None] + parameters[f"{index}.bias"][:, :, None]
+            elif isinstance(layer, Cosine):
+                weight = F.normalize(parameters[f"{index}.weight"], dim=3)
+                cosines = _linear(F.normalize(values, dim=3), weight, weight.new_zeros(weight.shape[:3]))
+                learned = parameters.get(f"{index}.log_scale")
+                values = cosines * (layer.scale() if learned is None else learned.exp()[:, :, None, None])
             else:
                 values = layer(values)
         return values
@@ -184,7 +190,9 @@ class _Stack:
     def _update(self, step: int, factor: float, gradients: dict[str, Tensor]) -> None:
         """Change the parameters as torch's SGD with Nesterov momentum, Adam or AdamW would."""
         if self.plan.clip_norm is not None:
-            norms = [torch.linalg.vector_norm(gradient.flatten(2), dim=2) for gradient in gradients.values()]
+            norms = [
+                torch.linalg.vector_norm(gradient.reshape(*self.shape, -1), dim=2) for gradient in gradients.values()
+            ]
             clip = (self.plan.clip_norm / (torch.stack(norms).norm(dim=0) + 1e-6)).clamp_max(1)
             for gradient in gradients.values():
                 gradient.mul_(_like(clip, gradient))

@@ -1,0 +1,75 @@
+import pytest
+
+from tlexp.config import Config, config_key
+from tlexp.config.data import DataSource
+from tlexp.data.classes import choose_classes
+from tlexp.errors import DataError
+
+FOUND = ("cat", "cow", "dog")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"), [(None, FOUND), (["dog", "cat"], ("cat", "dog")), (["cat", "dog"], ("cat", "dog"))]
+)
+def test_chosen_classes_keep_the_order_of_the_source(wanted: list[str] | None, chosen: tuple[str, ...]) -> None:
+    assert choose_classes(FOUND, wanted, where="here") == chosen
+
+
+def test_unknown_classes_are_all_named_with_the_nearest() -> None:
+    with pytest.raises(DataError) as error:
+        choose_classes(FOUND, ["cat", "dogs", "horse"], where="data.root=photos")
+    assert str(error.value) == (
+        "data.classes: dogs (did you mean dog?), horse not in data.root=photos, which has 3 classes: cat, cow, dog"
+    )
+
+
+@pytest.mark.parametrize("kind", [DataSource.folder, DataSource.csv, DataSource.digits, DataSource.shapes])
+def test_a_run_of_some_classes_sees_only_them(kind: DataSource, write, opened) -> None:
+    root = None
+    if kind.example:
+        names = [f"{split}/{name}/{i}.png" for split in ("train", "test") for name in "abc" for i in range(4)]
+        root = write(*names)
+        (root / "train" / "b" / "bad.png").write_text("not an image, and nobody looks")
+        if kind is DataSource.csv:
+            lines = [f"{name},{name.split('/')[1]},{name.split('/')[0]}" for name in (*names, "train/b/bad.png")]
+            root = root / "labels.csv"
+            root.write_text("\n".join(["path,label,split", *lines]))
+    wanted = {"digits": ["7", "3"], "shapes": ["triangle", "circle"]}.get(kind, ["c", "a"])
+    whole = opened(root, kind=kind, **({"on_bad": "skip"} if root else {}))
+    some = opened(root, kind=kind, classes=wanted)
+    order = [name for name in whole.classes if name in wanted]
+    assert list(some.classes) == order
+    assert opened(root, kind=kind, classes=wanted[::-1]).digest == some.digest != whole.digest
+    for part, images in ((some.pool, whole.pool), (some.held_out, whole.held_out)):
+        expected = {
+            (name, whole.classes[label], images.digest(i))
+            for i, (name, label) in enumerate(zip(images.names, images.labels, strict=True))
+            if whole.classes[label] in wanted
+        }
+        found = {
+            (name, some.classes[label], part.digest(i))
+            for i, (name, label) in enumerate(zip(part.names, part.labels, strict=True))
+        }
+        assert found == expected
+        assert part.read(0).tobytes() == images.read(images.names.index(part.names[0])).tobytes()
+    with pytest.raises(DataError, match=r"data.classes: zebra not in data"):
+        opened(root, kind=kind, classes=[*wanted, "zebra"])
+
+
+def test_splits_may_differ_in_classes_that_are_not_used(write, opened) -> None:
+    root = write(*(f"train/{name}/0.png" for name in "abc"), *(f"test/{name}/0.png" for name in "abd"))
+    with pytest.raises(DataError, match="has other classes"):
+        opened(root)
+    assert opened(root, classes=["a", "b"]).classes == ("a", "b")
+    with pytest.raises(DataError, match="missing c; both need the same class folders"):
+        opened(root, classes=["a", "c"])
+
+
+def test_the_order_in_which_classes_are_asked_for_is_no_other_run() -> None:
+    keys = []
+    for classes in (None, ["a", "b"], ["b", "a"], ["a", "c"]):
+        config = Config()
+        config.data.classes = classes
+        keys.append(config_key(config))
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3

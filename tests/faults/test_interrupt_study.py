@@ -1,0 +1,51 @@
+"""Ctrl-C to a study on the real command line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tlexp.tracking import read_record
+
+WORDS = [
+    "study=freeze_vs_labels", "study.controls=false", "study.depths=[0]", "study.labels=[10]", "study.seeds=2",
+    "study.name=s", "data.per_class=20", "data.test_per_class=5", "data.num_classes=2", "train.steps=1500",
+    "train.checkpoint_seconds=0.2", "tracking=off",
+]  # fmt: skip
+
+
+def _start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tlexp", *WORDS, *words],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_path: Path) -> None:
+    process = _start(tmp_path)
+    for _ in range(1200):
+        if list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors")):
+            break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.count("interrupted; the same command typed again goes on") == 1
+    [record] = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    assert record.status == "killed"
+    assert not (tmp_path / "multirun/s/report").exists()
+    states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))
+    assert states
+    again = _start(tmp_path, "--dry-run")
+    shown, errors = again.communicate(timeout=120)
+    assert "1 cell, 2 data seeds, 2 runs, 2 to do" in shown, errors
+    assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))

@@ -1,0 +1,241 @@
+"""Images that were read once at the start, for their digests and to see that they decode."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tlexp.config.data import OnBad
+from tlexp.data.budget import hold_out
+from tlexp.data.decode import DECODER, pillow_guard
+from tlexp.data.files import Entry, Listing
+from tlexp.data.images import Progress, Source, digest_lines
+from tlexp.errors import DataError
+
+_NAMED = 20
+"""So many bad images are named in an error."""
+_CHUNK = 16
+"""Files a thread takes at once: large enough for small images, small enough to stop soon."""
+_SMALL_BYTES = 8 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How images are read.
+
+    Attributes:
+        on_bad: Whether unreadable images are an error or left out.
+        follow_links: Follow links out of a folder.
+        max_pixels: Largest image that is decoded.
+        progress: Called as images are read.
+    """
+
+    on_bad: OnBad
+    follow_links: bool
+    max_pixels: int
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a source consists of before anything is opened.
+
+    Attributes:
+        where: The source for messages, e.g. "data.root=photos".
+        classes: Printable class names, in the order of the labels.
+        pool: What label budgets are drawn from.
+        held_out: The test split; None where it has to be split off the pool.
+        notes: Remarks for the user.
+    """
+
+    where: str
+    classes: tuple[str, ...]
+    pool: Listing
+    held_out: Listing | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """An image that decodes: the digest of its content, 64 hexadecimal digits, and what its decoding converted."""
+
+    file: Entry
+    digest: str
+    conversions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedImages:
+    """Images of one split, decoded anew at every reading."""
+
+    checked: tuple[Checked, ...]
+    max_pixels: int
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Return the class index of every image, (N,) int64."""
+        return np.fromiter((item.file.label for item in self.checked), np.int64, len(self.checked))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the printable name of every image."""
+        return tuple(item.file.name for item in self.checked)
+
+    def read(self, index: int) -> Image.Image:
+        """Return one image as RGB, upright.
+
+        Raises:
+            DataError: It cannot be read any more, or its content is not that of the digest.
+        """
+        item = self.checked[index]
+        try:
+            digest, decoded = item.file.load(self.max_pixels)
+        except DataError as error:
+            raise DataError(f"{item.file.name} could be read when the run began, now not: {error}") from error
+        if digest != item.digest:
+            raise DataError(f"{item.file.name} was changed while the run used it; start again")
+        return decoded.image
+
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of one image's content, as it was when the source was opened."""
+        return bytes.fromhex(self.checked[index].digest)
+
+
+def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
+    """Read every image once and return the source.
+
+    Args:
+        found: What there is.
+        reading: How it is read.
+        source_seed: Splits off the held-out fifth where there is no test split.
+
+    Raises:
+        DataError: Images cannot be read (all of them in one message); a class is empty.
+    """
+    listings = [found.pool, *([] if found.held_out is None else [found.held_out])]
+    checked, skipped = read_all(listings, found.classes, reading, where=found.where)
+    if found.held_out is None:
+        labels = np.array([item.file.label for item in checked[0]])
+        parts = hold_out(labels, seed=source_seed, classes=found.classes)
+        checked = [tuple(checked[0][i] for i in part) for part in parts]
+    pool, held_out = (CheckedImages(checked=items, max_pixels=reading.max_pixels) for items in checked)
+    return Source(
+        classes=found.classes,
+        pool=pool,
+        held_out=held_out,
+        digest=_digest(found.classes, pool, held_out),
+        skipped=skipped,
+        notes=(*found.notes, *_notes(listings, pool, held_out)),
+    )
+
+
+def read_all(
+    listings: Sequence[Listing], classes: Sequence[str], reading: Reading, *, where: str
+) -> tuple[list[tuple[Checked, ...]], tuple[str, ...]]:
+    """Read every listed image; return what can be used of each listing, and what cannot as "name: reason".
+
+    Raises:
+        DataError: Something cannot be read and on_bad is refuse, or a class has nothing left in a listing.
+    """
+    files = [file for listing in listings for file in listing.files]
+    bad = [pair for listing in listings for pair in listing.refused]
+    checked: list[Checked] = []
+    for result in _load_all(files, reading):
+        checked.append(result) if isinstance(result, Checked) else bad.append(result)
+    lines = tuple(f"{name}: {reason}" for name, reason in sorted(bad))
+    if bad and reading.on_bad is OnBad.refuse:
+        total = len(files) + sum(len(listing.refused) for listing in listings)
+        raise DataError(
+            f"{where}: {len(lines)} of {total} images cannot be used:\n{_first(lines)}\n"
+            "Mend or remove them, or leave them out with data.on_bad=skip"
+        )
+    split_of = {file.name: i for i, listing in enumerate(listings) for file in listing.files}
+    kept = [tuple(item for item in checked if split_of[item.file.name] == i) for i in range(len(listings))]
+    for items in kept:
+        missing = set(range(len(classes))) - {item.file.label for item in items}
+        if missing:
+            names = ", ".join(classes[label] for label in sorted(missing))
+            raise DataError(f"no image that can be read is left in class {names}:\n{_first(lines)}")
+    return kept, lines
+
+
+def _load_all(files: Sequence[Entry], reading: Reading) -> Iterator[Checked | tuple[str, str]]:
+    """Read images in threads; yield in their order what was found, or (name, reason)."""
+
+    def load(file: Entry) -> Checked | tuple[str, str]:
+        try:
+            digest, decoded = file.load(reading.max_pixels)
+        except DataError as error:
+            return file.name, str(error)
+        return Checked(file=file, digest=digest, conversions=decoded.conversions)
+
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    done = 0
+    with pillow_guard, ThreadPoolExecutor(_threads(files)) as pool:
+        for results in pool.map(lambda chunk: [load(file) for file in chunk], chunks):
+            yield from results
+            done += len(results)
+            reading.progress(done, len(files))
+
+
+def _threads(files: Sequence[Entry]) -> int:
+    """Return how many threads read: small images spend their time in Python, where threads only hinder each other."""
+    sizes = [0, *(file.file_bytes for file in files[:: max(1, len(files) // 100)])]
+    return 1 if sum(sizes) < _SMALL_BYTES * len(sizes) else min(8, os.cpu_count() or 1)
+
+
+def _first(lines: Sequence[str]) -> str:
+    """Return the first lines, indented, and how many more there are."""
+    more = [f"... and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    return "\n".join(f"  {line}" for line in (*lines[:_NAMED], *more))
+
+
+def _digest(classes: Sequence[str], pool: CheckedImages, held_out: CheckedImages) -> str:
+    return digest_lines(
+        [
+            ["folder", DECODER, list(classes)],
+            *([item.file.name, item.file.label, item.digest] for item in pool.checked),
+            ["held out"],
+            *([item.file.name, item.file.label, item.digest] for item in held_out.checked),
+        ]
+    )
+
+
+def _notes(listings: Sequence[Listing], pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
+    """Say what was passed over, converted, or lies there twice."""
+    if others := sum(listing.others for listing in listings):
+        yield f"{others} other files between the images are not used"
+    yield from conversions((*pool.checked, *held_out.checked))
+    yield from _duplicates(pool, held_out)
+
+
+def conversions(items: Sequence[Checked]) -> Iterator[str]:
+    """Say what the decoding of images converted."""
+    examples: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for item in items:
+        for conversion in item.conversions:
+            counts[conversion] += 1
+            examples.setdefault(conversion, item.file.name)
+    for conversion, count in sorted(counts.items()):
+        yield f"{count} images {conversion}, e.g. {examples[conversion]}"
+
+
+def _duplicates(pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
+    """Say which images are the same byte for byte, where that leaks the test split or contradicts a label."""
+    in_pool = {item.digest: item.file.name for item in reversed(pool.checked)}
+    shared = [(in_pool[item.digest], item.file.name) for item in held_out.checked if item.digest in in_pool]
+    if shared:
+        yield f"{len(shared)} held-out images are also in the training pool, e.g. {shared[0][1]} = {shared[0][0]}"
+    same: defaultdict[str, list[Entry]] = defaultdict(list)
+    for item in (*pool.checked, *held_out.checked):
+        same[item.digest].append(item.file)
+    torn = [files for files in same.values() if len({file.label for file in files}) > 1]
+    if torn:
+        other = next(file for file in torn[0] if file.label != torn[0][0].label)
+        yield f"{len(torn)} images lie in several classes, e.g. {torn[0][0].name} = {other.name}"

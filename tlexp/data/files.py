@@ -1,0 +1,89 @@
+"""An image file, and what a split consists of before anything is opened."""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tlexp.data.decode import Decoded, decode
+from tlexp.errors import DataError
+
+_WHOLE_BYTES = 64 << 20
+"""Larger files are not read into memory in one piece."""
+
+
+class Entry(Protocol):
+    """An image, not yet opened."""
+
+    @property
+    def name(self) -> str:
+        """Its printable name, unique within its source."""
+        ...
+
+    @property
+    def label(self) -> int:
+        """Its class index."""
+        ...
+
+    @property
+    def file_bytes(self) -> int:
+        """Size on the disk; 0 where threads would be of no use or no file can be asked."""
+        ...
+
+    def load(self, max_pixels: int) -> tuple[str, Decoded]:
+        """Return the sha256 of its content, 64 hexadecimal digits, and the image.
+
+        Raises:
+            DataError: The reason why it cannot be read, without its name.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFile:
+    """An image file, not yet opened: its path, printable name below the root and class index."""
+
+    path: str
+    name: str
+    label: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Return the file's size; 0 where it cannot be had."""
+        try:
+            return Path(self.path).stat().st_size
+        except OSError:
+            return 0
+
+    def load(self, max_pixels: int) -> tuple[str, Decoded]:
+        """Return the sha256 of the file's bytes and its image.
+
+        Raises:
+            DataError: The reason why it cannot be read.
+        """
+        try:
+            with open(self.path, "rb") as opened:  # noqa: PTH123 - a Path per file is slow
+                whole = os.fstat(opened.fileno()).st_size <= _WHOLE_BYTES
+                stream: io.BytesIO | io.BufferedReader = io.BytesIO(opened.read()) if whole else opened
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                stream.seek(0)
+                return digest, decode(stream, max_pixels=max_pixels)
+        except OSError as error:
+            raise DataError(error.strerror or type(error).__name__) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What lies in one split.
+
+    Attributes:
+        files: The images, sorted by name.
+        refused: Names of what must not or cannot be opened, with the reason, sorted.
+        others: How many files are no images by their names.
+    """
+
+    files: tuple[Entry, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+    others: int = 0

@@ -1,0 +1,239 @@
+"""The user's own images in a table: a CSV file with a row per image, its path, its label and perhaps its split.
+
+Paths are relative to the file's own folder, or absolute. Splits are train and test (or val, or validation), in the
+protocol of `listing`. Classes are sorted by name, character by character.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlexp.config.casting import nearest
+from tlexp.data.checked import Found, Reading, check
+from tlexp.data.classes import choose_classes, listed, require_equal
+from tlexp.data.decode import printable
+from tlexp.data.files import ImageFile, Listing
+from tlexp.data.images import Source
+from tlexp.errors import DataError
+
+COLUMNS = ("path", "label", "split")
+_TRAIN = "train"
+_HELD_OUT = ("test", "val", "validation")
+_NAMED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of the table: its line, the image's absolute path and printable name, its label and split."""
+
+    line: int
+    path: str
+    name: str
+    label: str
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of the classes that are used.
+
+    Attributes:
+        where: The table for messages.
+        classes: Printable class names, sorted.
+        pool: The rows of the training pool.
+        held_out: Those of the test split; None where it has to be split off the pool.
+        notes: Remarks for the user.
+    """
+
+    where: str
+    classes: tuple[str, ...]
+    pool: tuple[Row, ...]
+    held_out: tuple[Row, ...] | None
+    notes: tuple[str, ...]
+
+
+def open_table(
+    path: Path,
+    *,
+    columns: Sequence[str] | None,
+    classes: Sequence[str] | None,
+    at_least: int,
+    source_seed: int,
+    reading: Reading,
+) -> Source:
+    """Read a table and check the images that it names.
+
+    Args:
+        path: The CSV file.
+        columns: Names of the columns of path, label and, if there is one, split; COLUMNS when None.
+        classes: Those to use; all when None.
+        at_least: So many classes are needed.
+        source_seed: Splits off the held-out fifth where the table has no test split.
+        reading: How the image files are read.
+
+    Raises:
+        DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in one
+            message).
+    """
+    table = read_table(path, columns=columns, classes=classes, at_least=at_least)
+    found = Found(
+        where=table.where,
+        classes=table.classes,
+        pool=_listing(table.pool, table.classes),
+        held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
+        notes=table.notes,
+    )
+    return check(found, reading, source_seed=source_seed)
+
+
+def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[str] | None, at_least: int) -> Table:
+    """Read a table; no image is opened.
+
+    Raises:
+        DataError: The file is missing or no CSV in UTF-8; a column is missing; rows are incomplete, unknown splits or
+            contradict each other (all of them in one message); there are too few classes, or others in the test split.
+    """
+    where = f"data.root={printable(str(path))}"
+    rows, repeated = _unique(_rows(path, columns, where), where)
+    notes = [f"{repeated} rows of {path.name} are there twice and count once"] if repeated else []
+    given = {row.split for row in rows}
+    if _TRAIN not in given:
+        raise DataError(f"{where}: no row has the split train; label budgets are drawn from those rows")
+    tests = [split for split in _HELD_OUT if split in given]
+    if len(tests) > 1:
+        notes.append(f"{', '.join(tests[1:])} beside {tests[0]} is not used: {tests[0]} is held out as the test split")
+    pool = [row for row in rows if row.split == _TRAIN]
+    held_out = [row for row in rows if tests and row.split == tests[0]]
+    chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
+    if len(chosen) < at_least:
+        raise DataError(
+            f"{where}: one class only ({chosen[0]}), at least two are needed in the rows of the split train"
+        )
+    if held_out:
+        others = {row.label for row in held_out if classes is None or row.label in classes}
+        way_out = "both need the same labels"
+        require_equal(chosen, sorted(others), where=f"{where}, split {tests[0]},", than="split train", way_out=way_out)
+    return Table(
+        where=where,
+        classes=chosen,
+        pool=tuple(row for row in pool if row.label in chosen),
+        held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
+        notes=tuple(notes),
+    )
+
+
+def _listing(rows: Sequence[Row], classes: Sequence[str]) -> Listing:
+    """Return the images of rows, sorted by name; what is no file is refused."""
+    files, refused = [], []
+    for row in rows:
+        if Path(row.path).is_file():
+            files.append(ImageFile(path=row.path, name=row.name, label=classes.index(row.label)))
+        else:
+            refused.append((row.name, "not a regular file" if Path(row.path).exists() else "no such file"))
+    return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=tuple(sorted(refused)))
+
+
+def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
+    """Return all rows.
+
+    Raises:
+        DataError: The file cannot be read, a column is missing, or cells are.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            places = _places(header, columns, where)
+            cells = [(reader.line_num, row) for row in reader if row]
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror}; data=csv needs a table, {_FORM}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where} is no CSV file in UTF-8: {error}; it needs {_FORM}") from error
+    rows, wrong = [], []
+    for line, row in cells:
+        values = {name: row[place].strip() for name, place in places.items() if place < len(row)}
+        problem = _problem(row, header, values, places)
+        if problem:
+            wrong.append(f"line {line}: {problem}")
+        else:
+            rows.append(_row(line, values, path.parent))
+    _refuse(wrong, where)
+    if not rows:
+        raise DataError(f"{where} has no rows below its header; it needs {_FORM}")
+    return rows
+
+
+_FORM = "a header path,label or path,label,split and a row per image"
+
+
+def _places(header: Sequence[str], columns: Sequence[str] | None, where: str) -> dict[str, int]:
+    """Return the place of each column by what it holds; a split column is used where there is one.
+
+    Raises:
+        DataError: A column is missing, or is there twice.
+    """
+    wanted = dict(zip(COLUMNS, columns or COLUMNS, strict=False))
+    if columns is None and "split" not in header:
+        del wanted["split"]
+    missing = [f"{name}{nearest(name, header)}" for name in wanted.values() if name not in header]
+    if missing:
+        raise DataError(
+            f"{where} has no column {', '.join(missing)}; it has {listed([printable(name) for name in header])}; "
+            "data.columns=[path,label] or data.columns=[path,label,split] names others"
+        )
+    if twice := [name for name in wanted.values() if header.count(name) > 1]:
+        raise DataError(f"{where} has the column {', '.join(twice)} more than once; rename or remove all but one")
+    return {kind: header.index(name) for kind, name in wanted.items()}
+
+
+def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], places: dict[str, int]) -> str | None:
+    """Return what is wrong with a row by itself."""
+    if len(row) != len(header):
+        return f"{len(row)} cells, the header has {len(header)} (a comma inside a cell needs quotes around it)"
+    if empty := [header[places[kind]] for kind, value in values.items() if not value]:
+        return f"{', '.join(empty)} is empty"
+    split = values.get("split", _TRAIN)
+    if split.casefold() not in (_TRAIN, *_HELD_OUT):
+        return f"split {printable(split)} is none of {', '.join((_TRAIN, *_HELD_OUT))}"
+    return None
+
+
+def _row(line: int, values: dict[str, str], folder: Path) -> Row:
+    """Return a row; images below the table's folder are named by the path from there, so that both can be moved."""
+    path = os.path.normpath(folder.resolve() / values["path"])
+    below = os.path.relpath(path, folder.resolve())
+    name = path if below.startswith(os.pardir) else below
+    split = values.get("split", _TRAIN).casefold()
+    return Row(
+        line=line, path=path, name=printable(name.replace(os.sep, "/")), label=printable(values["label"]), split=split
+    )
+
+
+def _unique(rows: Sequence[Row], where: str) -> tuple[list[Row], int]:
+    """Return every image once, and how many rows were repeated.
+
+    Raises:
+        DataError: An image has two labels or lies in two splits.
+    """
+    first: dict[str, Row] = {}
+    wrong: list[str] = []
+    for row in rows:
+        known = first.setdefault(row.path, row)
+        wrong += _contradictions(known, row)
+    _refuse(wrong, where)
+    return list(first.values()), len(rows) - len(first)
+
+
+def _contradictions(known: Row, row: Row) -> Iterator[str]:
+    for word, one, other in (("label", known.label, row.label), ("split", known.split, row.split)):
+        if one != other:
+            yield f"line {row.line}: {row.name} has the {word} {other}, in line {known.line} it has {one}"
+
+
+def _refuse(wrong: Sequence[str], where: str) -> None:
+    if wrong:
+        more = [f"... and {len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
+        lines = "\n".join(f"  {line}" for line in (*wrong[:_NAMED], *more))
+        raise DataError(f"{where}: {len(wrong)} rows cannot be used:\n{lines}\nMend or remove them")
