@@ -84,6 +84,14 @@ class _Tracer(NodePathTracer):  # type: ignore[misc]
         super().__init__(leaf_modules=get_notrace_modules(), autowrap_functions=tuple(get_notrace_functions()))
         self._single = single
 
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
+        """Follow what is done with images alone; options such as masks keep their defaults."""
+
+        def forward(module: nn.Module, images: Any) -> Any:
+            return root_fn(module, images)
+
+        return super().create_args_for_root(forward, is_module, concrete_args)
+
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         """Return whether a module is one node."""
         return name in self._single or super().is_leaf_module(module, name)
