@@ -12,6 +12,7 @@ from tlexp.words import forbidden_nodes
 
 NEEDED = {
     "data=folder": ["data.root=photos"],
+    "data=csv": ["data.root=labels.csv"],
     "backbone=timm": ["backbone.name=resnet26"],
     "freeze=surgical": ["freeze.units=[layer2]"],
     "experiment=vgg16_binary": ["data.root=photos"],

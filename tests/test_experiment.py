@@ -19,6 +19,8 @@ from tlexp.data import Batches, Images, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment import Outcome, run
 from tlexp.models import Classifier, load_classifier
+from tlexp.plan import build_plan
+from tlexp.shared import Shared
 from tlexp.tracking import read_record
 from tlexp.tracking.names import METRICS
 from tlexp.train import Listener
@@ -54,7 +56,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert sorted(stored) == sorted(FULL)
     assert read_record(tmp_path / "run") == outcome.record
     assert (stored["status"], stored["reason"], stored["schema"]) == ("finished", None, 1)
-    assert set(stored["metrics"]) == set(METRICS)
+    assert set(stored["metrics"]) == {name for name in METRICS if not name.startswith("shifted/")}
     assert set(stored["seeds"]) == {"seed", "data"}
     assert stored["freeze"]["units"] == ["stem", "layer1", "layer2", "layer3"]
     assert stored["freeze"]["depth"] == 4
@@ -279,6 +281,65 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(norm: str, question: int, s
     assert curves[0] == curves[1]
 
 
+PARTS = {
+    "surgical": ("freeze=surgical", "freeze.units=[layer2]"),
+    "norm": ("freeze=norm",),
+    "bias": ("freeze=bias",),
+    "lora": ("freeze=lora", "freeze.rank=2"),
+}
+
+
+@pytest.mark.parametrize("question", [3, 13])
+@pytest.mark.parametrize("policy", ["norm", "lora"])
+def test_an_interrupted_run_of_parts_goes_on_to_the_same_bits(
+    policy: str, question: int, start: Start, tmp_path: Path
+) -> None:
+    words = (*PARTS[policy], "tune.trials=2", "augment=light")
+    start(*words, name="whole")
+    with pytest.raises(Interrupted):
+        start(*words, name="cut", listener=Stopper(question))
+    start(*words, f"resume={tmp_path / 'cut'}", name="resumed")
+    whole, resumed = (_predictions(tmp_path / name)["probability"] for name in ("whole", "resumed"))
+    assert whole.tobytes() == resumed.tobytes()
+
+
+@pytest.mark.parametrize("policy", PARTS)
+def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
+    policy: str, start: Start, tmp_path: Path
+) -> None:
+    record = start(*PARTS[policy], "head.init=normal").record
+    config = load([*SHARED, *PARTS[policy]]).config
+    plan, network = build_plan(config), assembly.build_network(config)
+    assert record.freeze["policy"] == policy
+    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    assert record.freeze["depth"] == plan["depth"]
+    assert record.freeze["units"] == [unit["name"] for unit in plan["units"] if not unit["trainable"]]
+    for count in ("trainable_parameters", "total_parameters"):
+        assert record.metrics[f"cost/{count}"] == plan[count]
+    assert any("holds the plain architecture" in note for note in record.notes) == (policy == "lora")
+    written, _ = load_classifier(tmp_path / "run")
+    assert [*written.backbone.state_dict()] == [*network.backbone.state_dict()]
+    source = assembly.open_images(config, network.expected, Listener())
+    places = np.arange(len(source.held_out.labels))
+    bank = assembly.decode(config, source.held_out, places, network.expected, Listener())
+    expected, cpu = network.expected, torch.device("cpu")
+    [(images, _)] = chunks(bank, places, mean=expected.mean, std=expected.std, device=cpu, channels_last=False)
+    with torch.no_grad():
+        probability = written(images).softmax(1).numpy()
+    np.testing.assert_allclose(probability, _predictions(tmp_path / "run")["probability"], atol=1e-5)
+
+
+def test_adapters_leave_the_network_that_runs_share_as_it_was(start: Start, tmp_path: Path) -> None:
+    start("freeze=none", name="alone")
+    shared = Shared(several=True)
+    for name, words in {"adapted": PARTS["lora"], "next": ("freeze=none",)}.items():
+        (tmp_path / name).mkdir()
+        loaded = load([*SHARED, "train.limit_steps=6", "tracking.figures=false", *words])
+        run(loaded.config, shown=loaded.shown, folder=tmp_path / name, listener=Listener(), shared=shared)
+    alone, after = (_predictions(tmp_path / name)["probability"] for name in ("alone", "next"))
+    assert alone.tobytes() == after.tobytes()
+
+
 def test_resuming_a_finished_run_is_refused(start: Start, tmp_path: Path) -> None:
     start(name="done")
     with pytest.raises(ConfigError, match=r"a finished run has none"):
@@ -339,9 +400,10 @@ def test_features_of_moving_norms_are_not_kept_and_no_head_is_solved_on_them(sta
     assert "cache" in start("freeze.norm=keep", name="kept").record.train
 
 
-def test_moving_norms_begin_every_fit_from_the_same_start(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("freeze", ["freeze.norm=update", "freeze=norm", "freeze=lora"])
+def test_what_moves_begins_every_fit_from_the_same_start(freeze: str, start: Start, tmp_path: Path) -> None:
     for name, words in {"selected": (), "alone": ("tune.validate=false",)}.items():
-        start("freeze.norm=update", *words, name=name)
+        start(freeze, *words, name=name)
     selected, alone = (_predictions(tmp_path / name)["probability"] for name in ("selected", "alone"))
     assert selected.tobytes() == alone.tobytes()
 

@@ -199,10 +199,10 @@ def test_the_export_of_a_solved_head_predicts_as_the_run_did(
 ) -> None:
     held_out = experiment.Feeds.held_out
     kept: list[Any] = []
-    monkeypatch.setattr(experiment.Feeds, "held_out", lambda self: kept.append(held_out(self)) or kept[0])
+    monkeypatch.setattr(experiment.Feeds, "held_out", lambda self: kept.extend(held_out(self)) or kept)
     start(f"head={kind}")
     classifier, _ = load_classifier(tmp_path / "run")
-    features = torch.cat([chunk for chunk, _ in kept[0].chunks(np.arange(24))])
+    features = torch.cat([chunk for chunk, _ in kept[0][1].chunks(np.arange(24))])
     with torch.no_grad():
         probability = classifier.head(features).softmax(1)
     with np.load(tmp_path / "run" / "predictions.npz") as file:

@@ -23,6 +23,8 @@ from tlexp.data import (
     Images,
     Reading,
     Source,
+    add_neither,
+    add_shifted,
     chunks,
     draw_budget,
     load_bank,
@@ -37,12 +39,15 @@ from tlexp.models import (
     Freezing,
     HeadOptions,
     ModelCard,
+    Phase,
     Unit,
     WeightsOrigin,
     build_backbone,
     calibrate,
     find_units,
+    freeze_phases,
     load_weights,
+    phase_steps,
     preprocessing,
     resolve_freezing,
 )
@@ -50,16 +55,17 @@ from tlexp.models.digest import tensors_digest
 from tlexp.models.lora import adapt
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
-from tlexp.train import FitPlan, Listener, autocast_dtype, within_memory
+from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone cut into units, what of them trains, and what it expects of images."""
+    """A backbone cut into units, what of them trains in the end and in each phase, and what it expects of images."""
 
     backbone: nn.Module
     units: tuple[Unit, ...]
     freezing: Freezing
+    phases: tuple[Phase, ...]
     expected: Preprocessing
 
     @property
@@ -73,7 +79,8 @@ class Network:
         Raises:
             ConfigError: The backbone does not have what the policy names.
         """
-        return dataclasses.replace(self, freezing=_freezing(config, self.backbone, self.units, self.expected))
+        freezing = _freezing(config, self.backbone, self.units, self.expected)
+        return dataclasses.replace(self, freezing=freezing, phases=_phases(config, self.units, freezing))
 
 
 def build_network(config: Config, *, meta: bool = False) -> Network:
@@ -104,19 +111,32 @@ def build_network(config: Config, *, meta: bool = False) -> Network:
     )
     units = find_units(backbone, image_size=expected.image_size)
     freezing = _freezing(config, backbone, units, expected)
-    return Network(backbone=backbone, units=units, freezing=freezing, expected=expected)
+    phases = _phases(config, units, freezing)
+    return Network(backbone=backbone, units=units, freezing=freezing, phases=phases, expected=expected)
 
 
 def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expected: Preprocessing) -> Freezing:
     freeze = config.freeze
     return resolve_freezing(
-        freeze.policy,
+        freeze.simplest,
         backbone,
         units,
         name=config.backbone.name,
         image_size=expected.image_size,
         depth=freeze.depth,
         named=freeze.units,
+    )
+
+
+def _phases(config: Config, units: Sequence[Unit], freezing: Freezing) -> tuple[Phase, ...]:
+    freeze = config.freeze
+    return freeze_phases(
+        freeze.simplest,
+        depth=freezing.depth,
+        units=len(units),
+        probe_share=freeze.probe_share,
+        phases=freeze.phases,
+        backbone=config.backbone.name,
     )
 
 
@@ -237,19 +257,17 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         DataError: They do not allow a run.
     """
     data = config.data
-    return open_source(
+    reading = Reading(
+        on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
+    )
+    source = open_source(
         data.source,
         root=None if data.root is None else Path(data.root).expanduser(),
         columns=data.columns,
         classes=data.classes,
-        at_least=2,
+        at_least=data.at_least,
         source_seed=data.source_seed,
-        reading=Reading(
-            on_bad=data.on_bad,
-            follow_links=data.follow_links,
-            max_pixels=data.max_pixels,
-            progress=listener.images,
-        ),
+        reading=reading,
         per_class=data.per_class,
         test_per_class=data.test_per_class,
         num_classes=data.num_classes,
@@ -257,6 +275,12 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         noise=data.noise,
         clutter=data.clutter,
     )
+    if data.neither is not None:
+        source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
+    if data.shifted is not None:
+        some = data.classes is not None
+        source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
+    return source
 
 
 def decode(
@@ -300,11 +324,33 @@ def draw_labels(config: Config, source: Source) -> Budget:
     return Budget(positions=positions, labels=labels, folds=folds)
 
 
-def build_regime(config: Config, expected: Preprocessing, device: torch.device, *, images: int, classes: int) -> Regime:
-    """Return how a budget of so many images is trained on."""
+def build_regime(
+    config: Config,
+    expected: Preprocessing,
+    device: torch.device,
+    *,
+    images: int,
+    classes: int,
+    phases: Sequence[Phase] = (),
+) -> Regime:
+    """Return how a budget of so many images is trained on.
+
+    Args:
+        config: Of the run.
+        expected: What the backbone expects of images.
+        device: Where it is trained.
+        images: Size of the label budget.
+        classes: K.
+        phases: Of the freeze policy; none for what is frozen throughout.
+
+    Raises:
+        ConfigError: More phases than steps.
+    """
     rates = config.default_rates
+    steps = count_steps(config, images)
     plan = FitPlan(
-        steps=count_steps(config, images),
+        steps=steps,
+        phases=_fit_phases(config, phases, steps) if len(phases) > 1 else (),
         num_classes=classes,
         seed=config.seed,
         optimizer=config.optim.name,
@@ -331,6 +377,24 @@ def build_regime(config: Config, expected: Preprocessing, device: torch.device, 
         view_seed=config.data.source_seed,
         expected=expected,
         device=device,
+    )
+
+
+def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[FitPhase, ...]:
+    """Return the phases of a fit; one that trains the head alone has the rates of a linear probe."""
+    freeze, parts = config.freeze, phase_steps(phases, steps)
+    if min(parts) == 0:
+        name = "probe_share" if freeze.phases is None else "phases"
+        raise ConfigError(
+            f"freeze.{name}={getattr(freeze, name)}: each phase needs a step, but of {steps} steps they would have "
+            f"{', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
+            + ("freeze=none" if freeze.phases is None else f"freeze.phases={steps}")
+        )
+    probe = config.probe_rates
+    alone = {"lr": probe.lr, "weight_decay": probe.weight_decay}
+    return tuple(
+        FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 else {}))
+        for number, (phase, part) in enumerate(zip(phases, parts, strict=True))
     )
 
 

@@ -24,9 +24,10 @@ _OVERHEAD_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class UnitCosts:
-    """Seconds of one optimiser step on a batch of the protocol's size, and of one image's forward pass.
+    """Seconds of one image's forward pass, and of one optimiser step on a batch of the protocol's size.
 
-    A head on features that stay as they are makes its steps without the backbone.
+    A head on features that stay as they are makes its steps without the backbone. Where a fit has phases, the step is
+    the mean over them by their share of the steps.
     """
 
     step: float
@@ -62,12 +63,13 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
         width = feature_width(network.backbone)
         trained = Classifier(nn.Identity(), classifier.head, (), 0)
         stream = _Noise(torch.randn(batch, width, device=device), (torch.arange(batch) % classes).to(device))
-    seconds = []
-    for steps in (1, 1 + _STEPS):  # the first call warms up
-        plan = build_regime(config, network.expected, device, images=images, classes=classes).plan
-        report = fit(trained, stream, _short(plan, steps), fit_id="estimate", listener=Listener(), checkpoint=None)
-        seconds.append(report.seconds)
-    return UnitCosts(step=seconds[1] / (1 + _STEPS), image=image)
+    step, begun = 0.0, 0.0
+    for phase in network.phases:
+        if len(network.phases) > 1:
+            classifier.refreeze(phase.depth)
+        step += (phase.until - begun) * _step_seconds(trained, stream, regime.plan)
+        begun = phase.until
+    return UnitCosts(step=step, image=image)
 
 
 def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, tested: int) -> float:
@@ -99,5 +101,11 @@ class _Noise:
         return self.features, self.labels
 
 
-def _short(plan: FitPlan, steps: int) -> FitPlan:
-    return dataclasses.replace(plan, steps=steps)
+def _step_seconds(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
+    """Return the seconds of a step with what the classifier freezes; the first fit warms up."""
+    seconds = 0.0
+    for steps in (1, 1 + _STEPS):
+        short = dataclasses.replace(plan, steps=steps, phases=())
+        report = fit(classifier, stream, short, fit_id="estimate", listener=Listener(), checkpoint=None)
+        seconds = report.seconds / steps
+    return seconds

@@ -55,6 +55,8 @@ from tlexp.train import (
 from tlexp.tune import Candidate, Learner, Search, Selection, candidates_around, select, spread_candidates
 
 CHECKPOINT = "checkpoint"
+Tests = dict[str, tuple[Feed, NDArray[np.float32]]]
+"""Held-out split -> its images and their logits (N, K)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,14 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     checkpoint = _checkpoint(
         config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
-    regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=len(source.classes))
+    regime = build_regime(
+        config,
+        network.expected,
+        device,
+        images=len(budget.positions),
+        classes=len(source.classes),
+        phases=network.phases,
+    )
     feeds = Feeds(config, shared, classifier, source, budget, regime, live)
     learner = build_learner(
         config,
@@ -141,21 +150,22 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)
     account.curve(report, phase="final", fold=None, shown=live.steps)
+    if report.phases:
+        account.freeze["phases"] = report.phases
     account.freeze["digest_after"] = classifier.frozen_digest(shared.digest)
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
-    # All choices are made. The test split is read here, once.
-    test = feeds.held_out()
-    logits, labels = learner.predict(test, np.arange(len(test.labels)))
+    # All choices are made. The held-out splits are read here, once.
+    tests = {split: (feed, learner.predict(feed, np.arange(len(feed.labels)))[0]) for split, feed in feeds.held_out()}
     _tell_cache(config, account, feeds)
-    splits = _evaluate(config, learner, trained, selection, logits, labels)
+    splits = _evaluate(config, learner, trained, selection, tests)
     seconds = time.perf_counter() - began + learner.beforehand
     account.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
     card = describe_model(config, network, origin, source.classes)
     if config.train.save_weights:
         save_classifier(classifier, account.folder, description=card)
-    _write(config, account, learner, trained, card, splits, selection, (test, logits))
+    _write(config, account, learner, trained, card, splits, selection, tests)
     return splits
 
 
@@ -219,11 +229,11 @@ def _evaluate(
     learner: Learner,
     trained: NDArray[np.int64],
     selection: Selection,
-    logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    tests: Tests,
 ) -> dict[str, Evaluation]:
     smoothing = config.train.label_smoothing
-    measured = {"train": learner.predict(learner.feed, trained), "test": (logits, labels)}
+    measured = {split: (logits, feed.labels) for split, (feed, logits) in tests.items()}
+    measured["train"] = learner.predict(learner.feed, trained)
     if selection.logits is not None and selection.labels is not None:
         measured["val"] = selection.logits, selection.labels
     return {
@@ -307,12 +317,13 @@ def _outside_protocol(config: Config) -> list[str]:
 
 
 def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
-    """Return the images of each class in train, val (that of a single split) and test."""
+    """Return the images of each class in train, val (that of a single split), test and, where there is one, shifted."""
     validation = budget.folds[0].validation if len(budget.folds) == 1 else np.zeros(0, np.int64)
     parts = {
         "train": np.delete(budget.labels, validation),
         "val": budget.labels[validation],
         "test": source.held_out.labels,
+        **({} if source.shifted is None else {"shifted": source.shifted.labels}),
     }
     return {
         split: dict(zip(source.classes, np.bincount(labels, minlength=len(source.classes)).tolist(), strict=True))
@@ -326,7 +337,7 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
         account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
     if feeds.frozen is None:
         told = config.study.column is None  # a study compares what would be advised against
-        if told and config.freeze.policy is FreezePolicy.all and config.cache.mode is not CacheMode.off:
+        if told and config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {config.moving}")
         return
     use = feeds.frozen.use
@@ -343,22 +354,21 @@ def _write(
     card: ModelCard,
     splits: dict[str, Evaluation],
     selection: Selection,
-    test: tuple[Feed, NDArray[np.float32]],
+    tests: Tests,
 ) -> None:
     """Write the run's files: predictions, evaluation, candidates, figures."""
-    feed, logits = test
-    probabilities = to_probabilities(logits)
-    write_predictions(account.folder, probabilities, feed.labels)
+    for split, (feed, logits) in tests.items():
+        write_predictions(account.folder, to_probabilities(logits), feed.labels, split=split)
     write_evaluation(account.folder, splits, card.classes)
     if len(selection.trials) > 1:
         write_candidates(account.folder, selection.summary())
     if config.tracking.figures is not False:
-        stream = learner.feed.stream(trained)
+        stream, (feed, logits) = learner.feed.stream(trained), tests["test"]
         draw_figures(
             account.folder,
             points=read_points(account.folder / names.CURVES_FILE),
             test=splits["test"],
-            probabilities=probabilities,
+            probabilities=to_probabilities(logits),
             labels=feed.labels,
             pixels=feed.pixels,
             batch=(stream.raw(0).cpu().numpy(), learner.feed.labels[trained[stream.positions(0)]]),

@@ -23,13 +23,15 @@ from tlexp.train import Evaluation
 MISTAKES = 16
 
 
-def write_predictions(folder: Path, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
-    """Write predictions.npz: index (N,), label (N,) and probability (N, K) of the test split, in its order."""
+def write_predictions(
+    folder: Path, probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, split: str = "test"
+) -> None:
+    """Write predictions.npz: index (N,), label (N,) and probability (N, K) of a held-out split, in its order."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, index=np.arange(len(labels)), label=labels, probability=probabilities.astype(np.float32)
     )
-    publish(folder / names.PREDICTIONS_FILE, buffer.getvalue())
+    publish(folder / names.predictions_file(split), buffer.getvalue())
 
 
 def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Sequence[str]) -> None:

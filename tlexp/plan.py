@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tlexp.assembly import build_classifier, build_network
+from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.config import Config
 from tlexp.data import source_classes
 from tlexp.models import Classifier, Unit, keeps_statistics
@@ -15,6 +15,7 @@ def build_plan(config: Config) -> dict[str, Any]:
     """Return the plan as plain JSON values; parameters are counted, shapes are without the batch.
 
     A unit's `norm` says what its BatchNorm statistics do: "eval" (they stay), "train" (they move), None (it has none).
+    Units are told as in the last phase; `share` of a phase is its part of the steps, which add up to 1.
 
     Raises:
         ConfigError: The settings do not allow the run.
@@ -27,12 +28,12 @@ def build_plan(config: Config) -> dict[str, Any]:
         root=root,
         columns=data.columns,
         classes=data.classes,
-        at_least=2,
+        at_least=data.at_least,
         follow_links=data.follow_links,
         num_classes=data.num_classes,
     )
     network = build_network(config, meta=True)
-    classifier = build_classifier(config, network, len(classes))
+    classifier = build_classifier(config, network, len(classes) + (data.neither is not None))
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
@@ -46,6 +47,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         "head_parameters": head,
         "trainable_parameters": head + sum(unit["trainable_parameters"] for unit in units),
         "total_parameters": backbone + head,
+        "phases": _phases(network, units, head),
     }
 
 
@@ -69,7 +71,33 @@ def plan_table(plan: dict[str, Any]) -> str:
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
     frozen = sum(not unit["trainable"] for unit in plan["units"])
     title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units frozen"
-    return "\n".join([title, "", *lines, "", f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"])
+    title += " in the end" if len(plan["phases"]) > 1 else ""
+    trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
+    return "\n".join([title, "", *lines, "", *_phase_lines(plan), trains])
+
+
+def _phase_lines(plan: dict[str, Any]) -> list[str]:
+    """Return a line for each phase where there are several."""
+    phases = plan["phases"]
+    if len(phases) < 2:
+        return []
+    lines = [
+        f"phase {number}: {phase['share']:.1%} of the steps, {phase['depth']} of {len(plan['units'])} units frozen, "
+        f"{phase['trainable_parameters']:,} parameters train"
+        for number, phase in enumerate(phases, start=1)
+    ]
+    return [*lines, ""]
+
+
+def _phases(network: Network, units: list[dict[str, Any]], head: int) -> list[dict[str, Any]]:
+    """Return what each phase trains."""
+    last, begun, phases = network.phases[-1].depth, 0.0, []
+    for phase in network.phases:
+        held = sum(unit["trainable_parameters"] for unit in units[last : phase.depth])
+        trained = head + sum(unit["trainable_parameters"] for unit in units) - held
+        phases.append({"share": phase.until - begun, "depth": phase.depth, "trainable_parameters": trained})
+        begun = phase.until
+    return phases
 
 
 def _unit(classifier: Classifier, unit: Unit) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -70,7 +70,14 @@ class Feeds:
             raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 
-    def held_out(self) -> Feed:
+    def held_out(self) -> Iterator[tuple[str, Feed]]:
+        """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
+        yield "test", self._test()
+        shifted = self._source.shifted
+        if shifted is not None:
+            yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
+
+    def _test(self) -> Feed:
         """Return the test split; runs of one process that see it alike find it ready."""
         images, frozen, shared = self._source.held_out, self.frozen, self._shared
         whole = np.arange(len(images.labels))
@@ -101,11 +108,12 @@ class Feeds:
                 raise ConfigError(told) from None
             return
         [cut] = prefix.cuts
+        tested = self._source.held_out, self._source.shifted
         classifier.split(cut, prefix.passing)
         self.place = choose_place(
             config.cache.mode,
             cut.row_bytes,
-            rows=images * (regime.views + 1) + len(self._source.held_out.labels),
+            rows=images * (regime.views + 1) + sum(len(each.labels) for each in tested if each is not None),
             seconds=lambda: prefix.seconds(regime),
             keeps=self._shared.store(config, self._listener.message).keeps,
             max_bytes=config.cache.max_bytes,

@@ -45,8 +45,8 @@ class Trainee:
     """A classifier with its start remembered, and the images of the label budget.
 
     Args:
-        classifier: On its device, taking what the feed gives; frozen parts never change, so only the rest of the start
-            is remembered.
+        classifier: On its device, taking what the feed gives, as it is frozen in the last phase; what is frozen then
+            never changes, so only the rest of the start is remembered.
         feed: The label budget.
         regime: How it is trained.
         checkpoint: Where interrupted and finished fits are kept.
@@ -68,7 +68,9 @@ class Trainee:
     ) -> None:
         self.classifier, self.feed, self.regime = classifier, feed, regime
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
-        self._start = {name: tensor.detach().clone() for name, tensor in self._movable()}
+        # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
+        moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
+        self._start = {name: each.detach().clone() for name, each in _tensors(classifier).items() if name in moving}
         self._holds: tuple[bytes, Rates] | None = None
 
     @property
@@ -182,15 +184,12 @@ class Trainee:
         if signal_number is not None:
             raise Interrupted(signal_number)
 
-    def _movable(self) -> list[tuple[str, torch.Tensor]]:
-        """Return what training can change: trainable parameters, and all buffers (frozen ones are equal anyway)."""
-        return [*self.classifier.trainable_parameters(), *self.classifier.named_buffers()]
-
     @torch.no_grad()
     def _reset(self) -> None:
         self._holds = None
-        for name, tensor in self._movable():
-            tensor.copy_(self._start[name])
+        tensors = _tensors(self.classifier)
+        for name, start in self._start.items():
+            tensors[name].copy_(start)
 
     @torch.no_grad()
     def _adopt_head(self, positions: Positions) -> None:
@@ -200,6 +199,10 @@ class Trainee:
         own, given = (_last_layer(head) for head in (self.classifier.head, self._heads[positions.tobytes()]))
         own.weight.copy_(given.weight)
         own.bias.copy_(given.bias)
+
+
+def _tensors(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return {**dict(classifier.named_parameters()), **dict(classifier.named_buffers())}
 
 
 def _last_layer(head: nn.Module) -> nn.Linear:

@@ -67,7 +67,7 @@ def parts(words: list[str]) -> tuple[float, float]:
     regime = assembly.build_regime(made, network.expected, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
     feeds = Feeds(made, Shared(), classifier, source, budget, regime, Listener())
-    feeds.held_out()
+    list(feeds.held_out())
     forward = time.perf_counter() - began
     learner = build_learner(
         made, classifier, feeds.budget, regime, checkpoint=None, listener=Listener()  # type: ignore[arg-type]

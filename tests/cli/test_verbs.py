@@ -14,7 +14,7 @@ def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFix
     plan = json.loads(capsys.readouterr().out)
     assert list(plan) == [
         "schema", "backbone", "policy", "depth", "units", "backbone_parameters", "head_parameters",
-        "trainable_parameters", "total_parameters",
+        "trainable_parameters", "total_parameters", "phases",
     ]  # fmt: skip
     assert list(plan["units"][0]) == [
         "index", "name", "parameters", "trainable_parameters", "trainable", "norm", "shape",

@@ -61,7 +61,7 @@ Network = tuple[nn.Module, tuple[Unit, ...], int]
 def build(name: str, **options: Any) -> Network:
     """Return a backbone for the smallest images that it takes."""
     own = preprocessing(name).image_size
-    for size in (*(size for size in (64, 128) if size < own), own):
+    for size in (*(size for size in (64, 56, 128) if size < own), own):
         try:
             backbone = build_backbone(name, image_size=size, **options)
         except ConfigError:

@@ -289,21 +289,29 @@ def test_what_a_study_cannot_do_is_refused(
     assert not (tmp_path / "multirun").exists()
 
 
+PHASED = ("lpft", "gradual")
+
+
 def test_ways_of_transferring_are_compared_at_the_same_labels(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study=policies", "study.labels=[4]") == 0
+    assert study("study=policies", "study.labels=[4]", "train.limit_steps=4") == 0
     assert "use freeze.norm" not in capsys.readouterr().err
-    names = [each["name"] for each in about(tmp_path)["columns"]]
-    assert names == ["frozen", "frozen-norm", "probe-first", "direct", "direct-norm", "scratch"]
-    norms = {}
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == [
+        "frozen", "frozen-norm", "probe-first", "lpft", "gradual", "surgical", "norm", "bias", "lora", "direct",
+        "direct-norm", "scratch",
+    ]  # fmt: skip
+    norms, depths = {}, {}
     for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
         job = json.loads((path.parent / "job.json").read_text())
         record = read_record(path)
         norms[job["point"]["column"]] = record.config["freeze"]["norm"], record.config["head"]["init"]
+        depths[job["point"]["column"]] = [phase["depth"] for phase in record.freeze.get("phases", [])]
     assert norms["frozen-norm"] == ("update", "zero")
     assert norms["probe-first"] == ("keep", "probe")
-    assert norms["direct"] == ("keep", "zero")
+    assert norms["direct"] == norms["lpft"] == norms["gradual"] == ("keep", "zero")
+    assert depths == {"lpft": [5, 0], "gradual": [5, 3, 2, 0], **{name: [] for name in depths if name not in PHASED}}
     assert norms["direct-norm"] == ("follow", "zero")
 
 

@@ -224,6 +224,8 @@ ROLES: dict[str, tuple[Role, str]] = {
     "data.root": (Role.irrelevant, "the bytes of a file count, not where it lies"),
     "data.columns": (Role.irrelevant, _CHOOSES),
     "data.classes": (Role.irrelevant, _CHOOSES),
+    "data.neither": (Role.irrelevant, "the bytes of a file count, not where it lies"),
+    "data.shifted": (Role.irrelevant, "the bytes of a file count, not where it lies"),
     "data.seed": (Role.irrelevant, _CHOOSES),
     "data.on_bad": (Role.irrelevant, _CHOOSES),
     "data.follow_links": (Role.irrelevant, _CHOOSES),

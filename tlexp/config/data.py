@@ -52,6 +52,16 @@ class DataConfig:
     classes: list[str] | None = setting(
         None, "Classes to use, in any order: labels keep the order of the source; null takes all."
     )
+    neither: str | None = setting(
+        None,
+        "Folder of images, at any depth, that show none of the classes: one more class, neither, the last one; as "
+        "large a share is held out as of the others.",
+    )
+    shifted: str | None = setting(
+        None,
+        "Folder of the same classes from another domain, one folder per class: a second test, read once beside the "
+        "first (shifted/*).",
+    )
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
     on_bad: OnBad = setting(OnBad.refuse, "Unreadable images: refuse (all named) or skip (counted, never replaced).")
@@ -69,6 +79,11 @@ class DataConfig:
     noise: float = setting(0.1, "data=shapes: standard deviation of the pixel noise, [0, 1].")
     clutter: int = setting(4, "data=shapes: distracting strokes per image, 0..50.")
 
+    @property
+    def at_least(self) -> int:
+        """How many classes the source itself needs: a run tells two apart, of which one may be `neither`."""
+        return 2 if self.neither is None else 1
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
@@ -78,10 +93,16 @@ class DataConfig:
             found.append(f"data.root={self.root} needs data=folder or data=csv: data={self.source} reads no files")
         if self.columns is not None and self.source is not DataSource.csv:
             found.append(f"data.columns={self.columns} needs data=csv: data={self.source} has no columns")
-        if self.columns is not None and (not 2 <= len(self.columns) <= 3 or len(set(self.columns)) < len(self.columns)):
+        if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= 3:
             found.append(f"data.columns={self.columns}: must be two or three different names, [path,label,split]")
-        if self.classes is not None and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
-            found.append(f"data.classes={self.classes}: must be at least two different names, or null for all")
+        if self.classes is not None and not self.at_least <= len(self.classes) == len(set(self.classes)):
+            found.append(
+                f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "
+                "for all"
+            )
+        for name in ("neither", "shifted"):
+            if getattr(self, name) == "":
+                found.append(f"data.{name}= names no folder: give one, e.g. data.{name}=others, or leave it out")
         for name, least in (("source_seed", 0), ("per_class", 1), ("test_per_class", 1), ("max_pixels", 1)):
             if getattr(self, name) < least:
                 found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")

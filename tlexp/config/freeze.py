@@ -15,12 +15,18 @@ class FreezePolicy(StrEnum):
     2210.11466), norm = scale and shift of normalisation layers (Frankle et al. 2020, arXiv 2003.00152), bias = every
     bias (BitFit: Ben Zaken et al. 2021, arXiv 2106.10199), lora = low-rank adapters beside frozen weights (Hu et al.
     2021, arXiv 2106.09685).
+
+    Two go through phases, of which each freezes less than the one before: lpft = linear probing, then full fine-tuning
+    (Kumar et al. 2022, arXiv 2202.10054); gradual = unfrozen from the top, a share of the units at a time (Howard and
+    Ruder 2018, arXiv 1801.06146, section 3.3).
     """
 
     none = "none"
     all = "all"
     last = "last"
     depth = "depth"
+    lpft = "lpft"
+    gradual = "gradual"
     surgical = "surgical"
     norm = "norm"
     bias = "bias"
@@ -46,13 +52,23 @@ class FreezeConfig:
 
     policy: FreezePolicy = setting(
         FreezePolicy.all,
-        "none, all, last (all but the last stage or block), depth, or what trains: surgical (named units), norm (scale "
-        "and shift of norms), bias (every bias) or lora (low-rank adapters).",
+        "none, all, last (all but the last stage or block), depth, lpft, gradual, or what trains: surgical (named "
+        "units), norm (scale and shift of norms), bias (every bias) or lora (low-rank adapters).",
     )
     depth: str | None = setting(
         None,
         "With policy depth: leading units that are frozen, as a count, a decimal strictly between 0 and 1, "
         "all, or a unit's name (inclusive).",
+    )
+    probe_share: float | None = setting(
+        None,
+        "With policy lpft: share of the steps that train the head alone, [0, 1]; 0 is freeze=none, 1 is freeze=all. "
+        "These are steps of training at default rates, where head.init=probe solves a tuned head and spends none.",
+    )
+    phases: int | None = setting(
+        None,
+        "With policy gradual: phases of equal steps, from 1 (freeze=none) to units + 1; the first trains the head "
+        "alone, each one after it more units from the top, the last all.",
     )
     units: list[str] = setting(
         [], "With policy surgical: names of the units that train, e.g. [layer2]; `tlexp plan` lists them."
@@ -67,31 +83,42 @@ class FreezeConfig:
         "the pretrained ones) or update (all move them, frozen parameters stay).",
     )
 
+    @property
+    def simplest(self) -> FreezePolicy:
+        """The policy by the simplest of its names: what freezes all or nothing throughout is `all` or `none`."""
+        if self.policy is FreezePolicy.depth:
+            return {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.depth), self.policy)
+        if self.policy is FreezePolicy.lpft:
+            ends: dict[float | None, FreezePolicy] = {0: FreezePolicy.none, 1: FreezePolicy.all}
+            return ends.get(self.probe_share, self.policy)
+        return FreezePolicy.none if self.policy is FreezePolicy.gradual and self.phases == 1 else self.policy
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
-        own = _OWN.get(self.policy, ())
-        found = [
-            f"freeze.{name}={_spelt(value)} needs freeze={policy}, but freeze={self.policy}: "
-            f"use freeze={policy} freeze.{name}={_spelt(value)}, or leave freeze.{name} out"
-            for policy, names in _OWN.items()
-            for name in names
-            if name not in own and (value := getattr(self, name)) not in (None, [])
-        ]
-        found += [
-            f"freeze.{name} is missing: freeze={self.policy} needs it, e.g. {_EXAMPLES[name]}"
-            for name in own
-            if getattr(self, name) in (None, [])
-        ]
-        return [*found, *self._value_problems()]
-
-    def _value_problems(self) -> list[str]:
-        """Return the broken rules of values that belong to the policy."""
         found = []
-        if self.policy is FreezePolicy.depth and self.depth is not None:
+        for key, policy, example in _BELONGS:
+            value, chosen = getattr(self, key), self.policy is policy
+            if value in (None, []) and chosen:
+                found.append(f"freeze.{key} is missing: freeze={policy} needs it, e.g. {example}")
+            elif value not in (None, []) and not chosen:
+                found.append(
+                    f"freeze.{key}={_spelt(value)} needs freeze={policy}, but freeze={self.policy}: "
+                    f"use freeze={policy} freeze.{key}={_spelt(value)}, or leave freeze.{key} out"
+                )
+        return found or self._values()
+
+    def _values(self) -> list[str]:
+        """Return what is wrong with the values that the policy has."""
+        found = []
+        if self.depth is not None:
             try:
                 parse_depth(self.depth)
             except ValueError as error:
                 found.append(str(error))
+        if self.probe_share is not None and not 0 <= self.probe_share <= 1:
+            found.append(f"freeze.probe_share={self.probe_share}: must be in [0, 1], e.g. 0.5 for half of the steps")
+        if self.phases is not None and self.phases < 1:
+            found.append(f"freeze.phases={self.phases}: must be at least 1, e.g. 4")
         if len(set(self.units)) < len(self.units):
             found.append(f"freeze.units={_spelt(self.units)}: names a unit twice, name each once")
         if self.rank is not None and self.rank < 1:
@@ -101,18 +128,15 @@ class FreezeConfig:
         return found
 
 
-_OWN = {
-    FreezePolicy.depth: ("depth",),
-    FreezePolicy.surgical: ("units",),
-    FreezePolicy.lora: ("rank", "alpha"),
-}
-"""The settings that belong to a policy, each of which it needs."""
-_EXAMPLES = {
-    "depth": "freeze=depth freeze.depth=0.5",
-    "units": "freeze=surgical 'freeze.units=[layer2]'; `python -m tlexp plan` lists the units",
-    "rank": "freeze.rank=8",
-    "alpha": "freeze.alpha=16",
-}
+_BELONGS = (
+    ("depth", FreezePolicy.depth, "freeze=depth freeze.depth=0.5"),
+    ("probe_share", FreezePolicy.lpft, "freeze=lpft freeze.probe_share=0.5"),
+    ("phases", FreezePolicy.gradual, "freeze=gradual freeze.phases=4"),
+    ("units", FreezePolicy.surgical, "freeze=surgical 'freeze.units=[layer2]'; `python -m tlexp plan` lists the units"),
+    ("rank", FreezePolicy.lora, "freeze=lora freeze.rank=8"),
+    ("alpha", FreezePolicy.lora, "freeze=lora freeze.alpha=16"),
+)
+"""Setting, the one policy that has it, and how it is typed."""
 
 
 def _spelt(value: object) -> str:

@@ -70,6 +70,14 @@ DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FreezePolicy.none, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
     (FreezePolicy.none, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
     (FreezePolicy.none, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
+    # Phases end in full fine-tuning and have its rates; one that trains the head alone has those of `all`, for the
+    # reason above.
+    (FreezePolicy.lpft, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
+    (FreezePolicy.lpft, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
+    (FreezePolicy.lpft, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
+    (FreezePolicy.gradual, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
+    (FreezePolicy.gradual, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
+    (FreezePolicy.gradual, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
     # As with depth, for it is a part of the network that trains (Lee et al. search 1e-3 .. 1e-5 with Adam).
     (FreezePolicy.surgical, Optimizer.adamw): Rates(lr=3e-4, weight_decay=5e-2),
     (FreezePolicy.surgical, Optimizer.adam): Rates(lr=3e-4, weight_decay=1e-6),
@@ -97,13 +105,20 @@ class OptimConfig:
     """The optimiser. What is null comes from the freeze policy's row of the table of default rates."""
 
     name: Optimizer = setting(Optimizer.adamw, "adamw, adam or sgd (with Nesterov momentum).")
-    lr: float | None = setting(None, "Peak learning rate, (0, inf); null takes the freeze policy's default.")
+    lr: float | None = setting(
+        None,
+        "Peak learning rate, (0, inf); null takes the freeze policy's default. A phase of freeze=lpft or gradual that "
+        "trains the head alone keeps the default of freeze=all, as it does its weight decay.",
+    )
     weight_decay: float | None = setting(None, "Weight decay, [0, inf); null takes the freeze policy's default.")
     momentum: float = setting(0.9, "Momentum of sgd, [0, 1).")
     layer_decay: float | None = setting(
         None, "Factor on the learning rate per unit away from the head, (0, 1]; null for one rate everywhere."
     )
-    schedule: Schedule = setting(Schedule.cosine, "cosine (to zero) or constant, after the warm-up.")
+    schedule: Schedule = setting(
+        Schedule.cosine,
+        "cosine (to zero) or constant, after the warm-up; each phase of freeze=lpft or gradual begins a new one.",
+    )
     warmup: float = setting(0.1, "Fraction of the steps with a linearly rising rate, [0, 1).")
     clip_norm: float | None = setting(1.0, "Largest gradient norm, (0, inf); null does not clip.")
 

@@ -12,7 +12,7 @@ from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
-from tlexp.config.head import HeadConfig, HeadKind
+from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
@@ -65,6 +65,11 @@ class Config:
                 "freeze.norm=keep keeps BatchNorm statistics as they were pretrained, but with "
                 "backbone.pretrained=false they were not, and would never be learned: use freeze.norm=follow, "
                 "or backbone.calibrate=true"
+            )
+        if self.freeze.policy is FreezePolicy.lpft and self.head.init is HeadInit.probe:
+            found.append(
+                "head.init=probe solves the linear probe that freeze=lpft trains: use freeze=none head.init=probe, or "
+                "leave head.init out"
             )
         if self.resume == "":
             found.append("resume= names no run: give the folder of one, resume=outputs/<time>-<uid>, or leave it out")
@@ -131,14 +136,14 @@ class Config:
     @property
     def moving(self) -> str | None:
         """Why the features that the head sees change in the course of training; None if they do not."""
-        if self._policy() is not FreezePolicy.all:
+        if self.freeze.simplest is not FreezePolicy.all:
             return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
         return self.varying
 
     @property
     def keeps_prefix(self) -> bool:
         """Whether the same leading units are frozen from the first step to the last: all of them, or some."""
-        return self._policy() in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
+        return self.freeze.simplest in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
 
     @property
     def varying(self) -> str | None:
@@ -165,20 +170,22 @@ class Config:
             weight_decay=row.weight_decay if self.optim.weight_decay is None else self.optim.weight_decay,
         )
 
+    @property
+    def probe_rates(self) -> Rates:
+        """The rates of a phase that trains the head alone: stated and tuned ones are for layers of the backbone."""
+        return DEFAULT_RATES[self._probing(), self.optim.name]
+
     def _regime(self) -> str:
         """Return the row of the table of default rates."""
-        policy = self._policy()
+        policy = self.freeze.simplest
         if policy is FreezePolicy.all:
-            rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
-            return rows.get(self.head.kind, FreezePolicy.all)
+            return self._probing()
         return SCRATCH if self.backbone.random_start else policy
 
-    def _policy(self) -> FreezePolicy:
-        """Return the policy, by the simplest of its names."""
-        policy = self.freeze.policy
-        if policy is FreezePolicy.depth:
-            return {"0": FreezePolicy.none, "all": FreezePolicy.all}.get(str(self.freeze.depth), policy)
-        return policy
+    def _probing(self) -> str:
+        """Return the row of a head on a frozen backbone."""
+        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+        return rows.get(self.head.kind, FreezePolicy.all)
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:

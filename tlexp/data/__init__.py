@@ -4,6 +4,8 @@ from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
 from tlexp.data.images import Images, Progress, Source
 from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
+from tlexp.data.neither import add_neither
+from tlexp.data.shifted import add_shifted
 from tlexp.data.sources import open_source, source_classes
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
@@ -18,6 +20,8 @@ __all__ = [
     "Reading",
     "Source",
     "Views",
+    "add_neither",
+    "add_shifted",
     "budget_counts",
     "build_augment",
     "chunks",

@@ -50,8 +50,10 @@ def budget_counts(budget: Labels, available: Sequence[int]) -> list[int]:
     return [_share(budget, have) for have in available]
 
 
-def hold_out(labels: NDArray[np.int64], *, seed: int, classes: Sequence[str]) -> tuple[NDArray[np.int64], ...]:
-    """Split off a stratified fifth: return the sorted positions of the pool and of the held-out part.
+def hold_out(
+    labels: NDArray[np.int64], *, seed: int, classes: Sequence[str], share: float = 0.2
+) -> tuple[NDArray[np.int64], ...]:
+    """Split off a stratified share, a fifth: return the sorted positions of the pool and of the held-out part.
 
     Raises:
         DataError: A class has a single image, which cannot be on both sides.
@@ -64,7 +66,8 @@ def hold_out(labels: NDArray[np.int64], *, seed: int, classes: Sequence[str]) ->
             "remove the class, or give a test folder of your own beside a train folder"
         )
     held = [
-        own[_permutation(len(own), _HELD_OUT, seed, label)[: _fifth(len(own))]] for label, own in enumerate(members)
+        own[_permutation(len(own), _HELD_OUT, seed, label)[: _part(len(own), share)]]
+        for label, own in enumerate(members)
     ]
     held_out = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
@@ -86,7 +89,7 @@ def selection_folds(labels: NDArray[np.int64], *, per_class: int, seed: int) -> 
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shuffled = [own[_permutation(len(own), _FOLDS, seed, int(labels[own[0]]))] for own in members]
     if per_class >= 10:
-        return (_fold(len(labels), np.concatenate([own[: _fifth(len(own))] for own in shuffled])),)
+        return (_fold(len(labels), np.concatenate([own[: _part(len(own), 0.2)] for own in shuffled])),)
     # Dealt like cards, class after class: folds differ by at most one image of a class and by one image in all.
     dealt = np.concatenate(shuffled)
     count = min(5, per_class)
@@ -107,13 +110,13 @@ def _share(budget: Labels, available: int) -> int:
     return max(1, available)
 
 
-def _fifth(count: int) -> int:
-    """Return a fifth of a class, rounded, at least one image.
+def _part(count: int, share: float) -> int:
+    """Return a share of a class, rounded, at least one image and at most all but one.
 
-    >>> [_fifth(count) for count in (2, 7, 8, 10, 13)]
+    >>> [_part(count, 0.2) for count in (2, 7, 8, 10, 13)]
     [1, 1, 2, 2, 3]
     """
-    return max(1, math.floor(count / 5 + 0.5))
+    return max(1, min(count - 1, math.floor(count * share + 0.5)))
 
 
 def _require(classes: Sequence[str], available: Sequence[int], wanted: Sequence[int], budget: Labels) -> None:

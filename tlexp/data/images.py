@@ -1,5 +1,6 @@
 """What every source of images gives: lazily read pictures with labels and names, and the two splits made of them."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -64,6 +65,43 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Joined:
+    """Images of several splits, one after another."""
+
+    parts: tuple[Images, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Return the class index of every image, (N,) int64."""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of every image."""
+        return tuple(name for part in self.parts for name in part.names)
+
+    def read(self, index: int) -> Image.Image:
+        """Return one image as RGB, upright."""
+        part, place = self._place(index)
+        return part.read(place)
+
+    def digest(self, index: int) -> bytes:
+        """Return the digest of one image."""
+        part, place = self._place(index)
+        return part.digest(place)
+
+    def _place(self, index: int) -> tuple[Images, int]:
+        for part, start in zip(self.parts, self._starts, strict=True):
+            if index < start + len(part.labels):
+                return part, index - start
+        raise IndexError(index)
+
+    @functools.cached_property
+    def _starts(self) -> tuple[int, ...]:
+        return tuple(np.cumsum([0, *(len(part.labels) for part in self.parts[:-1])]).tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Labelled images in two splits that share no image.
 
@@ -71,6 +109,7 @@ class Source:
         classes: Class names in the order of the labels, printable.
         pool: What label budgets are drawn from.
         held_out: The test split.
+        shifted: A second one, from another domain; None where there is none.
         digest: sha256 of classes, names, labels and content, 64 hexadecimal digits; does not depend on where it lies.
         skipped: Images that were left out, each as "name: reason".
         notes: Remarks for the user, one sentence each.
@@ -82,6 +121,13 @@ class Source:
     digest: str
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    shifted: Images | None = None
+
+
+def describe(images: Images) -> list[list[Any]]:
+    """Return name, label and digest of every image, as JSON values."""
+    digests = (images.digest(index).hex() for index in range(len(images.names)))
+    return [list(line) for line in zip(images.names, images.labels.tolist(), digests, strict=True)]
 
 
 def digest_lines(lines: Iterable[Any]) -> str:

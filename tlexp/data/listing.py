@@ -98,6 +98,69 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
     return walk.listing()
 
 
+def list_tree(root: Path, *, setting: str, prefix: str, follow_links: bool) -> Listing:
+    """List all images below a folder, however deep, as one class.
+
+    Args:
+        root: The folder.
+        setting: Names it in messages.
+        prefix: Stands in front of the images' names.
+        follow_links: Follow links out of it.
+
+    Raises:
+        DataError: It is missing, no folder, cannot be read or holds no image.
+    """
+    root = _folder(root, setting)
+    walk = _Walk(root, follow_links, setting=setting, prefix=prefix)
+    walk.visit(root, 0)
+    if not walk.labels:
+        raise DataError(
+            f"{setting}={printable(str(root))} holds no image, at any depth (images end in "
+            f"{' '.join(sorted(EXTENSIONS))})"
+        )
+    return walk.listing()
+
+
+def list_classes(
+    root: Path, classes: Sequence[str], *, others: bool, setting: str, prefix: str, follow_links: bool
+) -> Listing:
+    """List a folder that has one folder for each class.
+
+    Args:
+        root: The folder.
+        classes: The classes, in the order of their labels.
+        others: Whether folders of other classes may lie there.
+        setting: Names the folder in messages.
+        prefix: Stands in front of the images' names.
+        follow_links: Follow links out of it.
+
+    Raises:
+        DataError: It is missing, no folder, cannot be read, or has other classes; a class has no image.
+    """
+    root = _folder(root, setting)
+    folders = _folders(root)
+    require_equal(
+        classes,
+        [name for name in folders if name in classes or not others],
+        where=f"{setting}={printable(str(root))}",
+        than="the run",
+        way_out="it needs one folder for each class of the run; data.classes=[...] keeps those that both have",
+    )
+    walk = _Walk(root, follow_links, setting=setting, prefix=prefix)
+    for label, name in enumerate(classes):
+        walk.visit(folders[name], label)
+    if empty := [name for label, name in enumerate(classes) if label not in walk.labels]:
+        raise DataError(f"{setting}={printable(str(root))}: no image in class {', '.join(empty)}; add images")
+    return walk.listing()
+
+
+def _folder(root: Path, setting: str) -> Path:
+    if not root.is_dir():
+        wrong = "is not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{setting}={printable(str(root))} {wrong}; it needs a folder of images")
+    return root.resolve()
+
+
 def leads_out(path: str | Path, root: Path) -> bool:
     """Return whether a path, with all links followed, lies outside the root."""
     return not Path(os.path.realpath(path)).is_relative_to(root)
@@ -106,17 +169,18 @@ def leads_out(path: str | Path, root: Path) -> bool:
 class _Walk:
     """Collects the files of all class folders of a split."""
 
-    def __init__(self, root: Path, follow_links: bool) -> None:
+    def __init__(self, root: Path, follow_links: bool, *, setting: str = "data.root", prefix: str = "") -> None:
         self.files: list[ImageFile] = []
         self.refused: list[tuple[str, str]] = []
         self.others = 0
         self.labels: set[int] = set()
         self._root = root
         self._follow_links = follow_links
+        self._setting, self._prefix = setting, prefix
 
     def visit(self, folder: Path, label: int) -> None:
         """Collect a class folder. A folder is visited once per class, and its parents never, so that loops end."""
-        seen = {_identity(parent) for parent in (folder.parent, self._root)}
+        seen = {_identity(parent) for parent in (folder.parent, self._root)} - {_identity(folder)}
         waiting = [str(folder)]
         while waiting:
             current = waiting.pop()
@@ -153,7 +217,7 @@ class _Walk:
         if not Path(path).exists():
             return "a link that leads nowhere"
         if not self._follow_links and leads_out(path, self._root):
-            return "a link out of data.root, which data.follow_links=true follows"
+            return f"a link out of {self._setting}, which data.follow_links=true follows"
         return None
 
     def _refuse(self, path: str, label: int, reason: str) -> None:
@@ -162,7 +226,7 @@ class _Walk:
     def _file(self, path: str, label: int) -> ImageFile:
         self.labels.add(label)
         relative = os.path.relpath(path, self._root).replace(os.sep, "/")
-        return ImageFile(path=path, name=printable(relative), label=label)
+        return ImageFile(path=path, name=self._prefix + printable(relative), label=label)
 
 
 def _irregular(entry: os.DirEntry[str]) -> str | None:
@@ -192,7 +256,7 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as scan:
             visible = [entry for entry in scan if not entry.name.startswith(".") and entry.name not in _LITTER]
     except OSError as error:
-        raise DataError(f"data.root: folder {printable(str(folder))} cannot be read: {error.strerror}") from error
+        raise DataError(f"folder {printable(str(folder))} cannot be read: {error.strerror}") from error
     return sorted(visible, key=lambda entry: entry.name)
 
 

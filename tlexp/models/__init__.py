@@ -7,6 +7,7 @@ from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_clas
 from tlexp.models.freeze import Freezing, freeze_depth, resolve_freezing
 from tlexp.models.head import build_head
 from tlexp.models.norms import keeps_statistics
+from tlexp.models.phases import Phase, freeze_phases, phase_steps
 from tlexp.models.units import Unit, find_units
 from tlexp.models.weights import WeightsOrigin, load_weights
 
@@ -17,6 +18,7 @@ __all__ = [
     "Freezing",
     "HeadOptions",
     "ModelCard",
+    "Phase",
     "Unit",
     "WeightsOrigin",
     "build_backbone",
@@ -26,9 +28,11 @@ __all__ = [
     "feature_width",
     "find_units",
     "freeze_depth",
+    "freeze_phases",
     "keeps_statistics",
     "load_classifier",
     "load_weights",
+    "phase_steps",
     "preprocessing",
     "resolve_freezing",
     "save_classifier",

@@ -30,6 +30,10 @@ _TRAINED = {
 }
 _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
+OPTIONAL = ("norm", "bias", "lora")
+"""Ways that not every backbone allows, and of which one needs a package: they are left out, with the reason."""
+PHASES = 4
+"""Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
 LONGER = 4
 """The second network from scratch trains for this multiple of the protocol's steps."""
 
@@ -56,7 +60,7 @@ def study_columns(
         return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
     if kind is StudyKind.heads:
         return _heads(units) + (_others() if controls else [])
-    return _policies() + (_scratch()[:1] if controls else [])
+    return _policies(units) + (_scratch()[:1] if controls else [])
 
 
 def _depths(stated: Sequence[str], units: Sequence[str], backbone: str) -> list[int]:
@@ -125,12 +129,21 @@ def _others() -> list[Column]:
     ]
 
 
-def _policies() -> list[Column]:
+def _policies(units: Sequence[str]) -> list[Column]:
+    trained = ("head=linear", "freeze.norm=keep")
+    gradual = ("freeze=gradual", f"freeze.phases={min(PHASES, len(units) + 1)}")
+    first = units[:2][-1] if units else "stem"  # behind the stem, as "block 1" of Lee et al. 2022, arXiv 2210.11466
     ways = {
         "frozen": ("frozen: a linear probe", FROZEN),
         "frozen-norm": ("frozen, BatchNorm adapts", ("freeze=all", "freeze.norm=update", "head=linear")),
         "probe-first": ("linear probe first, then all layers", ("freeze=none", *PROBE_FIRST)),
-        "direct": ("all layers at once", ("freeze=none", "head=linear", "freeze.norm=keep")),
+        "lpft": ("linear probe in half of the steps, then all layers", ("freeze=lpft", *trained)),
+        "gradual": ("layers unfrozen from the top", (*gradual, *trained)),
+        "surgical": (f"{first} alone", ("freeze=surgical", f"freeze.units=[{first}]", *trained)),
+        "norm": ("scale and shift of norms alone", ("freeze=norm", *trained)),
+        "bias": ("biases alone", ("freeze=bias", *trained)),
+        "lora": ("low-rank adapters", ("freeze=lora", *trained)),
+        "direct": ("all layers at once", ("freeze=none", *trained)),
         "direct-norm": ("all layers at once, BatchNorm adapts", ("freeze=none", "head=linear")),
     }
     return [

@@ -24,7 +24,7 @@ from tlexp.errors import ConfigError
 from tlexp.models import feature_width
 from tlexp.shared import Shared
 from tlexp.study.budgets import FULL, BudgetSize, allowed_budgets
-from tlexp.study.columns import FROZEN, study_columns
+from tlexp.study.columns import FROZEN, OPTIONAL, study_columns
 from tlexp.study.table import Column, Role
 from tlexp.sweep.composer import compose_words
 from tlexp.sweep.crew import Border
@@ -197,7 +197,7 @@ class StudyPlan:
             try:
                 each = self._column(column, scratch)
             except ConfigError as error:
-                if self.study.kind is StudyKind.heads:  # not every head stands on every backbone
+                if self.study.kind is StudyKind.heads or column.name in OPTIONAL:  # not every backbone allows it
                     self.skipped[column.title] = "; ".join(error.problems)
                 else:
                     problems += error.problems
@@ -299,13 +299,16 @@ def _replicate(config: Config, budget: BudgetSize, seed: int) -> Config:
 
 
 def _trainable(network: Network, config: Config, column: Column, classes: int) -> int:
-    """Return the trainable parameters of a column that competes."""
+    """Return the trainable parameters of a column that competes.
+
+    Raises:
+        ConfigError: The backbone has not what the policy asks for, or a package is missing.
+    """
     if not column.competes:
         return 0
-    depth = {"all": len(network.units), "none": 0}.get(str(config.freeze.policy), column.depth or 0)
-    sizes = {name: parameter.numel() for name, parameter in network.backbone.named_parameters()}
-    trained = sum(sizes[name] for unit in network.units[depth:] for name in unit.parameters)
-    return trained + classes * (feature_width(network.backbone) + 1)
+    classifier = build_classifier(config, network.frozen_as(config), classes)
+    backbone = [each for name, each in classifier.trainable_parameters() if name.startswith("backbone.")]
+    return sum(each.numel() for each in backbone) + classes * (feature_width(network.backbone) + 1)
 
 
 def _head_size(config: Config, classes: int) -> int:

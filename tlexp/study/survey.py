@@ -30,12 +30,13 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:_WIDTH] for row in rows
     ]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
+    counted = f"{cells} cell{'' if cells == 1 else 's'}"
     seeds = f"{len(plan.seeds)} data seeds" if len(plan.seeds) > 1 else "1 data seed"
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
     left = sum(run.key not in found.done for _, run in plan.runs)
     lines.append(
-        f"study {plan.folder.path}: {cells} cell{'' if cells == 1 else 's'}, {seeds}, {len(plan.runs)} runs, "
-        f"{left} to do, about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
+        f"study {plan.folder.path}: {counted}, {seeds}, {len(plan.runs)} runs, {left} to do, "
+        f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
     )
     return "\n".join([*lines, *_warnings(plan, found)])
 

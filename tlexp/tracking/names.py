@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "shifted")
 SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 COSTS = ("seconds", "images_per_second", "peak_bytes", "flops", "trainable_parameters", "total_parameters")
 METRICS = (*(f"{split}/{score}" for split in SPLITS for score in SCORES), *(f"cost/{cost}" for cost in COSTS))
@@ -46,6 +46,7 @@ PYFUNC_MODEL = "classifier"
 RUN_FILES = (
     CURVES_FILE,
     PREDICTIONS_FILE,
+    "predictions-shifted.npz",
     EVALUATION_FILE,
     CANDIDATES_FILE,
     MODEL_CARD_FILE,
@@ -66,6 +67,15 @@ def split_metric(split: str, score: str) -> str:
     name = f"{split}/{score}"
     assert name in METRICS, name
     return name
+
+
+def predictions_file(split: str) -> str:
+    """Return the name of the file of a held-out split's predictions.
+
+    >>> predictions_file("test"), predictions_file("shifted")
+    ('predictions.npz', 'predictions-shifted.npz')
+    """
+    return PREDICTIONS_FILE if split == "test" else f"predictions-{split}.npz"
 
 
 def cost_metric(cost: str) -> str:
@@ -138,10 +148,10 @@ def run_name(config: Mapping[str, Any]) -> str:
     'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
     """
     freeze = config["freeze"]
-    stated = freeze["depth"] or "+".join(freeze.get("units", ()))
-    depth = f":{stated}" if stated else ""
+    stated = [freeze[key] for key in ("depth", "probe_share", "phases", "rank") if freeze.get(key) is not None]
+    detail = "".join(f":{each}" for each in [*stated, *freeze.get("units", [])])
     return (
-        f"{config['backbone']['name']} freeze={freeze['policy']}{depth} {config['head']['kind']} "
+        f"{config['backbone']['name']} freeze={freeze['policy']}{detail} {config['head']['kind']} "
         f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"
     )
 

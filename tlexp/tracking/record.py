@@ -39,7 +39,7 @@ class Record:
         config: Nested values; what came from an environment variable stands as `${oc.env:NAME}`.
         seeds: {seed, data}.
         freeze: {policy, norm, depth, units, digest_before, digest_after}.
-        data: {digest, classes, counts {train|val|test: {class: n}}, skipped}.
+        data: {digest, classes, counts {train|val|test|shifted: {class: n}}, skipped}.
         train: {steps, selection}.
         metrics: Flat; finite values only once published.
         tracking: {uri, run_id}; None where the run was not tracked.

@@ -8,7 +8,7 @@ from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
 from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
-from tlexp.train.plan import FitPlan, FitReport
+from tlexp.train.plan import FitPhase, FitPlan, FitReport
 from tlexp.train.predict import predict
 from tlexp.train.problem import Fitted, Problem
 
@@ -16,6 +16,7 @@ __all__ = [
     "CANDIDATES",
     "Checkpoint",
     "Evaluation",
+    "FitPhase",
     "FitPlan",
     "FitReport",
     "Fitted",

@@ -36,17 +36,19 @@ class Progress:
         step: Finished steps.
         images: Images trained on, repetitions counted.
         seconds: Seconds of training, without those for checkpoints.
-        first_seconds: Those of the first step, which also warms up and counts operations.
-        flops: Floating-point operations of one step, or None where they cannot be counted.
+        first_seconds: Those of the first step of each phase, which also warms up and counts operations.
+        flops: Floating-point operations of all steps of the phases begun, or None where they cannot be counted.
         curve: Points (step, name, value).
+        phases: Of each phase begun, what the report will say of it; empty where the plan has none.
     """
 
     step: int = 0
     images: int = 0
     seconds: float = 0.0
     first_seconds: float = 0.0
-    flops: int | None = None
+    flops: int | None = 0
     curve: list[tuple[int, str, float]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,17 @@ class Checkpoint:
         _write(self._path(fit_id, "state"), fit_id, tensors, values)
         self._saved = time.monotonic()
 
+    def progress(self, fit_id: str) -> Progress | None:
+        """Return how far the stored state of a fit is, or None: what is frozen in it has to be known to load it.
+
+        Raises:
+            TrainingError: The file is damaged or foreign.
+        """
+        path = self._path(fit_id, "state")
+        if not path.exists():
+            return None
+        return _progress(_read(path, fit_id)[1])
+
     def load_state(self, fit_id: str, classifier: Classifier, optimizer: torch.optim.Optimizer) -> Progress | None:
         """Bring classifier and optimiser back to the stored state in place and return how far it was, or None.
 
@@ -138,8 +151,7 @@ class Checkpoint:
             for name, tensor in network.items():
                 tensor.copy_(tensors[name])
         _restore_optimizer(optimizer, tensors)
-        progress = values["progress"]
-        return Progress(**{**progress, "curve": [(step, name, value) for step, name, value in progress["curve"]]})
+        return _progress(values)
 
     def _claim(self, key: str) -> None:
         """Mark a fresh folder with the run's key, or check the mark."""
@@ -165,6 +177,11 @@ class Checkpoint:
     def _path(self, fit_id: str, kind: str) -> Path:
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", fit_id), fit_id
         return self.folder / f"{fit_id}.{kind}.safetensors"
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    progress = values["progress"]
+    return Progress(**{**progress, "curve": [(step, name, value) for step, name, value in progress["curve"]]})
 
 
 def _network_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:

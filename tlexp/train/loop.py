@@ -18,7 +18,7 @@ from tlexp.train.device import kept_generators, seed_generators, within_memory
 from tlexp.train.listener import Listener
 from tlexp.train.mix import build_mix
 from tlexp.train.optim import build_optimizer, build_schedule
-from tlexp.train.plan import FitPlan, FitReport
+from tlexp.train.plan import FitPhase, FitPlan, FitReport
 from tlexp.train.predict import Network, forward, sizes
 
 _CURVE_POINTS = 200
@@ -87,61 +87,114 @@ class _Fit:
             classifier.to(memory_format=torch.channels_last)
         self.classifier, self.batches, self.plan, self.device = classifier, batches, plan, device
         self.fit_id, self.listener, self.checkpoint = fit_id, listener, checkpoint
-        self.parameters = [parameter for _, parameter in classifier.trainable_parameters()]
-        self.optimizer = build_optimizer(
-            classifier,
-            name=plan.optimizer,
-            lr=plan.lr,
-            weight_decay=plan.weight_decay,
-            momentum=plan.momentum,
-            layer_decay=plan.layer_decay,
-        )
-        self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=plan.steps, warmup=plan.warmup)
+        self.phases = plan.phases or (FitPhase(steps=plan.steps, depth=classifier.depth),)
+        assert sum(phase.steps for phase in self.phases) == plan.steps
         self.mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=plan.num_classes)
-        self.network: Network = torch.compile(classifier) if plan.compile else classifier
         self.progress = Progress()
         self.unread: list[tuple[int, float, torch.Tensor]] = []
 
     def run(self) -> FitReport:
-        if self.checkpoint is not None:
-            self.progress = self.checkpoint.load_state(self.fit_id, self.classifier, self.optimizer) or self.progress
+        begun = self._take_up()
         self.listener.phase(self.fit_id, self.plan.steps)
-        self.classifier.train()
         reset_peak(self.device)
-        self.clock = time.perf_counter()
-        while self.progress.step < self.plan.steps:
-            self._heed_signal()
-            self._advance()
-        self._read_losses()
+        for number in range(begun, len(self.phases)):
+            if number > begun:
+                self._enter(number)
+            self._train_phase()
         self._check_weights()
         self.optimizer.zero_grad()  # gradients would hold memory as long as the classifier lives
         return self._report()
 
+    def _take_up(self) -> int:
+        """Enter the phase in which the fit was interrupted, as it was then, or the first; return its number."""
+        progress = None if self.checkpoint is None else self.checkpoint.progress(self.fit_id)
+        if self.checkpoint is None or progress is None:
+            self._enter(0)
+            return 0
+        self.progress = progress
+        number = max(0, len(progress.phases) - 1)
+        self._freeze(number)
+        self.checkpoint.load_state(self.fit_id, self.classifier, self.optimizer)
+        return number
+
+    def _enter(self, number: int) -> None:
+        """Begin a phase; the optimiser keeps what it knows of parameters that trained before."""
+        former = None if number == 0 else self.optimizer.state
+        self._freeze(number)
+        for parameter in self.parameters:
+            if former is not None and parameter in former:
+                self.optimizer.state[parameter] = former[parameter]
+        if self.plan.phases:
+            rates = {"lr": self.lr, "weight_decay": self.weight_decay}
+            digests = {"digest_before": self.classifier.frozen_digest(), "digest_after": None}
+            self.progress.phases.append({"steps": self.phase.steps, "depth": self.phase.depth, **rates, **digests})
+
+    def _freeze(self, number: int) -> None:
+        """Freeze what a phase freezes, with an optimiser over the rest and a schedule of its own.
+
+        A phase that trains the head alone could be given features in place of images: network and batches of a phase
+        are settled here.
+        """
+        plan = self.plan
+        self.phase = phase = self.phases[number]
+        self.before = sum(each.steps for each in self.phases[:number])
+        self.lr = plan.lr if phase.lr is None else phase.lr
+        self.weight_decay = plan.weight_decay if phase.weight_decay is None else phase.weight_decay
+        if plan.phases:
+            self.classifier.refreeze(phase.depth)
+        self.classifier.train()
+        self.parameters = [parameter for _, parameter in self.classifier.trainable_parameters()]
+        self.optimizer = build_optimizer(
+            self.classifier,
+            name=plan.optimizer,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=plan.momentum,
+            layer_decay=plan.layer_decay,
+        )
+        self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=phase.steps, warmup=plan.warmup)
+        self.network: Network = torch.compile(self.classifier) if plan.compile else self.classifier
+
+    def _train_phase(self) -> None:
+        """Make the steps of the phase that are left, and see that what it froze is as it was."""
+        self.clock = time.perf_counter()
+        while self.progress.step < self.before + self.phase.steps:
+            self._heed_signal()
+            self._advance()
+        self._read_losses()
+        if self.plan.phases:
+            told = self.progress.phases[-1]
+            told["digest_after"] = self.classifier.frozen_digest()
+            if told["digest_after"] != told["digest_before"]:
+                raise AssertionError("frozen parameters or buffers changed during a phase")
+
     def _advance(self) -> None:
         """Make one step, with what is due after it."""
         step = self.progress.step + 1
-        if step == 1:
-            self._first_step()
+        first = step == self.before + 1
+        if first:
+            self._first_step(step)
         else:
             self._step(step, self.network)
         self.progress.step = step
         waited = time.perf_counter() - self.clock
         bunched = len(self.unread) >= _UNREAD_STEPS or waited > _UNREAD_SECONDS
-        if step == 1 or bunched or _reads_at_once(self.device):
+        if first or bunched or _reads_at_once(self.device):
             self._read_losses()
         if self.checkpoint is not None and self.checkpoint.due():
             self._save(self.checkpoint)
 
-    def _first_step(self) -> None:
-        """Make step 1 and count its operations; never compiled, because the counter sees only plain operations."""
+    def _first_step(self, step: int) -> None:
+        """Make a phase's first step and count its operations; never compiled, for the counter sees plain ones only."""
         with OperationCounter() as counter:
-            self._step(1, self.classifier)
-        self.progress.flops = counter.total()
+            self._step(step, self.classifier)
+        flops, total = self.progress.flops, counter.total()
+        self.progress.flops = None if flops is None or total is None else flops + total * self.phase.steps
 
     def _step(self, step: int, network: Network) -> None:
         """Make one optimiser step; out of memory is told with the size of the batch."""
         seed_generators(self.plan.seed, step, self.device)
-        self.schedule.step_update(step)
+        self.schedule.step_update(step - self.before)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         images, labels = within_memory(
             lambda: self.batches.batch(step - 1), f"the batch of step {step}: use a smaller train.batch_size"
@@ -170,7 +223,7 @@ class _Fit:
         """Read the losses not yet read, tell them and check them; the device is waited for here only."""
         unread, self.unread = self.unread, []
         losses = torch.stack([loss for _, _, loss in unread]).tolist() if unread else []
-        self._stamp(first=bool(unread) and unread[0][0] == 1)
+        self._stamp(first=bool(unread) and unread[0][0] == self.before + 1)
         for (step, rate, _), loss in zip(unread, losses, strict=True):
             if not math.isfinite(loss):
                 raise self._diverged(step, rate, f"the loss is {loss}")
@@ -192,9 +245,12 @@ class _Fit:
             raise self._diverged(self.plan.steps, rate, "a weight is not finite any more")
 
     def _diverged(self, step: int, rate: float, what: str) -> DivergedError:
+        way_out = f"(optim.lr={self.lr:.3g}): lower optim.lr, e.g. optim.lr={self.lr / 10:.3g}"
+        if self.phase.lr is not None:
+            way_out = f"({self.lr:.3g} is the default of the head alone): use another optim, or optim.clip_norm=1"
         return DivergedError(
             f"{self.fit_id}: {what} at step {step} of {self.plan.steps}, where the learning rate was {rate:.3g} "
-            f"(optim.lr={self.plan.lr:.3g}): lower optim.lr, e.g. optim.lr={self.plan.lr / 10:.3g}"
+            f"{way_out}"
         )
 
     def _heed_signal(self) -> None:
@@ -214,17 +270,18 @@ class _Fit:
 
     def _report(self) -> FitReport:
         steps, progress = self.plan.steps, self.progress
-        warm = 1 if steps > 1 else 0
+        warm = len(self.phases) if steps > len(self.phases) else 0
         return FitReport(
             steps=steps,
             seconds=progress.seconds,
             images_per_second=progress.images
             * (steps - warm)
             / steps
-            / (progress.seconds - warm * progress.first_seconds),
-            flops=None if progress.flops is None else progress.flops * steps,
+            / (progress.seconds - (progress.first_seconds if warm else 0.0)),
+            flops=progress.flops,
             peak_bytes=peak_bytes(self.device),
             curve=progress.curve,
+            phases=progress.phases,
         )
 
 

@@ -1,10 +1,32 @@
 """What a fit needs to know, and what it reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from tlexp.config.optim import Optimizer, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPhase:
+    """A part of a fit with its own freeze depth and its own schedule, from warm-up to the end of the cosine.
+
+    One schedule over all phases would leave the units that thaw last only its end, where the rate nears zero. So each
+    phase is trained as the wholly frozen or wholly trained fit that it is alone, like the cycle per thaw of ULMFiT's
+    authors (Howard and Ruder 2018, arXiv 1801.06146).
+
+    Attributes:
+        steps: Optimiser steps, at least 1.
+        depth: How many leading units are frozen; at most as many as in the phase before.
+        lr: Peak learning rate in place of the plan's, or None.
+        weight_decay: Weight decay in place of the plan's, or None.
+    """
+
+    steps: int
+    depth: int
+    lr: float | None = None
+    weight_decay: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +51,7 @@ class FitPlan:
         autocast: Dtype of autocast, or None.
         compile: Whether torch.compile compiles the network, from the second step on.
         channels_last: Whether the network is laid out channels-last, as the batches should be.
+        phases: Parts whose steps add up to all of them; none for one part with what the classifier freezes.
     """
 
     steps: int
@@ -48,6 +71,7 @@ class FitPlan:
     autocast: torch.dtype | None
     compile: bool
     channels_last: bool
+    phases: tuple[FitPhase, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +86,7 @@ class FitReport:
         peak_bytes: Peak CUDA memory of this fit, elsewhere of the process; None where it is not told.
         curve: Points (step, name, value) of loss and lr at up to about 200 steps, the first and the last among them.
         converged: Whether a head that is solved met its tolerance; optimiser steps have none.
+        phases: Of each phase: steps, depth, lr and weight_decay, and the digest of what it froze, before and after.
     """
 
     steps: int
@@ -71,3 +96,4 @@ class FitReport:
     peak_bytes: int | None
     curve: list[tuple[int, str, float]]
     converged: bool = True
+    phases: list[dict[str, Any]] = field(default_factory=list)
