@@ -124,7 +124,7 @@ def test_what_cannot_be_kept_goes_on_and_is_said(start: Start, cache: Path) -> N
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["cache=on", "freeze=last"], r"cache\.mode=on, but freeze=last trains layers of the backbone: use freeze=all"),
+        (["cache=on", "freeze=none"], r"cache\.mode=on, but freeze=none trains layers of the backbone: use freeze=all"),
         (["cache=on", "augment=light"], r"cache\.mode=on, but augment=light draws .* cache\.views=8"),
         (["cache=on", "augment.mixup=0.2"], r"cache\.mode=on, but mixup and cutmix"),
         (["cache.views=4"], r"cache\.views=4 needs an augmentation"),

@@ -333,6 +333,8 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
 
 def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
+    if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
+        account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
     if feeds.frozen is None:
         told = config.study.column is None  # a study compares what would be advised against
         if told and config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:

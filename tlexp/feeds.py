@@ -21,6 +21,9 @@ from tlexp.config.augment import AugmentKind
 from tlexp.data import Batches, ImageBank, Order, Views, build_augment, chunks, view_batch
 from tlexp.train import FitPlan
 
+EVALUATED = 4096
+"""Features that pass a head at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
@@ -138,6 +141,7 @@ class FeatureFeed:
         digests: Of the images, (N, 32) uint8.
         memory_bytes: Features of more bytes are read from where they lie, batch by batch.
         made_by: Names what made them: rows of equal names and equal image digests are equal.
+        size: Rows that are evaluated at once.
     """
 
     def __init__(
@@ -150,7 +154,9 @@ class FeatureFeed:
         digests: Digests,
         memory_bytes: int,
         made_by: str = "",
+        size: int = EVALUATED,
     ) -> None:
+        self._size = size
         self._labels, self._regime, self._decode, self._digests = labels, regime, decode, digests
         self._made_by = made_by
         self.device, self.views = regime.device, len(parts) - 1
@@ -193,7 +199,7 @@ class FeatureFeed:
 
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield features of the clean images, and labels."""
-        for rows in torch.split(torch.from_numpy(self.clean(positions)), 4096):
+        for rows in torch.split(torch.from_numpy(self.clean(positions)), self._size):
             yield self.take(rows), self.row_labels[rows.to(self.device)]
 
     def identity(self, positions: Positions) -> bytes:
@@ -265,6 +271,13 @@ def normalised(bank: ImageBank, positions: Positions, regime: Regime) -> Iterato
         std=regime.expected.std,
         device=regime.device,
         channels_last=regime.plan.channels_last,
-        # Memory on the CPU is that of a training batch; accelerators are quicker with more.
-        size=32 if regime.device.type == "cpu" else 256,
+        size=chunk_size(regime),
     )
+
+
+def chunk_size(regime: Regime) -> int:
+    """Return how many images pass the network at once where nothing trains.
+
+    Memory on the CPU is that of a training batch; accelerators are quicker with more.
+    """
+    return 32 if regime.device.type == "cpu" else 256

@@ -29,7 +29,7 @@ def build_learner(
     solutions: Solutions | None = None,
     heads: Heads | None = None,
 ) -> Trainee | Solver:
-    """Return what learns from a label budget: the whole network from images, or its head alone from features.
+    """Return what learns from a label budget: the whole network from images, or what follows its frozen part.
 
     Args:
         config: Of the run.
@@ -44,6 +44,10 @@ def build_learner(
     if not isinstance(feed, FeatureFeed):
         assert checkpoint is not None
         return Trainee(classifier, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
+    if classifier.depth < len(classifier.units):  # the feed gives what crosses the cut behind the frozen units
+        entered = classifier.behind_cut()
+        assert checkpoint is not None
+        return Trainee(entered, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
     # The same head: what it learns is in the whole network at once.
     head = Classifier(nn.Identity(), classifier.head, (), 0)
     if config.head.kind.solved:

@@ -1,17 +1,25 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tlexp.assembly import Budget
-from tlexp.cache import CutKey, Use, cut_key
+from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
+from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
-from tlexp.feeds import FeatureFeed, Feed, ImageFeed, Regime
-from tlexp.frozen import FrozenNetwork, digests_of
+from tlexp.errors import ConfigError
+from tlexp.feeds import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
+from tlexp.frozen import FrozenNetwork, Key, digests_of
 from tlexp.models import Classifier, feature_width
+from tlexp.models.classifier import units_tensors
+from tlexp.models.cut import Cut
+from tlexp.models.tracing import CutError
+from tlexp.prefix import Place, build_prefix, choose_place
 from tlexp.shared import Shared
 from tlexp.train import Listener
 
@@ -29,7 +37,10 @@ class Feeds:
         listener: Hears of images that are read, and of what the cache does.
 
     Attributes:
-        frozen: What makes the features; None where the learner takes images.
+        frozen: What makes the features, or what crosses the cut behind the frozen units; None where the learner takes
+            images.
+        place: Where they are kept.
+        refusal: Why the network could not be cut; None if it was, or had no need to.
         budget: The label budget.
     """
 
@@ -46,7 +57,17 @@ class Feeds:
         self._config, self._shared, self._regime = config, shared, regime
         self._source, self._listener = source, listener
         self._made_by = ""
-        self.frozen = None if config.moving else self._freeze(classifier)
+        self.frozen: FrozenNetwork | None = None
+        self.place = Place.memory if config.cache.mode is CacheMode.off else Place.disk
+        self.refusal: str | None = None
+        self._pooled = config.moving is None
+        if self._pooled:  # reading features always beats making them again
+            self.frozen = self._freeze(classifier, row_key(config, regime, classifier, hashed=shared.digest))
+        elif config.keeps_prefix and config.varying is None and 0 < classifier.depth < len(classifier.units):
+            self._cut(classifier, len(budget.positions))
+        elif config.cache.mode is CacheMode.on:
+            frozen = "none" if classifier.depth == 0 else "every one, by its number: use freeze=all"
+            raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 
     def held_out(self) -> Iterator[tuple[str, Feed]]:
@@ -74,28 +95,43 @@ class Feeds:
         frozen.use += used
         return feed
 
-    def _freeze(self, classifier: Classifier) -> FrozenNetwork:
+    def _cut(self, classifier: Classifier, images: int) -> None:
+        """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
         config, regime = self._config, self._regime
-        weights = classifier.frozen_digest(self._shared.digest)
-        width = feature_width(classifier.backbone)
+        try:
+            prefix = build_prefix(classifier, [classifier.depth], regime)
+        except CutError as error:
+            unit = classifier.units[classifier.depth - 1].name
+            self.refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
+            if config.cache.mode is CacheMode.on:
+                told = f"cache.mode=on, but {self.refusal}; cache.mode=auto computes it as it goes"
+                raise ConfigError(told) from None
+            return
+        [cut] = prefix.cuts
+        tested = self._source.held_out, self._source.shifted
+        classifier.split(cut, prefix.passing)
+        self.place = choose_place(
+            config.cache.mode,
+            cut.row_bytes,
+            rows=images * (regime.views + 1) + sum(len(each.labels) for each in tested if each is not None),
+            seconds=lambda: prefix.seconds(regime),
+            keeps=self._shared.store(config, self._listener.message).keeps,
+            max_bytes=config.cache.max_bytes,
+            memory_bytes=config.data.memory_bytes,
+        )
+        if self.place is not Place.nowhere:
+            key = row_key(config, regime, classifier, cut, hashed=self._shared.digest)
+            self.frozen = self._freeze(classifier, key, prefix.passing)
 
-        def key(view: int | None) -> CutKey:
-            return cut_key(
-                config,
-                regime.expected,
-                weights=weights,
-                width=width,
-                device=regime.device,
-                autocast=regime.plan.autocast,
-                view=view,
-                view_seed=regime.view_seed,
-            )
-
-        # Reading features always beats making them again; a cut further in front might not.
-        store = self._shared.store(config, self._listener.message)
-        views = [key(view) for view in (*range(regime.views), None)]
-        self._made_by = " ".join(view.digest for view in views)
-        return FrozenNetwork(classifier, regime, key=key, store=store, decode=self._decode)
+    def _freeze(
+        self, classifier: Classifier, key: Key, passing: Callable[[Tensor], list[Tensor]] | None = None
+    ) -> FrozenNetwork:
+        self._made_by = " ".join(key(view).digest for view in (*range(self._regime.views), None))
+        if self._pooled or self.place is Place.disk:
+            store = self._shared.store(self._config, self._listener.message)
+        else:  # no other run's: it is large, and gone with this one
+            store = Store(None, max_bytes=self._config.cache.max_bytes)
+        return FrozenNetwork(classifier, self._regime, keys=[key], store=store, decode=self._decode, passing=passing)
 
     def _feed(self, images: Images, positions: NDArray[np.int64], *, views: int, ahead: bool = False) -> Feed:
         if self.frozen is None:
@@ -104,7 +140,8 @@ class Feeds:
         frozen = self.frozen
         drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
         clean = frozen.rows(images, positions)
-        if ahead and frozen.keeps and self._worth_all(positions) and self._key not in self._shared.prepared:
+        worth = self._pooled and frozen.keeps and self._worth_all(positions)
+        if ahead and worth and self._key not in self._shared.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
             self._shared.prepared.add(self._key)
         return FeatureFeed(
@@ -115,6 +152,7 @@ class Feeds:
             digests=digests_of(images, positions),
             memory_bytes=self._config.data.memory_bytes,
             made_by=self._made_by,
+            size=EVALUATED if self._pooled else chunk_size(self._regime),
         )
 
     @property
@@ -133,3 +171,42 @@ class Feeds:
 
     def _decode(self, images: Images, positions: NDArray[np.int64]) -> ImageBank:
         return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)
+
+
+def row_key(
+    config: Config,
+    regime: Regime,
+    classifier: Classifier,
+    cut: Cut | None = None,
+    *,
+    hashed: Callable[[Mapping[str, Tensor]], str],
+) -> Key:
+    """Return the key of each view of what crosses a cut; without one, or behind all units, of the features.
+
+    Args:
+        config: Of the run.
+        regime: How it is fed.
+        classifier: With all units in front of the cut frozen.
+        cut: Where rows are taken.
+        hashed: Gives the digest of named tensors.
+    """
+    backbone, units = classifier.backbone, classifier.units
+    cut = None if cut is None or cut.depth == len(units) else cut
+    tensors = units_tensors(backbone, units if cut is None else units[: cut.depth])
+    weights = hashed(tensors)
+
+    def key(view: int | None) -> CutKey:
+        return cut_key(
+            config,
+            regime.expected,
+            weights=weights,
+            width=feature_width(backbone) if cut is None else cut.width,
+            device=regime.device,
+            autocast=regime.plan.autocast,
+            cut=POOLED if cut is None else cut.name,
+            dtype=torch.float32 if cut is None else cut.dtype,
+            view=view,
+            view_seed=regime.view_seed,
+        )
+
+    return key

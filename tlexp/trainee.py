@@ -78,9 +78,8 @@ class Trainee:
         """Whether all candidates can be tried at once: a head alone is trained, on features."""
         head = self.classifier.head
         alike = self._heads is None  # heads at once all start from one
-        return (
-            alike and isinstance(self.feed, FeatureFeed) and isinstance(head, Head) and supports(head, self.regime.plan)
-        )
+        alone = not self.classifier.units and isinstance(self.feed, FeatureFeed)
+        return alike and alone and isinstance(head, Head) and supports(head, self.regime.plan)
 
     def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.

@@ -315,3 +315,11 @@ def test_a_real_backbone_has_the_units_of_a_dry_one_and_is_left_as_it_was() -> N
     assert find_units(real, image_size=64) == find_units(dry_one, image_size=64)
     assert modes == [module.training for module in real.modules()]
     assert all(torch.equal(tensor, state[name]) for name, tensor in real.state_dict().items())
+
+
+def test_modules_with_two_names_keep_their_tensors() -> None:
+    backbone = build_backbone("coat_tiny", image_size=64)
+    find_units(backbone, image_size=64)
+    assert not any(parameter.is_meta for parameter in backbone.parameters())
+    with torch.no_grad():
+        assert backbone.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all()

@@ -7,6 +7,7 @@ from tlexp.cache.key import POOLED, CutKey, cut_key
 from tlexp.cache.location import cache_folder
 from tlexp.cache.rows import Rows, Use
 from tlexp.cache.store import Store
+from tlexp.cache.together import fill_together
 
 __all__ = [
     "POOLED",
@@ -22,5 +23,6 @@ __all__ = [
     "compute_rows",
     "cut_key",
     "draw_view",
+    "fill_together",
     "stack_digests",
 ]

@@ -23,6 +23,7 @@ def compute_rows(
     chunks: Iterable[Tensor],
     *,
     cuts: Sequence[str] = (POOLED,),
+    passing: Callable[[Tensor], Sequence[Tensor]] | None = None,
     autocast: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Return the rows of each cut, in the order of the images, on the CPU.
@@ -33,20 +34,18 @@ def compute_rows(
         classifier: On its device, every unit in front of the cuts frozen.
         chunks: Images normalised, on its device.
         cuts: Names of places where the backbone is cut; all are filled in one pass.
+        passing: Images -> their rows of each cut; None for the features, the only cut then.
         autocast: What the backbone computes in; None is float32.
     """
+    passed = passing or (lambda images: [classifier.features(images)])
     rows: dict[str, list[Tensor]] = {cut: [] for cut in cuts}
     classifier.eval()
     with torch.no_grad():
         for images in chunks:
             with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
-                for cut in cuts:
-                    rows[cut].append(_CUTS[cut](classifier, images).cpu())
+                for cut, made in zip(cuts, passed(images), strict=True):
+                    rows[cut].append(made.cpu())
     return {cut: torch.cat(parts) for cut, parts in rows.items()}
-
-
-_CUTS: dict[str, Callable[[Classifier, Tensor], Tensor]] = {POOLED: Classifier.features}
-"""Cut -> what crosses it."""
 
 
 def draw_view(pixels: Tensor, images: Digests, augment: Augment, *, view: int, seed: int) -> Tensor:

@@ -30,7 +30,7 @@ class CutKey:
     """What made a row, and what a row is; two rows of one image under equal keys are equal.
 
     Attributes:
-        cut: Where the backbone is cut, e.g. POOLED.
+        cut: Where the backbone is cut: POOLED, or the unit in front and what crosses behind it, in order.
         weights: sha256 of the parameters and buffers in front of the cut.
         backbone: timm model name.
         global_pool: timm's pooling; None is the model's own.
@@ -102,23 +102,27 @@ def cut_key(
     width: int,
     device: torch.device,
     autocast: torch.dtype | None,
+    cut: str = POOLED,
+    dtype: torch.dtype = torch.float32,
     view: int | None = None,
     view_seed: int = 0,
 ) -> CutKey:
-    """Return the key of the features behind the last unit.
+    """Return the key of what crosses a cut, or of the features behind the last unit.
 
     Args:
         config: Of the run.
         expected: What the backbone expects of images.
-        weights: `Classifier.frozen_digest()` with every unit frozen.
-        width: D, the width of the features.
+        weights: Digest of all that stands in front of the cut.
+        width: D, values in a row.
         device: Where they are computed.
         autocast: What the backbone computes in, None for float32.
+        cut: Name of the cut.
+        dtype: Of the rows.
         view: Number of the augmented view, None for the clean image.
         view_seed: Draws the augmented views.
     """
     return CutKey(
-        cut=POOLED,
+        cut=cut,
         weights=weights,
         backbone=config.backbone.name,
         global_pool=config.head.global_pool,
@@ -133,7 +137,7 @@ def cut_key(
         decoder=DECODER,
         protocol=PROTOCOL,
         shape=(width,),
-        dtype=dtype_name(torch.float32),
+        dtype=dtype_name(dtype),
         autocast=None if autocast is None else dtype_name(autocast),
         device=device_kind(device),
         chunk=CHUNK if device.type == "cpu" else None,

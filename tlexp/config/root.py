@@ -95,8 +95,9 @@ class Config:
         found = []
         if self.cache.views and self.augment.kind is AugmentKind.none:
             found.append(f"cache.views={self.cache.views} needs an augmentation to draw them with, e.g. augment=light")
-        if self.cache.mode is CacheMode.on and self.moving is not None:
-            found.append(f"cache.mode=on, but {self.moving}; cache.mode=auto computes them as it goes")
+        reason = self.varying if self.keeps_prefix else self.moving
+        if self.cache.mode is CacheMode.on and reason is not None:
+            found.append(f"cache.mode=on, but {reason}; cache.mode=auto computes them as it goes")
         return found
 
     def _solved_problems(self) -> list[str]:
@@ -137,6 +138,16 @@ class Config:
         """Why the features that the head sees change in the course of training; None if they do not."""
         if self.freeze.simplest is not FreezePolicy.all:
             return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
+        return self.varying
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether the same leading units are frozen from the first step to the last: all of them, or some."""
+        return self.freeze.simplest in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
+
+    @property
+    def varying(self) -> str | None:
+        """Why what frozen layers are shown or make changes in the course of training; None if it does not."""
         if self.freeze.norm is FreezeNorm.update:
             return "freeze.norm=update moves the statistics of frozen layers: use freeze.norm=follow"
         if self.augment.mixup or self.augment.cutmix:

@@ -3,6 +3,7 @@
 images (B, 3, S, S) float32 normalised -> features (B, D) float32 -> logits (B, K) float32.
 """
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self
 
@@ -11,11 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlexp.config.freeze import FreezeNorm
+from tlexp.models.cut import Cut
 from tlexp.models.digest import tensors_digest
 from tlexp.models.norms import STATISTICS, keeps_statistics
 from tlexp.models.units import Unit
 
 CHUNK = 32
+
+Prefix = Callable[[Tensor], list[Tensor]]
+"""images -> what crosses each of several cuts."""
 
 
 class Classifier(nn.Module):
@@ -51,6 +56,7 @@ class Classifier(nn.Module):
         self.head = head
         self.units = tuple(units)
         self.norm = norm
+        self._entered = False
         self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
         self.refreeze(depth, trainable)
 
@@ -67,6 +73,7 @@ class Classifier(nn.Module):
         chosen = behind if trainable is None else set(trainable)
         assert chosen <= behind
         self.depth = depth
+        self._cut: tuple[Cut, Prefix] | None = None
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(name in chosen)
             if name not in chosen:
@@ -90,8 +97,30 @@ class Classifier(nn.Module):
         """Return features (B, D) float32: all that a head sees of the images."""
         if self.depth == len(self.units):
             return self._frozen_features(images)
-        features: Tensor = self.backbone(images)
-        return features.float()
+        if self._cut is None:
+            features: Tensor = self.backbone(images)
+            return features.float()
+        cut, prefix = self._cut
+        if not self._entered:
+            [images] = in_chunks(prefix, images)
+        return cut.suffix(images, training=self.training).float()
+
+    def split(self, cut: Cut, prefix: Prefix) -> None:
+        """Compute features in two parts from now on: the frozen prefix in chunks, and the suffix from what crosses.
+
+        Args:
+            cut: Behind the frozen units.
+            prefix: images -> rows of that cut alone.
+        """
+        assert cut.depth == self.depth
+        self._cut = cut, prefix
+
+    def behind_cut(self) -> Self:
+        """Return this very network, entered behind its cut: it takes rows (B, D) in place of images."""
+        assert self._cut is not None
+        entered = copy.copy(self)
+        entered._entered = True
+        return entered
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of head and trainable modules; what is frozen stays in eval, but for updated statistics."""
@@ -139,23 +168,36 @@ class Classifier(nn.Module):
         return frozen
 
     def _frozen_features(self, images: Tensor) -> Tensor:
-        """Run on the CPU in chunks of one size, the last filled with zeros.
-
-        Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
-        Accelerators promise no bits, so they take the batch as it is. So does a network whose statistics are updated:
-        zeros must not count in them.
-        """
-        size = CHUNK
+        """Run in chunks; where statistics are updated the batch passes as it is, for zeros must not count in them."""
         with torch.no_grad():
-            if images.device.type != "cpu" or (self.training and self._updated):
+            if self.training and self._updated:
                 features: Tensor = self.backbone(images)
                 return features.float()
-            chunks = []
-            for rows in torch.split(images, size):
-                missing = size - len(rows)
-                filled = F.pad(rows, (*(0, 0) * (rows.ndim - 1), 0, missing)) if missing else rows
-                chunks.append(self.backbone(filled)[: len(rows)])
-            return torch.cat(chunks).float()
+        [features] = in_chunks(lambda chunk: [self.backbone(chunk)], images)
+        return features.float()
+
+
+@torch.no_grad()
+def in_chunks(prefix: Prefix, images: Tensor) -> list[Tensor]:
+    """Return what a frozen prefix makes of images, on the CPU in chunks of one size, the last filled with zeros.
+
+    Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
+    Accelerators promise no bits, so they take the batch as it is.
+    """
+    if images.device.type != "cpu":
+        return prefix(images)
+    chunks = []
+    for rows in torch.split(images, CHUNK):
+        missing = CHUNK - len(rows)
+        filled = F.pad(rows, (*(0, 0) * (rows.ndim - 1), 0, missing)) if missing else rows
+        chunks.append([made[: len(rows)] for made in prefix(filled)])
+    return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
+
+
+def units_tensors(backbone: nn.Module, units: Sequence[Unit]) -> dict[str, Tensor]:
+    """Return all parameters and buffers of units, by their names in the backbone."""
+    tensors = dict([*backbone.named_parameters(), *backbone.named_buffers()])
+    return {name: tensors[name] for unit in units for name in (*unit.parameters, *unit.buffers)}
 
 
 def _pinned(unit: Unit, modules: Mapping[str, nn.Module], chosen: Collection[str]) -> set[str]:

@@ -32,13 +32,14 @@ class Rehearsal(TorchFunctionMode):
             image_size: Side of the square input in pixels.
         """
         super().__init__()
-        named = [*backbone.named_parameters(), *backbone.named_buffers()]
-        stand_ins = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+        places = _places(backbone)
+        made = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in places.values()}
+        stand_ins = {name: made[id(tensor)] for name, tensor in places.items()}
         # Two images, because some architectures squeeze a batch of one.
         images = torch.empty(2, 3, image_size, image_size, device="meta")
         self.started: dict[str, int] = {}
         self.used: dict[str, int] = {}
-        self._names = {id(tensor): name for name, tensor in stand_ins.items()}
+        self._names = {id(tensor): name for name, tensor in reversed(stand_ins.items())}
         self._modules = {id(module): name for name, module in backbone.named_modules()}
         self._tick = 0
         self._alive: list[Any] = [images]  # an id is only a name while its tensor lives
@@ -48,7 +49,7 @@ class Rehearsal(TorchFunctionMode):
         hook = register_module_forward_pre_hook(self._note_start)
         try:
             with _evaluating(backbone), torch.no_grad(), torch.device("meta"), self:
-                self.features: Any = functional_call(backbone, stand_ins, (images,))
+                self.features: Any = functional_call(backbone, stand_ins, (images,), tie_weights=False)
         finally:
             hook.remove()
 
@@ -88,6 +89,19 @@ class Rehearsal(TorchFunctionMode):
             for tensor in made:
                 self._made.setdefault(id(tensor), self._tick)
                 self._by_id[id(tensor)] = tensor
+
+
+def _places(backbone: nn.Module) -> dict[str, Tensor]:
+    """Return each place of a parameter or buffer once, by its first name; a tensor may have several places.
+
+    A module with two names is one place: swapping its tensors once for each name would leave the stand-ins there.
+    """
+    return {
+        f"{name}.{each}".lstrip("."): tensor
+        for name, module in backbone.named_modules()
+        for each, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None
+    }
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tlexp.ahead import fill_cuts
 from tlexp.compose import Composed
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
@@ -85,6 +86,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     missing = [each for each in replicates if ledger.counting(each.key) is None]
     shared = of_process()
     if missing:
+        _fill(about["study"]["columns"], column, [each.config for each in replicates], shared, listener)
         _solve([each.config for each in replicates], shared, listener)
     failed = 0
     began = time.monotonic()
@@ -116,6 +118,19 @@ def _configure(config: Config, labels: str, seed: int) -> Config:
 
 def _point(column: str, replicate: _Replicate) -> dict[str, str]:
     return {"column": column, "labels": replicate.labels, "seed": str(replicate.seed)}
+
+
+def _fill(
+    columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], shared: Shared, listener: Listener
+) -> None:
+    """Let one pass over the images fill what all columns of a depth will ask of their frozen layers."""
+    depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
+    if own not in depths:
+        return
+    try:
+        fill_cuts(configs, [*depths.values()], shared, device=choose_device(configs[0].train.device), listener=listener)
+    except TlexpError as error:  # each run will say by itself what is wrong with it
+        say(f"note: images pass the network for each column anew: {error}")
 
 
 def _solve(configs: Sequence[Config], shared: Shared, listener: Listener) -> None:

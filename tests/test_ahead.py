@@ -1,0 +1,91 @@
+"""One pass before the first column of a study: every depth finds its rows, and they are its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import SMALL, Start
+from tests.test_cuts import _bits
+from tlexp import frozen, prefix
+from tlexp.ahead import fill_cuts
+from tlexp.compose import load
+from tlexp.config import Config
+from tlexp.shared import Shared
+from tlexp.train import Listener
+
+DEPTHS = {depth: ["freeze=depth", f"freeze.depth={depth}"] for depth in (1, 2, 3, 4)} | {5: ["freeze=all"]}
+VIEWS = ["augment=light", "cache.views=2"]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """Compose a small run; the cache is the test's own and empty."""
+    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
+    return lambda *words: load([*SMALL, *words]).config
+
+
+def fill(configs: list[Config], depths: list[int]) -> Any:
+    return fill_cuts(configs, depths, Shared(several=True), device=torch.device("cpu"), listener=Listener())
+
+
+@pytest.mark.parametrize("words", [[], VIEWS], ids=["clean", "views"])
+def test_each_depth_finds_its_rows_after_one_pass(
+    words: list[str],
+    configure: Callable[..., Config],
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = {depth: start(*more, *words, "cache=off", name=f"off{depth}").record for depth, more in DEPTHS.items()}
+    passed: list[int] = []
+    chunked = prefix.in_chunks
+    monkeypatch.setattr(prefix, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
+    configs = [
+        configure("cache=on", *words, f"seed={seed}", f"labels={labels}") for seed in (0, 1) for labels in (4, 10)
+    ]
+    use = fill(configs, [0, 1, 2, 3, 4, 5])
+    budgets = use.misses - 24 if not words else (use.misses - 24) // 3
+    assert 30 < budgets <= 60  # what the two seeds drew, each image once
+    assert sum(passed) == use.misses
+    assert fill(configs, [0, 1, 2, 3, 4, 5]).misses == 0
+    passed.clear()
+    for depth, more in DEPTHS.items():
+        record = start(*more, *words, "cache=on", name=f"on{depth}").record
+        if depth < 5:  # the whole pool is looked at ahead of time where that is cheap
+            assert record.train["cache"]["misses"] == 0
+        assert record.metrics["val/nll"] == without[depth].metrics["val/nll"]
+        assert _bits(tmp_path / f"on{depth}") == _bits(tmp_path / f"off{depth}")
+    assert passed == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["cache=off"], ["augment=light"], ["freeze.norm=update"], ["cache.max_bytes=0"]],
+    ids=lambda words: words[0],
+)
+def test_nothing_is_filled_where_nothing_could_be_kept(words: list[str], configure: Callable[..., Config]) -> None:
+    assert fill([configure(*words)], [0, 2, 5]).misses == 0
+
+
+def test_what_fits_is_filled_and_the_deepest_first(
+    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefix.Prefix, "seconds", lambda self, regime: 1.0)
+    asked: list[list[str]] = []
+    together = frozen.fill_together
+
+    def heard(stores: Any, *more: Any, **named: Any) -> Any:
+        asked.append([store.key.cut.partition(":")[0] for store in stores])
+        return together(stores, *more, **named)
+
+    monkeypatch.setattr(frozen, "fill_together", heard)
+    fill([configure()], [1, 2, 3, 4, 5])
+    everything = asked[0]
+    assert everything[0] == "pooled"
+    assert len(everything) == 5
+    fill([configure("cache.max_bytes=200000")], [1, 2, 3, 4, 5])
+    assert asked[-1] == everything[: len(asked[-1])]
+    assert 1 <= len(asked[-1]) < 5
