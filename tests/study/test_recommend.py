@@ -202,3 +202,12 @@ def test_the_accuracy_told_of_the_best_of_equals_is_not_the_highest_mean(make_ta
 
 def make_strength() -> dict[str, tuple[float, float]]:
     return FLAT | {column.name: (-0.4, 0.3) for column in CONTROLS}
+
+
+def test_a_control_that_is_better_than_all_that_compete_is_told(make_table: MakeTable) -> None:
+    settings = {"columns": (*DEPTHS, *CONTROLS), "per_class": (250,) * 4, "seeds": 10}
+    level = FLAT | {column.name: (0.4, 0.2) for column in CONTROLS}
+    assert "But beside them" not in recommended(make_table, strength=level, **settings).sentence
+    told = recommended(make_table, strength=level | {"scratch": (1.2, 0.2)}, **settings).sentence
+    assert re.search(r"; if you must .*\. But beside them, never recommended, these reach more: scratch \(from", told)
+    assert told.count("(from scratch") == 1

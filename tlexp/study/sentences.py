@@ -31,7 +31,10 @@ class Account:
     cells: Mapping[tuple[str, str], CellFinding]
 
     def sentence(self) -> str:
-        """Return the answer in one sentence."""
+        """Return the answer in one sentence, and in another one what stands above it without competing."""
+        return f"{self._answer()}{self._outdone()}"
+
+    def _answer(self) -> str:
         found, budget = self.decision, with_labels(self.decision.labels)
         if found.best is None:
             return f"{budget} nothing was measured."
@@ -122,6 +125,21 @@ class Account:
             f"{tested}; {self._name(found.best)} has the highest mean, {shown(found.reached[found.best])}{at_once}."
             f"{' Controls do not count.' if controls else ''}"
         )
+
+    def _outdone(self) -> str:
+        """Return a warning where a column that does not compete is better, its interval above that of the highest."""
+        best = self.decision.best
+        reached = None if best is None else self._finding(best).accuracy
+        if reached is None or reached.high is None:
+            return ""
+        above = []
+        for column in self.table.columns:
+            cell = None if column.competes else self.cells.get((column.name, self.decision.labels))
+            own = None if cell is None else cell.accuracy
+            if own is not None and own.low is not None and own.low > reached.high:
+                above.append((own.value, f"{column.name} ({column.title}) {shown(own)}"))
+        names = ", ".join(told for _, told in sorted(above, reverse=True))
+        return f" But beside them, never recommended, these reach more: {names}." if names else ""
 
     def _saving(self, place: int) -> str:
         """Return ` and trains 38 % of the parameters`; nothing where that is not known."""
