@@ -1,7 +1,7 @@
 """What a study's frozen column costs against its cells one by one, and a replicate besides its training.
 
-    python tests/benchmarks/bench_study.py [column] [overhead] [--labels 1 2 5 10 20 50 100 200] [--seeds 10]
-        [--sample 1] [--repeats 1] [--resnet18] [--words ...]
+    python tests/benchmarks/bench_study.py [column] [overhead] [demonstration] [--seeds 10] [--sample 1]
+        [--labels 1 2 5 10 20 50 100 200] [--repeats 1] [--resnet18] [--words ...]
 
 column    freeze=all, head=logreg: all budgets and data seeds as the job of a study runs them, on an empty cache, with a
           record and an MLflow run for each cell; against the same cells one by one in this process. A cell alone begins
@@ -9,24 +9,29 @@ column    freeze=all, head=logreg: all budgets and data seeds as the job of a st
           solves, is tested, writes its record and its MLflow run. It has no cache (cache=off), so that it neither finds
           features nor writes any. No side pays for imports. --sample N: cells of N seeds of each budget are run alone
           and stand for the others. The column is run before and after them.
+demonstration  python -m tlexp study=freeze_vs_labels as a whole, against its bound: what its units cost (a pass over an
+          image, a step, a head), measured before it starts, times how often they are needed
 overhead  seconds of a replicate of that column when its solution is known: labels drawn, predictions, record, tracking
 (--resnet18: at 64 px, with random weights from a file)
 """
 
 import argparse
+import contextlib
+import json
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import timm
 import torch
 from safetensors.torch import save_file
 
+from tlexp import cli
 from tlexp.compose import Composed, load
 from tlexp.config import Config, config_key
 from tlexp.experiment import run
@@ -60,7 +65,7 @@ def compose(words: list[str], labels: list[str], seeds: int) -> Cells:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def anew() -> Iterator[Shared]:
     """Share nothing with what came before, neither in memory nor on the disk."""
     shutil.rmtree("cache", ignore_errors=True)
@@ -126,6 +131,17 @@ def overhead(cells: Cells) -> float:
         return clock.read()[0] / len(every)
 
 
+def demonstrate(words: list[str]) -> None:
+    """Print what the demonstration takes beside its bound; imports are over already."""
+    sys.argv = ["tlexp", "study=freeze_vs_labels", "study.name=bench", "cache.dir=cache", *words]
+    clock = Clock()
+    with contextlib.suppress(SystemExit):
+        cli.main()
+    wall, processor = clock.read()
+    bound = json.loads(Path("multirun/bench/study.json").read_text())["study"]["estimate"]["seconds"]
+    print(f"demonstration: {wall:.0f} s ({processor:.0f} s of the processor), bound {bound:.0f} s: {bound / wall:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["column", "overhead"])
@@ -147,6 +163,8 @@ def main() -> None:
             overhead({budget: each[:1] for budget, each in cells.items()})  # imports, and the tracking store
             each = [overhead(cells) for _ in range(options.repeats)]
             print(f"a replicate besides its solution: {statistics.median(each):.3f} s (median of {options.repeats})")
+        if "demonstration" in options.what:
+            demonstrate(options.words)
         if "column" in options.what:
             compare(options.words, options.labels, options.seeds, options.sample)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")
