@@ -253,7 +253,7 @@ def test_out_of_memory_is_recorded_with_the_batch_size(
 
     monkeypatch.setattr(feeds.Batches, "batch", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
-        start("freeze=last")
+        start("freeze=none")
     assert read_record(tmp_path / "run").status == "oom"
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tlexp import cli
 from tlexp.paths import conf_folder, conf_options
 
-STUDIES = ("more_labels_less_freezing",)
+STUDIES = ("faster_than_scratch", "more_labels_less_freezing")
 SMALL = {
     "shapes": ["labels=2"],
     "photos": ["labels=2"],

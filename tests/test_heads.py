@@ -15,7 +15,7 @@ from tlexp.assembly import Network, build_classifier, build_network, describe_mo
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.config.head import HeadKind
-from tlexp.models import Classifier, WeightsOrigin, feature_width, freeze_depth, load_classifier, save_classifier
+from tlexp.models import Classifier, WeightsOrigin, feature_width, load_classifier, save_classifier
 from tlexp.plan import build_plan
 
 CLASSES = ["a", "b", "c"]
@@ -48,9 +48,7 @@ def network_of(name: str, sees_map: bool, units: bool) -> Network:
 
 def built(config: Config) -> tuple[Network, Classifier]:
     network = network_of(config.backbone.name, config.head.kind.sees_map, bool(config.head.units))
-    freeze = config.freeze
-    depth = freeze_depth(freeze.policy, freeze.depth, network.units, backbone=config.backbone.name)
-    network = dataclasses.replace(network, depth=depth)
+    network = network.frozen_as(config)
     classifier = build_classifier(config, network, len(CLASSES))
     if config.head.kind is HeadKind.knn:  # one that remembers nothing has nothing to say
         rows = torch.randn(4, feature_width(network.backbone)), torch.arange(4) % 3

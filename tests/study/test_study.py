@@ -25,7 +25,11 @@ TINY = [
     "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
 ]  # fmt: skip
 
-FOREIGN = {"study=policies": ("study.depths",), "study=quick": ("study.depths", "study.scratch_labels")}
+FOREIGN = {
+    "study=policies": ("study.depths",),
+    "study=quick": ("study.depths", "study.scratch_labels"),
+    "study=heads": ("study.depths", "study.scratch_labels"),
+}
 """What a kind of study has no use for."""
 
 Study = Callable[..., int]
@@ -293,6 +297,7 @@ def test_rates_that_are_always_an_end_are_told_once(
         ),
         (["study=quick", "study.depths=[all]"], "study.depths=[all]: study.kind=frozen compares no freeze depths"),
         (["study=quick", "study.scratch_labels=[2]"], "study.kind=frozen trains nothing from scratch"),
+        (["study=heads", "study.scratch_labels=[2]"], "study.kind=heads trains nothing from scratch"),
         (["study=none", "study.labels=[5]"], "study.labels needs a study: use study=freeze_vs_labels"),
     ],
 )
@@ -382,10 +387,13 @@ def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> N
 def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study=heads", "backbone=pixels", "study.controls=false", "--dry-run") == 0
+    two_branches = ["backbone=timm", "backbone.name=crossvit_tiny_240", "backbone.pretrained=false"]
+    words = [*two_branches, "backbone.image_size=null", "backbone.weights=null", "study.controls=false", "--dry-run"]
+    assert study("study=heads", *words) == 0
     told = capsys.readouterr().out
-    assert re.search(r"left out: trained: attention over .*: head=attention: backbone=pixels has no map", told)
-    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp: backbone=pixels", told)
+    assert re.search(r"left out: logistic regression on the last 4 units: .* gives no single tensor to its head", told)
+    assert re.search(r"left out: trained: attention over .*: head=attention needs the last map or the tokens", told)
+    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
     assert [line.split()[0] for line in told.splitlines()[1:7]] == [
         "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
     ]  # fmt: skip

@@ -75,9 +75,9 @@ class StudyConfig:
                 f"study.depths=[{','.join(self.depths)}]: study.kind={self.kind} compares no freeze depths; leave it "
                 "out, or use study=freeze_vs_labels"
             )
-        if self.kind is StudyKind.frozen and self.scratch_labels:
+        if self.kind in (StudyKind.frozen, StudyKind.heads) and self.scratch_labels:
             found.append(
-                f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind=frozen trains nothing from "
+                f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind={self.kind} trains nothing from "
                 "scratch; leave it out, or use study=freeze_vs_labels or policies"
             )
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
