@@ -168,3 +168,15 @@ def test_rows_are_kept_where_that_pays_and_fits(mode: str, changes: dict[str, An
         "memory_bytes": 10**9,
     }
     assert choose_place(CacheMode(mode), 1000, **{**plain, **changes}) is place
+
+
+def test_what_is_drawn_anew_or_read_from_several_units_is_told_not_to_be_kept(start: Start, cache: Path) -> None:
+    words = ("freeze=last", "labels=2", "train.limit_steps=2")
+    varied = start(*words, "augment=flip", name="varied").record
+    assert [note for note in varied.notes if "not kept" in note] == [
+        "features are not kept: augment=flip draws new images at every step: use augment=none, or cache.views=8"
+    ]
+    read = start(*words, "head.units=[layer2,layer4]", name="read").record
+    [told] = [note for note in read.notes if "not kept" in note]
+    assert told.endswith("cannot be cut behind layer3: head.units reads what several units make")
+    assert not any("not kept" in note for note in start(*words, name="kept").record.notes)

@@ -133,10 +133,16 @@ def summary(outcome: Outcome, folder: Path) -> str:
 def _network(name: str, freeze: dict[str, Any]) -> str:
     """Return a backbone and how much of it is frozen.
 
-    >>> _network("tiny", {"policy": "all", "depth": 5}), _network("pixels", {"policy": "all", "depth": 0})
-    ('tiny, freeze=all (5 units)', 'raw pixels')
+    >>> _network("tiny", {"policy": "all", "depth": 5}), _network("tiny", {"policy": "none", "depth": 0})
+    ('tiny, freeze=all (5 units)', 'tiny, freeze=none')
+    >>> _network("tiny", {"policy": "gradual", "depth": 0, "phases": [{}] * 4}), _network("pixels", {"depth": 0})
+    ('tiny, freeze=gradual (4 phases)', 'raw pixels')
     """
-    return "raw pixels" if name == PIXELS else f"{name}, freeze={freeze['policy']} ({freeze['depth']} units)"
+    if name == PIXELS:
+        return "raw pixels"
+    phases, depth = len(freeze.get("phases") or ()), freeze["depth"]
+    units = f" ({depth} unit{'' if depth == 1 else 's'})" if depth else ""
+    return f"{name}, freeze={freeze['policy']}" + (f" ({phases} phases)" if phases else units)
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:

@@ -337,8 +337,10 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
         account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
     if feeds.frozen is None:
         told = config.study.column is None  # a study compares what would be advised against
-        if told and config.freeze.simplest is FreezePolicy.all and config.cache.mode is not CacheMode.off:
-            account.note(f"features are not kept: {config.moving}")
+        frozen = config.keeps_prefix and account.freeze["depth"] > 0
+        reason = config.moving if config.freeze.simplest is FreezePolicy.all else config.varying
+        if told and frozen and reason is not None and config.cache.mode is not CacheMode.off:
+            account.note(f"features are not kept: {reason}")
         return
     use = feeds.frozen.use
     account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}

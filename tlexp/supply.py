@@ -99,6 +99,8 @@ class Feeds:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
         config, regime = self._config, self._regime
         try:
+            if config.head.units:
+                raise CutError("head.units reads what several units make")
             prefix = build_prefix(classifier, [classifier.depth], regime)
         except CutError as error:
             unit = classifier.units[classifier.depth - 1].name
