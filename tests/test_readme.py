@@ -5,7 +5,7 @@ from tlexp.config import GROUPS
 from tlexp.config.data import DataSource
 from tlexp.config.freeze import OWN_SETTINGS, FreezePolicy
 from tlexp.config.head import HeadKind
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, Optimizer
 from tlexp.paths import conf_options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,12 @@ def test_every_option_is_listed() -> None:
 
 
 def test_the_default_rates_are_those_of_the_code() -> None:
-    names = {**{policy: f"`{policy}`" for policy in FreezePolicy}, FROZEN_MLP: "`all`, mlp", SCRATCH: "scratch"}
+    names = {
+        **{policy: f"`{policy}`" for policy in FreezePolicy},
+        FROZEN_MLP: "`all`, mlp",
+        FROZEN_FLAT: "`all`, flatten_mlp",
+        SCRATCH: "scratch",
+    }
     for row, name in names.items():
         rates = [DEFAULT_RATES[row, optimizer] for optimizer in (Optimizer.adamw, Optimizer.adam, Optimizer.sgd)]
         cells = " | ".join(f"{rate.lr:g} / {rate.weight_decay:g}" for rate in rates)
