@@ -13,6 +13,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
 from tlexp.models.tracing import CutError
 from tlexp.prefix import Place, choose_place
+from tlexp.supply import EVERY_UNIT
 
 DEPTH = ["freeze=depth", "freeze.depth=2"]
 VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=160"]
@@ -125,7 +126,7 @@ def test_what_changes_from_step_to_step_is_not_kept(words: list[str], start: Sta
     ("words", "told"),
     [
         (["freeze=depth", "freeze.depth=0.01"], "freezes none"),
-        (["freeze=depth", "freeze.depth=5"], "freezes every one, by its number: use freeze=all"),
+        (["freeze=depth", "freeze.depth=5"], "freezes every one, which freeze=all does"),
     ],
 )
 def test_a_cache_that_must_be_needs_units_in_front(words: list[str], told: str, start: Start, cache: Path) -> None:
@@ -180,3 +181,12 @@ def test_what_is_drawn_anew_or_read_from_several_units_is_told_not_to_be_kept(st
     [told] = [note for note in read.notes if "not kept" in note]
     assert told.endswith("cannot be cut behind layer3: head.units reads what several units make")
     assert not any("not kept" in note for note in start(*words, name="kept").record.notes)
+
+
+@pytest.mark.parametrize("depth", ["5", "0.99", "layer4"])
+def test_a_depth_that_leaves_nothing_to_train_says_what_does_it_better(depth: str, start: Start, cache: Path) -> None:
+    words = ("freeze=depth", f"freeze.depth={depth}", "labels=2", "train.limit_steps=2")
+    told = [note for note in start(*words, name="every").record.notes if "every one" in note]
+    assert told == [f"freeze.depth={depth} freezes {EVERY_UNIT}"]
+    with pytest.raises(ConfigError, match=r"cache\.mode=on, but .* freezes every one"):
+        start(*words, "cache=on", name="on")

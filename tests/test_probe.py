@@ -188,3 +188,17 @@ def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_
     assert used[1] == used[2] == used[3]
     assert used[3]["hits"] == 30 + 24
     assert np.array_equal(predictions(tmp_path / "0"), predictions(tmp_path / "3"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["freeze=none"], ["freeze=last"], ["freeze=depth"], ["freeze=surgical", "freeze.units=[layer2]"],
+        ["freeze=norm"], ["freeze=bias"], ["freeze=lora"], ["freeze=gradual"],
+    ],
+)  # fmt: skip
+def test_every_policy_that_trains_the_backbone_can_start_from_the_same_probe(words: list[str], start: Start) -> None:
+    solved = start("head=logreg", "labels=4", name="solved").record.train["selection"]
+    found = start(*words, "head.init=probe", "labels=4", "train.limit_steps=4", name="started").record
+    assert found.status == "finished"
+    assert found.train["probe"]["winner"] == solved["winner"]

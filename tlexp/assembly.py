@@ -403,7 +403,7 @@ def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[Fi
         raise ConfigError(
             f"freeze.{name}={getattr(freeze, name)}: each phase needs a step, but of {steps} steps they would have "
             f"{', '.join(map(str, parts))}: use more steps (train.steps, train.limit_steps) or "
-            + ("freeze=none" if freeze.phases is None else f"freeze.phases={steps}")
+            + (f"freeze.phases={steps}" if freeze.phases else "freeze=all" if parts[0] else "freeze=none")
         )
     probe = config.probe_rates
     alone = {"lr": probe.lr, "weight_decay": probe.weight_decay}

@@ -40,7 +40,7 @@ from tlexp.models import Classifier, ModelCard, WeightsOrigin, keeps_statistics,
 from tlexp.outputs import draw_figures, write_candidates, write_evaluation, write_predictions
 from tlexp.probe import build_probe
 from tlexp.shared import Shared
-from tlexp.supply import Feeds
+from tlexp.supply import EVERY_UNIT, Feeds
 from tlexp.tracking import Record, TrackedRun, dataset_of, names, read_points
 from tlexp.train import (
     Checkpoint,
@@ -158,7 +158,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
 
     # All choices are made. The held-out splits are read here, once.
     tests = {split: (feed, learner.predict(feed, np.arange(len(feed.labels)))[0]) for split, feed in feeds.held_out()}
-    _tell_cache(config, account, feeds)
+    _tell_cache(config, account, classifier, feeds)
     splits = _evaluate(config, learner, trained, selection, tests)
     seconds = time.perf_counter() - began + learner.beforehand
     account.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
@@ -331,7 +331,7 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
     }
 
 
-def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
+def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
     if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
         account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
@@ -341,6 +341,8 @@ def _tell_cache(config: Config, account: Account, feeds: Feeds) -> None:
         reason = config.moving if config.freeze.simplest is FreezePolicy.all else config.varying
         if told and frozen and reason is not None and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {reason}")
+        elif told and frozen and account.freeze["depth"] == len(classifier.units):
+            account.note(f"freeze.depth={config.freeze.depth} freezes {EVERY_UNIT}")
         return
     use = feeds.frozen.use
     account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}

@@ -71,7 +71,7 @@ def build_probe(
 ) -> Probe:
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
     config = probe_config(config)
-    solver = _solver(config, network, source, budget, shared, device=device, listener=listener)
+    solver = _solver(config, network.frozen_as(config), source, budget, shared, device=device, listener=listener)
     default, solved = candidates(config, smallest=_smallest(budget))
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
     selection = select(solver, budget.folds, default=default, search=search, candidates=solved)

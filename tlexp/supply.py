@@ -23,6 +23,9 @@ from tlexp.prefix import Place, build_prefix, choose_place
 from tlexp.shared import Shared
 from tlexp.train import Listener
 
+EVERY_UNIT = "every one, which freeze=all does with features that are computed once, and with rates of its own"
+"""What is said of a depth that leaves nothing to train."""
+
 
 class Feeds:
     """How a run's images reach what learns from them: as they are, or as features that a frozen network made once.
@@ -66,7 +69,7 @@ class Feeds:
         elif config.keeps_prefix and config.varying is None and 0 < classifier.depth < len(classifier.units):
             self._cut(classifier, len(budget.positions))
         elif config.cache.mode is CacheMode.on:
-            frozen = "none" if classifier.depth == 0 else "every one, by its number: use freeze=all"
+            frozen = "none" if classifier.depth == 0 else EVERY_UNIT
             raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
 

@@ -6,6 +6,7 @@ import pytest
 
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
+from tlexp.config.head import HeadConfig
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, Optimizer
 
 
@@ -50,6 +51,8 @@ def test_the_key_sees_values_not_spellings() -> None:
     one.freeze.depth, other.freeze.depth = "0.50", "0.5"
     one.data.seed, other.data.seed = None, other.seed
     assert config_key(one) == config_key(other)
+    forth, back = (Config(head=HeadConfig(units=units)) for units in (["layer3", "layer4"], ["layer4", "layer3"]))
+    assert config_key(forth) == config_key(back)
 
 
 def test_values_are_plain_json_and_every_setting_is_documented() -> None:

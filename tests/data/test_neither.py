@@ -115,3 +115,24 @@ def test_bad_images_of_neither_are_named_or_skipped(write, opened, others: Path)
         add_neither(tree, others, source_seed=0, reading=reading())
     source = add_neither(tree, others, source_seed=0, reading=reading(OnBad.skip))
     assert [line.split(": ")[0] for line in source.skipped] == ["neither:sea/bad.png"]
+
+
+def test_equal_images_on_both_sides_of_neither_are_told(write, opened, others: Path) -> None:
+    source = opened(write(*(f"tree/{name}" for name in TREE)) / "tree")
+    assert "training pool" not in str(add_neither(source, others, source_seed=0, reading=reading()).notes)
+    for copy in range(30):
+        shutil.copy(others / "0.png", others / f"copy{copy}.png")
+    found = add_neither(source, others, source_seed=0, reading=reading())
+    same = [found.pool.digest(i) for i in range(len(found.pool.names))]
+    count = sum(found.held_out.digest(i) in same for i in range(len(found.held_out.names)))
+    [told] = [note for note in found.notes if "training pool" in note]
+    assert count > 0
+    assert told.startswith(f"{count} held-out images of data.neither are also in the training pool, e.g. neither:")
+
+
+def test_images_of_several_parts_are_found_without_counting_them_again(write, opened, others: Path) -> None:
+    source = add_neither(opened(per_class=9), others, source_seed=0, reading=reading())
+    parts, pool = source.pool.parts, source.pool
+    assert [pool.digest(i) for i in range(len(pool.names))] == [
+        part.digest(i) for part in parts for i in range(len(part.names))
+    ]

@@ -307,3 +307,13 @@ def test_refreezing_is_building_anew() -> None:
     again.refreeze(len(again.units))
     assert all(parameter.grad is None for parameter in again.backbone.parameters())
     assert not any(parameter.requires_grad for parameter in again.backbone.parameters())
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_the_digest_sees_statistics_that_are_to_be_kept_where_units_train(depth: int) -> None:
+    for norm in (FreezeNorm.keep, FreezeNorm.follow):
+        classifier = build(RESNET, depth, norm=norm)
+        before = classifier.frozen_digest()
+        name = [name for name, _ in classifier.backbone.named_buffers() if name.endswith("running_mean")][-1]
+        classifier.backbone.get_buffer(name).add_(1)
+        assert (classifier.frozen_digest() != before) == (norm is FreezeNorm.keep)

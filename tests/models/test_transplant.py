@@ -135,3 +135,14 @@ def test_another_architecture_is_refused(into: str, of: str) -> None:
 def test_a_filter_that_stumbles_over_a_foreign_state_is_a_misfit(into: str, of: str) -> None:
     with pytest.raises(WeightsError, match=f"does not fit {into}"):
         carry(fresh(into, 224), whole(of), name=into)
+
+
+def test_what_an_export_left_out_for_its_head_is_told() -> None:
+    into, whole = build_backbone("test_resnet", image_size=32), build_backbone("test_resnet", image_size=32)
+    part = {key: value for key, value in whole.state_dict().items() if not key.startswith("layer4")}
+    with pytest.raises(WeightsError, match=r"a run exports what its head needs: take its head\.units or head again"):
+        transplant(into, part, name="test_resnet", source="run x", strict=True)
+    foreign = {**part, "layer1.foreign": part["conv1.0.weight"]}
+    with pytest.raises(WeightsError) as other:
+        transplant(into, foreign, name="test_resnet", source="x", strict=True)
+    assert "exports what its head needs" not in str(other.value)

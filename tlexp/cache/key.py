@@ -127,7 +127,7 @@ def cut_key(
         backbone=config.backbone.name,
         global_pool=config.head.global_pool,
         whole_map=config.head.kind.sees_map,
-        head_units=tuple(config.head.units),
+        head_units=tuple(sorted(config.head.units)),  # a row has them in forward order
         image_size=expected.image_size,
         interpolation=expected.interpolation,
         crop_pct=float(expected.crop_pct),

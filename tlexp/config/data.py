@@ -140,8 +140,11 @@ class DataConfig:
             )
         if self.columns is not None and self.source not in (DataSource.csv, DataSource.timm):
             found.append(f"data.columns={self.columns} needs data=csv or data=timm: data={self.source} has no columns")
-        if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= 3:
-            found.append(f"data.columns={self.columns}: must be two or three different names, [path,label,split]")
+        most, rule = 2, "two different names, [image,label]"
+        if self.source is DataSource.csv:
+            most, rule = 3, "two or three different names, [path,label,split]"
+        if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= most:
+            found.append(f"data.columns={self.columns}: must be {rule}")
         if self.classes is not None and not self.at_least <= len(self.classes) == len(set(self.classes)):
             found.append(
                 f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "

@@ -137,7 +137,8 @@ class Config:
     def moving(self) -> str | None:
         """Why the features that the head sees change in the course of training; None if they do not."""
         if self.freeze.simplest is not FreezePolicy.all:
-            return f"freeze={self.freeze.policy} trains layers of the backbone: use freeze=all"
+            trains = "may train" if self.freeze.policy is FreezePolicy.depth else "trains"
+            return f"freeze={self.freeze.policy} {trains} layers of the backbone: use freeze=all"
         return self.varying
 
     @property
@@ -235,6 +236,7 @@ def key_values(config: Config) -> dict[str, Any]:
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
     values["freeze"]["units"] = sorted(config.freeze.units, key=str)
+    values["head"]["units"] = sorted(config.head.units, key=str)  # what they make is put in forward order
     return values
 
 

@@ -14,7 +14,7 @@ from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.decode import DECODER, pillow_guard
 from tlexp.data.files import Entry, Listing
-from tlexp.data.images import Progress, Source, digest_lines
+from tlexp.data.images import Progress, Source, digest_lines, repeats
 from tlexp.errors import DataError
 
 _NAMED = 20
@@ -228,10 +228,7 @@ def conversions(items: Sequence[Checked]) -> Iterator[str]:
 
 def _duplicates(pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
     """Say which images are the same byte for byte, where that leaks the test split or contradicts a label."""
-    in_pool = {item.digest: item.file.name for item in reversed(pool.checked)}
-    shared = [(in_pool[item.digest], item.file.name) for item in held_out.checked if item.digest in in_pool]
-    if shared:
-        yield f"{len(shared)} held-out images are also in the training pool, e.g. {shared[0][1]} = {shared[0][0]}"
+    yield from repeats(pool, held_out, "held-out images")
     same: defaultdict[str, list[Entry]] = defaultdict(list)
     for item in (*pool.checked, *held_out.checked):
         same[item.digest].append(item.file)

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,14 +92,13 @@ class Joined:
         return part.digest(place)
 
     def _place(self, index: int) -> tuple[Images, int]:
-        for part, start in zip(self.parts, self._starts, strict=True):
-            if index < start + len(part.labels):
-                return part, index - start
-        raise IndexError(index)
+        place = bisect_right(self._ends, index)
+        return self.parts[place], index - (self._ends[place - 1] if place else 0)
 
     @functools.cached_property
-    def _starts(self) -> tuple[int, ...]:
-        return tuple(np.cumsum([0, *(len(part.labels) for part in self.parts[:-1])]).tolist())
+    def _ends(self) -> list[int]:
+        ends: list[int] = np.cumsum([len(part.labels) for part in self.parts]).tolist()
+        return ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,22 @@ def describe(images: Images) -> list[list[Any]]:
     """Return name, label and digest of every image, as JSON values."""
     digests = (images.digest(index).hex() for index in range(len(images.names)))
     return [list(line) for line in zip(images.names, images.labels.tolist(), digests, strict=True)]
+
+
+def repeats(pool: Images, others: Images, what: str) -> Iterator[str]:
+    """Say which of other images may be learned from, for they are also in the pool byte for byte.
+
+    Args:
+        pool: What label budgets are drawn from.
+        others: What a network is tested on.
+        what: Calls them, e.g. "held-out images".
+    """
+    known = {pool.digest(index): index for index in reversed(range(len(pool.names)))}
+    names = others.names
+    same = [(names[index], known[each]) for index in range(len(names)) if (each := others.digest(index)) in known]
+    if same:
+        name, index = same[0]
+        yield f"{len(same)} {what} are also in the training pool, e.g. {name} = {pool.names[index]}"
 
 
 def digest_lines(lines: Iterable[Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlexp.data.classes import choose_classes, require_equal
+from tlexp.data.classes import NEITHER, choose_classes, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.errors import DataError
@@ -144,7 +144,9 @@ def list_classes(
         [name for name in folders if name in classes or not others],
         where=f"{setting}={printable(str(root))}",
         than="the run",
-        way_out="it needs one folder for each class of the run; data.classes=[...] keeps those that both have",
+        way_out="it needs one folder for each class of the run"
+        + (f", {NEITHER} among them as data.neither is given" if NEITHER in classes else "")
+        + "; data.classes=[...] keeps those that both have",
     )
     walk = _Walk(root, follow_links, setting=setting, prefix=prefix)
     for label, name in enumerate(classes):

@@ -11,7 +11,7 @@ from tlexp.data.budget import hold_out
 from tlexp.data.checked import CheckedImages, Reading, conversions, read_all
 from tlexp.data.classes import NEITHER
 from tlexp.data.decode import printable
-from tlexp.data.images import Images, Joined, Part, Source, describe, digest_lines
+from tlexp.data.images import Images, Joined, Part, Source, describe, digest_lines, repeats
 from tlexp.data.listing import list_tree
 from tlexp.errors import DataError
 
@@ -49,7 +49,7 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
         held_out=Joined(parts=(source.held_out, held_out)),
         digest=digest_lines([[NEITHER], source.digest, *describe(pool), ["held out"], *describe(held_out)]),
         skipped=(*source.skipped, *skipped),
-        notes=(*source.notes, *conversions(checked)),
+        notes=(*source.notes, *conversions(checked), *repeats(pool, held_out, f"held-out images of {_SETTING}")),
     )
 
 

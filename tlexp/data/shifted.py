@@ -1,12 +1,11 @@
 """A second held-out set of the same classes, from another domain: read once, like the test split."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 from tlexp.data.checked import CheckedImages, Reading, conversions, read_all
 from tlexp.data.decode import printable
-from tlexp.data.images import Source, describe, digest_lines
+from tlexp.data.images import Source, describe, digest_lines, repeats
 from tlexp.data.listing import list_classes
 
 _SETTING = "data.shifted"
@@ -40,16 +39,5 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
         shifted=images,
         digest=digest_lines([["shifted"], source.digest, *describe(images)]),
         skipped=(*source.skipped, *skipped),
-        notes=(*source.notes, *conversions(checked), *_leaks(source, images)),
+        notes=(*source.notes, *conversions(checked), *repeats(source.pool, images, f"images of {_SETTING}")),
     )
-
-
-def _leaks(source: Source, images: CheckedImages) -> Iterator[str]:
-    """Say which shifted images may be learned from."""
-    pool = {source.pool.digest(index): index for index in range(len(source.pool.labels))}
-    places = [place for place in range(len(images.names)) if images.digest(place) in pool]
-    if places:
-        same = source.pool.names[pool[images.digest(places[0])]]
-        yield (
-            f"{len(places)} images of {_SETTING} are also in the training pool, e.g. {images.names[places[0]]} = {same}"
-        )

@@ -85,7 +85,7 @@ class Classifier(nn.Module):
         kept = norms if self.norm is FreezeNorm.keep else set()
         # A tuple of modules is not registered, so the state keeps one name per tensor.
         self._still = tuple(modules[name] for name in (pinned | kept) - self._updated)
-        self._frozen = self._scope(chosen, pinned)
+        self._frozen = self._scope(chosen, pinned, kept)
         self.train(self.training)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -153,18 +153,18 @@ class Classifier(nn.Module):
         part, _, rest = name.partition(".")
         return self._layers[rest] if part == "backbone" else len(self.units)
 
-    def _scope(self, chosen: set[str], pinned: set[str]) -> list[str]:
-        """Return the names of all that is frozen: parameters, and the buffers of pinned modules.
+    def _scope(self, chosen: set[str], pinned: set[str], kept: set[str]) -> list[str]:
+        """Return the names of all that is frozen: parameters, the buffers of pinned modules, and statistics to keep.
 
-        Buffers of a unit that trains as a whole are left out, for statistics may move there without a pinned module.
+        Other buffers of a unit that trains as a whole are left out, for they may move there without a pinned module.
         """
         moving = {f"{name}.{statistic}" for name in self._updated for statistic in STATISTICS}
         frozen = []
         for unit in self.units:
             names = [name for name in unit.parameters if name not in chosen]
             frozen += names
-            if names:
-                frozen += [name for name in unit.buffers if _owner(name) in {"", *pinned} and name not in moving]
+            still = {"", *pinned, *kept} if names else kept
+            frozen += [name for name in unit.buffers if _owner(name) in still and name not in moving]
         return frozen
 
     def _frozen_features(self, images: Tensor) -> Tensor:

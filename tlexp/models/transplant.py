@@ -58,9 +58,11 @@ def transplant(backbone: nn.Module, tensors: Mapping[str, Tensor], *, name: str,
     }
     if any(problems.values()):
         listed = "; ".join(f"{len(keys)} {kind}: {_first(keys)}" for kind, keys in problems.items() if keys)
+        part = bool(problems["missing"]) and 0 < len(given) == len(renamed)
+        fewer = "; a run exports what its head needs: take its head.units or head again, or a run whose head saw all"
         raise WeightsError(
             f"{source} does not fit {name}: {listed}; name weights of {name} with backbone.weights=FILE, or the model "
-            "that they were made for with backbone.name=MODEL"
+            "that they were made for with backbone.name=MODEL" + (fewer if part else "")
         )
     backbone.load_state_dict(given, strict=False)
 

@@ -247,7 +247,7 @@ class _Fit:
     def _diverged(self, step: int, rate: float, what: str) -> DivergedError:
         way_out = f"(optim.lr={self.lr:.3g}): lower optim.lr, e.g. optim.lr={self.lr / 10:.3g}"
         if self.phase.lr is not None:
-            way_out = f"({self.lr:.3g} is the default of the head alone): use another optim, or optim.clip_norm=1"
+            way_out = f"({self.lr:.3g} is the default of the head alone): use another optim, or optim.clip_norm=0.1"
         return DivergedError(
             f"{self.fit_id}: {what} at step {step} of {self.plan.steps}, where the learning rate was {rate:.3g} "
             f"{way_out}"
