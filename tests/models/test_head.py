@@ -7,6 +7,7 @@ from torch import nn
 
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
 from tlexp.models import build_head
+from tlexp.models.attention import AttentionPool
 
 
 def test_a_zero_head_starts_at_log_of_the_number_of_classes() -> None:
@@ -110,3 +111,12 @@ def test_the_head_computes_in_float32_inside_autocast(kind: HeadKind) -> None:
         assert head(features.bfloat16()).dtype is torch.float32
     assert inside.dtype is torch.float32
     assert torch.equal(plain, inside)
+
+
+def test_attention_pools_normalised_tokens_in_any_order() -> None:
+    pool, tokens = AttentionPool(6, 16), torch.randn(3, 6, 16)
+    pooled = pool(tokens.flatten(1))
+    assert pooled.shape == (3, 16)
+    torch.testing.assert_close(pool(3 * tokens.flatten(1)), pooled, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(pool(tokens.flip(1).flatten(1)), pooled)
+    assert not torch.allclose(pool(tokens.mT.flatten(1)), pooled, atol=1e-2)
