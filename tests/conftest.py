@@ -1,9 +1,11 @@
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Two test processes share two cores; more threads would only get in each other's way.
@@ -30,6 +32,30 @@ SMALL = [
 """Settings of a whole run in well under a second."""
 
 Start = Callable[..., Outcome]
+
+
+class Stopper(Listener):
+    """Asks to stop at the n-th question."""
+
+    def __init__(self, question: int) -> None:
+        self.left = question
+
+    def should_stop(self) -> int | None:
+        self.left -= 1
+        return signal.SIGTERM if self.left < 0 else None
+
+
+def probability_bits(folder: Path) -> bytes:
+    """Return what a run predicts of the test split, to compare to the last bit."""
+    with np.load(folder / "predictions.npz") as file:
+        return bytes(file["probability"].tobytes())
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the test's own."""
+    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture

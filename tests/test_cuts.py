@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Start
+from tests.conftest import Start, probability_bits
 from tlexp import prefix
 from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
@@ -24,18 +24,6 @@ WAYS = {
     "nowhere": ["cache=off", "data.memory_bytes=1"],
     "mapped": ["cache=on", "data.memory_bytes=1"],
 }
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the test's own."""
-    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def _bits(folder: Path) -> bytes:
-    with np.load(folder / "predictions.npz") as file:
-        return bytes(file["probability"].tobytes())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +43,7 @@ def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
 ) -> None:
     runs = {name: start(*words, *more, name=name).record for name, more in WAYS.items()}
     assert len({(run.metrics["val/nll"], run.metrics["train/nll"]) for run in runs.values()}) == 1
-    assert len({_bits(tmp_path / name) for name in runs}) == 1
+    assert len({probability_bits(tmp_path / name) for name in runs}) == 1
     assert len({(tmp_path / name / "metrics.jsonl").read_text() for name in runs}) == 1
     assert len({run.freeze["digest_after"] for run in runs.values()}) == 1
     assert runs["cold"].train["cache"]["hits"] == runs["warm"].train["cache"]["misses"] == 0

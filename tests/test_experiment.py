@@ -1,7 +1,6 @@
 import dataclasses
 import itertools
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from tlexp import assembly, feeds, trainee
+from tests.conftest import Stopper
+from tlexp import assembly, feeds, labelled, trainee
 from tlexp.compose import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import Batches, Images, Source, chunks
@@ -37,17 +37,6 @@ FULL = [
 def _predictions(folder: Path) -> dict[str, Any]:
     with np.load(folder / "predictions.npz", allow_pickle=False) as file:
         return dict(file)
-
-
-class Stopper(Listener):
-    """Asks to stop at the n-th question."""
-
-    def __init__(self, question: int) -> None:
-        self.left = question
-
-    def should_stop(self) -> int | None:
-        self.left -= 1
-        return signal.SIGTERM if self.left < 0 else None
 
 
 def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path: Path) -> None:
@@ -114,7 +103,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
 ) -> None:
     fits = itertools.count()
     spies: dict[str, Spy] = {}
-    opened = assembly.open_source
+    opened = labelled.open_source
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -123,7 +112,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
         return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
 
     done: list[str] = []
-    monkeypatch.setattr(assembly, "open_source", spied)
+    monkeypatch.setattr(labelled, "open_source", spied)
 
     class Fits(Listener):
         def phase(self, title: str, steps: int) -> None:
@@ -319,9 +308,9 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     assert any("holds the plain architecture" in note for note in record.notes) == (policy == "lora")
     written, _ = load_classifier(tmp_path / "run")
     assert [*written.backbone.state_dict()] == [*network.backbone.state_dict()]
-    source = assembly.open_images(config, network.expected, Listener())
+    source = labelled.open_images(config, network.expected, Listener())
     places = np.arange(len(source.held_out.labels))
-    bank = assembly.decode(config, source.held_out, places, network.expected, Listener())
+    bank = labelled.decode(config, source.held_out, places, network.expected, Listener())
     expected, cpu = network.expected, torch.device("cpu")
     [(images, _)] = chunks(bank, places, mean=expected.mean, std=expected.std, device=cpu, channels_last=False)
     with torch.no_grad():
@@ -424,7 +413,7 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
 ) -> None:
     calibrated: list[bool] = []
     spies: dict[str, Spy] = {}
-    opened, calibrate = assembly.open_source, assembly.calibrate
+    opened, calibrate = labelled.open_source, assembly.calibrate
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -438,16 +427,16 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
         assert sorted(spies["pool"].read_indices) == sorted(drawn)
 
     drawn: list[int] = []
-    draw = assembly.draw_budget
+    draw = labelled.draw_budget
 
     def noted_draw(*args: Any, **kwargs: Any) -> Any:
         positions = draw(*args, **kwargs)
         drawn.extend(positions.tolist())
         return positions
 
-    monkeypatch.setattr(assembly, "open_source", spied)
+    monkeypatch.setattr(labelled, "open_source", spied)
     monkeypatch.setattr(assembly, "calibrate", noted)
-    monkeypatch.setattr(assembly, "draw_budget", noted_draw)
+    monkeypatch.setattr(labelled, "draw_budget", noted_draw)
     record = start(*RANDOM).record
     assert calibrated == [True]
     assert len(drawn) == 30
@@ -500,9 +489,9 @@ def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
     classifier, exported = load_classifier(tmp_path / "run")
     expected = exported.card.preprocessing
     assert (expected.image_size, expected.mean, expected.std) == (32, (0.5,) * 3, (0.5,) * 3)
-    source = assembly.open_images(load([*SHARED, *words]).config, expected, Listener())
+    source = labelled.open_images(load([*SHARED, *words]).config, expected, Listener())
     config = load([*SHARED, *words]).config
-    bank = assembly.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
+    bank = labelled.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
     flat = torch.nn.functional.avg_pool2d(bank.pixels.float() / 127.5 - 1, 2).flatten(1)
     with torch.no_grad():
         probability = classifier.head(flat).softmax(1).numpy()
@@ -557,14 +546,14 @@ def test_a_longer_training_is_outside_the_protocol_and_takes_the_steps_it_says(s
 
 def _features(classifier: Classifier, config: Config, expected: Preprocessing) -> list[tuple[Any, Any]]:
     """Return features and labels of the budget and of the test split."""
-    source = assembly.open_images(config, expected, Listener())
+    source = labelled.open_images(config, expected, Listener())
     held_out = np.arange(len(source.held_out.labels))
     found = []
     for images, positions in (
-        (source.pool, assembly.draw_labels(config, source).positions),
+        (source.pool, labelled.draw_labels(config, source).positions),
         (source.held_out, held_out),
     ):
-        bank = assembly.decode(config, images, positions, expected, Listener())
+        bank = labelled.decode(config, images, positions, expected, Listener())
         fed = chunks(
             bank,
             np.arange(len(bank)),

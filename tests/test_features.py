@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Start
+from tests.conftest import Start, probability_bits
 from tlexp import experiment, frozen
 from tlexp.cache import Store
 from tlexp.config.head import HeadKind
@@ -24,18 +24,6 @@ LIVE = ["freeze=depth", "freeze.depth=5", "optim.lr=3e-3", "optim.weight_decay=1
 """All units frozen, but by their number: such a network sees every image again at every step."""
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the test's own."""
-    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def _bits(folder: Path) -> bytes:
-    with np.load(folder / "predictions.npz") as file:
-        return bytes(file["probability"].tobytes())
-
-
 @pytest.mark.parametrize("words", [[], ["augment=light", "cache.views=3"]], ids=["clean", "views"])
 def test_a_run_is_the_same_to_the_bit_cold_warm_without_cache_and_image_by_image(
     words: list[str], start: Start, cache: Path, tmp_path: Path
@@ -43,7 +31,7 @@ def test_a_run_is_the_same_to_the_bit_cold_warm_without_cache_and_image_by_image
     ways = {"cold": [], "warm": [], "off": ["cache=off"], "live": LIVE}
     runs = {name: start(*words, *more, "labels=13", name=name).record for name, more in ways.items()}
     assert len({(run.metrics["val/nll"], run.metrics["train/nll"]) for run in runs.values()}) == 1  # of clean images
-    bits = {name: _bits(tmp_path / name) for name in runs}
+    bits = {name: probability_bits(tmp_path / name) for name in runs}
     assert len(set(bits.values())) == 1, {name: hash(value) for name, value in bits.items()}
     curves = {(tmp_path / name / "metrics.jsonl").read_text() for name in bits}
     assert len(curves) == 1
@@ -84,7 +72,7 @@ def test_stored_views_are_for_networks_that_move_as_well(start: Start, cache: Pa
     words = ["freeze=none", "augment=light"]
     for name, views in (("drawn", 0), ("one", 1), ("two", 2)):
         start(*words, f"cache.views={views}", name=name)
-    assert len({_bits(tmp_path / name) for name in ("drawn", "one", "two")}) == 3
+    assert len({probability_bits(tmp_path / name) for name in ("drawn", "one", "two")}) == 3
     assert not cache.exists()
 
 
@@ -277,7 +265,7 @@ def test_features_that_do_not_fit_into_memory_are_read_where_they_lie(
         name = "-".join(words)
         start(*words, name=f"held{name}")
         start(*words, "data.memory_bytes=1", name=f"mapped{name}")
-        assert _bits(tmp_path / f"held{name}") == _bits(tmp_path / f"mapped{name}")
+        assert probability_bits(tmp_path / f"held{name}") == probability_bits(tmp_path / f"mapped{name}")
 
 
 def test_a_damaged_entry_is_named_and_computed_again(start: Start, cache: Path, tmp_path: Path) -> None:
@@ -294,7 +282,7 @@ def test_a_damaged_entry_is_named_and_computed_again(start: Start, cache: Path, 
 
     start(name="second", listener=Notes())
     assert any(entries[0].name in text for text in heard)
-    assert _bits(tmp_path / "first") == _bits(tmp_path / "second")
+    assert probability_bits(tmp_path / "first") == probability_bits(tmp_path / "second")
 
 
 @pytest.mark.parametrize("labels", ["1", "2"])
@@ -327,7 +315,7 @@ def test_an_interrupted_run_keeps_the_winner_that_it_had_found(
 
     monkeypatch.setattr("tlexp.trainee.train_many", unwanted)
     start("tune.trials=5", f"resume={tmp_path / 'cut'}", name="resumed")
-    assert _bits(tmp_path / "whole") == _bits(tmp_path / "resumed")
+    assert probability_bits(tmp_path / "whole") == probability_bits(tmp_path / "resumed")
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,20 @@
 """Policies that go through phases, as whole runs: what they equal, what they record, how they go on and are refused."""
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
+from tests.conftest import Stopper, probability_bits
 from tlexp.compose import load
 from tlexp.errors import ConfigError, Interrupted
 from tlexp.experiment import Outcome
 from tlexp.models import Classifier, load_classifier
 from tlexp.plan import build_plan, plan_table
 from tlexp.tracking import read_record
-from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
 PHASED = {
@@ -24,22 +22,6 @@ PHASED = {
     "gradual": (["freeze=gradual", "freeze.phases=3"], [(2, 5), (2, 2), (2, 0)]),
 }
 """Words, and (steps, depth) of each phase of the small run's 6 steps on 5 units."""
-
-
-class Stopper(Listener):
-    """Asks to stop at the n-th question."""
-
-    def __init__(self, question: int) -> None:
-        self.left = question
-
-    def should_stop(self) -> int | None:
-        self.left -= 1
-        return signal.SIGTERM if self.left < 0 else None
-
-
-def probabilities(folder: Path) -> bytes:
-    with np.load(folder / "predictions.npz") as file:
-        return bytes(file["probability"].tobytes())
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -63,7 +45,7 @@ def test_one_phase_alone_is_the_policy_that_it_is(
     words = [f"augment={augment}", "head.init=normal", *rates]
     one = start(*phased, *words, name="phased").record
     other = start(f"freeze={plain}", *words, name="plain").record
-    assert probabilities(tmp_path / "phased") == probabilities(tmp_path / "plain")
+    assert probability_bits(tmp_path / "phased") == probability_bits(tmp_path / "plain")
     assert same_weights(tmp_path / "phased", tmp_path / "plain")
     assert one.train["selection"]["winner"] == other.train["selection"]["winner"]
     assert [one.freeze[name] for name in ("depth", "units", "digest_before")] == [
@@ -76,7 +58,7 @@ def test_one_phase_alone_is_the_policy_that_it_is(
 def test_half_a_probe_is_two_phases(start: Start, tmp_path: Path) -> None:
     start("freeze=lpft", name="lpft")
     start("freeze=gradual", "freeze.phases=2", name="gradual")
-    assert probabilities(tmp_path / "lpft") == probabilities(tmp_path / "gradual")
+    assert probability_bits(tmp_path / "lpft") == probability_bits(tmp_path / "gradual")
 
 
 @pytest.mark.parametrize("head", [["head=linear"], ["head=mlp", "head.hidden=[8]", "head.dropout=0.3"]])
@@ -155,7 +137,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(policy: str, start: Start, 
             start(*words, name=cut, listener=Stopper(question))
         assert read_record(tmp_path / cut).status == "killed"
         record = start(*words, f"resume={tmp_path / cut}", name=resumed).record
-        assert probabilities(tmp_path / "whole") == probabilities(tmp_path / resumed), question
+        assert probability_bits(tmp_path / "whole") == probability_bits(tmp_path / resumed), question
         assert record.freeze == whole.freeze
         curves = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", resumed)]
         assert curves[0] == curves[1]
@@ -165,7 +147,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(policy: str, start: Start, 
 def test_every_fit_begins_at_the_same_start(policy: str, start: Start, tmp_path: Path) -> None:
     start(*PHASED[policy][0], "labels=3", name="selected")
     start(*PHASED[policy][0], "labels=3", "tune.validate=false", name="alone")
-    assert probabilities(tmp_path / "selected") == probabilities(tmp_path / "alone")
+    assert probability_bits(tmp_path / "selected") == probability_bits(tmp_path / "alone")
 
 
 @pytest.mark.parametrize("policy", PHASED)

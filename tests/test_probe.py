@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from tlexp import probe as probes
-from tlexp.assembly import build_classifier, draw_labels
+from tlexp.assembly import build_classifier
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.errors import ConfigError
 from tlexp.experiment import Outcome, run
+from tlexp.labelled import draw_labels
 from tlexp.probe import build_probe, probe_config, solve_together
 from tlexp.shared import Shared
 from tlexp.train import Listener

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlexp.assembly import build_regime, draw_labels
+from tlexp.assembly import build_regime
 from tlexp.cache import Use
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
 from tlexp.feeds import Regime
 from tlexp.frozen import FrozenNetwork
+from tlexp.labelled import draw_labels
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
 from tlexp.prefix import Place, Prefix, build_prefix, choose_place

@@ -10,30 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from tlexp.config import Config, Preprocessing
-from tlexp.config.labels import parse_labels
 from tlexp.config.protocol import protocol_batch_size, protocol_steps
-from tlexp.config.tune import SearchKind
-from tlexp.data import (
-    Fold,
-    ImageBank,
-    Images,
-    Reading,
-    Source,
-    TimmSet,
-    add_neither,
-    add_shifted,
-    chunks,
-    draw_budget,
-    load_bank,
-    open_source,
-    selection_folds,
-)
+from tlexp.data import Source, chunks
 from tlexp.errors import ConfigError
 from tlexp.feeds import Regime
+from tlexp.labelled import Budget, decode
 from tlexp.models import (
     CALIBRATED,
     Classifier,
@@ -165,7 +149,7 @@ def calibrate_start(
     network: Network,
     origin: WeightsOrigin,
     source: Source,
-    budget: "Budget",
+    budget: Budget,
     device: torch.device,
     listener: Listener,
 ) -> WeightsOrigin:
@@ -187,7 +171,7 @@ def _spread_chunks(
     config: Config,
     expected: Preprocessing,
     source: Source,
-    budget: "Budget",
+    budget: Budget,
     device: torch.device,
     listener: Listener,
 ) -> Iterator[torch.Tensor]:
@@ -249,94 +233,6 @@ def _head_options(config: Config) -> HeadOptions:
         init=head.init,
         scale=head.scale,
     )
-
-
-def open_images(config: Config, expected: Preprocessing, listener: Listener) -> Source:
-    """Return the images, checked.
-
-    Raises:
-        DataError: They do not allow a run.
-    """
-    data = config.data
-    reading = Reading(
-        on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
-    )
-    source = open_source(
-        data.source,
-        root=None if data.root is None else Path(data.root).expanduser(),
-        columns=data.columns,
-        timm=timm_set(config),
-        classes=data.classes,
-        at_least=data.at_least,
-        source_seed=data.source_seed,
-        reading=reading,
-        per_class=data.per_class,
-        test_per_class=data.test_per_class,
-        num_classes=data.num_classes,
-        size=data.size or expected.image_size,
-        noise=data.noise,
-        clutter=data.clutter,
-    )
-    if data.neither is not None:
-        source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
-    if data.shifted is not None:
-        some = data.classes is not None
-        source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
-    return source
-
-
-def timm_set(config: Config) -> TimmSet:
-    """Return what timm is asked for where it gives the images."""
-    data = config.data
-    return TimmSet(
-        name=data.name or "",
-        root=None if data.root is None else Path(data.root).expanduser(),
-        split=data.split,
-        test_split=data.test_split,
-        columns=data.columns,
-        download=data.download,
-    )
-
-
-def decode(
-    config: Config, images: Images, positions: NDArray[np.int64], expected: Preprocessing, listener: Listener
-) -> ImageBank:
-    """Return images decoded, resized and cropped for the backbone."""
-    return load_bank(images, positions, expected, memory_bytes=config.data.memory_bytes, progress=listener.images)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """The label budget: positions in the pool, their labels, and the folds for selection inside it."""
-
-    positions: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    folds: tuple[Fold, ...]
-
-
-def draw_labels(config: Config, source: Source) -> Budget:
-    """Draw the label budget from the pool and split it for selection.
-
-    Raises:
-        DataError: A class has too few images.
-        ConfigError: train.refit=false with several folds, or tune.trials with none.
-    """
-    asked = parse_labels(config.labels)
-    positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
-    labels = source.pool.labels[positions]
-    smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
-    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed) if config.tune.validate else ()
-    if config.tune.trials and config.tune.search is SearchKind.ranges and not folds:
-        raise ConfigError(
-            f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "
-            "one per class: use at least 2, or leave tune.trials out for the policy's default rates"
-        )
-    if not config.train.refit and len(folds) > 1:
-        raise ConfigError(
-            f"train.refit=false needs one split, but labels={config.labels} is selected on {len(folds)} folds: "
-            "use at least 10 labels per class, or leave train.refit out"
-        )
-    return Budget(positions=positions, labels=labels, folds=folds)
 
 
 def build_regime(

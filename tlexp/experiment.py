@@ -15,16 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.account import Account
-from tlexp.assembly import (
-    Budget,
-    Network,
-    build_classifier,
-    build_regime,
-    calibrate_start,
-    count_steps,
-    describe_model,
-    draw_labels,
-)
+from tlexp.assembly import Network, build_classifier, build_regime, calibrate_start, count_steps, describe_model
 from tlexp.config import Config, config_key
 from tlexp.config.cache import CacheMode
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
@@ -34,6 +25,7 @@ from tlexp.config.tune import SearchKind
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import Feed
+from tlexp.labelled import Budget, draw_labels
 from tlexp.learners import build_learner, candidates
 from tlexp.live import FINAL, Live
 from tlexp.models import Classifier, ModelCard, WeightsOrigin, keeps_statistics, save_classifier

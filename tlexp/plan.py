@@ -1,11 +1,10 @@
 """What a run would train, without weights, images or training."""
 
-from pathlib import Path
 from typing import Any
 
-from tlexp.assembly import Network, build_classifier, build_network, timm_set
+from tlexp.assembly import Network, build_classifier, build_network
 from tlexp.config import Config
-from tlexp.data import source_classes
+from tlexp.labelled import count_classes
 from tlexp.models import Classifier, Unit, keeps_statistics
 
 SCHEMA = 1
@@ -21,20 +20,8 @@ def build_plan(config: Config) -> dict[str, Any]:
         ConfigError: The settings do not allow the run.
         DataError: The image folder has no classes.
     """
-    data = config.data
-    root = None if data.root is None else Path(data.root).expanduser()
-    classes = source_classes(
-        data.source,
-        root=root,
-        columns=data.columns,
-        timm=timm_set(config),
-        classes=data.classes,
-        at_least=data.at_least,
-        follow_links=data.follow_links,
-        num_classes=data.num_classes,
-    )
     network = build_network(config, meta=True)
-    classifier = build_classifier(config, network, len(classes) + (data.neither is not None))
+    classifier = build_classifier(config, network, count_classes(config))
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)

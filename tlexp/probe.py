@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlexp.assembly import Budget, Network, build_classifier, build_regime, draw_labels
+from tlexp.assembly import Network, build_classifier, build_regime
 from tlexp.config import Config
 from tlexp.config.augment import AugmentConfig
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
@@ -18,6 +18,7 @@ from tlexp.config.optim import Choice
 from tlexp.config.tune import TuneConfig
 from tlexp.data import Source
 from tlexp.feeds import FeatureFeed
+from tlexp.labelled import Budget, draw_labels
 from tlexp.learners import candidates
 from tlexp.models import Classifier
 from tlexp.shared import Shared

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from tlexp.arrays import Positions
-from tlexp.assembly import Network, build_network, decode, load_start, open_images
+from tlexp.assembly import Network, build_network, load_start
 from tlexp.cache import Store, Use, cache_folder
 from tlexp.config import Config, Preprocessing, config_values
 from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
 from tlexp.feeds import Feed
+from tlexp.labelled import decode, open_images
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
 from tlexp.solver import Solutions

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tlexp.assembly import Budget
 from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
@@ -15,6 +14,7 @@ from tlexp.data import ImageBank, Images, Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
 from tlexp.frozen import FrozenNetwork, Key, digests_of
+from tlexp.labelled import Budget
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
 from tlexp.models.cut import Cut

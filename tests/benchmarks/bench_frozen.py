@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlexp import assembly
+from tlexp import assembly, labelled
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.experiment import run
@@ -60,8 +60,8 @@ def parts(words: list[str]) -> tuple[float, float]:
     made = config("cache=off", *SGD, *words)
     network = assembly.build_network(made)
     assembly.load_start(made, network)
-    source = assembly.open_images(made, network.expected, Listener())
-    budget = assembly.draw_labels(made, source)
+    source = labelled.open_images(made, network.expected, Listener())
+    budget = labelled.draw_labels(made, source)
     classes, device = len(source.classes), choose_device(made.train.device)
     classifier = assembly.build_classifier(made, network, classes).to(device)
     regime = assembly.build_regime(made, network.expected, device, images=len(budget.positions), classes=classes)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from tlexp import assembly
+from tlexp import assembly, labelled
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.data import Batches, ImageBank, Source, chunks
@@ -57,7 +57,7 @@ class Bench:
         config = self.config(labels=5, seed=0)
         network = assembly.build_network(config)
         self.expected = network.expected
-        self.source: Source = assembly.open_images(config, network.expected, Listener())
+        self.source: Source = labelled.open_images(config, network.expected, Listener())
         self.pool = self._decoded(config, self.source.pool)
         self.test = self._decoded(config, self.source.held_out)
 
@@ -65,10 +65,10 @@ class Bench:
         return load([*self.words, f"labels={labels}", f"seed={seed}", "tune.validate=false", *words]).config
 
     def _decoded(self, config: Config, images) -> ImageBank:
-        return assembly.decode(config, images, np.arange(len(images.labels)), self.expected, Listener())
+        return labelled.decode(config, images, np.arange(len(images.labels)), self.expected, Listener())
 
     def budget(self, config: Config) -> NDArray[np.int64]:
-        return assembly.draw_labels(config, self.source).positions
+        return labelled.draw_labels(config, self.source).positions
 
     def accuracy(self, logits: NDArray[np.float32]) -> float:
         return float((logits.argmax(1) == self.test.labels.numpy()).mean())

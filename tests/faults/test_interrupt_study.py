@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -16,20 +15,8 @@ WORDS = [
 ]  # fmt: skip
 
 
-def _start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "tlexp", *WORDS, *words],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        text=True,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_path: Path) -> None:
-    process = _start(tmp_path)
+    process = begin(tmp_path, *WORDS)
     for _ in range(1200):
         if list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors")):
             break
@@ -45,7 +32,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_
     assert not (tmp_path / "multirun/s/report").exists()
     states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))
     assert states
-    again = _start(tmp_path, "--dry-run")
+    again = begin(tmp_path, *WORDS, "--dry-run")
     shown, errors = again.communicate(timeout=120)
     assert "1 cell, 2 data seeds, 2 runs, 2 to do" in shown, errors
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))

@@ -4,12 +4,12 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -18,18 +18,6 @@ WORDS = [
 ]  # fmt: skip
 SEEDS = ["seed=0,1,2", "train.checkpoint_seconds=0.2", "hydra.sweeper.name=s"]
 PARALLEL = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-
-
-def _start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "tlexp", *WORDS, *words],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        text=True,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def _await_training(folder: Path, process: "subprocess.Popen[str]", runs: int) -> None:
@@ -56,7 +44,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
     words: list[str], number: int, group: bool, status: int, tmp_path: Path, ready_store: Path
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
-    process = _start(tmp_path, *SEEDS, "train.steps=1500", *words)
+    process = begin(tmp_path, *WORDS, *SEEDS, "train.steps=1500", *words)
     _await_training(tmp_path, process, runs=2 if words else 1)
     (os.killpg if group else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
@@ -68,7 +56,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         assert set(store.execute("select status from runs")) == {("KILLED",)}
     states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*"))
-    again = _start(tmp_path, *SEEDS, "train.steps=1500", "--dry-run")
+    again = begin(tmp_path, *WORDS, *SEEDS, "train.steps=1500", "--dry-run")
     shown, errors = again.communicate(timeout=60)
     assert "0 of 3 runs are there, 3 would run" in shown, errors
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*"))
@@ -76,15 +64,15 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
 
 def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     words = ["train.steps=60", "tracking=off", "seed=0", "train.checkpoint_seconds=0.05"]
-    process = _start(tmp_path, *words, "hydra.sweeper.name=s")
+    process = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
     _await_training(tmp_path, process, runs=1)
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    again = _start(tmp_path, *words, "hydra.sweeper.name=s")
+    again = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
-    whole = _start(tmp_path, *words, "hydra.sweeper.name=whole")
+    whole = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=whole")
     _, errors = whole.communicate(timeout=120)
     assert whole.returncode == 0, errors
     [killed] = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/002-*/record.json")]
@@ -94,9 +82,9 @@ def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_pat
 
 
 def test_a_second_process_on_the_sweep_is_refused_with_two(tmp_path: Path) -> None:
-    process = _start(tmp_path, *SEEDS, "train.steps=100000", "tracking=off")
+    process = begin(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
     _await_training(tmp_path, process, runs=1)
-    second = _start(tmp_path, *SEEDS, "train.steps=100000", "tracking=off")
+    second = begin(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"is being worked on by process {process.pid} on" in errors

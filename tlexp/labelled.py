@@ -1,0 +1,140 @@
+"""The images of a run and its label budget, from the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlexp.config import Config, Preprocessing
+from tlexp.config.labels import parse_labels
+from tlexp.config.tune import SearchKind
+from tlexp.data import (
+    Fold,
+    ImageBank,
+    Images,
+    Reading,
+    Source,
+    TimmSet,
+    add_neither,
+    add_shifted,
+    draw_budget,
+    load_bank,
+    open_source,
+    selection_folds,
+    source_classes,
+)
+from tlexp.errors import ConfigError
+from tlexp.train import Listener
+
+
+def open_images(config: Config, expected: Preprocessing, listener: Listener) -> Source:
+    """Return the images, checked.
+
+    Raises:
+        DataError: They do not allow a run.
+    """
+    data = config.data
+    reading = Reading(
+        on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
+    )
+    source = open_source(
+        data.source,
+        root=_path(data.root),
+        columns=data.columns,
+        timm=_timm_set(config),
+        classes=data.classes,
+        at_least=data.at_least,
+        source_seed=data.source_seed,
+        reading=reading,
+        per_class=data.per_class,
+        test_per_class=data.test_per_class,
+        num_classes=data.num_classes,
+        size=data.size or expected.image_size,
+        noise=data.noise,
+        clutter=data.clutter,
+    )
+    if data.neither is not None:
+        source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
+    if data.shifted is not None:
+        some = data.classes is not None
+        source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
+    return source
+
+
+def count_classes(config: Config) -> int:
+    """Return how many classes the images have, without reading one.
+
+    Raises:
+        DataError: The folder or table is missing or has no usable form, or a class is not there.
+    """
+    data = config.data
+    named = source_classes(
+        data.source,
+        root=_path(data.root),
+        columns=data.columns,
+        timm=_timm_set(config),
+        classes=data.classes,
+        at_least=data.at_least,
+        follow_links=data.follow_links,
+        num_classes=data.num_classes,
+    )
+    return len(named) + (data.neither is not None)
+
+
+def _path(stated: str | None) -> Path | None:
+    return None if stated is None else Path(stated).expanduser()
+
+
+def _timm_set(config: Config) -> TimmSet:
+    """Return what timm is asked for where it gives the images."""
+    data = config.data
+    return TimmSet(
+        name=data.name or "",
+        root=_path(data.root),
+        split=data.split,
+        test_split=data.test_split,
+        columns=data.columns,
+        download=data.download,
+    )
+
+
+def decode(
+    config: Config, images: Images, positions: NDArray[np.int64], expected: Preprocessing, listener: Listener
+) -> ImageBank:
+    """Return images decoded, resized and cropped for the backbone."""
+    return load_bank(images, positions, expected, memory_bytes=config.data.memory_bytes, progress=listener.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The label budget: positions in the pool, their labels, and the folds for selection inside it."""
+
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    folds: tuple[Fold, ...]
+
+
+def draw_labels(config: Config, source: Source) -> Budget:
+    """Draw the label budget from the pool and split it for selection.
+
+    Raises:
+        DataError: A class has too few images.
+        ConfigError: train.refit=false with several folds, or tune.trials with none.
+    """
+    asked = parse_labels(config.labels)
+    positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
+    labels = source.pool.labels[positions]
+    smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
+    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed) if config.tune.validate else ()
+    if config.tune.trials and config.tune.search is SearchKind.ranges and not folds:
+        raise ConfigError(
+            f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "
+            "one per class: use at least 2, or leave tune.trials out for the policy's default rates"
+        )
+    if not config.train.refit and len(folds) > 1:
+        raise ConfigError(
+            f"train.refit=false needs one split, but labels={config.labels} is selected on {len(folds)} folds: "
+            "use at least 10 labels per class, or leave train.refit out"
+        )
+    return Budget(positions=positions, labels=labels, folds=folds)
