@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import SMALL, Start
-from tests.test_cuts import _bits
+from tests.conftest import SMALL, Start, probability_bits
 from tlexp import frozen, prefix
 from tlexp.ahead import fill_cuts
 from tlexp.compose import load
@@ -57,7 +56,7 @@ def test_each_depth_finds_its_rows_after_one_pass(
         if depth < 5:  # the whole pool is looked at ahead of time where that is cheap
             assert record.train["cache"]["misses"] == 0
         assert record.metrics["val/nll"] == without[depth].metrics["val/nll"]
-        assert _bits(tmp_path / f"on{depth}") == _bits(tmp_path / f"off{depth}")
+        assert probability_bits(tmp_path / f"on{depth}") == probability_bits(tmp_path / f"off{depth}")
     assert passed == []
 
 

@@ -166,4 +166,4 @@ def test_heads_that_see_other_features_share_no_rows(
     for name, head in heads.items():
         assert start(*head, name=name).record.train["cache"]["hits"] == 0
     assert start("head=attention", name="again").record.train["cache"]["misses"] == 0
-    assert start("head=knn", "head.units=[layer4,layer3]", name="solved").record.train["cache"]["hits"] == 0
+    assert start("head=knn", "head.units=[layer4,layer3]", name="solved").record.train["cache"]["misses"] == 0

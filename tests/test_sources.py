@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.test_experiment import Spy
-from tlexp import assembly
+from tlexp import labelled
 from tlexp.data import Source
 from tlexp.errors import DataError
 from tlexp.experiment import Outcome
@@ -74,7 +74,7 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
     plain = start(*WORDS, f"data.root={photos}", name="plain")
     spies: list[Spy] = []
     done: list[str] = []
-    added = assembly.add_shifted
+    added = labelled.add_shifted
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = added(*args, **kwargs)
@@ -90,7 +90,7 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
         def ended(self) -> None:
             done.extend([self.title] if self.title == "final" else [])
 
-    monkeypatch.setattr(assembly, "add_shifted", spied)
+    monkeypatch.setattr(labelled, "add_shifted", spied)
     words = [*WORDS, f"data.root={photos}", f"data.shifted={tmp_path / 'drawn'}", "cache=off"]
     outcome = start(*words, name="shifted", listener=Final())
     assert sorted(spies[0].read_indices) == list(range(30))
