@@ -81,7 +81,7 @@ def run_column(loaded: Composed, cells: Cells) -> tuple[float, float]:
     """Return what the column takes as the job of a study of its own."""
     with tempfile.TemporaryDirectory(dir=".") as place, anew():
         keys = {config_key(cell): ["c", budget, cell.seed] for budget, each in cells.items() for cell in each}
-        SweepFolder(Path(place)).state({"fixed": {}, "swept": [], "study": {"replicates": keys}})
+        SweepFolder(Path(place)).state({"fixed": {}, "swept": [], "study": {"columns": [], "replicates": keys}})
         folder = Path(place) / "columns" / "c" / "1"
         folder.mkdir(parents=True)
         clock = Clock()
