@@ -41,20 +41,17 @@ def build_learner(
         solutions: Heads that were solved beforehand.
         heads: What a trained head starts from, by the positions that are trained on; None for its own start.
     """
-    if not isinstance(feed, FeatureFeed):
-        assert checkpoint is not None
-        return Trainee(classifier, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
-    if classifier.depth < len(classifier.units):  # the feed gives what crosses the cut behind the frozen units
-        entered = classifier.behind_cut()
-        assert checkpoint is not None
-        return Trainee(entered, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
-    # The same head: what it learns is in the whole network at once.
-    head = Classifier(nn.Identity(), classifier.head, (), 0)
-    if config.head.kind.solved:
-        classes = regime.plan.num_classes
-        return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
+    learned = classifier
+    if isinstance(feed, FeatureFeed) and classifier.depth < len(classifier.units):
+        learned = classifier.behind_cut()  # the feed gives what crosses the cut behind the frozen units
+    elif isinstance(feed, FeatureFeed):
+        # The same head: what it learns is in the whole network at once.
+        learned = Classifier(nn.Identity(), classifier.head, (), 0)
+        if config.head.kind.solved:
+            classes = regime.plan.num_classes
+            return Solver(learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
     assert checkpoint is not None
-    return Trainee(head, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
+    return Trainee(learned, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
 
 
 def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:

@@ -29,7 +29,7 @@ from tlexp.experiment import run
 from tlexp.learners import build_learner
 from tlexp.shared import Shared
 from tlexp.supply import Feeds
-from tlexp.train import Listener, choose_device
+from tlexp.train import Checkpoint, Listener, choose_device
 
 WORDS = [
     "backbone=resnet18", "backbone.pretrained=false", "backbone.image_size=64", "data.per_class=100",
@@ -69,11 +69,11 @@ def parts(words: list[str]) -> tuple[float, float]:
     feeds = Feeds(made, Shared(), classifier, source, budget, regime, Listener())
     list(feeds.held_out())
     forward = time.perf_counter() - began
-    learner = build_learner(
-        made, classifier, feeds.budget, regime, checkpoint=None, listener=Listener()  # type: ignore[arg-type]
-    )  # fmt: skip
     everything = np.arange(len(budget.positions))
-    return forward, timed(lambda: learner.train("final", everything, made.default_rates))
+    with tempfile.TemporaryDirectory() as place:
+        checkpoint = Checkpoint(Path(place), key="bench", seconds=3600)
+        learner = build_learner(made, classifier, feeds.budget, regime, checkpoint=checkpoint, listener=Listener())
+        return forward, timed(lambda: learner.train("final", everything, made.default_rates))
 
 
 def main() -> None:
