@@ -11,11 +11,13 @@ from tests.conftest import Start, probability_bits
 from tlexp import prefix
 from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
+from tlexp.models import classifier
 from tlexp.models.tracing import CutError
 from tlexp.prefix import Place, choose_place
 from tlexp.supply import EVERY_UNIT
 
 DEPTH = ["freeze=depth", "freeze.depth=2"]
+GRADUAL = ["freeze=gradual", "freeze.phases=3"]
 VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=160"]
 WAYS = {
     "cold": ["cache=on"],
@@ -35,8 +37,11 @@ WAYS = {
         [*DEPTH, "augment=light", "cache.views=2"],
         [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
         [*DEPTH, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
+        ["freeze=lpft", "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
+        [*GRADUAL, "augment=light", "cache.views=2"],
+        [*GRADUAL, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
     ],
-    ids=["depth", "last", "surgical", "views", "tuned", "vit"],
+    ids=["depth", "last", "surgical", "views", "tuned", "vit", "lpft", "gradual-views", "gradual-vit"],
 )
 def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
     words: list[str], start: Start, cache: Path, tmp_path: Path
@@ -48,7 +53,28 @@ def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
     assert len({run.freeze["digest_after"] for run in runs.values()}) == 1
     assert runs["cold"].train["cache"]["hits"] == runs["warm"].train["cache"]["misses"] == 0
     assert runs["warm"].train["cache"]["hits"] == runs["cold"].train["cache"]["misses"] > 0
-    assert "cache" not in runs["nowhere"].train
+    assert ("cache" in runs["nowhere"].train) == ("phases" in runs["nowhere"].freeze)  # features are always kept
+
+
+def test_a_phase_with_frozen_units_in_front_runs_none_of_them(
+    start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head trains on features, the next phase from its cut: the budget passes once for each, however many steps."""
+    passed: list[int] = []
+    for module in (prefix, classifier):
+        chunked = module.in_chunks
+        monkeypatch.setattr(
+            module, "in_chunks", lambda run, images, own=chunked: passed.append(len(images)) or own(run, images)
+        )
+    start(*GRADUAL, "cache=off", "labels=8", "train.limit_steps=9", "train.batch_size=8", name="gradual")
+    assert sum(passed) == 2 * 24
+    passed.clear()
+    start("freeze=lpft", "cache=on", "labels=8", name="lpft")
+    assert sum(passed) == 24
+    passed.clear()
+    again = start("freeze=lpft", "cache=on", "labels=8", "seed=1", "data.seed=0", name="again").record.train["cache"]
+    assert (again["misses"], again["hits"], passed) == (0, 24, [])
+    assert start("freeze=all", "cache=on", "labels=8", name="all").record.train["cache"]["hits"] == 24
 
 
 def test_the_whole_network_in_one_piece_gives_the_same_but_for_rounding(

@@ -138,6 +138,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         listener=live,
         solutions=shared.solutions,
         heads=heads,
+        entrances=feeds.entrances,
     )
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)
@@ -327,16 +328,16 @@ def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds:
     """Say what the cache did, or why features could not be kept."""
     if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
         account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
-    if feeds.frozen is None:
+    use = feeds.use
+    if use is None:
         told = config.study.column is None  # a study compares what would be advised against
-        frozen = config.keeps_prefix and account.freeze["depth"] > 0
+        frozen = config.keeps_prefix and (account.freeze["depth"] > 0 or "phases" in account.freeze)
         reason = config.moving if config.freeze.simplest is FreezePolicy.all else config.varying
         if told and frozen and reason is not None and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {reason}")
         elif told and frozen and account.freeze["depth"] == len(classifier.units):
             account.note(f"freeze.depth={config.freeze.depth} freezes {EVERY_UNIT}")
         return
-    use = feeds.frozen.use
     account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}
     if account.alone:
         account.listener.message(f"cache {config.cache.mode}: {use}")

@@ -173,6 +173,11 @@ class FeatureFeed:
         """The label of each image, (N,)."""
         return self._labels
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the features that lie in memory."""
+        return 0 if self._held is None else self._held.nbytes
+
     def take(self, rows: Tensor) -> Tensor:
         """Return features (n, D) on the device, of rows (n,) int64 on the CPU."""
         if self._held is not None:

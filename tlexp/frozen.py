@@ -1,6 +1,7 @@
 """A frozen network that sees every image once: its features come from the cache, or are computed and kept there."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -57,6 +58,11 @@ class FrozenNetwork:
         self._passing = passing
         self._cuts: dict[int | None, list[CutStore]] = {}
         self.use = Use()
+
+    @functools.cached_property
+    def made_by(self) -> str:
+        """What names the maker of all rows, those of views included."""
+        return " ".join(key(view).digest for key in self._keys for view in (*range(self._regime.views), None))
 
     @property
     def keeps(self) -> bool:

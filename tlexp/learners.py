@@ -1,5 +1,7 @@
 """What learns from a label budget, and the settings that it compares."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from torch import nn
 
@@ -8,6 +10,7 @@ from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
 from tlexp.feeds import FeatureFeed, Feed, Regime
 from tlexp.models import Classifier
+from tlexp.prefix import Entrance
 from tlexp.solver import Solutions, Solver
 from tlexp.train import CANDIDATES, Checkpoint, Listener
 from tlexp.trainee import Heads, Trainee
@@ -28,6 +31,7 @@ def build_learner(
     listener: Listener,
     solutions: Solutions | None = None,
     heads: Heads | None = None,
+    entrances: Mapping[int, Entrance] | None = None,
 ) -> Trainee | Solver:
     """Return what learns from a label budget: the whole network from images, or what follows its frozen part.
 
@@ -40,6 +44,7 @@ def build_learner(
         listener: Hears of every fit.
         solutions: Heads that were solved beforehand.
         heads: What a trained head starts from, by the positions that are trained on; None for its own start.
+        entrances: Where training enters in phases that freeze units in front, by how many they freeze.
     """
     learned = classifier
     if isinstance(feed, FeatureFeed) and classifier.depth < len(classifier.units):
@@ -51,7 +56,7 @@ def build_learner(
             classes = regime.plan.num_classes
             return Solver(learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
     assert checkpoint is not None
-    return Trainee(learned, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads)
+    return Trainee(learned, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads, entrances=entrances)
 
 
 def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:

@@ -9,8 +9,9 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
-from tlexp.feeds import Regime
+from tlexp.feeds import FeatureFeed, Regime, Stream
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK, in_chunks
 from tlexp.models.cut import Cut, Cutter
@@ -61,6 +62,31 @@ class Prefix:
                 [rows.cpu() for rows in self.passing(images)]
             took.append(time.perf_counter() - began)
         return min(took) / len(images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """Where training enters the network in a phase that freezes units in front.
+
+    Attributes:
+        prefix: Up to the cut behind them; None where all are frozen, and the head takes their features.
+        feed: What crosses, or the features, of the label budget; None where images pass the prefix at every step.
+    """
+
+    prefix: Prefix | None
+    feed: FeatureFeed | None
+
+    def enter(self, classifier: Classifier, images: Stream, positions: Positions) -> tuple[Classifier, Stream]:
+        """Return the network that is trained, and its batches.
+
+        Args:
+            classifier: The whole network, frozen as in the phase.
+            images: Batches of images.
+            positions: Of the label budget, to train on.
+        """
+        if self.prefix is not None:
+            classifier.split(self.prefix.cuts[0], self.prefix.passing)
+        return (classifier, images) if self.feed is None else (classifier.behind_cut(), self.feed.stream(positions))
 
 
 def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, *, strict: bool = True) -> Prefix:

@@ -1,12 +1,14 @@
 """How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from tlexp.arrays import Positions
 from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
@@ -19,7 +21,7 @@ from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
 from tlexp.models.cut import Cut
 from tlexp.models.tracing import CutError
-from tlexp.prefix import Place, build_prefix, choose_place
+from tlexp.prefix import Entrance, Place, Prefix, build_prefix, choose_place
 from tlexp.shared import Shared
 from tlexp.train import Listener
 
@@ -42,7 +44,7 @@ class Feeds:
     Attributes:
         frozen: What makes the features, or what crosses the cut behind the frozen units; None where the learner takes
             images.
-        place: Where they are kept.
+        entrances: Where training enters the network in phases that freeze units in front, by how many they freeze.
         refusal: Why the network could not be cut; None if it was, or had no need to.
         budget: The label budget.
     """
@@ -59,19 +61,31 @@ class Feeds:
     ) -> None:
         self._config, self._shared, self._regime = config, shared, regime
         self._source, self._listener = source, listener
-        self._made_by = ""
         self.frozen: FrozenNetwork | None = None
-        self.place = Place.memory if config.cache.mode is CacheMode.off else Place.disk
+        self.entrances: dict[int, Entrance] = {}
         self.refusal: str | None = None
+        self._keeping: list[FrozenNetwork] = []
         self._pooled = config.moving is None
-        if self._pooled:  # reading features always beats making them again
-            self.frozen = self._freeze(classifier, row_key(config, regime, classifier, hashed=shared.digest))
-        elif config.keeps_prefix and config.varying is None and 0 < classifier.depth < len(classifier.units):
-            self._cut(classifier, len(budget.positions))
+        steady = config.keeps_prefix and config.varying is None
+        if self._pooled:
+            self.frozen = self._features(classifier)
+        elif steady and regime.plan.phases:
+            self._enter_phases(classifier, budget)
+        elif steady and 0 < classifier.depth < len(classifier.units):
+            tested = (len(each.labels) for each in (source.held_out, source.shifted) if each is not None)
+            rows = len(budget.positions) * (regime.views + 1) + sum(tested)
+            prefix, self.frozen = self._cut(classifier, rows=rows, memory_bytes=config.data.memory_bytes)
+            if prefix is not None:
+                classifier.split(prefix.cuts[0], prefix.passing)
         elif config.cache.mode is CacheMode.on:
             frozen = "none" if classifier.depth == 0 else EVERY_UNIT
             raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
         self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
+
+    @property
+    def use(self) -> Use | None:
+        """What the cache has done so far; None where nothing is kept."""
+        return functools.reduce(operator.add, (each.use for each in self._keeping)) if self._keeping else None
 
     def held_out(self) -> Iterator[tuple[str, Feed]]:
         """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
@@ -86,19 +100,45 @@ class Feeds:
         whole = np.arange(len(images.labels))
         if frozen is None:
             return self._feed(images, whole, views=0)
-        if shared.held_out is None or shared.held_out[0] != self._key:
+        key = self._key(frozen)
+        if shared.held_out is None or shared.held_out[0] != key:
             shared.held_out = None  # the memory of the one before
             before, frozen.use = frozen.use, Use()
             feed, used = self._feed(images, whole, views=0), frozen.use
             frozen.use = before + used
             if not used.misses:  # from now on this is what every look at it takes
-                shared.held_out = self._key, feed, used
+                shared.held_out = key, feed, used
             return feed
         _, feed, used = shared.held_out
         frozen.use += used
         return feed
 
-    def _cut(self, classifier: Classifier, images: int) -> None:
+    def _enter_phases(self, classifier: Classifier, budget: Budget) -> None:
+        """Find where each phase enters: what it freezes was frozen in those before, so it is as it started."""
+        images, left = len(budget.positions), self._config.data.memory_bytes
+        for phase in self._regime.plan.phases:
+            prefix, frozen = None, None
+            classifier.refreeze(phase.depth)
+            if phase.depth == len(classifier.units):
+                frozen = self._features(classifier)
+            elif phase.depth:
+                prefix, frozen = self._cut(classifier, rows=images * (self._regime.views + 1), memory_bytes=left)
+            if prefix is None and frozen is None:
+                continue
+            feed = None
+            if frozen is not None:
+                feed = self._rows(frozen, self._source.pool, budget.positions, views=self._regime.views)
+                left -= feed.held_bytes
+            self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
+
+    def _features(self, classifier: Classifier) -> FrozenNetwork:
+        """Return what makes the features; reading them always beats making them again."""
+        key = row_key(self._config, self._regime, classifier, hashed=self._shared.digest)
+        return self._keep(classifier, key, disk=True)
+
+    def _cut(
+        self, classifier: Classifier, *, rows: int, memory_bytes: int
+    ) -> tuple[Prefix | None, FrozenNetwork | None]:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
         config, regime = self._config, self._regime
         try:
@@ -111,61 +151,62 @@ class Feeds:
             if config.cache.mode is CacheMode.on:
                 told = f"cache.mode=on, but {self.refusal}; cache.mode=auto computes it as it goes"
                 raise ConfigError(told) from None
-            return
+            return None, None
         [cut] = prefix.cuts
-        tested = self._source.held_out, self._source.shifted
-        classifier.split(cut, prefix.passing)
-        self.place = choose_place(
+        place = choose_place(
             config.cache.mode,
             cut.row_bytes,
-            rows=images * (regime.views + 1) + sum(len(each.labels) for each in tested if each is not None),
+            rows=rows,
             seconds=lambda: prefix.seconds(regime),
             keeps=self._shared.store(config, self._listener.message).keeps,
             max_bytes=config.cache.max_bytes,
-            memory_bytes=config.data.memory_bytes,
+            memory_bytes=memory_bytes,
         )
-        if self.place is not Place.nowhere:
-            key = row_key(config, regime, classifier, cut, hashed=self._shared.digest)
-            self.frozen = self._freeze(classifier, key, prefix.passing)
+        if place is Place.nowhere:
+            return prefix, None
+        key = row_key(config, regime, classifier, cut, hashed=self._shared.digest)
+        return prefix, self._keep(classifier, key, disk=place is Place.disk, passing=prefix.passing)
 
-    def _freeze(
-        self, classifier: Classifier, key: Key, passing: Callable[[Tensor], list[Tensor]] | None = None
+    def _keep(
+        self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
     ) -> FrozenNetwork:
-        self._made_by = " ".join(key(view).digest for view in (*range(self._regime.views), None))
-        if self._pooled or self.place is Place.disk:
+        if disk:
             store = self._shared.store(self._config, self._listener.message)
         else:  # no other run's: it is large, and gone with this one
             store = Store(None, max_bytes=self._config.cache.max_bytes)
-        return FrozenNetwork(classifier, self._regime, keys=[key], store=store, decode=self._decode, passing=passing)
+        frozen = FrozenNetwork(classifier, self._regime, keys=[key], store=store, decode=self._decode, passing=passing)
+        self._keeping.append(frozen)
+        return frozen
 
-    def _feed(self, images: Images, positions: NDArray[np.int64], *, views: int, ahead: bool = False) -> Feed:
-        if self.frozen is None:
+    def _feed(self, images: Images, positions: Positions, *, views: int, ahead: bool = False) -> Feed:
+        frozen = self.frozen
+        if frozen is None:
             digests = digests_of(images, positions) if views else None
             return ImageFeed(self._decode(images, positions), self._regime, digests)
-        frozen = self.frozen
-        drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
-        clean = frozen.rows(images, positions)
+        feed = self._rows(frozen, images, positions, views=views)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
-        if ahead and worth and self._key not in self._shared.prepared:
+        if ahead and worth and self._key(frozen) not in self._shared.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
-            self._shared.prepared.add(self._key)
+            self._shared.prepared.add(self._key(frozen))
+        return feed
+
+    def _rows(self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int) -> FeatureFeed:
         return FeatureFeed(
-            [*drawn, clean],
+            [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
             images.labels[positions],
             self._regime,
             decode=lambda places: self._decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
             memory_bytes=self._config.data.memory_bytes,
-            made_by=self._made_by,
+            made_by=frozen.made_by,
             size=EVALUATED if self._pooled else chunk_size(self._regime),
         )
 
-    @property
-    def _key(self) -> tuple[str, str]:
-        """What names the features of all images."""
-        return self._made_by, self._source.digest
+    def _key(self, frozen: FrozenNetwork) -> tuple[str, str]:
+        """Return what names the rows of all images."""
+        return frozen.made_by, self._source.digest
 
-    def _worth_all(self, positions: NDArray[np.int64]) -> bool:
+    def _worth_all(self, positions: Positions) -> bool:
         """Return whether the whole pool is read now, so that another seed finds its budget ready.
 
         It is where that at most doubles the images.
@@ -174,7 +215,7 @@ class Feeds:
         wanted = len(positions) + len(source.held_out.labels)
         return len(source.pool.labels) <= 2 * wanted
 
-    def _decode(self, images: Images, positions: NDArray[np.int64]) -> ImageBank:
+    def _decode(self, images: Images, positions: Positions) -> ImageBank:
         return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)
 
 

@@ -16,9 +16,10 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.feeds import FeatureFeed, Feed, Regime
+from tlexp.feeds import FeatureFeed, Feed, Regime, Stream
 from tlexp.models import Classifier
 from tlexp.models.head import Head
+from tlexp.prefix import Entrance
 from tlexp.train import (
     Checkpoint,
     FitReport,
@@ -52,6 +53,7 @@ class Trainee:
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
         heads: Linear heads to start from; None for the classifier's own.
+        entrances: Where training enters in phases that freeze units in front, by how many they freeze.
     """
 
     beforehand = 0.0
@@ -65,8 +67,10 @@ class Trainee:
         checkpoint: Checkpoint,
         listener: Listener,
         heads: Heads | None = None,
+        entrances: Mapping[int, Entrance] | None = None,
     ) -> None:
         self.classifier, self.feed, self.regime = classifier, feed, regime
+        self._entrances = entrances or {}
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
         # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
         moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
@@ -156,14 +160,21 @@ class Trainee:
         self._reset()
         self._adopt_head(positions)
         plan = dataclasses.replace(self.regime.plan, lr=rates.lr, weight_decay=rates.weight_decay)
+        classifier, batches = self.classifier, self.feed.stream(positions)
+
+        def enter(depth: int) -> tuple[Classifier, Stream]:
+            entrance = self._entrances.get(depth)
+            return (classifier, batches) if entrance is None else entrance.enter(classifier, batches, positions)
+
         try:
             report = fit(
-                self.classifier,
-                self.feed.stream(positions),
+                classifier,
+                batches,
                 plan,
                 fit_id=fit_id,
                 listener=self._listener,
                 checkpoint=self._checkpoint,
+                enter=enter,
             )
         finally:
             self._listener.ended()

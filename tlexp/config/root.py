@@ -143,8 +143,9 @@ class Config:
 
     @property
     def keeps_prefix(self) -> bool:
-        """Whether the same leading units are frozen from the first step to the last: all of them, or some."""
-        return self.freeze.simplest in (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
+        """Whether leading units are frozen from the first step on, to the last one or for a phase."""
+        policies = ("all", "last", "depth", "surgical", "lpft", "gradual")
+        return self.freeze.simplest in map(FreezePolicy, policies)
 
     @property
     def varying(self) -> str | None:

@@ -96,7 +96,7 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return features (B, D) float32: all that a head sees of the images."""
         if self.depth == len(self.units):
-            return self._frozen_features(images)
+            return images.float() if self._entered else self._frozen_features(images)
         if self._cut is None:
             features: Tensor = self.backbone(images)
             return features.float()
@@ -116,8 +116,11 @@ class Classifier(nn.Module):
         self._cut = cut, prefix
 
     def behind_cut(self) -> Self:
-        """Return this very network, entered behind its cut: it takes rows (B, D) in place of images."""
-        assert self._cut is not None
+        """Return this very network, entered behind its cut, or behind all its units where they are frozen.
+
+        It takes rows (B, D) in place of images: what crosses, or the features.
+        """
+        assert self._cut is not None or self.depth == len(self.units)
         entered = copy.copy(self)
         entered._entered = True
         return entered

@@ -5,6 +5,7 @@ images (B, 3, S, S) float32 normalised; labels (B,) int64; logits (B, K) float32
 
 import math
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -35,6 +36,10 @@ class BatchStream(Protocol):
         ...
 
 
+Enter = Callable[[int], tuple[Classifier, BatchStream]]
+"""How many leading units a phase freezes -> the network that it trains, and its batches."""
+
+
 def fit(
     classifier: Classifier,
     batches: BatchStream,
@@ -43,11 +48,22 @@ def fit(
     fit_id: str,
     listener: Listener,
     checkpoint: Checkpoint | None,
+    enter: Enter | None = None,
 ) -> FitReport:
     """Train the classifier in place and return what it took; takes an interrupted fit up where it was.
 
     Torch's global generators are seeded anew at each step, so that the step number alone says how to go on, and are
     left as they were found.
+
+    Args:
+        classifier: The whole network, or one that takes features.
+        batches: What it takes.
+        plan: How it is trained.
+        fit_id: Names the fit in the checkpoint.
+        listener: Hears of every step, and may ask to stop.
+        checkpoint: Where the state is kept; None keeps none.
+        enter: Says what a phase trains, and on which batches, once its units are frozen: the classifier, or the same
+            one entered behind them. None for the classifier in every phase.
 
     Raises:
         DivergedError: A loss, or a weight after the last step, is not finite.
@@ -57,7 +73,15 @@ def fit(
     """
     device = next(classifier.parameters()).device
     with kept_generators(device):
-        return _Fit(classifier, batches, plan, device, fit_id=fit_id, listener=listener, checkpoint=checkpoint).run()
+        return _Fit(
+            classifier,
+            plan,
+            device,
+            fit_id=fit_id,
+            listener=listener,
+            checkpoint=checkpoint,
+            enter=enter or (lambda depth: (classifier, batches)),
+        ).run()
 
 
 def on_curve(step: int, steps: int) -> bool:
@@ -75,17 +99,17 @@ class _Fit:
     def __init__(
         self,
         classifier: Classifier,
-        batches: BatchStream,
         plan: FitPlan,
         device: torch.device,
         *,
         fit_id: str,
         listener: Listener,
         checkpoint: Checkpoint | None,
+        enter: Enter,
     ) -> None:
         if plan.channels_last:
             classifier.to(memory_format=torch.channels_last)
-        self.classifier, self.batches, self.plan, self.device = classifier, batches, plan, device
+        self.classifier, self.plan, self.device, self.enter = classifier, plan, device, enter
         self.fit_id, self.listener, self.checkpoint = fit_id, listener, checkpoint
         self.phases = plan.phases or (FitPhase(steps=plan.steps, depth=classifier.depth),)
         assert sum(phase.steps for phase in self.phases) == plan.steps
@@ -130,11 +154,7 @@ class _Fit:
             self.progress.phases.append({"steps": self.phase.steps, "depth": self.phase.depth, **rates, **digests})
 
     def _freeze(self, number: int) -> None:
-        """Freeze what a phase freezes, with an optimiser over the rest and a schedule of its own.
-
-        A phase that trains the head alone could be given features in place of images: network and batches of a phase
-        are settled here.
-        """
+        """Freeze what a phase freezes, with an optimiser over the rest, a schedule of its own, and what it is fed."""
         plan = self.plan
         self.phase = phase = self.phases[number]
         self.before = sum(each.steps for each in self.phases[:number])
@@ -142,7 +162,8 @@ class _Fit:
         self.weight_decay = plan.weight_decay if phase.weight_decay is None else phase.weight_decay
         if plan.phases:
             self.classifier.refreeze(phase.depth)
-        self.classifier.train()
+        self.plain, self.batches = self.enter(phase.depth)
+        self.plain.train()
         self.parameters = [parameter for _, parameter in self.classifier.trainable_parameters()]
         self.optimizer = build_optimizer(
             self.classifier,
@@ -153,7 +174,7 @@ class _Fit:
             layer_decay=plan.layer_decay,
         )
         self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=phase.steps, warmup=plan.warmup)
-        self.network: Network = torch.compile(self.classifier) if plan.compile else self.classifier
+        self.network: Network = torch.compile(self.plain) if plan.compile else self.plain
 
     def _train_phase(self) -> None:
         """Make the steps of the phase that are left, and see that what it froze is as it was."""
@@ -187,7 +208,7 @@ class _Fit:
     def _first_step(self, step: int) -> None:
         """Make a phase's first step and count its operations; never compiled, for the counter sees plain ones only."""
         with OperationCounter() as counter:
-            self._step(step, self.classifier)
+            self._step(step, self.plain)
         flops, total = self.progress.flops, counter.total()
         self.progress.flops = None if flops is None or total is None else flops + total * self.phase.steps
 
