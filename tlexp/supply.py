@@ -10,10 +10,10 @@ from torch import Tensor
 from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
-from tlexp.data import ImageBank, Images, Source
+from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
-from tlexp.frozen import FrozenNetwork, Key, digests_of
+from tlexp.frozen import Decode, FrozenNetwork, Key, digests_of
 from tlexp.labelled import Budget
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
@@ -59,6 +59,7 @@ class Feeds:
     ) -> None:
         self._config, self._shared, self._regime = config, shared, regime
         self._source, self._listener = source, listener
+        self._decode: Decode = lambda images, places: shared.decode(config, images, places, regime.expected, listener)
         self._made_by = ""
         self.frozen: FrozenNetwork | None = None
         self.place = Place.memory if config.cache.mode is CacheMode.off else Place.disk
@@ -142,7 +143,7 @@ class Feeds:
         if self.frozen is None:
             digests = digests_of(images, positions) if views else None
             return ImageFeed(self._decode(images, positions), self._regime, digests)
-        frozen = self.frozen
+        frozen, decode = self.frozen, self._decode  # not self: the test split's feed outlives the run and its network
         drawn = [frozen.rows(images, positions, view=view) for view in range(views)]
         clean = frozen.rows(images, positions)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
@@ -153,7 +154,7 @@ class Feeds:
             [*drawn, clean],
             images.labels[positions],
             self._regime,
-            decode=lambda places: self._decode(images, positions[places]).pixels,
+            decode=lambda places: decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
             memory_bytes=self._config.data.memory_bytes,
             made_by=self._made_by,
@@ -173,9 +174,6 @@ class Feeds:
         source = self._source
         wanted = len(positions) + len(source.held_out.labels)
         return len(source.pool.labels) <= 2 * wanted
-
-    def _decode(self, images: Images, positions: NDArray[np.int64]) -> ImageBank:
-        return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)
 
 
 def row_key(
