@@ -6,17 +6,31 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import SMALL, Start, probability_bits
-from tlexp import frozen, prefix
+from tests.models.small_swin import known
+from tlexp import ahead, frozen, prefix
 from tlexp.ahead import fill_cuts
+from tlexp.assembly import build_network
 from tlexp.compose import load
 from tlexp.config import Config
+from tlexp.config.data import SHAPES
 from tlexp.shared import Shared
 from tlexp.train import Listener
 
 DEPTHS = {depth: ["freeze=depth", f"freeze.depth={depth}"] for depth in (1, 2, 3, 4)} | {5: ["freeze=all"]}
 VIEWS = ["augment=light", "cache.views=2"]
+TIMM = ["backbone=timm", "backbone.pretrained=false"]
+BACKBONES = {
+    "resnet": ["backbone=tiny"],
+    "norm_kept": ["backbone=tiny", "freeze.norm=keep"],
+    "vit": [*TIMM, "backbone.name=test_vit", "backbone.image_size=160"],
+    "convnext": [*TIMM, "backbone.name=test_convnext"],
+    "efficientnet": [*TIMM, "backbone.name=test_efficientnet"],
+    "swin": [*TIMM, f"backbone.name={known()}"],
+    "drop_path": [*TIMM, "backbone.name=test_convnext2", "backbone.drop_path_rate=0.3"],
+}
 
 
 @pytest.fixture
@@ -88,3 +102,35 @@ def test_what_fits_is_filled_and_the_deepest_first(
     fill([configure("cache.max_bytes=200000")], [1, 2, 3, 4, 5])
     assert asked[-1] == everything[: len(asked[-1])]
     assert 1 <= len(asked[-1]) < 5
+
+
+def test_the_shifted_images_pass_and_count_as_well(
+    configure: Callable[..., Config], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    chosen = ahead.choose_place
+    monkeypatch.setattr(
+        ahead, "choose_place", lambda *args, **more: counted.append(more["rows"]) or chosen(*args, **more)
+    )
+    for number, name in enumerate(SHAPES[:3]):
+        (tmp_path / "drawn" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (40 * number, 90, 120)).save(tmp_path / "drawn" / name / "1.png")
+    words = ["cache=on", "labels=2", f"data.shifted={tmp_path / 'drawn'}"]
+    assert fill([configure(*words)], [2, 5]).misses == 3 * 2 + 24 + 3
+    assert counted == [3 * 2 + 24 + 3] * 2
+    for depth in (2, 5):
+        use = start(*words, *DEPTHS[depth], name=f"depth{depth}").record.train["cache"]
+        assert use["hits"] == 3 * 2 + 24 + 3
+
+
+@pytest.mark.parametrize("words", BACKBONES.values(), ids=BACKBONES)
+def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
+    words: list[str], configure: Callable[..., Config], start: Start
+) -> None:
+    """Cut for a run of its own, a network has other modes than when all its cuts are made at once."""
+    words = [*words, "labels=2", "train.limit_steps=1", "cache=on"]
+    inner = range(1, len(build_network(configure(*words), meta=True).units))
+    assert fill([configure(*words)], [*inner]).misses == 3 * 2 + 24
+    for depth in inner:
+        use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train["cache"]
+        assert (use["hits"], use["misses"]) == (3 * 2 + 24, 0), depth

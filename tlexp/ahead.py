@@ -48,7 +48,8 @@ def fill_cuts(
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units)).to(device)
     regime = build_regime(first, network.expected, device, images=len(union), classes=len(source.classes))
-    rows = len(union) * (regime.views + 1) + len(source.held_out.labels)
+    tested = [images for images in (source.held_out, source.shifted) if images is not None]
+    rows = len(union) * (regime.views + 1) + sum(len(images.labels) for images in tested)
     try:
         prefix = _paying(first, classifier, wanted, regime, rows)
     except CutError:
@@ -65,7 +66,8 @@ def fill_cuts(
     )
     for view in (*range(regime.views), None):
         frozen.fill(source.pool, union, view=view)
-    frozen.fill(source.held_out, np.arange(len(source.held_out.labels)))
+    for images in tested:
+        frozen.fill(images, np.arange(len(images.labels)))
     return frozen.use
 
 

@@ -7,7 +7,8 @@ from tlexp.config import Config
 from tlexp.labelled import count_classes
 from tlexp.models import Classifier, Unit, keeps_statistics
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the keys: 2 added `phases`."""
 
 
 def build_plan(config: Config) -> dict[str, Any]:

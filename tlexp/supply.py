@@ -12,10 +12,10 @@ from tlexp.arrays import Positions
 from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
-from tlexp.data import ImageBank, Images, Source
+from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.feeds import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
-from tlexp.frozen import FrozenNetwork, Key, digests_of
+from tlexp.frozen import Decode, FrozenNetwork, Key, digests_of
 from tlexp.labelled import Budget
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
@@ -61,6 +61,7 @@ class Feeds:
     ) -> None:
         self._config, self._shared, self._regime = config, shared, regime
         self._source, self._listener = source, listener
+        self._decode: Decode = lambda images, places: shared.decode(config, images, places, regime.expected, listener)
         self.frozen: FrozenNetwork | None = None
         self.entrances: dict[int, Entrance] = {}
         self.refusal: str | None = None
@@ -191,11 +192,12 @@ class Feeds:
         return feed
 
     def _rows(self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int) -> FeatureFeed:
+        decode = self._decode  # not self: the test split's feed outlives the run and its network
         return FeatureFeed(
             [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
             images.labels[positions],
             self._regime,
-            decode=lambda places: self._decode(images, positions[places]).pixels,
+            decode=lambda places: decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
             memory_bytes=self._config.data.memory_bytes,
             made_by=frozen.made_by,
@@ -214,9 +216,6 @@ class Feeds:
         source = self._source
         wanted = len(positions) + len(source.held_out.labels)
         return len(source.pool.labels) <= 2 * wanted
-
-    def _decode(self, images: Images, positions: Positions) -> ImageBank:
-        return self._shared.decode(self._config, images, positions, self._regime.expected, self._listener)
 
 
 def row_key(

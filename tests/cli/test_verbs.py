@@ -12,6 +12,7 @@ Run = Callable[..., int]
 def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert tlexp("plan", "--json", "backbone=vgg16", "freeze=last", "tracking=off") == 0
     plan = json.loads(capsys.readouterr().out)
+    assert plan["schema"] == 2, "another set of keys has another number"
     assert list(plan) == [
         "schema", "backbone", "policy", "depth", "units", "backbone_parameters", "head_parameters",
         "trainable_parameters", "total_parameters", "phases",
@@ -19,6 +20,7 @@ def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFix
     assert list(plan["units"][0]) == [
         "index", "name", "parameters", "trainable_parameters", "trainable", "norm", "shape",
     ]  # fmt: skip
+    assert list(plan["phases"][0]) == ["share", "depth", "trainable_parameters"]
     assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
     assert plan["trainable_parameters"] < plan["total_parameters"]
     assert list(tmp_path.iterdir()) == []

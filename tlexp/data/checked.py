@@ -196,6 +196,11 @@ def _first(lines: Sequence[str]) -> str:
 
 
 def _digest(classes: Sequence[str], pool: CheckedImages, held_out: CheckedImages) -> str:
+    """Return the digest of images that were read, whoever read them.
+
+    It says "folder" for tables and timm's datasets too: equal digests mean equal names, labels, splits and contents,
+    and then the source is the same one, named in another way.
+    """
     return digest_lines(
         [
             ["folder", DECODER, list(classes)],

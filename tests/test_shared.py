@@ -1,0 +1,35 @@
+"""What the runs of one process hand on to each other, and what they must not keep of each other."""
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SMALL
+from tlexp import experiment
+from tlexp.compose import load
+from tlexp.shared import Shared
+from tlexp.supply import Feeds
+from tlexp.train import Listener
+
+
+def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def heard(config: Any, shared: Any, classifier: Any, *more: Any) -> Feeds:
+        feeds = Feeds(config, shared, classifier, *more)
+        made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
+        return feeds
+
+    monkeypatch.setattr(experiment, "Feeds", heard)
+    shared = Shared(several=True)
+    for seed in (0, 1, 2):
+        (tmp_path / f"{seed}").mkdir()
+        config = load([*SMALL, f"seed={seed}"]).config
+        experiment.run(config, folder=tmp_path / f"{seed}", listener=Listener(), shared=shared)
+    gc.collect()
+    assert shared.held_out is not None
+    assert [each() for each in made] == [None] * 9
+    assert len(shared.held_out[1].pixels(shared.held_out[1].labels[:2])) == 2
