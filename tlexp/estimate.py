@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlexp.assembly import build_classifier, build_regime, count_steps
 from tlexp.config import Config
+from tlexp.config.freeze import FreezePolicy
 from tlexp.data import ImageBank
-from tlexp.feeds import ImageFeed
-from tlexp.models import Classifier, feature_width
+from tlexp.feeds import ImageFeed, Regime
+from tlexp.models import Classifier
+from tlexp.models.tracing import CutError
+from tlexp.prefix import build_prefix
 from tlexp.shared import Shared
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
 from tlexp.train.loop import BatchStream
@@ -26,7 +29,7 @@ _OVERHEAD_SECONDS = 0.2
 class UnitCosts:
     """Seconds of one image's forward pass, and of one optimiser step on a batch of the protocol's size.
 
-    A head on features that stay as they are makes its steps without the backbone. Where a fit has phases, the step is
+    Steps behind frozen units are made without them, where a run would make them so. Where a fit has phases, the step is
     the mean over them by their share of the steps.
     """
 
@@ -57,16 +60,11 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     image = (time.perf_counter() - began) / batch
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
-    trained = classifier
-    stream: BatchStream = feed.stream(positions)
-    if config.moving is None:
-        width = feature_width(network.backbone)
-        trained = Classifier(nn.Identity(), classifier.head, (), 0)
-        stream = _Noise(torch.randn(batch, width, device=device), (torch.arange(batch) % classes).to(device))
     step, begun = 0.0, 0.0
     for phase in network.phases:
         if len(network.phases) > 1:
             classifier.refreeze(phase.depth)
+        trained, stream = _entered(config, classifier, regime, feed.stream(positions))
         step += (phase.until - begun) * _step_seconds(trained, stream, regime.plan)
         begun = phase.until
     return UnitCosts(step=step, image=image)
@@ -90,15 +88,36 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
 
 
 @dataclass(frozen=True)
-class _Noise:
-    """The same batch of features at every step."""
+class _Same:
+    """The same batch at every step."""
 
-    features: Tensor
+    rows: Tensor
     labels: Tensor
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return features (B, D) and labels (B,)."""
-        return self.features, self.labels
+        """Return rows (B, D) and labels (B,)."""
+        return self.rows, self.labels
+
+
+def _entered(
+    config: Config, classifier: Classifier, regime: Regime, images: BatchStream
+) -> tuple[Classifier, BatchStream]:
+    """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
+    depth, whole = classifier.depth, len(classifier.units)
+    by_number = depth == whole and config.freeze.simplest is FreezePolicy.depth
+    if depth == 0 or by_number or not config.keeps_prefix or config.varying is not None:
+        return classifier, images
+    batch, labels = images.batch(0)
+    if depth == whole:
+        with torch.no_grad():
+            return classifier.behind_cut(), _Same(classifier.features(batch), labels)
+    try:
+        prefix = build_prefix(classifier, [depth], regime)
+    except CutError:
+        return classifier, images
+    [rows] = prefix.passing(batch)
+    classifier.split(prefix.cuts[0], prefix.passing)
+    return classifier.behind_cut(), _Same(rows, labels)
 
 
 def _step_seconds(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
