@@ -54,38 +54,38 @@ class Table:
     notes: tuple[str, ...]
 
 
-def open_table(
-    path: Path,
-    *,
-    columns: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    at_least: int,
-    source_seed: int,
-    reading: Reading,
-) -> Source:
-    """Read a table and check the images that it names.
+@dataclass(frozen=True, kw_only=True)
+class TableFile:
+    """A table of images.
 
-    Args:
+    Attributes:
         path: The CSV file.
         columns: Names of the columns of path, label and, if there is one, split; COLUMNS when None.
-        classes: Those to use; all when None.
-        at_least: So many classes are needed.
-        source_seed: Splits off the held-out fifth where the table has no test split.
-        reading: How the image files are read.
-
-    Raises:
-        DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in one
-            message).
     """
-    table = read_table(path, columns=columns, classes=classes, at_least=at_least)
-    found = Found(
-        where=table.where,
-        classes=table.classes,
-        pool=_listing(table.pool, table.classes),
-        held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
-        notes=table.notes,
-    )
-    return check(found, reading, source_seed=source_seed)
+
+    path: Path
+    columns: Sequence[str] | None
+
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Check the images that the table names; a fifth is held out where it has no test split.
+
+        Raises:
+            DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in
+                one message).
+        """
+        table = read_table(self.path, columns=self.columns, classes=classes, at_least=at_least)
+        found = Found(
+            where=table.where,
+            classes=table.classes,
+            pool=_listing(table.pool, table.classes),
+            held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
+            notes=table.notes,
+        )
+        return check(found, reading, source_seed=source_seed)
+
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the labels of the training pool."""
+        return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[str] | None, at_least: int) -> Table:

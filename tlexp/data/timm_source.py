@@ -68,46 +68,35 @@ class TimmSet:
         """Which reader timm takes."""
         return self.name.partition("/")[0].lower() if "/" in self.name else ""
 
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Open the dataset with timm and check its images; a fifth is held out where it has no test split.
 
-def open_timm(
-    asked: TimmSet, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading
-) -> Source:
-    """Open a dataset with timm and check its images.
+        Raises:
+            DataError: A package is missing, timm cannot open it, it has no usable labels, or images cannot be read.
+        """
+        pool = _Split(self, self.split)
+        test = self.test_split or pool.other_split()
+        held_out = None if test is None else _Split(self, test)
+        chosen = pool.choose(classes, at_least)
+        if held_out is not None:
+            others = [name for name in held_out.classes if classes is None or name in classes]
+            where, way_out = f"{self.where} split {test}", "data.classes=[...] keeps those that both have"
+            require_equal(chosen, others, where=where, than=f"split {self.split}", way_out=way_out)
+        found = Found(
+            where=self.where,
+            classes=chosen,
+            pool=pool.listing(chosen),
+            held_out=None if held_out is None else held_out.listing(chosen),
+        )
+        return check(found, reading, source_seed=source_seed)
 
-    Args:
-        asked: The dataset.
-        classes: Those to use; all when None.
-        at_least: So many classes are needed.
-        source_seed: Splits off the held-out fifth where there is no test split.
-        reading: How images are read.
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the class names of the split that label budgets are drawn from.
 
-    Raises:
-        DataError: A package is missing, timm cannot open it, it has no usable labels, or images cannot be read.
-    """
-    pool = _Split(asked, asked.split)
-    test = asked.test_split or pool.other_split()
-    held_out = None if test is None else _Split(asked, test)
-    chosen = pool.choose(classes, at_least)
-    if held_out is not None:
-        others = [name for name in held_out.classes if classes is None or name in classes]
-        where, way_out = f"{asked.where} split {test}", "data.classes=[...] keeps those that both have"
-        require_equal(chosen, others, where=where, than=f"split {asked.split}", way_out=way_out)
-    found = Found(
-        where=asked.where,
-        classes=chosen,
-        pool=pool.listing(chosen),
-        held_out=None if held_out is None else held_out.listing(chosen),
-    )
-    return check(found, reading, source_seed=source_seed)
-
-
-def timm_classes(asked: TimmSet, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
-    """Return the class names of a dataset.
-
-    Raises:
-        DataError: A package is missing, timm cannot open it, or it has no usable labels.
-    """
-    return _Split(asked, asked.split).choose(classes, at_least)
+        Raises:
+            DataError: A package is missing, timm cannot open it, or it has no usable labels.
+        """
+        return _Split(self, self.split).choose(classes, at_least)
 
 
 class _Split:
