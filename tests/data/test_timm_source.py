@@ -17,6 +17,7 @@ from tlexp.errors import DataError
 
 TREE = tuple(f"{name}/{i}.png" for name in ("10", "9", "cat") for i in range(12))
 SPLITS = (*(f"train/{name}" for name in TREE), *(f"val/{name}" for name in TREE[::3]))
+BOTH = (*SPLITS, *(f"test/{name}" for name in TREE[::4]))
 
 
 def content(source: Source) -> list[list[tuple[str, int, bytes]]]:
@@ -42,7 +43,7 @@ def refused(timm, **asked: object) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("images", [TREE, SPLITS], ids=["tree", "splits"])
+@pytest.mark.parametrize("images", [TREE, SPLITS, BOTH], ids=["tree", "splits", "both"])
 @pytest.mark.parametrize("name", ["", "torch/image_folder"])
 def test_timm_and_torchvision_give_the_images_of_the_folder(images, name: str, write, opened, timm) -> None:
     root = write(*images)

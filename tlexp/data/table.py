@@ -16,11 +16,10 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out
 from tlexp.errors import DataError
 
 COLUMNS = ("path", "label", "split")
-_TRAIN = "train"
-_HELD_OUT = ("test", "val", "validation")
 _NAMED = 20
 
 
@@ -99,13 +98,11 @@ def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[s
     rows, repeated = _unique(_rows(path, columns, where), where)
     notes = [f"{repeated} rows of {path.name} are there twice and count once"] if repeated else []
     given = {row.split for row in rows}
-    if _TRAIN not in given:
+    if TRAIN not in given:
         raise DataError(f"{where}: no row has the split train; label budgets are drawn from those rows")
-    tests = [split for split in _HELD_OUT if split in given]
-    if len(tests) > 1:
-        notes.append(f"{', '.join(tests[1:])} beside {tests[0]} is not used: {tests[0]} is held out as the test split")
-    pool = [row for row in rows if row.split == _TRAIN]
-    held_out = [row for row in rows if tests and row.split == tests[0]]
+    test, unused = choose_held_out(given)
+    pool = [row for row in rows if row.split == TRAIN]
+    held_out = [row for row in rows if row.split == test]
     chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
     if len(chosen) < at_least:
         raise DataError(
@@ -114,13 +111,13 @@ def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[s
     if held_out:
         others = {row.label for row in held_out if classes is None or row.label in classes}
         way_out = "both need the same labels"
-        require_equal(chosen, sorted(others), where=f"{where}, split {tests[0]},", than="split train", way_out=way_out)
+        require_equal(chosen, sorted(others), where=f"{where}, split {test},", than="split train", way_out=way_out)
     return Table(
         where=where,
         classes=chosen,
         pool=tuple(row for row in pool if row.label in chosen),
         held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
-        notes=tuple(notes),
+        notes=(*notes, *unused),
     )
 
 
@@ -194,9 +191,9 @@ def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], 
         return f"{len(row)} cells, the header has {len(header)} (a comma inside a cell needs quotes around it)"
     if empty := [header[places[kind]] for kind, value in values.items() if not value]:
         return f"{', '.join(empty)} is empty"
-    split = values.get("split", _TRAIN)
-    if split.casefold() not in (_TRAIN, *_HELD_OUT):
-        return f"split {printable(split)} is none of {', '.join((_TRAIN, *_HELD_OUT))}"
+    split = values.get("split", TRAIN)
+    if split.casefold() not in (TRAIN, *HELD_OUT):
+        return f"split {printable(split)} is none of {', '.join((TRAIN, *HELD_OUT))}"
     return None
 
 
@@ -205,7 +202,7 @@ def _row(line: int, values: dict[str, str], folder: Path) -> Row:
     path = os.path.normpath(folder.resolve() / values["path"])
     below = os.path.relpath(path, folder.resolve())
     name = path if below.startswith(os.pardir) else below
-    split = values.get("split", _TRAIN).casefold()
+    split = values.get("split", TRAIN).casefold()
     return Row(
         line=line, path=path, name=printable(name.replace(os.sep, "/")), label=printable(values["label"]), split=split
     )
