@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tests.conftest import Stopper
-from tlexp import assembly, feeds, labelled, trainee
+from tlexp import assembly, feeds, labelled, shared, trainee
 from tlexp.compose import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import Batches, Images, Source, chunks
@@ -103,7 +103,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
 ) -> None:
     fits = itertools.count()
     spies: dict[str, Spy] = {}
-    opened = labelled.open_source
+    opened = shared.open_images
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -112,7 +112,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
         return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
 
     done: list[str] = []
-    monkeypatch.setattr(labelled, "open_source", spied)
+    monkeypatch.setattr(shared, "open_images", spied)
 
     class Fits(Listener):
         def phase(self, title: str, steps: int) -> None:
@@ -413,7 +413,7 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
 ) -> None:
     calibrated: list[bool] = []
     spies: dict[str, Spy] = {}
-    opened, calibrate = labelled.open_source, assembly.calibrate
+    opened, calibrate = shared.open_images, assembly.calibrate
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -434,7 +434,7 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
         drawn.extend(positions.tolist())
         return positions
 
-    monkeypatch.setattr(labelled, "open_source", spied)
+    monkeypatch.setattr(shared, "open_images", spied)
     monkeypatch.setattr(assembly, "calibrate", noted)
     monkeypatch.setattr(labelled, "draw_budget", noted_draw)
     record = start(*RANDOM).record

@@ -15,6 +15,7 @@ from tlexp.assembly import Network, build_classifier, build_network, describe_mo
 from tlexp.compose import load
 from tlexp.config import Config
 from tlexp.config.head import HeadKind
+from tlexp.errors import ConfigError
 from tlexp.models import Classifier, WeightsOrigin, feature_width, load_classifier, save_classifier
 from tlexp.plan import build_plan
 
@@ -167,3 +168,47 @@ def test_heads_that_see_other_features_share_no_rows(
         assert start(*head, name=name).record.train["cache"]["hits"] == 0
     assert start("head=attention", name="again").record.train["cache"]["misses"] == 0
     assert start("head=knn", "head.units=[layer4,layer3]", name="solved").record.train["cache"]["misses"] == 0
+
+
+SCALE = "must be positive and finite, or null to be learned"
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        (
+            "head.units=[layer3,layer4] head.global_pool=max",
+            "head.units=[layer3,layer4]: each unit is averaged, leave out head.global_pool=max",
+        ),
+        ("head=cosine head.units=[layer4,layer3,layer4]", "head.units=[layer4,layer3,layer4]: name each unit once"),
+        (
+            "head=attention head.units=[layer4]",
+            "head.units=[layer4]: head=attention sees the last map alone, leave out head.units",
+        ),
+        (
+            "head=flatten_mlp head.hidden=[8] head.units=[layer3,layer4]",
+            "head.units=[layer3,layer4]: head=flatten_mlp sees the last map alone, leave out head.units",
+        ),
+        ("head=cosine head.scale=0", f"head.scale=0: {SCALE}"),
+        ("head=cosine head.scale=-2.5", f"head.scale=-2.5: {SCALE}"),
+        (
+            "head=cosine head.scale=inf",
+            "head.scale=inf: must be a finite number. Factor on the cosines of head=cosine, (0, inf); null",
+        ),
+        (
+            "head=cosine head.scale=nan",
+            "head.scale=nan: must be a finite number. Factor on the cosines of head=cosine, (0, inf); null",
+        ),
+        *(
+            (f"head={kind} head.scale=10", f"head.scale=10 needs head=cosine: head={kind} has no cosines")
+            for kind in HeadKind
+            if kind is not HeadKind.cosine and not kind.hidden_layers
+        ),
+    ],
+)
+def test_what_a_head_cannot_do_is_refused_in_a_line(stated: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(stated.split())
+    [problem] = refused.value.problems
+    assert problem.startswith(told)
+    assert "\n" not in problem

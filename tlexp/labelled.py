@@ -7,22 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config import Config, Preprocessing
+from tlexp.config.data import DataSource
 from tlexp.config.labels import parse_labels
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
+    Digits,
     Fold,
+    Folder,
     ImageBank,
     Images,
+    Origin,
     Reading,
+    Shapes,
     Source,
+    TableFile,
     TimmSet,
     add_neither,
     add_shifted,
     draw_budget,
     load_bank,
-    open_source,
     selection_folds,
-    source_classes,
 )
 from tlexp.errors import ConfigError
 from tlexp.train import Listener
@@ -38,21 +42,8 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     reading = Reading(
         on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
     )
-    source = open_source(
-        data.source,
-        root=_path(data.root),
-        columns=data.columns,
-        timm=_timm_set(config),
-        classes=data.classes,
-        at_least=data.at_least,
-        source_seed=data.source_seed,
-        reading=reading,
-        per_class=data.per_class,
-        test_per_class=data.test_per_class,
-        num_classes=data.num_classes,
-        size=data.size or expected.image_size,
-        noise=data.noise,
-        clutter=data.clutter,
+    source = _origin(config, expected).open(
+        classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading
     )
     if data.neither is not None:
         source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
@@ -62,41 +53,45 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     return source
 
 
-def count_classes(config: Config) -> int:
+def count_classes(config: Config, expected: Preprocessing) -> int:
     """Return how many classes the images have, without reading one.
 
     Raises:
         DataError: The folder or table is missing or has no usable form, or a class is not there.
     """
     data = config.data
-    named = source_classes(
-        data.source,
-        root=_path(data.root),
-        columns=data.columns,
-        timm=_timm_set(config),
-        classes=data.classes,
-        at_least=data.at_least,
-        follow_links=data.follow_links,
-        num_classes=data.num_classes,
-    )
+    named = _origin(config, expected).class_names(classes=data.classes, at_least=data.at_least)
     return len(named) + (data.neither is not None)
 
 
-def _path(stated: str | None) -> Path | None:
-    return None if stated is None else Path(stated).expanduser()
-
-
-def _timm_set(config: Config) -> TimmSet:
-    """Return what timm is asked for where it gives the images."""
+def _origin(config: Config, expected: Preprocessing) -> Origin:
+    """Return where the images come from."""
     data = config.data
-    return TimmSet(
-        name=data.name or "",
-        root=_path(data.root),
-        split=data.split,
-        test_split=data.test_split,
-        columns=data.columns,
-        download=data.download,
-    )
+    if data.source is DataSource.shapes:
+        return Shapes(
+            per_class=data.per_class,
+            test_per_class=data.test_per_class,
+            num_classes=data.num_classes,
+            size=data.size or expected.image_size,
+            noise=data.noise,
+            clutter=data.clutter,
+        )
+    if data.source is DataSource.digits:
+        return Digits()
+    root = None if data.root is None else Path(data.root).expanduser()
+    if data.source is DataSource.timm:
+        return TimmSet(
+            name=data.name or "",
+            root=root,
+            split=data.split,
+            test_split=data.test_split,
+            columns=data.columns,
+            download=data.download,
+        )
+    assert root is not None  # a configuration without one has problems
+    if data.source is DataSource.csv:
+        return TableFile(path=root, columns=data.columns)
+    return Folder(root=root, follow_links=data.follow_links)
 
 
 def decode(

@@ -22,7 +22,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         DataError: The image folder has no classes.
     """
     network = build_network(config, meta=True)
-    classifier = build_classifier(config, network, count_classes(config))
+    classifier = build_classifier(config, network, count_classes(config, network.expected))
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)

@@ -7,17 +7,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import DataSource, OnBad
-from tlexp.data.checked import Reading
-from tlexp.data.images import Source
-from tlexp.data.sources import open_source
-from tlexp.data.timm_source import TimmSet
-
-
-def a_set(**changes: Any) -> TimmSet:
-    """Return what timm is asked for, with everything that is not given at a plain value."""
-    plain = {"name": "", "root": None, "split": "train", "test_split": None, "columns": None, "download": False}
-    return TimmSet(**{**plain, **changes})
-
+from tlexp.data import Digits, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
 
 Write = Callable[..., Path]
 Open = Callable[..., Source]
@@ -40,33 +30,33 @@ def write(tmp_path: Path) -> Write:
     return write_images
 
 
+def an_origin(kind: DataSource, root: Path | None = None, **changes: Any) -> Origin:
+    """Return where images come from, with everything that is not given at a plain value."""
+    shapes = {"per_class": 6, "test_per_class": 3, "num_classes": 3, "size": 16, "noise": 0.1, "clutter": 4}
+    asked = {"name": "", "split": "train", "test_split": None, "columns": None, "download": False}
+    if kind is DataSource.shapes:
+        return Shapes(**{**shapes, **changes})
+    if kind is DataSource.digits:
+        return Digits()
+    if kind is DataSource.timm:
+        return TimmSet(**{**asked, "root": root, **changes})
+    assert root is not None
+    if kind is DataSource.csv:
+        return TableFile(path=root, **{"columns": None, **changes})
+    return Folder(root=root, **{"follow_links": False, **changes})
+
+
 @pytest.fixture
 def opened() -> Open:
     """Open a source, with everything that is not given at a plain value."""
 
-    def open_plain(root: Path | None = None, **changes: Any) -> Source:
-        settings: dict[str, Any] = {
-            "kind": DataSource.folder if root else DataSource.shapes,
-            "root": root,
-            "columns": None,
-            "timm": a_set(root=root),
-            "classes": None,
-            "at_least": 2,
-            "source_seed": 0,
-            "per_class": 6,
-            "test_per_class": 3,
-            "num_classes": 3,
-            "size": 16,
-            "noise": 0.1,
-            "clutter": 4,
-        }
-        reading: dict[str, Any] = {
-            "on_bad": OnBad.refuse,
-            "follow_links": False,
-            "max_pixels": 10**6,
-            "progress": lambda done, total: None,
-        }
-        reading |= {name: changes.pop(name) for name in reading if name in changes}
-        return open_source(**{**settings, **changes}, reading=Reading(**reading))
+    def open_plain(root: Path | None = None, *, kind: DataSource | None = None, **changes: Any) -> Source:
+        reading: dict[str, Any] = {"on_bad": OnBad.refuse, "max_pixels": 10**6, "progress": lambda done, total: None}
+        wanted: dict[str, Any] = {"classes": None, "at_least": 2, "source_seed": 0}
+        for plain in (reading, wanted):
+            plain |= {name: changes.pop(name) for name in plain if name in changes}
+        origin = an_origin(kind or (DataSource.folder if root else DataSource.shapes), root, **changes)
+        links = changes.get("follow_links", False)
+        return origin.open(**wanted, reading=Reading(**reading, follow_links=links))
 
     return open_plain

@@ -6,14 +6,16 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from tlexp.config.data import SHAPES
+from tests.data.conftest import an_origin
+from tests.data.test_neither import reading
+from tlexp.config.data import SHAPES, DataSource
 from tlexp.data.images import Source
-from tlexp.data.shapes import open_shapes
 
 
-def shapes(**changes: float) -> Source:
-    settings = {"per_class": 5, "test_per_class": 4, "num_classes": 8, "size": 32, "noise": 0.1, "clutter": 4}
-    return open_shapes(**{"source_seed": 0, **settings, **changes})  # type: ignore[arg-type]
+def shapes(source_seed: int = 0, **changes: float) -> Source:
+    settings = {"per_class": 5, "test_per_class": 4, "num_classes": 8, "size": 32, **changes}
+    origin = an_origin(DataSource.shapes, **settings)
+    return origin.open(classes=None, at_least=2, source_seed=source_seed, reading=reading())
 
 
 def pixels(source: Source, split: str = "pool") -> np.ndarray:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.data.conftest import a_set
-from tlexp.config.data import SHAPES, DataSource
-from tlexp.data.sources import source_classes
+from tests.data.conftest import an_origin
+from tlexp.config.data import SHAPES, DataConfig, DataSource
 from tlexp.errors import DataError
 
 
@@ -74,13 +73,12 @@ def test_classes_are_known_without_reading_an_image(write, opened) -> None:
     (root / "b" / "1.png").write_text("no image")
 
     def classes(kind: DataSource, root: Path | None = None) -> tuple[str, ...]:
-        settings = {"columns": None, "classes": None, "at_least": 2, "follow_links": False, "num_classes": 4}
-        return source_classes(kind, root=root, timm=a_set(root=root), **settings)
+        return an_origin(kind, root).class_names(classes=None, at_least=2)
 
     assert classes(DataSource.folder, root) == ("a", "b")
     assert classes(DataSource.timm, root) == ("a", "b")
     assert classes(DataSource.csv, table_of(root)) == ("a", "b")
-    assert classes(DataSource.shapes) == SHAPES[:4]
+    assert classes(DataSource.shapes) == SHAPES[:3]
     assert classes(DataSource.digits) == opened(kind=DataSource.digits).classes
     for missing in (root / "nowhere", root / "a"):
         with pytest.raises(DataError) as cheap:
@@ -88,5 +86,9 @@ def test_classes_are_known_without_reading_an_image(write, opened) -> None:
         with pytest.raises(DataError) as whole:
             opened(missing)
         assert str(cheap.value) == str(whole.value)
-    with pytest.raises(DataError, match=r"data.root is missing"):
-        classes(DataSource.folder)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DataSource if kind.example])
+def test_files_need_a_root(kind: DataSource) -> None:
+    problems = DataConfig(source=kind).problems()
+    assert problems == [f"data.root is missing: data={kind} needs it, e.g. {kind.example}"]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import a_set
+from tests.data.conftest import an_origin
 from tlexp.config import Config
 from tlexp.config.data import DataSource, OnBad
 from tlexp.data import Source
-from tlexp.data.timm_source import timm_classes
 from tlexp.errors import DataError
 
 TREE = tuple(f"{name}/{i}.png" for name in ("10", "9", "cat") for i in range(12))
 SPLITS = (*(f"train/{name}" for name in TREE), *(f"val/{name}" for name in TREE[::3]))
+BOTH = (*SPLITS, *(f"test/{name}" for name in TREE[::4]))
 
 
 def content(source: Source) -> list[list[tuple[str, int, bytes]]]:
@@ -32,8 +32,7 @@ def timm(opened):
     """Open a dataset of timm's."""
 
     def open_timm(**changes) -> Source:
-        rest = {name: changes.pop(name) for name in ("classes", "on_bad", "max_pixels") if name in changes}
-        return opened(kind=DataSource.timm, timm=a_set(**changes), **rest)
+        return opened(kind=DataSource.timm, **changes)
 
     return open_timm
 
@@ -44,7 +43,7 @@ def refused(timm, **asked: object) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("images", [TREE, SPLITS], ids=["tree", "splits"])
+@pytest.mark.parametrize("images", [TREE, SPLITS, BOTH], ids=["tree", "splits", "both"])
 @pytest.mark.parametrize("name", ["", "torch/image_folder"])
 def test_timm_and_torchvision_give_the_images_of_the_folder(images, name: str, write, opened, timm) -> None:
     root = write(*images)
@@ -55,7 +54,7 @@ def test_timm_and_torchvision_give_the_images_of_the_folder(images, name: str, w
         assert source.pool.read(index).tobytes() == folder.pool.read(index).tobytes()
     some = timm(name=name, root=root, classes=["cat", "10"])
     assert some.digest == opened(root, classes=["cat", "10"]).digest
-    assert timm_classes(a_set(name=name, root=root), classes=None, at_least=2) == folder.classes
+    assert an_origin(DataSource.timm, root, name=name).class_names(classes=None, at_least=2) == folder.classes
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm keeps tar files open

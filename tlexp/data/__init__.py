@@ -2,24 +2,33 @@
 
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
+from tlexp.data.digits import Digits
+from tlexp.data.folder import Folder
 from tlexp.data.images import Images, Progress, Source
 from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.neither import add_neither
+from tlexp.data.shapes import Shapes
 from tlexp.data.shifted import add_shifted
-from tlexp.data.sources import open_source, source_classes
+from tlexp.data.sources import Origin
+from tlexp.data.table import TableFile
 from tlexp.data.timm_source import TimmSet
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
 __all__ = [
     "Augment",
     "Batches",
+    "Digits",
     "Fold",
+    "Folder",
     "ImageBank",
     "Images",
     "Order",
+    "Origin",
     "Progress",
     "Reading",
+    "Shapes",
     "Source",
+    "TableFile",
     "TimmSet",
     "Views",
     "add_neither",
@@ -31,8 +40,6 @@ __all__ = [
     "fit_image",
     "load_bank",
     "normalise",
-    "open_source",
     "selection_folds",
-    "source_classes",
     "view_batch",
 ]

@@ -1,9 +1,13 @@
 """Which classes of a source a run tells apart."""
 
+import dataclasses
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+
 from tlexp.config.casting import nearest
+from tlexp.data.images import Images, Part, Source, digest_lines
 from tlexp.errors import DataError
 
 NEITHER = "neither"
@@ -37,6 +41,27 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
                 "them"
             )
     return chosen
+
+
+def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str) -> Source:
+    """Return a source with the wanted classes alone, see `choose_classes`."""
+    chosen = choose_classes(source.classes, wanted, where=where)
+    if chosen == source.classes:
+        return source
+    number = {source.classes.index(name): label for label, name in enumerate(chosen)}
+
+    def part(images: Images) -> Part:
+        places = np.flatnonzero(np.isin(images.labels, list(number)))
+        labels = np.array([number[int(label)] for label in images.labels[places]], np.int64)
+        return Part(images=images, places=places, labels=labels)
+
+    return dataclasses.replace(
+        source,
+        classes=chosen,
+        pool=part(source.pool),
+        held_out=part(source.held_out),
+        digest=digest_lines([["classes", list(chosen)], source.digest]),
+    )
 
 
 def require_equal(expected: Sequence[str], other: Sequence[str], *, where: str, than: str, way_out: str) -> None:

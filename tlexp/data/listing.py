@@ -12,10 +12,9 @@ from pathlib import Path
 from tlexp.data.classes import NEITHER, choose_classes, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import ImageFile, Listing
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out
 from tlexp.errors import DataError
 
-_TRAIN = "train"
-_HELD_OUT = ("test", "val", "validation")
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"})
 _COUNTS = {1: "one is", 2: "two are"}
 _FORM = "data.root needs one folder per class (root/cat, root/dog), or root/train and root/test with such folders"
@@ -270,23 +269,21 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 def _splits(root: Path, folders: dict[str, Path]) -> tuple[Path, Path | None, tuple[str, ...]]:
     """Return pool, held-out folder and notes."""
-    by_name = {name.casefold(): path for name, path in folders.items() if name.casefold() in (_TRAIN, *_HELD_OUT)}
-    given = [name for name in _HELD_OUT if name in by_name]
-    train = by_name.get(_TRAIN)
+    by_name = {name.casefold(): path for name, path in folders.items() if name.casefold() in (TRAIN, *HELD_OUT)}
+    train = by_name.pop(TRAIN, None)
     if train is None:
-        if len(given) == len(folders):
-            raise DataError(f"data.root={printable(str(root))} has {', '.join(given)} but no train folder; {_FORM}")
+        if len(by_name) == len(folders):
+            given = ", ".join(name for name in HELD_OUT if name in by_name)
+            raise DataError(f"data.root={printable(str(root))} has {given} but no train folder; {_FORM}")
         return root, None, ()
     # A class may be called "train" too: then its folder holds images, not folders, and no other split stands beside it.
-    if not given and len(folders) > 1 and not _folders(train):
+    if not by_name and len(folders) > 1 and not _folders(train):
         return root, None, ()
-    notes = []
-    if len(given) > 1:
-        notes.append(f"{', '.join(given[1:])} beside {given[0]} is not used: {given[0]} is held out as the test split")
-    rest = [name for name in folders if name.casefold() not in (_TRAIN, *_HELD_OUT)]
+    held_out, notes = choose_held_out(by_name)
+    rest = [name for name in folders if name.casefold() not in (TRAIN, *HELD_OUT)]
     if rest:
-        notes.append(f"folders beside train are not used: {', '.join(rest)}")
-    return train, by_name[given[0]] if given else None, tuple(notes)
+        notes = (*notes, f"folders beside train are not used: {', '.join(rest)}")
+    return train, None if held_out is None else by_name[held_out], notes
 
 
 def _classes(split: Path, root: Path, at_least: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ depend on the size in pixels.
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tlexp.config.data import SHAPES
+from tlexp.data.checked import Reading
+from tlexp.data.classes import choose_classes, keep_classes
 from tlexp.data.images import Source, digest_lines
 
 RENDERER = 1
 """Raised whenever the same parameters give other pixels than before; part of the digest."""
 
+_WHERE = "data=shapes"
 _SPLITS = ("train", "test")
 _RADIUS = (0.22, 0.38)
 _CONTRAST = 0.35
@@ -28,81 +32,96 @@ Polygon = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapeImages:
-    """Rendered images of one split, sorted by class.
+class Shapes:
+    """What is rendered.
 
-    Args:
-        split: train or test.
-        source_seed: Seed of all images, from 0.
-        per_class: Images of each class.
+    Attributes:
+        per_class: Images of each class in the pool.
+        test_per_class: Held-out images of each class.
         num_classes: The first classes of SHAPES, 2..8.
         size: Side in pixels.
         noise: Standard deviation of the pixel noise, [0, 1].
         clutter: Strokes per image, half of them behind the shape.
     """
 
-    split: str
-    source_seed: int
     per_class: int
+    test_per_class: int
     num_classes: int
     size: int
     noise: float
     clutter: int
 
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Return the rendered source; nothing is rendered yet, the digest is that of the parameters."""
+        parameters = [
+            source_seed,
+            self.per_class,
+            self.test_per_class,
+            self._classes,
+            self.size,
+            self.noise,
+            self.clutter,
+        ]
+        whole = Source(
+            classes=self._classes,
+            pool=ShapeImages(shapes=self, split="train", source_seed=source_seed, per_class=self.per_class),
+            held_out=ShapeImages(shapes=self, split="test", source_seed=source_seed, per_class=self.test_per_class),
+            digest=digest_lines([["shapes", RENDERER], parameters]),
+        )
+        return keep_classes(whole, classes, where=_WHERE)
+
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the wanted ones of the first classes."""
+        return choose_classes(self._classes, classes, where=_WHERE)
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        return SHAPES[: self.num_classes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeImages:
+    """Rendered images of one split, sorted by class.
+
+    Attributes:
+        shapes: What is rendered.
+        split: train or test.
+        source_seed: Seed of all images, from 0.
+        per_class: Images of each class.
+    """
+
+    shapes: Shapes
+    split: str
+    source_seed: int
+    per_class: int
+
     @property
     def labels(self) -> NDArray[np.int64]:
         """Return the class index of every image, (N,) int64."""
-        return np.repeat(np.arange(self.num_classes, dtype=np.int64), self.per_class)
+        return np.repeat(np.arange(self.shapes.num_classes, dtype=np.int64), self.per_class)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return split/class/index of every image."""
-        return tuple(
-            f"{self.split}/{shape}/{i:05d}" for shape in SHAPES[: self.num_classes] for i in range(self.per_class)
-        )
+        classes = SHAPES[: self.shapes.num_classes]
+        return tuple(f"{self.split}/{shape}/{i:05d}" for shape in classes for i in range(self.per_class))
 
     def read(self, index: int) -> Image.Image:
         """Render one image, RGB, size x size."""
-        label, number = divmod(index, self.per_class)
+        shapes, (label, number) = self.shapes, divmod(index, self.per_class)
         rng = np.random.default_rng([self.source_seed, _SPLITS.index(self.split), label, number])
-        return render(SHAPES[label], rng, size=self.size, noise=self.noise, clutter=self.clutter)
+        return render(SHAPES[label], rng, size=shapes.size, noise=shapes.noise, clutter=shapes.clutter)
 
     def digest(self, index: int) -> bytes:
         """Return the sha256 of all that decides one image's pixels; nothing is rendered."""
-        label, number = divmod(index, self.per_class)
-        return _digest(self.source_seed, self.split, label, number, self.size, float(self.noise), self.clutter)
+        shapes, (label, number) = self.shapes, divmod(index, self.per_class)
+        return _digest(self.source_seed, self.split, label, number, shapes.size, float(shapes.noise), shapes.clutter)
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _digest(source_seed: int, split: str, label: int, number: int, size: int, noise: float, clutter: int) -> bytes:
     place = [source_seed, split, SHAPES[label], number]
     return bytes.fromhex(digest_lines([["shapes", RENDERER], place, [size, noise, clutter]]))
-
-
-def open_shapes(
-    *, source_seed: int, per_class: int, test_per_class: int, num_classes: int, size: int, noise: float, clutter: int
-) -> Source:
-    """Return the rendered source; nothing is rendered yet, the digest is that of the parameters."""
-
-    def split(name: str, count: int) -> ShapeImages:
-        return ShapeImages(
-            split=name,
-            source_seed=source_seed,
-            per_class=count,
-            num_classes=num_classes,
-            size=size,
-            noise=noise,
-            clutter=clutter,
-        )
-
-    classes = SHAPES[:num_classes]
-    parameters = [source_seed, per_class, test_per_class, classes, size, noise, clutter]
-    return Source(
-        classes=classes,
-        pool=split("train", per_class),
-        held_out=split("test", test_per_class),
-        digest=digest_lines([["shapes", RENDERER], parameters]),
-    )
 
 
 def render(shape: str, rng: np.random.Generator, *, size: int, noise: float, clutter: int) -> Image.Image:

@@ -16,11 +16,10 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out
 from tlexp.errors import DataError
 
 COLUMNS = ("path", "label", "split")
-_TRAIN = "train"
-_HELD_OUT = ("test", "val", "validation")
 _NAMED = 20
 
 
@@ -54,38 +53,38 @@ class Table:
     notes: tuple[str, ...]
 
 
-def open_table(
-    path: Path,
-    *,
-    columns: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    at_least: int,
-    source_seed: int,
-    reading: Reading,
-) -> Source:
-    """Read a table and check the images that it names.
+@dataclass(frozen=True, kw_only=True)
+class TableFile:
+    """A table of images.
 
-    Args:
+    Attributes:
         path: The CSV file.
         columns: Names of the columns of path, label and, if there is one, split; COLUMNS when None.
-        classes: Those to use; all when None.
-        at_least: So many classes are needed.
-        source_seed: Splits off the held-out fifth where the table has no test split.
-        reading: How the image files are read.
-
-    Raises:
-        DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in one
-            message).
     """
-    table = read_table(path, columns=columns, classes=classes, at_least=at_least)
-    found = Found(
-        where=table.where,
-        classes=table.classes,
-        pool=_listing(table.pool, table.classes),
-        held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
-        notes=table.notes,
-    )
-    return check(found, reading, source_seed=source_seed)
+
+    path: Path
+    columns: Sequence[str] | None
+
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Check the images that the table names; a fifth is held out where it has no test split.
+
+        Raises:
+            DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in
+                one message).
+        """
+        table = read_table(self.path, columns=self.columns, classes=classes, at_least=at_least)
+        found = Found(
+            where=table.where,
+            classes=table.classes,
+            pool=_listing(table.pool, table.classes),
+            held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
+            notes=table.notes,
+        )
+        return check(found, reading, source_seed=source_seed)
+
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the labels of the training pool."""
+        return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[str] | None, at_least: int) -> Table:
@@ -99,13 +98,11 @@ def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[s
     rows, repeated = _unique(_rows(path, columns, where), where)
     notes = [f"{repeated} rows of {path.name} are there twice and count once"] if repeated else []
     given = {row.split for row in rows}
-    if _TRAIN not in given:
+    if TRAIN not in given:
         raise DataError(f"{where}: no row has the split train; label budgets are drawn from those rows")
-    tests = [split for split in _HELD_OUT if split in given]
-    if len(tests) > 1:
-        notes.append(f"{', '.join(tests[1:])} beside {tests[0]} is not used: {tests[0]} is held out as the test split")
-    pool = [row for row in rows if row.split == _TRAIN]
-    held_out = [row for row in rows if tests and row.split == tests[0]]
+    test, unused = choose_held_out(given)
+    pool = [row for row in rows if row.split == TRAIN]
+    held_out = [row for row in rows if row.split == test]
     chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
     if len(chosen) < at_least:
         raise DataError(
@@ -114,13 +111,13 @@ def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[s
     if held_out:
         others = {row.label for row in held_out if classes is None or row.label in classes}
         way_out = "both need the same labels"
-        require_equal(chosen, sorted(others), where=f"{where}, split {tests[0]},", than="split train", way_out=way_out)
+        require_equal(chosen, sorted(others), where=f"{where}, split {test},", than="split train", way_out=way_out)
     return Table(
         where=where,
         classes=chosen,
         pool=tuple(row for row in pool if row.label in chosen),
         held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
-        notes=tuple(notes),
+        notes=(*notes, *unused),
     )
 
 
@@ -194,9 +191,9 @@ def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], 
         return f"{len(row)} cells, the header has {len(header)} (a comma inside a cell needs quotes around it)"
     if empty := [header[places[kind]] for kind, value in values.items() if not value]:
         return f"{', '.join(empty)} is empty"
-    split = values.get("split", _TRAIN)
-    if split.casefold() not in (_TRAIN, *_HELD_OUT):
-        return f"split {printable(split)} is none of {', '.join((_TRAIN, *_HELD_OUT))}"
+    split = values.get("split", TRAIN)
+    if split.casefold() not in (TRAIN, *HELD_OUT):
+        return f"split {printable(split)} is none of {', '.join((TRAIN, *HELD_OUT))}"
     return None
 
 
@@ -205,7 +202,7 @@ def _row(line: int, values: dict[str, str], folder: Path) -> Row:
     path = os.path.normpath(folder.resolve() / values["path"])
     below = os.path.relpath(path, folder.resolve())
     name = path if below.startswith(os.pardir) else below
-    split = values.get("split", _TRAIN).casefold()
+    split = values.get("split", TRAIN).casefold()
     return Row(
         line=line, path=path, name=printable(name.replace(os.sep, "/")), label=printable(values["label"]), split=split
     )

@@ -21,6 +21,7 @@ from tlexp.data.decode import printable
 from tlexp.data.files import Entry, Listing
 from tlexp.data.images import Source
 from tlexp.data.shelf import Record, Shelf, Stream
+from tlexp.data.splits import HELD_OUT, choose_held_out
 from tlexp.errors import DataError
 
 _NEEDS = {
@@ -30,7 +31,6 @@ _NEEDS = {
     "wds": ("webdataset", "wds"),
 }
 """Prefix of a name -> the module that timm imports for it, and our extra that brings it."""
-_HELD_OUT = ("test", "val", "validation")
 _VALIDATED = ("imagenet", "places365", "inaturalist", "inat")
 """Datasets of torchvision whose labelled held-out split is validation."""
 _REFUSALS = (AssertionError, RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
@@ -68,46 +68,36 @@ class TimmSet:
         """Which reader timm takes."""
         return self.name.partition("/")[0].lower() if "/" in self.name else ""
 
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Open the dataset with timm and check its images; a fifth is held out where it has no test split.
 
-def open_timm(
-    asked: TimmSet, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading
-) -> Source:
-    """Open a dataset with timm and check its images.
+        Raises:
+            DataError: A package is missing, timm cannot open it, it has no usable labels, or images cannot be read.
+        """
+        pool = _Split(self, self.split)
+        test, notes = (self.test_split, ()) if self.test_split else choose_held_out(pool.others)
+        held_out = None if test is None else _Split(self, test)
+        chosen = pool.choose(classes, at_least)
+        if held_out is not None:
+            others = [name for name in held_out.classes if classes is None or name in classes]
+            where, way_out = f"{self.where} split {test}", "data.classes=[...] keeps those that both have"
+            require_equal(chosen, others, where=where, than=f"split {self.split}", way_out=way_out)
+        found = Found(
+            where=self.where,
+            classes=chosen,
+            pool=pool.listing(chosen),
+            held_out=None if held_out is None else held_out.listing(chosen),
+            notes=notes,
+        )
+        return check(found, reading, source_seed=source_seed)
 
-    Args:
-        asked: The dataset.
-        classes: Those to use; all when None.
-        at_least: So many classes are needed.
-        source_seed: Splits off the held-out fifth where there is no test split.
-        reading: How images are read.
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the class names of the split that label budgets are drawn from.
 
-    Raises:
-        DataError: A package is missing, timm cannot open it, it has no usable labels, or images cannot be read.
-    """
-    pool = _Split(asked, asked.split)
-    test = asked.test_split or pool.other_split()
-    held_out = None if test is None else _Split(asked, test)
-    chosen = pool.choose(classes, at_least)
-    if held_out is not None:
-        others = [name for name in held_out.classes if classes is None or name in classes]
-        where, way_out = f"{asked.where} split {test}", "data.classes=[...] keeps those that both have"
-        require_equal(chosen, others, where=where, than=f"split {asked.split}", way_out=way_out)
-    found = Found(
-        where=asked.where,
-        classes=chosen,
-        pool=pool.listing(chosen),
-        held_out=None if held_out is None else held_out.listing(chosen),
-    )
-    return check(found, reading, source_seed=source_seed)
-
-
-def timm_classes(asked: TimmSet, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
-    """Return the class names of a dataset.
-
-    Raises:
-        DataError: A package is missing, timm cannot open it, or it has no usable labels.
-    """
-    return _Split(asked, asked.split).choose(classes, at_least)
+        Raises:
+            DataError: A package is missing, timm cannot open it, or it has no usable labels.
+        """
+        return _Split(self, self.split).choose(classes, at_least)
 
 
 class _Split:
@@ -148,10 +138,10 @@ class _Split:
         refused = tuple((f"{self._split}/{place}", reason) for place, reason in self._shelf.refused)
         return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=refused)
 
-    def other_split(self) -> str | None:
-        """Return the name of the split that is held out; None where there is none."""
-        others = [name for name in _known_splits(self._asked, self._dataset) if name != self._split]
-        return next((name for name in _HELD_OUT if name in others), None)
+    @property
+    def others(self) -> list[str]:
+        """The names of the other splits, as far as can be told without opening them."""
+        return [name for name in _known_splits(self._asked, self._dataset) if name != self._split]
 
     def _name(self, target: Any, numbered: dict[int, str]) -> str:
         """Return the class name of a label.
@@ -210,7 +200,7 @@ def _known_splits(asked: TimmSet, dataset: Any) -> Sequence[str]:
         return list(reader.builder.info.splits)
     if asked.prefix == "wds":
         return list(reader.info.get("splits", ()))
-    return [name for name in _HELD_OUT if asked.root is not None and (asked.root / name).is_dir()]
+    return [name for name in HELD_OUT if asked.root is not None and (asked.root / name).is_dir()]
 
 
 def _numbered(dataset: Any) -> dict[int, str]:

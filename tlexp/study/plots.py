@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -32,10 +32,7 @@ def draw_accuracy(findings: Findings) -> Drawn | None:
 
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
-        styles = column_styles(table.columns)
-        for place, column in enumerate(members):
-            aside = place / max(1, len(members) - 1) - 0.5
-            _draw_line(axes, _points(findings, column.name), styles[column.name], _title(column), aside, len(members))
+        _draw_columns(axes, findings, members)
         _mark_recommended(axes, findings)
         _add_legend(figure, axes)
 
@@ -50,12 +47,7 @@ def draw_transfer(findings: Findings) -> Drawn | None:
 
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, findings.table)
-        place_of = findings.table.per_class
-        pretrained = [
-            (place_of[gain.labels], reached)
-            for gain in gains
-            if (reached := _reached(findings, gain.column, gain.labels)) is not None
-        ]
+        pretrained = _line(findings, [(gain.column, gain.labels) for gain in gains])
         _draw_line(axes, pretrained, _style(BLUE, "o"), "pretrained, the best of each budget", -0.3, 1)
         for role, style, title in (
             (Role.scratch, _style(ORANGE, "s", 5, 1.5), "from scratch"),
@@ -65,7 +57,7 @@ def draw_transfer(findings: Findings) -> Drawn | None:
                 if column.role is role and _points(findings, column.name):
                     _draw_line(axes, _points(findings, column.name), style, title, 0.3, 1)
         for gain in gains:
-            _draw_gain(axes, gain, place_of[gain.labels])
+            _draw_gain(axes, gain, findings.table.per_class[gain.labels])
         _add_legend(figure, axes)
 
     return paint("transfer", 4.4, draw)
@@ -80,17 +72,10 @@ def draw_controls(findings: Findings) -> Drawn | None:
 
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
-        best = [
-            (table.per_class[each.labels], reached)
-            for each in findings.recommendations
-            if each.best is not None and (reached := _reached(findings, each.best, each.labels)) is not None
-        ]
+        best = _line(findings, [(each.best, each.labels) for each in findings.recommendations if each.best is not None])
         if best:
-            _draw_line(axes, sorted(best, key=_place), _style(INK, "."), "the best column of each budget", 0.0, 1)
-        styles = column_styles(table.columns)
-        for place, column in enumerate(members):
-            aside = place / max(1, len(members) - 1) - 0.5
-            _draw_line(axes, _points(findings, column.name), styles[column.name], _title(column), aside, len(members))
+            _draw_line(axes, best, _style(INK, "."), "the best column of each budget", 0.0, 1)
+        _draw_columns(axes, findings, members)
         _add_legend(figure, axes)
 
     return paint("controls", 3.9 + _legend_height(len(members) + 1), draw)
@@ -98,13 +83,13 @@ def draw_controls(findings: Findings) -> Drawn | None:
 
 def _points(findings: Findings, column: str) -> Points:
     """Return (labels per class, accuracy) of the budgets at which a column has a finished replicate."""
-    table = findings.table
-    found = ((table.per_class[labels], _reached(findings, column, labels)) for labels in table.budgets)
-    return sorted(((place, reached) for place, reached in found if reached is not None), key=_place)
+    return _line(findings, [(column, labels) for labels in findings.table.budgets])
 
 
-def _place(point: tuple[float, Interval]) -> float:
-    return point[0]
+def _line(findings: Findings, cells: Iterable[tuple[str, str]]) -> Points:
+    """Return (labels per class, accuracy) of those cells, (column, labels) each, that have a finished replicate."""
+    found = ((findings.table.per_class[labels], _reached(findings, column, labels)) for column, labels in cells)
+    return sorted(((place, reached) for place, reached in found if reached is not None), key=lambda point: point[0])
 
 
 def _reached(findings: Findings, column: str, labels: str) -> Interval | None:
@@ -138,6 +123,14 @@ def _staggered(places: Sequence[float], names: Sequence[str]) -> list[str]:
         near = math.log(right / left) < _LEAST_GAP * math.log(places[-1] / places[0])
         shifted.append(near and not shifted[-1])
     return [f"\n{name}" if lower else name for name, lower in zip(names, shifted, strict=True)]
+
+
+def _draw_columns(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    styles = column_styles(findings.table.columns)
+    for place, column in enumerate(columns):
+        aside = place / max(1, len(columns) - 1) - 0.5
+        title = plain_label(column.title, 34)
+        _draw_line(axes, _points(findings, column.name), styles[column.name], title, aside, len(columns))
 
 
 def _draw_line(axes: Axes, points: Points, style: Style, title: str, aside: float, among: int) -> None:
@@ -198,10 +191,6 @@ def _draw_gain(axes: Axes, gain: TransferGain, place: float) -> None:
 
 def _style(colour: str, mark: str, *dashes: float) -> Style:
     return Style(colour=colour, dark=colour, mark=mark, dashes=dashes)
-
-
-def _title(column: Column) -> str:
-    return plain_label(column.title, 34)
 
 
 def _legend_height(count: int) -> float:
