@@ -120,7 +120,7 @@ def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, 
         return Prefix(cuts=tuple(cuts), cutter=cutter)
 
     still = None
-    if max(depths) < len(classifier.units):  # one of its own: the modes are those in which it will train
+    if classifier.depth < len(classifier.units):  # the others train, in modes of which the policy knows more than a cut
         still = {name for name, module in classifier.train().backbone.named_modules() if not module.training}
     classifier.eval()
     return within_memory(build, "cutting the backbone: use a smaller backbone.image_size, or train.device=cpu")
