@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, probability_bits
 from tlexp import experiment
 from tlexp.compose import load
 from tlexp.shared import Shared
@@ -33,3 +33,17 @@ def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, m
     assert shared.held_out is not None
     assert [each() for each in made] == [None] * 9
     assert len(shared.held_out[1].pixels(shared.held_out[1].labels[:2])) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["freeze=all"], ["freeze=gradual", "freeze.phases=3"], ["backbone.pretrained=false", "backbone.calibrate=true"]],
+    ids=["all", "gradual", "calibrated"],
+)
+def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_path: Path) -> None:
+    shared = Shared(several=True)
+    for name, held in (("alone", Shared()), ("first", shared), ("second", shared), ("third", shared)):
+        (tmp_path / name).mkdir()
+        more = ["data.seed=1"] if name == "first" else []
+        experiment.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), shared=held)
+    assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1

@@ -160,8 +160,10 @@ def calibrate_start(
         OutOfMemoryError: A chunk does not fit into the device's memory.
     """
     images = _spread_chunks(config, network.expected, source, budget, device, listener)
+    # A run before this one may have laid the weights out otherwise, and kernels round by layout.
+    backbone = network.backbone.to(device).to(memory_format=torch.contiguous_format)
     within_memory(
-        lambda: calibrate(network.backbone.to(device), images),
+        lambda: calibrate(backbone, images),
         f"calibrating on {CALIBRATED} images at once: use a smaller backbone.image_size, or train.device=cpu",
     )
     return WeightsOrigin(source=f"{origin.source}, calibrated", digest=tensors_digest(network.backbone.state_dict()))
