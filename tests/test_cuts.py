@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import Start, probability_bits
-from tlexp import prefix
+from tlexp import experiment, prefix
 from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
 from tlexp.models import classifier
 from tlexp.models.tracing import CutError
 from tlexp.prefix import Place, choose_place
-from tlexp.supply import EVERY_UNIT
+from tlexp.supply import EVERY_UNIT, Feeds
 
 DEPTH = ["freeze=depth", "freeze.depth=2"]
 GRADUAL = ["freeze=gradual", "freeze.phases=3"]
@@ -75,6 +75,25 @@ def test_a_phase_with_frozen_units_in_front_runs_none_of_them(
     again = start("freeze=lpft", "cache=on", "labels=8", "seed=1", "data.seed=0", name="again").record.train["cache"]
     assert (again["misses"], again["hits"], passed) == (0, 24, [])
     assert start("freeze=all", "cache=on", "labels=8", name="all").record.train["cache"]["hits"] == 24
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+def test_rows_of_all_phases_together_stay_within_the_memory(
+    mode: str, start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Feeds] = []
+    monkeypatch.setattr(experiment, "Feeds", lambda *parts: made.append(Feeds(*parts)) or made[-1])
+    start("freeze=gradual", "freeze.phases=5", f"cache={mode}", "data.memory_bytes=250000")
+    held = [entrance.feed.held_bytes for entrance in made[0].entrances.values() if entrance.feed is not None]
+    assert len(made[0].entrances) == 4
+    assert 0 < sum(held) * (1 if mode == "on" else 2) <= 250000
+
+
+def test_a_phase_that_cannot_be_cut_leaves_the_others_kept(start: Start, cache: Path) -> None:
+    record = start(*GRADUAL, "head.units=[layer2,layer4]", "cache=on").record
+    assert record.train["cache"]["misses"] > 0
+    [told] = [note for note in record.notes if "not kept" in note]
+    assert told.startswith("what the frozen layers make is not kept in every phase: test_resnet cannot be cut behind")
 
 
 def test_the_whole_network_in_one_piece_gives_the_same_but_for_rounding(

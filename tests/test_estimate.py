@@ -14,6 +14,8 @@ from tlexp.train.loop import BatchStream
         (["freeze=none"], 5.0),
         (["freeze=last"], 1.0),
         (["freeze=last", "augment=light"], 5.0),
+        (["freeze=last", "head.units=[layer4]"], 5.0),
+        (["freeze=last", "cache=off", "data.memory_bytes=1"], 5.0),
         (["freeze=lpft", "freeze.probe_share=0.25"], 0.75 * 5),
         (["freeze=gradual", "freeze.phases=4"], (0 + 2 + 3 + 5) / 4),
         (["freeze=gradual", "freeze.phases=4", "augment=light"], 5.0),

@@ -15,8 +15,9 @@ from tlexp.data import ImageBank
 from tlexp.feeds import ImageFeed, Regime
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
-from tlexp.prefix import build_prefix
+from tlexp.prefix import Place
 from tlexp.shared import Shared
+from tlexp.supply import cut_behind, place_of
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
 from tlexp.train.loop import BatchStream
 
@@ -64,7 +65,7 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     for phase in network.phases:
         if len(network.phases) > 1:
             classifier.refreeze(phase.depth)
-        trained, stream = _entered(config, classifier, regime, feed.stream(positions))
+        trained, stream = _entered(config, shared, classifier, regime, feed.stream(positions), images=images)
         step += (phase.until - begun) * _step_seconds(trained, stream, regime.plan)
         begun = phase.until
     return UnitCosts(step=step, image=image)
@@ -100,24 +101,27 @@ class _Same:
 
 
 def _entered(
-    config: Config, classifier: Classifier, regime: Regime, images: BatchStream
+    config: Config, shared: Shared, classifier: Classifier, regime: Regime, stream: BatchStream, *, images: int
 ) -> tuple[Classifier, BatchStream]:
     """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
     depth, whole = classifier.depth, len(classifier.units)
     by_number = depth == whole and config.freeze.simplest is FreezePolicy.depth
-    if depth == 0 or by_number or not config.keeps_prefix or config.varying is not None:
-        return classifier, images
-    batch, labels = images.batch(0)
+    if depth == 0 or by_number or not config.freezes_prefix or config.varying is not None:
+        return classifier, stream
+    batch, labels = stream.batch(0)
     if depth == whole:
         with torch.no_grad():
             return classifier.behind_cut(), _Same(classifier.features(batch), labels)
     try:
-        prefix = build_prefix(classifier, [depth], regime)
+        prefix = cut_behind(config, classifier, regime)
     except CutError:
-        return classifier, images
-    [rows] = prefix.passing(batch)
+        return classifier, stream
     classifier.split(prefix.cuts[0], prefix.passing)
-    return classifier.behind_cut(), _Same(rows, labels)
+    store = shared.store(config, Listener().message)
+    rows, memory = images * (regime.views + 1), config.data.memory_bytes
+    if place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory) is Place.nowhere:
+        return classifier, stream
+    return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
 
 
 def _step_seconds(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:

@@ -326,12 +326,13 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
 
 def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds: Feeds) -> None:
     """Say what the cache did, or why features could not be kept."""
-    if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
-        account.note(f"what the frozen layers make is not kept: {feeds.refusal}")
     use = feeds.use
+    if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
+        where = "" if use is None else " in every phase"
+        account.note(f"what the frozen layers make is not kept{where}: {feeds.refusal}")
     if use is None:
         told = config.study.column is None  # a study compares what would be advised against
-        frozen = config.keeps_prefix and (account.freeze["depth"] > 0 or "phases" in account.freeze)
+        frozen = config.freezes_prefix and (account.freeze["depth"] > 0 or "phases" in account.freeze)
         reason = config.moving if config.freeze.simplest is FreezePolicy.all else config.varying
         if told and frozen and reason is not None and config.cache.mode is not CacheMode.off:
             account.note(f"features are not kept: {reason}")

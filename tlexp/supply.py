@@ -67,7 +67,7 @@ class Feeds:
         self.refusal: str | None = None
         self._keeping: list[FrozenNetwork] = []
         self._pooled = config.moving is None
-        steady = config.keeps_prefix and config.varying is None
+        steady = config.freezes_prefix and config.varying is None
         if self._pooled:
             self.frozen = self._features(classifier)
         elif steady and regime.plan.phases:
@@ -115,7 +115,10 @@ class Feeds:
         return feed
 
     def _enter_phases(self, classifier: Classifier, budget: Budget) -> None:
-        """Find where each phase enters: what it freezes was frozen in those before, so it is as it started."""
+        """Find where each phase enters: what it freezes was frozen in those before, so it is as it started.
+
+        Afterwards the classifier is frozen as in the last phase.
+        """
         images, left = len(budget.positions), self._config.data.memory_bytes
         for phase in self._regime.plan.phases:
             prefix, frozen = None, None
@@ -128,8 +131,9 @@ class Feeds:
                 continue
             feed = None
             if frozen is not None:
-                feed = self._rows(frozen, self._source.pool, budget.positions, views=self._regime.views)
-                left -= feed.held_bytes
+                pool, views = self._source.pool, self._regime.views
+                feed = self._rows(frozen, pool, budget.positions, views=views, memory_bytes=left)
+                left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
             self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
 
     def _features(self, classifier: Classifier) -> FrozenNetwork:
@@ -143,29 +147,20 @@ class Feeds:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
         config, regime = self._config, self._regime
         try:
-            if config.head.units:
-                raise CutError("head.units reads what several units make")
-            prefix = build_prefix(classifier, [classifier.depth], regime)
+            prefix = cut_behind(config, classifier, regime)
         except CutError as error:
             unit = classifier.units[classifier.depth - 1].name
-            self.refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
-            if config.cache.mode is CacheMode.on:
-                told = f"cache.mode=on, but {self.refusal}; cache.mode=auto computes it as it goes"
+            refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
+            if config.cache.mode is CacheMode.on and not regime.plan.phases:  # their first one keeps features
+                told = f"cache.mode=on, but {refusal}; cache.mode=auto computes it as it goes"
                 raise ConfigError(told) from None
+            self.refusal = self.refusal or refusal
             return None, None
-        [cut] = prefix.cuts
-        place = choose_place(
-            config.cache.mode,
-            cut.row_bytes,
-            rows=rows,
-            seconds=lambda: prefix.seconds(regime),
-            keeps=self._shared.store(config, self._listener.message).keeps,
-            max_bytes=config.cache.max_bytes,
-            memory_bytes=memory_bytes,
-        )
+        store = self._shared.store(config, self._listener.message)
+        place = place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory_bytes)
         if place is Place.nowhere:
             return prefix, None
-        key = row_key(config, regime, classifier, cut, hashed=self._shared.digest)
+        key = row_key(config, regime, classifier, prefix.cuts[0], hashed=self._shared.digest)
         return prefix, self._keep(classifier, key, disk=place is Place.disk, passing=prefix.passing)
 
     def _keep(
@@ -184,14 +179,16 @@ class Feeds:
         if frozen is None:
             digests = digests_of(images, positions) if views else None
             return ImageFeed(self._decode(images, positions), self._regime, digests)
-        feed = self._rows(frozen, images, positions, views=views)
+        feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
         if ahead and worth and self._key(frozen) not in self._shared.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
             self._shared.prepared.add(self._key(frozen))
         return feed
 
-    def _rows(self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int) -> FeatureFeed:
+    def _rows(
+        self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int, memory_bytes: int
+    ) -> FeatureFeed:
         decode = self._decode  # not self: the test split's feed outlives the run and its network
         return FeatureFeed(
             [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
@@ -199,7 +196,7 @@ class Feeds:
             self._regime,
             decode=lambda places: decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
-            memory_bytes=self._config.data.memory_bytes,
+            memory_bytes=memory_bytes,
             made_by=frozen.made_by,
             size=EVALUATED if self._pooled else chunk_size(self._regime),
         )
@@ -216,6 +213,30 @@ class Feeds:
         source = self._source
         wanted = len(positions) + len(source.held_out.labels)
         return len(source.pool.labels) <= 2 * wanted
+
+
+def cut_behind(config: Config, classifier: Classifier, regime: Regime) -> Prefix:
+    """Return the prefix up to the cut behind the frozen units.
+
+    Raises:
+        CutError: There is none; says why.
+    """
+    if config.head.units:
+        raise CutError("head.units reads what several units make")
+    return build_prefix(classifier, [classifier.depth], regime)
+
+
+def place_of(config: Config, prefix: Prefix, regime: Regime, store: Store, *, rows: int, memory_bytes: int) -> Place:
+    """Return where rows of a prefix's only cut are kept."""
+    return choose_place(
+        config.cache.mode,
+        prefix.cuts[0].row_bytes,
+        rows=rows,
+        seconds=lambda: prefix.seconds(regime),
+        keeps=store.keeps,
+        max_bytes=config.cache.max_bytes,
+        memory_bytes=memory_bytes,
+    )
 
 
 def row_key(

@@ -129,9 +129,9 @@ def test_the_cheapest_contender_beats_guessing_where_one_does(make_table: MakeTa
     found = decided(make_table(seeds=10, columns=DEPTHS, strength=FLAT, noise=0.02, failed=(), waiting=()), "5")
     assert set(found.contenders) == set(range(6))
     assert found.cheapest == 5
-    above = np.array([True, True, True, True, False, False])
-    assert dataclasses.replace(found, above=above).cheapest == 3
-    assert dataclasses.replace(found, above=~above & above).cheapest == 5
+    alone = np.array([True, True, True, True, False, False])
+    assert dataclasses.replace(found, alone=alone).cheapest == 3
+    assert dataclasses.replace(found, alone=~alone & alone).cheapest == 5
 
 
 def test_chance_is_recommended_nothing(make_table: MakeTable) -> None:
@@ -175,3 +175,13 @@ def test_depths_are_ordered_from_the_deepest(make_table: MakeTable) -> None:
     assert [found.candidates[place].column for place in found.order] == [
         f"freeze-{depth}" for depth in (5, 4, 3, 2, 1, 0)
     ]
+
+
+def test_what_to_take_now_is_judged_by_each_interval_alone(make_table: MakeTable) -> None:
+    table = make_table(seeds=3, columns=DEPTHS, strength=FLAT, noise=0.3, failed=(), waiting=())
+    found = decided(table, "5")
+    beaten = [cell.column for cell, above in zip(found.candidates, found.above, strict=True) if not above]
+    own = {column: each.accuracy for (column, labels), each in analyse(table).cells.items() if labels == "5"}
+    assert beaten, "every interval at once lies above guessing"
+    assert [own[cell.column].low > 0.25 for cell in found.candidates] == found.alone.tolist()
+    assert found.alone.sum() > found.above.sum()

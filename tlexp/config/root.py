@@ -95,7 +95,7 @@ class Config:
         found = []
         if self.cache.views and self.augment.kind is AugmentKind.none:
             found.append(f"cache.views={self.cache.views} needs an augmentation to draw them with, e.g. augment=light")
-        reason = self.varying if self.keeps_prefix else self.moving
+        reason = self.varying if self.freezes_prefix else self.moving
         if self.cache.mode is CacheMode.on and reason is not None:
             found.append(f"cache.mode=on, but {reason}; cache.mode=auto computes them as it goes")
         return found
@@ -142,10 +142,10 @@ class Config:
         return self.varying
 
     @property
-    def keeps_prefix(self) -> bool:
+    def freezes_prefix(self) -> bool:
         """Whether leading units are frozen from the first step on, to the last one or for a phase."""
-        policies = ("all", "last", "depth", "surgical", "lpft", "gradual")
-        return self.freeze.simplest in map(FreezePolicy, policies)
+        kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
+        return self.freeze.simplest in (*kept, FreezePolicy.lpft, FreezePolicy.gradual)
 
     @property
     def varying(self) -> str | None:

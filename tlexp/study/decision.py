@@ -32,6 +32,7 @@ class Decision:
         widths: (C, C) half-widths of the simultaneous intervals of differences; 1 where there is none, 0 with itself.
         reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
         above: (C,) whether it is better than guessing, by those intervals.
+        alone: (C,) whether it is, by the interval that holds for it alone.
         margin: `study.margin`.
         order: Places of the candidates, the cheapest first.
         ranked: Places of the candidates, the highest mean first, of equals the cheapest.
@@ -49,6 +50,7 @@ class Decision:
     widths: NDArray[np.float64]
     reached: tuple[Interval, ...] = ()
     above: NDArray[np.bool_]
+    alone: NDArray[np.bool_]
     margin: float
     order: tuple[int, ...] = ()
     ranked: tuple[int, ...] = ()
@@ -67,8 +69,11 @@ class Decision:
 
     @property
     def cheapest(self) -> int:
-        """Place of the cheapest contender, of those that are better than guessing where some are."""
-        return min(self.contenders, key=lambda place: (not self.above[place], self.order.index(place)))
+        """Place of the cheapest contender, of those that are better than guessing where some are.
+
+        Each by its own interval: one over all contenders would leave out those whose seeds differ most, cheap or not.
+        """
+        return min(self.contenders, key=lambda place: (not self.alone[place], self.order.index(place)))
 
     @property
     def compared(self) -> int:
@@ -117,7 +122,8 @@ def decide(
     order = cheapest_first(table, candidates, cells)
     worst = worst_loss(bounds)
     reached = tuple(_reached(cell, images, len(candidates)) for cell in candidates)
-    above = np.array([each.low is not None and each.low > images.chance for each in reached], dtype=bool)
+    above = np.array([_beats(each, images.chance) for each in reached], dtype=bool)
+    alone = np.array([_beats(cells[cell.column, labels].accuracy, images.chance) for cell in candidates], dtype=bool)
     chosen = int(choose(means, worst, above, order, table.margin)) if len(candidates) > 1 else -1
     ranked = tuple(ranking(means, order).tolist())
     may_be_best = bounds.min(axis=-1, initial=0.0) >= 0  # nothing is distinguishably better
@@ -136,6 +142,7 @@ def decide(
         widths=widths,
         reached=reached,
         above=above,
+        alone=alone,
         margin=table.margin,
         order=order,
         ranked=ranked,
@@ -268,6 +275,10 @@ def _pairs(names: Sequence[str], differences: Sequence[Difference]) -> tuple[NDA
             half = max(each.high - each.value, each.value - each.low)
             widths[first, second] = widths[second, first] = min(1.0, half)
     return values, widths
+
+
+def _beats(found: Interval | None, chance: float) -> bool:
+    return found is not None and found.low is not None and found.low > chance
 
 
 def _reached(cell: Cell, images: TestImages, family: int) -> Interval:

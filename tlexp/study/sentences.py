@@ -110,8 +110,8 @@ class Account:
 
     def _guessed(self) -> str:
         """Return which of the contenders count where some are no better than guessing."""
-        above = [self.decision.above[place] for place in self.decision.contenders]
-        return " that beats guessing" if any(above) and not all(above) else ""
+        beating = [self.decision.alone[place] for place in self.decision.contenders]
+        return " that beats guessing" if any(beating) and not all(beating) else ""
 
     def _guessing(self) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""

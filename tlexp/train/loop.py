@@ -57,7 +57,7 @@ def fit(
 
     Args:
         classifier: The whole network, or one that takes features.
-        batches: What it takes.
+        batches: What it takes, in phases of which `enter` says nothing else.
         plan: How it is trained.
         fit_id: Names the fit in the checkpoint.
         listener: Hears of every step, and may ask to stop.
@@ -162,8 +162,8 @@ class _Fit:
         self.weight_decay = plan.weight_decay if phase.weight_decay is None else phase.weight_decay
         if plan.phases:
             self.classifier.refreeze(phase.depth)
-        self.plain, self.batches = self.enter(phase.depth)
-        self.plain.train()
+        self.classifier.train()
+        self.network, self.batches = self.enter(phase.depth)
         self.parameters = [parameter for _, parameter in self.classifier.trainable_parameters()]
         self.optimizer = build_optimizer(
             self.classifier,
@@ -174,7 +174,7 @@ class _Fit:
             layer_decay=plan.layer_decay,
         )
         self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=phase.steps, warmup=plan.warmup)
-        self.network: Network = torch.compile(self.plain) if plan.compile else self.plain
+        self.compiled: Network = torch.compile(self.network) if plan.compile else self.network
 
     def _train_phase(self) -> None:
         """Make the steps of the phase that are left, and see that what it froze is as it was."""
@@ -196,7 +196,7 @@ class _Fit:
         if first:
             self._first_step(step)
         else:
-            self._step(step, self.network)
+            self._step(step, self.compiled)
         self.progress.step = step
         waited = time.perf_counter() - self.clock
         bunched = len(self.unread) >= _UNREAD_STEPS or waited > _UNREAD_SECONDS
@@ -208,7 +208,7 @@ class _Fit:
     def _first_step(self, step: int) -> None:
         """Make a phase's first step and count its operations; never compiled, for the counter sees plain ones only."""
         with OperationCounter() as counter:
-            self._step(step, self.plain)
+            self._step(step, self.network)
         flops, total = self.progress.flops, counter.total()
         self.progress.flops = None if flops is None or total is None else flops + total * self.phase.steps
 
