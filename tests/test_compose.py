@@ -189,3 +189,8 @@ def test_a_configuration_of_one_s_own_is_found_where_hydra_finds_it(tmp_path: Pa
     for wrong in (Source(path="nowhere"), Source(search="nowhere")):
         with pytest.raises(ConfigError, match=r"--config-(path|dir)=nowhere: no such folder"):
             load([], wrong)
+
+
+def test_an_unknown_backbone_names_the_way_to_any_other_model() -> None:
+    with pytest.raises(ConfigError, match=r"for any other timm model: backbone=timm backbone\.name=NAME"):
+        load(["backbone=resnet81"])

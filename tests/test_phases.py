@@ -213,7 +213,7 @@ def test_the_plan_tells_the_phases(policy: str) -> None:
         assert phase["trainable_parameters"] == alone["trainable_parameters"]
     assert plan["trainable_parameters"] == plan["total_parameters"]
     table = plan_table(plan)
-    assert "0 of 5 units frozen in the end" in table
+    assert "0 of 5 units wholly frozen in the end" in table
     assert (
         f"phase 1: {shares[0]:.1%} of the steps, 5 of 5 units frozen, {plan['head_parameters']:,} parameters" in table
     )

@@ -54,7 +54,7 @@ def test_parts_of_units_are_counted(name: str, freeze: str) -> None:
     assert plan["total_parameters"] - adapters == whole["total_parameters"]
     frozen = network.freezing.frozen_units(network.units)
     assert [unit["name"] for unit in plan["units"] if not unit["trainable"]] == frozen
-    assert f"{len(frozen)} of {len(plan['units'])} units frozen" in plan_table(plan)
+    assert f"{len(frozen)} of {len(plan['units'])} units wholly frozen" in plan_table(plan)
 
 
 def test_counts_that_can_be_worked_out_by_hand() -> None:
@@ -83,7 +83,7 @@ def test_norms_say_what_moves_their_statistics() -> None:
 
 def test_the_table_for_people() -> None:
     table = plan_table(build_plan(load(["freeze=depth", "freeze.depth=layer1"]).config))
-    assert "2 of 5 units frozen" in table
+    assert "2 of 5 units wholly frozen" in table
     assert table.count("frozen") == 3
     assert all(len(line) <= 100 for line in table.splitlines())
 
@@ -92,4 +92,4 @@ def test_raw_pixels_have_no_units_and_a_head_to_train() -> None:
     plan = build_plan(load(["backbone=pixels", "freeze=all"]).config)
     assert (plan["units"], plan["depth"], plan["backbone_parameters"]) == ([], 0, 0)
     assert plan["trainable_parameters"] == plan["total_parameters"] == 768 * 6 + 6
-    assert "0 of 0 units frozen" in plan_table(plan)
+    assert "0 of 0 units wholly frozen" in plan_table(plan)

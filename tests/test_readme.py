@@ -5,7 +5,7 @@ from tlexp.config import GROUPS
 from tlexp.config.data import DataSource
 from tlexp.config.freeze import OWN_SETTINGS, FreezePolicy
 from tlexp.config.head import HeadKind
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
 from tlexp.paths import conf_options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ def test_the_default_rates_are_those_of_the_code() -> None:
     names = {
         **{policy: f"`{policy}`" for policy in FreezePolicy},
         FROZEN_MLP: "`all`, mlp",
-        FROZEN_FLAT: "`all`, flatten_mlp",
+        FROZEN_MAP: "`all`, flatten_mlp or attention",
         SCRATCH: "scratch",
     }
     for row, name in names.items():

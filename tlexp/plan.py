@@ -59,7 +59,7 @@ def plan_table(plan: dict[str, Any]) -> str:
     ]
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
     frozen = sum(not unit["trainable"] for unit in plan["units"])
-    title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units frozen"
+    title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units wholly frozen"
     title += " in the end" if len(plan["phases"]) > 1 else ""
     trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
     return "\n".join([title, "", *lines, "", *_phase_lines(plan), trains])

@@ -133,7 +133,7 @@ def _option_problems(override: Override) -> list[str]:
     chosen = value if isinstance(value, list) else [value]
     return [
         f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
-        + ("; for any other timm model: backbone=timm backbone.name={name}" if group == "backbone" else "")
+        + ("; for any other timm model: backbone=timm backbone.name=NAME" if group == "backbone" else "")
         for name in chosen
         if name is not None and str(name) not in known
     ]

@@ -29,7 +29,7 @@ def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFix
 def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("plan", "freeze=depth", "freeze.depth=layer1") == 0
     shown = capsys.readouterr().out
-    assert "2 of 5 units frozen" in shown
+    assert "2 of 5 units wholly frozen" in shown
     assert tlexp("plan", "freeze=depth", "freeze.depth=9") == 2
     assert "freeze.depth=9 is out of range" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import pytest
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
 
 
 def _config() -> Config:
@@ -63,7 +63,7 @@ def test_values_are_plain_json_and_every_setting_is_documented() -> None:
 
 def test_every_policy_and_optimiser_has_default_rates() -> None:
     assert set(DEFAULT_RATES) == {
-        (row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP, FROZEN_FLAT) for name in Optimizer
+        (row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP, FROZEN_MAP) for name in Optimizer
     }
 
 

@@ -46,6 +46,9 @@ def unknown_key(key: str) -> str:
     group, _, name = key.partition(".")
     inside = {each.partition(".")[2]: each for each in config_fields() if name and each.startswith(f"{group}.")}
     alike = nearest(name, inside, inside) if inside else nearest(key, [*config_fields(), *GROUPS, "experiment"])
+    elsewhere = [each for each in config_fields() if each.partition(".")[2] == name]
+    if name and not alike and elsewhere:
+        alike = f" (did you mean {' or '.join(elsewhere[:3])}?)"
     return f"{key} is no setting of tlexp{alike}; see tlexp --help"
 
 
@@ -105,7 +108,8 @@ def _cast(value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is list:
         (inner,) = typing.get_args(hint)
         if not isinstance(value, list):
-            raise ValueError(f"a list of {inner.__name__}, e.g. '[...]'")
+            alone = "..." if value is None or isinstance(value, dict) else value
+            raise ValueError(f"a list of {inner.__name__}, e.g. '[{alone}]'")
         return [_cast(entry, inner) for entry in value]
     if issubclass(hint, StrEnum):
         if str(value) not in list(hint):

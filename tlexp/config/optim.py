@@ -48,9 +48,11 @@ class Choice:
 SCRATCH = "scratch"
 """Row for networks that start from random weights and are not wholly frozen."""
 FROZEN_MLP = "all, mlp"
-"""Row for hidden layers or attention on a frozen backbone: no convex problem, so a smaller step."""
-FROZEN_FLAT = "all, flatten_mlp"
-"""Row for hidden layers on a whole frozen map: many times the inputs, each of which moves a hidden unit by the rate."""
+"""Row for hidden layers on a frozen backbone: no convex problem, so a smaller step."""
+FROZEN_MAP = "all, flatten_mlp or attention"
+"""Row for hidden layers or attention on a whole frozen map: many times the inputs, each of which moves a unit by the
+rate. At ten times the rate attention is as accurate on photographs of two kinds, but its loss is worse than guessing's.
+"""
 DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FreezePolicy.all, Optimizer.adamw): Rates(lr=3e-3, weight_decay=1e-2),
     (FreezePolicy.all, Optimizer.adam): Rates(lr=3e-3, weight_decay=1e-6),
@@ -58,9 +60,9 @@ DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FROZEN_MLP, Optimizer.adamw): Rates(lr=1e-3, weight_decay=1e-2),
     (FROZEN_MLP, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
     (FROZEN_MLP, Optimizer.sgd): Rates(lr=3e-2, weight_decay=1e-6),
-    (FROZEN_FLAT, Optimizer.adamw): Rates(lr=1e-4, weight_decay=1e-2),
-    (FROZEN_FLAT, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
-    (FROZEN_FLAT, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-6),
+    (FROZEN_MAP, Optimizer.adamw): Rates(lr=1e-4, weight_decay=1e-2),
+    (FROZEN_MAP, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
+    (FROZEN_MAP, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-6),
     (FreezePolicy.last, Optimizer.adamw): Rates(lr=5e-4, weight_decay=5e-2),
     (FreezePolicy.last, Optimizer.adam): Rates(lr=5e-4, weight_decay=1e-6),
     (FreezePolicy.last, Optimizer.sgd): Rates(lr=1e-2, weight_decay=1e-4),

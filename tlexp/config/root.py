@@ -14,7 +14,7 @@ from tlexp.config.depth import parse_depth
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.optim import DEFAULT_RATES, FROZEN_FLAT, FROZEN_MLP, SCRATCH, OptimConfig, Rates
+from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
 from tlexp.config.study import StudyConfig
@@ -186,7 +186,7 @@ class Config:
 
     def _probing(self) -> str:
         """Return the row of a head on a frozen backbone."""
-        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MLP, HeadKind.flatten_mlp: FROZEN_FLAT}
+        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MAP, HeadKind.flatten_mlp: FROZEN_MAP}
         return rows.get(self.head.kind, FreezePolicy.all)
 
 
