@@ -133,15 +133,15 @@ def summary(outcome: Outcome, folder: Path) -> str:
 def _network(name: str, freeze: dict[str, Any]) -> str:
     """Return a backbone and how much of it is frozen.
 
-    >>> _network("tiny", {"policy": "all", "depth": 5}), _network("tiny", {"policy": "none", "depth": 0})
-    ('tiny, freeze=all (5 units)', 'tiny, freeze=none')
-    >>> _network("tiny", {"policy": "gradual", "depth": 0, "phases": [{}] * 4}), _network("pixels", {"depth": 0})
-    ('tiny, freeze=gradual (4 phases)', 'raw pixels')
+    >>> _network("tiny", {"policy": "surgical", "units": ["stem", "layer4"]}), _network("pixels", {})
+    ('tiny, freeze=surgical (2 units frozen)', 'raw pixels')
+    >>> _network("tiny", {"policy": "gradual", "phases": [{}] * 4}), _network("tiny", {"policy": "none", "units": []})
+    ('tiny, freeze=gradual (4 phases)', 'tiny, freeze=none')
     """
     if name == PIXELS:
         return "raw pixels"
-    phases, depth = len(freeze.get("phases") or ()), freeze["depth"]
-    units = f" ({depth} unit{'' if depth == 1 else 's'})" if depth else ""
+    phases, frozen = len(freeze.get("phases") or ()), len(freeze.get("units") or ())
+    units = f" ({frozen} unit{'' if frozen == 1 else 's'} frozen)" if frozen else ""
     return f"{name}, freeze={freeze['policy']}" + (f" ({phases} phases)" if phases else units)
 
 

@@ -142,7 +142,7 @@ def test_missing_and_unreadable_images_are_all_named_or_skipped(table, opened) -
 def test_rows_that_cannot_be_used_are_named(line: str, problem: str, table, opened) -> None:
     path = table(*(f"{row},train" for row in rows()), line, header="path,label,split")
     message = refused(opened, path)
-    assert f"data.root={path}: 1 rows cannot be used:\n  {problem}" in message
+    assert f"data.root={path}: 1 row cannot be used:\n  {problem}" in message
     assert message.endswith("Mend or remove them")
 
 

@@ -253,6 +253,14 @@ def test_few_test_images_are_warned_of_before_the_study_begins(
     assert "test images" not in capsys.readouterr().out
 
 
+def test_few_seeds_are_warned_of_before_the_study_begins(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = "study=quick", "study.controls=false", "study.labels=[2]", "--dry-run"
+    for seeds, warned in ((2, True), (3, False)):
+        assert study(*quick, f"study.seeds={seeds}", f"study.name=of{seeds}") == 0
+        told = "with 2 data seeds hardly anything can be told apart, or from guessing; take study.seeds=5 or more"
+        assert (told in capsys.readouterr().out) == warned
+
+
 def test_an_estimate_counts_what_comes_once(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,4 +233,6 @@ def _refuse(wrong: Sequence[str], where: str) -> None:
     if wrong:
         more = [f"... and {len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
         lines = "\n".join(f"  {line}" for line in (*wrong[:_NAMED], *more))
-        raise DataError(f"{where}: {len(wrong)} rows cannot be used:\n{lines}\nMend or remove them")
+        raise DataError(
+            f"{where}: {len(wrong)} row{'' if len(wrong) == 1 else 's'} cannot be used:\n{lines}\nMend or remove them"
+        )

@@ -9,6 +9,8 @@ from tlexp.study.intervals import TestImages
 from tlexp.study.plan import StudyPlan
 
 _WIDTH = 110
+_FEW = 3
+"""With fewer data seeds an interval is more than three times as wide as with three."""
 _WIDE = 0.1
 """Intervals that reach so far to either side tell few columns apart."""
 
@@ -31,7 +33,7 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
     ]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
-    seeds = f"{len(plan.seeds)} data seeds" if len(plan.seeds) > 1 else "1 data seed"
+    seeds = _seeds_told(len(plan.seeds))
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
     left = sum(run.key not in found.done for _, run in plan.runs)
     lines.append(
@@ -39,6 +41,15 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
         f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
     )
     return "\n".join([*lines, *_warnings(plan, found)])
+
+
+def _seeds_told(count: int) -> str:
+    """Return a number of data seeds in words.
+
+    >>> _seeds_told(1), _seeds_told(3)
+    ('1 data seed', '3 data seeds')
+    """
+    return f"{count} data seed{'' if count == 1 else 's'}"
 
 
 def _warnings(plan: StudyPlan, found: Estimate) -> list[str]:
@@ -49,6 +60,11 @@ def _warnings(plan: StudyPlan, found: Estimate) -> list[str]:
         warnings.append(
             f"note: study.minutes={minutes:g} cannot be met: what is left takes about {duration(seconds)} at least, "
             "and the study will run over"
+        )
+    if len(plan.seeds) < _FEW:
+        warnings.append(
+            f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "
+            "study.seeds=5 or more, ten are the protocol's"
         )
     images = TestImages(labels=plan.source.held_out.labels)
     half = 1.96 * 0.5 * math.sqrt(float(np.sum(1 / images.counts))) / len(images.counts)  # at an accuracy of 0.5
