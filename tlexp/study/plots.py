@@ -33,7 +33,7 @@ def draw_accuracy(findings: Findings) -> Drawn | None:
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
         _draw_columns(axes, findings, members)
-        _mark_recommended(axes, findings)
+        _mark_recommended(axes, findings, members)
         _add_legend(figure, axes)
 
     return paint("accuracy", 4.0 + _legend_height(len(members) + 2), draw)
@@ -127,17 +127,20 @@ def _staggered(places: Sequence[float], names: Sequence[str]) -> list[str]:
 
 def _draw_columns(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
     styles = column_styles(findings.table.columns)
-    for place, column in enumerate(columns):
-        aside = place / max(1, len(columns) - 1) - 0.5
-        title = plain_label(column.title, 34)
-        _draw_line(axes, _points(findings, column.name), styles[column.name], title, aside, len(columns))
+    for column in columns:
+        points, title = _points(findings, column.name), plain_label(column.title, 34)
+        _draw_line(axes, points, styles[column.name], title, _aside(columns, column.name), len(columns))
+
+
+def _aside(columns: Sequence[Column], name: str) -> float:
+    """Return where a column stands among others, -0.5 .. 0.5."""
+    return [column.name for column in columns].index(name) / max(1, len(columns) - 1) - 0.5
 
 
 def _draw_line(axes: Axes, points: Points, style: Style, title: str, aside: float, among: int) -> None:
     """Draw a column with its intervals: a band where there is room, whiskers else, those a little aside."""
     whiskers = among > _MOST_BANDS or len(points) < 2
-    low, high = axes.get_xlim()
-    shift = (high / low) ** (aside * 0.03) if whiskers or among == 1 else 1.0
+    shift = _shift(axes, aside) if whiskers or among == 1 else 1.0
     places = [place * shift for place, _ in points]
     values = [reached.value for _, reached in points]
     look: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "linewidth": 1.4}
@@ -153,19 +156,28 @@ def _draw_line(axes: Axes, points: Points, style: Style, title: str, aside: floa
         axes.vlines(at, lows, highs, color=style.colour, linewidth=0.7, alpha=0.45, zorder=2)
 
 
+def _shift(axes: Axes, aside: float) -> float:
+    """Return the factor that moves a point a little aside, or far where one budget has the axis to itself."""
+    low, high = axes.get_xlim()
+    share: float = 0.7 if len(axes.get_xticks()) == 1 else 0.03
+    return float((high / low) ** (aside * share))
+
+
 def _whole(found: Interval) -> bool:
     return found.low is not None and found.high is not None
 
 
-def _mark_recommended(axes: Axes, findings: Findings) -> None:
+def _mark_recommended(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
     """Ring the recommended column of each budget, with dots the highest mean where nothing is recommended."""
     ringed: Mapping[str, list[tuple[float, float]]] = {"recommended": [], "highest mean, undecided": []}
     for each in findings.recommendations:
         name = each.column or each.best
         reached = None if name is None else _reached(findings, name, each.labels)
-        if reached is not None:
+        if name is not None and reached is not None:
             kind = "recommended" if each.column is not None else "highest mean, undecided"
-            ringed[kind].append((findings.table.per_class[each.labels], reached.value))
+            whiskers = len(columns) > _MOST_BANDS or len(_points(findings, name)) < 2
+            shift = _shift(axes, _aside(columns, name)) if whiskers else 1.0
+            ringed[kind].append((findings.table.per_class[each.labels] * shift, reached.value))
     for (kind, points), dashes in zip(ringed.items(), ("-", (0, (1, 1))), strict=True):
         if points:
             at, values = zip(*points, strict=True)
