@@ -1,0 +1,11 @@
+"""The key of every option of every group: records of earlier runs are found by it."""
+
+from tests.pins.conftest import stored_values
+from tests.test_compose import CHOICES, NEEDED
+from tlexp.compose import load
+from tlexp.config import config_key
+
+
+def test_every_option_has_the_key_that_it_had() -> None:
+    keys = {choice: config_key(load([choice, *NEEDED.get(choice, [])]).config) for choice in ("seed=0", *CHOICES)}
+    assert keys == stored_values("config-keys.json", keys)
