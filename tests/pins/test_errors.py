@@ -10,16 +10,10 @@ from tlexp.errors import TlexpError
 
 WRONG = [
     "backbone=resnet5 optim.lrr=3 optim.lr=0.01x labels=2.5 tune.lr=[1,0.1] head.norm=bach",
-    "backbone=resnet81",
-    "head.dropout=1",
     "data=folder",
     "data=folder data.root=nowhere",
     "data=csv data.root=nowhere.csv",
     "data.num_classes=1",
-    "augment.mixup=-1",
-    "train.precision=fp8",
-    "optim.lr=0",
-    "seed=-1",
     "labels=25",
     "labels=0",
     "freeze=depth freeze.depth=9",

@@ -18,7 +18,7 @@ FINISHED = {
     "probe": "freeze=none head.init=probe freeze.norm=keep labels=4 train.limit_steps=3",
     "tuned": "tune.trials=3",
     "cut": "freeze=depth freeze.depth=2 cache=off",
-    "shifted": "train.save_weights=false augment=light cache.views=2",
+    "views": "train.save_weights=false augment=light cache.views=2",
 }
 PLANS = {"depth": ["freeze=depth", "freeze.depth=2"], "phases": ["backbone=resnet18", "freeze=gradual"]}
 STUDY = [

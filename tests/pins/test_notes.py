@@ -20,7 +20,6 @@ NOTED = [
     "freeze=gradual freeze.phases=3 head.units=[layer2,layer4] train.limit_steps=3",
     "freeze=gradual freeze.phases=3 augment=light train.limit_steps=3",
     "freeze=lpft train.limit_steps=2 cache=off",
-    "freeze=norm train.limit_steps=2",
     "freeze=lora train.limit_steps=2 backbone.pretrained=false",
     "head=logreg cache=on",
 ]
