@@ -14,8 +14,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Nobody's cache is read or filled; tests that want one of their own name it.
 os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
 
-from tlexp.compose import load
-from tlexp.experiment import Outcome, run
+from tlexp.compose.load import load
+from tlexp.experiment.run import Outcome, run
 from tlexp.tracking.store import ensure_store
 from tlexp.train import Listener
 

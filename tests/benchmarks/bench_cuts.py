@@ -25,18 +25,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlexp import supply
-from tlexp.ahead import fill_cuts
-from tlexp.assembly import build_classifier, build_network, build_regime
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.experiment import run
-from tlexp.feeds import Stream
-from tlexp.labelled import Budget
+from tlexp.experiment import inputs as supply
+from tlexp.experiment.build import build_classifier, build_network, build_regime
+from tlexp.experiment.images import Budget
+from tlexp.experiment.run import run
+from tlexp.experiment.session import Shared
+from tlexp.features.batches import Stream
+from tlexp.features.entry import build_prefix
 from tlexp.models import Classifier
 from tlexp.models.classifier import in_chunks
-from tlexp.prefix import build_prefix
-from tlexp.shared import Shared
+from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener, fit
 
 WORDS = [

@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlexp import assembly, labelled
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.experiment import run
-from tlexp.learners import build_learner
-from tlexp.shared import Shared
-from tlexp.supply import Feeds
+from tlexp.experiment import build as assembly
+from tlexp.experiment import images as labelled
+from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.run import run
+from tlexp.experiment.session import Shared
+from tlexp.learn.learner import build_learner
 from tlexp.train import Checkpoint, Listener, choose_device
 
 WORDS = [

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tlexp.compose import load
-from tlexp.experiment import run
+from tlexp.compose.load import load
+from tlexp.experiment.run import run
 from tlexp.train import Listener
 
 

@@ -32,13 +32,13 @@ import torch
 from safetensors.torch import save_file
 
 from tlexp import cli
-from tlexp.compose import Composed, load
+from tlexp.compose.load import Composed, load
 from tlexp.config import Config, config_key
-from tlexp.experiment import run
-from tlexp.probe import solve_together
-from tlexp.shared import Shared
-from tlexp.study import column
-from tlexp.sweep.folder import SweepFolder
+from tlexp.experiment.probe import solve_together
+from tlexp.experiment.run import run
+from tlexp.experiment.session import Shared
+from tlexp.jobs.folder import SweepFolder
+from tlexp.studies import column
 from tlexp.train import Listener
 
 LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")

@@ -61,9 +61,9 @@ def timed(holder: Any, name: str, seconds: list[float]) -> Iterator[None]:
 
 def overhead(runs: int) -> None:
     """Sweeper, composing, tracking and record: the sweep's time less that of the runs' own work."""
-    from tlexp import experiment
-    from tlexp.account import Account
-    from tlexp.sweep import results as results_page
+    from tlexp.experiment import run as experiment
+    from tlexp.experiment.recorder import Account
+    from tlexp.sweeps import results as results_page
 
     assert command("-m", *WORDS, "seed=100,101") == 0  # imports, store
     own: list[float] = []
@@ -105,8 +105,8 @@ def search(trials: int) -> None:
     """One ask and one tell beside many known trials."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from tlexp.sweep.search import Search
-    from tlexp.sweep.space import build_space
+    from tlexp.sweeps.search import Search
+    from tlexp.sweeps.space import build_space
 
     words = ["freeze=all,none", "optim.lr=tag(log,interval(1e-5,1e-1))", "optim.weight_decay=interval(0,0.1)"]
     axes = build_space(OverridesParser.create().parse_overrides(words)).axes

@@ -27,15 +27,16 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from tlexp import assembly, labelled
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.data import Batches, ImageBank, Source, chunks
-from tlexp.experiment import run
-from tlexp.feeds import ImageFeed
+from tlexp.experiment import build as assembly
+from tlexp.experiment import images as labelled
+from tlexp.experiment.run import run
+from tlexp.features.batches import ImageFeed
+from tlexp.learn.trained import Trainee
 from tlexp.models import Classifier
 from tlexp.train import Listener, fit
-from tlexp.trainee import Trainee
 
 SETS = {
     "shapes": (5, 20, 100),

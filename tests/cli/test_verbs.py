@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.sync import SyncReport
+from tlexp.tracking.sync import SyncReport
 
 Run = Callable[..., int]
 
@@ -40,7 +40,7 @@ def test_sync_names_what_it_closed(
     def synced(*_: object, **__: object) -> SyncReport:
         return SyncReport(stores=("s",), written=1, present=2, untracked=3, closed=("ab", "cd"), broken=())
 
-    monkeypatch.setattr("tlexp.sync.sync", synced)
+    monkeypatch.setattr("tlexp.tracking.sync.sync", synced)
     assert tlexp("sync") == 0
     assert capsys.readouterr().out.splitlines() == [
         "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 0, closed: 2",

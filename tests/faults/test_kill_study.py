@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tlexp import cli
-from tlexp.sweep.ledger import Ledger
+from tlexp.jobs.index import Ledger
 from tlexp.tracking import RunStatus, read_record
 
 WORDS = [
@@ -127,13 +127,13 @@ def rounds(root: Path, *, kills: int, seed: int, plant: Callable[[], None]) -> I
 
 def load() -> None:
     """Do the imports that take long, once."""
-    for name in ("tlexp.study.study", "tlexp.experiment", "tlexp.console", "tlexp.study.column"):
+    for name in ("tlexp.studies.study", "tlexp.experiment.run", "tlexp.cli.console", "tlexp.studies.column"):
         importlib.import_module(name)
 
 
 def again() -> None:
     """Plant the bug: what has finished is forgotten and runs a second time."""
-    from tlexp.study import column
+    from tlexp.studies import column
 
     column.Ledger = lambda attempts: Ledger(())  # type: ignore[assignment,misc]
 

@@ -263,10 +263,10 @@ def import_all() -> None:
     load_mlflow()
     for name in (
         "joblib.externals.loky.backend.popen_loky_posix",
-        "tlexp.experiment",
-        "tlexp.console",
-        "tlexp.sweep.sweeper",
-        "tlexp.sweep.results",
+        "tlexp.experiment.run",
+        "tlexp.cli.console",
+        "tlexp.sweeps.sweeper",
+        "tlexp.sweeps.results",
     ):
         importlib.import_module(name)
 
@@ -286,7 +286,7 @@ def fork_worker(words: list[str], keep: list[int], env: dict[str, str] | None = 
         return pid
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from tlexp.sweep import worker
+    from tlexp.jobs import worker
 
     status = 1
     try:

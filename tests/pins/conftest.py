@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import SMALL
-from tlexp.compose import load
-from tlexp.experiment import run
+from tlexp.compose.load import load
+from tlexp.experiment.run import run
 from tlexp.train import Listener
 
 DATA = Path(__file__).parent / "data"

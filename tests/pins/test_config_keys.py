@@ -1,8 +1,9 @@
 """The key of every option of every group: records of earlier runs are found by it."""
 
+from tests.compose.test_load import CHOICES, NEEDED
+
 from tests.pins.conftest import stored_values
-from tests.test_compose import CHOICES, NEEDED
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.config import config_key
 
 

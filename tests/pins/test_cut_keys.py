@@ -11,7 +11,7 @@ from tests.pins.conftest import stored_values
 from tlexp.cache import Store
 from tlexp.cache import key as keys
 from tlexp.cache.key import cut_key
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.models import preprocessing
 
 INNER: dict[str, Any] = {"cut": "layer2 > [0]", "dtype": torch.bfloat16, "width": 2048}

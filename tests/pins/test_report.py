@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.pins.conftest import DATA, stored
-from tests.study.conftest import CONTROLS, DEPTHS, STRENGTH, a_table
-from tlexp.study.analyse import analyse
-from tlexp.study.report import write_report
-from tlexp.study.summary import summary
+from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, a_table
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.report.report import write_report
+from tlexp.studies.report.summary import summary
 
 FLAT = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
 TABLES = {

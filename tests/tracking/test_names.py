@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tlexp.compose import load
+from tlexp.compose.load import load
 from tlexp.tracking import names
 
 

@@ -7,7 +7,7 @@ from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tlexp.compose import Source
+    from tlexp.compose.load import Source
 
 _OWN = ("--help", "--version", "--debug", "--dry-run", "--json")
 """Flags of the command and its verbs, which Hydra does not know."""
@@ -58,6 +58,6 @@ def _stray(word: str, parser: argparse.ArgumentParser) -> str:
 
 def source_of(arguments: argparse.Namespace) -> "Source":
     """Return where they have configurations searched."""
-    from tlexp.compose import Source  # lazy: keeps --help fast
+    from tlexp.compose.load import Source  # lazy: keeps --help fast
 
     return Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)

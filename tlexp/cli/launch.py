@@ -15,7 +15,7 @@ from tlexp.errors import ConfigError, Interrupted, TlexpError
 from tlexp.paths import conf_folder
 
 if TYPE_CHECKING:
-    from tlexp.compose import Composed, Job, Source
+    from tlexp.compose.load import Composed, Job, Source
 
 _told: set[str] = set()
 """The notes that this process has printed: the runs of a sweep share most of theirs."""
@@ -23,7 +23,7 @@ _told: set[str] = set()
 
 def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
-    from tlexp import compose  # lazy: keeps --help fast
+    from tlexp.compose import load as compose  # lazy: keeps --help fast
 
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
@@ -50,7 +50,7 @@ def _through_hydra(words: list[str]) -> int:
     import hydra  # lazy: keeps --help fast
     from omegaconf import DictConfig  # lazy: keeps --help fast
 
-    from tlexp import compose  # lazy: keeps --help fast
+    from tlexp.compose import load as compose  # lazy: keeps --help fast
 
     failures: list[TlexpError] = []
 
@@ -87,14 +87,15 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
     signals = Signals(asked_to_stop or (lambda: None))
     if sys.stderr.isatty():
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
-    from tlexp import console, experiment  # lazy: keeps --help fast
+    from tlexp.cli import console
+    from tlexp.experiment import run as experiment  # lazy: keeps --help fast
 
     config = loaded.config
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
     listener = console.Console(signals, progress=config.train.progress, told=_told)
     if config.study.column is not None:
-        from tlexp.study import column  # lazy: keeps --help fast
+        from tlexp.studies import column  # lazy: keeps --help fast
 
         column.run_column(loaded, folder=job.folder, overrides=job.overrides, run=experiment.run, listener=listener)
         return
@@ -130,6 +131,6 @@ def _resumed(words: list[str], overrides: Sequence[str], source: "Source") -> li
     folder = next((word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("resume=")), None)
     if not folder or folder == "null":
         return words
-    from tlexp import compose  # lazy: keeps --help fast
+    from tlexp.compose import load as compose  # lazy: keeps --help fast
 
     return [*compose.resumed_words(Path(folder), overrides, source), *words]

@@ -13,12 +13,12 @@ from tlexp.cli.complaint import FINDINGS
 
 def _plan(words: list[str]) -> int:
     """What would be trained, without training."""
-    from tlexp import compose  # lazy: keeps --help fast
+    from tlexp.compose import load as compose  # lazy: keeps --help fast
 
     as_json = take(words, "--json")
     arguments = hydra_arguments(words)
     loaded = compose.load(arguments.overrides, source_of(arguments))
-    from tlexp import plan  # lazy: keeps --help fast
+    from tlexp.experiment import plan  # lazy: keeps --help fast
 
     planned = plan.build_plan(loaded.config)
     print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan.plan_table(planned))
@@ -32,7 +32,7 @@ def _sync(words: list[str]) -> int:
     parser.add_argument("--uri", help="MLflow tracking URI (the one that each run asked for)")
     parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
     arguments = parser.parse_args(words)
-    from tlexp.sync import sync  # lazy: keeps --help fast
+    from tlexp.tracking.sync import sync  # lazy: keeps --help fast
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
@@ -55,7 +55,7 @@ def _export(words: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="where to; it must hold no export yet")
     parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
     arguments = parser.parse_args(words)
-    from tlexp.export import export  # lazy: keeps --help fast
+    from tlexp.experiment.export import export  # lazy: keeps --help fast
 
     exported = export(arguments.run, arguments.folder, half=arguments.half)
     for path in exported.files:
@@ -98,8 +98,8 @@ def _report(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tlexp report", description="Write a study's page, also while it runs.")
     parser.add_argument("study", help="its name below multirun, or its folder")
     arguments = parser.parse_args(words)
-    from tlexp.study.reading import find_study  # lazy: keeps --help fast
-    from tlexp.study.study import report
+    from tlexp.studies.analysis.reading import find_study  # lazy: keeps --help fast
+    from tlexp.studies.study import report
 
     print(report(find_study(arguments.study)))
     return 0

@@ -2,6 +2,7 @@
 
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
+from tlexp.data.csv_source import TableFile
 from tlexp.data.digits import Digits
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, Progress, Source
@@ -10,7 +11,6 @@ from tlexp.data.neither import add_neither
 from tlexp.data.shapes import Shapes
 from tlexp.data.shifted import add_shifted
 from tlexp.data.sources import Origin
-from tlexp.data.table import TableFile
 from tlexp.data.timm_source import TimmSet
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 

@@ -3,12 +3,12 @@
 from tlexp.train.checkpoint import Checkpoint, Outcome
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
+from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
 from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
-from tlexp.train.plan import FitPhase, FitPlan, FitReport
 from tlexp.train.predict import predict
 from tlexp.train.problem import Fitted, Problem
 

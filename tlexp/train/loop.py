@@ -16,10 +16,10 @@ from tlexp.models.classifier import Classifier
 from tlexp.train.checkpoint import Checkpoint, Progress
 from tlexp.train.cost import OperationCounter, peak_bytes, reset_peak
 from tlexp.train.device import kept_generators, seed_generators, within_memory
+from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
 from tlexp.train.listener import Listener
 from tlexp.train.mix import build_mix
 from tlexp.train.optim import build_optimizer, build_schedule
-from tlexp.train.plan import FitPhase, FitPlan, FitReport
 from tlexp.train.predict import Network, forward, sizes
 
 _CURVE_POINTS = 200

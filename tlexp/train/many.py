@@ -17,8 +17,8 @@ from tlexp.config.optim import Optimizer, Rates
 from tlexp.models.cosine import Cosine
 from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
+from tlexp.train.fit_plan import FitPlan
 from tlexp.train.optim import build_schedule
-from tlexp.train.plan import FitPlan
 from tlexp.train.problem import Fitted, Problem, Rows, blocks, gather, pick, prepare
 
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)

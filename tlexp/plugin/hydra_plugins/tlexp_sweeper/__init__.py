@@ -36,7 +36,7 @@ class TlexpSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every point, or a study; the arguments are the words of the command line that are not Hydra's own."""
-        from tlexp.sweep.sweeper import Border, sweep  # lazy: keeps --help fast
+        from tlexp.sweeps.sweeper import Border, sweep  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
         assert self.task_function is not None
@@ -45,6 +45,6 @@ class TlexpSweeper(Sweeper):
         if self.config.study.kind == "none":
             sweep(self.settings, arguments, border)
             return
-        from tlexp.study.study import study  # lazy: keeps --help fast
+        from tlexp.studies.study import study  # lazy: keeps --help fast
 
         study(arguments, border, dry_run=self.settings.dry_run)

@@ -1,0 +1,43 @@
+import pytest
+
+from tlexp.compose.load import load
+from tlexp.experiment import estimate
+from tlexp.experiment.session import Shared
+from tlexp.models import Classifier
+from tlexp.train import FitPlan
+from tlexp.train.loop import BatchStream
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["freeze=none"], 5.0),
+        (["freeze=last"], 1.0),
+        (["freeze=last", "augment=light"], 5.0),
+        (["freeze=last", "head.units=[layer4]"], 5.0),
+        (["freeze=last", "cache=off", "data.memory_bytes=1"], 5.0),
+        (["freeze=lpft", "freeze.probe_share=0.25"], 0.75 * 5),
+        (["freeze=gradual", "freeze.phases=4"], (0 + 2 + 3 + 5) / 4),
+        (["freeze=gradual", "freeze.phases=4", "augment=light"], 5.0),
+        (["freeze=lpft", "freeze.probe_share=1"], 0.0),
+        (["freeze=depth", "freeze.depth=5"], 5.0),
+    ],
+)
+def test_a_step_costs_the_units_that_a_run_makes_it_with(
+    words: list[str], expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean over the phases by their share."""
+
+    def units(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
+        rows, _ = stream.batch(0)
+        assert classifier(rows).shape == (len(rows), 2)
+        return len(classifier.units) - (classifier.depth if rows.ndim == 2 else 0)
+
+    monkeypatch.setattr(estimate, "_step_seconds", units)
+    config = load(["backbone.image_size=32", *words]).config
+    assert estimate.measure_costs(config, Shared(), images=20, classes=2).step == pytest.approx(expected)
+
+
+def test_phases_are_measured_by_training_in_them() -> None:
+    config = load(["backbone.image_size=32", "freeze=gradual"]).config
+    assert estimate.measure_costs(config, Shared(), images=20, classes=2).step > 0

@@ -1,0 +1,134 @@
+"""An export is a run's network, checked, with a card that says where it comes from; another run can start from it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import Start
+from tlexp.errors import ConfigError, TrackingError, WeightsError
+from tlexp.experiment.export import export
+from tlexp.models import load_classifier
+from tlexp.models.digest import tensors_digest
+
+PRETRAINING = ["experiment=pretrain_tiny", "data=shapes", "train.epochs=1", "train.batch_size=8", "labels=all"]
+
+
+def test_the_pretraining_command_on_shapes_gives_weights_that_the_next_run_starts_from(
+    start: Start, tmp_path: Path
+) -> None:
+    outcome = start(*PRETRAINING, "seed=5")
+    assert outcome.record.train["weights"]["source"] == "random (seed 5)"
+    assert "val/loss" not in outcome.record.metrics
+    assert outcome.record.train["selection"]["kind"] == "none"
+    exported = export(tmp_path / "run", tmp_path / "weights", half=True)
+    assert [path.name for path in exported.files] == ["model.json", "model.safetensors", "README.md"]
+    second = start("data=digits", f"backbone.weights={tmp_path / 'weights'}", name="second")
+    assert second.record.train["weights"]["source"] == f"run {tmp_path / 'weights'}"
+    ours, _ = load_classifier(tmp_path / "second")
+    theirs = load_file(tmp_path / "weights" / "model.safetensors")
+    frozen = {name.removeprefix("backbone."): tensor.float() for name, tensor in theirs.items() if "backbone" in name}
+    for name, tensor in ours.backbone.state_dict().items():
+        assert torch.equal(tensor.float(), frozen[name])
+    assert second.record.train["weights"]["digest"] == tensors_digest(ours.backbone.state_dict())
+
+
+def test_a_full_export_is_the_run_to_the_bit_and_a_half_one_nearly(start: Start, tmp_path: Path) -> None:
+    start("freeze=none")
+    whole = export(tmp_path / "run", tmp_path / "whole", half=False)
+    half = export(tmp_path / "run", tmp_path / "half", half=True)
+    assert (whole.difference, whole.agreement) == (0.0, 1.0)
+    assert 0 < half.difference < 0.05
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert 0.5 < sizes[1] / sizes[0] < 0.56
+    images = torch.randn(4, 3, 32, 32)
+    logits = [load_classifier(tmp_path / name)[0](images) for name in ("run", "whole", "half")]
+    assert torch.equal(logits[0], logits[1])
+    torch.testing.assert_close(logits[0], logits[2], atol=0.05, rtol=0.05)
+    kinds = {name: tensor.dtype for name, tensor in load_file(tmp_path / "half" / "model.safetensors").items()}
+    assert kinds["backbone.conv1.0.weight"] is torch.float16
+    assert kinds["backbone.bn1.running_var"] is torch.float32, "a small variance is nothing in half precision"
+
+
+def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -> None:
+    record = start("seed=3").record
+    export(tmp_path / "run", tmp_path / "weights", half=True)
+    card = (tmp_path / "weights" / "README.md").read_text()
+    for part in (
+        "# test_resnet, trained on 3 classes",
+        "372,688 parameters without the head",
+        f"{(tmp_path / 'weights' / 'model.safetensors').stat().st_size:,} bytes, float16",
+        "`python -m tlexp seed=3`",
+        "seed 3, data 3",
+        f"digest {record.data['digest']}",
+        f"accuracy {record.metrics['test/accuracy']:.4f}",
+        "tlexp:tiny",
+        "| device | cpu",
+    ):
+        assert part in card, part
+
+
+def test_an_export_overwrites_nothing_and_needs_a_finished_run(start: Start, tmp_path: Path) -> None:
+    start("train.save_weights=false")
+    with pytest.raises(WeightsError, match=r"model\.json: cannot be read"):
+        export(tmp_path / "run", tmp_path / "out", half=False)
+    start(name="second")
+    export(tmp_path / "second", tmp_path / "out", half=False)
+    before = (tmp_path / "out" / "model.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"out holds model\.json already: an export is never overwritten"):
+        export(tmp_path / "second", tmp_path / "out", half=True)
+    assert (tmp_path / "out" / "model.json").read_bytes() == before
+    with pytest.raises(TrackingError, match=r"record\.json is missing"):
+        export(tmp_path / "out", tmp_path / "other", half=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_halving_that_changes_the_answers_is_refused(start: Start, tmp_path: Path) -> None:
+    start("freeze=none")
+    folder = tmp_path / "run"
+    state = load_file(folder / "model.safetensors")
+    state["backbone.layer1.0.conv1.weight"] *= 1e7  # beyond what half precision holds
+    state["backbone.layer1.0.bn1.running_var"] *= 1e14
+    from safetensors.torch import save_file
+
+    save_file(state, folder / "model.safetensors")
+    described = json.loads((folder / "model.json").read_text()) | {"digest": tensors_digest(state)}
+    (folder / "model.json").write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=r"in half precision only .* keep their class: export without --half"):
+        export(folder, tmp_path / "out", half=True)
+    export(folder, tmp_path / "out", half=False)
+
+
+def test_the_command_line_names_the_files_and_how_to_use_them(start: Start, tmp_path: Path) -> None:
+    start()
+    command = [sys.executable, "-m", "tlexp", "export", "run", "out", "--half"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "out/model.safetensors" in done.stdout
+    assert "keep their class" in done.stdout
+    assert done.stdout.splitlines()[-1] == "use it with backbone.weights=out"
+    again = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
+
+
+def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(start: Start, tmp_path: Path) -> None:
+    first = start("experiment=chain_first", "data=shapes", name="first").record
+    assert first.train["weights"]["source"] == "tlexp:tiny"
+    second = start("experiment=chain_second", "data=digits", f"backbone.weights={tmp_path / 'first'}").record
+    ours = load_classifier(tmp_path / "first")[0].backbone.state_dict()
+    assert second.train["weights"]["digest"] == tensors_digest(ours) != first.train["weights"]["digest"]
+
+
+def test_raw_pixels_are_exported_without_the_name_of_a_network(start: Start, tmp_path: Path) -> None:
+    start("backbone=pixels", "head=logreg")
+    exported = export(tmp_path / "run", tmp_path / "pixels", half=True)
+    assert exported.agreement > 0.9
+    card = (tmp_path / "pixels" / "README.md").read_text()
+    assert "| architecture | raw pixels, 0 parameters without the head |" in card
+    assert "timm" not in card.split("| packages |")[0]
+    images = torch.randn(4, 3, 32, 32)
+    logits = [load_classifier(tmp_path / name)[0](images) for name in ("run", "pixels")]
+    torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0.05)

@@ -1,0 +1,49 @@
+"""What the runs of one process hand on to each other, and what they must not keep of each other."""
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SMALL, probability_bits
+from tlexp.compose.load import load
+from tlexp.experiment import run as experiment
+from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.session import Shared
+from tlexp.train import Listener
+
+
+def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def heard(config: Any, shared: Any, classifier: Any, *more: Any) -> Feeds:
+        feeds = Feeds(config, shared, classifier, *more)
+        made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
+        return feeds
+
+    monkeypatch.setattr(experiment, "Feeds", heard)
+    shared = Shared(several=True)
+    for seed in (0, 1, 2):
+        (tmp_path / f"{seed}").mkdir()
+        config = load([*SMALL, f"seed={seed}"]).config
+        experiment.run(config, folder=tmp_path / f"{seed}", listener=Listener(), shared=shared)
+    gc.collect()
+    assert shared.held_out is not None
+    assert [each() for each in made] == [None] * 9
+    assert len(shared.held_out[1].pixels(shared.held_out[1].labels[:2])) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["freeze=all"], ["freeze=gradual", "freeze.phases=3"], ["backbone.pretrained=false", "backbone.calibrate=true"]],
+    ids=["all", "gradual", "calibrated"],
+)
+def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_path: Path) -> None:
+    shared = Shared(several=True)
+    for name, held in (("alone", Shared()), ("first", shared), ("second", shared), ("third", shared)):
+        (tmp_path / name).mkdir()
+        more = ["data.seed=1"] if name == "first" else []
+        experiment.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), shared=held)
+    assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1

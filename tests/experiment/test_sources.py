@@ -1,0 +1,132 @@
+"""Whole runs on images of the user's own: the way in which they are named changes nothing, and extras change little."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.experiment.test_run import Spy
+from tlexp.data import Source
+from tlexp.errors import DataError
+from tlexp.experiment import images as labelled
+from tlexp.experiment.run import Outcome
+from tlexp.tracking.names import SCORES
+from tlexp.train import Listener
+
+Start = Callable[..., Outcome]
+WORDS = ["data=folder", "labels=5", "head=logreg"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two classes that differ in brightness, and folders of others and of shifted images."""
+    rng = np.random.default_rng(0)
+    levels = {"photos/cat": 90, "photos/dog": 150, "others/sea": 20, "drawn/cat": 110, "drawn/dog": 170}
+    for place, level in levels.items():
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(15):
+            pixels = rng.normal(level, 60, (20, 24, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def table_of(root: Path) -> Path:
+    """Write a table of a folder's images beside it, and return its path."""
+    table = root.parent / "labels.csv"
+    files = sorted(root.glob("*/*.png"), reverse=True)
+    table.write_text(
+        "path,label\n" + "".join(f"{path.relative_to(root.parent)},{path.parent.name}\n" for path in files)
+    )
+    return table
+
+
+def probabilities(folder: Path, name: str = "predictions.npz") -> Any:
+    with np.load(folder / name) as file:
+        return file["probability"]
+
+
+def scores(outcome: Outcome) -> dict[str, float]:
+    return {name: value for name, value in outcome.record.metrics.items() if not name.startswith("cost/")}
+
+
+def test_a_run_on_a_table_or_through_timm_is_the_run_on_the_folder(start: Start, photos: Path, tmp_path: Path) -> None:
+    folder = start(*WORDS, f"data.root={photos}", name="folder")
+    ways = {
+        "table": ["data=csv", f"data.root={table_of(photos)}"],
+        "timm": ["data=timm", f"data.root={photos}"],
+        "torchvision": ["data=timm", "data.name=torch/image_folder", f"data.root={photos}"],
+    }
+    for name, words in ways.items():
+        other = start(*WORDS[1:], *words, name=name)
+        assert scores(other) == scores(folder)
+        assert other.record.data["counts"] == folder.record.data["counts"]
+        assert np.array_equal(probabilities(tmp_path / name), probabilities(tmp_path / "folder"))
+        assert other.record.train["cache"]["misses"] == 0, "features are found by content, whoever reads the images"
+
+
+def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
+    start: Start, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = start(*WORDS, f"data.root={photos}", name="plain")
+    spies: list[Spy] = []
+    done: list[str] = []
+    added = labelled.add_shifted
+
+    def spied(*args: Any, **kwargs: Any) -> Source:
+        source = added(*args, **kwargs)
+        assert source.shifted is not None
+        spies.append(Spy(source.shifted, lambda: bool(done)))
+        object.__setattr__(source, "shifted", spies[0])
+        return source
+
+    class Final(Listener):
+        def phase(self, title: str, steps: int) -> None:
+            self.title = title
+
+        def ended(self) -> None:
+            done.extend([self.title] if self.title == "final" else [])
+
+    monkeypatch.setattr(labelled, "add_shifted", spied)
+    words = [*WORDS, f"data.root={photos}", f"data.shifted={tmp_path / 'drawn'}", "cache=off"]
+    outcome = start(*words, name="shifted", listener=Final())
+    assert sorted(spies[0].read_indices) == list(range(30))
+    told = scores(outcome)
+    assert {name for name in told if name not in scores(plain)} == {f"shifted/{score}" for score in SCORES}
+    assert {name: told[name] for name in scores(plain)} == scores(plain)
+    assert np.array_equal(probabilities(tmp_path / "shifted"), probabilities(tmp_path / "plain"))
+    predicted = probabilities(tmp_path / "shifted", "predictions-shifted.npz")
+    with np.load(tmp_path / "shifted" / "predictions-shifted.npz") as file:
+        assert (predicted.argmax(1) == file["label"]).mean() == pytest.approx(told["shifted/accuracy"])
+    assert told["shifted/nll"] != told["test/nll"]
+    record = json.loads((tmp_path / "shifted" / "record.json").read_text())
+    assert record["data"]["counts"]["shifted"] == {"cat": 15, "dog": 15}
+    assert {"predictions.npz", "predictions-shifted.npz"} <= set(record["files"])
+    evaluation = json.loads((tmp_path / "shifted" / "evaluation.json").read_text())
+    assert evaluation["shifted"]["support"] == [15, 15]
+    assert list(outcome.splits) == ["train", "val", "test", "shifted"]
+    assert "shifted" not in plain.record.data["counts"]
+
+
+def test_neither_is_one_more_class_of_the_run(start: Start, photos: Path, tmp_path: Path) -> None:
+    outcome = start(*WORDS, f"data.root={photos}", f"data.neither={tmp_path / 'others'}")
+    counts = outcome.record.data["counts"]
+    assert outcome.record.data["classes"] == ["cat", "dog", "neither"]
+    assert [set(counts[split].values()) for split in ("train", "val", "test")] == [{5}, {0}, {3}]
+    assert probabilities(tmp_path / "run").shape == (9, 3)
+    with pytest.raises(DataError, match=r"data.shifted=.*missing neither"):
+        start(
+            *WORDS,
+            f"data.root={photos}",
+            f"data.neither={tmp_path / 'others'}",
+            f"data.shifted={tmp_path / 'drawn'}",
+            name="shifted",
+        )
+
+
+def test_a_detector_of_one_class_is_told_apart_from_neither(start: Start, photos: Path, tmp_path: Path) -> None:
+    words = [*WORDS, f"data.root={photos}", f"data.neither={tmp_path / 'others'}", "data.classes=[dog]"]
+    assert start(*words).record.data["classes"] == ["dog", "neither"]

@@ -1,0 +1,109 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlexp.config.tracking import TrackingConfig
+from tlexp.errors import TrackingError
+from tlexp.jobs import tracked
+from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.tracked import TrackedSweep
+from tlexp.tracking import absolute_uri, names, publish_record
+from tlexp.tracking.environment import process_identity
+from tlexp.tracking.library import load_mlflow
+
+Swept = Callable[..., list[SweptRun]]
+DEAD = {"started": 1}
+
+
+@pytest.fixture
+def sweep(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrackedSweep:
+    monkeypatch.chdir(tmp_path)
+    load_mlflow()
+    return TrackedSweep(tmp_path, TrackingConfig(enabled=True, uri=store))
+
+
+@pytest.fixture
+def run(swept: Swept) -> SweptRun:
+    """A finished run whose record is published."""
+    [found] = swept({"seed": ["0"]}, lambda _: {"val/loss": 0.5})
+    assert found.record is not None
+    assert found.folder is not None
+    found.folder.mkdir(parents=True)
+    record = dataclasses.replace(found.record, data={"digest": "ab" * 32, "classes": ["a", "b"]})
+    publish_record(found.folder, record)
+    return dataclasses.replace(found, record=record)
+
+
+def client() -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=absolute_uri(None))  # MLflow remembers stores by what they are called
+
+
+def states() -> list[tuple[str, bool]]:
+    """Return status and wholeness of the runs that the store shows."""
+    experiment = client().get_experiment_by_name("tlexp")
+    return [
+        (run.info.status, names.TAG_STATUS in run.data.tags)
+        for run in ([] if experiment is None else client().search_runs([experiment.experiment_id]))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("process", "status"),
+    [
+        pytest.param(DEAD, "RUNNING", id="killed"),
+        pytest.param(DEAD, "KILLED", id="killed, closed, and the sweep that closed it killed too"),
+        pytest.param({}, "RUNNING", id="given up by this process"),
+    ],
+)
+def test_a_run_that_is_over_ends_up_whole(
+    process: dict[str, object], status: str, sweep: TrackedSweep, run: SweptRun
+) -> None:
+    assert run.folder is not None
+    tags = {
+        names.TAG_PROCESS: json.dumps(process_identity() | process),
+        names.TAG_RUN: run.folder.name,
+        names.TAG_STUDY: run.folder.parents[2].name,
+    }
+    left = client().create_run(client().create_experiment("tlexp"), tags=tags)
+    client().update_run(left.info.run_id, status=status)
+    sweep.close_dead()
+    sweep.mend([run])
+    assert states() == [("FINISHED", True)]
+
+
+def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
+    sweep: TrackedSweep, run: SweptRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.mend([run])
+    assert states() == [("FINISHED", True)]
+    monkeypatch.setattr(tracked, "sync", None)
+    sweep.mend([run, dataclasses.replace(run, record=None)])
+
+
+def test_a_store_that_is_away_is_a_note(
+    sweep: TrackedSweep, run: SweptRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object, **__: object) -> set[str]:
+        raise TrackingError("it does not answer")
+
+    monkeypatch.setattr(tracked, "whole_runs", away)
+    monkeypatch.setattr(tracked, "ensure_store", away)
+    sweep.ensure()
+    sweep.ensure()
+    sweep.mend([run])
+    assert capsys.readouterr().err == "note: it does not answer\n" * 2
+
+
+def test_without_tracking_nothing_is_touched(tmp_path: Path, run: SweptRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ensure_store", "close_dead_runs", "whole_runs", "sync"):
+        monkeypatch.setattr(tracked, name, None)
+    sweep = TrackedSweep(tmp_path, TrackingConfig(enabled=False))
+    sweep.ensure()
+    sweep.close_dead()
+    sweep.mend([run])

@@ -1,0 +1,111 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tlexp.config.optim import Rates
+from tlexp.data import Fold
+from tlexp.errors import DivergedError
+from tlexp.learn.selection import Search, Selection, candidates_around, select
+from tlexp.train import FitReport
+
+DEFAULT = Rates(lr=1e-2, weight_decay=1e-3)
+REPORT = FitReport(steps=1, seconds=1.0, images_per_second=1.0, flops=None, peak_bytes=None, curve=[])
+FOLDS = (
+    Fold(train=np.array([2, 3]), validation=np.array([0, 1])),
+    Fold(train=np.array([0, 1]), validation=np.array([2, 3])),
+)
+
+
+class Pretender:
+    """Stands in for a trainee: the validation loss is a function of the rates."""
+
+    many = False
+
+    def __init__(self, loss: Any) -> None:
+        self.loss, self.seen = loss, list[tuple[str, Rates]]()
+
+    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
+        self.seen.append((fit_id, rates))
+        loss = self.loss(rates)
+        if not math.isfinite(loss):
+            raise DivergedError("diverged")
+        # The logit gap that gives this loss for the first of two classes.
+        gap = -math.log(math.expm1(loss))
+        labels = np.zeros(len(fold.validation), dtype=np.int64)
+        return REPORT, np.tile(np.array([gap, 0.0], dtype=np.float32), (len(labels), 1)), labels
+
+
+def _select(pretender: Pretender, trials: int, folds: Any = FOLDS, lr: tuple[float, float] = (1e-4, 1.0)) -> Selection:
+    search = Search(trials=trials, lr=lr, weight_decay=(1e-5, 1e-1), seed=0)
+    return select(pretender, folds, default=DEFAULT, search=search)  # type: ignore[arg-type]
+
+
+def _bowl(rates: Rates) -> float:
+    return 0.1 + (math.log10(rates.lr) + 3) ** 2 / 10
+
+
+def test_a_single_candidate_is_measured_on_every_fold() -> None:
+    selection = _select(Pretender(_bowl), 0)
+    assert (selection.kind, selection.winner, len(selection.reports)) == ("folds", DEFAULT, 2)
+    assert selection.logits is not None
+    assert len(selection.logits) == 4
+    assert selection.trials[0].loss == pytest.approx(_bowl(DEFAULT), rel=1e-5)
+
+
+def test_the_smallest_log_loss_wins_and_the_default_is_among_the_candidates() -> None:
+    selection = _select(Pretender(_bowl), 15)
+    losses = [trial.loss for trial in selection.trials if trial.loss is not None]
+    assert len(losses) == 15
+    assert selection.trials[0].rates == DEFAULT
+    assert min(losses) == pytest.approx(_bowl(selection.winner), rel=1e-5)
+    assert min(losses) < losses[0]
+
+
+def test_a_tie_goes_to_the_smaller_learning_rate() -> None:
+    selection = _select(Pretender(lambda rates: 0.5), 8)
+    assert selection.winner.lr == min(trial.rates.lr for trial in selection.trials)
+
+
+def test_candidates_are_the_same_when_offered_again_and_differ_by_seed() -> None:
+    offered = [[trial.rates for trial in _select(Pretender(_bowl), 6).trials] for _ in range(2)]
+    assert offered[0] == offered[1]
+    assert len(set(offered[0])) == 6
+
+
+def test_a_diverged_candidate_loses_and_all_diverged_is_an_error() -> None:
+    selection = _select(Pretender(lambda rates: math.inf if rates.lr > 1e-3 else 0.3), 10)
+    assert selection.winner.lr <= 1e-3
+    assert any(trial.loss is None for trial in selection.trials)
+    with pytest.raises(DivergedError, match=r"all 3 candidates diverged: lower the range"):
+        _select(Pretender(lambda rates: math.inf), 3)
+    with pytest.raises(DivergedError, match=r"^diverged"):
+        _select(Pretender(lambda rates: math.inf), 0)
+
+
+def test_a_best_value_at_the_edge_is_flagged_and_one_inside_is_not() -> None:
+    at_edge = _select(Pretender(lambda rates: 0.1 + rates.lr), 25)
+    assert any("the best lr" in flag and "edge of tune.lr" in flag for flag in at_edge.flags)
+    inside = _select(Pretender(_bowl), 25)
+    assert not any("the best lr" in flag for flag in inside.flags)
+
+
+@pytest.mark.parametrize(("count", "flagged"), [(2, False), (3, True)])
+def test_of_two_rates_around_the_default_one_is_always_an_end_and_not_flagged(count: int, flagged: bool) -> None:
+    search = Search(trials=count, lr=(1e-4, 1.0), weight_decay=(1e-5, 1e-1), seed=0, around=True)
+    found = select(
+        Pretender(lambda rates: 0.1 + rates.lr),  # type: ignore[arg-type]
+        FOLDS,
+        default=DEFAULT,
+        search=search,
+        candidates=candidates_around(DEFAULT, count),
+    )
+    assert any("the end of those compared" in flag for flag in found.flags) is flagged
+
+
+def test_without_folds_nothing_is_selected() -> None:
+    pretender = Pretender(_bowl)
+    selection = _select(pretender, 9, folds=())
+    assert (selection.kind, selection.winner, selection.logits) == ("none", DEFAULT, None)
+    assert pretender.seen == []

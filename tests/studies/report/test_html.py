@@ -1,0 +1,129 @@
+"""The page and the Markdown file show all that a report says, once and in its order."""
+
+import html
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.studies.conftest import a_table
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.document import Report, Section, Table
+from tlexp.studies.report.html import build_page
+from tlexp.studies.report.markdown import build_markdown
+from tlexp.studies.report.palette import column_styles, dark_colours
+from tlexp.studies.report.sections import build_report
+
+
+class Texts(HTMLParser):
+    """The texts of a page, without its style and the letters of its figures."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._within: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in ("style", "svg", "title"):
+            self._within.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._within and self._within[-1] == tag:
+            self._within.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._within and data.strip():
+            self.found.append(data)
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    return analyse(a_table(seeds=3))
+
+
+@pytest.fixture(scope="module")
+def report(findings: Findings) -> Report:
+    return build_report(findings)
+
+
+def rows(table: Table) -> list[tuple[str, ...]]:
+    return [(table.title,), table.head, *table.rows]
+
+
+def order(section: Section) -> Iterator[tuple[str, ...]]:
+    """Yield what a section says, a row at a time."""
+    yield (section.title,)
+    yield from ((text,) for text in section.paragraphs)
+    if section.picture is not None:
+        yield (f"{section.picture.alt} {section.picture.caption}",)
+    for table in section.tables:
+        yield from rows(table)
+    yield from ((line,) for line in section.lines)
+    for table in section.folded:
+        if table.rows:
+            yield from rows(table)
+    if section.commands:
+        yield ("\n".join(section.commands),)
+
+
+def test_the_page_shows_everything_once_and_in_order(findings: Findings, report: Report) -> None:
+    page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
+    said = [report.title, *(text for fact in report.facts for text in fact), *report.notices]
+    said += [text for section in report.sections for row in order(section) for text in row]
+    assert Texts(page).found == said
+
+
+def test_markdown_shows_everything_in_order(report: Report) -> None:
+    lines = re.sub(r"\\(.)", r"\1", build_markdown(report)).splitlines()
+    place = lines.index(f"# {report.title}")
+    for name, value in report.facts:
+        place = lines.index(f"- {name}: {value}", place)
+    for section in report.sections:
+        for wanted in _lines(section):
+            assert wanted in lines[place:], (section.title, wanted)
+            place = lines.index(wanted, place) + 1
+    assert place == len(lines)
+
+
+def test_every_figure_of_the_report_is_named_in_markdown(report: Report) -> None:
+    text = build_markdown(report)
+    assert re.findall(r"\]\((\S+)\.svg\)", text) == [picture.name for picture in report.pictures]
+    assert len(report.pictures) == 6
+
+
+def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, report: Report) -> None:
+    """Each cell tells its head there."""
+    page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
+    [table] = re.findall(r"<table class=prose><caption>What to do</caption>.*?</table>", page)
+    heads = re.findall(r'data-head="(.*?)"', table)
+    shown = report.sections[0].tables[0]
+    assert [html.unescape(head) for head in heads] == list(shown.head) * len(shown.rows)
+
+
+def test_every_figure_is_told_to_those_who_do_not_see_it(report: Report) -> None:
+    page = build_page(report, dark={})
+    for picture in report.pictures:
+        assert page.count(f'aria-labelledby="{picture.name}-caption"') == 1
+        assert page.count(f'id="{picture.name}-caption"') == 1
+
+
+def _lines(section: Section) -> Iterator[str]:
+    yield f"## {section.title}"
+    yield from section.paragraphs
+    if section.picture is not None:
+        yield f"![{section.picture.alt}]({section.picture.name}.svg)"
+        yield section.picture.caption
+    yield from _table_lines(section.tables)
+    yield from (f"- {line}" for line in section.lines)
+    yield from _table_lines(section.folded)
+    yield from (f"    {line}" for line in section.commands)
+
+
+def _table_lines(tables: tuple[Table, ...]) -> Iterator[str]:
+    for table in tables:
+        if table.rows:
+            yield f"{table.title}:"
+            yield from (f"| {' | '.join(row)} |" for row in (table.head, *table.rows))

@@ -1,0 +1,227 @@
+"""What a report leaves for people, from measurements that are made up."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.studies.conftest import DEPTHS, STRENGTH, a_table
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.report.incomplete import progress
+from tlexp.studies.report.markdown import build_markdown
+from tlexp.studies.report.report import write_report
+from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.summary import summary
+
+Make = Callable[..., StudyTable]
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    return analyse(a_table())
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_loads_nothing_and_runs_nothing(findings: Findings, tmp_path: Path) -> None:
+    text = write_report(tmp_path, findings)[0].read_text()
+    assert not re.search(r"<(script|link|img|iframe|object)\b", text)
+    assert not re.search(r"\bsrc=|@import|url\(\s*['\"]?(https?:|//)", text)
+    assert not re.search(r'href="(?!#)', text)
+    assert text.count("<svg") == text.count("<figure") >= 5
+    identities = re.findall(r'\bid="([^"]+)"', text)
+    assert len(identities) == len(set(identities))
+
+
+def test_equal_findings_give_equal_bytes(make_table: Make, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        write_report(tmp_path / name, analyse(make_table()))
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "report").iterdir()} for name in ("one", "other")
+    )
+    assert one == other
+
+
+def test_figures_are_drawn_and_stand_beside_the_page(findings: Findings, tmp_path: Path) -> None:
+    files = {path.name for path in write_report(tmp_path, findings)}
+    assert {"accuracy.svg", "heat-map.png", "differences.svg", "cost.png", "transfer.svg", "controls.png"} <= files
+    for path in (tmp_path / "report").glob("*.png"):
+        with Image.open(path) as image:
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20, path.name
+
+
+def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_path: Path) -> None:
+    write_report(tmp_path, findings)
+    page, text = (tmp_path / "report/index.html").read_text(), (tmp_path / "report/report.md").read_text()
+    told = {row["labels"]: row for row in rows(tmp_path / "report/recommendations.csv")}
+    for each in findings.recommendations:
+        assert told[each.labels]["column"] == (each.column or "")
+        assert told[each.labels]["sentence"] == each.sentence
+        assert told[each.labels]["best"] == each.best
+        assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
+        assert each.sentence in page
+    pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(tmp_path / "report/differences.csv")}
+    assert len(pairs) == len(findings.differences)
+    for pair in findings.differences:
+        row = pairs[pair.labels, pair.first, pair.second]
+        assert float(row["difference"]) == pair.value
+        assert [float(row[name]) for name in ("low", "high", "alone_low", "alone_high")] == [
+            *(pair.low, pair.high, pair.alone_low, pair.alone_high)
+        ]
+    cells = {(row["column"], row["labels"]): row for row in rows(tmp_path / "report/cells.csv")}
+    assert set(cells) == set(findings.cells)
+    for key, cell in findings.cells.items():
+        if cell.accuracy is not None:
+            ends = cell.accuracy.value, cell.accuracy.low, cell.accuracy.high
+            assert tuple(float(cells[key][name]) for name in ("balanced_accuracy", "low", "high")) == ends
+            assert f"{cell.accuracy.value:.3f}" in text
+
+
+def test_the_recommendation_comes_first(findings: Findings) -> None:
+    titles = [section.title for section in build_report(findings).sections]
+    assert titles[0] == "Recommendation"
+    assert titles[-1] == "To repeat it"
+    assert {"Protocol", "Failed, missing and left out", "Environment", "What a fixed rule loses"} <= set(titles)
+
+
+def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Path) -> None:
+    table = make_table()
+    evil = '<script>alert("x")</script>|`'
+    findings = analyse(
+        StudyTable(
+            **{**vars(table), "name": evil, "classes": tuple(evil for _ in table.classes), "skipped": {evil: evil}}
+        )
+    )
+    page = write_report(tmp_path, findings)[0].read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    for line in build_markdown(build_report(findings)).splitlines():
+        if line.startswith("|"):
+            assert "<script>" not in line.replace("\\<", "")
+
+
+def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(findings: Findings) -> None:
+    first = build_report(findings).sections[0]
+    for word in ("Column", "Control", "Data seed", "Margin", "Simultaneous interval", "Cross-fitted"):
+        assert sum(line.startswith(word) for line in first.lines) == 1, word
+    assert any(f"{findings.table.margin:g} here, chosen before the study" in line for line in first.lines)
+    assert max(map(len, first.lines)) <= 120
+
+
+def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table: Make) -> None:
+    strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
+    found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
+    [section] = [each for each in build_report(found).sections if each.title == "Undecided"]
+    [table] = section.tables
+    open_ones = [each for each in found.recommendations if each.column is None]
+    assert 0 < len(open_ones) < len(found.recommendations)
+    assert list(table.rows) == [(each.labels, ", ".join(each.contenders), each.change) for each in open_ones]
+
+
+def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_table: Make) -> None:
+    found = analyse(make_table(margin=0.037, strength=STRENGTH | {"scratch": (-0.2, 0.7)}))
+    sections = {section.title: section for section in build_report(found).sections}
+    picture = sections["Differences to the best"].picture
+    assert picture is not None
+    assert "Dashes: the margin, 0.037 below the best." in picture.caption
+    [told] = sections["Transfer against training from scratch"].paragraphs
+    for gain in found.transfer:
+        start = f"What {gain.column} reaches with {gain.labels} labels ({gain.accuracy:.3f}) training from scratch "
+        reached = gain.scratch_labels
+        end = (
+            "does not reach within the budgets studied."
+            if reached is None
+            else f"reaches with {reached:.3g} per class."
+        )
+        assert start + end in told
+    assert {gain.scratch_labels is None for gain in found.transfer} == {True, False}
+
+
+def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findings) -> None:
+    [section] = [each for each in build_report(findings).sections if each.title == "Where columns change places"]
+    means = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
+    told = [re.match(r"(\S+) and (\S+): (\S+) leads at 2, (\S+) leads at 100; ", line) for line in section.lines]
+    pairs = [found.groups() for found in told if found is not None]
+    assert pairs
+    for first, second, early, late in pairs:
+        assert early == max((first, second), key=lambda name: means[name, "2"])
+        assert late == max((first, second), key=lambda name: means[name, "100"])
+        assert early != late
+
+
+def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
+    few, many = (build_report(analyse(make_table(seeds=count))) for count in (3, 10))
+    assert any("demonstration" in text for text in few.notices)
+    assert not any("demonstration" in text for text in many.notices)
+
+
+def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, tmp_path: Path) -> None:
+    text = summary(findings, tmp_path)
+    assert max(map(len, text.splitlines())) <= 120 + len(str(tmp_path))
+    joined = " ".join(text.split())
+    assert all(f" {each.labels} {each.sentence}" in joined for each in findings.recommendations)
+    assert progress(findings).counted() in text.splitlines()[0]
+    assert "report/index.html" in text
+
+
+@pytest.mark.parametrize("kind", ["one budget", "one seed", "no controls", "running", "nothing", "all failed"])
+def test_a_study_in_any_state_has_a_page(make_table: Make, tmp_path: Path, kind: str) -> None:
+    table = altered(make_table(), kind)
+    page = write_report(tmp_path, analyse(table))[0].read_text()
+    if kind == "nothing":
+        assert "Nothing has finished yet" in page
+    if kind == "running":
+        assert "This study is not complete" in page
+    if kind == "all failed":
+        assert "out of memory" in page
+
+
+def altered(table: StudyTable, kind: str) -> StudyTable:
+    import dataclasses
+
+    from tlexp.studies.analysis.table import Cell, Replicate
+    from tlexp.tracking import RunStatus
+
+    def cells(change: Callable[[Cell, int, Replicate], Replicate]) -> dict[tuple[str, str], Cell]:
+        return {
+            key: dataclasses.replace(
+                cell, replicates=tuple(change(cell, place, each) for place, each in enumerate(cell.replicates))
+            )
+            for key, cell in table.cells.items()
+        }
+
+    def undone(each: Replicate, status: RunStatus | None = None, reason: str | None = None) -> Replicate:
+        return Replicate(seed=each.seed, status=status, reason=reason)
+
+    replace = dataclasses.replace
+    if kind == "one budget":
+        kept = table.budgets[-1:]
+        return replace(table, budgets=kept, cells={key: cell for key, cell in table.cells.items() if key[1] in kept})
+    if kind == "one seed":
+        one = {key: replace(cell, replicates=cell.replicates[:1]) for key, cell in table.cells.items()}
+        return replace(table, seeds=table.seeds[:1], cells=one)
+    if kind == "no controls":
+        columns = tuple(column for column in table.columns if column.competes)
+        names = {column.name for column in columns}
+        return replace(
+            table, columns=columns, cells={key: cell for key, cell in table.cells.items() if key[0] in names}
+        )
+    if kind == "running":
+        return replace(table, cells=cells(lambda cell, place, each: undone(each) if place else each))
+    if kind == "nothing":
+        return replace(table, record={}, cells=cells(lambda cell, place, each: undone(each)))
+    last = table.columns[0].name
+    failed = RunStatus.oom
+    return replace(
+        table,
+        cells=cells(lambda cell, place, each: undone(each, failed, "out of memory") if cell.column == last else each),
+    )

@@ -1,0 +1,168 @@
+"""Tables of a report against the findings that they tell, each figure looked up anew."""
+
+from tests.studies.conftest import DEPTHS, STRENGTH, MakeTable
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings, Interval
+from tlexp.studies.analysis.table import Role
+from tlexp.studies.report.document import Table
+from tlexp.studies.report.incomplete import gap_tables
+from tlexp.studies.report.sentences import shown
+from tlexp.studies.report.tables import (
+    accuracy_table,
+    cell_table,
+    cost_table,
+    difference_table,
+    number,
+    reason_table,
+    recommendation_table,
+    regret_table,
+    seconds,
+    signed,
+    span,
+    transfer_table,
+)
+
+
+def told(table: Table) -> list[dict[str, str]]:
+    assert all(len(row) == len(table.head) for row in table.rows)
+    return [dict(zip(table.head, row, strict=True)) for row in table.rows]
+
+
+def mixed(make_table: MakeTable) -> Findings:
+    """Return findings with budgets at which something is recommended, and others."""
+    strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
+    found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=()))
+    assert {each.column for each in found.recommendations} == {None, "freeze-5"}
+    return found
+
+
+def test_a_recommendation_stands_with_its_figures_and_nothing_with_none(make_table: MakeTable) -> None:
+    found = mixed(make_table)
+    rows, reasons = told(recommendation_table(found)), told(reason_table(found))
+    for row, why, each in zip(rows, reasons, found.recommendations, strict=True):
+        assert row["labels per class"] == why["labels per class"] == each.labels
+        assert row["in a sentence"] == each.sentence
+        assert (why["reasons"], why["what would change it"]) == (" ".join(each.reasons), each.change)
+        if each.column is None:
+            assert (row["recommended"], row["cross-fitted accuracy"]) == ("undecided", "–")
+            assert row["seconds per replicate"] == "–"
+        else:
+            assert each.accuracy is not None
+            assert (row["recommended"], row["cross-fitted accuracy"]) == (each.column, shown(each.accuracy))
+            assert row["seconds per replicate"] == seconds(found.cells[each.column, each.labels].seconds)
+
+
+def test_where_nothing_beats_guessing_the_table_says_so(make_table: MakeTable) -> None:
+    strength = {column.name: (-0.5755, 0.0) for column in DEPTHS}
+    found = analyse(make_table(columns=DEPTHS, strength=strength, missing=(), failed=(), waiting=()))
+    assert {row["recommended"] for row in told(recommendation_table(found))} == {"nothing beats guessing"}
+
+
+def test_cells_stand_in_the_row_of_their_column_and_under_their_budget(make_table: MakeTable) -> None:
+    found = analyse(make_table())
+    accuracies = told(accuracy_table(found, Role, title="All"))
+    costs = told(cost_table(found))
+    names = [column.name for column in found.table.columns]
+    assert [row["column"] for row in accuracies] == [row["column"] for row in costs] == names
+    for row, cost, column in zip(accuracies, costs, found.table.columns, strict=True):
+        assert row["what it is"] == cost["what it is"] == column.title
+        for labels in found.table.budgets:
+            cell = found.cells.get((column.name, labels))
+            if cell is None or cell.accuracy is None:
+                assert row[labels] == cost[labels] == "–"
+            else:
+                assert row[labels] == f"{shown(cell.accuracy)}, {cell.count}"
+                assert cost[labels] == seconds(cell.seconds)
+
+
+def test_only_the_roles_asked_for_are_told(make_table: MakeTable) -> None:
+    rows = told(accuracy_table(analyse(make_table()), (Role.random, Role.pixels), title="Controls"))
+    assert [row["column"] for row in rows] == ["random", "pixels"]
+
+
+def test_every_cell_has_a_row_with_its_measures(make_table: MakeTable) -> None:
+    found = analyse(make_table())
+    rows = {(row["column"], row["labels"]): row for row in told(cell_table(found))}
+    assert set(rows) == set(found.cells)
+    for place, cell in found.cells.items():
+        assert cell.accuracy is not None
+        assert [rows[place][name] for name in ("replicates", "balanced accuracy", "plain accuracy", "log loss")] == [
+            str(cell.count),
+            *map(number, (cell.accuracy.value, cell.plain, cell.nll)),
+        ]
+        assert rows[place]["deviation between seeds"] == number(cell.seed_sd)
+        assert rows[place]["error by images"] == number(cell.image_sd)
+
+
+def test_a_difference_is_a_column_minus_the_best_of_its_budget(make_table: MakeTable) -> None:
+    found = analyse(make_table(seeds=10))
+    rows = told(difference_table(found))
+    assert {row["told apart"] for row in rows} == {"yes", "no"}
+    for labels, best in ((each.labels, each.best) for each in found.recommendations):
+        own = [row for row in rows if row["labels"] == labels]
+        assert {row["against"] for row in own} == {best}
+        assert {row["column"] for row in own} == {column.name for column in DEPTHS} - {best}
+    for row in rows:
+        pair = {row["column"], row["against"]}
+        [each] = [e for e in found.differences if e.labels == row["labels"] and {e.first, e.second} == pair]
+        sign = 1 if each.first == row["column"] else -1
+        assert row["difference"] == signed(sign * each.value)
+        assert each.low is not None
+        assert each.high is not None
+        assert row["simultaneous 95 %"] == span(*sorted((sign * each.low, sign * each.high)))
+        assert each.alone_low is not None
+        assert each.alone_high is not None
+        assert row["alone 95 %"] == span(*sorted((sign * each.alone_low, sign * each.alone_high)))
+        assert row["seeds"] == str(each.seeds)
+        assert (row["told apart"] == "yes") == (each.low > 0 or each.high < 0)
+
+
+def test_transfer_is_told_with_the_accuracies_of_the_cells(make_table: MakeTable) -> None:
+    found = analyse(make_table(strength=STRENGTH | {"scratch": (-0.2, 0.7)}))
+    rows = told(transfer_table(found))
+    assert [row["labels per class"] for row in rows] == ["2", "5", "20", "100"]
+    for row in rows:
+        labels = row["labels per class"]
+        for head, column in (
+            ("its accuracy", row["best pretrained"]),
+            ("from scratch", "scratch"),
+            ("from scratch, more steps", "scratch-long"),
+        ):
+            cell = found.cells.get((column, labels))
+            assert row[head] == number(_value(None if cell is None else cell.accuracy)), (labels, head)
+    asked = [each.scratch_labels for each in found.transfer]
+    assert {each is None for each in asked} == {True, False}
+    assert [row["labels that scratch needs"] for row in rows] == [
+        "more than studied" if each is None else f"{each:.3g}" for each in asked
+    ]
+    for row, gain in zip(rows, found.transfer, strict=True):
+        assert row["steps of scratch"] == seconds(gain.scratch_steps) == "200"
+        assert row["steps until trained as far as scratch"] == seconds(gain.steps)
+    assert any(gain.steps is not None for gain in found.transfer)
+
+
+def test_regrets_stand_under_their_budget_with_their_sign(make_table: MakeTable) -> None:
+    found = mixed(make_table)
+    rows = told(regret_table(found))
+    assert [row["rule"] for row in rows] == [each.rule for each in found.regrets]
+    for row, each in zip(rows, found.regrets, strict=True):
+        assert [row[labels] for labels in found.table.budgets] == [
+            signed(each.losses[labels]) for labels in found.table.budgets
+        ]
+        assert row["mean"] == signed(each.mean)
+
+
+def test_gaps_name_the_cells_that_failed_wait_or_were_never_planned(make_table: MakeTable) -> None:
+    tables = {table.title: told(table) for table in gap_tables(analyse(make_table()))}
+    assert [(r["column"], r["labels per class"], r["seeds"]) for r in tables["Did not finish"]] == [
+        ("freeze-1", "20", "1")
+    ]
+    assert [tuple(row.values()) for row in tables["Not run yet"]] == [("freeze-4", "100", "1 of 5")]
+    assert [tuple(row.values()) for row in tables["Not planned"]] == [("scratch-long", "2, 5")]
+    assert [row["what"] for row in tables["Left out of the study"]] == ["labels=1000"]
+    [edge] = [rows for title, rows in tables.items() if title.startswith("The best learning rate")]
+    assert [tuple(row.values()) for row in edge] == [("freeze-0", "2, 5, 20, 100", "1 of 5")]
+
+
+def _value(found: Interval | None) -> float | None:
+    return None if found is None else found.value

@@ -1,0 +1,138 @@
+"""One pass before the first column of a study: every depth finds its rows, and they are its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import SMALL, Start, probability_bits
+from tests.models.small_swin import known
+from tlexp.compose.load import load
+from tlexp.config import Config
+from tlexp.config.data import SHAPES
+from tlexp.experiment.build import build_network
+from tlexp.experiment.session import Shared
+from tlexp.features import entry as prefix
+from tlexp.features import extractor as frozen
+from tlexp.studies import prefetch as ahead
+from tlexp.studies.prefetch import fill_cuts
+from tlexp.train import Listener
+
+DEPTHS = {depth: ["freeze=depth", f"freeze.depth={depth}"] for depth in (1, 2, 3, 4)} | {5: ["freeze=all"]}
+VIEWS = ["augment=light", "cache.views=2"]
+TIMM = ["backbone=timm", "backbone.pretrained=false"]
+BACKBONES = {
+    "resnet": ["backbone=tiny"],
+    "norm_kept": ["backbone=tiny", "freeze.norm=keep"],
+    "vit": [*TIMM, "backbone.name=test_vit", "backbone.image_size=160"],
+    "convnext": [*TIMM, "backbone.name=test_convnext"],
+    "efficientnet": [*TIMM, "backbone.name=test_efficientnet"],
+    "swin": [*TIMM, f"backbone.name={known()}"],
+    "drop_path": [*TIMM, "backbone.name=test_convnext2", "backbone.drop_path_rate=0.3"],
+}
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """Compose a small run; the cache is the test's own and empty."""
+    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
+    return lambda *words: load([*SMALL, *words]).config
+
+
+def fill(configs: list[Config], depths: list[int]) -> Any:
+    return fill_cuts(configs, depths, Shared(several=True), device=torch.device("cpu"), listener=Listener())
+
+
+@pytest.mark.parametrize("words", [[], VIEWS], ids=["clean", "views"])
+def test_each_depth_finds_its_rows_after_one_pass(
+    words: list[str],
+    configure: Callable[..., Config],
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = {depth: start(*more, *words, "cache=off", name=f"off{depth}").record for depth, more in DEPTHS.items()}
+    passed: list[int] = []
+    chunked = prefix.in_chunks
+    monkeypatch.setattr(prefix, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
+    configs = [
+        configure("cache=on", *words, f"seed={seed}", f"labels={labels}") for seed in (0, 1) for labels in (4, 10)
+    ]
+    use = fill(configs, [0, 1, 2, 3, 4, 5])
+    budgets = use.misses - 24 if not words else (use.misses - 24) // 3
+    assert 30 < budgets <= 60  # what the two seeds drew, each image once
+    assert sum(passed) == use.misses
+    assert fill(configs, [0, 1, 2, 3, 4, 5]).misses == 0
+    passed.clear()
+    for depth, more in DEPTHS.items():
+        record = start(*more, *words, "cache=on", name=f"on{depth}").record
+        if depth < 5:  # the whole pool is looked at ahead of time where that is cheap
+            assert record.train["cache"]["misses"] == 0
+        assert record.metrics["val/nll"] == without[depth].metrics["val/nll"]
+        assert probability_bits(tmp_path / f"on{depth}") == probability_bits(tmp_path / f"off{depth}")
+    assert passed == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["cache=off"], ["augment=light"], ["freeze.norm=update"], ["cache.max_bytes=0"]],
+    ids=lambda words: words[0],
+)
+def test_nothing_is_filled_where_nothing_could_be_kept(words: list[str], configure: Callable[..., Config]) -> None:
+    assert fill([configure(*words)], [0, 2, 5]).misses == 0
+
+
+def test_what_fits_is_filled_and_the_deepest_first(
+    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefix.Prefix, "seconds", lambda self, regime: 1.0)
+    asked: list[list[str]] = []
+    together = frozen.fill_together
+
+    def heard(stores: Any, *more: Any, **named: Any) -> Any:
+        asked.append([store.key.cut.partition(":")[0] for store in stores])
+        return together(stores, *more, **named)
+
+    monkeypatch.setattr(frozen, "fill_together", heard)
+    fill([configure()], [1, 2, 3, 4, 5])
+    everything = asked[0]
+    assert everything[0] == "pooled"
+    assert len(everything) == 5
+    fill([configure("cache.max_bytes=200000")], [1, 2, 3, 4, 5])
+    assert asked[-1] == everything[: len(asked[-1])]
+    assert 1 <= len(asked[-1]) < 5
+
+
+def test_the_shifted_images_pass_and_count_as_well(
+    configure: Callable[..., Config], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    chosen = ahead.choose_place
+    monkeypatch.setattr(
+        ahead, "choose_place", lambda *args, **more: counted.append(more["rows"]) or chosen(*args, **more)
+    )
+    for number, name in enumerate(SHAPES[:3]):
+        (tmp_path / "drawn" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (40 * number, 90, 120)).save(tmp_path / "drawn" / name / "1.png")
+    words = ["cache=on", "labels=2", f"data.shifted={tmp_path / 'drawn'}"]
+    assert fill([configure(*words)], [2, 5]).misses == 3 * 2 + 24 + 3
+    assert counted == [3 * 2 + 24 + 3] * 2
+    for depth in (2, 5):
+        use = start(*words, *DEPTHS[depth], name=f"depth{depth}").record.train["cache"]
+        assert use["hits"] == 3 * 2 + 24 + 3
+
+
+@pytest.mark.parametrize("words", BACKBONES.values(), ids=BACKBONES)
+def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
+    words: list[str], configure: Callable[..., Config], start: Start
+) -> None:
+    """Cut for a run of its own, a network has other modes than when all its cuts are made at once."""
+    words = [*words, "labels=2", "train.limit_steps=1", "cache=on"]
+    inner = range(1, len(build_network(configure(*words), meta=True).units))
+    assert fill([configure(*words)], [*inner]).misses == 3 * 2 + 24
+    for depth in inner:
+        use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train["cache"]
+        assert (use["hits"], use["misses"]) == (3 * 2 + 24, 0), depth

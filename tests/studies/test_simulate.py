@@ -1,0 +1,73 @@
+"""What is said about studies is wrong as seldom as it claims, where the truth is known."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.studies.simulate import IMAGES, KINDS, SEEDS, simulate, simulate_crossings
+
+FEW, MANY = 400, 10_000
+
+
+def check(found: dict[str, float], studies: int) -> None:
+    """Compare rates with what is promised, and with four standard errors more where there are few studies."""
+    slack = 4 * (0.05 * 0.95 / studies) ** 0.5 if studies < MANY else 0.0
+    assert found["together"] >= 0.945 - slack
+    assert found["wrong"] <= 0.055 + slack
+    assert found["worse"] <= 0.055 + slack
+    # An interval by itself, and one of what was chosen, promise 95 % each; 1 % is left to simulating.
+    for name in ("alone", "cell", "told"):
+        assert found[name] >= 0.94 - slack, name
+    for name in ("crossfit", "rule"):
+        assert abs(found[name]) <= 0.001 + 3 * found["error"], name
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_intervals_and_recommendations_err_as_seldom_as_they_say(name: str) -> None:
+    check(simulate(replace(KINDS[name], seeds=5, images=200), FEW, seed=2), FEW)
+
+
+def test_few_seeds_that_matter_much_are_where_satterthwaites_freedom_fails() -> None:
+    found = simulate(replace(KINDS["seeds"], seeds=3, images=600), FEW, seed=2)
+    assert found["satterthwaite"] < 0.9
+    assert found["together"] > 0.92
+
+
+def test_the_highest_mean_of_equals_is_too_high_and_cross_fitted_it_is_right() -> None:
+    found = simulate(replace(KINDS["equal"], accuracy=(0.75,) * 8, images=200), FEW, seed=3)
+    assert found["optimism"] > 0.015
+    assert abs(found["crossfit"]) < 0.006
+
+
+def test_permuted_labels_are_recommended_nothing() -> None:
+    assert simulate(replace(KINDS["chance"], seeds=10, images=600), FEW, seed=4)["recommended"] <= 0.05
+
+
+def test_columns_that_hardly_differ_can_be_told_within_the_margin() -> None:
+    """Intervals that are never wrong because they say nothing would pass all other tests."""
+    found = simulate(replace(KINDS["twins"], seeds=10, images=2000), 60, seed=5)
+    assert found["recommended"] > 0.8
+    assert found["cheaper"] > 0.3
+
+
+def test_crossing_regions_hold_the_true_crossing_and_say_something() -> None:
+    found = simulate_crossings(150, seeds=10, images=600, seed=6)
+    assert found["held"] >= 0.9
+    assert found["length"] < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("name", KINDS)
+def test_ten_thousand_studies(name: str, seeds: int) -> None:
+    for images in IMAGES:
+        check(simulate(replace(KINDS[name], seeds=seeds, images=images), MANY, seed=1), MANY)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_ten_thousand_crossings(seeds: int) -> None:
+    for images in IMAGES:
+        assert simulate_crossings(MANY, seeds=seeds, images=images, seed=1)["held"] >= 0.9

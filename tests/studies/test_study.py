@@ -1,0 +1,408 @@
+"""Whole studies on the command line: run, gone on with, refused, reported."""
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tlexp import cli
+from tlexp.compose.load import load
+from tlexp.config import config_key
+from tlexp.errors import DivergedError
+from tlexp.experiment import run as experiment
+from tlexp.experiment.run import run
+from tlexp.studies.column import COLUMN_FILE
+from tlexp.tracking import read_record
+from tlexp.train import Listener
+
+TINY = [
+    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
+    "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
+]  # fmt: skip
+
+FOREIGN = {
+    "study=policies": ("study.depths",),
+    "study=quick": ("study.depths", "study.scratch_labels"),
+    "study=heads": ("study.depths", "study.scratch_labels"),
+}
+"""What a kind of study has no use for."""
+
+Study = Callable[..., int]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tlexp.experiment.session._process", [])
+
+    def done(*words: str) -> int:
+        given = {word.partition("=")[0] for word in words}
+        stated = [word for word in TINY if word.partition("=")[0] not in given]
+        kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
+        stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
+        preset = [] if "study" in given else [kind]
+        return command(monkeypatch, *preset, *stated, *words)
+
+    return done
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def about(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "multirun/s/study.json").read_text())["study"]
+    return found
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.glob("multirun/*/runs/*/*/record.json"))}
+
+
+def probabilities(folder: Path) -> np.ndarray:
+    with np.load(folder / "predictions.npz") as file:
+        return file["probability"]
+
+
+def test_a_study_runs_every_replicate_once_and_leaves_a_page(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == [
+        "freeze-0", "freeze-5", "ridge", "nearest_mean", "knn", "scratch", "scratch-long", "random", "pixels",
+    ]  # fmt: skip
+    cells = {(name, labels) for name, labels, _ in about(tmp_path)["replicates"].values()}
+    assert {labels for name, labels in cells if name == "scratch"} == {"4"}
+    assert {labels for name, labels in cells if name == "freeze-0"} == {"2", "4"}
+    assert len(records(tmp_path)) == 2 * len(cells) == len(about(tmp_path)["replicates"])
+    assert (tmp_path / "multirun/s/report/index.html").is_file()
+    shown = capsys.readouterr().out
+    assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in shown
+    before = records(tmp_path)
+    page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert study() == 0
+    assert records(tmp_path) == before
+    assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
+
+
+def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_path: Path) -> None:
+    """Its words, typed by themselves, make the same run; heads solved together differ by their tolerance at most."""
+    assert study() == 0
+    seen = set()
+    for path in sorted(tmp_path.glob("multirun/s/runs/*/*/record.json")):
+        record = read_record(path)
+        column = json.loads((path.parent / "job.json").read_text())["point"]["column"]
+        if column in seen or record.seeds["seed"] == 0:
+            continue
+        seen.add(column)
+        loaded = load(record.overrides)
+        assert config_key(loaded.config) == record.key
+        (tmp_path / column).mkdir()
+        run(loaded.config, shown=loaded.shown, folder=tmp_path / column, listener=Listener())
+        assert np.allclose(probabilities(tmp_path / column), probabilities(path.parent), atol=5e-3), column
+    assert len(seen) == 9
+
+
+def test_depth_is_the_only_difference(study: Study, tmp_path: Path) -> None:
+    assert study("study.controls=false") == 0
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    labels = {(record.config["labels"], record.seeds["seed"]): set() for record in found}
+    for record in found:
+        labels[record.config["labels"], record.seeds["seed"]].add(json.dumps(record.data["counts"]))
+    assert {len(counts) for counts in labels.values()} == {1}
+    live = [record for record in found if record.freeze["depth"] == 0]
+    assert {record.config["freeze"]["norm"] for record in live} == {"keep"}
+    probes = {(r.config["labels"], r.seeds["seed"]): r.train["selection"]["winner"] for r in found if r not in live}
+    for record in live:
+        assert record.train["probe"]["winner"] == probes[record.config["labels"], record.seeds["seed"]]
+
+
+def test_more_seeds_and_labels_extend_a_named_study(study: Study, tmp_path: Path) -> None:
+    assert study("study.controls=false") == 0
+    before = records(tmp_path)
+    assert study("study.controls=false", "study.seeds=3", "study.labels=[2,4,6]") == 0
+    after = records(tmp_path)
+    assert len(after) == 2 * 3 * 3
+    assert before.items() <= after.items()
+
+
+def test_a_named_study_is_not_continued_with_other_settings(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study.controls=false") == 0
+    before = records(tmp_path)
+    capsys.readouterr()
+    assert study("study.controls=false", "data.noise=0.2") == 2
+    told = capsys.readouterr().err
+    assert re.search(r"data.noise was \S+ and would be 0.2", told)
+    assert "study.name" in told
+    assert records(tmp_path) == before
+    assert study("study.controls=false", "data.noise=0.2", "--dry-run") == 2
+    shown = capsys.readouterr()
+    assert shown.err == told
+    assert "study multirun" not in shown.out
+
+
+def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
+    for noise in ("0.1", "0.2", "0.1"):
+        assert study("study=quick", "study.name=null", "study.controls=false", f"data.noise={noise}") == 0
+    folders = list(tmp_path.glob("multirun/frozen-shapes-test_resnet-*"))
+    assert len(folders) == 2
+
+
+def test_a_run_that_fails_fails_alone(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = experiment._do
+
+    def breaks(config: Any, account: Any, shared: Any) -> Any:
+        if config.labels == "2" and config.seed == 1 and str(config.freeze.policy) == "depth":
+            raise DivergedError("loss is nan at step 1")
+        return real(config, account, shared)
+
+    monkeypatch.setattr(experiment, "_do", breaks)
+    assert study("study.controls=false") == 3
+    shown = capsys.readouterr()
+    assert "failed: freeze-0 labels=2 seed=1: loss is nan at step 1" in shown.err
+    assert "1 of 8 runs did not finish" in shown.err
+    assert "nan at step 1" in (tmp_path / "multirun/s/report/index.html").read_text()
+    monkeypatch.setattr(experiment, "_do", real)
+    assert study("study.controls=false") == 0
+
+
+def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study("--dry-run") == 0
+    assert "32 runs, 32 to do, about" in capsys.readouterr().out
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_what_the_images_do_not_allow_is_left_out_and_listed(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=quick", "study.labels=[1,4,50,12,all]", "study.controls=false") == 0
+    assert about(tmp_path)["skipped"] == {
+        "labels=50": "the smallest class, circle, has 12 images",
+        "labels=all": "the same images as labels=12",
+    }
+    assert [each["labels"] for each in about(tmp_path)["budgets"]] == ["1", "4", "12"]
+    assert "left out: labels=50" in capsys.readouterr().out
+
+
+def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
+    assert study(*words, "study.minutes=0.0001") == 0
+    shown = capsys.readouterr().out
+    assert re.findall(
+        r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
+    ) == [
+        "from scratch, 4 x the steps",
+        "1 of 5 units frozen (to stem)",
+        "2 of 5 units frozen (to layer1)",
+        "3 of 5 units frozen (to layer2)",
+        "4 of 5 units frozen (to layer3)",
+        "from scratch",
+        "labels=6",
+    ]
+    assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
+    assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
+    told = re.search(r"study.minutes=0.0001 cannot be met: what is left takes about (\d+ \w+) at least", shown)
+    assert told is not None
+    assert f"about {told[1]}, " in shown
+    assert study(*words, "study.minutes=1000") == 0
+    shown = capsys.readouterr().out
+    assert "left out" not in shown
+    assert "cannot be met" not in shown
+
+
+def test_the_survey_counts_what_is_there_and_what_is_left(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = "study=quick", "study.controls=false"
+    assert study(*quick, "study.labels=[2]") == 0
+    capsys.readouterr()
+    assert study(*quick, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    for name in ("logreg", "ridge", "nearest_mean", "knn"):
+        assert re.search(rf"^{name} .* 2,4 +4 +2 +solved +\d+ s$", shown, re.M)
+    assert "study multirun/s: 8 cells, 2 data seeds, 16 runs, 8 to do, about" in shown
+    assert study("study.controls=false", "study.name=other", "tune.trials=3", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^freeze-0 .* 2,4 +4 +0 +3 +\d+ s$", shown, re.M)
+
+
+def test_few_test_images_are_warned_of_before_the_study_begins(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = "study=quick", "study.controls=false", "study.labels=[2]"
+    warning = "only 8 test images: intervals will be about +- 0.35; more held-out images help most"
+    assert study(*quick, "data.test_per_class=4", "--dry-run") == 0
+    assert warning in capsys.readouterr().out
+    assert study(*quick, "data.test_per_class=4") == 0
+    assert warning in capsys.readouterr().out
+    assert study(*quick, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
+    assert "test images" not in capsys.readouterr().out
+
+
+def test_few_seeds_are_warned_of_before_the_study_begins(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = "study=quick", "study.controls=false", "study.labels=[2]", "--dry-run"
+    for seeds, warned in ((2, True), (3, False)):
+        assert study(*quick, f"study.seeds={seeds}", f"study.name=of{seeds}") == 0
+        told = "with 2 data seeds hardly anything can be told apart, or from guessing; take study.seeds=5 or more"
+        assert (told in capsys.readouterr().out) == warned
+
+
+def test_an_estimate_counts_what_comes_once(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All runs are there, and what is left is the start, which has been measured, and the report."""
+    quick = "study=quick", "study.controls=false", "study.labels=[2]"
+    assert study(*quick) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 5 * 3600.0)
+    assert study(*quick, "--dry-run") == 0
+    assert "0 to do, about 5.0 h, 5.0 h of them to start and to report" in capsys.readouterr().out
+
+
+def test_rates_that_are_always_an_end_are_told_once(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "study.controls=false", "study.labels=[4]", "study.depths=[0]", "study.seeds=1"
+    assert study(*words) == 0
+    assert "best lr" not in capsys.readouterr().err
+    report = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert report.count("The best of two rates is always an end") == 1
+    assert study(*words, "tune.trials=3", "study.name=three") == 0
+    assert "The best of" not in (tmp_path / "multirun/three/report/report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["freeze=all"], "freeze=all: a study chooses this by itself"),
+        (["labels=5"], "labels=5: a study chooses this by itself: use study.labels"),
+        (["backbone=tiny,resnet18"], "holds several values"),
+        (["study.depths=[9]"], "study.depths=9 is out of range for test_resnet: 0..5"),
+        (["study.labels=[99]"], "study.labels: no budget is left (labels=99: the smallest class, circle, has 12"),
+        (["study.labels=[0]"], "study.labels: labels=0"),
+        (["data.seed=4"], "the data seeds of a study begin at seed; use seed=4"),
+        (["backbone.pretrained=false"], "freeze.norm=keep"),
+        (["backbone=pixels"], "backbone=pixels: a study is about a pretrained network"),
+        (["study=quick", "backbone=pixels"], "backbone=pixels: a study is about a pretrained network"),
+        (
+            ["study=policies", "study.depths=[0,all]"],
+            "study.depths=[0,all]: study.kind=policies compares no freeze depths; leave it out, or use "
+            "study=freeze_vs_labels",
+        ),
+        (["study=quick", "study.depths=[all]"], "study.depths=[all]: study.kind=frozen compares no freeze depths"),
+        (["study=quick", "study.scratch_labels=[2]"], "study.kind=frozen trains nothing from scratch"),
+        (["study=heads", "study.scratch_labels=[2]"], "study.kind=heads trains nothing from scratch"),
+        (["study=none", "study.labels=[5]"], "study.labels needs a study: use study=freeze_vs_labels"),
+    ],
+)
+def test_what_a_study_cannot_do_is_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert study(*words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "multirun").exists()
+
+
+PHASED = ("lpft", "gradual")
+
+
+def test_ways_of_transferring_are_compared_at_the_same_labels(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=policies", "study.labels=[4]", "train.limit_steps=4") == 0
+    assert "use freeze.norm" not in capsys.readouterr().err
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == [
+        "frozen", "frozen-norm", "probe-first", "lpft", "gradual", "surgical", "norm", "bias", "lora", "direct",
+        "direct-norm", "scratch",
+    ]  # fmt: skip
+    norms, depths = {}, {}
+    for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
+        job = json.loads((path.parent / "job.json").read_text())
+        record = read_record(path)
+        norms[job["point"]["column"]] = record.config["freeze"]["norm"], record.config["head"]["init"]
+        depths[job["point"]["column"]] = [phase["depth"] for phase in record.freeze.get("phases", [])]
+    assert norms["frozen-norm"] == ("update", "zero")
+    assert norms["probe-first"] == ("keep", "probe")
+    assert norms["direct"] == norms["lpft"] == norms["gradual"] == ("keep", "zero")
+    assert depths == {"lpft": [5, 0], "gradual": [5, 3, 2, 0], **{name: [] for name in depths if name not in PHASED}}
+    assert norms["direct-norm"] == ("follow", "zero")
+    for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
+        name = json.loads((path.parent / "job.json").read_text())["point"]["column"]
+        if name != "scratch":
+            assert read_record(path).metrics["cost/trainable_parameters"] == columns[name]["trainable"], name
+
+
+def test_ways_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    assert study("study=policies", "study.labels=[4]", "study.controls=false", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    reason = "freeze=lora needs the package peft, which is not installed: pip install 'tlexp[lora]'"
+    assert f"left out: low-rank adapters: {reason}" in shown
+    assert not [line for line in shown.splitlines() if line.startswith("lora")]
+    assert [line for line in shown.splitlines() if line.startswith("bias")]
+
+
+def test_an_unknown_study_names_the_nearest(study: Study, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    assert study("study=quick", "study.controls=false", "study.labels=[2]", "study.name=mine") == 0
+    assert command(monkeypatch, "report", "mime") == 2
+    assert "did you mean mine" in capsys.readouterr().err
+    assert command(monkeypatch, "report", "mine") == 0
+
+
+def test_a_column_says_when_it_is_over(study: Study, tmp_path: Path) -> None:
+    assert study("study=quick", "study.controls=false", "study.labels=[2]") == 0
+    ended = [json.loads(path.read_text()) for path in tmp_path.glob(f"multirun/s/columns/*/*/{COLUMN_FILE}")]
+    assert {each["column"]: each["ran"] for each in ended} == dict.fromkeys(
+        ("logreg", "ridge", "nearest_mean", "knn"), 2
+    )
+
+
+HEADS = ["logreg", "ridge", "nearest_mean", "knn", "units", "mlp", "cosine", "attention", "flatten_mlp"]
+
+
+def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> None:
+    assert study("study=heads", "study.labels=[4]", "study.controls=false") == 0
+    columns = {each["name"]: each for each in about(tmp_path)["columns"]}
+    assert list(columns) == HEADS
+    assert "head.units=[layer1,layer2,layer3,layer4]" in columns["units"]["words"]
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    assert {record.freeze["depth"] for record in found} == {5}
+    for name in ("mlp", "cosine", "attention", "flatten_mlp"):
+        [count] = {r.metrics["cost/trainable_parameters"] for r in found if r.config["head"]["kind"] == name}
+        assert count == columns[name]["trainable"], name
+    assert (tmp_path / "multirun/s/report/index.html").is_file()
+    assert about(tmp_path)["skipped"] == {}
+
+
+def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_branches = ["backbone=timm", "backbone.name=crossvit_tiny_240", "backbone.pretrained=false"]
+    words = [*two_branches, "backbone.image_size=null", "backbone.weights=null", "study.controls=false", "--dry-run"]
+    assert study("study=heads", *words) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"left out: logistic regression on the last 4 units: .* gives no single tensor to its head", told)
+    assert re.search(r"left out: trained: attention over .*: head=attention needs the last map or the tokens", told)
+    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
+    assert [line.split()[0] for line in told.splitlines()[1:7]] == [
+        "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
+    ]  # fmt: skip

@@ -1,0 +1,93 @@
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tlexp.compose.load import Composed, load
+from tlexp.config import config_key
+from tlexp.jobs.outcome import SweptRun
+from tlexp.tracking import Record, RunStatus
+
+Swept = Callable[..., list[SweptRun]]
+ENVIRONMENT = {
+    "packages": {"tlexp": "0.1.0"},
+    "process": {},
+    "git": {"commit": "abcdef0" + "1" * 33, "dirty": False},
+    "user": "me",
+    "device": "cpu",
+}
+
+
+@functools.cache
+def composed(words: tuple[str, ...]) -> Composed:
+    """Return the configuration of the words, composed once, for it takes a tenth of a second."""
+    return load(words)
+
+
+def swept_run(
+    number: int,
+    point: Mapping[str, str],
+    metrics: Mapping[str, float] | None,
+    *,
+    folder: Path,
+    status: RunStatus = RunStatus.finished,
+    reason: str | None = None,
+    fixed: Sequence[str] = (),
+) -> SweptRun:
+    """Return a point's run as if it had been done; without metrics it has no record."""
+    words = (*fixed, *(f"{key}={value}" for key, value in point.items()))
+    loaded = composed(words)
+    key = config_key(loaded.config)
+    record = None
+    if metrics is not None:
+        record = Record(
+            key=key,
+            status=status,
+            reason=reason,
+            overrides=list(words),
+            config=loaded.shown,
+            seeds={"seed": loaded.config.seed, "data": loaded.config.data_seed},
+            freeze={},
+            data={},
+            train={"outside_protocol": []},
+            metrics=dict(metrics),
+            tracking={"uri": "sqlite:///mlflow.db", "run_id": f"{number:032x}"},
+            environment=ENVIRONMENT,
+            started="2026-01-01T00:00:00+00:00",
+            ended="2026-01-01T00:01:00+00:00",
+        )
+    return SweptRun(
+        number=number,
+        point=dict(point),
+        overrides=words,
+        key=key,
+        folder=folder / "runs" / key[:16] / f"attempt{number}",
+        status=status,
+        reason=reason,
+        record=record,
+    )
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Swept:
+    """Do a grid: `measure(point)` gives a run's metrics, or (status, reason), or None for a point that has not run."""
+
+    def done(
+        axes: Mapping[str, Sequence[str]], measure: Callable[[dict[str, str]], object], *fixed: str
+    ) -> list[SweptRun]:
+        runs = []
+        for number, values in enumerate(itertools.product(*axes.values())):
+            point = dict(zip(axes, values, strict=True))
+            found = measure(point)
+            if isinstance(found, Mapping):
+                run = swept_run(number, point, found, folder=tmp_path, fixed=fixed)
+            elif isinstance(found, tuple):
+                run = swept_run(number, point, None, folder=tmp_path, status=found[0], reason=found[1], fixed=fixed)
+            else:
+                run = swept_run(number, point, None, folder=tmp_path, status=None, fixed=fixed)  # type: ignore[arg-type]
+            runs.append(run)
+        return runs
+
+    return done

@@ -1,0 +1,293 @@
+import contextlib
+import csv
+import json
+import re
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tlexp import cli
+from tlexp.experiment import session as shared
+from tlexp.tracking import read_record
+from tlexp.tracking.environment import process_identity
+
+TINY = [
+    "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2", "labels=2",
+    "train.limit_steps=2", "tracking=off",
+]  # fmt: skip
+
+Sweep = Callable[..., int]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Sweep in this process, in an empty folder, under the name `s`; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def swept(*words: str) -> int:
+        stated = [word for word in TINY if word.partition("=")[0] not in {each.partition("=")[0] for each in words}]
+        monkeypatch.setattr(sys, "argv", ["tlexp", "-m", *stated, "hydra.sweeper.name=s", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return swept
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.glob("multirun/*/runs/*/*/record.json"))}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "multirun" / "s" / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_grid_runs_once_in_the_order_of_its_words(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("freeze=all,none", "seed=0,1") == 0
+    assert [(row["freeze"], row["seed"], row["status"]) for row in rows(tmp_path)] == [
+        ("all", "0", "finished"),
+        ("all", "1", "finished"),
+        ("none", "0", "finished"),
+        ("none", "1", "finished"),
+    ]
+    shown = capsys.readouterr()
+    assert "ranked by val/loss" in shown.out
+    assert "sweep 4/4: done 4, failed 0, left 0, best val/loss" in shown.err
+    assert not list(tmp_path.glob("multirun/s/runs/*/*/figures"))
+    before, table = records(tmp_path), (tmp_path / "multirun/s/results.csv").read_bytes()
+    assert sweep("freeze=all,none", "seed=0,1") == 0
+    assert records(tmp_path) == before
+    assert (tmp_path / "multirun/s/results.csv").read_bytes() == table
+
+
+def test_more_values_extend_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
+    assert sweep("seed=0,1") == 0
+    before = records(tmp_path)
+    assert sweep("seed=0,1,2", "freeze=all,none") == 0
+    after = records(tmp_path)
+    assert (len(after), len(rows(tmp_path))) == (6, 6)
+    assert before.items() <= after.items()
+
+
+def test_two_spellings_of_one_run_run_once(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("labels=2,'02',0.5,.50") == 0
+    assert len(records(tmp_path)) == len(rows(tmp_path)) == 2
+    assert "labels='02' is the same run as labels=2 and runs once" in capsys.readouterr().err
+
+
+def test_without_a_name_the_fixed_settings_name_the_folder(sweep: Sweep, tmp_path: Path) -> None:
+    def folders(*words: str) -> list[str]:
+        assert sweep("hydra.sweeper.name=null", *words) == 0
+        return sorted(path.name for path in (tmp_path / "multirun").iterdir())
+
+    [first] = folders("seed=0,1")
+    assert re.fullmatch(r"shapes-seed-[0-9a-f]{8}", first)
+    assert folders("seed=0,1,2") == [first]
+    assert folders("seed=0,1", "tracking.experiment=other", "train.progress=false") == [first]
+    assert len(folders("seed=0,1", "labels=3")) == 2
+
+
+def test_a_changed_fixed_setting_is_refused_and_named(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("seed=0,1") == 0
+    before = records(tmp_path)
+    assert sweep("seed=0,1", "labels=3", "optim.lr=0.1") == 2
+    shown = capsys.readouterr().err
+    assert "labels was 2 and would be 3" in shown
+    assert "optim.lr was null and would be 0.1" in shown
+    assert records(tmp_path) == before
+
+
+def test_a_failure_stays_inside_its_run_and_runs_again(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["freeze=depth", "freeze.depth=99,1,2"]
+    assert sweep(*words) == 3
+    shown = capsys.readouterr()
+    assert [row["status"] for row in rows(tmp_path)] == ["failed", "finished", "finished"]
+    assert "freeze.depth=99 is out of range" in rows(tmp_path)[0]["reason"]
+    assert "freeze.depth=99 is out of range" in shown.out
+    assert "error: 1 of 3 runs did not finish; the same command typed again runs them again" in shown.err
+    assert "Traceback" not in shown.err
+    before = records(tmp_path)
+    assert sweep(*words) == 3
+    after = records(tmp_path)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 1
+    assert len(rows(tmp_path)) == 3
+
+
+def test_too_many_failures_stop_the_sweep(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("freeze=depth", "freeze.depth=1,98,99,2", "hydra.sweeper.max_failure_rate=0.2") == 3
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "failed", "", ""]
+    assert "max_failure_rate=0.2: 1 of 4 runs failed and the sweep stopped" in capsys.readouterr().err
+
+
+def test_divergence_and_our_own_faults_are_told_apart(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = shared.build_network
+
+    def broken(config: object) -> object:
+        if getattr(config, "seed") == 1:  # noqa: B009
+            raise KeyError("stem")
+        return plain(config)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shared, "build_network", broken)
+    assert sweep("seed=0,1", "freeze=none", "optim.lr=1e30,1e-3", "labels=4", "train.limit_steps=20") == 3
+    found = {(row["seed"], row["optim.lr"]): row for row in rows(tmp_path)}
+    assert found["0", "1e+30"]["status"] == "diverged"
+    assert found["0", "0.001"]["status"] == "finished"
+    assert found["1", "0.001"]["status"] == "failed"
+    assert found["1", "0.001"]["reason"] == "'stem'"
+    assert len(list(tmp_path.glob("multirun/s/runs/*/*/traceback.txt"))) == 2
+
+
+def test_what_a_kill_or_a_bad_disk_leaves_is_run_again(sweep: Sweep, tmp_path: Path) -> None:
+    assert sweep("seed=0,1,2") == 0
+    table = (tmp_path / "multirun/s/results.csv").read_bytes()
+    first, second, third = records(tmp_path)
+    Path(first).unlink()
+    Path(second).write_bytes(Path(second).read_bytes().replace(b'"status"', b'"state"'))
+    kept = Path(third).read_bytes()
+    assert sweep("seed=0,1,2") == 0
+    assert Path(third).read_bytes() == kept
+    assert len([path for path in records(tmp_path) if path not in (second, third)]) == 2
+    assert (tmp_path / "multirun/s/results.csv").read_bytes() == table
+
+
+def test_settings_that_do_not_fit_are_refused_before_anything_runs(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("optim.lr=-1,0.1,x", "seed=0,1") == 2
+    shown = capsys.readouterr().err
+    assert "optim.lr=-1" in shown
+    assert "optim.lr=x: must be a finite number" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["seed=0,1", "hydra.sweeper.objective=test/accuracy"], "the test split is read once"),
+        (["seed=0,1", "hydra.sweeper.objective=val/acc"], "is no figure to rank by: val/loss"),
+        (["seed=0,1", "hydra.sweeper.max_failure_rate=2"], "must be in [0, 1]"),
+        (["seed=0,1", "hydra.sweeper.name=a/b"], "hydra.sweeper.name=a/b: use letters"),
+        (["optim.lr=interval(0.1,1)"], "say how many settings to try with hydra.sweeper.n_trials=40"),
+        (["optim.lr=interval(0.1,1)", "labels=1", "hydra.sweeper.n_trials=4"], "leaves none for validation"),
+        (["labels=interval(2,8)", "hydra.sweeper.n_trials=4"], "labels=5.0"),
+        (["seed=0,1", "hydra.sweeper.sampler=grid"], "sampler=grid: must be one of auto, tpe, random"),
+        (["seed=0,1", "hydra.sweeper.n_trials=x"], "n_trials=x: must be a whole number"),
+        (["seed=0,1", "hydra.sweeper.n_trial=4"], "n_trial is no setting of sweeps (did you mean n_trials?)"),
+        (["experiment=shapes,null"], "must be a string or a list"),
+    ],
+)
+def test_what_a_sweep_refuses(
+    words: list[str], text: str, sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*words) == 2
+    assert text in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_and_writes_nothing(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("seed=0,1,2", "--dry-run") == 0
+    assert "multirun/s: 0 of 3 runs are there, 3 would run" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert sweep("seed=0,1") == 0
+    capsys.readouterr()
+    before = sorted(tmp_path.rglob("*"))
+    assert sweep("seed=0,1,2", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "   seed  there     to do",
+        "0  0     finished",
+        "1  1     finished",
+        "2  2     -         run",
+        "multirun/s: 2 of 3 runs are there, 1 would run",
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_is_of_a_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["tlexp", "--dry-run"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "for a single run: tlexp plan" in capsys.readouterr().err
+
+
+def test_a_search_goes_on_where_it_was(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["optim.lr=tag(log,interval(1e-4,1e-1))", "seed=0,1", "hydra.sweeper.sampler=random"]
+    assert sweep(*words, "hydra.sweeper.n_trials=2") == 0
+    before, first = records(tmp_path), rows(tmp_path)
+    assert [row["seed"] for row in first] == ["0", "1", "0", "1"]  # each setting once for every seed
+    assert [first[0]["optim.lr"] == first[1]["optim.lr"], first[1]["optim.lr"] == first[2]["optim.lr"]] == [True, False]
+    assert all(1e-4 <= float(row["optim.lr"]) <= 1e-1 for row in first)
+    Path(next(iter(before))).unlink()
+    capsys.readouterr()
+    assert sweep(*words, "hydra.sweeper.n_trials=3", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "2 more runs have settings that random will choose" in shown
+    assert "3 of 6 runs are there, 3 would run" in shown
+    assert sweep(*words, "hydra.sweeper.n_trials=3") == 0
+    again = rows(tmp_path)
+    assert [(row["optim.lr"], row["seed"]) for row in again[:4]] == [(row["optim.lr"], row["seed"]) for row in first]
+    assert [row["test/loss"] for row in again[:4]] == [row["test/loss"] for row in first]
+    assert len({row["optim.lr"] for row in again}) == 3
+    assert len(records(tmp_path)) == 6
+
+
+def test_a_cost_that_runs_do_not_have_is_nothing_to_search_by(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["head=ridge", "optim.weight_decay=tag(log,interval(1e-3,1e-1))", "hydra.sweeper.n_trials=2"]
+    assert sweep(*words, "hydra.sweeper.objective=cost/flops", "train.limit_steps=null") == 2
+    shown = capsys.readouterr().err
+    assert "finished without it, so there is nothing to search by; not every head and device has this cost" in shown
+    assert "more labels" not in shown
+
+
+def test_a_search_of_a_finite_space_never_repeats_a_run(sweep: Sweep, tmp_path: Path) -> None:
+    words = [
+        "freeze=all,none", "labels=2,3", "hydra.sweeper.n_trials=3",
+    ]  # fmt: skip
+    assert sweep(*words) == 0
+    assert len({(row["freeze"], row["labels"]) for row in rows(tmp_path)}) == 3
+    assert len(records(tmp_path)) == 3
+
+
+def test_records_name_their_words_and_the_study_its_settings(sweep: Sweep, tmp_path: Path) -> None:
+    assert sweep("freeze=all,none") == 0
+    [first, _] = [read_record(Path(path)) for path in records(tmp_path)]
+    assert "tracking=off" in first.overrides
+    assert not any(word.startswith("hydra") for word in first.overrides)
+    about = json.loads((tmp_path / "multirun/s/study.json").read_text())
+    assert about["swept"] == ["freeze"]
+    assert about["fixed"]["labels"] == "2"
+    assert not [name for name in about["fixed"] if name.startswith(("freeze.", "tracking.", "hydra"))]
+
+
+def test_a_run_that_was_not_whole_in_the_store_is_written_again(sweep: Sweep, store: str, tmp_path: Path) -> None:
+    words = ["seed=0,1", "tracking=mlflow", f"tracking.uri={store}"]
+    assert sweep(*words) == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        # As a kill leaves a run whose record was published a moment before.
+        dead = json.dumps(process_identity() | {"pid": 1, "started": 0})
+        [(broken,)] = database.execute("select run_uuid from runs where name like '%seed=1'").fetchall()
+        database.execute("update runs set status = 'RUNNING', end_time = null where run_uuid = ?", [broken])
+        database.execute("delete from tags where key = 'tlexp.status' and run_uuid = ?", [broken])
+        database.execute("update tags set value = ? where key = 'tlexp.process' and run_uuid = ?", [dead, broken])
+    before = records(tmp_path)
+    assert sweep(*words) == 0
+    assert records(tmp_path) == before
+    query = (
+        "select r.name, r.status, t.value from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'tlexp.study' "
+        "where r.lifecycle_stage = 'active' order by r.name"
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        found = database.execute(query).fetchall()
+    assert [(status, study) for _, status, study in found] == [("FINISHED", "s")] * 3

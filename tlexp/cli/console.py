@@ -1,0 +1,175 @@
+"""What people see in the terminal: progress while a run goes on, and a table at its end."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Never, Protocol
+
+from tqdm import tqdm
+
+from tlexp.config.backbone import PIXELS
+from tlexp.experiment.run import Outcome
+from tlexp.tracking import names
+from tlexp.tracking.store import serve_command
+from tlexp.train import Listener
+
+_SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
+
+
+class Signals(Protocol):
+    """Where a signal is remembered; `waits` says that somebody will ask for it."""
+
+    waits: bool
+
+    @property
+    def received(self) -> int | None:
+        """The signal to end with, or None."""
+
+
+class Console(Listener):
+    """Progress bars with rate and time left on a terminal; off it, messages alone.
+
+    Args:
+        signals: Asked before every step.
+        progress: Whether bars are wanted.
+        told: The messages that were printed before and are not repeated; filled in.
+    """
+
+    def __init__(self, signals: Signals, *, progress: bool, told: set[str]) -> None:
+        self._signals, self._told = signals, told
+        self._bars = progress and sys.stderr.isatty()
+        self._bar: tqdm[Never] | None = None
+
+    def phase(self, title: str, steps: int) -> None:
+        """Begin the bar of a fit."""
+        self._signals.waits = True
+        self._open(_title(title), steps, "step")
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Move the bar of a fit."""
+        self._move(step, f"loss {values['loss']:.3f}")
+
+    def ended(self) -> None:
+        """End the bar of a fit; from here on a signal ends the run at once."""
+        self._signals.waits = False
+        self._close()
+
+    def closing(self) -> None:
+        """Let a first signal wait while the record is written."""
+        self._signals.waits = True
+
+    def images(self, done: int, count: int) -> None:
+        """Move the bar of images that are read."""
+        if self._bar is None:
+            self._open("images", count, "image")
+        self._move(done)
+        if done == count:
+            self._close()
+
+    def message(self, text: str) -> None:
+        """Print one line."""
+        if text in self._told:
+            return
+        self._told.add(text)
+        tqdm.write(f"note: {text}", file=sys.stderr)
+
+    def should_stop(self) -> int | None:
+        """Return the signal that was received, or None."""
+        return self._signals.received
+
+    def _open(self, title: str, total: int, unit: str) -> None:
+        self._close()
+        if self._bars:
+            self._bar = tqdm(total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True, mininterval=0.2)
+
+    def _move(self, done: int, text: str = "") -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _title(fit_id: str) -> str:
+    """Return a fit's name for people.
+
+    >>> _title("select-003-fold1"), _title("final")
+    ('candidate 4, fold 2', 'final fit')
+    """
+    match = _SELECTING.fullmatch(fit_id)
+    return f"candidate {int(match[1]) + 1}, fold {int(match[2]) + 1}" if match else f"{fit_id} fit"
+
+
+def summary(outcome: Outcome, folder: Path) -> str:
+    """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies."""
+    record = outcome.record
+    config = record.config
+    title = (
+        f"{_network(config['backbone']['name'], record.freeze)}, head={config['head']['kind']}, "
+        f"data={config['data']['source']}, labels={config['labels']}, seed={config['seed']}"
+    )
+    rows: list[tuple[str, ...]] = [("", "images", "accuracy", "95 % interval", "balanced", "macro F1", "nll", "ece")]
+    for split, found in outcome.splits.items():
+        scores, (low, high) = found.metrics, found.accuracy_interval
+        rows.append(
+            (
+                split,
+                f"{found.count:,}",
+                f"{scores['accuracy']:.3f}",
+                f"{low:.3f} .. {high:.3f}",
+                *(f"{scores[name]:.3f}" for name in ("balanced_accuracy", "macro_f1", "nll", "ece")),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    start = f"weights {record.train['weights']['source']}"
+    return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
+
+
+def _network(name: str, freeze: dict[str, Any]) -> str:
+    """Return a backbone and how much of it is frozen.
+
+    >>> _network("tiny", {"policy": "surgical", "units": ["stem", "layer4"]}), _network("pixels", {})
+    ('tiny, freeze=surgical (2 units frozen)', 'raw pixels')
+    >>> _network("tiny", {"policy": "gradual", "phases": [{}] * 4}), _network("tiny", {"policy": "none", "units": []})
+    ('tiny, freeze=gradual (4 phases)', 'tiny, freeze=none')
+    """
+    if name == PIXELS:
+        return "raw pixels"
+    phases, frozen = len(freeze.get("phases") or ()), len(freeze.get("units") or ())
+    units = f" ({frozen} unit{'' if frozen == 1 else 's'} frozen)" if frozen else ""
+    return f"{name}, freeze={freeze['policy']}" + (f" ({phases} phases)" if phases else units)
+
+
+def _cost(metrics: dict[str, float]) -> list[str]:
+    cost = {name: metrics.get(names.cost_metric(name)) for name in names.COSTS}
+    trainable, total = cost["trainable_parameters"] or 0, cost["total_parameters"] or 1
+    parts = [
+        f"{cost['seconds'] or 0:.1f} s in all",
+        f"{cost['images_per_second'] or 0:,.0f} training images per second",
+        f"{trainable:,.0f} of {total:,.0f} parameters trained",
+    ]
+    return [", ".join(parts)]
+
+
+def _places(outcome: Outcome, folder: Path) -> list[str]:
+    lines = [f"record  {_short(folder / names.RECORD_FILE)}"]
+    if outcome.tracked is not None:
+        lines.append(f"MLflow  {outcome.tracked.link}{_served_by(outcome.tracked.uri)}")
+        lines.append(f"compare {outcome.tracked.comparison}")
+    return lines
+
+
+def _served_by(uri: str) -> str:
+    """Return the command that shows a store that is no server."""
+    command = serve_command(uri)
+    return f"   (after `{command}`{' in this folder' if command == 'mlflow ui' else ''})" if command else ""
+
+
+def _short(path: Path) -> str:
+    """Return the path from the working folder where it lies below it."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,257 @@
+"""The border to Hydra: command line and YAML in, one typed configuration out."""
+
+import re
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlexp.compose.overrides import (
+    forbidden_nodes,
+    launcher_problems,
+    leaves,
+    parse_words,
+    plain_message,
+    swept_choices,
+    word_problems,
+)
+from tlexp.config import Config, config_values, key_values, run_values
+from tlexp.config.casting import build_config
+from tlexp.errors import ConfigError
+from tlexp.paths import conf_folder, plugin_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """A typed configuration and its values as they may be shown.
+
+    Attributes:
+        config: What the run works with.
+        shown: The same as plain values, in which a value from an environment variable stays `${oc.env:NAME}`:
+            secrets are not logged.
+    """
+
+    config: Config
+    shown: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where configurations are searched: Hydra's --config-name, --config-path and --config-dir."""
+
+    name: str = "config"
+    path: str | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What Hydra prepared for one run.
+
+    Attributes:
+        folder: Its own.
+        overrides: What led to it.
+        study: The name of the sweep that it is one of; None for a single run.
+    """
+
+    folder: Path
+    overrides: tuple[str, ...]
+    study: str | None
+
+    @property
+    def swept(self) -> bool:
+        """Whether it is one of a sweep."""
+        return self.study is not None
+
+
+def register() -> None:
+    """Tell Hydra our schema, our resolver and where our sweeper lies; harmless when called again."""
+    if plugin_folder().is_dir() and str(plugin_folder()) not in sys.path:
+        sys.path.append(str(plugin_folder()))  # a checkout that is not installed; Hydra scans `hydra_plugins`
+    ConfigStore.instance().store(name="_schema", node=config_values(Config()))
+    # Not Hydra's `now`: processes that start within one second would share a folder.
+    OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
+
+
+def _stamp() -> str:
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
+
+
+def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False, partial: bool = False) -> Composed:
+    """Return the typed configuration that the words of a command line ask for.
+
+    Args:
+        words: `key=value` overrides.
+        source: Where configurations are searched.
+        swept: Leave out words with several values (`a=1,2`), and as each job of a sweep checks its own point, what
+            `partial` does.
+        partial: Leave out the rules across settings.
+
+    Raises:
+        ConfigError: Everything that is wrong, at once.
+    """
+    register()
+    partial = partial or swept
+    parsed = parse_words(words)
+    wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
+    if source == Source():  # another one may choose a launcher by itself
+        wrong |= launcher_problems(parsed)
+    problems = [problem for found in wrong.values() for problem in found]
+    if not swept:
+        problems += [
+            f"{override.input_line} holds several values: -m runs each of them, all else takes one; quote a text that "
+            "has a comma"
+            for override in parsed
+            if override.is_sweep_override()
+        ]
+    groups = {key.split(".")[0] for key, found in wrong.items() if found}
+    sound = [
+        override.input_line or ""
+        for override in parsed
+        if override.key_or_group.split(".")[0] not in groups and not override.is_sweep_override()
+    ]
+    try:
+        composed = _compose(sound, source)
+        if not partial:
+            loaded = typed(composed)
+        for choice in swept_choices(parsed):
+            _compose([*sound, choice], source)  # an option that is one of several may hold a forbidden node as well
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return Composed(config=Config(), shown={}) if partial else loaded
+
+
+def _compose(words: list[str], source: Source) -> DictConfig:
+    """Return the composed configuration with Hydra's own node, looked at but not acted upon."""
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    try:
+        # Not through Hydra's own compose, which knows no --config-dir.
+        hydra = Hydra.create_main_hydra2(task_name="tlexp", config_search_path=_search_path(source))
+        composed = hydra.compose_config(
+            source.name, words, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
+        )
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
+        raise ConfigError(plain_message(error)) from error
+    finally:
+        GlobalHydra.instance().clear()
+    forbidden = forbidden_nodes(composed)
+    if forbidden:
+        raise ConfigError(forbidden)
+    return composed
+
+
+def typed(composed: DictConfig) -> Composed:
+    """Return the typed configuration of a composed one.
+
+    Raises:
+        ConfigError: Every unknown key, wrong type and broken rule at once.
+    """
+    problems: list[str] = []
+    # Hydra's own node and the name of the chosen experiment are no settings.
+    composed = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "experiment")])
+    try:
+        raw = OmegaConf.to_container(composed, resolve=True)
+        unresolved = OmegaConf.to_container(composed, resolve=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(plain_message(error)) from error
+    assert isinstance(raw, dict)
+    assert isinstance(unresolved, dict)
+    config = build_config(raw, problems)
+    if not problems:
+        problems = config.problems()
+    if problems:
+        raise ConfigError(problems)
+    shown = run_values(config)
+    _mask(shown, unresolved, dict(leaves(unresolved)))
+    return Composed(config=config, shown=shown)
+
+
+def job() -> Job:
+    """Return the folder and the overrides of the job that Hydra is running now."""
+    hydra = HydraConfig.get()
+    return Job(
+        folder=Path(hydra.runtime.output_dir),
+        overrides=tuple(hydra.overrides.task),
+        study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
+    )
+
+
+def resumed_words(folder: Path, words: Sequence[str], source: Source) -> list[str]:
+    """Return the overrides of an interrupted run.
+
+    Args:
+        folder: The interrupted run's folder.
+        words: The overrides given now; they may not change what the run computes.
+        source: Where configurations are searched.
+
+    Raises:
+        ConfigError: The folder is no run's, or the words change its settings; the difference is shown.
+    """
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        raise ConfigError(
+            f"resume={folder}: no run's folder ({file} is missing); name one such as outputs/<time>-<uid>"
+        )
+    before = [str(word) for word in OmegaConf.load(file) if not str(word).startswith("resume=")]
+    old, new = load(before, source).config, load([*before, *words], source).config
+    changes = [
+        f"resume={folder}: {key} was {was} and would be {now}; leave it out, or start a new run without resume"
+        for key, was, now in _differences(key_values(old), key_values(new))
+    ]
+    if changes:
+        raise ConfigError(changes)
+    return before
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
+    before, now = dict(leaves(old)), dict(leaves(new))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            yield key, before.get(key), now.get(key)
+
+
+def _search_path(source: Source) -> ConfigSearchPath:
+    """Return where Hydra would look, in its order."""
+    for flag, folder in (("--config-path", source.path), ("--config-dir", source.search)):
+        if folder is not None and not Path(folder).is_dir():
+            raise ConfigError(f"{flag}={folder}: no such folder; leave it out to use tlexp's own configuration")
+    found = create_config_search_path(str(conf_folder() if source.path is None else Path(source.path).absolute()))
+    if source.search is not None:
+        place = f"file://{Path(source.search).absolute()}"
+        found.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
+    return found
+
+
+def _mask(shown: dict[str, Any], unresolved: Mapping[Any, Any], sources: Mapping[str, Any]) -> None:
+    """Put the unresolved text back wherever a value came from an environment variable, directly or by reference."""
+    for name, value in unresolved.items():
+        if isinstance(value, Mapping):
+            if isinstance(shown.get(name), dict):
+                _mask(shown[name], value, sources)
+        elif name in shown and _from_environment(str(value), sources):
+            shown[name] = value
+
+
+def _from_environment(text: str, sources: Mapping[str, Any]) -> bool:
+    """Return whether a text refers to an environment variable; references were resolved before, so they end."""
+    if "oc.env" in text:
+        return True
+    return any(_from_environment(str(sources.get(key)), sources) for key in re.findall(r"\$\{([\w.]+)\}", text))

@@ -1,0 +1,1 @@
+"""One run: from a typed configuration to its record."""

@@ -1,0 +1,134 @@
+"""What a run will take, from a few measured steps: unit costs of a network, and how often a run pays them."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlexp.config import Config
+from tlexp.config.freeze import FreezePolicy
+from tlexp.data import ImageBank
+from tlexp.experiment.build import build_classifier, build_regime, count_steps
+from tlexp.experiment.inputs import cut_behind, place_of
+from tlexp.experiment.session import Shared
+from tlexp.features.batches import ImageFeed, Regime
+from tlexp.features.entry import Place
+from tlexp.models import Classifier
+from tlexp.models.tracing import CutError
+from tlexp.train import FitPlan, Listener, choose_device, fit, predict
+from tlexp.train.loop import BatchStream
+
+_STEPS = 3
+_OVERHEAD_SECONDS = 0.2
+"""Of a run besides its training: record, tracking, predictions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitCosts:
+    """Seconds of one image's forward pass, and of one optimiser step on a batch of the protocol's size.
+
+    Steps behind frozen units are made without them, where a run would make them so. Where a fit has phases, the step is
+    the mean over them by their share of the steps.
+    """
+
+    step: float
+    image: float
+
+
+def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) -> UnitCosts:
+    """Return what a step and an image cost, by doing a few on noise; a head that is solved has no steps.
+
+    Args:
+        config: Of a run.
+        shared: What runs have in common.
+        images: Size of its label budget.
+        classes: K.
+    """
+    device = choose_device(config.train.device)
+    network, _ = shared.network(config)
+    classifier = build_classifier(config, network, classes).to(device)
+    regime = build_regime(config, network.expected, device, images=images, classes=classes)
+    side, batch = network.expected.image_size, min(images, regime.batch_size)
+    pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
+    feed = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime)
+    positions = np.arange(batch)
+    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    began = time.perf_counter()
+    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    image = (time.perf_counter() - began) / batch
+    if config.head.kind.solved:
+        return UnitCosts(step=0.0, image=image)
+    step, begun = 0.0, 0.0
+    for phase in network.phases:
+        if len(network.phases) > 1:
+            classifier.refreeze(phase.depth)
+        trained, stream = _entered(config, shared, classifier, regime, feed.stream(positions), images=images)
+        step += (phase.until - begun) * _step_seconds(trained, stream, regime.plan)
+        begun = phase.until
+    return UnitCosts(step=step, image=image)
+
+
+def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, tested: int) -> float:
+    """Return what a run takes.
+
+    Args:
+        config: Of the run.
+        costs: Of its network.
+        images: Size of its label budget.
+        folds: Parts to select on; 0 for none.
+        tested: Images of the test split.
+    """
+    if config.head.kind.solved:
+        return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
+    fits = folds * max(1, config.tune.trials) + 1
+    passes = 0 if config.moving is None else images + tested + images * max(1, config.tune.trials) * (folds > 0)
+    return _OVERHEAD_SECONDS + fits * count_steps(config, images) * costs.step + passes * costs.image
+
+
+@dataclass(frozen=True)
+class _Same:
+    """The same batch at every step."""
+
+    rows: Tensor
+    labels: Tensor
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return rows (B, D) and labels (B,)."""
+        return self.rows, self.labels
+
+
+def _entered(
+    config: Config, shared: Shared, classifier: Classifier, regime: Regime, stream: BatchStream, *, images: int
+) -> tuple[Classifier, BatchStream]:
+    """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
+    depth, whole = classifier.depth, len(classifier.units)
+    by_number = depth == whole and config.freeze.simplest is FreezePolicy.depth
+    if depth == 0 or by_number or not config.freezes_prefix or config.varying is not None:
+        return classifier, stream
+    batch, labels = stream.batch(0)
+    if depth == whole:
+        with torch.no_grad():
+            return classifier.behind_cut(), _Same(classifier.features(batch), labels)
+    try:
+        prefix = cut_behind(config, classifier, regime)
+    except CutError:
+        return classifier, stream
+    classifier.split(prefix.cuts[0], prefix.passing)
+    store = shared.store(config, Listener().message)
+    rows, memory = images * (regime.views + 1), config.data.memory_bytes
+    if place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory) is Place.nowhere:
+        return classifier, stream
+    return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
+
+
+def _step_seconds(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
+    """Return the seconds of a step with what the classifier freezes; the first fit warms up."""
+    seconds = 0.0
+    for steps in (1, 1 + _STEPS):
+        short = dataclasses.replace(plan, steps=steps, phases=())
+        report = fit(classifier, stream, short, fit_id="estimate", listener=Listener(), checkpoint=None)
+        seconds = report.seconds / steps
+    return seconds

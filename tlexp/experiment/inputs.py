@@ -1,0 +1,278 @@
+"""How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlexp.arrays import Positions
+from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
+from tlexp.config import Config
+from tlexp.config.cache import CacheMode
+from tlexp.data import Images, Source
+from tlexp.errors import ConfigError
+from tlexp.experiment.images import Budget
+from tlexp.experiment.session import Shared
+from tlexp.features.batches import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
+from tlexp.features.entry import Entrance, Place, Prefix, build_prefix, choose_place
+from tlexp.features.extractor import Decode, FrozenNetwork, Key, digests_of
+from tlexp.models import Classifier, feature_width
+from tlexp.models.classifier import units_tensors
+from tlexp.models.cut import Cut
+from tlexp.models.tracing import CutError
+from tlexp.train import Listener
+
+EVERY_UNIT = "every one, which freeze=all does with features that are computed once, and with rates of its own"
+"""What is said of a depth that leaves nothing to train."""
+
+
+class Feeds:
+    """How a run's images reach what learns from them: as they are, or as features that a frozen network made once.
+
+    Args:
+        config: Of the run.
+        shared: What it has in common with others.
+        classifier: The whole network, with its start.
+        source: The images.
+        budget: The label budget.
+        regime: How it is fed.
+        listener: Hears of images that are read, and of what the cache does.
+
+    Attributes:
+        frozen: What makes the features, or what crosses the cut behind the frozen units; None where the learner takes
+            images.
+        entrances: Where training enters the network in phases that freeze units in front, by how many they freeze.
+        refusal: Why the network could not be cut; None if it was, or had no need to.
+        budget: The label budget.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        shared: Shared,
+        classifier: Classifier,
+        source: Source,
+        budget: Budget,
+        regime: Regime,
+        listener: Listener,
+    ) -> None:
+        self._config, self._shared, self._regime = config, shared, regime
+        self._source, self._listener = source, listener
+        self._decode: Decode = lambda images, places: shared.decode(config, images, places, regime.expected, listener)
+        self.frozen: FrozenNetwork | None = None
+        self.entrances: dict[int, Entrance] = {}
+        self.refusal: str | None = None
+        self._keeping: list[FrozenNetwork] = []
+        self._pooled = config.moving is None
+        steady = config.freezes_prefix and config.varying is None
+        if self._pooled:
+            self.frozen = self._features(classifier)
+        elif steady and regime.plan.phases:
+            self._enter_phases(classifier, budget)
+        elif steady and 0 < classifier.depth < len(classifier.units):
+            tested = (len(each.labels) for each in (source.held_out, source.shifted) if each is not None)
+            rows = len(budget.positions) * (regime.views + 1) + sum(tested)
+            prefix, self.frozen = self._cut(classifier, rows=rows, memory_bytes=config.data.memory_bytes)
+            if prefix is not None:
+                classifier.split(prefix.cuts[0], prefix.passing)
+        elif config.cache.mode is CacheMode.on:
+            frozen = "none" if classifier.depth == 0 else EVERY_UNIT
+            raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
+        self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
+
+    @property
+    def use(self) -> Use | None:
+        """What the cache has done so far; None where nothing is kept."""
+        return functools.reduce(operator.add, (each.use for each in self._keeping)) if self._keeping else None
+
+    def held_out(self) -> Iterator[tuple[str, Feed]]:
+        """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
+        yield "test", self._test()
+        shifted = self._source.shifted
+        if shifted is not None:
+            yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
+
+    def _test(self) -> Feed:
+        """Return the test split; runs of one process that see it alike find it ready."""
+        images, frozen, shared = self._source.held_out, self.frozen, self._shared
+        whole = np.arange(len(images.labels))
+        if frozen is None:
+            return self._feed(images, whole, views=0)
+        key = self._key(frozen)
+        if shared.held_out is None or shared.held_out[0] != key:
+            shared.held_out = None  # the memory of the one before
+            before, frozen.use = frozen.use, Use()
+            feed, used = self._feed(images, whole, views=0), frozen.use
+            frozen.use = before + used
+            if not used.misses:  # from now on this is what every look at it takes
+                shared.held_out = key, feed, used
+            return feed
+        _, feed, used = shared.held_out
+        frozen.use += used
+        return feed
+
+    def _enter_phases(self, classifier: Classifier, budget: Budget) -> None:
+        """Find where each phase enters: what it freezes was frozen in those before, so it is as it started.
+
+        Afterwards the classifier is frozen as in the last phase.
+        """
+        images, left = len(budget.positions), self._config.data.memory_bytes
+        for phase in self._regime.plan.phases:
+            prefix, frozen = None, None
+            classifier.refreeze(phase.depth)
+            if phase.depth == len(classifier.units):
+                frozen = self._features(classifier)
+            elif phase.depth:
+                prefix, frozen = self._cut(classifier, rows=images * (self._regime.views + 1), memory_bytes=left)
+            if prefix is None and frozen is None:
+                continue
+            feed = None
+            if frozen is not None:
+                pool, views = self._source.pool, self._regime.views
+                feed = self._rows(frozen, pool, budget.positions, views=views, memory_bytes=left)
+                left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
+            self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
+
+    def _features(self, classifier: Classifier) -> FrozenNetwork:
+        """Return what makes the features; reading them always beats making them again."""
+        key = row_key(self._config, self._regime, classifier, hashed=self._shared.digest)
+        return self._keep(classifier, key, disk=True)
+
+    def _cut(
+        self, classifier: Classifier, *, rows: int, memory_bytes: int
+    ) -> tuple[Prefix | None, FrozenNetwork | None]:
+        """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
+        config, regime = self._config, self._regime
+        try:
+            prefix = cut_behind(config, classifier, regime)
+        except CutError as error:
+            unit = classifier.units[classifier.depth - 1].name
+            refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
+            if config.cache.mode is CacheMode.on and not regime.plan.phases:  # their first one keeps features
+                told = f"cache.mode=on, but {refusal}; cache.mode=auto computes it as it goes"
+                raise ConfigError(told) from None
+            self.refusal = self.refusal or refusal
+            return None, None
+        store = self._shared.store(config, self._listener.message)
+        place = place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory_bytes)
+        if place is Place.nowhere:
+            return prefix, None
+        key = row_key(config, regime, classifier, prefix.cuts[0], hashed=self._shared.digest)
+        return prefix, self._keep(classifier, key, disk=place is Place.disk, passing=prefix.passing)
+
+    def _keep(
+        self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
+    ) -> FrozenNetwork:
+        if disk:
+            store = self._shared.store(self._config, self._listener.message)
+        else:  # no other run's: it is large, and gone with this one
+            store = Store(None, max_bytes=self._config.cache.max_bytes)
+        frozen = FrozenNetwork(classifier, self._regime, keys=[key], store=store, decode=self._decode, passing=passing)
+        self._keeping.append(frozen)
+        return frozen
+
+    def _feed(self, images: Images, positions: Positions, *, views: int, ahead: bool = False) -> Feed:
+        frozen = self.frozen
+        if frozen is None:
+            digests = digests_of(images, positions) if views else None
+            return ImageFeed(self._decode(images, positions), self._regime, digests)
+        feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
+        worth = self._pooled and frozen.keeps and self._worth_all(positions)
+        if ahead and worth and self._key(frozen) not in self._shared.prepared:
+            frozen.prepare(images, np.arange(len(images.labels)))
+            self._shared.prepared.add(self._key(frozen))
+        return feed
+
+    def _rows(
+        self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int, memory_bytes: int
+    ) -> FeatureFeed:
+        decode = self._decode  # not self: the test split's feed outlives the run and its network
+        return FeatureFeed(
+            [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
+            images.labels[positions],
+            self._regime,
+            decode=lambda places: decode(images, positions[places]).pixels,
+            digests=digests_of(images, positions),
+            memory_bytes=memory_bytes,
+            made_by=frozen.made_by,
+            size=EVALUATED if self._pooled else chunk_size(self._regime),
+        )
+
+    def _key(self, frozen: FrozenNetwork) -> tuple[str, str]:
+        """Return what names the rows of all images."""
+        return frozen.made_by, self._source.digest
+
+    def _worth_all(self, positions: Positions) -> bool:
+        """Return whether the whole pool is read now, so that another seed finds its budget ready.
+
+        It is where that at most doubles the images.
+        """
+        source = self._source
+        wanted = len(positions) + len(source.held_out.labels)
+        return len(source.pool.labels) <= 2 * wanted
+
+
+def cut_behind(config: Config, classifier: Classifier, regime: Regime) -> Prefix:
+    """Return the prefix up to the cut behind the frozen units.
+
+    Raises:
+        CutError: There is none; says why.
+    """
+    if config.head.units:
+        raise CutError("head.units reads what several units make")
+    return build_prefix(classifier, [classifier.depth], regime)
+
+
+def place_of(config: Config, prefix: Prefix, regime: Regime, store: Store, *, rows: int, memory_bytes: int) -> Place:
+    """Return where rows of a prefix's only cut are kept."""
+    return choose_place(
+        config.cache.mode,
+        prefix.cuts[0].row_bytes,
+        rows=rows,
+        seconds=lambda: prefix.seconds(regime),
+        keeps=store.keeps,
+        max_bytes=config.cache.max_bytes,
+        memory_bytes=memory_bytes,
+    )
+
+
+def row_key(
+    config: Config,
+    regime: Regime,
+    classifier: Classifier,
+    cut: Cut | None = None,
+    *,
+    hashed: Callable[[Mapping[str, Tensor]], str],
+) -> Key:
+    """Return the key of each view of what crosses a cut; without one, or behind all units, of the features.
+
+    Args:
+        config: Of the run.
+        regime: How it is fed.
+        classifier: With all units in front of the cut frozen.
+        cut: Where rows are taken.
+        hashed: Gives the digest of named tensors.
+    """
+    backbone, units = classifier.backbone, classifier.units
+    cut = None if cut is None or cut.depth == len(units) else cut
+    tensors = units_tensors(backbone, units if cut is None else units[: cut.depth])
+    weights = hashed(tensors)
+
+    def key(view: int | None) -> CutKey:
+        return cut_key(
+            config,
+            regime.expected,
+            weights=weights,
+            width=feature_width(backbone) if cut is None else cut.width,
+            device=regime.device,
+            autocast=regime.plan.autocast,
+            cut=POOLED if cut is None else cut.name,
+            dtype=torch.float32 if cut is None else cut.dtype,
+            view=view,
+            view_seed=regime.view_seed,
+        )
+
+    return key

@@ -1,0 +1,105 @@
+"""What a run would train, without weights, images or training."""
+
+from typing import Any
+
+from tlexp.config import Config
+from tlexp.experiment.build import Network, build_classifier, build_network
+from tlexp.experiment.images import count_classes
+from tlexp.models import Classifier, Unit, keeps_statistics
+
+SCHEMA = 2
+"""Of the keys: 2 added `phases`."""
+
+
+def build_plan(config: Config) -> dict[str, Any]:
+    """Return the plan as plain JSON values; parameters are counted, shapes are without the batch.
+
+    A unit's `norm` says what its BatchNorm statistics do: "eval" (they stay), "train" (they move), None (it has none).
+    Units are told as in the last phase; `share` of a phase is its part of the steps, which add up to 1.
+
+    Raises:
+        ConfigError: The settings do not allow the run.
+        DataError: The image folder has no classes.
+    """
+    network = build_network(config, meta=True)
+    classifier = build_classifier(config, network, count_classes(config, network.expected))
+    units = [_unit(classifier, unit) for unit in classifier.units]
+    head = sum(parameter.numel() for parameter in classifier.head.parameters())
+    backbone = sum(unit["parameters"] for unit in units)
+    return {
+        "schema": SCHEMA,
+        "backbone": config.backbone.name,
+        "policy": str(config.freeze.policy),
+        "depth": network.depth,
+        "units": units,
+        "backbone_parameters": backbone,
+        "head_parameters": head,
+        "trainable_parameters": head + sum(unit["trainable_parameters"] for unit in units),
+        "total_parameters": backbone + head,
+        "phases": _phases(network, units, head),
+    }
+
+
+def plan_table(plan: dict[str, Any]) -> str:
+    """Return the plan for people."""
+    rows = [("", "unit", "parameters", "trains", "BatchNorm", "output")]
+    for unit in plan["units"]:
+        shape = "x".join(map(str, unit["shape"])) if unit["shape"] else "-"
+        trained = f"{unit['trainable_parameters']:,}" if unit["trainable"] else "frozen"
+        rows.append((str(unit["index"]), unit["name"], f"{unit['parameters']:,}", trained, unit["norm"] or "-", shape))
+    head = f"{plan['head_parameters']:,}"
+    rows.append(("", "head", head, head, "-", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in (0, 2, 3) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    trainable, total = plan["trainable_parameters"], plan["total_parameters"]
+    frozen = sum(not unit["trainable"] for unit in plan["units"])
+    title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units wholly frozen"
+    title += " in the end" if len(plan["phases"]) > 1 else ""
+    trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
+    return "\n".join([title, "", *lines, "", *_phase_lines(plan), trains])
+
+
+def _phase_lines(plan: dict[str, Any]) -> list[str]:
+    """Return a line for each phase where there are several."""
+    phases = plan["phases"]
+    if len(phases) < 2:
+        return []
+    lines = [
+        f"phase {number}: {phase['share']:.1%} of the steps, {phase['depth']} of {len(plan['units'])} units frozen, "
+        f"{phase['trainable_parameters']:,} parameters train"
+        for number, phase in enumerate(phases, start=1)
+    ]
+    return [*lines, ""]
+
+
+def _phases(network: Network, units: list[dict[str, Any]], head: int) -> list[dict[str, Any]]:
+    """Return what each phase trains."""
+    last, begun, phases = network.phases[-1].depth, 0.0, []
+    for phase in network.phases:
+        held = sum(unit["trainable_parameters"] for unit in units[last : phase.depth])
+        trained = head + sum(unit["trainable_parameters"] for unit in units) - held
+        phases.append({"share": phase.until - begun, "depth": phase.depth, "trainable_parameters": trained})
+        begun = phase.until
+    return phases
+
+
+def _unit(classifier: Classifier, unit: Unit) -> dict[str, Any]:
+    parameters = [classifier.backbone.get_parameter(name) for name in unit.parameters]
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    modules = map(classifier.backbone.get_submodule, unit.modules)
+    moving = [module.training for module in modules if keeps_statistics(module)]
+    return {
+        "index": unit.index,
+        "name": unit.name,
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "trainable_parameters": trained,
+        "trainable": trained > 0,
+        "norm": ("train" if any(moving) else "eval") if moving else None,
+        "shape": None if unit.shape is None else list(unit.shape),
+    }

@@ -1,0 +1,153 @@
+"""The linear probe that a head starts from (Kumar et al. 2022, arXiv 2202.10054), and many of them solved together."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tlexp.config import Config
+from tlexp.config.augment import AugmentConfig
+from tlexp.config.freeze import FreezeConfig, FreezePolicy
+from tlexp.config.head import HeadInit, HeadKind
+from tlexp.config.optim import Choice
+from tlexp.config.tune import TuneConfig
+from tlexp.data import Source
+from tlexp.experiment.build import Network, build_classifier, build_regime
+from tlexp.experiment.images import Budget, draw_labels
+from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.session import Shared
+from tlexp.features.batches import FeatureFeed
+from tlexp.learn.learner import candidates
+from tlexp.learn.selection import Search, Selection, log_loss, select
+from tlexp.learn.solved import Part, Solver
+from tlexp.learn.trained import Heads
+from tlexp.models import Classifier
+from tlexp.train import Listener
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A tuned linear probe.
+
+    Attributes:
+        selection: How its penalty was found.
+        heads: The winner's heads: of the training part of each fold, and of the whole budget.
+    """
+
+    selection: Selection
+    heads: Heads
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as plain JSON values, for the record."""
+        found = self.selection.summary()
+        return {"winner": found["winner"], "trials": len(found["trials"]), "flags": found["flags"]}
+
+
+def probe_config(config: Config) -> Config:
+    """Return the run whose solution a head starts from: the same backbone, wholly frozen, and logistic regression."""
+    return dataclasses.replace(
+        config,
+        freeze=FreezeConfig(policy=FreezePolicy.all),
+        head=dataclasses.replace(config.head, kind=HeadKind.logreg, init=HeadInit.zero, dropout=0.0),
+        augment=AugmentConfig(kind=config.augment.kind) if config.cache.views else AugmentConfig(),
+        optim=dataclasses.replace(config.optim, lr=None, weight_decay=None),
+        train=dataclasses.replace(config.train, label_smoothing=0.0),
+        tune=TuneConfig(validate=config.tune.validate),
+    )
+
+
+def build_probe(
+    config: Config,
+    network: Network,
+    source: Source,
+    budget: Budget,
+    shared: Shared,
+    *,
+    device: torch.device,
+    listener: Listener,
+) -> Probe:
+    """Return the tuned probe of a budget; the backbone has to be as it starts."""
+    config = probe_config(config)
+    solver = _solver(config, network.frozen_as(config), source, budget, shared, device=device, listener=listener)
+    default, solved = candidates(config, smallest=_smallest(budget))
+    search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
+    selection = select(solver, budget.folds, default=default, search=search, candidates=solved)
+    assert isinstance(selection.winner, Choice)
+    whole = np.arange(len(budget.positions))
+    solver.train("probe", whole, selection.winner)
+    parts = [whole, *(fold.train for fold in budget.folds)]
+    heads = {part.tobytes(): solver.heads[part.tobytes(), selection.winner] for part in parts}
+    return Probe(selection=selection, heads=heads)
+
+
+def solve_together(configs: Sequence[Config], shared: Shared, *, device: torch.device, listener: Listener) -> None:
+    """Solve the heads of many runs at once, for each of them to find: all candidates, all folds, and the refits.
+
+    The runs differ in label budget and seed alone; their head is one that is solved. Nothing is read of the test split.
+    """
+    first = configs[0]
+    network, _ = shared.network(first)
+    source = shared.source(first, network.expected, listener)
+    budgets = [draw_labels(config, source) for config in configs]
+    union = np.unique(np.concatenate([budget.positions for budget in budgets]))
+    whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
+    solver = _solver(first, network, source, whole, shared, device=device, listener=listener)
+    refits: dict[Choice, list[Part]] = defaultdict(list)
+    groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
+    for config, budget in zip(configs, budgets, strict=True):
+        default, solved = candidates(config, smallest=_smallest(budget))
+        assert isinstance(default, Choice)
+        places = np.searchsorted(union, budget.positions)
+        if budget.folds:
+            groups[tuple(solved)].append(dataclasses.replace(budget, positions=places))
+        else:
+            refits[default].append((places, None))
+    for choices, group in groups.items():
+        parts = [(b.positions[fold.train], b.positions[fold.validation]) for b in group for fold in b.folds]
+        solver.enter(shared.solutions, parts, choices)
+        for budget in group:
+            refits[_winner(solver, shared, budget, choices)].append((budget.positions, None))
+    for choice, wanted in refits.items():
+        solver.enter(shared.solutions, wanted, [choice])
+
+
+def _winner(solver: Solver, shared: Shared, budget: Budget, choices: Sequence[Choice]) -> Choice:
+    """Return the choice that `select` will take: the least loss, then the simpler solution."""
+    places = [(budget.positions[fold.train], budget.positions[fold.validation]) for fold in budget.folds]
+    found = shared.solutions.find([solver.identity(*part) for part in places], choices)
+    assert found is not None
+    labels = np.concatenate([budget.labels[fold.validation] for fold in budget.folds])
+    losses = []
+    for fits in zip(*found[0], strict=True):
+        logits = np.concatenate([fitted.logits.numpy() for fitted in fits if fitted.logits is not None])
+        losses.append(log_loss(logits, labels))
+    return min(zip(losses, choices, strict=True), key=lambda each: (each[0], -each[1].strength))[1]
+
+
+def _solver(
+    config: Config,
+    network: Network,
+    source: Source,
+    budget: Budget,
+    shared: Shared,
+    *,
+    device: torch.device,
+    listener: Listener,
+) -> Solver:
+    classes = len(source.classes)
+    built = build_classifier(config, network, classes)
+    frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
+    regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=classes)
+    feed = Feeds(config, shared, frozen, source, budget, regime, listener).budget
+    assert isinstance(feed, FeatureFeed)
+    head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
+    known = shared.solutions
+    return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)
+
+
+def _smallest(budget: Budget) -> int:
+    return min((len(fold.train) for fold in budget.folds), default=len(budget.positions))

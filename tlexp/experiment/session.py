@@ -1,0 +1,186 @@
+"""What the runs of one process have in common: made for the first that asks, handed to all that ask for the same."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlexp.arrays import Positions
+from tlexp.cache import Store, Use, cache_folder
+from tlexp.config import Config, Preprocessing, config_values
+from tlexp.config.cache import CacheMode
+from tlexp.data import ImageBank, Images, Source
+from tlexp.experiment.build import Network, build_network, load_start
+from tlexp.experiment.images import decode, open_images
+from tlexp.features.batches import Feed
+from tlexp.learn.solved import Solutions
+from tlexp.models import WeightsOrigin
+from tlexp.models.digest import same_bits, tensors_digest
+from tlexp.train import Listener
+
+
+class Shared:
+    """Network, images, cache and solutions.
+
+    Args:
+        several: Whether more than one run will ask; one alone keeps no copies.
+
+    Attributes:
+        solutions: Heads that were solved beforehand.
+        held_out: The test split as a frozen network sees it: what names it, the features, and what finding them takes.
+        prepared: What names the pools of which all features are kept.
+    """
+
+    def __init__(self, *, several: bool = False) -> None:
+        self.solutions = Solutions()
+        self.held_out: tuple[tuple[str, str], Feed, Use] | None = None
+        self.prepared: set[tuple[str, str]] = set()
+        self._several = several
+        self._network: _Start | None = None
+        self._source: tuple[str, Source] | None = None
+        self._decoded: dict[int, _Decoded] = {}
+        self._stores: dict[tuple[Path | None, int], Store] = {}
+
+    def network(self, config: Config) -> tuple[Network, WeightsOrigin]:
+        """Return the backbone as it starts, cut into units, and where its weights came from.
+
+        Raises:
+            ConfigError: Unknown model, a size or pooling it does not take, a depth that is out of range.
+            WeightsError: The weights cannot be had, cannot be read or do not fit.
+        """
+        key = _key(
+            config_values(config.backbone),
+            config.head.global_pool,
+            config.head.kind.sees_map,
+            config.head.units,
+            config.seed if config.backbone.random_start else None,
+        )
+        if self._network is None or self._network.key != key:
+            self._network = None  # the memory of the one before
+            network = build_network(config)  # before any weights are read: a wrong depth is refused at once
+            origin = load_start(config, network)
+            if not self._several:
+                return network, origin
+            self._network = _Start.of(key, network, origin)
+        start = self._network
+        start.restore()
+        return start.network.frozen_as(config), start.origin
+
+    def digest(self, tensors: Mapping[str, Tensor]) -> str:
+        """Return the sha256 of tensors of the backbone; those that are as they started are hashed once."""
+        return tensors_digest(tensors) if self._network is None else self._network.digest(tensors)
+
+    def source(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
+        """Return the images, checked.
+
+        Raises:
+            DataError: They do not allow a run.
+        """
+        key = _key(config_values(dataclasses.replace(config.data, seed=None)), expected.image_size)
+        if self._source is None or self._source[0] != key:
+            self._decoded.clear()
+            self._source = key, open_images(config, expected, listener)
+        return self._source[1]
+
+    def decode(
+        self, config: Config, images: Images, positions: Positions, expected: Preprocessing, listener: Listener
+    ) -> ImageBank:
+        """Return images decoded, resized and cropped for the backbone."""
+
+        def read(places: Positions) -> ImageBank:
+            return decode(config, images, places, expected, listener)
+
+        size = len(images.labels) * 3 * expected.image_size**2
+        if not self._several or size > config.data.memory_bytes:
+            return read(positions)
+        known = self._decoded.get(id(images))
+        if known is None or known.expected != expected:
+            known = self._decoded[id(images)] = _Decoded(images, expected)
+        return known.take(positions, read)
+
+    def store(self, config: Config, warn: Callable[[str], None]) -> Store:
+        """Return where features are kept."""
+        folder = None if config.cache.mode is CacheMode.off else cache_folder(config.cache.dir)
+        place = folder, config.cache.max_bytes
+        store = self._stores.setdefault(place, Store(folder, max_bytes=config.cache.max_bytes, warn=warn))
+        store.warn = warn
+        return store
+
+
+_process: list[Shared] = []
+
+
+def of_process() -> Shared:
+    """Return what all jobs of this process share."""
+    if not _process:
+        _process.append(Shared(several=True))
+    return _process[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """A network, and a copy of what training may change."""
+
+    key: str
+    network: Network
+    origin: WeightsOrigin
+    state: dict[str, Tensor]
+    digests: dict[frozenset[str], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, key: str, network: Network, origin: WeightsOrigin) -> "_Start":
+        state = {name: tensor.detach().clone() for name, tensor in _tensors(network)}
+        return cls(key=key, network=network, origin=origin, state=state)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for name, tensor in _tensors(self.network):
+            tensor.copy_(self.state[name])
+            tensor.grad = None
+
+    def digest(self, tensors: Mapping[str, Tensor]) -> str:
+        started = self.state  # where adapters stand, tensors have other names
+        if not all(name in started and same_bits(tensor, started[name]) for name, tensor in tensors.items()):
+            return tensors_digest(tensors)
+        names = frozenset(tensors)
+        if names not in self.digests:
+            self.digests[names] = tensors_digest(tensors)
+        return self.digests[names]
+
+
+def _tensors(network: Network) -> list[tuple[str, Tensor]]:
+    """Return all parameters and buffers, those that are not saved as well."""
+    return [*network.backbone.named_parameters(), *network.backbone.named_buffers()]
+
+
+class _Decoded:
+    """The images of one split, each decoded when it is first asked for."""
+
+    def __init__(self, images: Images, expected: Preprocessing) -> None:
+        self.expected = expected
+        self._images = images  # kept, so that its identity is nobody else's
+        side = expected.image_size
+        self._pixels = torch.empty(len(images.labels), 3, side, side, dtype=torch.uint8)
+        self._labels = torch.from_numpy(images.labels)
+        self._known = np.zeros(len(images.labels), bool)
+
+    def take(self, positions: Positions, read: Callable[[Positions], ImageBank]) -> ImageBank:
+        """Return images, reading those that are missing."""
+        missing = np.unique(positions[~self._known[positions]])
+        if len(missing):
+            self._pixels[torch.from_numpy(missing)] = read(missing).pixels
+            self._known[missing] = True
+        if len(positions) == len(self._labels) and (positions == np.arange(len(positions))).all():
+            return ImageBank(pixels=self._pixels, labels=self._labels)
+        places = torch.from_numpy(positions)
+        return ImageBank(pixels=self._pixels[places], labels=self._labels[places])
+
+
+def _key(*values: Any) -> str:
+    return json.dumps(values, sort_keys=True)

@@ -1,0 +1,143 @@
+"""A frozen network that sees every image once: its features come from the cache, or are computed and kept there."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlexp.arrays import Positions
+from tlexp.cache import CutKey, CutStore, Rows, Store, Use, compute_rows, fill_together, stack_digests
+from tlexp.cache.cutstore import block_size
+from tlexp.cache.entry import Digests
+from tlexp.data import ImageBank, Images
+from tlexp.features.batches import Regime, normalised, stored_views
+from tlexp.models import Classifier
+from tlexp.models.classifier import CHUNK
+from tlexp.train import within_memory
+
+Decode = Callable[[Images, Positions], ImageBank]
+Key = Callable[[int | None], CutKey]
+"""Number of a view, None for the clean images -> the key of its rows."""
+
+_BLOCK_BYTES = 128 << 20
+"""Rows of one block, before and while they are written."""
+
+
+class FrozenNetwork:
+    """What the frozen layers make of images, each computed once: features, or what crosses cuts further in front.
+
+    Args:
+        classifier: On its device, every unit in front of the cuts frozen.
+        regime: How images are fed.
+        keys: Of each cut.
+        store: Where rows are kept.
+        decode: Reads images.
+        passing: Images -> their rows of each cut; None for the features, the only cut then.
+
+    Attributes:
+        use: What the cache has done so far.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        regime: Regime,
+        *,
+        keys: Sequence[Key],
+        store: Store,
+        decode: Decode,
+        passing: Callable[[Tensor], Sequence[Tensor]] | None = None,
+    ) -> None:
+        if regime.plan.channels_last:
+            classifier.to(memory_format=torch.channels_last)
+        self._classifier, self._regime, self._keys, self._store, self._decode = classifier, regime, keys, store, decode
+        self._passing = passing
+        self._cuts: dict[int | None, list[CutStore]] = {}
+        self.use = Use()
+
+    @functools.cached_property
+    def made_by(self) -> str:
+        """What names the maker of all rows, those of views included."""
+        return " ".join(key(view).digest for key in self._keys for view in (*range(self._regime.views), None))
+
+    @property
+    def keeps(self) -> bool:
+        """Whether rows are kept for other runs."""
+        return self._store.keeps
+
+    def rows(self, images: Images, positions: Positions, *, view: int | None = None) -> Rows:
+        """Return the rows (n, D) of the only cut, of images or of a stored view of them.
+
+        Raises:
+            DataError: An image cannot be read any more.
+            OutOfMemoryError: A chunk does not fit into the device's memory.
+        """
+        [cut] = self._open(view)
+        digests = digests_of(images, positions)
+        rows, use = cut.fill(
+            digests,
+            lambda places: self._compute(images, positions[places], digests[places], view)[0],
+            block=self._block(cut.key, count=len(digests)),
+        )
+        self.use += use
+        return rows
+
+    def fill(self, images: Images, positions: Positions, *, view: int | None = None) -> None:
+        """Store the rows of all cuts, in one pass over those images of which any cut lacks them.
+
+        Raises:
+            DataError: An image cannot be read any more.
+            OutOfMemoryError: A chunk does not fit into the device's memory.
+        """
+        cuts, digests = self._open(view), digests_of(images, positions)
+        self.use += fill_together(
+            cuts,
+            digests,
+            lambda places: self._compute(images, positions[places], digests[places], view),
+            block=self._block(*(cut.key for cut in cuts), count=len(digests)),
+        )
+
+    def prepare(self, images: Images, positions: Positions) -> None:
+        """Compute what other runs will ask for; rows that are there already do not count as used."""
+        before = self.use
+        self.rows(images, positions)
+        self.use = dataclasses.replace(
+            self.use, hits=before.hits, read_bytes=before.read_bytes, saved_seconds=before.saved_seconds
+        )
+
+    def _open(self, view: int | None) -> list[CutStore]:
+        if view not in self._cuts:
+            self._cuts[view] = [self._store.open(key(view)) for key in self._keys]
+        return self._cuts[view]
+
+    def _block(self, *keys: CutKey, count: int) -> int:
+        """Return how many rows are computed and stored at once: fewer where they are large."""
+        row_bytes: int = sum(math.prod(key.shape) * getattr(torch, key.dtype).itemsize for key in keys)
+        return min(block_size(count), max(1, _BLOCK_BYTES // row_bytes // CHUNK) * CHUNK)
+
+    def _compute(self, images: Images, positions: Positions, digests: Digests, view: int | None) -> list[Tensor]:
+        bank = self._decode(images, positions)
+        if view is not None:
+            drawn = stored_views(self._regime, digests)(bank.pixels, np.arange(len(bank)), view)
+            bank = ImageBank(pixels=drawn, labels=bank.labels)
+        chunks = (chunk for chunk, _ in normalised(bank, np.arange(len(bank)), self._regime))
+        rows = within_memory(
+            lambda: compute_rows(
+                self._classifier,
+                chunks,
+                cuts=[key(view).cut for key in self._keys],
+                passing=self._passing,
+                autocast=self._regime.plan.autocast,
+            ),
+            "computing features: use a smaller backbone.image_size, or train.device=cpu",
+        )
+        return list(rows.values())
+
+
+def digests_of(images: Images, positions: Positions) -> Digests:
+    """Return the digests of images, (n, 32) uint8."""
+    return stack_digests([images.digest(int(position)) for position in positions])

@@ -1,0 +1,236 @@
+"""Launches jobs through Hydra's launchers and hears how each ended, whether they run here or in worker processes."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from tlexp.errors import Interrupted
+from tlexp.jobs.folder import Attempt, SweepFolder
+from tlexp.jobs.worker import Job, Task
+from tlexp.sweeps.composer import Planned
+from tlexp.tracking import names
+
+_POLL_SECONDS = 0.2
+SILENT = "its process ended without a word; the system ends processes so when memory runs out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Border:
+    """What Hydra hands to a sweeper."""
+
+    context: HydraContext
+    task: TaskFunction
+    config: DictConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """A point and the attempt to run it."""
+
+    planned: Planned
+    attempt: Attempt
+
+
+Heard = Callable[[Assignment, str | None], bool]
+"""Told how a job ended: with the attempt as it stands, and why it failed where no record says so. True = go on."""
+
+
+class Crew:
+    """Runs jobs, one after the other or several at once, as the chosen launcher does.
+
+    As a context manager it takes signals over. Jobs in this process answer them by themselves; workers are asked to
+    stop through a file, and waited for.
+
+    Args:
+        border: Hydra's.
+        folder: Of the sweep, locked.
+        heard: Told of every job that ended, in another thread while several run at once.
+        ending: The file that a job writes last.
+    """
+
+    def __init__(self, border: Border, folder: SweepFolder, heard: Heard, *, ending: str = names.RECORD_FILE) -> None:
+        self.workers = workers(border.config)
+        self._folder, self._heard, self._ending = folder, heard, ending
+        self._alone = is_basic(border.config)
+        self._stop = folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
+        self._received: int | None = None
+        config = border.config.copy()
+        with open_dict(config.hydra):
+            config.hydra.sweep.dir = str(folder.path.absolute())
+        task: Task = border.task  # type: ignore[assignment]  # the command line's takes a second argument
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=border.context,
+            task_function=Job(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers),
+            config=config,
+        )
+
+    def __enter__(self) -> "Crew":
+        for stale in self._folder.path.glob(".stop-*"):
+            stale.unlink(missing_ok=True)
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._alone:
+            _retire()
+        self._stop.unlink(missing_ok=True)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, assignments: Iterable[Assignment]) -> bool:
+        """Run the jobs; return whether the sweep may go on. Where they run one by one, each is taken when it begins.
+
+        Raises:
+            Interrupted: A signal asked to stop; running jobs have written their checkpoints.
+        """
+        if not self._alone:
+            return self._together(list(assignments))
+        for assignment in assignments:
+            [ended] = self._launch([assignment])
+            self._listen()  # the run listened itself
+            if not self._tell(assignment, ended):
+                return False
+        return True
+
+    def _listen(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._hear_signal)
+
+    def _together(self, waiting: list[Assignment]) -> bool:
+        """Run the jobs in workers, again where one died and took others with it that had not begun."""
+        told: set[str] = set()
+        goes_on = True
+        while waiting and goes_on and self._received is None:
+            with self._watching(waiting, told) as watch:
+                returned = self._launched(waiting)
+            goes_on = watch.goes_on
+            for assignment, ended in zip(waiting, returned, strict=True):
+                if assignment.planned.key not in told and assignment.attempt.begun:
+                    told.add(assignment.planned.key)
+                    goes_on = self._tell(assignment, ended) and goes_on
+            left = [assignment for assignment in waiting if assignment.planned.key not in told]
+            if len(left) == len(waiting):
+                break
+            waiting = left
+        if self._received is not None:
+            raise Interrupted(self._received)
+        return goes_on
+
+    def _launched(self, waiting: list[Assignment]) -> list[Any]:
+        """Launch; where a worker died, return an empty answer for each."""
+        try:
+            return self._launch(waiting)
+        except Exception as error:  # each launcher has its own for a worker that was killed
+            if not any(assignment.attempt.begun for assignment in waiting):
+                raise
+            print(f"note: {type(error).__name__}: a worker was killed", file=sys.stderr)  # noqa: T201
+            return [None] * len(waiting)
+
+    def _launch(self, assignments: Sequence[Assignment]) -> list[Any]:
+        root = self._folder.path.absolute()
+        jobs = [
+            [
+                *assignment.planned.overrides,
+                f"hydra.sweep.dir={_quoted(str(root))}",
+                f"hydra.sweep.subdir={_quoted(assignment.attempt.folder.absolute().relative_to(root).as_posix())}",
+            ]
+            for assignment in assignments
+        ]
+        return list(self._launcher.launch(jobs, initial_job_idx=0))
+
+    def _tell(self, assignment: Assignment, ended: Any) -> bool:
+        """Tell how a job ended.
+
+        `ended` is what Hydra returns for it; None where its process died.
+        """
+        attempt = self._folder.reread(assignment.attempt)
+        reason = None
+        if attempt.record is None and (self._ending == names.RECORD_FILE or not self._ended(attempt)):
+            reason = attempt.fault or SILENT
+            if ended is not None and ended.status is JobStatus.FAILED:
+                # Not .return_value, which would raise it.
+                error = ended._return_value
+                reason = str(error) or type(error).__name__
+        return self._heard(Assignment(planned=assignment.planned, attempt=attempt), reason)
+
+    def _ended(self, attempt: Attempt) -> bool:
+        return (attempt.folder / self._ending).exists()
+
+    @contextlib.contextmanager
+    def _watching(self, assignments: list[Assignment], told: set[str]) -> Iterator["_Watch"]:
+        """Tell of records while they appear; stop the workers when the sweep must not go on."""
+        watch = _Watch()
+
+        def look() -> None:
+            while not watch.over.wait(_POLL_SECONDS):
+                for assignment in assignments:
+                    if assignment.planned.key in told or not self._ended(assignment.attempt):
+                        continue
+                    told.add(assignment.planned.key)
+                    if not self._tell(assignment, None):
+                        watch.goes_on = False
+                        self._stop.touch()
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            watch.over.set()
+            thread.join()
+
+    def _hear_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._alone or self._received is not None:
+            raise Interrupted(number)
+        self._received = number
+        self._stop.touch()
+
+
+def _retire() -> None:
+    """End joblib's idle workers: they would wait for more work for minutes, with torch in memory."""
+    loky = sys.modules.get("joblib.externals.loky")
+    if loky is not None:
+        loky.get_reusable_executor().shutdown(wait=True)
+
+
+class _Watch:
+    """What a watching thread found."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.goes_on = True
+
+
+def is_basic(config: DictConfig) -> bool:
+    """Return whether jobs run one after the other in this process."""
+    return str(config.hydra.launcher._target_).endswith(".BasicLauncher")
+
+
+def workers(config: DictConfig) -> int:
+    """Return how many jobs the launcher runs at once."""
+    if is_basic(config):
+        return 1
+    stated = OmegaConf.select(config, "hydra.launcher.n_jobs") or OmegaConf.select(
+        config, "hydra.launcher.array_parallelism"
+    )
+    count = int(stated or 1)
+    return count if count > 0 else max(1, (os.cpu_count() or 1) + 1 + count)
+
+
+def _quoted(text: str) -> str:
+    """Return a text as the value of a word, whatever signs it holds."""
+    return QuotedString(text=text, quote=Quote.single).with_quotes()

@@ -1,0 +1,60 @@
+"""A sweep's place in the tracking store; nothing here fails a sweep."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlexp.config.tracking import TrackingConfig
+from tlexp.errors import TrackingError
+from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.progress import say
+from tlexp.tracking import absolute_uri, ensure_store
+from tlexp.tracking.projection import whole_runs
+from tlexp.tracking.stale import close_dead_runs
+from tlexp.tracking.sync import sync
+
+_TRIES = 3
+"""A store that many sweeps end in at once may be busy the first time."""
+
+
+class TrackedSweep:
+    """The runs of one sweep in its tracking store.
+
+    Args:
+        folder: Of the sweep.
+        tracking: What all its runs share.
+    """
+
+    def __init__(self, folder: Path, tracking: TrackingConfig) -> None:
+        self._folder, self._tracking = folder, tracking
+        self._is_there = not tracking.enabled
+
+    def ensure(self) -> None:
+        """Make the store, once and before anything is launched: runs that start together would break it."""
+        if self._is_there:
+            return
+        self._is_there = True
+        try:
+            ensure_store(absolute_uri(self._tracking.uri))
+        except TrackingError as error:
+            say(f"note: {error}")
+
+    def close_dead(self, *, own: bool = False) -> None:
+        """Close the runs that dead processes left open; with `own` those that this process gave up on as well."""
+        if self._tracking.enabled:
+            close_dead_runs(self._tracking.uri, experiment=self._tracking.experiment, own=own)
+
+    def mend(self, runs: Sequence[SweptRun]) -> None:
+        """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
+        if not self._tracking.enabled:
+            return
+        uri, experiment = self._tracking.uri, self._tracking.experiment
+        try:
+            for _ in range(_TRIES):
+                self.close_dead(own=True)
+                whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
+                torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
+                if not torn:
+                    break
+                sync(torn, uri=None, experiment=None)  # where each run asked to go
+        except TrackingError as error:
+            say(f"note: {error}")

@@ -1,0 +1,1 @@
+"""What learns from a label budget, and how its settings are chosen inside it."""

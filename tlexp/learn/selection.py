@@ -1,0 +1,355 @@
+"""Selection inside the label budget: candidate settings are compared on it, and the held-out images are never seen.
+
+logits (V, K) float32; labels (V,) int64.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from scipy.stats import qmc
+
+from tlexp.arrays import Labels, Logits
+from tlexp.config.optim import Choice, Rates
+from tlexp.data import Fold
+from tlexp.errors import DivergedError
+from tlexp.features.batches import Feed
+from tlexp.train import FitReport
+
+Candidate = Rates | Choice
+
+_EDGE = 0.05
+"""A best value within this fraction of the searched range (on its log scale) from an end is flagged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One candidate: its settings and its log loss over the pooled validation parts; None where it diverged."""
+
+    number: int
+    rates: Candidate
+    loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """How the settings of the final fit were found.
+
+    Attributes:
+        kind: split (80/20), folds (pooled out-of-fold) or none (one image per class, or not wanted).
+        trials: Every candidate in order.
+        winner: The settings that the final fit uses.
+        reports: The winner's fits, one per fold.
+        logits: The winner's pooled validation logits, in the order of the folds; None where there are none.
+        labels: Their labels.
+        flags: What readers should know, one sentence each.
+        unsolved: Numbers of the candidates whose solver did not converge on every fold.
+    """
+
+    kind: str
+    trials: tuple[Trial, ...]
+    winner: Candidate
+    reports: tuple[FitReport, ...]
+    logits: Logits | None
+    labels: Labels | None
+    flags: tuple[str, ...]
+    unsolved: tuple[int, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the selection as plain JSON values, for the record."""
+        return {
+            "kind": self.kind,
+            "folds": len(self.reports),
+            "winner": _values(self.winner),
+            "trials": [
+                {"number": trial.number, "rates": _values(trial.rates), "loss": trial.loss} for trial in self.trials
+            ],
+            "flags": list(self.flags),
+            "unsolved": list(self.unsolved),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How many candidates are compared, and where they are looked for.
+
+    Attributes:
+        trials: Candidates; 0 compares none and takes the default.
+        lr: Low and high of the learning rate.
+        weight_decay: Low and high of the weight decay.
+        seed: Of the sampler.
+        around: Whether the candidates lie around the default, in place of those ranges.
+    """
+
+    trials: int
+    lr: tuple[float, float]
+    weight_decay: tuple[float, float]
+    seed: int
+    around: bool = False
+
+
+class Learner(Protocol):
+    """What is tried out: a network that is trained, or a head that is solved."""
+
+    @property
+    def feed(self) -> Feed:
+        """The label budget."""
+        ...
+
+    @property
+    def many(self) -> bool:
+        """Whether all candidates can be tried at once."""
+        ...
+
+    def try_out(self, fit_id: str, fold: Fold, rates: Any) -> tuple[FitReport, Logits, Labels]:
+        """Train one candidate on a fold; return what it took, and logits and labels of the validation part."""
+        ...
+
+    def try_all(
+        self, folds: Sequence[Fold], candidates: Sequence[Any]
+    ) -> Sequence[Sequence[tuple[FitReport, Logits, Labels]] | None]:
+        """Train all candidates on all folds at once; None for one that diverged."""
+        ...
+
+    def train(self, fit_id: str, positions: NDArray[np.int64], rates: Any) -> FitReport:
+        """Train one candidate from the start on positions of the budget, and return what it took."""
+        ...
+
+    def holds(self, positions: NDArray[np.int64], rates: Any) -> bool:
+        """Return whether the learner is as `train` left it with these positions and rates."""
+        ...
+
+    def predict(self, feed: Feed, positions: NDArray[np.int64]) -> tuple[Logits, Labels]:
+        """Return logits and labels of a feed's images, in order."""
+        ...
+
+
+def select(
+    learner: Learner,
+    folds: Sequence[Fold],
+    *,
+    default: Candidate,
+    search: Search,
+    candidates: Sequence[Candidate] = (),
+) -> Selection:
+    """Return the best candidate by log loss inside the budget; a tie goes to the smaller learning rate.
+
+    A single candidate is measured all the same, so that every run has validation figures.
+
+    Args:
+        learner: What is tried out.
+        folds: Parts of the budget to train and to compare on.
+        default: The candidate where there is nothing to compare, and the first one of a search.
+        search: Where candidates are looked for, one after another.
+        candidates: In place of a search: these, at once where the learner can do that.
+
+    Raises:
+        DivergedError: Every candidate diverged.
+    """
+    if not folds:
+        flags = ("nothing to select on, and no val/* figures: one image per class, or tune.validate=false",)
+        return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
+    trials: list[Trial] = []
+    unsolved: list[int] = []
+    best: tuple[Trial, _Tried] | None = None
+    if candidates and learner.many:
+        results = _all_at_once(learner, folds, candidates)
+    else:
+        assert isinstance(default, Rates)
+        offered = _Listed(candidates) if candidates else _Candidates(search, default)
+        results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
+    for trial, tried in results:
+        trials.append(trial)
+        if tried and not all(report.converged for report in tried.reports):
+            unsolved.append(trial.number)
+        if tried and (best is None or _rank(trial) < _rank(best[0])):
+            best = trial, tried
+    if best is None:
+        raise DivergedError(f"all {len(trials)} candidates diverged: lower the range, e.g. tune.lr=[1e-6,1e-3]")
+    winner, tried = best
+    return Selection(
+        kind="split" if len(folds) == 1 else "folds",
+        trials=tuple(trials),
+        winner=winner.rates,
+        reports=tried.reports,
+        logits=tried.logits,
+        labels=tried.labels,
+        flags=_edges(winner.rates, search, candidates),
+        unsolved=tuple(unsolved),
+    )
+
+
+def spread_candidates(search: Search, default: Rates) -> list[Rates]:
+    """Return the default and points spread evenly over the searched ranges (Halton 1960), for trying all at once."""
+    points = qmc.Halton(2, scramble=True, rng=search.seed).random(max(0, search.trials - 1))
+    ranges = (search.lr, search.weight_decay)
+    values = [[low * (high / low) ** x for x, (low, high) in zip(point, ranges, strict=True)] for point in points]
+    return [_clipped(default, search), *(Rates(lr=float(lr), weight_decay=float(decay)) for lr, decay in values)]
+
+
+def log_loss(logits: Logits, labels: Labels) -> float:
+    """Return the mean negative log likelihood: what candidates are compared by."""
+    chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    return float(-chosen.mean())
+
+
+def candidates_around(default: Rates, trials: int) -> list[Rates]:
+    """Return rates spread evenly, on a log scale, from a tenth of the default to ten times it; two decays take turns.
+
+    >>> [round(each.lr, 6) for each in candidates_around(Rates(lr=1e-3, weight_decay=0.05), 2)]
+    [0.000316, 0.003162]
+    """
+    exponents = [(2 * number + 1) / trials - 1 for number in range(trials)]
+    return [
+        Rates(lr=default.lr * 10**exponent, weight_decay=default.weight_decay / (100 if number % 2 else 1))
+        for number, exponent in enumerate(exponents)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """One candidate's fits and pooled validation outputs."""
+
+    reports: tuple[FitReport, ...]
+    logits: Logits
+    labels: Labels
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log likelihood."""
+        return log_loss(self.logits, self.labels)
+
+
+_Results = Iterator[tuple[Trial, _Tried | None]]
+
+
+def _all_at_once(learner: Learner, folds: Sequence[Fold], candidates: Sequence[Candidate]) -> _Results:
+    for number, fits in enumerate(learner.try_all(folds, candidates)):
+        tried = None if fits is None else _pool(fits)
+        yield Trial(number=number, rates=candidates[number], loss=tried.loss if tried else None), tried
+
+
+def _one_by_one(
+    learner: Learner, folds: Sequence[Fold], candidates: "_Candidates | _Listed", *, alone: bool
+) -> _Results:
+    for number, rates in enumerate(candidates):
+        tried = _try(learner, folds, rates, number=number, alone=alone)
+        trial = Trial(number=number, rates=rates, loss=tried.loss if tried else None)
+        candidates.tell(trial)
+        yield trial, tried
+
+
+def _try(learner: Learner, folds: Sequence[Fold], rates: Rates, *, number: int, alone: bool) -> _Tried | None:
+    """Return a candidate's fits over all folds, or None where it diverged and others are there to win."""
+    try:
+        fits = [learner.try_out(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
+    except DivergedError:
+        if alone:
+            raise
+        return None
+    return _pool(fits)
+
+
+def _pool(fits: Sequence[tuple[FitReport, Logits, Labels]]) -> _Tried:
+    reports, logits, labels = zip(*fits, strict=True)
+    return _Tried(reports=reports, logits=np.concatenate(logits), labels=np.concatenate(labels))
+
+
+def _rank(trial: Trial) -> tuple[float, float]:
+    """Order by loss, then the smaller learning rate, or the simpler solution."""
+    assert trial.loss is not None
+    rates = trial.rates
+    if isinstance(rates, Rates):
+        return trial.loss, rates.lr
+    return trial.loss, -rates.strength
+
+
+def _values(candidate: Candidate) -> dict[str, float]:
+    """Return what a candidate chooses."""
+    return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
+
+
+class _Listed:
+    """Candidates that stand beforehand."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = candidates
+
+    def __iter__(self) -> Iterator[Rates]:
+        return (each for each in self._candidates if isinstance(each, Rates))
+
+    def tell(self, trial: Trial) -> None:
+        """Nothing follows from a loss."""
+
+
+class _Candidates:
+    """The default alone, or the default and what Optuna's TPE proposes after it.
+
+    The sampler is seeded and told in order, so that a resumed run is offered the same candidates again.
+    """
+
+    def __init__(self, search: Search, default: Rates) -> None:
+        self._search, self._default = search, default
+        self._asked: optuna.trial.Trial | None = None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=search.seed))
+
+    def __iter__(self) -> Iterator[Rates]:
+        if self._search.trials == 0:
+            yield self._default
+            return
+        self._study.enqueue_trial(dataclasses.asdict(_clipped(self._default, self._search)))
+        for _ in range(self._search.trials):
+            self._asked = self._study.ask()
+            yield Rates(
+                lr=self._asked.suggest_float("lr", *self._search.lr, log=True),
+                weight_decay=self._asked.suggest_float("weight_decay", *self._search.weight_decay, log=True),
+            )
+
+    def tell(self, trial: Trial) -> None:
+        """Report the loss of the candidate that was handed out last."""
+        if self._asked is not None:
+            state = optuna.trial.TrialState.FAIL if trial.loss is None else None
+            self._study.tell(self._asked, trial.loss, state=state)
+
+
+def _clipped(rates: Rates, search: Search) -> Rates:
+    return Rates(lr=_clip(rates.lr, search.lr), weight_decay=_clip(rates.weight_decay, search.weight_decay))
+
+
+def _clip(value: float, interval: tuple[float, float]) -> float:
+    return min(max(value, interval[0]), interval[1])
+
+
+def _edges(winner: Candidate, search: Search, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return a sentence for each setting whose best value lies at the edge of its range."""
+    if isinstance(winner, Choice):
+        decays = [choice.weight_decay for choice in candidates if isinstance(choice, Choice) and choice.weight_decay]
+        if len(decays) > 1 and winner.weight_decay in (min(decays), max(decays)):
+            return (
+                f"the best weight_decay {winner.weight_decay:.3g} is the end of those compared "
+                f"({min(decays):.3g}..{max(decays):.3g})",
+            )
+        return ()
+    rates = [each.lr for each in candidates if isinstance(each, Rates)]
+    if search.around:
+        if len(rates) > 2 and winner.lr in (min(rates), max(rates)):  # one of two is always an end
+            return (f"the best lr {winner.lr:.3g} is the end of those compared ({min(rates):.3g}..{max(rates):.3g})",)
+        return ()
+    if search.trials < 2:
+        return ()
+    found = []
+    for name, value, (low, high) in (
+        ("lr", winner.lr, search.lr),
+        ("weight_decay", winner.weight_decay, search.weight_decay),
+    ):
+        position = math.log(value / low) / math.log(high / low)
+        if position >= 1 - _EDGE or (position <= _EDGE and name == "lr"):  # the least weight decay is none
+            found.append(f"the best {name} {value:.3g} lies at the edge of tune.{name}=[{low:g},{high:g}]: widen it")
+    return tuple(found)

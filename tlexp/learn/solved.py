@@ -1,0 +1,198 @@
+"""A head that is solved at once on features, for parts of one label budget.
+
+logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
+"""
+
+import time
+from collections.abc import Sequence
+
+from tlexp.arrays import Labels, Logits, Positions
+from tlexp.config.head import HeadKind
+from tlexp.config.optim import Choice
+from tlexp.data import Fold
+from tlexp.errors import Interrupted
+from tlexp.features.batches import FeatureFeed, Feed
+from tlexp.models import Classifier
+from tlexp.models.head import Head
+from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
+
+Tried = tuple[FitReport, Logits, Labels]
+Part = tuple[Positions, Positions | None]
+"""Positions to solve on, and those to predict."""
+
+
+class Solutions:
+    """Heads that were solved beforehand, many problems together, found again by what they were solved on."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bytes, Choice], tuple[Fitted, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def enter(self, problem: bytes, choice: Choice, fitted: Fitted, *, seconds: float) -> None:
+        """Keep a solution and its share of the time that all took."""
+        self._found[problem, choice] = fitted, seconds
+
+    def find(self, problems: Sequence[bytes], choices: Sequence[Choice]) -> tuple[list[list[Fitted]], float] | None:
+        """Return the solutions of all problems and the time they took; None if one is missing."""
+        found = [[self._found.get((problem, choice)) for choice in choices] for problem in problems]
+        known = [[each for each in row if each is not None] for row in found]
+        if not found or any(len(row) < len(choices) for row in known):
+            return None
+        return [[fitted for fitted, _ in row] for row in known], sum(each for row in known for _, each in row)
+
+
+class Solver:
+    """A head without steps; it does what a `Trainee` does.
+
+    Args:
+        classifier: The head alone, taking features.
+        kind: Of the head.
+        feed: The label budget.
+        listener: Hears of every solution.
+        num_classes: K.
+        solutions: Those that are known already.
+
+    Attributes:
+        heads: Every head that was solved, by the positions it was solved on and what it chose.
+        beforehand: Seconds that known solutions had taken.
+    """
+
+    many = True
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        kind: HeadKind,
+        feed: FeatureFeed,
+        *,
+        listener: Listener,
+        num_classes: int,
+        solutions: Solutions | None = None,
+    ) -> None:
+        self.classifier, self.feed = classifier, feed
+        self.heads: dict[tuple[bytes, Choice], Head] = {}
+        self.beforehand = 0.0
+        self._solutions = Solutions() if solutions is None else solutions
+        self._kind, self._listener, self._classes = kind, listener, num_classes
+        self._holds: tuple[bytes, Choice] | None = None
+
+    def try_out(self, fit_id: str, fold: Fold, choice: Choice) -> Tried:
+        """Return one candidate's solution on a fold."""
+        [tried] = self.try_all([fold], [choice])
+        return tried[0]
+
+    def try_all(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[Tried]]:
+        """Return each candidate's solutions on all folds, solved together."""
+        parts = [(fold.train, fold.validation) for fold in folds]
+        found, seconds = self._solve("select", parts, choices)
+        share = seconds / (len(folds) * len(choices))
+        tried = []
+        for fits in zip(*found, strict=True):
+            outcomes = []
+            for fold, fitted in zip(folds, fits, strict=True):
+                assert fitted.logits is not None
+                report = self._report(fitted, len(fold.train), share)
+                outcomes.append((report, fitted.logits.numpy(), self.feed.labels[fold.validation]))
+            tried.append(outcomes)
+        return tried
+
+    def train(self, fit_id: str, positions: Positions, choice: Choice) -> FitReport:
+        """Solve on the positions of the budget, put the solution into the head, and return what it took."""
+        [[fitted]], seconds = self._solve(fit_id, [(positions, None)], [choice])
+        self.classifier.head.load_state_dict(fitted.head.state_dict())
+        self._holds = positions.tobytes(), choice
+        return self._report(fitted, len(positions), seconds)
+
+    def holds(self, positions: Positions, choice: Choice) -> bool:
+        """Return whether the head is as `train` left it with these positions and this choice."""
+        return self._holds == (positions.tobytes(), choice)
+
+    def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of a feed's images, in order."""
+        return predict(self.classifier, feed.chunks(positions), autocast=None)
+
+    def identity(self, train: Positions, validation: Positions | None) -> bytes:
+        """Return what names a problem, in other runs as well."""
+        parts = [str(self._kind).encode(), self.feed.identity(train)]
+        return b" ".join(parts if validation is None else [*parts, self.feed.identity(validation)])
+
+    def enter(self, solutions: Solutions, parts: Sequence[Part], choices: Sequence[Choice]) -> None:
+        """Solve many problems together, for others to find."""
+        found, seconds = self._solve(f"{len(parts)} problems at once", parts, choices)
+        share = seconds / max(1, len(parts) * len(choices))
+        for (train, validation), fits in zip(parts, found, strict=True):
+            for choice, fitted in zip(choices, fits, strict=True):
+                solutions.enter(self.identity(train, validation), choice, fitted, seconds=share)
+
+    def _solve(self, title: str, parts: Sequence[Part], choices: Sequence[Choice]) -> tuple[list[list[Fitted]], float]:
+        known = (
+            self._solutions.find([self.identity(*part) for part in parts], choices) if len(self._solutions) else None
+        )
+        if known is not None:
+            self.beforehand += known[1]
+        found, seconds = known or self._solve_now(title, parts, choices)
+        for (train, _), fits in zip(parts, found, strict=True):
+            self.heads |= {(train.tobytes(), choice): fitted.head for choice, fitted in zip(choices, fits, strict=True)}
+        return found, seconds
+
+    def _solve_now(
+        self, title: str, parts: Sequence[Part], choices: Sequence[Choice]
+    ) -> tuple[list[list[Fitted]], float]:
+        problems = [
+            Problem(
+                train=self.feed.varied(train), validation=None if validation is None else self.feed.clean(validation)
+            )
+            for train, validation in parts
+        ]
+        self._heed()
+        began = time.perf_counter()
+        self._listener.phase(title, 1)
+        try:
+            found = within_memory(
+                lambda: solve(
+                    str(self._kind),
+                    self.feed,
+                    self.feed.row_labels,
+                    problems,
+                    num_classes=self._classes,
+                    candidates=[choice.strength for choice in choices],
+                ),
+                f"{len(choices) * len(problems)} heads: use fewer tune.trials, or train.device=cpu",
+            )
+        finally:
+            self._listener.ended()
+        self._heed()  # a signal that came meanwhile
+        self._tell_unsolved(found, choices)
+        return found, time.perf_counter() - began
+
+    def _tell_unsolved(self, found: Sequence[Sequence[Fitted]], choices: Sequence[Choice]) -> None:
+        """Say which heads are not the solution that they stand for."""
+        unsolved = [
+            f"{choice.strength:.3g}"
+            for choice, fits in zip(choices, zip(*found, strict=True), strict=True)
+            if not all(fitted.converged for fitted in fits)
+        ]
+        if unsolved:
+            self._listener.message(
+                f"head={self._kind} did not converge for weight_decay={', '.join(unsolved)}: taken as it stood; use a "
+                "larger optim.weight_decay"
+            )
+
+    def _heed(self) -> None:
+        signal_number = self._listener.should_stop()
+        if signal_number is not None:
+            raise Interrupted(signal_number)
+
+    def _report(self, fitted: Fitted, images: int, seconds: float) -> FitReport:
+        steps = max(1, fitted.iterations)
+        return FitReport(
+            steps=steps,
+            seconds=seconds,
+            images_per_second=steps * images / max(seconds, 1e-9),
+            flops=None,
+            peak_bytes=peak_bytes(self.feed.device),
+            curve=[],
+            converged=fitted.converged,
+        )

@@ -1,0 +1,251 @@
+"""One network that is trained again and again from the same start, on parts of one label budget.
+
+logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tlexp.arrays import Labels, Logits, Positions
+from tlexp.config.optim import Rates
+from tlexp.data import Fold
+from tlexp.errors import Interrupted
+from tlexp.features.batches import FeatureFeed, Feed, Regime, Stream
+from tlexp.features.entry import Entrance
+from tlexp.models import Classifier
+from tlexp.models.head import Head
+from tlexp.train import (
+    Checkpoint,
+    FitReport,
+    Listener,
+    Outcome,
+    Problem,
+    fit,
+    on_curve,
+    predict,
+    supports,
+    train_many,
+    within_memory,
+)
+
+Tried = tuple[FitReport, Logits, Labels]
+"""What a fit took, and logits and labels of the validation part."""
+Heads = Mapping[bytes, Head]
+"""What a head starts from, by the positions (bytes of int64) that it is trained on."""
+_ALL = "select-all"
+"""The outcome of candidates that are tried at once, among the fits of a checkpoint."""
+
+
+class Trainee:
+    """A classifier with its start remembered, and the images of the label budget.
+
+    Args:
+        classifier: On its device, taking what the feed gives, as it is frozen in the last phase; what is frozen then
+            never changes, so only the rest of the start is remembered.
+        feed: The label budget.
+        regime: How it is trained.
+        checkpoint: Where interrupted and finished fits are kept.
+        listener: Hears of every fit.
+        heads: Linear heads to start from; None for the classifier's own.
+        entrances: Where training enters in phases that freeze units in front, by how many they freeze.
+    """
+
+    beforehand = 0.0
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        feed: Feed,
+        regime: Regime,
+        *,
+        checkpoint: Checkpoint,
+        listener: Listener,
+        heads: Heads | None = None,
+        entrances: Mapping[int, Entrance] | None = None,
+    ) -> None:
+        self.classifier, self.feed, self.regime = classifier, feed, regime
+        self._entrances = entrances or {}
+        self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
+        # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
+        moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
+        self._start = {name: each.detach().clone() for name, each in _tensors(classifier).items() if name in moving}
+        self._holds: tuple[bytes, Rates] | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether all candidates can be tried at once: a head alone is trained, on features."""
+        head = self.classifier.head
+        alike = self._heads is None  # heads at once all start from one
+        alone = not self.classifier.units and isinstance(self.feed, FeatureFeed)
+        return alike and alone and isinstance(head, Head) and supports(head, self.regime.plan)
+
+    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
+        """Train on the fold's training part; return what it took, and logits and labels of the validation part.
+
+        A fit that an interrupted run had finished already is not repeated.
+        """
+        done = self._checkpoint.finished(fit_id)
+        if done is not None:
+            return _report(done.values), done.arrays["logits"], done.arrays["labels"]
+        report = self.train(fit_id, fold.train, rates)
+        logits, labels = self.predict(self.feed, fold.validation)
+        self._checkpoint.finish(fit_id, arrays={"logits": logits, "labels": labels}, values=dataclasses.asdict(report))
+        return report, logits, labels
+
+    def try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+        """Train all candidates on all folds at once; return each one's fits, None where it diverged.
+
+        What an interrupted run had found already stands: a winner found anew might be another.
+        """
+        done = self._checkpoint.finished(_ALL)
+        if done is not None:
+            return _unpacked(done)
+        tried = self._try_all(folds, candidates)
+        arrays, values = _packed(tried)
+        self._checkpoint.finish(_ALL, arrays=arrays, values=values)
+        return tried
+
+    def _try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+        feed, head, steps = self.feed, self.classifier.head, self.regime.plan.steps
+        assert isinstance(feed, FeatureFeed)
+        assert isinstance(head, Head)
+        began = time.perf_counter()
+        self._reset()
+        self._listener.phase(f"select, {len(candidates)} candidates at once", steps)
+        try:
+            found = within_memory(
+                lambda: train_many(
+                    head,
+                    feed,
+                    feed.row_labels,
+                    [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
+                    streams=[feed.stream(fold.train).rows for fold in folds],
+                    candidates=candidates,
+                    plan=self.regime.plan,
+                    heed=self._heed,
+                ),
+                f"{len(candidates)} heads at once on {len(folds)} folds: use fewer tune.trials, or train.device=cpu",
+            )
+        finally:
+            self._listener.ended()
+        seconds = (time.perf_counter() - began) / (len(folds) * len(candidates))
+        images = steps * min(self.regime.batch_size, *(len(fold.train) for fold in folds))
+        tried: list[list[Tried] | None] = []
+        for fits in zip(*found, strict=True):
+            parts: list[Tried] = []
+            for fold, fitted in zip(folds, fits, strict=True):
+                if fitted.logits is None:
+                    break
+                losses = [] if fitted.losses is None else fitted.losses.tolist()
+                report = FitReport(
+                    steps=steps,
+                    seconds=seconds,
+                    images_per_second=images / seconds,
+                    flops=None,
+                    peak_bytes=None,
+                    curve=[(at, "loss", loss) for at, loss in enumerate(losses, start=1) if on_curve(at, steps)],
+                )
+                parts.append((report, fitted.logits.numpy(), feed.labels[fold.validation]))
+            tried.append(parts if len(parts) == len(folds) else None)
+        return tried
+
+    def train(self, fit_id: str, positions: Positions, rates: Rates) -> FitReport:
+        """Train from the start on the positions of the budget, and return what it took."""
+        self._reset()
+        self._adopt_head(positions)
+        plan = dataclasses.replace(self.regime.plan, lr=rates.lr, weight_decay=rates.weight_decay)
+        classifier, batches = self.classifier, self.feed.stream(positions)
+
+        def enter(depth: int) -> tuple[Classifier, Stream]:
+            entrance = self._entrances.get(depth)
+            return (classifier, batches) if entrance is None else entrance.enter(classifier, batches, positions)
+
+        try:
+            report = fit(
+                classifier,
+                batches,
+                plan,
+                fit_id=fit_id,
+                listener=self._listener,
+                checkpoint=self._checkpoint,
+                enter=enter,
+            )
+        finally:
+            self._listener.ended()
+        self._heed()  # a signal that came after the last step
+        self._holds = positions.tobytes(), rates
+        return report
+
+    def holds(self, positions: Positions, rates: Rates) -> bool:
+        """Return whether the network is as `train` left it with these positions and rates."""
+        return self._holds == (positions.tobytes(), rates)
+
+    def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of a feed's images, in order."""
+        return predict(self.classifier, feed.chunks(positions), autocast=self.regime.plan.autocast)
+
+    def _heed(self, step: int = 0) -> None:
+        signal_number = self._listener.should_stop()
+        if signal_number is not None:
+            raise Interrupted(signal_number)
+
+    @torch.no_grad()
+    def _reset(self) -> None:
+        self._holds = None
+        tensors = _tensors(self.classifier)
+        for name, start in self._start.items():
+            tensors[name].copy_(start)
+
+    @torch.no_grad()
+    def _adopt_head(self, positions: Positions) -> None:
+        """Start from the head that belongs to these positions: one that saw more would know the validation images."""
+        if self._heads is None:
+            return
+        own, given = (_last_layer(head) for head in (self.classifier.head, self._heads[positions.tobytes()]))
+        own.weight.copy_(given.weight)
+        own.bias.copy_(given.bias)
+
+
+def _tensors(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return {**dict(classifier.named_parameters()), **dict(classifier.named_buffers())}
+
+
+def _last_layer(head: nn.Module) -> nn.Linear:
+    return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
+
+
+def _packed(tried: Sequence[Sequence[Tried] | None]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the arrays and JSON values of what candidates gave."""
+    arrays: dict[str, NDArray[Any]] = {}
+    reports: list[list[dict[str, Any]] | None] = []
+    for number, fits in enumerate(tried):
+        reports.append(None if fits is None else [dataclasses.asdict(report) for report, _, _ in fits])
+        for fold, (_, logits, labels) in enumerate(fits or ()):
+            arrays |= {f"{number}.{fold}.logits": logits, f"{number}.{fold}.labels": labels}
+    return arrays, {"reports": reports}
+
+
+def _unpacked(done: Outcome) -> list[list[Tried] | None]:
+    """Return what candidates gave."""
+    arrays = done.arrays
+    return [
+        None
+        if reports is None
+        else [
+            (_report(values), arrays[f"{number}.{fold}.logits"], arrays[f"{number}.{fold}.labels"])
+            for fold, values in enumerate(reports)
+        ]
+        for number, reports in enumerate(done.values["reports"])
+    ]
+
+
+def _report(values: dict[str, Any]) -> FitReport:
+    """Return the report of a finished fit from its JSON values."""
+    curve = [(int(step), str(name), float(value)) for step, name, value in values["curve"]]
+    return FitReport(**{**values, "curve": curve})

@@ -1,0 +1,31 @@
+"""From what a study has measured to what it says."""
+
+from tlexp.studies.analysis.crossings import find_crossings
+from tlexp.studies.analysis.decision import decide
+from tlexp.studies.analysis.differences import compare, describe
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.recommend import recommend
+from tlexp.studies.analysis.regrets import find_regrets
+from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.analysis.transfer import find_gains
+
+
+def analyse(table: StudyTable) -> Findings:
+    """Return everything that a study's measurements say; where nothing was measured, that.
+
+    Nothing here is drawn at random: the same table gives the same findings.
+    """
+    images = TestImages(labels=table.labels)
+    cells = {place: describe(cell, images) for place, cell in table.cells.items()}
+    differences = tuple(each for labels in table.budgets for each in compare(table, labels, images))
+    decisions = [decide(table, labels, images, cells, differences) for labels in table.budgets]
+    return Findings(
+        table=table,
+        cells=cells,
+        differences=differences,
+        crossings=find_crossings(table, differences),
+        transfer=find_gains(table, decisions, cells),
+        recommendations=tuple(recommend(table, decision, images, cells) for decision in decisions),
+        regrets=find_regrets(table, decisions, images),
+    )

@@ -1,0 +1,100 @@
+"""What each column reaches at a label budget, and how two of them differ there, paired by data seed and test image.
+
+correct (C, S, n) float64: whether column c of seed s told image n right.
+"""
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlexp.studies.analysis.findings import CellFinding, Difference
+from tlexp.studies.analysis.intervals import TestImages, interval, spread
+from tlexp.studies.analysis.table import Cell, StudyTable
+
+
+def competing(table: StudyTable, labels: str) -> tuple[Cell, ...]:
+    """Return the cells of a budget that compete and have a finished replicate, in the order of the columns."""
+    cells = (table.cells.get((column.name, labels)) for column in table.columns if column.competes)
+    return tuple(cell for cell in cells if cell is not None and cell.finished)
+
+
+def shared_seeds(cells: Sequence[Cell]) -> tuple[int, ...]:
+    """Return the data seeds that finished in all of the cells, in order."""
+    return tuple(sorted(set.intersection(*({each.seed for each in cell.finished} for cell in cells)))) if cells else ()
+
+
+def stacked(cells: Sequence[Cell], seeds: Sequence[int]) -> NDArray[np.float64]:
+    """Return what the cells told right by the seeds, (C, S, n)."""
+    found = ({each.seed: each.correct for each in cell.finished} for cell in cells)
+    return np.array([[by_seed[seed] for seed in seeds] for by_seed in found], dtype=np.float64)
+
+
+def describe(cell: Cell, images: TestImages) -> CellFinding:
+    """Return what a cell shows."""
+    finished = cell.finished
+    found = spread(stacked([cell], [each.seed for each in finished])[0], images) if finished else None
+    return CellFinding(
+        column=cell.column,
+        labels=cell.labels,
+        count=len(finished),
+        missing=sum(each.status is None for each in cell.replicates),
+        failed=sum(each.status is not None and each.correct is None for each in cell.replicates),
+        accuracy=None if found is None else interval(found),
+        seed_sd=None if found is None or len(finished) < 2 else float(found.per_seed.std(ddof=1)),
+        image_sd=None if found is None else float(np.sqrt(found.image_variance)),
+        plain=float(np.mean([each.correct for each in finished])) if finished else None,
+        nll=_mean(cell, "test/nll"),
+        seconds=_mean(cell, "cost/seconds"),
+        at_edge=sum(_at_edge(each.selection) for each in finished),
+        unselected=sum(each.selection.get("kind") == "none" for each in finished),
+        outside=tuple(dict.fromkeys(setting for each in cell.replicates for setting in each.outside)),
+    )
+
+
+def compare(table: StudyTable, labels: str, images: TestImages) -> tuple[Difference, ...]:
+    """Return the difference of every two competing columns at a budget; the intervals are simultaneous over them all.
+
+    Two columns without a common seed, or with a single one, have no interval; they count in the family all the same.
+    """
+    pairs = list(itertools.combinations(competing(table, labels), 2))
+    return tuple(
+        _difference(labels, first, second, images, family=len(pairs))
+        for first, second in pairs
+        if shared_seeds((first, second))
+    )
+
+
+def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, family: int) -> Difference:
+    seeds = shared_seeds((first, second))
+    left, right = stacked((first, second), seeds)
+    found = spread(left - right, images)
+    alone = interval(found, lowest=-1.0)
+    together = interval(found, family=family, lowest=-1.0)
+    return Difference(
+        labels=labels,
+        first=first.column,
+        second=second.column,
+        value=alone.value,
+        seeds=len(seeds),
+        family=family,
+        low=together.low,
+        high=together.high,
+        alone_low=alone.low,
+        alone_high=alone.high,
+    )
+
+
+def _at_edge(selection: Mapping[str, Any]) -> bool:
+    """Return whether a best value lies at the edge of its range: all that a selection flags that took place."""
+    return selection.get("kind") != "none" and bool(selection.get("flags"))
+
+
+def _mean(cell: Cell, metric: str) -> float | None:
+    """Return the mean of a metric over the finished replicates; None where one lacks it or none finished."""
+    values = [each.metrics.get(metric) for each in cell.finished]
+    known = [each for each in values if each is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None

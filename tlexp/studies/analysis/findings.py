@@ -1,0 +1,202 @@
+"""What a study's measurements say: the values that analysis hands to recommendation and report.
+
+Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tlexp.studies.analysis.table import StudyTable
+
+
+class Verdict(StrEnum):
+    """What the data allow to say at a budget."""
+
+    nothing = "nothing"
+    """No competing column has a finished replicate."""
+    alone = "alone"
+    """A single column could be measured: there is nothing to compare."""
+    one_seed = "one_seed"
+    """One replicate of each column gives no interval."""
+    chance = "chance"
+    """No column is distinguishably better than guessing."""
+    undecided = "undecided"
+    best = "best"
+    """The column with the highest mean."""
+    cheaper = "cheaper"
+    """A cheaper one that loses less than the margin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate with its 95 % interval; low and high are None where one replicate or none gives no interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFinding:
+    """A column at one budget.
+
+    Attributes:
+        count: Replicates that finished.
+        missing: Replicates that are planned and have not run.
+        failed: Replicates that ran and did not finish.
+        accuracy: Mean balanced accuracy over seeds.
+        seed_sd: Standard deviation between seeds; None with one.
+        image_sd: Standard error by the test images.
+        plain: Mean plain accuracy.
+        nll: Mean test/nll.
+        seconds: Mean cost/seconds of a replicate.
+        at_edge: Replicates whose best setting lies at the edge of its range.
+        unselected: Replicates without any selection (one image per class).
+        outside: Settings outside the protocol, each once.
+    """
+
+    column: str
+    labels: str
+    count: int
+    missing: int
+    failed: int
+    accuracy: Interval | None
+    seed_sd: float | None
+    image_sd: float | None
+    plain: float | None
+    nll: float | None
+    seconds: float | None
+    at_edge: int
+    unselected: int
+    outside: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Balanced accuracy of `first` minus that of `second` at one budget, over the seeds that both have.
+
+    Attributes:
+        seeds: How many seeds were paired.
+        family: Comparisons that the interval is simultaneous over.
+        low, high: The simultaneous interval; None where fewer than two seeds were paired.
+        alone_low, alone_high: The interval of this comparison by itself.
+    """
+
+    labels: str
+    first: str
+    second: str
+    value: float
+    seeds: int
+    family: int
+    low: float | None
+    high: float | None
+    alone_low: float | None
+    alone_high: float | None
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the simultaneous interval leaves out 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """Where two columns may change places.
+
+    Attributes:
+        regions: Intervals of labels per class (low, high) in which the paired interval contains 0.
+        left_out: Budgets that are conditional on the pool and were left out.
+        changes: Whether the difference changes its sign within the budgets studied.
+    """
+
+    first: str
+    second: str
+    regions: tuple[tuple[float, float], ...]
+    left_out: tuple[str, ...]
+    changes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferGain:
+    """A pretrained column against training from scratch.
+
+    Attributes:
+        column: The pretrained one (the best of its budget for `labels`).
+        labels: Budget at which both are compared.
+        accuracy: The transferred one's balanced accuracy.
+        scratch: From scratch.
+        scratch_long: From scratch with more steps; None where not run.
+        scratch_labels: Labels per class at which training from scratch reaches what transfer has here, interpolated in
+            log k; None where it does not within the budgets studied.
+        steps: Steps after which the transferred network's training loss first came down to where training from
+            scratch ended, a mean over replicates; None where a curve is missing, as for heads that are solved. Curves
+            hold training losses only, so that this tells how fast training went and not how good it was.
+        scratch_steps: All steps that the latter took.
+    """
+
+    column: str
+    labels: str
+    accuracy: float
+    scratch: float
+    scratch_long: float | None
+    scratch_labels: float | None
+    steps: float | None
+    scratch_steps: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """What to do with so many labels.
+
+    Attributes:
+        labels: The budget.
+        verdict: What the data allow to say.
+        column: The recommended one; None where the data cannot tell or nothing was measured.
+        contenders: Columns that the data cannot tell apart, the best mean first; with a recommendation only that one.
+        best: The column with the highest mean, of equals the cheapest.
+        accuracy: Cross-fitted balanced accuracy of the recommended column; None where nothing is recommended.
+        sentence: One sentence for people.
+        reasons: Why, a sentence each: the best, the bound of the loss, the family, the cost saved.
+        change: What would change it, a sentence.
+        seconds: Mean cost of a replicate of the recommended column; None where nothing is recommended or it is unknown.
+    """
+
+    labels: str
+    verdict: Verdict
+    column: str | None
+    contenders: tuple[str, ...]
+    best: str | None
+    accuracy: Interval | None
+    sentence: str
+    reasons: tuple[str, ...]
+    change: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regret:
+    """What one fixed rule loses against the best column of each budget.
+
+    Attributes:
+        rule: `recommended`, or the name of a column always taken; where that is a habit, `always probe (freeze-5)`.
+        losses: Budget -> balanced accuracy lost, cross-fitted; None where the rule takes no column there.
+        mean: Over the budgets that all columns have; None where the rule lacks one of them.
+    """
+
+    rule: str
+    losses: Mapping[str, float | None]
+    mean: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Everything that a report shows."""
+
+    table: StudyTable
+    cells: Mapping[tuple[str, str], CellFinding]
+    differences: tuple[Difference, ...]
+    crossings: tuple[Crossing, ...]
+    transfer: tuple[TransferGain, ...]
+    recommendations: tuple[Recommendation, ...]
+    regrets: tuple[Regret, ...]

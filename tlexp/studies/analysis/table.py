@@ -1,0 +1,131 @@
+"""What a study has measured: columns, label budgets and data seeds, read from its folder alone.
+
+correct (n,) bool, whether each image of the test split was told right by a replicate; labels (n,) int64.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlexp.tracking import RunStatus
+
+
+class Role(StrEnum):
+    """What a column is for: depths compete; controls and extras are shown beside them."""
+
+    depth = "depth"
+    way = "way"
+    """A way of transferring; ways compete in studies that do not compare depths."""
+    scratch = "scratch"
+    scratch_long = "scratch_long"
+    random = "random"
+    pixels = "pixels"
+    closed = "closed"
+    """Solved for free from the same features: ridge, nearest mean, nearest neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One (backbone, freeze, head) over all budgets and data seeds.
+
+    Attributes:
+        name: Short and fit for a file name: `freeze-3`, `scratch`, `ridge`.
+        title: For people: `3 of 5 units frozen (to layer2)`.
+        role: What it is for.
+        depth: Frozen units, where the backbone has been pretrained; None for controls.
+        words: Overrides that make a run one of this column.
+        trainable: Trainable parameters, head included, for the ordering by cost; 0 where not known.
+    """
+
+    name: str
+    title: str
+    role: Role
+    depth: int | None
+    words: tuple[str, ...] = ()
+    trainable: int = 0
+
+    @property
+    def competes(self) -> bool:
+        """Whether it may be recommended."""
+        return self.role in (Role.depth, Role.way)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicate:
+    """One run of a cell.
+
+    Attributes:
+        seed: Data seed.
+        status: None: not run yet.
+        reason: Why it did not finish.
+        correct: (n,) bool; None unless it finished.
+        metrics: The record's.
+        selection: The record's `train.selection`, {} where there is none.
+        outside: The record's `train.outside_protocol`.
+        folder: Of the attempt that counts.
+        losses: (step, train/loss) of the final fit's curve, in the order of the steps; () where it has none.
+    """
+
+    seed: int
+    status: RunStatus | None
+    reason: str | None = None
+    correct: NDArray[np.bool_] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+    folder: Path | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A column at one label budget."""
+
+    column: str
+    labels: str
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def finished(self) -> tuple[Replicate, ...]:
+        """The replicates that can be measured, by seed."""
+        return tuple(each for each in self.replicates if each.correct is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTable:
+    """A study's measurements.
+
+    Attributes:
+        name: Of the study.
+        about: study.json: what all runs share, and what was planned (see `tlexp.studies.planning.study_plan`).
+        backbone: Its name.
+        columns: In the order of the page: depths from 0 up, controls after them.
+        budgets: Label budgets that were run, in growing order.
+        per_class: Images per class of each budget, for the axis: k, or for fractions and `all` the mean per class.
+        classes: Names of the classes.
+        labels: Of the test images.
+        seeds: The data seeds planned.
+        cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
+        margin: `study.margin`.
+        skipped: Budgets and columns that were left out -> why.
+        record: One finished record as plain values, for protocol and environment; {} where none finished.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    backbone: str
+    columns: tuple[Column, ...]
+    budgets: tuple[str, ...]
+    per_class: Mapping[str, float]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    seeds: tuple[int, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    margin: float
+    skipped: Mapping[str, str]
+    record: Mapping[str, Any]

@@ -1,0 +1,181 @@
+"""A job of a study: one column over all its label budgets and data seeds, a record for each replicate.
+
+What replicates have in common is made once: network, images, features, and heads, which are solved for all budgets,
+seeds, folds and penalties together. The batch is always the whole column, so that a study that was killed and typed
+again finds the same solutions as one that was not.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tlexp.compose.load import Composed
+from tlexp.config import Config, config_key
+from tlexp.config.head import HeadInit
+from tlexp.errors import Interrupted, TlexpError
+from tlexp.experiment.probe import probe_config, solve_together
+from tlexp.experiment.session import Shared, of_process
+from tlexp.jobs.folder import PROCESS_FILE, Attempt, SweepFolder
+from tlexp.jobs.index import Ledger
+from tlexp.jobs.progress import say
+from tlexp.jobs.worker import TRACEBACK_FILE
+from tlexp.paths import publish
+from tlexp.studies.prefetch import fill_cuts
+from tlexp.tracking.environment import process_identity
+from tlexp.train import Listener, choose_device
+
+COLUMN_FILE = "column.json"
+"""Written when a column's job is over."""
+COLUMNS = "columns"
+
+
+class Run(Protocol):
+    """Does one run."""
+
+    def __call__(
+        self,
+        config: Config,
+        *,
+        folder: Path,
+        listener: Listener,
+        shown: dict[str, Any],
+        overrides: Sequence[str],
+        study: str,
+        shared: Shared,
+    ) -> Any:
+        """Do it; its record is published however it ends."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replicate:
+    key: str
+    labels: str
+    seed: int
+    config: Config
+
+
+def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run: Run, listener: Listener) -> None:
+    """Run what has not finished of a column.
+
+    Args:
+        loaded: Configuration of the column.
+        folder: Of the job, <study>/columns/<column>/<attempt>.
+        overrides: Words of the job.
+        run: Does one run.
+        listener: Hears of progress and may ask to stop.
+
+    Raises:
+        Interrupted: A signal asked to stop; the run that was interrupted has left a checkpoint.
+    """
+    column, study = str(loaded.config.study.column), SweepFolder(folder.parents[2])
+    about = study.about()
+    assert about is not None
+    replicates = [
+        _Replicate(key=key, labels=labels, seed=seed, config=_configure(loaded.config, labels, seed))
+        for key, (name, labels, seed) in about["study"]["replicates"].items()
+        if name == column
+    ]
+    ledger = Ledger(study.attempts(each.key for each in replicates))
+    missing = [each for each in replicates if ledger.counting(each.key) is None]
+    shared = of_process()
+    if missing:
+        _fill(about["study"]["columns"], column, [each.config for each in replicates], shared, listener)
+        _solve([each.config for each in replicates], shared, listener)
+    failed = 0
+    began = time.monotonic()
+    for number, each in enumerate(missing):
+        assert config_key(each.config) == each.key, column
+        attempt = study.begin(each.key, _point(column, each), 0, ledger.attempts(each.key))
+        words = [
+            *(word for word in overrides if not word.startswith("study.")),
+            f"labels={each.labels}",
+            f"seed={each.seed}",
+        ]
+        told = _run_one(each, attempt, loaded.shown, words, study.path.name, run, shared, listener)
+        failed += told is not None
+        if told is not None:
+            say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
+        last_of_budget = number + 1 == len(missing) or missing[number + 1].labels != each.labels
+        if last_of_budget:
+            spent = time.monotonic() - began
+            say(f"{column} labels={each.labels}: {number + 1} of {len(missing)} runs, {spent:.0f} s")
+        signal_number = listener.should_stop()
+        if signal_number is not None:
+            raise Interrupted(signal_number)  # it came while the end of the run was written
+    publish(folder / COLUMN_FILE, json.dumps({"column": column, "ran": len(missing), "failed": failed}).encode())
+
+
+def _configure(config: Config, labels: str, seed: int) -> Config:
+    return dataclasses.replace(config, labels=labels, seed=seed)
+
+
+def _point(column: str, replicate: _Replicate) -> dict[str, str]:
+    return {"column": column, "labels": replicate.labels, "seed": str(replicate.seed)}
+
+
+def _fill(
+    columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], shared: Shared, listener: Listener
+) -> None:
+    """Let one pass over the images fill what all columns of a depth will ask of their frozen layers."""
+    depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
+    if own not in depths:
+        return
+    try:
+        fill_cuts(configs, [*depths.values()], shared, device=choose_device(configs[0].train.device), listener=listener)
+    except TlexpError as error:  # each run will say by itself what is wrong with it
+        say(f"note: images pass the network for each column anew: {error}")
+
+
+def _solve(configs: Sequence[Config], shared: Shared, listener: Listener) -> None:
+    """Solve the heads, or the probes that they start from, of all replicates together."""
+    first = configs[0]
+    if first.head.init is HeadInit.probe:
+        configs = [probe_config(config) for config in configs]
+    elif not first.head.kind.solved or first.backbone.calibrate:  # calibrated networks differ from run to run
+        return
+    try:
+        solve_together(configs, shared, device=choose_device(first.train.device), listener=listener)
+    except TlexpError as error:  # each run will say by itself what is wrong with it
+        say(f"note: heads are solved one by one: {error}")
+
+
+def _run_one(
+    replicate: _Replicate,
+    attempt: Attempt,
+    shown: dict[str, Any],
+    words: Sequence[str],
+    study: str,
+    run: Run,
+    shared: Shared,
+    listener: Listener,
+) -> str | None:
+    """Do one run; return why it failed, None where it did not."""
+    publish(attempt.folder / PROCESS_FILE, json.dumps(process_identity()).encode())
+    shown = {**shown, "labels": replicate.labels, "seed": replicate.seed}
+    try:
+        run(
+            replicate.config,
+            folder=attempt.folder,
+            listener=listener,
+            shown=shown,
+            overrides=words,
+            study=study,
+            shared=shared,
+        )
+    except Interrupted:
+        raise
+    except TlexpError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - the record says failed, and the other replicates have their turn
+        (attempt.folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {error}"
+    finally:
+        sys.stderr.flush()
+    return None

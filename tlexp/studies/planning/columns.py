@@ -1,0 +1,151 @@
+"""The columns of each kind of study: what competes, and what stands beside it.
+
+A column is the words that make a run one of it. In a study of depths every one starts from its replicate's tuned probe
+and keeps the pretrained BatchNorm statistics, so that depth is the only difference.
+"""
+
+from collections.abc import Sequence
+
+from tlexp.config.depth import parse_depth, resolve_depth
+from tlexp.config.head import HeadKind
+from tlexp.config.study import StudyKind
+from tlexp.errors import ConfigError
+from tlexp.models.units import NECK
+from tlexp.studies.analysis.table import Column, Role
+
+FROZEN = ("freeze=all", "head=logreg")
+PROBE_FIRST = ("head=linear", "head.init=probe", "freeze.norm=keep")
+RANDOM = ("backbone.pretrained=false", "backbone.weights=null")
+_SOLVED = {
+    "logreg": "logistic regression",
+    "ridge": "ridge regression",
+    "nearest_mean": "nearest mean",
+    "knn": "nearest neighbours",
+}
+_TRAINED = {
+    HeadKind.mlp: "a hidden layer",
+    HeadKind.cosine: "cosines",
+    HeadKind.attention: "attention over the last map or tokens",
+    HeadKind.flatten_mlp: "a hidden layer on the flattened map",
+}
+_LAST_UNITS = 4
+"""As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
+OPTIONAL = ("norm", "bias", "lora")
+"""Ways that not every backbone allows, and of which one needs a package: they are left out, with the reason."""
+PHASES = 4
+"""Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
+LONGER = 4
+"""The second network from scratch trains for this multiple of the protocol's steps."""
+
+
+def study_columns(
+    kind: StudyKind, units: Sequence[str], *, depths: Sequence[str], controls: bool, backbone: str
+) -> list[Column]:
+    """Return the columns of a study, those that compete first.
+
+    Args:
+        kind: What is compared.
+        units: The backbone's units in forward order.
+        depths: Those that are compared, as in freeze.depth; none for all.
+        controls: Whether controls stand beside them.
+        backbone: Its name, for messages.
+
+    Raises:
+        ConfigError: A depth that the backbone does not have.
+    """
+    if kind is StudyKind.depths:
+        columns = [_depth(depth, units) for depth in _depths(depths, units, backbone)]
+        return columns + (_closed() + _scratch() + _others() if controls else [])
+    if kind is StudyKind.frozen:
+        return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
+    if kind is StudyKind.heads:
+        return _heads(units) + (_others() if controls else [])
+    return _policies(units) + (_scratch()[:1] if controls else [])
+
+
+def _depths(stated: Sequence[str], units: Sequence[str], backbone: str) -> list[int]:
+    if not stated:
+        return list(range(len(units) + 1))
+    problems, found = [], set()
+    for text in stated:
+        try:
+            found.add(resolve_depth(parse_depth(text), units, backbone=backbone))
+        except ValueError as error:
+            problems.append(str(error).replace("freeze.depth", "study.depths"))
+    if problems:
+        raise ConfigError(problems)
+    return sorted(found)
+
+
+def _depth(depth: int, units: Sequence[str]) -> Column:
+    count = len(units)
+    if depth == count:
+        title = f"all {count} units frozen: a linear probe"
+        return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=FROZEN)
+    title = f"{depth} of {count} units frozen (to {units[depth - 1]})" if depth else "none frozen: full fine-tuning"
+    words = ("freeze=depth", f"freeze.depth={depth}", *PROBE_FIRST)
+    return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=words)
+
+
+def _closed() -> list[Column]:
+    titles = {name: title for name, title in _SOLVED.items() if name != "logreg"}
+    return [_head(name, f"all frozen, {title}", Role.closed) for name, title in titles.items()]
+
+
+def _head(name: str, title: str, role: Role) -> Column:
+    return Column(name=name, title=title, role=role, depth=None, words=("freeze=all", f"head={name}"))
+
+
+def _heads(units: Sequence[str]) -> list[Column]:
+    """Return every head on the frozen backbone, and logistic regression on the last units side by side."""
+    trained = [_head(name, f"trained: {title}", Role.way) for name, title in _TRAINED.items()]
+    last = [name for name in units if name != NECK][-_LAST_UNITS:]
+    words = (*FROZEN, f"head.units=[{','.join(last)}]")
+    title = f"logistic regression on the last {len(last)} units"
+    beside = [Column(name="units", title=title, role=Role.way, depth=None, words=words)] if last else []
+    return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + beside + trained
+
+
+def _scratch() -> list[Column]:
+    words = (*RANDOM, "freeze=none", "head=linear")
+    long = (*words, f"train.longer={LONGER}")
+    return [
+        Column(name="scratch", title="from scratch", role=Role.scratch, depth=None, words=words),
+        Column(
+            name="scratch-long",
+            title=f"from scratch, {LONGER} x the steps",
+            role=Role.scratch_long,
+            depth=None,
+            words=long,
+        ),
+    ]
+
+
+def _others() -> list[Column]:
+    random = (*RANDOM, "backbone.calibrate=true", *FROZEN)
+    return [
+        Column(name="random", title="random frozen features", role=Role.random, depth=None, words=random),
+        Column(name="pixels", title="raw pixels", role=Role.pixels, depth=None, words=("backbone=pixels", *FROZEN)),
+    ]
+
+
+def _policies(units: Sequence[str]) -> list[Column]:
+    trained = ("head=linear", "freeze.norm=keep")
+    gradual = ("freeze=gradual", f"freeze.phases={min(PHASES, len(units) + 1)}")
+    first = units[:2][-1] if units else "stem"  # behind the stem, as "block 1" of Lee et al. 2022, arXiv 2210.11466
+    ways = {
+        "frozen": ("frozen: a linear probe", FROZEN),
+        "frozen-norm": ("frozen, BatchNorm adapts", ("freeze=all", "freeze.norm=update", "head=linear")),
+        "probe-first": ("linear probe first, then all layers", ("freeze=none", *PROBE_FIRST)),
+        "lpft": ("linear probe in half of the steps, then all layers", ("freeze=lpft", *trained)),
+        "gradual": ("layers unfrozen from the top", (*gradual, *trained)),
+        "surgical": (f"{first} alone", ("freeze=surgical", f"freeze.units=[{first}]", *trained)),
+        "norm": ("scale and shift of norms alone", ("freeze=norm", *trained)),
+        "bias": ("biases alone", ("freeze=bias", *trained)),
+        "lora": ("low-rank adapters", ("freeze=lora", *trained)),
+        "direct": ("all layers at once", ("freeze=none", *trained)),
+        "direct-norm": ("all layers at once, BatchNorm adapts", ("freeze=none", "head=linear")),
+    }
+    return [
+        Column(name=name, title=title, role=Role.way, depth=None, words=words) for name, (title, words) in ways.items()
+    ]

@@ -1,0 +1,107 @@
+"""What a study will take, and what is left out of it so that it fits the time it is given."""
+
+import time
+from dataclasses import dataclass
+
+from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
+from tlexp.experiment.session import Shared
+from tlexp.studies.analysis.table import Role
+from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+
+_ENDS_SECONDS = 4.0
+"""Of what comes once besides the runs and the imports: the tracking store and the report, on one core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds by column and by replicate, of what has not finished.
+
+    Attributes:
+        seconds: Of each column's own network, by (column, budget): of one replicate.
+        shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
+        ends: Of starting, as measured in this process, and of what comes once at the end.
+        done: Keys of the runs that have finished.
+    """
+
+    seconds: dict[tuple[str, str], float]
+    shared: float
+    ends: float
+    done: frozenset[str]
+
+    def of(self, column: PlannedColumn) -> float:
+        """Return the seconds that are left of a column."""
+        return sum(
+            self.seconds[column.column.name, run.budget.labels] for run in column.runs if run.key not in self.done
+        )
+
+    def total(self, plan: StudyPlan) -> float:
+        """Return the seconds that the study takes with what is left of it, its start included."""
+        return self.ends + self.shared + sum(self.of(column) for column in plan.columns)
+
+
+def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
+    """Return what the study will take, by a few measured steps of each column's network."""
+    imports, began = time.process_time(), time.perf_counter()
+    seconds: dict[tuple[str, str], float] = {}
+    largest = plan.budgets[-1].images
+    classes, tested = len(plan.source.classes), len(plan.source.held_out.labels)
+    image = 0.0
+    for column in plan.columns:
+        left = [run for run in column.runs if run.key not in done]
+        costs = UnitCosts(step=0.0, image=0.0)
+        if left:
+            costs = measure_costs(column.runs[-1].config, shared, images=largest, classes=classes)
+        image = max(image, costs.image if column.column.competes else 0.0)
+        for run in column.runs:
+            seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
+    heads = [each.composed.config.head for each in plan.columns if each.column.competes]
+    seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
+    images = (len(plan.source.pool.labels) + tested) * len(seen)
+    ends = imports + time.perf_counter() - began + _ENDS_SECONDS
+    return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
+
+
+def shorten(plan: StudyPlan, found: Estimate) -> None:
+    """Leave columns, then budgets, out of the plan until it fits `study.minutes`.
+
+    First the longer training from scratch, then the inner depths from the shallow end, which cost most, then training
+    from scratch, then budgets from the largest; two budgets and the outer depths always stay.
+    """
+    minutes = plan.study.minutes
+    if minutes is None:
+        return
+    while found.total(plan) > 60 * minutes:
+        why = f"to fit study.minutes={minutes:g}; with it about {duration(found.total(plan))}"
+        column = _dispensable(plan)
+        if column is not None:
+            plan.drop_column(column, why)
+        elif len(plan.budgets) > 2:
+            plan.drop_budget(plan.budgets[-1], why)
+        else:
+            return
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people.
+
+    >>> duration(4), duration(200), duration(10000)
+    ('4 s', '3 min', '2.8 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _dispensable(plan: StudyPlan) -> PlannedColumn | None:
+    """Return the column that goes next."""
+    depths = [each for each in plan.columns if each.column.role is Role.depth]
+    order = [
+        *(each for each in plan.columns if each.column.role is Role.scratch_long),
+        *depths[1:-1],
+        *(each for each in plan.columns if each.column.role is Role.scratch),
+    ]
+    return order[0] if order else None
+
+
+def _run(run: PlannedRun, costs: UnitCosts, tested: int) -> float:
+    return run_seconds(run.config, costs, images=run.budget.images, folds=run.budget.folds, tested=tested)

@@ -1,0 +1,327 @@
+"""What a study is: its columns, label budgets and data seeds, and its folder; nothing is written yet."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from tlexp.compose.load import Composed, typed
+from tlexp.compose.overrides import leaves, plain_message
+from tlexp.config import PROTOCOL, Config, config_key, key_values
+from tlexp.config.backbone import PIXELS
+from tlexp.config.data import DataSource
+from tlexp.config.head import HeadKind
+from tlexp.config.labels import parse_labels
+from tlexp.config.study import StudyKind
+from tlexp.errors import ConfigError
+from tlexp.experiment.build import Network, build_classifier, build_network
+from tlexp.experiment.session import Shared
+from tlexp.jobs.folder import SweepFolder
+from tlexp.jobs.runner import Border
+from tlexp.models import feature_width
+from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
+from tlexp.studies.planning.columns import FROZEN, OPTIONAL, study_columns
+from tlexp.sweeps.composer import compose_words
+from tlexp.sweeps.points import ROOT
+from tlexp.tracking import names
+from tlexp.train import Listener
+
+_FEW_LABELS, _FEW_DEPTHS, _SCRATCH_LABELS, _FEW_SEEDS = ("2", "10", "100"), ("0", "0.5", "all"), ("10",), 3
+"""What a study of the embedded shapes does, so that it takes minutes; each can be stated."""
+_SEEDS, _TRIALS, _FEW_TRIALS = 10, 4, 2
+_SMALL_SIDE = 32
+_OWN = ("freeze", "head", "labels", "resume")
+"""What a study chooses by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One replicate: a label budget, a data seed and what they make of the column's settings."""
+
+    budget: BudgetSize
+    seed: int
+    config: Config
+
+    @property
+    def key(self) -> str:
+        """What the run computes."""
+        return config_key(self.config)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What makes it, beside the words of the column."""
+        return f"labels={self.budget.labels}", f"seed={self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedColumn:
+    """A column with its settings, its words and its runs, the smallest budgets first."""
+
+    column: Column
+    composed: Composed
+    words: tuple[str, ...]
+    runs: tuple[PlannedRun, ...]
+
+    def without(self, labels: str) -> "PlannedColumn":
+        """Return the column without a budget."""
+        return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.budget.labels != labels))
+
+
+class StudyPlan:
+    """A study.
+
+    Args:
+        words: Of the command line, without those that are Hydra's own.
+        border: Hydra's.
+        shared: What runs of this process have in common.
+        listener: Hears of images that are read.
+
+    Attributes:
+        columns: All of them.
+        budgets: Label budgets, in growing order.
+        seeds: Data seeds.
+        skipped: What was left out, and why.
+        network: The backbone.
+        source: The images.
+        folder: Of the study.
+
+    Raises:
+        ConfigError: Everything that is wrong with the words.
+        DataError: The images do not allow a study.
+    """
+
+    def __init__(self, words: Sequence[str], border: Border, shared: Shared, listener: Listener) -> None:
+        _check(words, border)
+        self._border, self._words = border, tuple(words)
+        first = self._compose(FROZEN)
+        config = first.config
+        if config.backbone.name == PIXELS:
+            raise ConfigError(
+                "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
+                "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
+            )
+        self.study = config.study
+        self.demonstration = config.data.source is DataSource.shapes
+        self._settle(config)
+        config = self._compose(FROZEN).config
+        self.network, _ = shared.network(config)
+        self.source = shared.source(config, self.network.expected, listener)
+        stated = self.study.labels or self._few(_FEW_LABELS) or FULL
+        pool = self.source.pool.labels
+        self.budgets, self.skipped = allowed_budgets(stated, pool, self.source.classes)
+        if not self.budgets:
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
+            raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
+        count = self.study.seeds or (_FEW_SEEDS if self.demonstration else _SEEDS)
+        self.seeds = tuple(range(config.seed, config.seed + count))
+        self.columns = self._columns(config)
+        self.folder = SweepFolder(self._folder(config), named_by="study.name")
+
+    @property
+    def runs(self) -> list[tuple[PlannedColumn, PlannedRun]]:
+        """Every replicate, column by column."""
+        return [(column, run) for column in self.columns for run in column.runs]
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all columns share and that a study goes on with."""
+        return self._fixed(self.columns[0].composed.config)
+
+    def about(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the study is, for study.json."""
+        config = self.columns[0].composed.config
+        budgets = [
+            {"labels": each.labels, "per_class": each.per_class, "images": each.images, "conditional": each.conditional}
+            for each in self.budgets
+        ]
+        about = {
+            "name": self.folder.path.name,
+            "kind": str(self.study.kind),
+            "backbone": config.backbone.name,
+            "data": str(config.data.source),
+            "margin": self.study.margin,
+            "seeds": list(self.seeds),
+            "budgets": budgets,
+            "columns": [dataclasses.asdict(each.column) for each in self.columns],
+            "skipped": dict(self.skipped),
+            "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
+            "demonstration": self.demonstration or len(self.seeds) < _SEEDS,
+            "command": " ".join(["python -m tlexp", *map(_shell, self._words)]),
+            "estimate": dict(estimate),
+        }
+        return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
+
+    def drop_column(self, column: PlannedColumn, why: str) -> None:
+        """Leave a column out."""
+        self.columns = [each for each in self.columns if each is not column]
+        self.skipped[column.column.title] = why
+
+    def drop_budget(self, budget: BudgetSize, why: str) -> None:
+        """Leave a budget out."""
+        self.budgets = [each for each in self.budgets if each is not budget]
+        self.columns = [each.without(budget.labels) for each in self.columns]
+        self.skipped[f"labels={budget.labels}"] = why
+
+    def _settle(self, config: Config) -> None:
+        """Add the words that are the study's own, where the command line does not state them."""
+        stated = {word.partition("=")[0] for word in self._words}
+        small = self.demonstration and config.backbone.packaged is not None and "backbone.image_size" not in stated
+        side = _SMALL_SIDE if small else config.backbone.image_size
+        self._own = [f"backbone.image_size={_SMALL_SIDE}"] if small else []
+        if self.demonstration and "data.size" not in stated and side:
+            self._own.append(f"data.size={side}")  # the same images for every column
+        trials = config.tune.trials or (_FEW_TRIALS if self.demonstration else _TRIALS)
+        self._trials = f"tune.trials={trials}"
+
+    def _few(self, values: Sequence[str]) -> Sequence[str]:
+        return values if self.demonstration else ()
+
+    def _columns(self, config: Config) -> list[PlannedColumn]:
+        units = [unit.name for unit in self.network.units]
+        depths = self.study.depths or self._few(_FEW_DEPTHS)
+        backbone = config.backbone.name
+        found = study_columns(self.study.kind, units, depths=depths, controls=self.study.controls, backbone=backbone)
+        scratch = {str(parse_labels(text)) for text in self.study.scratch_labels or self._few(_SCRATCH_LABELS)}
+        planned: list[PlannedColumn] = []
+        problems: list[str] = []
+        seen: set[str] = set()
+        for column in found:
+            try:
+                each = self._column(column, scratch)
+            except ConfigError as error:
+                if self.study.kind is StudyKind.heads or column.name in OPTIONAL:  # not every backbone allows it
+                    self.skipped[column.title] = "; ".join(error.problems)
+                else:
+                    problems += error.problems
+                continue
+            if each.runs[0].key in seen:
+                continue
+            seen.add(each.runs[0].key)
+            planned.append(each)
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
+        return planned
+
+    def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
+        [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
+        words = self._words_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
+        composed = self._typed(words)
+        config = composed.config
+        limited = column.role in (Role.scratch, Role.scratch_long) and scratch
+        budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
+        runs = tuple(
+            PlannedRun(budget=budget, seed=seed, config=_replicate(config, budget, seed))
+            for budget in budgets
+            for seed in self.seeds
+        )
+        classes = len(self.source.classes)
+        heads = self.study.kind is StudyKind.heads and column.competes
+        trainable = _head_size(config, classes) if heads else _trainable(self.network, config, column, classes)
+        column = dataclasses.replace(column, words=words, trainable=trainable)
+        return PlannedColumn(column=column, composed=composed, words=words, runs=runs)
+
+    def _words_of(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Return the words of a job: those of the command line without what the column says otherwise."""
+        said = {word.partition("=")[0] for word in words}
+        own = getattr(self, "_own", [])
+        kept = [
+            word
+            for word in (*self._words, *own)
+            if (key := word.partition("=")[0]) not in said and not ("backbone" in said and key.startswith("backbone."))
+        ]
+        return (*kept, *words)
+
+    def _compose(self, words: Sequence[str]) -> Composed:
+        return self._typed(self._words_of(words))
+
+    def _typed(self, words: Sequence[str]) -> Composed:
+        try:
+            return typed(compose_words(self._border.context.config_loader, self._border.config, words))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(plain_message(error)) from error
+
+    def _fixed(self, config: Config) -> dict[str, Any]:
+        """Return the settings that all columns share and that a study goes on with."""
+        values = dict(leaves(key_values(config)))
+        varied = ("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "study.")
+        return {
+            "protocol": PROTOCOL,
+            **{name: value for name, value in values.items() if not name.startswith(varied)},
+            "tune.trials": self._trials.partition("=")[2],
+            "study.kind": str(self.study.kind),
+        }
+
+    def _folder(self, config: Config) -> Path:
+        name = self.study.name
+        if name is not None:
+            if names.folder_name(name) != name:
+                raise ConfigError(f"study.name={name}: use letters, digits and . _ -, up to 64")
+            return ROOT / name
+        content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+        return ROOT / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
+
+
+def _check(words: Sequence[str], border: Border) -> None:
+    """Refuse what a study chooses by itself, and words with several values."""
+    parsed = OverridesParser.create(config_loader=border.context.config_loader).parse_overrides(list(words))
+    problems = []
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_sweep_override():
+            problems.append(
+                f"{override.input_line} holds several values: a study takes one for each setting and crosses depths, "
+                "labels and seeds by itself (study.depths, study.labels, study.seeds); type one study for each value"
+            )
+        elif key.partition(".")[0] in _OWN and key != "head.global_pool":
+            hint = "use study.labels=[5,20,100]" if key == "labels" else "leave it out"
+            if key.partition(".")[0] == "freeze":
+                hint += "; study=freeze_vs_labels takes study.depths=[0,0.5,all]"
+            problems.append(f"{override.input_line}: a study chooses this by itself: {hint}")
+        elif key == "data.seed":
+            problems.append(
+                f"{override.input_line}: the data seeds of a study begin at seed; use seed={override.value()}"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _replicate(config: Config, budget: BudgetSize, seed: int) -> Config:
+    return dataclasses.replace(config, labels=budget.labels, seed=seed)
+
+
+def _trainable(network: Network, config: Config, column: Column, classes: int) -> int:
+    """Return the trainable parameters of a column that competes.
+
+    Raises:
+        ConfigError: The backbone has not what the policy asks for, or a package is missing.
+    """
+    if not column.competes:
+        return 0
+    classifier = build_classifier(config, network.frozen_as(config), classes)
+    backbone = [each for name, each in classifier.trainable_parameters() if name.startswith("backbone.")]
+    return sum(each.numel() for each in backbone) + classes * (feature_width(network.backbone) + 1)
+
+
+def _head_size(config: Config, classes: int) -> int:
+    """Return the trainable parameters of a head on a frozen backbone.
+
+    Raises:
+        ConfigError: The backbone has not what the head needs.
+    """
+    network = build_network(config, meta=True)
+    if config.head.kind.solved:
+        return classes * (feature_width(network.backbone) + 1)
+    return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
+
+
+def _shell(word: str) -> str:
+    return f"'{word}'" if any(sign in word for sign in "[](){}$* ~") else word

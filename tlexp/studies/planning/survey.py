@@ -1,0 +1,76 @@
+"""What a study is about to do, as a table for people."""
+
+import math
+
+import numpy as np
+
+from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.planning.costs import Estimate, duration
+from tlexp.studies.planning.study_plan import StudyPlan
+
+_WIDTH = 110
+_FEW = 3
+"""With fewer data seeds an interval is more than three times as wide as with three."""
+_WIDE = 0.1
+"""Intervals that reach so far to either side tell few columns apart."""
+
+
+def survey(plan: StudyPlan, found: Estimate) -> str:
+    """Return cells, replicates, candidates and the time that they will take by estimate."""
+    rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
+    for each in plan.columns:
+        budgets = dict.fromkeys(run.budget.labels for run in each.runs)
+        there = sum(run.key in found.done for run in each.runs)
+        config = each.composed.config
+        candidates = "solved" if config.head.kind.solved else str(config.tune.trials)
+        about = duration(found.of(each))
+        rows.append(
+            [each.column.name, each.column.title, ",".join(budgets), str(len(each.runs)), str(there), candidates, about]
+        )
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:_WIDTH] for row in rows
+    ]
+    cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
+    counted = f"{cells} cell{'' if cells == 1 else 's'}"
+    seeds = _seeds_told(len(plan.seeds))
+    lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
+    left = sum(run.key not in found.done for _, run in plan.runs)
+    lines.append(
+        f"study {plan.folder.path}: {counted}, {seeds}, {len(plan.runs)} runs, {left} to do, "
+        f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
+    )
+    return "\n".join([*lines, *_warnings(plan, found)])
+
+
+def _seeds_told(count: int) -> str:
+    """Return a number of data seeds in words.
+
+    >>> _seeds_told(1), _seeds_told(3)
+    ('1 data seed', '3 data seeds')
+    """
+    return f"{count} data seed{'' if count == 1 else 's'}"
+
+
+def _warnings(plan: StudyPlan, found: Estimate) -> list[str]:
+    """Return what people should know before the study takes their time."""
+    warnings = []
+    minutes, seconds = plan.study.minutes, found.total(plan)
+    if minutes is not None and seconds > 60 * minutes:
+        warnings.append(
+            f"note: study.minutes={minutes:g} cannot be met: what is left takes about {duration(seconds)} at least, "
+            "and the study will run over"
+        )
+    if len(plan.seeds) < _FEW:
+        warnings.append(
+            f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "
+            "study.seeds=5 or more, ten are the protocol's"
+        )
+    images = TestImages(labels=plan.source.held_out.labels)
+    half = 1.96 * 0.5 * math.sqrt(float(np.sum(1 / images.counts))) / len(images.counts)  # at an accuracy of 0.5
+    if half > _WIDE:
+        warnings.append(
+            f"note: only {len(images.labels)} test images: intervals will be about +- {half:.2f}; more held-out images "
+            "help most"
+        )
+    return warnings

@@ -1,0 +1,116 @@
+"""What of a study is not as planned: replicates that failed or are missing, what was left out or is unlike the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tlexp.studies.analysis.findings import CellFinding, Findings
+from tlexp.studies.report.document import Table
+from tlexp.studies.report.tables import budget_title
+from tlexp.tracking import RunStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How many replicates of a study there are."""
+
+    planned: int
+    finished: int
+    failed: int
+    missing: int
+
+    @property
+    def running(self) -> bool:
+        """Whether some have not run."""
+        return self.missing > 0
+
+    def counted(self) -> str:
+        """Return the counts in words."""
+        parts = [f"{self.finished} of {self.planned} replicates have finished"]
+        parts += [f"{self.failed} did not finish"] if self.failed else []
+        parts += [f"{self.missing} {'has' if self.missing == 1 else 'have'} not run"] if self.missing else []
+        return ", ".join(parts)
+
+
+def progress(findings: Findings) -> Progress:
+    """Return how far a study has come."""
+    cells = findings.cells.values()
+    finished, failed, missing = (sum(getattr(cell, name) for cell in cells) for name in ("count", "failed", "missing"))
+    return Progress(planned=finished + failed + missing, finished=finished, failed=failed, missing=missing)
+
+
+def gap_tables(findings: Findings) -> tuple[Table, ...]:
+    """Return a table for each kind of gap that there is."""
+    counted = "replicates"
+    found = (
+        _failures(findings),
+        _cells(findings, "Not run yet", counted, lambda cell: _share(cell, cell.missing)),
+        Table(
+            title="Left out of the study",
+            head=("what", "why"),
+            rows=tuple((what, why) for what, why in findings.table.skipped.items()),
+        ),
+        _never_planned(findings),
+        _cells(findings, "Outside the protocol", "settings", lambda cell: ", ".join(cell.outside)),
+        _cells(
+            findings,
+            "The best learning rate or weight decay lies at the edge of its range: a wider range may do better",
+            counted,
+            lambda cell: _share(cell, cell.at_edge),
+        ),
+        _cells(
+            findings,
+            "Nothing to select on, so that the policy's defaults were taken",
+            counted,
+            lambda cell: _share(cell, cell.unselected),
+        ),
+    )
+    return tuple(table for table in found if table.rows)
+
+
+def _failures(findings: Findings) -> Table:
+    """Return the replicates that did not finish, those of a cell with one reason together."""
+    groups: dict[tuple[str, str, RunStatus, str], list[int]] = {}
+    for column in findings.table.columns:
+        for labels in findings.table.budgets:
+            cell = findings.table.cells.get((column.name, labels))
+            for each in () if cell is None else cell.replicates:
+                if each.status not in (None, RunStatus.finished):
+                    key = column.name, budget_title(findings, labels), RunStatus(str(each.status)), each.reason or "–"
+                    groups.setdefault(key, []).append(each.seed)
+    return Table(
+        title="Did not finish",
+        head=("column", "labels per class", "seeds", "how", "why"),
+        rows=tuple(
+            (column, labels, ", ".join(map(str, seeds)), str(status), reason)
+            for (column, labels, status, reason), seeds in groups.items()
+        ),
+    )
+
+
+def _cells(findings: Findings, title: str, told: str, tell: Callable[[CellFinding], str]) -> Table:
+    """Return the cells of which something is to be told, budgets with the same of a column together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for column in findings.table.columns:
+        for labels in findings.table.budgets:
+            cell = findings.cells.get((column.name, labels))
+            if cell is not None and (text := tell(cell)):
+                groups.setdefault((column.name, text), []).append(budget_title(findings, labels))
+    return Table(
+        title=title,
+        head=("column", "labels per class", told),
+        rows=tuple((column, ", ".join(budgets), text) for (column, text), budgets in groups.items()),
+    )
+
+
+def _share(cell: CellFinding, part: int) -> str:
+    return f"{part} of {cell.count + cell.failed + cell.missing}" if part else ""
+
+
+def _never_planned(findings: Findings) -> Table:
+    table = findings.table
+    rows = []
+    for column in table.columns:
+        budgets = [budget_title(findings, each) for each in table.budgets if (column.name, each) not in findings.cells]
+        if budgets:
+            rows.append((column.name, ", ".join(budgets)))
+    return Table(title="Not planned", head=("column", "labels per class"), rows=tuple(rows))

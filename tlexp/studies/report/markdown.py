@@ -1,0 +1,56 @@
+"""A report as Markdown, its figures as files beside it."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from tlexp.studies.report.document import Report, Section, Table
+
+_SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def build_markdown(report: Report) -> str:
+    """Return the text."""
+    return "\n\n".join(_blocks(report)) + "\n"
+
+
+def _blocks(report: Report) -> Iterator[str]:
+    yield f"# {plain(report.title)}"
+    yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in report.facts)
+    yield from (f"> {plain(text)}" for text in report.notices)
+    for section in report.sections:
+        yield from _section(section)
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {plain(section.title)}"
+    yield from map(plain, section.paragraphs)
+    if section.picture is not None:
+        yield f"![{plain(section.picture.alt)}]({section.picture.name}.svg)"
+        yield plain(section.picture.caption)
+    yield from _tables(section.tables)
+    if section.lines:
+        yield "\n".join(f"- {plain(line)}" for line in section.lines)
+    yield from _tables(section.folded)
+    if section.commands:
+        yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
+
+
+def _tables(tables: Iterable[Table]) -> Iterator[str]:
+    for table in tables:
+        if table.rows:
+            yield f"{plain(table.title)}:"
+            yield _table(table)
+
+
+def _table(table: Table) -> str:
+    rows = [table.head, ("---",) * len(table.head), *table.rows]
+    return "\n".join(f"| {' | '.join(cell if row == rows[1] else plain(cell) for cell in row)} |" for row in rows)
+
+
+def plain(text: str) -> str:
+    r"""Return a text that Markdown shows as it is, on one line.
+
+    >>> plain("freeze_3 | <b>")
+    'freeze\\_3 \\| \\<b\\>'
+    """
+    return _SIGNS.sub(r"\\\1", " ".join(text.split()))

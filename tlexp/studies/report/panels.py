@@ -1,0 +1,167 @@
+"""A study's columns at each label budget by itself: the heat map, differences to the best, cost against accuracy."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from tlexp.studies.analysis.against import Against, against_best
+from tlexp.studies.analysis.findings import CellFinding, Findings, Recommendation
+from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.palette import BLUE, INK, MUTED, ORANGE, cell_colour, column_styles
+from tlexp.studies.report.rendering import Drawn, paint
+from tlexp.tracking.figures import plain_label
+
+_WIDE_RATIO = 8
+"""Costs spread wider than this stand on a logarithmic axis."""
+
+
+def draw_heat_map(findings: Findings) -> Drawn | None:
+    """Draw columns by budgets, the accuracy written into each cell; None where nothing finished."""
+    columns, budgets = _competing(findings), findings.table.budgets
+    values = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
+    shown = [values[column.name, labels] for column in columns for labels in budgets if (column.name, labels) in values]
+    if not shown:
+        return None
+    low, span = min(shown), max(shown) - min(shown) or 1.0
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, column in enumerate(columns):
+            for at, labels in enumerate(budgets):
+                value = values.get((column.name, labels))
+                _draw_cell(axes, at, row, value, 0.0 if value is None else (value - low) / span, len(budgets))
+        for each in findings.recommendations:
+            _frame(axes, each, [column.name for column in columns], budgets)
+        axes.set(xlim=(-0.5, len(budgets) - 0.5), ylim=(len(columns) - 0.5, -0.5), xlabel="labels per class")
+        axes.set_xticks(range(len(budgets)), [plain_label(budget_name(each), 10) for each in budgets])
+        axes.set_yticks(range(len(columns)), [_name(column) for column in columns])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+
+    return paint("heat-map", 0.9 + 0.32 * len(columns), draw)
+
+
+def draw_differences(findings: Findings) -> Drawn | None:
+    """Draw each column against the best of its budget, with simultaneous intervals; None where there is no pair."""
+    compared = {each.labels: found for each in findings.recommendations if (found := against_best(findings, each))}
+    if not compared:
+        return None
+    columns = _competing(findings)
+
+    def draw(figure: Figure) -> None:
+        for axes, recommendation in _panels(figure, findings, compared, share="both"):
+            names = [column.name for column in columns]
+            axes.axvline(0, color=INK, linewidth=0.8)
+            axes.axvline(-findings.table.margin, color=MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
+            for each in compared[recommendation.labels]:
+                _draw_against(axes, each, names.index(each.column))
+            if recommendation.best is not None:
+                axes.plot([0], [names.index(recommendation.best)], "*", color=INK, markersize=9)
+            axes.set_ylim(len(columns) - 0.4, -0.6)
+            axes.set_yticks(range(len(columns)), [_name(column) for column in columns])
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.grid(axis="x", linewidth=0.6)
+            axes.set_xlabel("minus the best")
+
+    rows = math.ceil(len(compared) / 2)
+    return paint("differences", 0.4 + rows * (0.55 + 0.22 * len(columns)), draw)
+
+
+def draw_cost(findings: Findings) -> Drawn | None:
+    """Draw what a replicate costs against what it reaches; None where no cost is known."""
+    members = [column for column in findings.table.columns if column.competes or column.role is Role.closed]
+    told = {each.labels: found for each in findings.recommendations if (found := _costs(findings, members, each))}
+    if not told:
+        return None
+    seconds = [cell.seconds for found in told.values() for _, cell in found if cell.seconds]
+    styles = column_styles(findings.table.columns)
+    named = [column for column in members if any(column == each for found in told.values() for each, _ in found)]
+
+    def draw(figure: Figure) -> None:
+        for axes, recommendation in _panels(figure, findings, told, share="both"):
+            for column, cell in told[recommendation.labels]:
+                assert cell.accuracy is not None
+                assert cell.seconds is not None
+                style = styles[column.name]
+                look: dict[str, Any] = {
+                    "color": style.colour,
+                    "linestyle": "none",
+                    "label": plain_label(column.title, 34),
+                }
+                look["markerfacecolor"] = style.colour if column.competes else "none"
+                axes.plot([cell.seconds], [cell.accuracy.value], marker=style.mark, markersize=6, zorder=3, **look)
+                if cell.accuracy.low is not None and cell.accuracy.high is not None:
+                    axes.vlines(cell.seconds, cell.accuracy.low, cell.accuracy.high, color=style.colour, linewidth=0.9)
+            if seconds and max(seconds) / min(seconds) > _WIDE_RATIO:
+                axes.set_xscale("log")
+            axes.grid(linewidth=0.6)
+            axes.set(xlabel="seconds per replicate", ylabel="balanced accuracy")
+            axes.label_outer()
+            axes.tick_params(labelbottom=True)
+        pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+        handles = {name: handle for each in pairs for handle, name in each}
+        ordered = [name for column in named if (name := plain_label(column.title, 34)) in handles]
+        figure.legend([handles[each] for each in ordered], ordered, loc="outside lower center", ncols=2)
+
+    rows = math.ceil(len(told) / 2)
+    return paint("cost", 0.5 + 1.9 * rows + 0.18 * math.ceil(len(named) / 2), draw)
+
+
+def _competing(findings: Findings) -> list[Column]:
+    return [column for column in findings.table.columns if column.competes]
+
+
+def _name(column: Column) -> str:
+    return plain_label(column.name, 18)
+
+
+def _draw_cell(axes: Axes, at: int, row: int, value: float | None, share: float, among: int) -> None:
+    ground, letters = ("none", MUTED) if value is None else cell_colour(share)
+    axes.add_patch(Rectangle((at - 0.48, row - 0.46), 0.96, 0.92, facecolor=ground, edgecolor="none"))
+    text = "–" if value is None else f"{value:.3f}"
+    axes.text(at, row, text, ha="center", va="center", color=letters, fontsize=9 if among <= 8 else 7)
+
+
+def _frame(axes: Axes, recommendation: Recommendation, columns: Sequence[str], budgets: Sequence[str]) -> None:
+    """Frame the recommended cell, with dashes the highest mean where nothing is recommended."""
+    name = recommendation.column or recommendation.best
+    if name not in columns:
+        return
+    corner = budgets.index(recommendation.labels) - 0.48, columns.index(name) - 0.46
+    line = "-" if recommendation.column is not None else (0, (2, 1.5))
+    frame: dict[str, Any] = {"facecolor": "none", "edgecolor": ORANGE, "linewidth": 2.4, "linestyle": line}
+    axes.add_patch(Rectangle(corner, 0.96, 0.92, **frame))
+
+
+def _panels(figure: Figure, findings: Findings, told: Any, *, share: str) -> Iterator[tuple[Axes, Recommendation]]:
+    """Yield axes for each budget of which something is told, two abreast."""
+    shown = [each for each in findings.recommendations if each.labels in told]
+    across = min(2, len(shown))
+    grid = figure.subplots(math.ceil(len(shown) / across), across, sharex=True, sharey=True, squeeze=False)
+    for axes, each in zip(grid.flat, shown, strict=False):
+        axes.set_title(f"labels: {plain_label(budget_name(each.labels), 16)}", loc="left")
+        axes.tick_params(labelbottom=True)
+        yield axes, each
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.set_visible(False)
+
+
+def _draw_against(axes: Axes, each: Against, row: int) -> None:
+    """Draw a difference; a full mark where the interval leaves out 0."""
+    colour = BLUE if each.distinguishable else ORANGE
+    if each.low is not None and each.high is not None:
+        axes.hlines(row, each.low, each.high, color=colour, linewidth=1.5)
+    axes.plot([each.value], [row], "o", color=colour, markerfacecolor=colour if each.distinguishable else "none")
+
+
+def _costs(
+    findings: Findings, members: Sequence[Column], recommendation: Recommendation
+) -> list[tuple[Column, CellFinding]]:
+    cells = ((column, findings.cells.get((column.name, recommendation.labels))) for column in members)
+    return [(column, cell) for column, cell in cells if cell is not None and cell.accuracy is not None and cell.seconds]

@@ -1,0 +1,215 @@
+"""What a study's columns reach over the labels per class: a line each, with its interval, on a logarithmic axis."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tlexp.studies.analysis.findings import Findings, Interval, TransferGain
+from tlexp.studies.analysis.table import Column, Role, StudyTable
+from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.palette import BLUE, GREEN, INK, MUTED, ORANGE, Style, column_styles
+from tlexp.studies.report.rendering import Drawn, paint
+from tlexp.tracking.figures import plain_label
+
+_MOST_BANDS = 7
+"""More bands than these hide one another; whiskers stand for them then."""
+_LEAST_GAP = 0.07
+"""Of the axis: ticks nearer than this are named on two lines."""
+_CLOSED = (Role.random, Role.pixels, Role.closed)
+Points = list[tuple[float, Interval]]
+
+
+def draw_accuracy(findings: Findings) -> Drawn | None:
+    """Draw the balanced accuracy of every competing column, with what is recommended; None where nothing finished."""
+    table = findings.table
+    members = [column for column in table.columns if column.competes and _points(findings, column.name)]
+    if not members:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = _budget_axes(figure, table)
+        _draw_columns(axes, findings, members)
+        _mark_recommended(axes, findings, members)
+        _add_legend(figure, axes)
+
+    return paint("accuracy", 4.0 + _legend_height(len(members) + 2), draw)
+
+
+def draw_transfer(findings: Findings) -> Drawn | None:
+    """Draw the best pretrained column and training from scratch; None where nothing was trained from scratch."""
+    gains = findings.transfer
+    if not gains:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = _budget_axes(figure, findings.table)
+        pretrained = _line(findings, [(gain.column, gain.labels) for gain in gains])
+        _draw_line(axes, pretrained, _style(BLUE, "o"), "pretrained, the best of each budget", -0.3, 1)
+        for role, style, title in (
+            (Role.scratch, _style(ORANGE, "s", 5, 1.5), "from scratch"),
+            (Role.scratch_long, _style(GREEN, "^", 1.5, 1.2), "from scratch, more steps"),
+        ):
+            for column in findings.table.columns:
+                if column.role is role and _points(findings, column.name):
+                    _draw_line(axes, _points(findings, column.name), style, title, 0.3, 1)
+        for gain in gains:
+            _draw_gain(axes, gain, findings.table.per_class[gain.labels])
+        _add_legend(figure, axes)
+
+    return paint("transfer", 4.4, draw)
+
+
+def draw_controls(findings: Findings) -> Drawn | None:
+    """Draw the controls on frozen features and pixels beside the best column; None where none finished."""
+    table = findings.table
+    members = [column for column in table.columns if column.role in _CLOSED and _points(findings, column.name)]
+    if not members:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = _budget_axes(figure, table)
+        best = _line(findings, [(each.best, each.labels) for each in findings.recommendations if each.best is not None])
+        if best:
+            _draw_line(axes, best, _style(INK, "."), "the best column of each budget", 0.0, 1)
+        _draw_columns(axes, findings, members)
+        _add_legend(figure, axes)
+
+    return paint("controls", 3.9 + _legend_height(len(members) + 1), draw)
+
+
+def _points(findings: Findings, column: str) -> Points:
+    """Return (labels per class, accuracy) of the budgets at which a column has a finished replicate."""
+    return _line(findings, [(column, labels) for labels in findings.table.budgets])
+
+
+def _line(findings: Findings, cells: Iterable[tuple[str, str]]) -> Points:
+    """Return (labels per class, accuracy) of those cells, (column, labels) each, that have a finished replicate."""
+    found = ((findings.table.per_class[labels], _reached(findings, column, labels)) for column, labels in cells)
+    return sorted(((place, reached) for place, reached in found if reached is not None), key=lambda point: point[0])
+
+
+def _reached(findings: Findings, column: str, labels: str) -> Interval | None:
+    cell = findings.cells.get((column, labels))
+    return None if cell is None else cell.accuracy
+
+
+def _budget_axes(figure: Figure, table: StudyTable) -> Axes:
+    """Return axes with the budgets in log k, named as they were stated."""
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    names: dict[float, str] = {}
+    for labels in table.budgets:
+        place = table.per_class[labels]
+        names[place] = ", ".join(filter(None, (names.get(place), budget_name(labels))))
+    places = sorted(names)
+    low, high = places[0], places[-1]
+    room = (high / low) ** 0.07 if high > low else 1.5
+    axes.set_xlim(low / room, high * room)
+    axes.set_xticks(places, _staggered(places, [plain_label(names[place], 16) for place in places]))
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="labels per class", ylabel="balanced accuracy")
+    axes.grid(linewidth=0.6)
+    return axes
+
+
+def _staggered(places: Sequence[float], names: Sequence[str]) -> list[str]:
+    """Return the names, every second of neighbours that stand too near on a line of its own."""
+    shifted: list[bool] = [False]
+    for left, right in itertools.pairwise(places):
+        near = math.log(right / left) < _LEAST_GAP * math.log(places[-1] / places[0])
+        shifted.append(near and not shifted[-1])
+    return [f"\n{name}" if lower else name for name, lower in zip(names, shifted, strict=True)]
+
+
+def _draw_columns(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    styles = column_styles(findings.table.columns)
+    for column in columns:
+        points, title = _points(findings, column.name), plain_label(column.title, 34)
+        _draw_line(axes, points, styles[column.name], title, _aside(columns, column.name), len(columns))
+
+
+def _aside(columns: Sequence[Column], name: str) -> float:
+    """Return where a column stands among others, -0.5 .. 0.5."""
+    return [column.name for column in columns].index(name) / max(1, len(columns) - 1) - 0.5
+
+
+def _draw_line(axes: Axes, points: Points, style: Style, title: str, aside: float, among: int) -> None:
+    """Draw a column with its intervals: a band where there is room, whiskers else, those a little aside."""
+    whiskers = among > _MOST_BANDS or len(points) < 2
+    shift = _shift(axes, aside) if whiskers or among == 1 else 1.0
+    places = [place * shift for place, _ in points]
+    values = [reached.value for _, reached in points]
+    look: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "linewidth": 1.4}
+    axes.plot(places, values, marker=style.mark, markersize=5, label=title, zorder=3, **look)
+    told = [(place, each.low, each.high) for place, (_, each) in zip(places, points, strict=True) if _whole(each)]
+    if not told:
+        return
+    at, lows, highs = zip(*told, strict=True)
+    if whiskers:
+        axes.vlines(at, lows, highs, color=style.colour, linewidth=0.9, alpha=0.7, zorder=2)
+    else:
+        axes.fill_between(at, lows, highs, color=style.colour, alpha=0.1, linewidth=0, zorder=1)
+        axes.vlines(at, lows, highs, color=style.colour, linewidth=0.7, alpha=0.45, zorder=2)
+
+
+def _shift(axes: Axes, aside: float) -> float:
+    """Return the factor that moves a point a little aside, or far where one budget has the axis to itself."""
+    low, high = axes.get_xlim()
+    share: float = 0.7 if len(axes.get_xticks()) == 1 else 0.03
+    return float((high / low) ** (aside * share))
+
+
+def _whole(found: Interval) -> bool:
+    return found.low is not None and found.high is not None
+
+
+def _mark_recommended(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    """Ring the recommended column of each budget, with dots the highest mean where nothing is recommended."""
+    ringed: Mapping[str, list[tuple[float, float]]] = {"recommended": [], "highest mean, undecided": []}
+    for each in findings.recommendations:
+        name = each.column or each.best
+        reached = None if name is None else _reached(findings, name, each.labels)
+        if name is not None and reached is not None:
+            kind = "recommended" if each.column is not None else "highest mean, undecided"
+            whiskers = len(columns) > _MOST_BANDS or len(_points(findings, name)) < 2
+            shift = _shift(axes, _aside(columns, name)) if whiskers else 1.0
+            ringed[kind].append((findings.table.per_class[each.labels] * shift, reached.value))
+    for (kind, points), dashes in zip(ringed.items(), ("-", (0, (1, 1))), strict=True):
+        if points:
+            at, values = zip(*points, strict=True)
+            look: dict[str, Any] = {"edgecolors": INK, "facecolors": "none", "linestyles": [dashes], "linewidths": 1.4}
+            axes.scatter(at, values, s=150, zorder=4, label=kind, **look)
+
+
+def _draw_gain(axes: Axes, gain: TransferGain, place: float) -> None:
+    """Lead from what transfer has to the budget at which training from scratch has as much."""
+    if gain.scratch_labels is None or gain.scratch_labels <= place:
+        return
+    axes.plot([place, gain.scratch_labels], [gain.accuracy] * 2, color=MUTED, linewidth=0.9, linestyle=":")
+    axes.annotate(
+        f"{gain.scratch_labels:.3g} from scratch",
+        (gain.scratch_labels, gain.accuracy),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+        color=MUTED,
+    )
+
+
+def _style(colour: str, mark: str, *dashes: float) -> Style:
+    return Style(colour=colour, dark=colour, mark=mark, dashes=dashes)
+
+
+def _legend_height(count: int) -> float:
+    return 0.18 * math.ceil(count / 2)
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    """Name the lines below the axes, where they hide nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, handlelength=3.2, columnspacing=1.2)

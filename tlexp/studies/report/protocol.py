@@ -1,0 +1,127 @@
+"""How a study measured, and where: the protocol in words, the environment, and the commands that repeat it."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.report.document import Table
+
+_ENOUGH_SEEDS = 10
+_ENOUGH_RATES = 3
+
+
+def is_demonstration(table: StudyTable) -> bool:
+    """Return whether a study has too few seeds for a claim, or says of itself that it shows how one goes."""
+    return len(table.seeds) < _ENOUGH_SEEDS or bool(_stated(table).get("demonstration"))
+
+
+def protocol_sentences(findings: Findings) -> tuple[str, ...]:
+    """Return what makes the numbers honest."""
+    table = findings.table
+    seeds = ", ".join(map(str, table.seeds))
+    families = sorted({each.family for each in findings.differences})
+    return (
+        "Budgets are stratified and nested: the images of a smaller one are among those of a larger one of the same "
+        "data seed, and all columns share them.",
+        "Everything is selected inside the budget, by log loss: with ten images per class or more on a fifth that is "
+        "held back, with fewer on up to five folds, with one not at all.",
+        f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
+        "stopping, and the test split is read once.",
+        *_few_rates(table),
+        f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; test images: {len(table.labels)}.",
+        "Balanced accuracy is the mean of the classes' recalls, a fraction.",
+        "Intervals are 95 %: the variance of a mean or of a difference is that between seeds over the number of seeds, "
+        "plus that between test images of what is averaged over seeds, over their number; each share with the t "
+        "quantile of its own degrees of freedom (Banerjee 1960), which is on the safe side with few seeds.",
+        f"Differences are simultaneous over all pairs of one budget (Bonferroni; {_family(families)}); seeds are never "
+        "bootstrapped.",
+        f"A column is recommended where its loss against every other lies below the margin of {table.margin:g} at the "
+        "upper end of those intervals, the cheapest first; else the contenders are undecided.",
+        "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
+        *_demonstration(table),
+    )
+
+
+def environment_table(table: StudyTable) -> Table:
+    """Return device, versions and digests, of one finished replicate."""
+    record = table.record
+    return Table(title="Environment of a finished replicate", head=("what", "value"), rows=tuple(_facts(record)))
+
+
+def commands(table: StudyTable) -> tuple[str, ...]:
+    """Return what to type to repeat a study, and to write its report again."""
+    command = _stated(table).get("command")
+    return (*([str(command)] if command else []), f"python -m tlexp report {shlex.quote(table.name)}")
+
+
+def data_words(table: StudyTable) -> str:
+    """Return which images a study is about."""
+    config = _mapping(table.record.get("config"))
+    data = _mapping(config.get("data"))
+    fixed = _mapping(table.about.get("fixed"))
+    source = data.get("source") or _stated(table).get("data") or fixed.get("data.source") or "unknown"
+    root = data.get("root") or fixed.get("data.root")
+    named = f"{source} in {root}" if root else str(source)
+    return named + (f", {len(table.classes)} classes, {len(table.labels)} test images" if len(table.labels) else "")
+
+
+def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    environment, train = _mapping(record.get("environment")), _mapping(record.get("train"))
+    weights, git = _mapping(train.get("weights")), _mapping(environment.get("git"))
+    commit = f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else None
+    packages = _mapping(environment.get("packages"))
+    told = {
+        "device": environment.get("device"),
+        "python": environment.get("python"),
+        "platform": environment.get("platform"),
+        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "commit": commit,
+        "weights": weights.get("source"),
+        "digest of the weights": weights.get("digest"),
+        "digest of the images": _mapping(record.get("data")).get("digest"),
+        "classes": ", ".join(map(str, _mapping(record.get("data")).get("classes") or ())),
+    }
+    return [(name, str(value)) for name, value in told.items() if value]
+
+
+def _demonstration(table: StudyTable) -> tuple[str, ...]:
+    if not is_demonstration(table):
+        return ()
+    count = len(table.seeds)
+    why = f"{count} data seed{'' if count == 1 else 's'}" if count < _ENOUGH_SEEDS else "images made for the purpose"
+    return (f"This is a demonstration ({why}): a claim wants {_ENOUGH_SEEDS} data seeds on images that matter.",)
+
+
+def _candidates(table: StudyTable) -> str:
+    """Return what is compared: heads are solved for many penalties, everything else is trained for a few rates."""
+    train = _mapping(table.record.get("train"))
+    count = len(_mapping(train.get("selection")).get("trials") or ())
+    probe = _mapping(train.get("probe")).get("trials")
+    same = "Every column that is trained compares the same number of candidate rates"
+    told = f"{same}{f' ({count})' if count and probe else ''}; heads that are solved compare their penalties"
+    return f"{told}{f' ({probe}), and so do the linear probes that trained columns start from' if probe else ''}."
+
+
+def _few_rates(table: StudyTable) -> tuple[str, ...]:
+    """Return once for all runs what each of them would have to say of its best rate."""
+    count = int(_mapping(table.about.get("fixed")).get("tune.trials") or 0)
+    if not 0 < count < _ENOUGH_RATES or _stated(table).get("kind") == "frozen":
+        return ()
+    told = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
+    return (f"{told}: another range, or more rates (tune.trials=4), may do better.",)
+
+
+def _family(families: list[int]) -> str:
+    if not families:
+        return "no pair was compared"
+    return f"{' or '.join(map(str, families))} comparison{'' if families == [1] else 's'} a budget"
+
+
+def _stated(table: StudyTable) -> Mapping[str, Any]:
+    return _mapping(table.about.get("study"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

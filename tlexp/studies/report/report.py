@@ -1,0 +1,34 @@
+"""What a study leaves for people: a page, the same as Markdown, its figures, and its numbers as CSV."""
+
+from pathlib import Path
+
+from tlexp.paths import publish
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.csv import cells_csv, differences_csv, recommendations_csv
+from tlexp.studies.report.html import build_page
+from tlexp.studies.report.markdown import build_markdown
+from tlexp.studies.report.palette import column_styles, dark_colours
+from tlexp.studies.report.sections import build_report
+
+REPORT = "report"
+PAGE = "index.html"
+
+
+def write_report(folder: Path, findings: Findings) -> list[Path]:
+    """Write report/ into a study's folder and return its files, the page first; equal findings give equal bytes."""
+    report = build_report(findings)
+    dark = dark_colours(column_styles(findings.table.columns))
+    content = {
+        PAGE: build_page(report, dark=dark).encode(),
+        "report.md": build_markdown(report).encode(),
+        "cells.csv": cells_csv(findings),
+        "differences.csv": differences_csv(findings),
+        "recommendations.csv": recommendations_csv(findings),
+    }
+    for picture in report.pictures:
+        content[f"{picture.name}.svg"] = picture.drawn.svg
+        content[f"{picture.name}.png"] = picture.drawn.png
+    (folder / REPORT).mkdir(exist_ok=True)
+    for name, data in content.items():
+        publish(folder / REPORT / name, data)
+    return [folder / REPORT / name for name in content]

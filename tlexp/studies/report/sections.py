@@ -1,0 +1,133 @@
+"""What a report says, in its order; the page and the Markdown file show the same sections."""
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.crossed import crossing_lines, crossing_table
+from tlexp.studies.report.document import Report, Section, Table
+from tlexp.studies.report.figures import pictured_sections
+from tlexp.studies.report.glossary import glossary
+from tlexp.studies.report.incomplete import gap_tables, progress
+from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.protocol import commands, data_words, environment_table, is_demonstration, protocol_sentences
+from tlexp.studies.report.tables import reason_table, recommendation_table, regret_table
+
+
+def build_report(findings: Findings) -> Report:
+    """Return what a report says of a study; of one in which nothing finished, that."""
+    table = findings.table
+    budgets = ", ".join(map(budget_name, table.budgets))
+    return Report(
+        title=f"Study {table.name}",
+        facts=(
+            ("backbone", table.backbone),
+            ("images", data_words(table)),
+            ("labels per class", budgets),
+            ("data seeds", f"{', '.join(map(str, table.seeds))} ({len(table.seeds)})"),
+            ("replicates", progress(findings).counted()),
+        ),
+        notices=_notices(findings),
+        sections=(
+            *(_measured(findings) if progress(findings).finished else ()),
+            *(part(findings) for part in (_protocol, _gaps, _environment, _repeat)),
+        ),
+    )
+
+
+def _measured(findings: Findings) -> tuple[Section, ...]:
+    """Return the sections of a study in which something finished."""
+    found = (
+        *(_recommendations(findings), _undecided(findings), *pictured_sections(findings)),
+        *(_crossings(findings), _regrets(findings)),
+    )
+    return tuple(section for section in found if section is not None)
+
+
+def _notices(findings: Findings) -> tuple[str, ...]:
+    done = progress(findings)
+    given = []
+    if not done.finished:
+        given.append(f"Nothing has finished yet: {done.counted()}. There is nothing to recommend.")
+    elif done.running:
+        given.append(f"This study is not complete: {done.counted()}. What is said here may change.")
+    if is_demonstration(findings.table):
+        given.append("A demonstration, not a claim: see the protocol.")
+    return tuple(given)
+
+
+def _recommendations(findings: Findings) -> Section:
+    return Section(
+        title="Recommendation",
+        paragraphs=("What to do with so many labelled images per class.",),
+        tables=(recommendation_table(findings),),
+        lines=glossary(findings),
+        folded=(reason_table(findings),),
+    )
+
+
+def _undecided(findings: Findings) -> Section | None:
+    open_ones = [each for each in findings.recommendations if each.column is None and each.best is not None]
+    if not open_ones:
+        return None
+    return Section(
+        title="Undecided",
+        paragraphs=("Budgets at which the data do not say which column to take, and what would help.",),
+        tables=(
+            Table(
+                title="Contenders, the best mean first",
+                head=("labels per class", "contenders", "what would change it"),
+                rows=tuple((budget_name(each.labels), ", ".join(each.contenders), each.change) for each in open_ones),
+            ),
+        ),
+    )
+
+
+def _crossings(findings: Findings) -> Section | None:
+    if not findings.crossings:
+        return None
+    return Section(
+        title="Where columns change places",
+        paragraphs=(
+            "Labels per class between which the 95 % interval of a pair's difference contains 0, interpolated in "
+            "log k.",
+        ),
+        lines=crossing_lines(findings),
+        folded=(crossing_table(findings),),
+    )
+
+
+def _regrets(findings: Findings) -> Section | None:
+    if not findings.regrets:
+        return None
+    return Section(
+        title="What a fixed rule loses",
+        paragraphs=(
+            "Balanced accuracy that a rule loses against the best column of each budget, cross-fitted: a rule may "
+            "lose less than nothing. The mean is over the budgets that all columns have. A dash stands where there "
+            "is nothing to take.",
+        ),
+        tables=(regret_table(findings),),
+    )
+
+
+def _protocol(findings: Findings) -> Section:
+    return Section(title="Protocol", paragraphs=(" ".join(protocol_sentences(findings)),))
+
+
+def _gaps(findings: Findings) -> Section:
+    tables = gap_tables(findings)
+    none = () if tables else ("Every planned replicate has finished, inside the protocol.",)
+    return Section(title="Failed, missing and left out", paragraphs=none, tables=tables)
+
+
+def _environment(findings: Findings) -> Section:
+    table = environment_table(findings.table)
+    if not table.rows:
+        return Section(title="Environment", paragraphs=("No replicate has finished that could tell.",))
+    return Section(title="Environment", tables=(table,))
+
+
+def _repeat(findings: Findings) -> Section:
+    return Section(
+        title="To repeat it",
+        paragraphs=("The study's command goes on with what is missing; the other writes this report again.",),
+        commands=commands(findings.table),
+    )

@@ -1,0 +1,26 @@
+"""What a study says, for the terminal."""
+
+import os
+import textwrap
+from pathlib import Path
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.glossary import CROSS_FITTED
+from tlexp.studies.report.incomplete import progress
+from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.report import PAGE, REPORT
+
+_WIDTH = 110
+
+
+def summary(findings: Findings, folder: Path) -> str:
+    """Return the recommendation of each budget, how many replicates there are, and where the page is."""
+    lines = [f"study {findings.table.name}: {progress(findings).counted()}", ""]
+    names = [budget_name(each.labels) for each in findings.recommendations]
+    room = max(map(len, [*names, "labels"])) + 2
+    for name, each in zip(names, findings.recommendations, strict=True):
+        lines += textwrap.wrap(each.sentence, _WIDTH, initial_indent=name.ljust(room), subsequent_indent=" " * room)
+    page = folder / REPORT / PAGE
+    shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
+    told = [CROSS_FITTED] if any(each.column is not None for each in findings.recommendations) else []
+    return "\n".join([*lines, "", *told, f"page    {shown}"])

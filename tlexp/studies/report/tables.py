@@ -1,0 +1,226 @@
+"""The tables of a report, and how their figures are written."""
+
+from collections.abc import Callable, Iterable
+
+from tlexp.studies.analysis.against import against_best
+from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Verdict
+from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.report.document import Table
+from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.sentences import shown
+
+NONE = "–"
+_UNDECIDED = {
+    Verdict.one_seed: "undecided",
+    Verdict.undecided: "undecided",
+    Verdict.chance: "nothing beats guessing",
+}
+
+
+def recommendation_table(findings: Findings) -> Table:
+    """Return what to do with so many labels, the cross-fitted accuracy and the cost of what is recommended."""
+    return Table(
+        title="What to do",
+        head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
+        rows=tuple(
+            (
+                budget_title(findings, each.labels),
+                each.column or _UNDECIDED.get(each.verdict, NONE),
+                each.sentence,
+                _shown(each.accuracy),
+                seconds(each.seconds),
+            )
+            for each in findings.recommendations
+        ),
+    )
+
+
+def reason_table(findings: Findings) -> Table:
+    """Return why, and what would change it."""
+    return Table(
+        title="Why, and what would change it",
+        head=("labels per class", "reasons", "what would change it"),
+        rows=tuple(
+            (budget_title(findings, each.labels), " ".join(each.reasons) or NONE, each.change)
+            for each in findings.recommendations
+        ),
+    )
+
+
+def accuracy_table(findings: Findings, roles: Iterable[Role], *, title: str) -> Table:
+    """Return columns by budgets, each accuracy with its interval and the replicates behind it."""
+    columns = _of_roles(findings, roles)
+    return _by_budget(findings, columns, _accuracy, title=f"{title} (replicates)")
+
+
+def cost_table(findings: Findings) -> Table:
+    """Return columns by budgets, seconds of a replicate."""
+    return _by_budget(
+        findings, findings.table.columns, lambda cell: seconds(cell.seconds), title="Seconds per replicate"
+    )
+
+
+def cell_table(findings: Findings) -> Table:
+    """Return the other measures of every cell."""
+    return Table(
+        title="Every cell",
+        head=(
+            "column",
+            "labels",
+            "replicates",
+            "balanced accuracy",
+            "plain accuracy",
+            "log loss",
+            "deviation between seeds",
+            "error by images",
+        ),
+        rows=tuple(
+            (
+                cell.column,
+                budget_name(cell.labels),
+                str(cell.count),
+                NONE if cell.accuracy is None else number(cell.accuracy.value),
+                *map(number, (cell.plain, cell.nll, cell.seed_sd, cell.image_sd)),
+            )
+            for column in findings.table.columns
+            for labels in findings.table.budgets
+            if (cell := findings.cells.get((column.name, labels))) is not None
+        ),
+    )
+
+
+def difference_table(findings: Findings) -> Table:
+    """Return each column against the best of its budget."""
+    return Table(
+        title="Balanced accuracy minus that of the best of the budget",
+        head=("labels", "column", "against", "difference", "simultaneous 95 %", "alone 95 %", "seeds", "told apart"),
+        rows=tuple(
+            (
+                budget_name(each.labels),
+                found.column,
+                found.best,
+                signed(found.value),
+                span(found.low, found.high),
+                span(found.alone_low, found.alone_high),
+                str(found.seeds),
+                "yes" if found.distinguishable else "no",
+            )
+            for each in findings.recommendations
+            for found in against_best(findings, each)
+        ),
+    )
+
+
+def transfer_table(findings: Findings) -> Table:
+    """Return what pretraining is worth at each budget."""
+    return Table(
+        title="Pretrained against from scratch",
+        head=(
+            "labels per class",
+            "best pretrained",
+            "its accuracy",
+            "from scratch",
+            "from scratch, more steps",
+            "labels that scratch needs",
+            "steps until trained as far as scratch",
+            "steps of scratch",
+        ),
+        rows=tuple(
+            (
+                budget_title(findings, gain.labels),
+                gain.column,
+                *map(number, (gain.accuracy, gain.scratch, gain.scratch_long)),
+                "more than studied" if gain.scratch_labels is None else f"{gain.scratch_labels:.3g}",
+                seconds(gain.steps),
+                seconds(gain.scratch_steps),
+            )
+            for gain in findings.transfer
+        ),
+    )
+
+
+def regret_table(findings: Findings) -> Table:
+    """Return what one fixed rule loses at each budget."""
+    budgets = findings.table.budgets
+    return Table(
+        title="Balanced accuracy lost against the best column of each budget",
+        head=("rule", *map(budget_name, budgets), "mean"),
+        rows=tuple(
+            (each.rule, *(signed(each.losses.get(labels)) for labels in budgets), signed(each.mean))
+            for each in findings.regrets
+        ),
+    )
+
+
+def budget_title(findings: Findings, labels: str) -> str:
+    """Return a budget's name, with a word where it is above half of the pool."""
+    stated = findings.table.about.get("study", {}).get("budgets", [])
+    conditional = any(str(each["labels"]) == labels and each.get("conditional") for each in stated)
+    return budget_name(labels) + (" (conditional on this pool)" if conditional else "")
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three decimals."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with three decimals and its sign.
+
+    >>> signed(0.0123), signed(-0.0123), signed(-0.0001), signed(None)
+    ('+0.012', '-0.012', '0.000', '–')
+    """
+    if value is None:
+        return NONE
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Return an interval of a difference."""
+    return NONE if low is None or high is None else f"{signed(low)} .. {signed(high)}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a cost or a count with three digits.
+
+    >>> seconds(0.01234), seconds(12.34), seconds(12345.6), seconds(None)
+    ('0.0123', '12.3', '12,346', '–')
+    """
+    if value is None:
+        return NONE
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
+def _of_roles(findings: Findings, roles: Iterable[Role]) -> list[Column]:
+    wanted = set(roles)
+    return [column for column in findings.table.columns if column.role in wanted]
+
+
+def _by_budget(
+    findings: Findings, columns: Iterable[Column], told: Callable[[CellFinding], str], *, title: str
+) -> Table:
+    budgets = findings.table.budgets
+    return Table(
+        title=title,
+        head=("column", "what it is", *map(budget_name, budgets)),
+        rows=tuple(
+            (
+                column.name,
+                column.title,
+                *(
+                    NONE if (cell := findings.cells.get((column.name, each))) is None else told(cell)
+                    for each in budgets
+                ),
+            )
+            for column in columns
+        ),
+    )
+
+
+def _accuracy(cell: CellFinding) -> str:
+    return NONE if cell.accuracy is None else f"{_shown(cell.accuracy)}, {cell.count}"
+
+
+def _shown(found: Interval | None) -> str:
+    return NONE if found is None else shown(found)

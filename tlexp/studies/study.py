@@ -1,0 +1,124 @@
+"""A study, told top to bottom: what it is, what it will take, its columns, and the report.
+
+The records in its folder are the truth, as those of a sweep are: the same command typed again goes on.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tlexp.config.tracking import TrackingConfig
+from tlexp.errors import TrackingError, TrainingError
+from tlexp.experiment.session import of_process
+from tlexp.jobs.folder import JOB_FILE, Attempt
+from tlexp.jobs.index import Ledger
+from tlexp.jobs.progress import say
+from tlexp.jobs.runner import Assignment, Border, Crew
+from tlexp.jobs.tracked import TrackedSweep
+from tlexp.paths import publish
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.reading import read_table
+from tlexp.studies.column import COLUMN_FILE, COLUMNS
+from tlexp.studies.planning.costs import Estimate, estimate, shorten
+from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
+from tlexp.studies.planning.survey import survey
+from tlexp.studies.report.report import write_report
+from tlexp.studies.report.summary import summary
+from tlexp.sweeps.composer import Planned
+from tlexp.sweeps.sweeper import way_out
+from tlexp.tracking.overview import show_sweep
+from tlexp.tracking.store import serve_command
+from tlexp.train import Listener
+
+
+def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> None:
+    """Run every replicate that has not finished, and write the report.
+
+    Args:
+        words: Of the command line, without those that are Hydra's own.
+        border: Hydra's.
+        dry_run: Say what would run and how long it would take.
+
+    Raises:
+        ConfigError: The words do not fit, or another process works on the study.
+        TrainingError: The study came to its end, but some runs did not finish.
+        Interrupted: A signal asked to stop.
+    """
+    shared = of_process()
+    plan = StudyPlan(words, border, shared, Listener())
+    plan.folder.agree(plan.fixed)
+    ledger = Ledger(plan.folder.attempts())
+    done = frozenset(run.key for _, run in plan.runs if ledger.counting(run.key) is not None)
+    found = estimate(plan, shared, done)
+    shorten(plan, found)
+    print(survey(plan, found))  # noqa: T201 - this is what people see first
+    if dry_run:
+        return
+    with plan.folder.locked():
+        plan.folder.state(plan.about({"seconds": round(found.total(plan), 1)}))
+        _run(plan, border, found)
+        failed = _report(plan)
+    if failed:
+        raise TrainingError(f"{failed} of {len(plan.runs)} runs did not finish; the same command typed again runs them")
+
+
+def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:
+    """Write the report of a study's folder and return the summary for people.
+
+    Raises:
+        TlexpError: The folder holds no study, or one of its files was changed.
+    """
+    findings = analyse(read_table(folder))
+    files = write_report(folder, findings)
+    lines = [summary(findings, folder)]
+    if tracking is not None and tracking.enabled:
+        try:
+            shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
+            command = serve_command(shown.uri)
+            lines.append("\n".join([f"compare {shown.comparison}", *([f"show    {command}"] if command else [])]))
+        except TrackingError as error:
+            lines.append(f"MLflow does not show the study: {error}")
+    return "\n\n".join(lines)
+
+
+def _run(plan: StudyPlan, border: Border, found: Estimate) -> None:
+    """Run the columns that have something left to do."""
+    tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
+    tracked.close_dead()
+    left = [column for column in plan.columns if any(run.key not in found.done for run in column.runs)]
+    if left:
+        tracked.ensure()
+    with way_out(), Crew(border, plan.folder, _hear, ending=COLUMN_FILE) as crew:
+        crew.run(_assign(plan, left))
+    ledger = Ledger(plan.folder.attempts())
+    tracked.mend([ledger.swept(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
+
+
+def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Assignment]:
+    for column in columns:
+        name = column.column.name
+        folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
+        folder.mkdir(parents=True)
+        publish(folder / JOB_FILE, json.dumps({"column": name}).encode())
+        attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
+        yield Assignment(planned=_planned(column, name), attempt=attempt)
+
+
+def _planned(column: PlannedColumn, key: str) -> Planned:
+    name = column.column.name
+    words = (*column.words, f"study.column={name}")
+    return Planned(point={"column": name}, overrides=words, key=key, composed=column.composed)
+
+
+def _hear(assignment: Assignment, reason: str | None) -> bool:
+    if reason is not None:
+        say(f"failed: {assignment.planned.key}: {reason}")
+    return True
+
+
+def _report(plan: StudyPlan) -> int:
+    """Write the report; return how many runs did not finish."""
+    print(report(plan.folder.path, tracking=plan.columns[0].composed.config.tracking))  # noqa: T201
+    ledger = Ledger(plan.folder.attempts())
+    return sum(ledger.counting(run.key) is None for _, run in plan.runs)

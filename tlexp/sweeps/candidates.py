@@ -1,0 +1,185 @@
+"""The candidates of a search: those that were tried before, and new ones that Optuna proposes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from optuna.trial import Trial
+
+from tlexp.config.sweep import SweepConfig
+from tlexp.errors import ConfigError
+from tlexp.jobs.index import Ledger
+from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.progress import say
+from tlexp.sweeps.composer import Planned
+from tlexp.sweeps.points import Plan, sampler, shown
+from tlexp.sweeps.search import Search
+from tlexp.tracking import RunStatus
+
+_MOST_REPEATS = 20
+"""How often in a row a search may propose what is known already, before what is left is taken in order."""
+
+
+@dataclass(kw_only=True)
+class Candidate:
+    """Settings that a search tries, once for each seed.
+
+    Attributes:
+        number: Its place in the search.
+        settings: Swept setting -> value, without seeds.
+        runs: Its points; empty where the settings do not fit together.
+        refusal: Why they do not.
+    """
+
+    number: int
+    settings: dict[str, str]
+    runs: list[Planned]
+    refusal: str | None = None
+
+
+class Candidates:
+    """The candidates of one sweep.
+
+    Args:
+        settings: How to go through it.
+        plan: What it is.
+        ledger: What is there.
+
+    Attributes:
+        tried: In their order.
+    """
+
+    def __init__(self, settings: SweepConfig, plan: Plan, ledger: Ledger) -> None:
+        self._settings, self._plan, self._ledger = settings, plan, ledger
+        self.tried: list[Candidate] = []
+        self.tried = self._known()
+
+    def runs(self) -> list[SweptRun]:
+        """Return every point with the run that counts for it."""
+        found: list[SweptRun] = []
+        for candidate in self.tried:
+            found += [self._ledger.swept(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
+            if candidate.refusal is not None:
+                found.append(_refused(len(found), candidate))
+        return found
+
+    def search(self, run: Callable[[Sequence[Candidate]], bool], *, at_once: int) -> bool:
+        """Try candidates until there are as many as asked for; return whether the sweep may go on.
+
+        Args:
+            run: Runs what has not finished of them; returns whether the sweep may go on.
+            at_once: How many.
+        """
+        search = Search(
+            self._plan.candidates.axes,
+            sampler=sampler(self._settings),
+            seed=self._settings.seed,
+            direction=self._settings.goal,
+            known=len(self.tried),
+        )
+        waiting: list[tuple[Trial | None, Candidate]] = []
+        for candidate in self.tried:
+            if all(self._ledger.counting(planned.key) for planned in candidate.runs):
+                search.add(candidate.settings, self._mean(candidate))
+            else:
+                waiting.append((None, candidate))
+        while True:
+            batch, waiting = waiting[:at_once], waiting[at_once:]
+            while len(batch) < at_once and len(self.tried) < (self._plan.trials or 0):
+                proposal = self._propose(search)
+                if proposal is None:
+                    break
+                batch.append(proposal)
+            if not batch:
+                return True
+            goes_on = run([candidate for _, candidate in batch])
+            for trial, candidate in batch:
+                value = self._mean(candidate)
+                if trial is None:
+                    search.add(candidate.settings, value)
+                else:
+                    search.tell(trial, value)
+            if not goes_on:
+                return False
+
+    def _propose(self, search: Search) -> tuple[Trial | None, Candidate] | None:
+        """Return a candidate that is not known yet; None where there is none left."""
+        known = {tuple(planned.key for planned in candidate.runs): candidate for candidate in self.tried}
+        for _ in range(_MOST_REPEATS):
+            trial, settings = search.ask()
+            candidate = self._candidate(self._next_number(), settings)
+            same = known.get(tuple(planned.key for planned in candidate.runs))
+            if candidate.refusal is None and same is not None:
+                search.tell(trial, self._mean(same))
+                continue
+            self.tried.append(candidate)
+            return trial, candidate
+        for settings in self._plan.candidates.points() if self._plan.candidates.finite else ():
+            candidate = self._candidate(self._next_number(), settings)
+            if tuple(planned.key for planned in candidate.runs) not in known:
+                self.tried.append(candidate)
+                return None, candidate
+        say(f"note: {sampler(self._settings)} proposes nothing new any more; the sweep ends here")
+        return None
+
+    def _candidate(self, number: int, settings: dict[str, str]) -> Candidate:
+        try:
+            runs = [self._plan.compose(point) for point in self._plan.runs_of(settings)]
+        except ConfigError as error:
+            say(f"failed: {shown(settings)}: {error}")
+            return Candidate(number=number, settings=settings, runs=[], refusal=str(error))
+        return Candidate(number=number, settings=settings, runs=runs)
+
+    def _known(self) -> list[Candidate]:
+        """Return the candidates that were tried before, as far as they belong to the space as it is now."""
+        numbers: dict[tuple[str, ...], int] = {}
+        for attempt in self._ledger.every():
+            if self._plan.space.holds(attempt.point):
+                settings = tuple(self._plan.candidate_of(attempt.point).values())
+                numbers[settings] = min(attempt.number, numbers.get(settings, attempt.number))
+        ordered = sorted(numbers.items(), key=lambda entry: entry[1])
+        found = [
+            self._candidate(number, dict(zip(self._plan.candidates.names, settings, strict=True)))
+            for settings, number in ordered
+        ]
+        return [candidate for candidate in found if candidate.refusal is None]
+
+    def _next_number(self) -> int:
+        return max((candidate.number for candidate in self.tried), default=-1) + 1
+
+    def _mean(self, candidate: Candidate) -> float | None:
+        """Return the objective over the candidate's seeds; None unless all finished.
+
+        Raises:
+            ConfigError: They finished and do not have it.
+        """
+        if not candidate.runs or any(self._ledger.counting(planned.key) is None for planned in candidate.runs):
+            return None
+        values = [self._ledger.value(planned.key, self._settings.objective) for planned in candidate.runs]
+        known = [value for value in values if value is not None]
+        if not known:
+            raise ConfigError(
+                f"hydra.sweeper.objective={self._settings.objective}: {shown(candidate.settings)} finished without it, "
+                f"so there is nothing to search by; {_way_out(self._settings.objective)}"
+            )
+        return fmean(known) if len(known) == len(values) else None
+
+
+def _way_out(objective: str) -> str:
+    """Return what gives runs the figure that they lack."""
+    if objective.startswith("cost/"):
+        return "not every head and device has this cost: name another, e.g. hydra.sweeper.objective=cost/seconds"
+    return "more labels give runs a validation part"
+
+
+def _refused(number: int, candidate: Candidate) -> SweptRun:
+    return SweptRun(
+        number=number,
+        point=candidate.settings,
+        overrides=(),
+        key="",
+        folder=None,
+        status=RunStatus.failed,
+        reason=candidate.refusal,
+        record=None,
+    )

@@ -1,0 +1,199 @@
+"""What a sweep is: its points, which of them are fixed beforehand, its folder, and what all its runs share."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from tlexp.compose.overrides import leaves
+from tlexp.config import GROUPS, PROTOCOL, key_values
+from tlexp.config.labels import parse_labels
+from tlexp.config.sweep import Sampler, SweepConfig
+from tlexp.errors import ConfigError
+from tlexp.jobs.folder import SweepFolder
+from tlexp.jobs.runner import Border
+from tlexp.sweeps.composer import Composer, Planned
+from tlexp.sweeps.ranking import LABELS, SEEDS
+from tlexp.sweeps.space import Space, build_space
+from tlexp.tracking import names
+
+ROOT = Path("multirun")
+_MOST_PROBLEMS = 10
+_LONGEST_SLUG = 50
+
+
+class Plan:
+    """The points of a sweep and its folder; nothing is written yet.
+
+    Attributes:
+        space: All swept settings.
+        candidates: Those that are compared.
+        replicates: The swept seeds; each candidate runs once for each.
+        searches: Whether Optuna proposes the candidates; else all of them are known beforehand.
+        points: The points known beforehand, none twice.
+        notes: What people should know about them.
+        first: Some point, for what all share.
+        about: What all runs share, for study.json.
+        folder: Of the sweep.
+
+    Raises:
+        ConfigError: Everything that is wrong with the words and with each point.
+    """
+
+    def __init__(self, settings: SweepConfig, words: Sequence[str], border: Border) -> None:
+        parsed = OverridesParser.create(config_loader=border.context.config_loader).parse_overrides(list(words))
+        self.space = build_space(parsed)
+        self.candidates = Space(
+            axes=tuple(axis for axis in self.space.axes if not _is_replicate(axis.name, axis.values))
+        )
+        self.replicates = Space(axes=tuple(axis for axis in self.space.axes if axis not in self.candidates.axes))
+        self.trials = settings.n_trials
+        self.searches = not self.candidates.finite or (self.trials or math.inf) < self.candidates.size
+        self._composer = Composer(border.context.config_loader, border.config, parsed, self.space)
+        self.notes: list[str] = []
+        self.points: list[Planned] = []
+        if self.searches:
+            self._refuse_vague(settings)
+            self.first = self.compose({axis.name: axis.middle() for axis in self.space.axes})
+        else:
+            self.points = self._every_point()
+            self.first = self.points[0]
+        explicit = {override.key_or_group for override in parsed if not override.is_sweep_override()}
+        fixed = shared_settings(self.first, self.space.names, explicit)
+        self.about = {"fixed": fixed, "swept": list(self.space.names), "objective": settings.objective}
+        self.folder = SweepFolder(_folder(settings, border.config, self.first, self.about))
+
+    @property
+    def total(self) -> int:
+        """How many runs the sweep has."""
+        return (self.trials or 0) * self.replicates.size if self.searches else len(self.points)
+
+    def compose(self, point: dict[str, str]) -> Planned:
+        """Return a point with its configuration.
+
+        Raises:
+            ConfigError: Its settings do not fit.
+        """
+        return self._composer.plan(point)
+
+    def runs_of(self, candidate: dict[str, str]) -> list[dict[str, str]]:
+        """Return the points of a candidate: one for each combination of seeds."""
+        return [{name: (candidate | seeds)[name] for name in self.space.names} for seeds in self.replicates.points()]
+
+    def candidate_of(self, point: dict[str, str]) -> dict[str, str]:
+        """Return a point without its seeds."""
+        return {name: point[name] for name in self.candidates.names}
+
+    def _every_point(self) -> list[Planned]:
+        planned: dict[str, Planned] = {}
+        problems: dict[str, str] = {}
+        for point in self.space.points():
+            try:
+                found = self.compose(point)
+            except ConfigError as error:
+                for problem in error.problems:
+                    problems.setdefault(problem, shown(point))
+                continue
+            same = planned.setdefault(found.key, found)
+            if same is not found:
+                self.notes.append(f"{shown(point)} is the same run as {shown(same.point)} and runs once")
+        if problems:
+            told = [f"{problem} [{point}]" if point else problem for problem, point in problems.items()]
+            more = len(told) - _MOST_PROBLEMS
+            raise ConfigError(told[:_MOST_PROBLEMS] + ([f"and {more} more problems"] if more > 0 else []))
+        return list(planned.values())
+
+    def _refuse_vague(self, settings: SweepConfig) -> None:
+        """Refuse a search without an end, and one without figures to search by.
+
+        Raises:
+            ConfigError: As said.
+        """
+        if self.trials is None:
+            endless = next(axis for axis in self.candidates.axes if axis.values is None)
+            raise ConfigError(
+                f"{endless.name} is swept over an interval, which has no end: say how many settings to try with "
+                "hydra.sweeper.n_trials=40"
+            )
+        middle = self.compose({axis.name: axis.middle() for axis in self.space.axes})
+        budgets = next((axis.values for axis in self.space.axes if axis.name == LABELS), None)
+        for labels in budgets or (middle.composed.config.labels,):
+            if settings.objective.startswith("val/") and _parsed_labels(labels) == 1:
+                raise ConfigError(
+                    f"labels={labels}: one image per class leaves none for validation, and a search needs "
+                    f"{settings.objective}: use labels=2 or more, or list the values, which run unranked"
+                )
+
+
+def shown(point: dict[str, str]) -> str:
+    """Return a point as the words that set it.
+
+    >>> shown({"freeze": "all", "seed": "0"})
+    'freeze=all seed=0'
+    """
+    return " ".join(f"{name}={value}" for name, value in point.items())
+
+
+def sampler(settings: SweepConfig) -> str:
+    """Return what proposes candidates: tpe or random."""
+    return Sampler.tpe.value if settings.sampler is Sampler.auto else settings.sampler.value
+
+
+def shared_settings(planned: Planned, swept: Sequence[str], explicit: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that all runs share, by full name: what belongs to a run's key and is not swept.
+
+    What a swept group states differs from run to run and is left out, unless a word of the command line fixes it.
+
+    Args:
+        planned: Some point.
+        swept: The swept settings and groups.
+        explicit: The settings and groups that the command line fixes.
+    """
+    config = planned.composed.config
+    values = key_values(config)
+    values["data"]["seed"] = config.data.seed  # where it follows from `seed` it is no setting of its own
+    hidden = {name: value for name, value in leaves(planned.composed.shown) if "${" in str(value)}
+    explicit = set(explicit)
+    shared = {
+        name: hidden.get(name, value)
+        for name, value in leaves(values)
+        if not _moves(name, swept) or (name not in swept and _moves(name, explicit - set(GROUPS)))
+    }
+    return {"protocol": PROTOCOL, **shared}
+
+
+def _moves(name: str, words: Iterable[str]) -> bool:
+    """Return whether one of the words states the setting, by itself or through its group or experiment."""
+    return any(word == "experiment" or name == word or name.startswith(f"{word}.") for word in words)
+
+
+def _folder(settings: SweepConfig, config: DictConfig, first: Planned, about: dict[str, Any]) -> Path:
+    """Return the folder of the sweep: as stated, else named by what all runs share."""
+    if any(str(word).startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra):
+        if settings.name is not None:
+            raise ConfigError(f"hydra.sweeper.name={settings.name} and hydra.sweep.dir both name the folder: give one")
+        return Path(str(config.hydra.sweep.dir))
+    if settings.name is not None:
+        if names.folder_name(settings.name) != settings.name:
+            raise ConfigError(f"hydra.sweeper.name={settings.name}: use letters, digits and . _ -, up to 64")
+        return ROOT / settings.name
+    text = json.dumps([about["fixed"], sorted(about["swept"])], sort_keys=True)
+    words = [str(first.composed.config.data.source), *(name.rpartition(".")[2] for name in about["swept"])]
+    slug = "-".join(words)[:_LONGEST_SLUG].rstrip("-")
+    return ROOT / f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _is_replicate(name: str, values: Sequence[str] | None) -> bool:
+    return name in SEEDS and values is not None
+
+
+def _parsed_labels(text: str) -> int | None:
+    try:
+        return parse_labels(text).per_class
+    except ValueError:
+        return None

@@ -1,0 +1,152 @@
+"""What a sweep leaves behind: results.csv, runs.csv, the best of each label budget, plots, and a table for people."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tlexp.config.tracking import TrackingConfig
+from tlexp.errors import TrackingError
+from tlexp.jobs.outcome import SweptRun
+from tlexp.paths import publish
+from tlexp.sweeps.best import command, write_best
+from tlexp.sweeps.plots import draw_plots
+from tlexp.sweeps.ranking import rank, swept_keys
+from tlexp.sweeps.standings import WIDTH, count_line, faults_table, provenance, standing_table
+from tlexp.tracking import names
+from tlexp.tracking.overview import show_sweep
+from tlexp.tracking.store import serve_command
+
+RESULTS_FILE = "results.csv"
+"""What came out; a sweep that was interrupted and resumed writes the same bytes as one that was not."""
+RUNS_FILE = "runs.csv"
+"""What differs from one execution to the next: folders, times, speed, ids."""
+VOLATILE = tuple(names.cost_metric(cost) for cost in ("seconds", "images_per_second", "peak_bytes"))
+
+
+def write_results(
+    folder: Path,
+    runs: Sequence[SweptRun],
+    *,
+    objective: str,
+    direction: str,
+    tracking: TrackingConfig | None = None,
+) -> str:
+    """Write the sweep's results into its folder and its own run in MLflow, and return the table for people.
+
+    Args:
+        folder: The sweep's folder.
+        runs: Every point, in the sweep's order.
+        objective: What ranks, e.g. val/loss.
+        direction: minimize or maximize.
+        tracking: Where the sweep is shown; None takes what its runs' records say.
+    """
+    standings = rank(runs, objective=objective, direction=direction)
+    publish(folder / RESULTS_FILE, results_table(runs))
+    publish(folder / RUNS_FILE, runs_table(folder, runs))
+    best = [path for standing in standings if (path := write_best(folder, standing, objective=objective))]
+    plots = draw_plots(folder, runs, objective=objective, direction=direction)
+    files = [folder / RESULTS_FILE, folder / RUNS_FILE, *best, *plots]
+    sections = [
+        f"{_shown(folder)}\n{count_line(runs)}",
+        *(standing_table(standing, objective=objective, direction=direction) for standing in standings),
+        faults_table(runs),
+        provenance(runs),
+        _places(folder, best, plots),
+        _tracked(folder, files, tracking or _stated_tracking(runs)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def results_table(runs: Sequence[SweptRun]) -> bytes:
+    """Return results.csv: swept keys, how the run ended, its metrics without volatile ones, and its key."""
+    metrics = [metric for metric in _metrics(runs) if metric not in VOLATILE]
+    keys = swept_keys(run.point for run in runs)
+    rows = [
+        [
+            *(run.point.get(key, "") for key in keys),
+            "" if run.status is None else str(run.status),
+            run.reason or "",
+            *_values(run, metrics),
+            run.key,
+        ]
+        for run in runs
+    ]
+    return _csv([[*keys, "status", "reason", *metrics, "key"], *rows])
+
+
+def runs_table(folder: Path, runs: Sequence[SweptRun]) -> bytes:
+    """Return runs.csv: where and when each point ran, what it cost, and its id in the tracking store."""
+    keys = swept_keys(run.point for run in runs)
+    rows = []
+    for run in runs:
+        record = run.record
+        times = ("", "") if record is None else (record.started, record.ended)
+        tracked = {} if record is None else record.tracking or {}
+        rows.append(
+            [
+                str(run.number),
+                *(run.point.get(key, "") for key in keys),
+                "" if run.folder is None else os.path.relpath(run.folder, folder),
+                *times,
+                *_values(run, VOLATILE),
+                str(tracked.get("run_id") or ""),
+            ]
+        )
+    return _csv([["number", *keys, "folder", "started", "ended", *VOLATILE, "mlflow_run_id"], *rows])
+
+
+def _metrics(runs: Sequence[SweptRun]) -> list[str]:
+    """Return the metrics that some run has, in the order of their names' list; strangers come last."""
+    found = {metric for run in runs if run.record is not None for metric in run.record.metrics}
+    return [metric for metric in names.METRICS if metric in found] + sorted(found - set(names.METRICS))
+
+
+def _values(run: SweptRun, metrics: Sequence[str]) -> list[str]:
+    known: Mapping[str, float] = {} if run.record is None else run.record.metrics
+    return [repr(known[metric]) if metric in known else "" for metric in metrics]
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _places(folder: Path, best: Sequence[Path], plots: Sequence[Path]) -> str:
+    """Return the files, and the command that runs the best of a budget; a long one goes on in a second line."""
+    lines = [f"files   {', '.join([RESULTS_FILE, RUNS_FILE, *(path.name for path in plots)])}"]
+    if best:
+        line = f"best    {command(best[0])}"
+        lines.append(line if len(line) <= WIDTH else line.replace(" --config-name", " \\\n          --config-name"))
+        if len(best) > 1:
+            lines.append(f"        or {', '.join(path.stem for path in best[1:])}")
+    return "\n".join(lines)
+
+
+def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | None) -> str:
+    """Show the sweep in the tracking store and return the page that compares its runs, or why there is none."""
+    if tracking is None or not tracking.enabled:
+        return ""
+    try:
+        shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
+    except TrackingError as error:
+        return f"MLflow does not show the sweep: {error}"
+    lines = [f"compare {shown.comparison}", f"MLflow  run {folder.resolve().name} holds these files"]
+    command = serve_command(shown.uri)
+    return "\n".join([*lines, *([f"show    {command}"] if command else [])])
+
+
+def _stated_tracking(runs: Sequence[SweptRun]) -> TrackingConfig | None:
+    """Return the tracking settings of the first record; None without one, or where they came from elsewhere."""
+    record = next((run.record for run in runs if run.record is not None), None)
+    if record is None:
+        return None
+    stated = TrackingConfig(**record.config["tracking"])
+    return None if "${" in f"{stated.uri} {stated.experiment}" else stated
+
+
+def _shown(folder: Path) -> str:
+    """Return the folder from the working folder where it lies below it."""
+    return os.path.relpath(folder) if folder.resolve().is_relative_to(Path.cwd()) else str(folder)

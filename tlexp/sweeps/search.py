@@ -1,0 +1,51 @@
+"""Optuna's part of a sweep: which settings to try next. Its study lives in memory and is rebuilt from the records."""
+
+import warnings
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import Trial, TrialState, create_trial
+
+from tlexp.sweeps.space import Axis
+
+optuna.logging.disable_default_handler()
+optuna.logging.enable_propagation()
+
+
+class Search:
+    """Proposes settings, and hears what came out.
+
+    Args:
+        axes: What is searched.
+        sampler: tpe or random.
+        seed: Of the sampler.
+        direction: minimize or maximize.
+        known: How many settings were tried before. It moves the seed: a search that goes on would otherwise begin with
+            the very proposals it began with at first.
+    """
+
+    def __init__(self, axes: Sequence[Axis], *, sampler: str, seed: int, direction: str, known: int) -> None:
+        self._axes = axes
+        self._distributions = {axis.name: axis.distribution() for axis in axes}
+        samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(direction=direction, sampler=samplers[sampler](seed=seed + known))
+
+    def add(self, candidate: dict[str, str], value: float | None) -> None:
+        """Make known what came out of settings that were tried before; None where nothing did."""
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        params = {axis.name: axis.sampled(candidate[axis.name]) for axis in self._axes}
+        self._study.add_trial(create_trial(state=state, value=value, params=params, distributions=self._distributions))
+
+    def ask(self) -> tuple[Trial, dict[str, str]]:
+        """Return a trial, and its settings as values of words."""
+        trial = self._study.ask(self._distributions)
+        return trial, {axis.name: axis.text(trial.params[axis.name]) for axis in self._axes}
+
+    def tell(self, trial: Trial, value: float | None) -> None:
+        """Make known what came out of a trial; None where nothing did."""
+        if value is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, value)

@@ -1,0 +1,40 @@
+"""What a sweep would do, as a table; nothing is launched and nothing is written."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlexp.jobs.outcome import SweptRun
+from tlexp.tracking import RunStatus
+
+_WIDTH = 100
+_DONE = (RunStatus.finished, RunStatus.pruned)
+
+
+def survey_table(folder: Path, runs: Sequence[SweptRun], *, proposed: int, sampler: str) -> str:
+    """Return the runs of a sweep, with what is there of each, and how many would run.
+
+    Args:
+        folder: Of the sweep.
+        runs: In its order.
+        proposed: Runs whose settings a search has yet to choose.
+        sampler: What chooses them.
+    """
+    keys = list(dict.fromkeys(key for run in runs for key in run.point))
+    rows = [["", *keys, "there", "to do"]]
+    rows += [
+        [str(run.number), *(run.point.get(key, "") for key in keys), _there(run), "" if run.status in _DONE else "run"]
+        for run in runs
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))[:_WIDTH].rstrip() for row in rows
+    ]
+    counts = Counter(run.status in _DONE for run in runs)
+    summary = f"{folder}: {counts[True]} of {len(runs) + proposed} runs are there, {counts[False] + proposed} would run"
+    chosen = [f"{proposed} more runs have settings that {sampler} will choose"] if proposed else []
+    return "\n".join([*(lines if runs else []), *chosen, summary])
+
+
+def _there(run: SweptRun) -> str:
+    return "-" if run.status is None else str(run.status)

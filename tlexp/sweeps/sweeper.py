@@ -1,0 +1,160 @@
+"""A sweep, told top to bottom: what is there of its points, what has to run, and the results.
+
+The records in its folder are the truth. A sweep keeps no other state: the same command typed again reads them, takes
+over what finished and runs the rest.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from tlexp.config.sweep import SweepConfig
+from tlexp.errors import ConfigError, Interrupted, TrainingError
+from tlexp.jobs.index import Ledger
+from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.progress import Progress, say
+from tlexp.jobs.runner import Assignment, Border, Crew
+from tlexp.jobs.tracked import TrackedSweep
+from tlexp.sweeps.candidates import Candidates
+from tlexp.sweeps.composer import Planned
+from tlexp.sweeps.inputs import changed_inputs
+from tlexp.sweeps.points import Plan, sampler, shown
+from tlexp.sweeps.survey import survey_table
+from tlexp.tracking import RunStatus, names
+
+__all__ = ["Border", "sweep"]
+
+
+def sweep(settings: SweepConfig, words: Sequence[str], border: Border) -> None:
+    """Run every point of the swept words that has not finished yet, and write the results.
+
+    Raises:
+        ConfigError: The settings do not fit, or another process works on the sweep.
+        TrainingError: The sweep came to its end, but some runs did not finish.
+        Interrupted: A signal asked to stop.
+    """
+    problems = [*settings.problems(), *_objective_problems(settings.objective)]
+    if problems:
+        raise ConfigError(problems)
+    plan = Plan(settings, words, border)
+    for note in plan.notes:
+        say(f"note: {note}")
+    if settings.dry_run:
+        runs = Sweep(settings, plan, Ledger(plan.folder.attempts())).runs()
+        text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
+        print(text)  # noqa: T201 - this is what was asked for
+        return
+    with plan.folder.locked():
+        plan.folder.state(plan.about)
+        Sweep(settings, plan, Ledger(plan.folder.attempts())).run(border)
+
+
+class Sweep:
+    """One execution of a sweep.
+
+    Args:
+        settings: How to go through it.
+        plan: What it is.
+        ledger: What is there.
+    """
+
+    def __init__(self, settings: SweepConfig, plan: Plan, ledger: Ledger) -> None:
+        self.settings, self.plan, self.ledger = settings, plan, ledger
+        self._candidates = Candidates(settings, plan, ledger) if plan.searches else None
+        self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
+        self._progress = Progress(plan.total, objective=settings.objective, goal=settings.goal)
+
+    def run(self, border: Border) -> None:
+        """Run what has to run, and write the results.
+
+        Raises:
+            TrainingError: Some runs did not finish.
+            Interrupted: A signal asked to stop.
+        """
+        folder, tracking = self.plan.folder.path, self.plan.first.composed.config.tracking
+        self._tracked.close_dead()
+        say(f"sweep {folder}")
+        tried = [] if self._candidates is None else self._candidates.tried
+        for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
+            if self.ledger.counting(planned.key) is not None:
+                self._count(planned, well=True, anew=False)
+        self._progress.begin()
+        with contextlib.closing(self._progress), way_out(), Crew(border, self.plan.folder, self._hear) as crew:
+            whole = self._run_all(crew)
+        runs = self.runs()
+        self._tracked.mend(runs)
+        goal = self.settings.goal
+        from tlexp.sweeps.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
+
+        print(write_results(folder, runs, objective=self.settings.objective, direction=goal, tracking=tracking))  # noqa: T201
+        for note in changed_inputs(runs):
+            say(f"note: {note}")
+        self._judge(runs, whole=whole)
+
+    def runs(self) -> list[SweptRun]:
+        """Return every point with the run that counts for it, in the sweep's order."""
+        if self._candidates is not None:
+            return self._candidates.runs()
+        return [self.ledger.swept(number, planned) for number, planned in enumerate(self.plan.points)]
+
+    def _run_all(self, crew: Crew) -> bool:
+        """Run what has to run; return whether the sweep came to its end."""
+        if self._candidates is None:
+            return crew.run(self._assign(self.plan.points))
+        return self._candidates.search(
+            lambda batch: crew.run(each for tried in batch for each in self._assign(tried.runs, tried.number)),
+            at_once=self.settings.n_jobs or crew.workers,
+        )
+
+    def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Assignment]:
+        """Yield an attempt for each point that has not finished."""
+        for planned in points:
+            if self.ledger.counting(planned.key) is not None:
+                continue
+            self._tracked.ensure()
+            earlier = self.ledger.attempts(planned.key)
+            attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
+            yield Assignment(planned=planned, attempt=attempt)
+
+    def _hear(self, assignment: Assignment, reason: str | None) -> bool:
+        """Enter how a run ended; return whether the sweep goes on."""
+        planned, attempt = assignment.planned, assignment.attempt
+        self.ledger.hear(attempt, reason)
+        self._count(planned, well=attempt.counts, anew=True)
+        if not attempt.counts:
+            found = self.ledger.swept(0, planned)
+            say(f"{found.status}: {shown(planned.point)}: {found.reason}")
+        return self._progress.failed <= self.settings.max_failure_rate * self.plan.total
+
+    def _count(self, planned: Planned, *, well: bool, anew: bool) -> None:
+        value = self.ledger.value(planned.key, self.settings.objective)
+        self._progress.ended(well=well, anew=anew, value=value, point=shown(planned.point))
+
+    def _judge(self, runs: Sequence[SweptRun], *, whole: bool) -> None:
+        """End with an error where runs are missing."""
+        failed = [run for run in runs if run.status not in (RunStatus.finished, RunStatus.pruned, None)]
+        again = "the same command typed again runs them again"
+        if not whole:
+            limit = f"hydra.sweeper.max_failure_rate={self.settings.max_failure_rate}"
+            raise TrainingError(
+                f"{limit}: {len(failed)} of {self.plan.total} runs failed and the sweep stopped; {again}"
+            )
+        if failed:
+            raise TrainingError(f"{len(failed)} of {len(runs)} runs did not finish; {again}")
+
+
+@contextlib.contextmanager
+def way_out() -> Iterator[None]:
+    """Say how to go on where a signal ends the sweep."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        say("interrupted; the same command typed again goes on")
+        raise
+
+
+def _objective_problems(objective: str) -> list[str]:
+    stated = f"hydra.sweeper.objective={objective}"
+    if objective.startswith("test/"):
+        return [f"{stated}: the test split is read once, after all choices, and never ranks; take val/ or cost/"]
+    known = [metric for metric in names.METRICS if metric.startswith(("val/", "cost/"))]
+    return [] if objective in known else [f"{stated} is no figure to rank by: {', '.join(known)}"]
