@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.experiment import inputs as supply
+from tlexp.experiment import inputs
 from tlexp.experiment.build import build_classifier, build_network, build_regime
 from tlexp.experiment.images import Budget
 from tlexp.experiment.run import run
@@ -91,7 +91,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
     regime = build_regime(made, network.expected, CPU, images=160, classes=4)
-    feed = supply.Feeds(made, shared, classifier, source, budget, regime, Listener()).budget
+    feed = inputs.Feeds(made, shared, classifier, source, budget, regime, Listener()).budget
     entered, stream = classifier.behind_cut(), feed.stream(np.arange(160))
     turns = _Turns(entered, stream)
     plan = dataclasses.replace(regime.plan, steps=repeats * count + 2)

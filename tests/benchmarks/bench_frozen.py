@@ -24,8 +24,8 @@ import torch
 
 from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.experiment import build as assembly
-from tlexp.experiment import images as labelled
+from tlexp.experiment import build
+from tlexp.experiment import images as images_module
 from tlexp.experiment.inputs import Feeds
 from tlexp.experiment.run import run
 from tlexp.experiment.session import Shared
@@ -59,13 +59,13 @@ def whole_run(*words: str) -> float:
 def parts(words: list[str]) -> tuple[float, float]:
     """Return the seconds of one forward pass over all images, decoding counted, and of the head's training."""
     made = config("cache=off", *SGD, *words)
-    network = assembly.build_network(made)
-    assembly.load_start(made, network)
-    source = labelled.open_images(made, network.expected, Listener())
-    budget = labelled.draw_labels(made, source)
+    network = build.build_network(made)
+    build.load_start(made, network)
+    source = images_module.open_images(made, network.expected, Listener())
+    budget = images_module.draw_labels(made, source)
     classes, device = len(source.classes), choose_device(made.train.device)
-    classifier = assembly.build_classifier(made, network, classes).to(device)
-    regime = assembly.build_regime(made, network.expected, device, images=len(budget.positions), classes=classes)
+    classifier = build.build_classifier(made, network, classes).to(device)
+    regime = build.build_regime(made, network.expected, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
     feeds = Feeds(made, Shared(), classifier, source, budget, regime, Listener())
     list(feeds.held_out())

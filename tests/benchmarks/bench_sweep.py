@@ -61,7 +61,7 @@ def timed(holder: Any, name: str, seconds: list[float]) -> Iterator[None]:
 
 def overhead(runs: int) -> None:
     """Sweeper, composing, tracking and record: the sweep's time less that of the runs' own work."""
-    from tlexp.experiment import run as experiment
+    from tlexp.experiment import run as run_module
     from tlexp.experiment.recorder import Account
     from tlexp.sweeps import results as results_page
 
@@ -70,7 +70,7 @@ def overhead(runs: int) -> None:
     tracking: list[float] = []
     results: list[float] = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(timed(experiment, "_do", own))
+        stack.enter_context(timed(run_module, "_do", own))
         stack.enter_context(timed(results_page, "write_results", results))
         for part in ("start_tracking", "curve", "point"):
             stack.enter_context(timed(Account, part, tracking))

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.data import Batches, ImageBank, Source, chunks
-from tlexp.experiment import build as assembly
-from tlexp.experiment import images as labelled
+from tlexp.experiment import build
+from tlexp.experiment import images as images_module
 from tlexp.experiment.run import run
 from tlexp.features.batches import ImageFeed
 from tlexp.learn.trained import Trainee
@@ -56,9 +56,9 @@ class Bench:
         where = [f"data={name}"] if name in EMBEDDED else ["data=folder", f"data.root={folder}/{name}"]
         self.words = [*where, *words]
         config = self.config(labels=5, seed=0)
-        network = assembly.build_network(config)
+        network = build.build_network(config)
         self.expected = network.expected
-        self.source: Source = labelled.open_images(config, network.expected, Listener())
+        self.source: Source = images_module.open_images(config, network.expected, Listener())
         self.pool = self._decoded(config, self.source.pool)
         self.test = self._decoded(config, self.source.held_out)
 
@@ -66,10 +66,10 @@ class Bench:
         return load([*self.words, f"labels={labels}", f"seed={seed}", "tune.validate=false", *words]).config
 
     def _decoded(self, config: Config, images) -> ImageBank:
-        return labelled.decode(config, images, np.arange(len(images.labels)), self.expected, Listener())
+        return images_module.decode(config, images, np.arange(len(images.labels)), self.expected, Listener())
 
     def budget(self, config: Config) -> NDArray[np.int64]:
-        return labelled.draw_labels(config, self.source).positions
+        return images_module.draw_labels(config, self.source).positions
 
     def accuracy(self, logits: NDArray[np.float32]) -> float:
         return float((logits.argmax(1) == self.test.labels.numpy()).mean())
@@ -100,10 +100,10 @@ class Stream:
 def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Tensor) -> float:
     """Train the head of a frozen network as a run does, on features that are known already."""
     classes = len(bench.source.classes)
-    network = assembly.build_network(config)
-    head = assembly.build_classifier(config, network, classes).head
+    network = build.build_network(config)
+    head = build.build_classifier(config, network, classes).head
     classifier = Classifier(nn.Flatten(), head, (), 0)
-    regime = assembly.build_regime(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
+    regime = build.build_regime(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
     dummy = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
     batches = Batches(
         dummy, np.arange(len(labels)), batch_size=regime.batch_size, seed=regime.plan.seed, augment=lambda i, s: i,
@@ -116,9 +116,9 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
 
 def tiny(bench: Bench) -> Callable[[int, int], float]:
     config = bench.config(labels=5, seed=0)
-    network = assembly.build_network(config)
-    assembly.load_start(config, network)
-    classifier = assembly.build_classifier(config, network, 2).eval()
+    network = build.build_network(config)
+    build.load_start(config, network)
+    classifier = build.build_classifier(config, network, 2).eval()
     pool, test = bench.features(classifier, bench.pool), bench.features(classifier, bench.test)
 
     def measure(labels: int, seed: int) -> float:
@@ -143,8 +143,8 @@ def logreg(bench: Bench) -> Callable[[int, int], float]:
 def random(bench: Bench) -> Callable[[int, int], float]:
     def measure(labels: int, seed: int) -> float:
         config = bench.config("backbone.pretrained=false", labels=labels, seed=seed)
-        network = assembly.build_network(config)
-        classifier = assembly.build_classifier(config, network, 2)
+        network = build.build_network(config)
+        classifier = build.build_classifier(config, network, 2)
         part = bench.part(bench.budget(config))
         calibrate(network.backbone, bench, part)
         classifier.eval()
@@ -173,11 +173,11 @@ def calibrate(backbone: nn.Module, bench: Bench, part: ImageBank) -> None:
 def scratch(bench: Bench) -> Callable[[int, int], float]:
     def measure(labels: int, seed: int) -> float:
         config = bench.config("backbone.pretrained=false", "freeze=none", labels=labels, seed=seed)
-        network = assembly.build_network(config)
+        network = build.build_network(config)
         classes = len(bench.source.classes)
-        classifier = assembly.build_classifier(config, network, classes)
+        classifier = build.build_classifier(config, network, classes)
         part = bench.part(bench.budget(config))
-        regime = assembly.build_regime(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
+        regime = build.build_regime(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
         feed = ImageFeed(part, regime)
         trainee = Trainee(classifier, feed, regime, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
         trainee.train("final", np.arange(len(part)), config.default_rates)

@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import Start, probability_bits
 from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
-from tlexp.experiment import run as experiment
+from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import EVERY_UNIT, Feeds
-from tlexp.features import entry as prefix
+from tlexp.features import entry
 from tlexp.features.entry import Place, choose_place
 from tlexp.models import classifier
 from tlexp.models.tracing import CutError
@@ -62,7 +62,7 @@ def test_a_phase_with_frozen_units_in_front_runs_none_of_them(
 ) -> None:
     """The head trains on features, the next phase from its cut: the budget passes once for each, however many steps."""
     passed: list[int] = []
-    for module in (prefix, classifier):
+    for module in (entry, classifier):
         chunked = module.in_chunks
         monkeypatch.setattr(
             module, "in_chunks", lambda run, images, own=chunked: passed.append(len(images)) or own(run, images)
@@ -83,7 +83,7 @@ def test_rows_of_all_phases_together_stay_within_the_memory(
     mode: str, start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Feeds] = []
-    monkeypatch.setattr(experiment, "Feeds", lambda *parts: made.append(Feeds(*parts)) or made[-1])
+    monkeypatch.setattr(run_module, "Feeds", lambda *parts: made.append(Feeds(*parts)) or made[-1])
     start("freeze=gradual", "freeze.phases=5", f"cache={mode}", "data.memory_bytes=250000")
     held = [entrance.feed.held_bytes for entrance in made[0].entrances.values() if entrance.feed is not None]
     assert len(made[0].entrances) == 4
@@ -106,7 +106,7 @@ def test_the_whole_network_in_one_piece_gives_the_same_but_for_rounding(
     def refuse(*args: Any) -> None:
         raise CutError("not today")
 
-    monkeypatch.setattr(prefix, "Cutter", refuse)
+    monkeypatch.setattr(entry, "Cutter", refuse)
     record = start(*DEPTH, name="whole").record
     probabilities = []
     for name in ("cut", "whole"):
@@ -132,7 +132,7 @@ def test_another_seed_passes_no_image_of_its_budget_twice(
     def unwanted(*args: Any) -> Any:
         raise AssertionError("a forward pass of the prefix")
 
-    monkeypatch.setattr(prefix, "in_chunks", unwanted)
+    monkeypatch.setattr(entry, "in_chunks", unwanted)
     again = start(*DEPTH, "cache=on", "seed=1", "head.dropout=0.1", "head=mlp", name="again").record.train["cache"]
     assert again["misses"] == 0
 
@@ -170,8 +170,8 @@ def test_a_cache_that_must_be_needs_units_in_front(words: list[str], told: str, 
 
 def test_training_from_a_cut_runs_no_prefix(start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed: list[int] = []
-    chunked = prefix.in_chunks
-    monkeypatch.setattr(prefix, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
+    chunked = entry.in_chunks
+    monkeypatch.setattr(entry, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
     start(*DEPTH, "cache=off", name="memory")
     assert sum(passed) == 30 + 24  # the budget and the test split, once each
     passed.clear()

@@ -14,8 +14,8 @@ from tests.conftest import Start, probability_bits
 from tlexp.cache import Store
 from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError, DataError, Interrupted, OutOfMemoryError
-from tlexp.experiment import run as experiment
-from tlexp.features import extractor as frozen
+from tlexp.experiment import run as run_module
+from tlexp.features import extractor
 from tlexp.models import Classifier, load_classifier
 from tlexp.tracking import read_record
 from tlexp.train import Listener, logreg
@@ -46,7 +46,7 @@ def test_another_head_or_seed_makes_no_forward_pass(start: Start, cache: Path, m
         raise AssertionError("a forward pass")
 
     monkeypatch.setattr(Classifier, "_frozen_features", lambda self, images: images if images.ndim == 2 else 1 / 0)
-    monkeypatch.setattr(frozen, "compute_rows", unwanted)
+    monkeypatch.setattr(extractor, "compute_rows", unwanted)
     for number, words in enumerate((["head=mlp"], ["seed=3"], ["labels=20"], *([f"head={kind}"] for kind in SOLVED))):
         use = start(*words, name=f"next{number}").record.train["cache"]
         assert use["misses"] == 0
@@ -186,9 +186,9 @@ def test_a_solver_that_did_not_converge_is_told(start: Start, monkeypatch: pytes
 def test_the_export_of_a_solved_head_predicts_as_the_run_did(
     kind: HeadKind, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held_out = experiment.Feeds.held_out
+    held_out = run_module.Feeds.held_out
     kept: list[Any] = []
-    monkeypatch.setattr(experiment.Feeds, "held_out", lambda self: kept.extend(held_out(self)) or kept)
+    monkeypatch.setattr(run_module.Feeds, "held_out", lambda self: kept.extend(held_out(self)) or kept)
     start(f"head={kind}")
     classifier, _ = load_classifier(tmp_path / "run")
     features = torch.cat([chunk for chunk, _ in kept[0][1].chunks(np.arange(24))])
@@ -242,7 +242,7 @@ def test_out_of_memory_while_features_are_computed_is_recorded(
     def exhausted(*args: Any, **kwargs: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(frozen, "compute_rows", exhausted)
+    monkeypatch.setattr(extractor, "compute_rows", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"computing features"):
         start()
     assert read_record(tmp_path / "run").status == "oom"

@@ -16,14 +16,13 @@ from tlexp.compose.load import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import Batches, Images, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
-from tlexp.experiment import build as assembly
-from tlexp.experiment import images as labelled
-from tlexp.experiment import session as shared
+from tlexp.experiment import build, session
+from tlexp.experiment import images as images_module
 from tlexp.experiment.plan import build_plan
 from tlexp.experiment.run import Outcome, run
 from tlexp.experiment.session import Shared
-from tlexp.features import batches as feeds
-from tlexp.learn import trained as trainee
+from tlexp.features import batches
+from tlexp.learn import trained as trained_module
 from tlexp.models import Classifier, load_classifier
 from tlexp.tracking import read_record
 from tlexp.tracking.names import METRICS
@@ -107,7 +106,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
 ) -> None:
     fits = itertools.count()
     spies: dict[str, Spy] = {}
-    opened = shared.open_images
+    opened = session.open_images
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -116,7 +115,7 @@ def test_the_test_split_is_read_once_after_all_choices_and_training_sees_the_bud
         return dataclasses.replace(source, pool=spies["pool"], held_out=spies["test"])
 
     done: list[str] = []
-    monkeypatch.setattr(shared, "open_images", spied)
+    monkeypatch.setattr(session, "open_images", spied)
 
     class Fits(Listener):
         def phase(self, title: str, steps: int) -> None:
@@ -135,13 +134,13 @@ def test_the_final_fit_learns_from_the_whole_budget_and_from_nothing_else(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learned: dict[str, list[int]] = {}
-    train = trainee.Trainee.train
+    train = trained_module.Trainee.train
 
-    def spied(self: trainee.Trainee, fit_id: str, positions: Any, rates: Any) -> Any:
+    def spied(self: trained_module.Trainee, fit_id: str, positions: Any, rates: Any) -> Any:
         learned[fit_id] = positions.tolist()
         return train(self, fit_id, positions, rates)
 
-    monkeypatch.setattr(trainee.Trainee, "train", spied)
+    monkeypatch.setattr(trained_module.Trainee, "train", spied)
     record = start().record
     assert learned["final"] == list(range(30))
     assert len(learned["select-000-fold0"]) == 24
@@ -244,7 +243,7 @@ def test_out_of_memory_is_recorded_with_the_batch_size(
     def exhausted(self: Batches, step: int) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(feeds.Batches, "batch", exhausted)
+    monkeypatch.setattr(batches.Batches, "batch", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
         start("freeze=none")
     assert read_record(tmp_path / "run").status == "oom"
@@ -302,7 +301,7 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
 ) -> None:
     record = start(*PARTS[policy], "head.init=normal").record
     config = load([*SHARED, *PARTS[policy]]).config
-    plan, network = build_plan(config), assembly.build_network(config)
+    plan, network = build_plan(config), build.build_network(config)
     assert record.freeze["policy"] == policy
     assert record.freeze["digest_before"] == record.freeze["digest_after"]
     assert record.freeze["depth"] == plan["depth"]
@@ -312,9 +311,9 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     assert any("holds the plain architecture" in note for note in record.notes) == (policy == "lora")
     written, _ = load_classifier(tmp_path / "run")
     assert [*written.backbone.state_dict()] == [*network.backbone.state_dict()]
-    source = labelled.open_images(config, network.expected, Listener())
+    source = images_module.open_images(config, network.expected, Listener())
     places = np.arange(len(source.held_out.labels))
-    bank = labelled.decode(config, source.held_out, places, network.expected, Listener())
+    bank = images_module.decode(config, source.held_out, places, network.expected, Listener())
     expected, cpu = network.expected, torch.device("cpu")
     [(images, _)] = chunks(bank, places, mean=expected.mean, std=expected.std, device=cpu, channels_last=False)
     with torch.no_grad():
@@ -370,8 +369,8 @@ def test_statistics_end_as_they_began_where_norm_keeps_them(
     record = start(freeze, f"freeze.norm={norm}").record
     assert record.freeze["norm"] == norm
     assert record.freeze["digest_before"] == record.freeze["digest_after"]
-    network = assembly.build_network(load([*SMALL]).config)
-    assembly.load_start(load([*SMALL]).config, network)
+    network = build.build_network(load([*SMALL]).config)
+    build.load_start(load([*SMALL]).config, network)
     before, after = network.backbone.state_dict(), load_classifier(tmp_path / "run")[0].backbone.state_dict()
     depth = record.freeze["depth"]
     for unit in network.units:
@@ -417,7 +416,7 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
 ) -> None:
     calibrated: list[bool] = []
     spies: dict[str, Spy] = {}
-    opened, calibrate = shared.open_images, assembly.calibrate
+    opened, calibrate = session.open_images, build.calibrate
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = opened(*args, **kwargs)
@@ -431,16 +430,16 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
         assert sorted(spies["pool"].read_indices) == sorted(drawn)
 
     drawn: list[int] = []
-    draw = labelled.draw_budget
+    draw = images_module.draw_budget
 
     def noted_draw(*args: Any, **kwargs: Any) -> Any:
         positions = draw(*args, **kwargs)
         drawn.extend(positions.tolist())
         return positions
 
-    monkeypatch.setattr(shared, "open_images", spied)
-    monkeypatch.setattr(assembly, "calibrate", noted)
-    monkeypatch.setattr(labelled, "draw_budget", noted_draw)
+    monkeypatch.setattr(session, "open_images", spied)
+    monkeypatch.setattr(build, "calibrate", noted)
+    monkeypatch.setattr(images_module, "draw_budget", noted_draw)
     record = start(*RANDOM).record
     assert calibrated == [True]
     assert len(drawn) == 30
@@ -493,9 +492,9 @@ def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
     classifier, exported = load_classifier(tmp_path / "run")
     expected = exported.card.preprocessing
     assert (expected.image_size, expected.mean, expected.std) == (32, (0.5,) * 3, (0.5,) * 3)
-    source = labelled.open_images(load([*SHARED, *words]).config, expected, Listener())
+    source = images_module.open_images(load([*SHARED, *words]).config, expected, Listener())
     config = load([*SHARED, *words]).config
-    bank = labelled.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
+    bank = images_module.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
     flat = torch.nn.functional.avg_pool2d(bank.pixels.float() / 127.5 - 1, 2).flatten(1)
     with torch.no_grad():
         probability = classifier.head(flat).softmax(1).numpy()
@@ -550,14 +549,14 @@ def test_a_longer_training_is_outside_the_protocol_and_takes_the_steps_it_says(s
 
 def _features(classifier: Classifier, config: Config, expected: Preprocessing) -> list[tuple[Any, Any]]:
     """Return features and labels of the budget and of the test split."""
-    source = labelled.open_images(config, expected, Listener())
+    source = images_module.open_images(config, expected, Listener())
     held_out = np.arange(len(source.held_out.labels))
     found = []
     for images, positions in (
-        (source.pool, labelled.draw_labels(config, source).positions),
+        (source.pool, images_module.draw_labels(config, source).positions),
         (source.held_out, held_out),
     ):
-        bank = labelled.decode(config, images, positions, expected, Listener())
+        bank = images_module.decode(config, images, positions, expected, Listener())
         fed = chunks(
             bank,
             np.arange(len(bank)),

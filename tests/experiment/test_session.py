@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SMALL, probability_bits
 from tlexp.compose.load import load
-from tlexp.experiment import run as experiment
+from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import Feeds
 from tlexp.experiment.session import Shared
 from tlexp.train import Listener
@@ -23,12 +23,12 @@ def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, m
         made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
         return feeds
 
-    monkeypatch.setattr(experiment, "Feeds", heard)
+    monkeypatch.setattr(run_module, "Feeds", heard)
     shared = Shared(several=True)
     for seed in (0, 1, 2):
         (tmp_path / f"{seed}").mkdir()
         config = load([*SMALL, f"seed={seed}"]).config
-        experiment.run(config, folder=tmp_path / f"{seed}", listener=Listener(), shared=shared)
+        run_module.run(config, folder=tmp_path / f"{seed}", listener=Listener(), shared=shared)
     gc.collect()
     assert shared.held_out is not None
     assert [each() for each in made] == [None] * 9
@@ -45,5 +45,5 @@ def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_
     for name, held in (("alone", Shared()), ("first", shared), ("second", shared), ("third", shared)):
         (tmp_path / name).mkdir()
         more = ["data.seed=1"] if name == "first" else []
-        experiment.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), shared=held)
+        run_module.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), shared=held)
     assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1

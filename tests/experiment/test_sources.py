@@ -12,7 +12,7 @@ from PIL import Image
 from tests.experiment.test_run import Spy
 from tlexp.data import Source
 from tlexp.errors import DataError
-from tlexp.experiment import images as labelled
+from tlexp.experiment import images as images_module
 from tlexp.experiment.run import Outcome
 from tlexp.tracking.names import SCORES
 from tlexp.train import Listener
@@ -74,7 +74,7 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
     plain = start(*WORDS, f"data.root={photos}", name="plain")
     spies: list[Spy] = []
     done: list[str] = []
-    added = labelled.add_shifted
+    added = images_module.add_shifted
 
     def spied(*args: Any, **kwargs: Any) -> Source:
         source = added(*args, **kwargs)
@@ -90,7 +90,7 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
         def ended(self) -> None:
             done.extend([self.title] if self.title == "final" else [])
 
-    monkeypatch.setattr(labelled, "add_shifted", spied)
+    monkeypatch.setattr(images_module, "add_shifted", spied)
     words = [*WORDS, f"data.root={photos}", f"data.shifted={tmp_path / 'drawn'}", "cache=off"]
     outcome = start(*words, name="shifted", listener=Final())
     assert sorted(spies[0].read_indices) == list(range(30))

@@ -12,7 +12,7 @@ from tests.conftest import Start
 from tlexp import paths
 from tlexp.compose.load import load
 from tlexp.errors import ConfigError, WeightsError
-from tlexp.experiment import build as assembly
+from tlexp.experiment import build
 from tlexp.models.statefile import read_weights
 
 TINY = paths.packaged_weights()["tiny"]
@@ -22,7 +22,7 @@ TINY = paths.packaged_weights()["tiny"]
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The weights of the package as a run sees them, free to be damaged."""
     shutil.copytree(TINY, tmp_path / "tiny")
-    monkeypatch.setattr(assembly, "packaged_weights", lambda: {"tiny": tmp_path / "tiny"})
+    monkeypatch.setattr(build, "packaged_weights", lambda: {"tiny": tmp_path / "tiny"})
     return tmp_path / "tiny"
 
 
@@ -39,8 +39,8 @@ def test_they_are_small_half_precision_and_described() -> None:
 def test_the_default_run_starts_from_them_and_the_record_tells_the_digest(start: Start) -> None:
     weights = start().record.train["weights"]
     assert weights["source"] == "tlexp:tiny"
-    network = assembly.build_network(load([]).config)
-    assert weights["digest"] == assembly.load_start(load([]).config, network).digest
+    network = build.build_network(load([]).config)
+    assert weights["digest"] == build.load_start(load([]).config, network).digest
     assert weights["digest"] in (TINY / "README.md").read_text()
 
 
@@ -54,10 +54,10 @@ def test_the_same_architecture_without_them_stays_possible(start: Start) -> None
 
 def test_loading_takes_no_network_and_no_time() -> None:
     config = load([]).config
-    network = assembly.build_network(config)
-    assembly.load_start(config, network)
+    network = build.build_network(config)
+    build.load_start(config, network)
     began = time.process_time()
-    assembly.load_start(config, network)
+    build.load_start(config, network)
     assert time.process_time() - began < 0.3
 
 
@@ -77,9 +77,9 @@ def test_tampered_or_truncated_weights_are_refused(damage: str, copy: Path) -> N
     else:
         card.write_text("{")
     config = load([]).config
-    network = assembly.build_network(config)
+    network = build.build_network(config)
     with pytest.raises(WeightsError) as caught:
-        assembly.load_start(config, network)
+        build.load_start(config, network)
     expected = {
         "cut": "cannot be read as weights",
         "card": "cannot be read as the description of a model",

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tlexp.compose.load import Composed
 from tlexp.config import Config
 from tlexp.errors import Interrupted
-from tlexp.jobs import runner as crew
+from tlexp.jobs import runner
 from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
 from tlexp.jobs.runner import SILENT, Assignment, Border, Crew, is_basic, workers
 from tlexp.paths import publish
@@ -78,7 +78,7 @@ def build(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buil
     def built(run: Callable[[Path], JobReturn | None], target: str = JOBLIB, most: int = 99) -> Any:
         launcher, hearer = Launcher(run), Hearer(most=most)
         plugins = SimpleNamespace(instantiate_launcher=lambda **_: launcher)
-        monkeypatch.setattr(crew, "Plugins", SimpleNamespace(instance=lambda: plugins))
+        monkeypatch.setattr(runner, "Plugins", SimpleNamespace(instance=lambda: plugins))
         border = Border(context=None, task=print, config=config(target, n_jobs=2))  # type: ignore[arg-type]
         return Crew(border, folder, hearer), launcher, hearer
 

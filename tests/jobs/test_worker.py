@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from tlexp.compose import load as compose
+from tlexp.compose import load as load_module
 from tlexp.errors import DataError, Interrupted
 from tlexp.jobs import worker
 from tlexp.jobs.folder import PROCESS_FILE
@@ -22,7 +22,7 @@ CPU, AUTO = (OmegaConf.create({"train": {"device": device}}) for device in ("cpu
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The run's folder; threads, devices and signals are as before afterwards."""
-    monkeypatch.setattr(worker, "job", lambda: compose.Job(folder=tmp_path, overrides=(), study="s"))
+    monkeypatch.setattr(worker, "job", lambda: load_module.Job(folder=tmp_path, overrides=(), study="s"))
     monkeypatch.setattr(worker, "visible_gpus", list)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "")  # so that it is put back

@@ -15,9 +15,8 @@ from tlexp.config import Config
 from tlexp.config.data import SHAPES
 from tlexp.experiment.build import build_network
 from tlexp.experiment.session import Shared
-from tlexp.features import entry as prefix
-from tlexp.features import extractor as frozen
-from tlexp.studies import prefetch as ahead
+from tlexp.features import entry, extractor
+from tlexp.studies import prefetch
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener
 
@@ -56,8 +55,8 @@ def test_each_depth_finds_its_rows_after_one_pass(
 ) -> None:
     without = {depth: start(*more, *words, "cache=off", name=f"off{depth}").record for depth, more in DEPTHS.items()}
     passed: list[int] = []
-    chunked = prefix.in_chunks
-    monkeypatch.setattr(prefix, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
+    chunked = entry.in_chunks
+    monkeypatch.setattr(entry, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
     configs = [
         configure("cache=on", *words, f"seed={seed}", f"labels={labels}") for seed in (0, 1) for labels in (4, 10)
     ]
@@ -88,15 +87,15 @@ def test_nothing_is_filled_where_nothing_could_be_kept(words: list[str], configu
 def test_what_fits_is_filled_and_the_deepest_first(
     configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefix.Prefix, "seconds", lambda self, regime: 1.0)
+    monkeypatch.setattr(entry.Prefix, "seconds", lambda self, regime: 1.0)
     asked: list[list[str]] = []
-    together = frozen.fill_together
+    together = extractor.fill_together
 
     def heard(stores: Any, *more: Any, **named: Any) -> Any:
         asked.append([store.key.cut.partition(":")[0] for store in stores])
         return together(stores, *more, **named)
 
-    monkeypatch.setattr(frozen, "fill_together", heard)
+    monkeypatch.setattr(extractor, "fill_together", heard)
     fill([configure()], [1, 2, 3, 4, 5])
     everything = asked[0]
     assert everything[0] == "pooled"
@@ -110,9 +109,9 @@ def test_the_shifted_images_pass_and_count_as_well(
     configure: Callable[..., Config], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
-    chosen = ahead.choose_place
+    chosen = prefetch.choose_place
     monkeypatch.setattr(
-        ahead, "choose_place", lambda *args, **more: counted.append(more["rows"]) or chosen(*args, **more)
+        prefetch, "choose_place", lambda *args, **more: counted.append(more["rows"]) or chosen(*args, **more)
     )
     for number, name in enumerate(SHAPES[:3]):
         (tmp_path / "drawn" / name).mkdir(parents=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tlexp import cli
-from tlexp.experiment import session as shared
+from tlexp.experiment import session
 from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
 
@@ -133,14 +133,14 @@ def test_too_many_failures_stop_the_sweep(sweep: Sweep, tmp_path: Path, capsys: 
 def test_divergence_and_our_own_faults_are_told_apart(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = shared.build_network
+    plain = session.build_network
 
     def broken(config: object) -> object:
         if getattr(config, "seed") == 1:  # noqa: B009
             raise KeyError("stem")
         return plain(config)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shared, "build_network", broken)
+    monkeypatch.setattr(session, "build_network", broken)
     assert sweep("seed=0,1", "freeze=none", "optim.lr=1e30,1e-3", "labels=4", "train.limit_steps=20") == 3
     found = {(row["seed"], row["optim.lr"]): row for row in rows(tmp_path)}
     assert found["0", "1e+30"]["status"] == "diverged"

@@ -88,7 +88,7 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
     if sys.stderr.isatty():
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp.cli import console
-    from tlexp.experiment import run as experiment  # lazy: keeps --help fast
+    from tlexp.experiment import run as run_module  # lazy: keeps --help fast
 
     config = loaded.config
     if config.tracking.figures is None:
@@ -97,12 +97,12 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
     if config.study.column is not None:
         from tlexp.studies import column  # lazy: keeps --help fast
 
-        column.run_column(loaded, folder=job.folder, overrides=job.overrides, run=experiment.run, listener=listener)
+        column.run_column(loaded, folder=job.folder, overrides=job.overrides, run=run_module.run, listener=listener)
         return
     if asked_to_stop is None:
         print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
     try:
-        outcome = experiment.run(
+        outcome = run_module.run(
             config,
             shown=loaded.shown,
             folder=job.folder,
@@ -112,7 +112,7 @@ def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None
         )
     except (Interrupted, KeyboardInterrupt):
         listener.ended()
-        if asked_to_stop is None and (job.folder / experiment.CHECKPOINT).is_dir():
+        if asked_to_stop is None and (job.folder / run_module.CHECKPOINT).is_dir():
             again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
             print(f"interrupted; go on with: {again}", file=sys.stderr)
         raise
