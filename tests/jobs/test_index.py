@@ -6,8 +6,8 @@ from tlexp.compose.load import Composed
 from tlexp.config import Config
 from tlexp.jobs.folder import PROCESS_FILE, Attempt
 from tlexp.jobs.index import Ledger
+from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
-from tlexp.sweeps.composer import Planned
 from tlexp.tracking import Record, RunStatus
 
 PLANNED = Planned(

@@ -18,9 +18,9 @@ from tlexp.config import Config
 from tlexp.errors import Interrupted
 from tlexp.jobs import runner
 from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
+from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT, Assignment, Border, Crew, is_basic, workers
 from tlexp.paths import publish
-from tlexp.sweeps.composer import Planned
 from tlexp.tracking import Record, RunStatus, publish_record
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

@@ -2,7 +2,7 @@ import pytest
 
 from tlexp.compose.load import load
 from tlexp.config import config_key
-from tlexp.sweeps.composer import Planned
+from tlexp.jobs.planned import Planned
 from tlexp.sweeps.points import shared_settings
 
 

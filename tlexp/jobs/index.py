@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from tlexp.jobs.folder import Attempt
 from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
-from tlexp.sweeps.composer import Planned
 from tlexp.tracking import RunStatus
 
 

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
+from tlexp.jobs.planned import Planned
 from tlexp.jobs.worker import Job, Task
-from tlexp.sweeps.composer import Planned
 from tlexp.tracking import names
 
 _POLL_SECONDS = 0.2

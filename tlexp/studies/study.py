@@ -13,6 +13,7 @@ from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import of_process
 from tlexp.jobs.folder import JOB_FILE, Attempt
 from tlexp.jobs.index import Ledger
+from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import Assignment, Border, Crew
 from tlexp.jobs.tracked import TrackedSweep
@@ -25,8 +26,6 @@ from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
-from tlexp.sweeps.composer import Planned
-from tlexp.sweeps.sweeper import way_out
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
 from tlexp.train import Listener

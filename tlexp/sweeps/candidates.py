@@ -10,8 +10,8 @@ from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
-from tlexp.sweeps.composer import Planned
 from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.search import Search
 from tlexp.tracking import RunStatus

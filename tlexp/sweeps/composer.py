@@ -1,7 +1,6 @@
 """The configuration of each point of a sweep, before any of them is launched."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,47 +9,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlexp.compose.load import Composed, typed
-from tlexp.compose.overrides import forbidden_nodes, plain_message
+from tlexp.compose.load import typed
+from tlexp.compose.overrides import plain_message
 from tlexp.config import config_fields, config_key
 from tlexp.errors import ConfigError
+from tlexp.jobs.planned import Planned, compose_words
 from tlexp.sweeps.space import Space
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A point with its configuration.
-
-    Attributes:
-        point: Swept setting -> value as it stands in the word.
-        overrides: All words of the run.
-        key: What the run computes.
-        composed: The typed configuration.
-    """
-
-    point: dict[str, str]
-    overrides: tuple[str, ...]
-    key: str
-    composed: Composed
-
-
-def compose_words(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> DictConfig:
-    """Return what the words of a job compose to, without Hydra's own node.
-
-    Args:
-        loader: Hydra's.
-        master: The configuration of the multirun itself, with the words that are Hydra's own.
-        words: Of the job.
-
-    Raises:
-        ConfigError: A node names a Python object.
-        HydraException: The words do not compose.
-    """
-    config = loader.load_sweep_config(master, list(words))
-    forbidden = forbidden_nodes(config)
-    if forbidden:
-        raise ConfigError(forbidden)
-    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
 class Composer:

@@ -16,13 +16,13 @@ from tlexp.config.labels import parse_labels
 from tlexp.config.sweep import Sampler, SweepConfig
 from tlexp.errors import ConfigError
 from tlexp.jobs.folder import SweepFolder
+from tlexp.jobs.planned import ROOT, Planned
 from tlexp.jobs.runner import Border
-from tlexp.sweeps.composer import Composer, Planned
+from tlexp.sweeps.composer import Composer
 from tlexp.sweeps.ranking import LABELS, SEEDS
 from tlexp.sweeps.space import Space, build_space
 from tlexp.tracking import names
 
-ROOT = Path("multirun")
 _MOST_PROBLEMS = 10
 _LONGEST_SLUG = 50
 

@@ -8,14 +8,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from tlexp.config.sweep import SweepConfig
-from tlexp.errors import ConfigError, Interrupted, TrainingError
+from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import Progress, say
 from tlexp.jobs.runner import Assignment, Border, Crew
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
-from tlexp.sweeps.composer import Planned
 from tlexp.sweeps.inputs import changed_inputs
 from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.survey import survey_table
@@ -140,16 +140,6 @@ class Sweep:
             )
         if failed:
             raise TrainingError(f"{len(failed)} of {len(runs)} runs did not finish; {again}")
-
-
-@contextlib.contextmanager
-def way_out() -> Iterator[None]:
-    """Say how to go on where a signal ends the sweep."""
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt):
-        say("interrupted; the same command typed again goes on")
-        raise
 
 
 def _objective_problems(objective: str) -> list[str]:

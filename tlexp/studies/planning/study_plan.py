@@ -24,13 +24,12 @@ from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.session import Shared
 from tlexp.jobs.folder import SweepFolder
+from tlexp.jobs.planned import ROOT, compose_words
 from tlexp.jobs.runner import Border
 from tlexp.models import feature_width
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, OPTIONAL, study_columns
-from tlexp.sweeps.composer import compose_words
-from tlexp.sweeps.points import ROOT
 from tlexp.tracking import names
 from tlexp.train import Listener
 

@@ -1,0 +1,63 @@
+"""A job before it is launched: its words, what they compose to, and the folder below which all jobs lie."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+
+from tlexp.compose.load import Composed
+from tlexp.compose.overrides import forbidden_nodes
+from tlexp.errors import ConfigError, Interrupted
+from tlexp.jobs.progress import say
+
+ROOT = Path("multirun")
+"""Where sweeps and studies have their folders."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A point with its configuration.
+
+    Attributes:
+        point: Swept setting -> value as it stands in the word.
+        overrides: All words of the run.
+        key: What the run computes.
+        composed: The typed configuration.
+    """
+
+    point: dict[str, str]
+    overrides: tuple[str, ...]
+    key: str
+    composed: Composed
+
+
+def compose_words(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> DictConfig:
+    """Return what the words of a job compose to, without Hydra's own node.
+
+    Args:
+        loader: Hydra's.
+        master: The configuration of the multirun itself, with the words that are Hydra's own.
+        words: Of the job.
+
+    Raises:
+        ConfigError: A node names a Python object.
+        HydraException: The words do not compose.
+    """
+    config = loader.load_sweep_config(master, list(words))
+    forbidden = forbidden_nodes(config)
+    if forbidden:
+        raise ConfigError(forbidden)
+    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+
+
+@contextlib.contextmanager
+def way_out() -> Iterator[None]:
+    """Say how to go on where a signal ends the sweep."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        say("interrupted; the same command typed again goes on")
+        raise
