@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.experiment import inputs
-from tlexp.experiment.build import build_classifier, build_network, build_regime
+from tlexp.experiment.build import build_classifier, build_network, build_setup
 from tlexp.experiment.images import Budget
 from tlexp.experiment.run import run
 from tlexp.experiment.session import Shared
@@ -67,8 +67,8 @@ def one_pass(repeats: int) -> None:
     made = config("freeze=all")
     network = build_network(made)
     classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units))
-    regime = build_regime(made, network.expected, CPU, images=128, classes=4)
-    filled = build_prefix(classifier, [*DEPTHS, 5], regime)
+    setup = build_setup(made, network.expected, CPU, images=128, classes=4)
+    filled = build_prefix(classifier, [*DEPTHS, 5], setup)
     images = torch.randn(256, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     ratios = []
     for turn in range(repeats + 1):
@@ -90,11 +90,11 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     source = shared.source(made, network.expected, Listener())
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
-    regime = build_regime(made, network.expected, CPU, images=160, classes=4)
-    feed = inputs.Feeds(made, shared, classifier, source, budget, regime, Listener()).budget
+    setup = build_setup(made, network.expected, CPU, images=160, classes=4)
+    feed = inputs.Feeds(made, shared, classifier, source, budget, setup, Listener()).budget
     entered, stream = classifier.behind_cut(), feed.stream(np.arange(160))
     turns = _Turns(entered, stream)
-    plan = dataclasses.replace(regime.plan, steps=repeats * count + 2)
+    plan = dataclasses.replace(setup.plan, steps=repeats * count + 2)
     fit(entered, turns, plan, fit_id="bench", listener=Listener(), checkpoint=None)
     fitted, own = (np.array(times[-repeats * count :]).reshape(repeats, count).sum(1) for times in turns.times)
     return list(fitted / own)

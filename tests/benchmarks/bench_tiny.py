@@ -103,13 +103,13 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
     network = build.build_network(config)
     head = build.build_classifier(config, network, classes).head
     classifier = Classifier(nn.Flatten(), head, (), 0)
-    regime = build.build_regime(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
+    setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
     dummy = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
     batches = Batches(
-        dummy, np.arange(len(labels)), batch_size=regime.batch_size, seed=regime.plan.seed, augment=lambda i, s: i,
+        dummy, np.arange(len(labels)), batch_size=setup.batch_size, seed=setup.plan.seed, augment=lambda i, s: i,
         mean=(0, 0, 0), std=(1, 1, 1), device=torch.device("cpu"), channels_last=True,
     )  # fmt: skip
-    fit(classifier, Stream(train, labels, batches), regime.plan, fit_id="final", listener=Listener(), checkpoint=None)
+    fit(classifier, Stream(train, labels, batches), setup.plan, fit_id="final", listener=Listener(), checkpoint=None)
     with torch.no_grad():
         return bench.accuracy(classifier.eval()(test[:, :, None, None]).numpy())
 
@@ -177,11 +177,11 @@ def scratch(bench: Bench) -> Callable[[int, int], float]:
         classes = len(bench.source.classes)
         classifier = build.build_classifier(config, network, classes)
         part = bench.part(bench.budget(config))
-        regime = build.build_regime(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
-        feed = ImageFeed(part, regime)
-        trainee = Trainee(classifier, feed, regime, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
+        setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
+        feed = ImageFeed(part, setup)
+        trainee = Trainee(classifier, feed, setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
         trainee.train("final", np.arange(len(part)), config.default_rates)
-        return bench.accuracy(trainee.predict(ImageFeed(bench.test, regime), np.arange(len(bench.test)))[0])
+        return bench.accuracy(trainee.predict(ImageFeed(bench.test, setup), np.arange(len(bench.test)))[0])
 
     return measure
 

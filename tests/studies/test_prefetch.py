@@ -87,7 +87,7 @@ def test_nothing_is_filled_where_nothing_could_be_kept(words: list[str], configu
 def test_what_fits_is_filled_and_the_deepest_first(
     configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entry.Prefix, "seconds", lambda self, regime: 1.0)
+    monkeypatch.setattr(entry.Prefix, "seconds", lambda self, setup: 1.0)
     asked: list[list[str]] = []
     together = extractor.fill_together
 

@@ -166,7 +166,7 @@ class Config:
     @property
     def default_rates(self) -> Rates:
         """Learning rate and weight decay of a run that does not search: stated ones, else the policy's defaults."""
-        row = DEFAULT_RATES[self._regime(), self.optim.name]
+        row = DEFAULT_RATES[self._rates_row(), self.optim.name]
         return Rates(
             lr=row.lr if self.optim.lr is None else self.optim.lr,
             weight_decay=row.weight_decay if self.optim.weight_decay is None else self.optim.weight_decay,
@@ -177,7 +177,7 @@ class Config:
         """The rates of a phase that trains the head alone: stated and tuned ones are for layers of the backbone."""
         return DEFAULT_RATES[self._probing(), self.optim.name]
 
-    def _regime(self) -> str:
+    def _rates_row(self) -> str:
         """Return the row of the table of default rates."""
         policy = self.freeze.simplest
         if policy is FreezePolicy.all:

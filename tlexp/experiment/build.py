@@ -17,7 +17,7 @@ from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.data import Source, chunks
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget, decode
-from tlexp.features.batches import Regime
+from tlexp.features.batches import FitSetup
 from tlexp.models import (
     CALIBRATED,
     Classifier,
@@ -237,7 +237,7 @@ def _head_options(config: Config) -> HeadOptions:
     )
 
 
-def build_regime(
+def build_setup(
     config: Config,
     expected: Preprocessing,
     device: torch.device,
@@ -245,7 +245,7 @@ def build_regime(
     images: int,
     classes: int,
     phases: Sequence[Phase] = (),
-) -> Regime:
+) -> FitSetup:
     """Return how a budget of so many images is trained on.
 
     Args:
@@ -282,7 +282,7 @@ def build_regime(
         channels_last=config.train.channels_last,
     )
     batch_size = config.train.batch_size or protocol_batch_size(images)
-    return Regime(
+    return FitSetup(
         plan=plan,
         batch_size=batch_size,
         augment=config.augment.kind,

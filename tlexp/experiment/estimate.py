@@ -11,10 +11,10 @@ from torch import Tensor
 from tlexp.config import Config
 from tlexp.config.freeze import FreezePolicy
 from tlexp.data import ImageBank
-from tlexp.experiment.build import build_classifier, build_regime, count_steps
+from tlexp.experiment.build import build_classifier, build_setup, count_steps
 from tlexp.experiment.inputs import cut_behind, place_of
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import ImageFeed, Regime
+from tlexp.features.batches import FitSetup, ImageFeed
 from tlexp.features.entry import Place
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
@@ -50,14 +50,14 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     device = choose_device(config.train.device)
     network, _ = shared.network(config)
     classifier = build_classifier(config, network, classes).to(device)
-    regime = build_regime(config, network.expected, device, images=images, classes=classes)
-    side, batch = network.expected.image_size, min(images, regime.batch_size)
+    setup = build_setup(config, network.expected, device, images=images, classes=classes)
+    side, batch = network.expected.image_size, min(images, setup.batch_size)
     pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    feed = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), regime)
+    feed = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
-    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    predict(classifier, feed.chunks(positions), autocast=setup.plan.autocast)
     began = time.perf_counter()
-    predict(classifier, feed.chunks(positions), autocast=regime.plan.autocast)
+    predict(classifier, feed.chunks(positions), autocast=setup.plan.autocast)
     image = (time.perf_counter() - began) / batch
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
@@ -65,8 +65,8 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     for phase in network.phases:
         if len(network.phases) > 1:
             classifier.refreeze(phase.depth)
-        trained, stream = _entered(config, shared, classifier, regime, feed.stream(positions), images=images)
-        step += (phase.until - begun) * _step_seconds(trained, stream, regime.plan)
+        trained, stream = _entered(config, shared, classifier, setup, feed.stream(positions), images=images)
+        step += (phase.until - begun) * _step_seconds(trained, stream, setup.plan)
         begun = phase.until
     return UnitCosts(step=step, image=image)
 
@@ -101,7 +101,7 @@ class _Same:
 
 
 def _entered(
-    config: Config, shared: Shared, classifier: Classifier, regime: Regime, stream: BatchStream, *, images: int
+    config: Config, shared: Shared, classifier: Classifier, setup: FitSetup, stream: BatchStream, *, images: int
 ) -> tuple[Classifier, BatchStream]:
     """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
     depth, whole = classifier.depth, len(classifier.units)
@@ -113,13 +113,13 @@ def _entered(
         with torch.no_grad():
             return classifier.behind_cut(), _Same(classifier.features(batch), labels)
     try:
-        prefix = cut_behind(config, classifier, regime)
+        prefix = cut_behind(config, classifier, setup)
     except CutError:
         return classifier, stream
     classifier.split(prefix.cuts[0], prefix.passing)
     store = shared.store(config, Listener().message)
-    rows, memory = images * (regime.views + 1), config.data.memory_bytes
-    if place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory) is Place.nowhere:
+    rows, memory = images * (setup.views + 1), config.data.memory_bytes
+    if place_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Place.nowhere:
         return classifier, stream
     return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
 

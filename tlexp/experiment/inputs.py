@@ -16,7 +16,7 @@ from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import EVALUATED, FeatureFeed, Feed, ImageFeed, Regime, chunk_size
+from tlexp.features.batches import EVALUATED, FeatureFeed, Feed, FitSetup, ImageFeed, chunk_size
 from tlexp.features.entry import Entrance, Place, Prefix, build_prefix, choose_place
 from tlexp.features.extractor import Decode, FrozenNetwork, Key, digests_of
 from tlexp.models import Classifier, feature_width
@@ -38,7 +38,7 @@ class Feeds:
         classifier: The whole network, with its start.
         source: The images.
         budget: The label budget.
-        regime: How it is fed.
+        setup: How it is fed.
         listener: Hears of images that are read, and of what the cache does.
 
     Attributes:
@@ -56,12 +56,12 @@ class Feeds:
         classifier: Classifier,
         source: Source,
         budget: Budget,
-        regime: Regime,
+        setup: FitSetup,
         listener: Listener,
     ) -> None:
-        self._config, self._shared, self._regime = config, shared, regime
+        self._config, self._shared, self._setup = config, shared, setup
         self._source, self._listener = source, listener
-        self._decode: Decode = lambda images, places: shared.decode(config, images, places, regime.expected, listener)
+        self._decode: Decode = lambda images, places: shared.decode(config, images, places, setup.expected, listener)
         self.frozen: FrozenNetwork | None = None
         self.entrances: dict[int, Entrance] = {}
         self.refusal: str | None = None
@@ -70,18 +70,18 @@ class Feeds:
         steady = config.freezes_prefix and config.varying is None
         if self._pooled:
             self.frozen = self._features(classifier)
-        elif steady and regime.plan.phases:
+        elif steady and setup.plan.phases:
             self._enter_phases(classifier, budget)
         elif steady and 0 < classifier.depth < len(classifier.units):
             tested = (len(each.labels) for each in (source.held_out, source.shifted) if each is not None)
-            rows = len(budget.positions) * (regime.views + 1) + sum(tested)
+            rows = len(budget.positions) * (setup.views + 1) + sum(tested)
             prefix, self.frozen = self._cut(classifier, rows=rows, memory_bytes=config.data.memory_bytes)
             if prefix is not None:
                 classifier.split(prefix.cuts[0], prefix.passing)
         elif config.cache.mode is CacheMode.on:
             frozen = "none" if classifier.depth == 0 else EVERY_UNIT
             raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
-        self.budget = self._feed(source.pool, budget.positions, views=regime.views, ahead=True)
+        self.budget = self._feed(source.pool, budget.positions, views=setup.views, ahead=True)
 
     @property
     def use(self) -> Use | None:
@@ -120,47 +120,47 @@ class Feeds:
         Afterwards the classifier is frozen as in the last phase.
         """
         images, left = len(budget.positions), self._config.data.memory_bytes
-        for phase in self._regime.plan.phases:
+        for phase in self._setup.plan.phases:
             prefix, frozen = None, None
             classifier.refreeze(phase.depth)
             if phase.depth == len(classifier.units):
                 frozen = self._features(classifier)
             elif phase.depth:
-                prefix, frozen = self._cut(classifier, rows=images * (self._regime.views + 1), memory_bytes=left)
+                prefix, frozen = self._cut(classifier, rows=images * (self._setup.views + 1), memory_bytes=left)
             if prefix is None and frozen is None:
                 continue
             feed = None
             if frozen is not None:
-                pool, views = self._source.pool, self._regime.views
+                pool, views = self._source.pool, self._setup.views
                 feed = self._rows(frozen, pool, budget.positions, views=views, memory_bytes=left)
                 left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
             self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
 
     def _features(self, classifier: Classifier) -> FrozenNetwork:
         """Return what makes the features; reading them always beats making them again."""
-        key = row_key(self._config, self._regime, classifier, hashed=self._shared.digest)
+        key = row_key(self._config, self._setup, classifier, hashed=self._shared.digest)
         return self._keep(classifier, key, disk=True)
 
     def _cut(
         self, classifier: Classifier, *, rows: int, memory_bytes: int
     ) -> tuple[Prefix | None, FrozenNetwork | None]:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
-        config, regime = self._config, self._regime
+        config, setup = self._config, self._setup
         try:
-            prefix = cut_behind(config, classifier, regime)
+            prefix = cut_behind(config, classifier, setup)
         except CutError as error:
             unit = classifier.units[classifier.depth - 1].name
             refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
-            if config.cache.mode is CacheMode.on and not regime.plan.phases:  # their first one keeps features
+            if config.cache.mode is CacheMode.on and not setup.plan.phases:  # their first one keeps features
                 told = f"cache.mode=on, but {refusal}; cache.mode=auto computes it as it goes"
                 raise ConfigError(told) from None
             self.refusal = self.refusal or refusal
             return None, None
         store = self._shared.store(config, self._listener.message)
-        place = place_of(config, prefix, regime, store, rows=rows, memory_bytes=memory_bytes)
+        place = place_of(config, prefix, setup, store, rows=rows, memory_bytes=memory_bytes)
         if place is Place.nowhere:
             return prefix, None
-        key = row_key(config, regime, classifier, prefix.cuts[0], hashed=self._shared.digest)
+        key = row_key(config, setup, classifier, prefix.cuts[0], hashed=self._shared.digest)
         return prefix, self._keep(classifier, key, disk=place is Place.disk, passing=prefix.passing)
 
     def _keep(
@@ -170,7 +170,7 @@ class Feeds:
             store = self._shared.store(self._config, self._listener.message)
         else:  # no other run's: it is large, and gone with this one
             store = Store(None, max_bytes=self._config.cache.max_bytes)
-        frozen = FrozenNetwork(classifier, self._regime, keys=[key], store=store, decode=self._decode, passing=passing)
+        frozen = FrozenNetwork(classifier, self._setup, keys=[key], store=store, decode=self._decode, passing=passing)
         self._keeping.append(frozen)
         return frozen
 
@@ -178,7 +178,7 @@ class Feeds:
         frozen = self.frozen
         if frozen is None:
             digests = digests_of(images, positions) if views else None
-            return ImageFeed(self._decode(images, positions), self._regime, digests)
+            return ImageFeed(self._decode(images, positions), self._setup, digests)
         feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
         if ahead and worth and self._key(frozen) not in self._shared.prepared:
@@ -193,12 +193,12 @@ class Feeds:
         return FeatureFeed(
             [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
             images.labels[positions],
-            self._regime,
+            self._setup,
             decode=lambda places: decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
             memory_bytes=memory_bytes,
             made_by=frozen.made_by,
-            size=EVALUATED if self._pooled else chunk_size(self._regime),
+            size=EVALUATED if self._pooled else chunk_size(self._setup),
         )
 
     def _key(self, frozen: FrozenNetwork) -> tuple[str, str]:
@@ -215,7 +215,7 @@ class Feeds:
         return len(source.pool.labels) <= 2 * wanted
 
 
-def cut_behind(config: Config, classifier: Classifier, regime: Regime) -> Prefix:
+def cut_behind(config: Config, classifier: Classifier, setup: FitSetup) -> Prefix:
     """Return the prefix up to the cut behind the frozen units.
 
     Raises:
@@ -223,16 +223,16 @@ def cut_behind(config: Config, classifier: Classifier, regime: Regime) -> Prefix
     """
     if config.head.units:
         raise CutError("head.units reads what several units make")
-    return build_prefix(classifier, [classifier.depth], regime)
+    return build_prefix(classifier, [classifier.depth], setup)
 
 
-def place_of(config: Config, prefix: Prefix, regime: Regime, store: Store, *, rows: int, memory_bytes: int) -> Place:
+def place_of(config: Config, prefix: Prefix, setup: FitSetup, store: Store, *, rows: int, memory_bytes: int) -> Place:
     """Return where rows of a prefix's only cut are kept."""
     return choose_place(
         config.cache.mode,
         prefix.cuts[0].row_bytes,
         rows=rows,
-        seconds=lambda: prefix.seconds(regime),
+        seconds=lambda: prefix.seconds(setup),
         keeps=store.keeps,
         max_bytes=config.cache.max_bytes,
         memory_bytes=memory_bytes,
@@ -241,7 +241,7 @@ def place_of(config: Config, prefix: Prefix, regime: Regime, store: Store, *, ro
 
 def row_key(
     config: Config,
-    regime: Regime,
+    setup: FitSetup,
     classifier: Classifier,
     cut: Cut | None = None,
     *,
@@ -251,7 +251,7 @@ def row_key(
 
     Args:
         config: Of the run.
-        regime: How it is fed.
+        setup: How it is fed.
         classifier: With all units in front of the cut frozen.
         cut: Where rows are taken.
         hashed: Gives the digest of named tensors.
@@ -264,15 +264,15 @@ def row_key(
     def key(view: int | None) -> CutKey:
         return cut_key(
             config,
-            regime.expected,
+            setup.expected,
             weights=weights,
             width=feature_width(backbone) if cut is None else cut.width,
-            device=regime.device,
-            autocast=regime.plan.autocast,
+            device=setup.device,
+            autocast=setup.plan.autocast,
             cut=POOLED if cut is None else cut.name,
             dtype=torch.float32 if cut is None else cut.dtype,
             view=view,
-            view_seed=regime.view_seed,
+            view_seed=setup.view_seed,
         )
 
     return key

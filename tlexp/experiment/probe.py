@@ -16,7 +16,7 @@ from tlexp.config.head import HeadInit, HeadKind
 from tlexp.config.optim import Choice
 from tlexp.config.tune import TuneConfig
 from tlexp.data import Source
-from tlexp.experiment.build import Network, build_classifier, build_regime
+from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import Feeds
 from tlexp.experiment.session import Shared
@@ -141,8 +141,8 @@ def _solver(
     classes = len(source.classes)
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
-    regime = build_regime(config, network.expected, device, images=len(budget.positions), classes=classes)
-    feed = Feeds(config, shared, frozen, source, budget, regime, listener).budget
+    setup = build_setup(config, network.expected, device, images=len(budget.positions), classes=classes)
+    feed = Feeds(config, shared, frozen, source, budget, setup, listener).budget
     assert isinstance(feed, FeatureFeed)
     head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
     known = shared.solutions

@@ -23,7 +23,7 @@ from tlexp.config.tune import SearchKind
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import draw_figures, write_candidates, write_evaluation, write_predictions
-from tlexp.experiment.build import Network, build_classifier, build_regime, calibrate_start, count_steps, describe_model
+from tlexp.experiment.build import Network, build_classifier, build_setup, calibrate_start, count_steps, describe_model
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import EVERY_UNIT, Feeds
 from tlexp.experiment.live import FINAL, Live
@@ -120,7 +120,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     checkpoint = _checkpoint(
         config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
-    regime = build_regime(
+    setup = build_setup(
         config,
         network.expected,
         device,
@@ -128,12 +128,12 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         classes=len(source.classes),
         phases=network.phases,
     )
-    feeds = Feeds(config, shared, classifier, source, budget, regime, live)
+    feeds = Feeds(config, shared, classifier, source, budget, setup, live)
     learner = build_learner(
         config,
         classifier,
         feeds.budget,
-        regime,
+        setup,
         checkpoint=checkpoint,
         listener=live,
         solutions=shared.solutions,

@@ -26,7 +26,7 @@ EVALUATED = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regime:
+class FitSetup:
     """How a learner is fed and trained; what a candidate changes is its learning rate and weight decay.
 
     Attributes:
@@ -90,12 +90,12 @@ class ImageFeed:
 
     Args:
         bank: The images.
-        regime: How they are fed.
+        setup: How they are fed.
         digests: Of the images, (N, 32) uint8, by which stored views are drawn; none are needed without views.
     """
 
-    def __init__(self, bank: ImageBank, regime: Regime, digests: Digests | None = None) -> None:
-        self._bank, self._regime, self._digests = bank, regime, digests
+    def __init__(self, bank: ImageBank, setup: FitSetup, digests: Digests | None = None) -> None:
+        self._bank, self._setup, self._digests = bank, setup, digests
 
     @property
     def labels(self) -> Labels:
@@ -104,24 +104,24 @@ class ImageFeed:
 
     def stream(self, positions: Positions) -> Batches:
         """Return training batches over positions."""
-        regime = self._regime
+        setup = self._setup
         return Batches(
             self._bank,
             positions,
-            batch_size=regime.batch_size,
-            seed=regime.plan.seed,
-            augment=build_augment(regime.augment),
-            mean=regime.expected.mean,
-            std=regime.expected.std,
-            device=regime.device,
-            channels_last=regime.plan.channels_last,
-            views=None if self._digests is None else stored_views(regime, self._digests),
-            count=regime.views,
+            batch_size=setup.batch_size,
+            seed=setup.plan.seed,
+            augment=build_augment(setup.augment),
+            mean=setup.expected.mean,
+            std=setup.expected.std,
+            device=setup.device,
+            channels_last=setup.plan.channels_last,
+            views=None if self._digests is None else stored_views(setup, self._digests),
+            count=setup.views,
         )
 
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised images and labels."""
-        return normalised(self._bank, positions, self._regime)
+        return normalised(self._bank, positions, self._setup)
 
     def pixels(self, positions: Positions) -> Tensor:
         """Return images as they were decoded."""
@@ -136,7 +136,7 @@ class FeatureFeed:
     Args:
         parts: Rows of each view, and of the clean images, N each.
         labels: Of the images, (N,).
-        regime: How they are fed.
+        setup: How they are fed.
         decode: Positions -> images, (n, 3, S, S) uint8, for those who want to see them.
         digests: Of the images, (N, 32) uint8.
         memory_bytes: Features of more bytes are read from where they lie, batch by batch.
@@ -148,7 +148,7 @@ class FeatureFeed:
         self,
         parts: Sequence[Rows],
         labels: Labels,
-        regime: Regime,
+        setup: FitSetup,
         *,
         decode: Callable[[Positions], Tensor],
         digests: Digests,
@@ -157,9 +157,9 @@ class FeatureFeed:
         size: int = EVALUATED,
     ) -> None:
         self._size = size
-        self._labels, self._regime, self._decode, self._digests = labels, regime, decode, digests
+        self._labels, self._setup, self._decode, self._digests = labels, setup, decode, digests
         self._made_by = made_by
-        self.device, self.views = regime.device, len(parts) - 1
+        self.device, self.views = setup.device, len(parts) - 1
         self.shape = (len(labels) * len(parts), parts[0].shape[1])
         self.row_labels = torch.from_numpy(np.tile(labels, len(parts))).to(self.device)
         self._parts = parts
@@ -200,7 +200,7 @@ class FeatureFeed:
 
     def stream(self, positions: Positions) -> "FeatureStream":
         """Return training batches over positions."""
-        return FeatureStream(self, positions, self._regime)
+        return FeatureStream(self, positions, self._setup)
 
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield features of the clean images, and labels."""
@@ -221,7 +221,7 @@ class FeatureFeed:
         images = self._decode(positions)
         if not self.views:
             return images
-        return view_batch(images, positions, epochs, stored_views(self._regime, self._digests), self.views)
+        return view_batch(images, positions, epochs, stored_views(self._setup, self._digests), self.views)
 
 
 class FeatureStream:
@@ -230,12 +230,12 @@ class FeatureStream:
     Args:
         feed: The features.
         positions: Images to train on, (n,), at least one.
-        regime: How they are fed.
+        setup: How they are fed.
     """
 
-    def __init__(self, feed: FeatureFeed, positions: Positions, regime: Regime) -> None:
+    def __init__(self, feed: FeatureFeed, positions: Positions, setup: FitSetup) -> None:
         self._feed, self._positions = feed, positions
-        self._order = Order(len(positions), batch_size=regime.batch_size, seed=regime.plan.seed)
+        self._order = Order(len(positions), batch_size=setup.batch_size, seed=setup.plan.seed)
         self._rows = torch.from_numpy(feed.varied(positions))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -257,32 +257,32 @@ class FeatureStream:
         return self.positions(step) + turns * len(self._positions)
 
 
-def stored_views(regime: Regime, digests: Digests) -> Views:
+def stored_views(setup: FitSetup, digests: Digests) -> Views:
     """Return what draws the stored views of images, by their digests (N, 32)."""
-    augment = build_augment(regime.augment)
+    augment = build_augment(setup.augment)
 
     def views(pixels: Tensor, positions: Positions, view: int) -> Tensor:
-        return draw_view(pixels, digests[positions], augment, view=view, seed=regime.view_seed)
+        return draw_view(pixels, digests[positions], augment, view=view, seed=setup.view_seed)
 
     return views
 
 
-def normalised(bank: ImageBank, positions: Positions, regime: Regime) -> Iterator[tuple[Tensor, Tensor]]:
+def normalised(bank: ImageBank, positions: Positions, setup: FitSetup) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images as the network takes them, and labels, in chunks that fit the device."""
     return chunks(
         bank,
         positions,
-        mean=regime.expected.mean,
-        std=regime.expected.std,
-        device=regime.device,
-        channels_last=regime.plan.channels_last,
-        size=chunk_size(regime),
+        mean=setup.expected.mean,
+        std=setup.expected.std,
+        device=setup.device,
+        channels_last=setup.plan.channels_last,
+        size=chunk_size(setup),
     )
 
 
-def chunk_size(regime: Regime) -> int:
+def chunk_size(setup: FitSetup) -> int:
     """Return how many images pass the network at once where nothing trains.
 
     Memory on the CPU is that of a training batch; accelerators are quicker with more.
     """
-    return 32 if regime.device.type == "cpu" else 256
+    return 32 if setup.device.type == "cpu" else 256

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
-from tlexp.features.batches import FeatureFeed, Regime, Stream
+from tlexp.features.batches import FeatureFeed, FitSetup, Stream
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK, in_chunks
 from tlexp.models.cut import Cut, Cutter
@@ -52,13 +52,13 @@ class Prefix:
         """Return the prefix up to some of the cuts."""
         return Prefix(cuts=tuple(cuts), cutter=self.cutter)
 
-    def seconds(self, regime: Regime) -> float:
+    def seconds(self, setup: FitSetup) -> float:
         """Return what one image takes, from one chunk."""
-        images = _images(regime, CHUNK)
+        images = _images(setup, CHUNK)
         took = []
         for _ in range(2):  # the first warms up
             began = time.perf_counter()
-            with torch.no_grad(), _autocast(regime):
+            with torch.no_grad(), _autocast(setup):
                 [rows.cpu() for rows in self.passing(images)]
             took.append(time.perf_counter() - began)
         return min(took) / len(images)
@@ -89,13 +89,13 @@ class Entrance:
         return (classifier, images) if self.feed is None else (classifier.behind_cut(), self.feed.stream(positions))
 
 
-def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, *, strict: bool = True) -> Prefix:
+def build_prefix(classifier: Classifier, depths: Sequence[int], setup: FitSetup, *, strict: bool = True) -> Prefix:
     """Return the frozen prefix up to cuts behind so many units each; the classifier is in evaluation mode afterwards.
 
     Args:
         classifier: On its device, frozen as deep as the deepest cut.
         depths: Where it is cut; all units for the features.
-        regime: How it is fed.
+        setup: How it is fed.
         strict: Whether a depth at which it cannot be cut is an error; else it is left out.
 
     Raises:
@@ -103,13 +103,13 @@ def build_prefix(classifier: Classifier, depths: Sequence[int], regime: Regime, 
         OutOfMemoryError: Three images do not fit into the device's memory.
     """
     assert max(depths) <= classifier.depth
-    if regime.plan.channels_last:
+    if setup.plan.channels_last:
         classifier.to(memory_format=torch.channels_last)
 
     def build() -> Prefix:
         cuts: list[Cut] = []
-        with _autocast(regime):
-            cutter = Cutter(classifier.backbone, classifier.units, _images(regime, 3))
+        with _autocast(setup):
+            cutter = Cutter(classifier.backbone, classifier.units, _images(setup, 3))
             for depth in depths:
                 try:
                     whole = depth == len(classifier.units)
@@ -155,14 +155,14 @@ def choose_place(
     return Place.memory if 2 * size <= memory_bytes else Place.nowhere
 
 
-def _images(regime: Regime, count: int) -> Tensor:
+def _images(setup: FitSetup, count: int) -> Tensor:
     """Return noise in the shape of images, on the device."""
-    side = regime.expected.image_size
+    side = setup.expected.image_size
     images = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
-    layout = torch.channels_last if regime.plan.channels_last else torch.contiguous_format
-    return images.to(regime.device).contiguous(memory_format=layout)
+    layout = torch.channels_last if setup.plan.channels_last else torch.contiguous_format
+    return images.to(setup.device).contiguous(memory_format=layout)
 
 
-def _autocast(regime: Regime) -> torch.autocast:
-    dtype = regime.plan.autocast
-    return torch.autocast(regime.device.type, dtype=dtype, enabled=dtype is not None)
+def _autocast(setup: FitSetup) -> torch.autocast:
+    dtype = setup.plan.autocast
+    return torch.autocast(setup.device.type, dtype=dtype, enabled=dtype is not None)

@@ -14,7 +14,7 @@ from tlexp.cache import CutKey, CutStore, Rows, Store, Use, compute_rows, fill_t
 from tlexp.cache.cutstore import block_size
 from tlexp.cache.entry import Digests
 from tlexp.data import ImageBank, Images
-from tlexp.features.batches import Regime, normalised, stored_views
+from tlexp.features.batches import FitSetup, normalised, stored_views
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK
 from tlexp.train import within_memory
@@ -32,7 +32,7 @@ class FrozenNetwork:
 
     Args:
         classifier: On its device, every unit in front of the cuts frozen.
-        regime: How images are fed.
+        setup: How images are fed.
         keys: Of each cut.
         store: Where rows are kept.
         decode: Reads images.
@@ -45,16 +45,16 @@ class FrozenNetwork:
     def __init__(
         self,
         classifier: Classifier,
-        regime: Regime,
+        setup: FitSetup,
         *,
         keys: Sequence[Key],
         store: Store,
         decode: Decode,
         passing: Callable[[Tensor], Sequence[Tensor]] | None = None,
     ) -> None:
-        if regime.plan.channels_last:
+        if setup.plan.channels_last:
             classifier.to(memory_format=torch.channels_last)
-        self._classifier, self._regime, self._keys, self._store, self._decode = classifier, regime, keys, store, decode
+        self._classifier, self._setup, self._keys, self._store, self._decode = classifier, setup, keys, store, decode
         self._passing = passing
         self._cuts: dict[int | None, list[CutStore]] = {}
         self.use = Use()
@@ -62,7 +62,7 @@ class FrozenNetwork:
     @functools.cached_property
     def made_by(self) -> str:
         """What names the maker of all rows, those of views included."""
-        return " ".join(key(view).digest for key in self._keys for view in (*range(self._regime.views), None))
+        return " ".join(key(view).digest for key in self._keys for view in (*range(self._setup.views), None))
 
     @property
     def keeps(self) -> bool:
@@ -122,16 +122,16 @@ class FrozenNetwork:
     def _compute(self, images: Images, positions: Positions, digests: Digests, view: int | None) -> list[Tensor]:
         bank = self._decode(images, positions)
         if view is not None:
-            drawn = stored_views(self._regime, digests)(bank.pixels, np.arange(len(bank)), view)
+            drawn = stored_views(self._setup, digests)(bank.pixels, np.arange(len(bank)), view)
             bank = ImageBank(pixels=drawn, labels=bank.labels)
-        chunks = (chunk for chunk, _ in normalised(bank, np.arange(len(bank)), self._regime))
+        chunks = (chunk for chunk, _ in normalised(bank, np.arange(len(bank)), self._setup))
         rows = within_memory(
             lambda: compute_rows(
                 self._classifier,
                 chunks,
                 cuts=[key(view).cut for key in self._keys],
                 passing=self._passing,
-                autocast=self._regime.plan.autocast,
+                autocast=self._setup.plan.autocast,
             ),
             "computing features: use a smaller backbone.image_size, or train.device=cpu",
         )

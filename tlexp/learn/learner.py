@@ -8,7 +8,7 @@ from torch import nn
 from tlexp.config import Config
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
-from tlexp.features.batches import FeatureFeed, Feed, Regime
+from tlexp.features.batches import FeatureFeed, Feed, FitSetup
 from tlexp.features.entry import Entrance
 from tlexp.learn.selection import Candidate
 from tlexp.learn.solved import Solutions, Solver
@@ -25,7 +25,7 @@ def build_learner(
     config: Config,
     classifier: Classifier,
     feed: Feed,
-    regime: Regime,
+    setup: FitSetup,
     *,
     checkpoint: Checkpoint | None,
     listener: Listener,
@@ -39,7 +39,7 @@ def build_learner(
         config: Of the run.
         classifier: The whole network, with its start.
         feed: The label budget.
-        regime: How it is fed.
+        setup: How it is fed.
         checkpoint: Where fits are kept; None for a head that is solved.
         listener: Hears of every fit.
         solutions: Heads that were solved beforehand.
@@ -53,10 +53,10 @@ def build_learner(
         # The same head: what it learns is in the whole network at once.
         learned = Classifier(nn.Identity(), classifier.head, (), 0)
         if config.head.kind.solved:
-            classes = regime.plan.num_classes
+            classes = setup.plan.num_classes
             return Solver(learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
     assert checkpoint is not None
-    return Trainee(learned, feed, regime, checkpoint=checkpoint, listener=listener, heads=heads, entrances=entrances)
+    return Trainee(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entrances=entrances)
 
 
 def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:

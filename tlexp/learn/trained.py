@@ -16,7 +16,7 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FeatureFeed, Feed, Regime, Stream
+from tlexp.features.batches import FeatureFeed, Feed, FitSetup, Stream
 from tlexp.features.entry import Entrance
 from tlexp.models import Classifier
 from tlexp.models.head import Head
@@ -49,7 +49,7 @@ class Trainee:
         classifier: On its device, taking what the feed gives, as it is frozen in the last phase; what is frozen then
             never changes, so only the rest of the start is remembered.
         feed: The label budget.
-        regime: How it is trained.
+        setup: How it is trained.
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
         heads: Linear heads to start from; None for the classifier's own.
@@ -62,14 +62,14 @@ class Trainee:
         self,
         classifier: Classifier,
         feed: Feed,
-        regime: Regime,
+        setup: FitSetup,
         *,
         checkpoint: Checkpoint,
         listener: Listener,
         heads: Heads | None = None,
         entrances: Mapping[int, Entrance] | None = None,
     ) -> None:
-        self.classifier, self.feed, self.regime = classifier, feed, regime
+        self.classifier, self.feed, self.setup = classifier, feed, setup
         self._entrances = entrances or {}
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
         # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
@@ -83,7 +83,7 @@ class Trainee:
         head = self.classifier.head
         alike = self._heads is None  # heads at once all start from one
         alone = not self.classifier.units and isinstance(self.feed, FeatureFeed)
-        return alike and alone and isinstance(head, Head) and supports(head, self.regime.plan)
+        return alike and alone and isinstance(head, Head) and supports(head, self.setup.plan)
 
     def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
@@ -112,7 +112,7 @@ class Trainee:
         return tried
 
     def _try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
-        feed, head, steps = self.feed, self.classifier.head, self.regime.plan.steps
+        feed, head, steps = self.feed, self.classifier.head, self.setup.plan.steps
         assert isinstance(feed, FeatureFeed)
         assert isinstance(head, Head)
         began = time.perf_counter()
@@ -127,7 +127,7 @@ class Trainee:
                     [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
                     streams=[feed.stream(fold.train).rows for fold in folds],
                     candidates=candidates,
-                    plan=self.regime.plan,
+                    plan=self.setup.plan,
                     heed=self._heed,
                 ),
                 f"{len(candidates)} heads at once on {len(folds)} folds: use fewer tune.trials, or train.device=cpu",
@@ -135,7 +135,7 @@ class Trainee:
         finally:
             self._listener.ended()
         seconds = (time.perf_counter() - began) / (len(folds) * len(candidates))
-        images = steps * min(self.regime.batch_size, *(len(fold.train) for fold in folds))
+        images = steps * min(self.setup.batch_size, *(len(fold.train) for fold in folds))
         tried: list[list[Tried] | None] = []
         for fits in zip(*found, strict=True):
             parts: list[Tried] = []
@@ -159,7 +159,7 @@ class Trainee:
         """Train from the start on the positions of the budget, and return what it took."""
         self._reset()
         self._adopt_head(positions)
-        plan = dataclasses.replace(self.regime.plan, lr=rates.lr, weight_decay=rates.weight_decay)
+        plan = dataclasses.replace(self.setup.plan, lr=rates.lr, weight_decay=rates.weight_decay)
         classifier, batches = self.classifier, self.feed.stream(positions)
 
         def enter(depth: int) -> tuple[Classifier, Stream]:
@@ -188,7 +188,7 @@ class Trainee:
 
     def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""
-        return predict(self.classifier, feed.chunks(positions), autocast=self.regime.plan.autocast)
+        return predict(self.classifier, feed.chunks(positions), autocast=self.setup.plan.autocast)
 
     def _heed(self, step: int = 0) -> None:
         signal_number = self._listener.should_stop()

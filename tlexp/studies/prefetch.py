@@ -10,11 +10,11 @@ from torch import nn
 from tlexp.cache import Use
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
-from tlexp.experiment.build import build_regime
+from tlexp.experiment.build import build_setup
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import row_key
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import Regime
+from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Place, Prefix, build_prefix, choose_place
 from tlexp.features.extractor import FrozenNetwork
 from tlexp.models import Classifier
@@ -47,44 +47,44 @@ def fill_cuts(
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units)).to(device)
-    regime = build_regime(first, network.expected, device, images=len(union), classes=len(source.classes))
+    setup = build_setup(first, network.expected, device, images=len(union), classes=len(source.classes))
     tested = [images for images in (source.held_out, source.shifted) if images is not None]
-    rows = len(union) * (regime.views + 1) + sum(len(images.labels) for images in tested)
+    rows = len(union) * (setup.views + 1) + sum(len(images.labels) for images in tested)
     try:
-        prefix = _paying(first, classifier, wanted, regime, rows)
+        prefix = _paying(first, classifier, wanted, setup, rows)
     except CutError:
         return Use()
     if not prefix.cuts:
         return Use()
     frozen = FrozenNetwork(
         classifier,
-        regime,
-        keys=[row_key(first, regime, classifier, cut, hashed=shared.digest) for cut in prefix.cuts],
+        setup,
+        keys=[row_key(first, setup, classifier, cut, hashed=shared.digest) for cut in prefix.cuts],
         store=store,
         decode=lambda images, positions: shared.decode(first, images, positions, network.expected, listener),
         passing=prefix.passing,
     )
-    for view in (*range(regime.views), None):
+    for view in (*range(setup.views), None):
         frozen.fill(source.pool, union, view=view)
     for images in tested:
         frozen.fill(images, np.arange(len(images.labels)))
     return frozen.use
 
 
-def _paying(config: Config, classifier: Classifier, depths: Sequence[int], regime: Regime, rows: int) -> Prefix:
+def _paying(config: Config, classifier: Classifier, depths: Sequence[int], setup: FitSetup, rows: int) -> Prefix:
     """Return the prefix up to those cuts that are worth a place on disk and fit there together, features first of all.
 
     Raises:
         CutError: The backbone cannot be followed.
     """
-    prefix = build_prefix(classifier, depths, regime, strict=False)
+    prefix = build_prefix(classifier, depths, setup, strict=False)
     left, chosen = config.cache.max_bytes, []
     for cut in prefix.cuts:
         place = choose_place(
             CacheMode.on if cut.depth == len(classifier.units) else config.cache.mode,
             cut.row_bytes,
             rows=rows,
-            seconds=functools.partial(prefix.up_to([cut]).seconds, regime),
+            seconds=functools.partial(prefix.up_to([cut]).seconds, setup),
             keeps=True,
             max_bytes=left,
             memory_bytes=0,
