@@ -14,7 +14,7 @@ from tlexp.data import ImageBank
 from tlexp.experiment.build import build_classifier, build_setup, count_steps
 from tlexp.experiment.inputs import cut_behind, place_of
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import FitSetup, ImageFeed
+from tlexp.features.batches import FitSetup, ImageSet
 from tlexp.features.entry import Place
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
@@ -53,7 +53,7 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     setup = build_setup(config, network.expected, device, images=images, classes=classes)
     side, batch = network.expected.image_size, min(images, setup.batch_size)
     pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    feed = ImageFeed(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
+    feed = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
     predict(classifier, feed.chunks(positions), autocast=setup.plan.autocast)
     began = time.perf_counter()

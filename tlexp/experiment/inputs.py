@@ -16,7 +16,7 @@ from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import EVALUATED, FeatureFeed, Feed, FitSetup, ImageFeed, chunk_size
+from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
 from tlexp.features.entry import Entrance, Place, Prefix, build_prefix, choose_place
 from tlexp.features.extractor import Decode, FrozenNetwork, Key, digests_of
 from tlexp.models import Classifier, feature_width
@@ -88,14 +88,14 @@ class Feeds:
         """What the cache has done so far; None where nothing is kept."""
         return functools.reduce(operator.add, (each.use for each in self._keeping)) if self._keeping else None
 
-    def held_out(self) -> Iterator[tuple[str, Feed]]:
+    def held_out(self) -> Iterator[tuple[str, LabelledSet]]:
         """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
         yield "test", self._test()
         shifted = self._source.shifted
         if shifted is not None:
             yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
 
-    def _test(self) -> Feed:
+    def _test(self) -> LabelledSet:
         """Return the test split; runs of one process that see it alike find it ready."""
         images, frozen, shared = self._source.held_out, self.frozen, self._shared
         whole = np.arange(len(images.labels))
@@ -174,11 +174,11 @@ class Feeds:
         self._keeping.append(frozen)
         return frozen
 
-    def _feed(self, images: Images, positions: Positions, *, views: int, ahead: bool = False) -> Feed:
+    def _feed(self, images: Images, positions: Positions, *, views: int, ahead: bool = False) -> LabelledSet:
         frozen = self.frozen
         if frozen is None:
             digests = digests_of(images, positions) if views else None
-            return ImageFeed(self._decode(images, positions), self._setup, digests)
+            return ImageSet(self._decode(images, positions), self._setup, digests)
         feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
         if ahead and worth and self._key(frozen) not in self._shared.prepared:
@@ -188,9 +188,9 @@ class Feeds:
 
     def _rows(
         self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int, memory_bytes: int
-    ) -> FeatureFeed:
+    ) -> FeatureSet:
         decode = self._decode  # not self: the test split's feed outlives the run and its network
-        return FeatureFeed(
+        return FeatureSet(
             [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
             images.labels[positions],
             self._setup,

@@ -20,7 +20,7 @@ from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import Feeds
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import FeatureFeed
+from tlexp.features.batches import FeatureSet
 from tlexp.learn.learner import candidates
 from tlexp.learn.selection import Search, Selection, log_loss, select
 from tlexp.learn.solved import Part, Solver
@@ -143,7 +143,7 @@ def _solver(
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
     setup = build_setup(config, network.expected, device, images=len(budget.positions), classes=classes)
     feed = Feeds(config, shared, frozen, source, budget, setup, listener).budget
-    assert isinstance(feed, FeatureFeed)
+    assert isinstance(feed, FeatureSet)
     head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
     known = shared.solutions
     return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)

@@ -30,7 +30,7 @@ from tlexp.experiment.live import FINAL, Live
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import Account
 from tlexp.experiment.session import Shared
-from tlexp.features.batches import Feed
+from tlexp.features.batches import LabelledSet
 from tlexp.learn.learner import build_learner, candidates
 from tlexp.learn.selection import Candidate, Learner, Search, Selection, candidates_around, select, spread_candidates
 from tlexp.models import Classifier, ModelCard, WeightsOrigin, keeps_statistics, save_classifier
@@ -47,7 +47,7 @@ from tlexp.train import (
 )
 
 CHECKPOINT = "checkpoint"
-Tests = dict[str, tuple[Feed, NDArray[np.float32]]]
+Tests = dict[str, tuple[LabelledSet, NDArray[np.float32]]]
 """Held-out split -> its images and their logits (N, K)."""
 
 

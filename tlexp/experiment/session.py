@@ -18,7 +18,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.data import ImageBank, Images, Source
 from tlexp.experiment.build import Network, build_network, load_start
 from tlexp.experiment.images import decode, open_images
-from tlexp.features.batches import Feed
+from tlexp.features.batches import LabelledSet
 from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
@@ -39,7 +39,7 @@ class Shared:
 
     def __init__(self, *, several: bool = False) -> None:
         self.solutions = Solutions()
-        self.held_out: tuple[tuple[str, str], Feed, Use] | None = None
+        self.held_out: tuple[tuple[str, str], LabelledSet, Use] | None = None
         self.prepared: set[tuple[str, str]] = set()
         self._several = several
         self._network: _Start | None = None

@@ -64,7 +64,7 @@ class Stream(Protocol):
         ...
 
 
-class Feed(Protocol):
+class LabelledSet(Protocol):
     """Labelled images in the shape in which a learner takes them."""
 
     @property
@@ -85,7 +85,7 @@ class Feed(Protocol):
         ...
 
 
-class ImageFeed:
+class ImageSet:
     """Decoded images.
 
     Args:
@@ -128,7 +128,7 @@ class ImageFeed:
         return self._bank.pixels[torch.from_numpy(positions)]
 
 
-class FeatureFeed:
+class FeatureSet:
     """Features of images that a frozen network has seen once: of each stored view, and of the clean images.
 
     Row v * N + i holds view v of image i; the clean images come last.
@@ -233,7 +233,7 @@ class FeatureStream:
         setup: How they are fed.
     """
 
-    def __init__(self, feed: FeatureFeed, positions: Positions, setup: FitSetup) -> None:
+    def __init__(self, feed: FeatureSet, positions: Positions, setup: FitSetup) -> None:
         self._feed, self._positions = feed, positions
         self._order = Order(len(positions), batch_size=setup.batch_size, seed=setup.plan.seed)
         self._rows = torch.from_numpy(feed.varied(positions))
@@ -252,7 +252,7 @@ class FeatureStream:
         return self._order.positions(step)
 
     def rows(self, step: int) -> Positions:
-        """Return which of `FeatureFeed.varied` make up a batch, (B,)."""
+        """Return which of `FeatureSet.varied` make up a batch, (B,)."""
         turns = self._order.epochs(step) % max(1, self._feed.views)
         return self.positions(step) + turns * len(self._positions)
 

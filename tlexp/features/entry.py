@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
-from tlexp.features.batches import FeatureFeed, FitSetup, Stream
+from tlexp.features.batches import FeatureSet, FitSetup, Stream
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK, in_chunks
 from tlexp.models.cut import Cut, Cutter
@@ -74,7 +74,7 @@ class Entrance:
     """
 
     prefix: Prefix | None
-    feed: FeatureFeed | None
+    feed: FeatureSet | None
 
     def enter(self, classifier: Classifier, images: Stream, positions: Positions) -> tuple[Classifier, Stream]:
         """Return the network that is trained, and its batches.

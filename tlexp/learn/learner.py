@@ -8,7 +8,7 @@ from torch import nn
 from tlexp.config import Config
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
-from tlexp.features.batches import FeatureFeed, Feed, FitSetup
+from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entrance
 from tlexp.learn.selection import Candidate
 from tlexp.learn.solved import Solutions, Solver
@@ -24,7 +24,7 @@ _NEIGHBOURS = 5
 def build_learner(
     config: Config,
     classifier: Classifier,
-    feed: Feed,
+    feed: LabelledSet,
     setup: FitSetup,
     *,
     checkpoint: Checkpoint | None,
@@ -47,9 +47,9 @@ def build_learner(
         entrances: Where training enters in phases that freeze units in front, by how many they freeze.
     """
     learned = classifier
-    if isinstance(feed, FeatureFeed) and classifier.depth < len(classifier.units):
+    if isinstance(feed, FeatureSet) and classifier.depth < len(classifier.units):
         learned = classifier.behind_cut()  # the feed gives what crosses the cut behind the frozen units
-    elif isinstance(feed, FeatureFeed):
+    elif isinstance(feed, FeatureSet):
         # The same head: what it learns is in the whole network at once.
         learned = Classifier(nn.Identity(), classifier.head, (), 0)
         if config.head.kind.solved:

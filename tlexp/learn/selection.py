@@ -19,7 +19,7 @@ from tlexp.arrays import Labels, Logits
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
-from tlexp.features.batches import Feed
+from tlexp.features.batches import LabelledSet
 from tlexp.train import FitReport
 
 Candidate = Rates | Choice
@@ -98,7 +98,7 @@ class Learner(Protocol):
     """What is tried out: a network that is trained, or a head that is solved."""
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> LabelledSet:
         """The label budget."""
         ...
 
@@ -125,7 +125,7 @@ class Learner(Protocol):
         """Return whether the learner is as `train` left it with these positions and rates."""
         ...
 
-    def predict(self, feed: Feed, positions: NDArray[np.int64]) -> tuple[Logits, Labels]:
+    def predict(self, feed: LabelledSet, positions: NDArray[np.int64]) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""
         ...
 

@@ -11,7 +11,7 @@ from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FeatureFeed, Feed
+from tlexp.features.batches import FeatureSet, LabelledSet
 from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
@@ -65,7 +65,7 @@ class Solver:
         self,
         classifier: Classifier,
         kind: HeadKind,
-        feed: FeatureFeed,
+        feed: FeatureSet,
         *,
         listener: Listener,
         num_classes: int,
@@ -109,7 +109,7 @@ class Solver:
         """Return whether the head is as `train` left it with these positions and this choice."""
         return self._holds == (positions.tobytes(), choice)
 
-    def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
+    def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""
         return predict(self.classifier, feed.chunks(positions), autocast=None)
 

@@ -16,7 +16,7 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FeatureFeed, Feed, FitSetup, Stream
+from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet, Stream
 from tlexp.features.entry import Entrance
 from tlexp.models import Classifier
 from tlexp.models.head import Head
@@ -61,7 +61,7 @@ class Trainee:
     def __init__(
         self,
         classifier: Classifier,
-        feed: Feed,
+        feed: LabelledSet,
         setup: FitSetup,
         *,
         checkpoint: Checkpoint,
@@ -82,7 +82,7 @@ class Trainee:
         """Whether all candidates can be tried at once: a head alone is trained, on features."""
         head = self.classifier.head
         alike = self._heads is None  # heads at once all start from one
-        alone = not self.classifier.units and isinstance(self.feed, FeatureFeed)
+        alone = not self.classifier.units and isinstance(self.feed, FeatureSet)
         return alike and alone and isinstance(head, Head) and supports(head, self.setup.plan)
 
     def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
@@ -113,7 +113,7 @@ class Trainee:
 
     def _try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
         feed, head, steps = self.feed, self.classifier.head, self.setup.plan.steps
-        assert isinstance(feed, FeatureFeed)
+        assert isinstance(feed, FeatureSet)
         assert isinstance(head, Head)
         began = time.perf_counter()
         self._reset()
@@ -186,7 +186,7 @@ class Trainee:
         """Return whether the network is as `train` left it with these positions and rates."""
         return self._holds == (positions.tobytes(), rates)
 
-    def predict(self, feed: Feed, positions: Positions) -> tuple[Logits, Labels]:
+    def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""
         return predict(self.classifier, feed.chunks(positions), autocast=self.setup.plan.autocast)
 
