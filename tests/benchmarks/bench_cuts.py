@@ -92,7 +92,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
     setup = build_setup(made, network.expected, CPU, images=160, classes=4)
     feed = inputs.Feeds(made, shared, classifier, source, budget, setup, Listener()).budget
-    entered, stream = classifier.behind_cut(), feed.stream(np.arange(160))
+    entered, stream = classifier.behind_cut(), feed.batches(np.arange(160))
     turns = _Turns(entered, stream)
     plan = dataclasses.replace(setup.plan, steps=repeats * count + 2)
     fit(entered, turns, plan, fit_id="bench", listener=Listener(), checkpoint=None)
@@ -101,7 +101,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
 
 
 class _Turns:
-    """Batches of a fit, which takes turns, step by step, with the same steps made by hand: neighbours disturb both."""
+    """ImageBatches of a fit, which takes turns, step by step, with the same steps made by hand: neighbours disturb both."""
 
     def __init__(self, entered: Classifier, stream: Stream) -> None:
         self.entered, self.stream = entered, stream

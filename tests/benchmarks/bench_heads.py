@@ -35,7 +35,7 @@ from torch import nn
 
 from tlexp.config.head import HeadInit, HeadKind
 from tlexp.config.optim import Optimizer, Rates, Schedule
-from tlexp.data import Batches, ImageBank
+from tlexp.data import ImageBank, ImageBatches
 from tlexp.models import Classifier, build_backbone, build_head
 from tlexp.models.units import find_units
 from tlexp.train import FitPlan, Listener, fit
@@ -228,9 +228,9 @@ def plan(steps: int, optimizer: Optimizer = Optimizer.adamw) -> FitPlan:
     )  # fmt: skip
 
 
-def batches(labels: torch.Tensor, positions: np.ndarray) -> Batches:
+def batches(labels: torch.Tensor, positions: np.ndarray) -> ImageBatches:
     bank = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
-    return Batches(
+    return ImageBatches(
         bank, positions, batch_size=32, seed=0, augment=lambda images, seed: images, mean=(0, 0, 0), std=(1, 1, 1),
         device=torch.device("cpu"), channels_last=False,
     )  # fmt: skip

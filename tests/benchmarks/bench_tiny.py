@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.data import Batches, ImageBank, Source, chunks
+from tlexp.data import ImageBank, ImageBatches, Source, chunks
 from tlexp.experiment import build
 from tlexp.experiment import images as images_module
 from tlexp.experiment.run import run
@@ -89,7 +89,7 @@ class Bench:
 class Stream:
     """The run's own batches, of features in place of images."""
 
-    def __init__(self, features: Tensor, labels: Tensor, batches: Batches) -> None:
+    def __init__(self, features: Tensor, labels: Tensor, batches: ImageBatches) -> None:
         self.features, self.labels, self.batches = features[:, :, None, None], labels, batches
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
     classifier = Classifier(nn.Flatten(), head, (), 0)
     setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
     dummy = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
-    batches = Batches(
+    batches = ImageBatches(
         dummy, np.arange(len(labels)), batch_size=setup.batch_size, seed=setup.plan.seed, augment=lambda i, s: i,
         mean=(0, 0, 0), std=(1, 1, 1), device=torch.device("cpu"), channels_last=True,
     )  # fmt: skip

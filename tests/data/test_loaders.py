@@ -11,7 +11,7 @@ from PIL import Image
 
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
-from tlexp.data.loaders import Batches, ImageBank, chunks, load_bank
+from tlexp.data.loaders import ImageBank, ImageBatches, chunks, load_bank
 from tlexp.data.transforms import build_augment, fit_image, normalise
 from tlexp.errors import DataError
 
@@ -27,7 +27,7 @@ def bank(count: int = 23, side: int = 4) -> ImageBank:
     return ImageBank(pixels=pixels, labels=values % 5)
 
 
-def batches(count: int = 23, **changes: object) -> Batches:
+def batches(count: int = 23, **changes: object) -> ImageBatches:
     settings: dict = {
         "batch_size": 8,
         "seed": 0,
@@ -38,7 +38,7 @@ def batches(count: int = 23, **changes: object) -> Batches:
         "channels_last": False,
     }
     indices = changes.pop("indices", np.arange(count))
-    return Batches(changes.pop("bank", bank(count)), indices, **{**settings, **changes})
+    return ImageBatches(changes.pop("bank", bank(count)), indices, **{**settings, **changes})
 
 
 def images_of(count: int) -> SimpleNamespace:

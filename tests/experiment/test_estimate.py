@@ -28,8 +28,8 @@ def test_a_step_costs_the_units_that_a_run_makes_it_with(
 ) -> None:
     """The mean over the phases by their share."""
 
-    def units(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
-        rows, _ = stream.batch(0)
+    def units(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
+        rows, _ = batches.batch(0)
         assert classifier(rows).shape == (len(rows), 2)
         return len(classifier.units) - (classifier.depth if rows.ndim == 2 else 0)
 

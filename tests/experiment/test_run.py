@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.conftest import Stopper
 from tlexp.compose.load import load
 from tlexp.config import Config, Preprocessing
-from tlexp.data import Batches, Images, Source, chunks
+from tlexp.data import ImageBatches, Images, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment import build, session
 from tlexp.experiment import images as images_module
@@ -240,10 +240,10 @@ def test_divergence_is_recorded_and_names_the_step(start: Start, tmp_path: Path)
 def test_out_of_memory_is_recorded_with_the_batch_size(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(self: Batches, step: int) -> Any:
+    def exhausted(self: ImageBatches, step: int) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(batches.Batches, "batch", exhausted)
+    monkeypatch.setattr(batches.ImageBatches, "batch", exhausted)
     with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
         start("freeze=none")
     assert read_record(tmp_path / "run").status == "oom"

@@ -52,7 +52,7 @@ def small_units(net: SmallNet) -> tuple[Unit, ...]:
 
 
 class SmallBatches:
-    """Batches from (seed, step) alone; classes differ in brightness."""
+    """ImageBatches from (seed, step) alone; classes differ in brightness."""
 
     def __init__(self, *, batch_size: int = BATCH, images: int = IMAGES, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)

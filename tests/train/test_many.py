@@ -9,7 +9,7 @@ from torch import nn
 
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
 from tlexp.config.optim import Optimizer, Rates, Schedule
-from tlexp.data import Batches, ImageBank
+from tlexp.data import ImageBank, ImageBatches
 from tlexp.errors import DataError, Interrupted
 from tlexp.models import Classifier, build_head
 from tlexp.train import Listener, fit, many
@@ -38,7 +38,7 @@ def head_of(kind=HeadKind.linear, **options):
 
 def batches_of(labels, positions, size=8):
     bank = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
-    return Batches(
+    return ImageBatches(
         bank, positions, batch_size=size, seed=SEED, augment=lambda images, seed: images, mean=(0, 0, 0),
         std=(1, 1, 1), device=torch.device("cpu"), channels_last=False,
     )  # fmt: skip

@@ -50,7 +50,7 @@ def build(name, depth=0, *, norm=FreezeNorm.follow):
     return Classifier(network, nn.Sequential(nn.Dropout(0.2), head), units, min(depth, len(units)), norm=norm)
 
 
-class Batches:
+class ImageBatches:
     def __init__(self, size):
         generator = torch.Generator().manual_seed(0)
         self.labels = torch.arange(6) % 3
@@ -109,10 +109,10 @@ def test_one_phase_is_a_plain_fit_to_the_bit(build_plan, name, depth):
     plan, plain, phased = build_plan(steps=3), build(name, depth), build(name)
     start = bits(plain)
     reports = [
-        run(plain, Batches(MODELS[name]), plan),
+        run(plain, ImageBatches(MODELS[name]), plan),
         run(
             phased,
-            Batches(MODELS[name]),
+            ImageBatches(MODELS[name]),
             dataclasses.replace(plan, phases=(FitPhase(steps=3, depth=plain.depth),)),
         ),
     ]
@@ -130,7 +130,7 @@ def test_a_phase_leaves_every_bit_of_what_it_freezes_and_moves_the_rest(build_pl
     watcher = Watcher(classifier)
     phases = three(len(units))
     start = bits(classifier)
-    report = run(classifier, Batches(MODELS[name]), build_plan(steps=7, phases=phases, lr=3e-2), listener=watcher)
+    report = run(classifier, ImageBatches(MODELS[name]), build_plan(steps=7, phases=phases, lr=3e-2), listener=watcher)
     ends = [start, watcher.bits[1], watcher.bits[4], watcher.bits[6]]
     statistics = {n for n in start if n.endswith(("running_mean", "running_var", "num_batches_tracked"))}
     for phase, before, after, told in zip(phases, ends[:-1], ends[1:], report.phases, strict=True):
@@ -156,8 +156,8 @@ def test_a_phase_leaves_every_bit_of_what_it_freezes_and_moves_the_rest(build_pl
 def test_the_probe_phase_is_a_wholly_frozen_fit_of_as_many_steps(build_plan):
     phased, probe = build("test_resnet"), build("test_resnet", 99)
     watcher = Watcher(phased)
-    run(phased, Batches(64), build_plan(steps=7, phases=three(5)), listener=watcher)
-    run(probe, Batches(64), build_plan(steps=2, lr=3e-2, weight_decay=0.2))
+    run(phased, ImageBatches(64), build_plan(steps=7, phases=three(5)), listener=watcher)
+    run(probe, ImageBatches(64), build_plan(steps=2, lr=3e-2, weight_decay=0.2))
     assert changed(watcher.bits[1], bits(probe)) == set()
 
 
@@ -183,12 +183,12 @@ def test_every_family_goes_on_in_every_phase(tmp_path, build_plan, name):
 def check_resume(tmp_path, plan, name, norm, stops=range(1, 8)):
     whole = build(name, norm=norm)
     heard = Watcher()
-    report = run(whole, Batches(MODELS[name]), plan, listener=heard)
+    report = run(whole, ImageBatches(MODELS[name]), plan, listener=heard)
     for stop in stops:
         checkpoint = Checkpoint(tmp_path / str(stop), key="k", seconds=0)
         first, second, resumed = Watcher(stop_before=stop), Watcher(), build(name, norm=norm)
         with pytest.raises(Interrupted):
-            run(build(name, norm=norm), Batches(MODELS[name]), plan, listener=first, checkpoint=checkpoint)
+            run(build(name, norm=norm), ImageBatches(MODELS[name]), plan, listener=first, checkpoint=checkpoint)
         phase = sum(stop > sum(each.steps for each in plan.phases[: i + 1]) for i in range(3))
         depth = plan.phases[phase].depth
         behind = {f"backbone.{n}" for unit in resumed.units[depth:] for n in unit.parameters}
@@ -196,7 +196,7 @@ def check_resume(tmp_path, plan, name, norm, stops=range(1, 8)):
             if key in behind or key.startswith("head."):
                 nn.init.constant_(parameter, 0.7)  # what is stored must overwrite all of it
         again = Checkpoint(tmp_path / str(stop), key="k", seconds=0)
-        resumed_report = run(resumed, Batches(MODELS[name]), plan, listener=second, checkpoint=again)
+        resumed_report = run(resumed, ImageBatches(MODELS[name]), plan, listener=second, checkpoint=again)
         assert changed(bits(whole), bits(resumed)) == set(), stop
         assert first.steps + second.steps == heard.steps
         assert (resumed_report.curve, resumed_report.flops) == (report.curve, report.flops)
@@ -212,17 +212,17 @@ def test_a_state_written_at_the_end_of_a_phase_goes_on_to_the_next(tmp_path, bui
 
     plan = build_plan(steps=7, phases=three(5))
     whole, resumed = build("test_resnet"), build("test_resnet")
-    report = run(whole, Batches(64), plan)
+    report = run(whole, ImageBatches(64), plan)
     with pytest.raises(KeyboardInterrupt):
         run(
             build("test_resnet"),
-            Batches(64),
+            ImageBatches(64),
             plan,
             listener=Killed(),
             checkpoint=Checkpoint(tmp_path, key="k", seconds=1e-9),
         )
     heard = Watcher()
-    again = run(resumed, Batches(64), plan, listener=heard, checkpoint=Checkpoint(tmp_path, key="k", seconds=0))
+    again = run(resumed, ImageBatches(64), plan, listener=heard, checkpoint=Checkpoint(tmp_path, key="k", seconds=0))
     assert heard.steps[0][0] == 3  # the state of step 2, the last of the first phase, was the last
     assert changed(bits(whole), bits(resumed)) == set()
     assert again.phases == report.phases
@@ -234,7 +234,7 @@ def test_steps_are_counted_on_and_every_phase_has_a_schedule_of_its_own(build_pl
         FitPhase(steps=5, depth=2),
         FitPhase(steps=20, depth=0),
     )
-    classifier, batches, heard = build("test_resnet"), Batches(64), Watcher()
+    classifier, batches, heard = build("test_resnet"), ImageBatches(64), Watcher()
     report = run(classifier, batches, build_plan(steps=35, phases=phases, lr=1e-3), listener=heard)
     assert heard.phases == [("final", 35)]
     assert [step for step, _ in heard.steps] == list(range(1, 36))
@@ -242,7 +242,7 @@ def test_steps_are_counted_on_and_every_phase_has_a_schedule_of_its_own(build_pl
     rates = [values["lr"] for _, values in heard.steps]
     for steps, peak, told in ((10, 0.3, rates[:10]), (5, 1e-3, rates[10:15]), (20, 1e-3, rates[15:])):
         alone = Watcher()
-        run(build("test_resnet", 99), Batches(64), build_plan(steps=steps, lr=peak), listener=alone)
+        run(build("test_resnet", 99), ImageBatches(64), build_plan(steps=steps, lr=peak), listener=alone)
         assert told == [values["lr"] for _, values in alone.steps]
     assert report.curve == [(step, name, values[name]) for step, values in heard.steps for name in ("loss", "lr")]
     assert [(told["lr"], told["weight_decay"]) for told in report.phases] == [(0.3, 0.0), (1e-3, 1e-2), (1e-3, 1e-2)]
@@ -257,14 +257,14 @@ def test_moments_are_kept_and_new_parameters_begin(build_plan, optimizer):
     ours, plain = build("test_resnet"), build("test_resnet")
     for each in (ours, plain):
         each.head[0].p = 0.0
-    run(ours, Batches(64), plan)
+    run(ours, ImageBatches(64), plan)
     parameters = list(plain.parameters())
     single = {
         Optimizer.adamw: lambda: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0),
         Optimizer.adam: lambda: torch.optim.Adam(parameters, lr=1e-3),
         Optimizer.sgd: lambda: torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, nesterov=True),
     }[optimizer]()
-    batches, step = Batches(64), 0
+    batches, step = ImageBatches(64), 0
     for phase in phases:
         plain.refreeze(phase.depth)
         plain.train()
@@ -292,7 +292,7 @@ def test_the_optimiser_of_a_phase_holds_what_trains_in_it_at_the_rate_of_its_lay
     classifier = build("test_convnext")
     units = classifier.units
     changes = {"schedule": Schedule.constant, "warmup": 0.0, "lr": 1e-3, "layer_decay": layer_decay}
-    run(classifier, Batches(64), build_plan(steps=7, phases=three(len(units)), **changes))
+    run(classifier, ImageBatches(64), build_plan(steps=7, phases=three(len(units)), **changes))
     names = {id(parameter): name for name, parameter in classifier.named_parameters()}
     for phase, (optimizer, trained) in zip(three(len(units)), made, strict=True):
         held = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -308,8 +308,8 @@ def test_the_optimiser_of_a_phase_holds_what_trains_in_it_at_the_rate_of_its_lay
 
 def test_operations_add_up_over_the_phases(build_plan):
     phases = three(5)
-    whole = run(build("test_resnet"), Batches(64), build_plan(steps=7, phases=phases)).flops
-    one = [run(build("test_resnet", phase.depth), Batches(64), build_plan(steps=1)).flops for phase in phases]
+    whole = run(build("test_resnet"), ImageBatches(64), build_plan(steps=7, phases=phases)).flops
+    one = [run(build("test_resnet", phase.depth), ImageBatches(64), build_plan(steps=1)).flops for phase in phases]
     assert whole == sum(phase.steps * flops for phase, flops in zip(phases, one, strict=True))
 
 
@@ -336,11 +336,11 @@ def test_a_phase_that_changes_what_it_freezes_is_an_error_of_ours(build_plan):
                 next(classifier.backbone.parameters()).add_(1)
 
     with pytest.raises(AssertionError, match="frozen parameters or buffers changed during a phase"):
-        run(classifier, Batches(64), build_plan(steps=7, phases=three(5)), listener=Vandal())
+        run(classifier, ImageBatches(64), build_plan(steps=7, phases=three(5)), listener=Vandal())
 
 
 def test_a_probe_that_diverges_does_not_blame_the_rate_of_the_backbone(build_plan):
-    batches = Batches(64)
+    batches = ImageBatches(64)
     good = batches.batch
 
     def broken(step):

@@ -6,7 +6,7 @@ from tlexp.data.csv_source import TableFile
 from tlexp.data.digits import Digits
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, Progress, Source
-from tlexp.data.loaders import Batches, ImageBank, Order, Views, chunks, load_bank, view_batch
+from tlexp.data.loaders import ImageBank, ImageBatches, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.neither import add_neither
 from tlexp.data.shapes import Shapes
 from tlexp.data.shifted import add_shifted
@@ -16,11 +16,11 @@ from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
 __all__ = [
     "Augment",
-    "Batches",
     "Digits",
     "Fold",
     "Folder",
     "ImageBank",
+    "ImageBatches",
     "Images",
     "Order",
     "Origin",

@@ -111,7 +111,7 @@ class Order:
         return np.arange(step * self.batch_size, (step + 1) * self.batch_size) // self.count
 
 
-class Batches:
+class ImageBatches:
     """An endless stream of training batches, in an `Order`.
 
     Args:

@@ -65,8 +65,8 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     for phase in network.phases:
         if len(network.phases) > 1:
             classifier.refreeze(phase.depth)
-        trained, stream = _entered(config, shared, classifier, setup, feed.stream(positions), images=images)
-        step += (phase.until - begun) * _step_seconds(trained, stream, setup.plan)
+        trained, batches = _entered(config, shared, classifier, setup, feed.batches(positions), images=images)
+        step += (phase.until - begun) * _step_seconds(trained, batches, setup.plan)
         begun = phase.until
     return UnitCosts(step=step, image=image)
 
@@ -101,34 +101,34 @@ class _Same:
 
 
 def _entered(
-    config: Config, shared: Shared, classifier: Classifier, setup: FitSetup, stream: BatchStream, *, images: int
+    config: Config, shared: Shared, classifier: Classifier, setup: FitSetup, batches: BatchStream, *, images: int
 ) -> tuple[Classifier, BatchStream]:
     """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
     depth, whole = classifier.depth, len(classifier.units)
     by_number = depth == whole and config.freeze.simplest is FreezePolicy.depth
     if depth == 0 or by_number or not config.freezes_prefix or config.varying is not None:
-        return classifier, stream
-    batch, labels = stream.batch(0)
+        return classifier, batches
+    batch, labels = batches.batch(0)
     if depth == whole:
         with torch.no_grad():
             return classifier.behind_cut(), _Same(classifier.features(batch), labels)
     try:
         prefix = cut_behind(config, classifier, setup)
     except CutError:
-        return classifier, stream
+        return classifier, batches
     classifier.split(prefix.cuts[0], prefix.passing)
     store = shared.store(config, Listener().message)
     rows, memory = images * (setup.views + 1), config.data.memory_bytes
     if place_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Place.nowhere:
-        return classifier, stream
+        return classifier, batches
     return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
 
 
-def _step_seconds(classifier: Classifier, stream: BatchStream, plan: FitPlan) -> float:
+def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
     """Return the seconds of a step with what the classifier freezes; the first fit warms up."""
     seconds = 0.0
     for steps in (1, 1 + _STEPS):
         short = dataclasses.replace(plan, steps=steps, phases=())
-        report = fit(classifier, stream, short, fit_id="estimate", listener=Listener(), checkpoint=None)
+        report = fit(classifier, batches, short, fit_id="estimate", listener=Listener(), checkpoint=None)
         seconds = report.seconds / steps
     return seconds

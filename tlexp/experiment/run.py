@@ -361,7 +361,7 @@ def _write(
     if len(selection.trials) > 1:
         write_candidates(account.folder, selection.summary())
     if config.tracking.figures is not False:
-        stream, (feed, logits) = learner.feed.stream(trained), tests["test"]
+        batches, (feed, logits) = learner.feed.batches(trained), tests["test"]
         draw_figures(
             account.folder,
             points=read_points(account.folder / names.CURVES_FILE),
@@ -369,7 +369,7 @@ def _write(
             probabilities=to_probabilities(logits),
             labels=feed.labels,
             pixels=feed.pixels,
-            batch=(stream.raw(0).cpu().numpy(), learner.feed.labels[trained[stream.positions(0)]]),
+            batch=(batches.raw(0).cpu().numpy(), learner.feed.labels[trained[batches.positions(0)]]),
             classes=card.classes,
             selection=selection.summary(),
         )

@@ -18,7 +18,7 @@ from tlexp.cache import Rows, draw_view
 from tlexp.cache.entry import Digests
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
-from tlexp.data import Batches, ImageBank, Order, Views, build_augment, chunks, view_batch
+from tlexp.data import ImageBank, ImageBatches, Order, Views, build_augment, chunks, view_batch
 from tlexp.train import FitPlan
 
 EVALUATED = 4096
@@ -48,7 +48,7 @@ class FitSetup:
     device: torch.device
 
 
-class Stream(Protocol):
+class Batches(Protocol):
     """Training batches."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ class Stream(Protocol):
         ...
 
     def positions(self, step: int) -> Positions:
-        """Return which of the stream's positions make up a batch."""
+        """Return which of the batches's positions make up a batch."""
         ...
 
 
@@ -72,7 +72,7 @@ class LabelledSet(Protocol):
         """The label of each image, (N,)."""
         ...
 
-    def stream(self, positions: Positions) -> Stream:
+    def batches(self, positions: Positions) -> Batches:
         """Return training batches over positions."""
         ...
 
@@ -102,10 +102,10 @@ class ImageSet:
         """The label of each image, (N,)."""
         return self._bank.labels.numpy()
 
-    def stream(self, positions: Positions) -> Batches:
+    def batches(self, positions: Positions) -> ImageBatches:
         """Return training batches over positions."""
         setup = self._setup
-        return Batches(
+        return ImageBatches(
             self._bank,
             positions,
             batch_size=setup.batch_size,
@@ -198,9 +198,9 @@ class FeatureSet:
         """Return the rows of the images themselves."""
         return positions + self.views * len(self._labels)
 
-    def stream(self, positions: Positions) -> "FeatureStream":
+    def batches(self, positions: Positions) -> "FeatureBatches":
         """Return training batches over positions."""
-        return FeatureStream(self, positions, self._setup)
+        return FeatureBatches(self, positions, self._setup)
 
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield features of the clean images, and labels."""
@@ -224,7 +224,7 @@ class FeatureSet:
         return view_batch(images, positions, epochs, stored_views(self._setup, self._digests), self.views)
 
 
-class FeatureStream:
+class FeatureBatches:
     """Training batches of features, in the order and the views in which the images would come.
 
     Args:

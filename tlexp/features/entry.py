@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
-from tlexp.features.batches import FeatureSet, FitSetup, Stream
+from tlexp.features.batches import Batches, FeatureSet, FitSetup
 from tlexp.models import Classifier
 from tlexp.models.classifier import CHUNK, in_chunks
 from tlexp.models.cut import Cut, Cutter
@@ -76,17 +76,17 @@ class Entrance:
     prefix: Prefix | None
     feed: FeatureSet | None
 
-    def enter(self, classifier: Classifier, images: Stream, positions: Positions) -> tuple[Classifier, Stream]:
+    def enter(self, classifier: Classifier, images: Batches, positions: Positions) -> tuple[Classifier, Batches]:
         """Return the network that is trained, and its batches.
 
         Args:
             classifier: The whole network, frozen as in the phase.
-            images: Batches of images.
+            images: ImageBatches of images.
             positions: Of the label budget, to train on.
         """
         if self.prefix is not None:
             classifier.split(self.prefix.cuts[0], self.prefix.passing)
-        return (classifier, images) if self.feed is None else (classifier.behind_cut(), self.feed.stream(positions))
+        return (classifier, images) if self.feed is None else (classifier.behind_cut(), self.feed.batches(positions))
 
 
 def build_prefix(classifier: Classifier, depths: Sequence[int], setup: FitSetup, *, strict: bool = True) -> Prefix:

@@ -16,7 +16,7 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet, Stream
+from tlexp.features.batches import Batches, FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entrance
 from tlexp.models import Classifier
 from tlexp.models.head import Head
@@ -125,7 +125,7 @@ class Trainee:
                     feed,
                     feed.row_labels,
                     [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
-                    streams=[feed.stream(fold.train).rows for fold in folds],
+                    streams=[feed.batches(fold.train).rows for fold in folds],
                     candidates=candidates,
                     plan=self.setup.plan,
                     heed=self._heed,
@@ -160,9 +160,9 @@ class Trainee:
         self._reset()
         self._adopt_head(positions)
         plan = dataclasses.replace(self.setup.plan, lr=rates.lr, weight_decay=rates.weight_decay)
-        classifier, batches = self.classifier, self.feed.stream(positions)
+        classifier, batches = self.classifier, self.feed.batches(positions)
 
-        def enter(depth: int) -> tuple[Classifier, Stream]:
+        def enter(depth: int) -> tuple[Classifier, Batches]:
             entrance = self._entrances.get(depth)
             return (classifier, batches) if entrance is None else entrance.enter(classifier, batches, positions)
 

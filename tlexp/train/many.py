@@ -28,7 +28,7 @@ _CACHED_NUMBERS = 1 << 17
 """An optimiser goes over its numbers ten times: pieces of so many stay in a processor's cache meanwhile."""
 
 Stream = Callable[[int], Positions]
-"""Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `Batches.positions`."""
+"""Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `ImageBatches.positions`."""
 
 
 def supports(head: Head, plan: FitPlan) -> bool:
