@@ -18,7 +18,7 @@ from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
 from tlexp.features.entry import Entrance, Place, Prefix, build_prefix, choose_place
-from tlexp.features.extractor import Decode, FrozenNetwork, Key, digests_of
+from tlexp.features.extractor import Decode, FeatureExtractor, Key, digests_of
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
 from tlexp.models.cut import Cut
@@ -62,10 +62,10 @@ class Feeds:
         self._config, self._shared, self._setup = config, shared, setup
         self._source, self._listener = source, listener
         self._decode: Decode = lambda images, places: shared.decode(config, images, places, setup.expected, listener)
-        self.frozen: FrozenNetwork | None = None
+        self.frozen: FeatureExtractor | None = None
         self.entrances: dict[int, Entrance] = {}
         self.refusal: str | None = None
-        self._keeping: list[FrozenNetwork] = []
+        self._keeping: list[FeatureExtractor] = []
         self._pooled = config.moving is None
         steady = config.freezes_prefix and config.varying is None
         if self._pooled:
@@ -136,14 +136,14 @@ class Feeds:
                 left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
             self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
 
-    def _features(self, classifier: Classifier) -> FrozenNetwork:
+    def _features(self, classifier: Classifier) -> FeatureExtractor:
         """Return what makes the features; reading them always beats making them again."""
         key = row_key(self._config, self._setup, classifier, hashed=self._shared.digest)
         return self._keep(classifier, key, disk=True)
 
     def _cut(
         self, classifier: Classifier, *, rows: int, memory_bytes: int
-    ) -> tuple[Prefix | None, FrozenNetwork | None]:
+    ) -> tuple[Prefix | None, FeatureExtractor | None]:
         """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
         config, setup = self._config, self._setup
         try:
@@ -165,12 +165,14 @@ class Feeds:
 
     def _keep(
         self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
-    ) -> FrozenNetwork:
+    ) -> FeatureExtractor:
         if disk:
             store = self._shared.store(self._config, self._listener.message)
         else:  # no other run's: it is large, and gone with this one
             store = Store(None, max_bytes=self._config.cache.max_bytes)
-        frozen = FrozenNetwork(classifier, self._setup, keys=[key], store=store, decode=self._decode, passing=passing)
+        frozen = FeatureExtractor(
+            classifier, self._setup, keys=[key], store=store, decode=self._decode, passing=passing
+        )
         self._keeping.append(frozen)
         return frozen
 
@@ -187,7 +189,7 @@ class Feeds:
         return feed
 
     def _rows(
-        self, frozen: FrozenNetwork, images: Images, positions: Positions, *, views: int, memory_bytes: int
+        self, frozen: FeatureExtractor, images: Images, positions: Positions, *, views: int, memory_bytes: int
     ) -> FeatureSet:
         decode = self._decode  # not self: the test split's feed outlives the run and its network
         return FeatureSet(
@@ -201,7 +203,7 @@ class Feeds:
             size=EVALUATED if self._pooled else chunk_size(self._setup),
         )
 
-    def _key(self, frozen: FrozenNetwork) -> tuple[str, str]:
+    def _key(self, frozen: FeatureExtractor) -> tuple[str, str]:
         """Return what names the rows of all images."""
         return frozen.made_by, self._source.digest
 

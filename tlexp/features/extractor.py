@@ -27,7 +27,7 @@ _BLOCK_BYTES = 128 << 20
 """Rows of one block, before and while they are written."""
 
 
-class FrozenNetwork:
+class FeatureExtractor:
     """What the frozen layers make of images, each computed once: features, or what crosses cuts further in front.
 
     Args:

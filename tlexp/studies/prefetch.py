@@ -16,7 +16,7 @@ from tlexp.experiment.inputs import row_key
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Place, Prefix, build_prefix, choose_place
-from tlexp.features.extractor import FrozenNetwork
+from tlexp.features.extractor import FeatureExtractor
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
 from tlexp.train import Listener
@@ -56,7 +56,7 @@ def fill_cuts(
         return Use()
     if not prefix.cuts:
         return Use()
-    frozen = FrozenNetwork(
+    frozen = FeatureExtractor(
         classifier,
         setup,
         keys=[row_key(first, setup, classifier, cut, hashed=shared.digest) for cut in prefix.cuts],
