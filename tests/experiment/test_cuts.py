@@ -85,8 +85,8 @@ def test_rows_of_all_phases_together_stay_within_the_memory(
     made: list[Feeds] = []
     monkeypatch.setattr(run_module, "Feeds", lambda *parts: made.append(Feeds(*parts)) or made[-1])
     start("freeze=gradual", "freeze.phases=5", f"cache={mode}", "data.memory_bytes=250000")
-    held = [entrance.feed.held_bytes for entrance in made[0].entrances.values() if entrance.feed is not None]
-    assert len(made[0].entrances) == 4
+    held = [entry.feed.held_bytes for entry in made[0].entries.values() if entry.feed is not None]
+    assert len(made[0].entries) == 4
     assert 0 < sum(held) * (1 if mode == "on" else 2) <= 250000
 
 

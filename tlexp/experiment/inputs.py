@@ -17,7 +17,7 @@ from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
-from tlexp.features.entry import Entrance, Place, Prefix, build_prefix, choose_place
+from tlexp.features.entry import Entry, Place, Prefix, build_prefix, choose_place
 from tlexp.features.extractor import Decode, FeatureExtractor, Key, digests_of
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
@@ -44,7 +44,7 @@ class Feeds:
     Attributes:
         frozen: What makes the features, or what crosses the cut behind the frozen units; None where the learner takes
             images.
-        entrances: Where training enters the network in phases that freeze units in front, by how many they freeze.
+        entries: Where training enters the network in phases that freeze units in front, by how many they freeze.
         refusal: Why the network could not be cut; None if it was, or had no need to.
         budget: The label budget.
     """
@@ -63,7 +63,7 @@ class Feeds:
         self._source, self._listener = source, listener
         self._decode: Decode = lambda images, places: shared.decode(config, images, places, setup.expected, listener)
         self.frozen: FeatureExtractor | None = None
-        self.entrances: dict[int, Entrance] = {}
+        self.entries: dict[int, Entry] = {}
         self.refusal: str | None = None
         self._keeping: list[FeatureExtractor] = []
         self._pooled = config.moving is None
@@ -134,7 +134,7 @@ class Feeds:
                 pool, views = self._source.pool, self._setup.views
                 feed = self._rows(frozen, pool, budget.positions, views=views, memory_bytes=left)
                 left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
-            self.entrances[phase.depth] = Entrance(prefix=prefix, feed=feed)
+            self.entries[phase.depth] = Entry(prefix=prefix, feed=feed)
 
     def _features(self, classifier: Classifier) -> FeatureExtractor:
         """Return what makes the features; reading them always beats making them again."""

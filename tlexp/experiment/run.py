@@ -138,7 +138,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         listener=live,
         solutions=shared.solutions,
         heads=heads,
-        entrances=feeds.entrances,
+        entries=feeds.entries,
     )
     selection = _select(config, learner, budget, account)
     report, trained = _final_fit(config, learner, budget, selection)

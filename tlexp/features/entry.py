@@ -65,7 +65,7 @@ class Prefix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entrance:
+class Entry:
     """Where training enters the network in a phase that freezes units in front.
 
     Attributes:

@@ -9,7 +9,7 @@ from tlexp.config import Config
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
 from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
-from tlexp.features.entry import Entrance
+from tlexp.features.entry import Entry
 from tlexp.learn.selection import Candidate
 from tlexp.learn.solved import Solutions, Solver
 from tlexp.learn.trained import Heads, Trainee
@@ -31,7 +31,7 @@ def build_learner(
     listener: Listener,
     solutions: Solutions | None = None,
     heads: Heads | None = None,
-    entrances: Mapping[int, Entrance] | None = None,
+    entries: Mapping[int, Entry] | None = None,
 ) -> Trainee | Solver:
     """Return what learns from a label budget: the whole network from images, or what follows its frozen part.
 
@@ -44,7 +44,7 @@ def build_learner(
         listener: Hears of every fit.
         solutions: Heads that were solved beforehand.
         heads: What a trained head starts from, by the positions that are trained on; None for its own start.
-        entrances: Where training enters in phases that freeze units in front, by how many they freeze.
+        entries: Where training enters in phases that freeze units in front, by how many they freeze.
     """
     learned = classifier
     if isinstance(feed, FeatureSet) and classifier.depth < len(classifier.units):
@@ -56,7 +56,7 @@ def build_learner(
             classes = setup.plan.num_classes
             return Solver(learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
     assert checkpoint is not None
-    return Trainee(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entrances=entrances)
+    return Trainee(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entries=entries)
 
 
 def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:

@@ -17,7 +17,7 @@ from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
 from tlexp.features.batches import Batches, FeatureSet, FitSetup, LabelledSet
-from tlexp.features.entry import Entrance
+from tlexp.features.entry import Entry
 from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import (
@@ -53,7 +53,7 @@ class Trainee:
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
         heads: Linear heads to start from; None for the classifier's own.
-        entrances: Where training enters in phases that freeze units in front, by how many they freeze.
+        entries: Where training enters in phases that freeze units in front, by how many they freeze.
     """
 
     beforehand = 0.0
@@ -67,10 +67,10 @@ class Trainee:
         checkpoint: Checkpoint,
         listener: Listener,
         heads: Heads | None = None,
-        entrances: Mapping[int, Entrance] | None = None,
+        entries: Mapping[int, Entry] | None = None,
     ) -> None:
         self.classifier, self.feed, self.setup = classifier, feed, setup
-        self._entrances = entrances or {}
+        self._entries = entries or {}
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
         # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
         moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
@@ -163,8 +163,8 @@ class Trainee:
         classifier, batches = self.classifier, self.feed.batches(positions)
 
         def enter(depth: int) -> tuple[Classifier, Batches]:
-            entrance = self._entrances.get(depth)
-            return (classifier, batches) if entrance is None else entrance.enter(classifier, batches, positions)
+            entry = self._entries.get(depth)
+            return (classifier, batches) if entry is None else entry.enter(classifier, batches, positions)
 
         try:
             report = fit(
