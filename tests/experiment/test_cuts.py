@@ -13,7 +13,7 @@ from tlexp.errors import ConfigError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import EVERY_UNIT, Feeds
 from tlexp.features import entry
-from tlexp.features.entry import Place, choose_place
+from tlexp.features.entry import Storage, choose_storage
 from tlexp.models import classifier
 from tlexp.models.tracing import CutError
 
@@ -182,19 +182,19 @@ def test_training_from_a_cut_runs_no_prefix(start: Start, cache: Path, monkeypat
 @pytest.mark.parametrize(
     ("mode", "changes", "place"),
     [
-        ("on", {}, Place.disk),
-        ("on", {"seconds": lambda: 0.0, "max_bytes": 0}, Place.disk),
-        ("off", {}, Place.memory),
-        ("off", {"memory_bytes": 1}, Place.nowhere),
-        ("auto", {}, Place.disk),
-        ("auto", {"keeps": False}, Place.memory),
-        ("auto", {"max_bytes": 99_999}, Place.memory),
-        ("auto", {"seconds": lambda: 1e-6}, Place.memory),
-        ("auto", {"seconds": lambda: 1e-6, "memory_bytes": 199_999}, Place.nowhere),
-        ("auto", {"seconds": lambda: 1e-6, "memory_bytes": 200_000}, Place.memory),
+        ("on", {}, Storage.disk),
+        ("on", {"seconds": lambda: 0.0, "max_bytes": 0}, Storage.disk),
+        ("off", {}, Storage.memory),
+        ("off", {"memory_bytes": 1}, Storage.nowhere),
+        ("auto", {}, Storage.disk),
+        ("auto", {"keeps": False}, Storage.memory),
+        ("auto", {"max_bytes": 99_999}, Storage.memory),
+        ("auto", {"seconds": lambda: 1e-6}, Storage.memory),
+        ("auto", {"seconds": lambda: 1e-6, "memory_bytes": 199_999}, Storage.nowhere),
+        ("auto", {"seconds": lambda: 1e-6, "memory_bytes": 200_000}, Storage.memory),
     ],
 )
-def test_rows_are_kept_where_that_pays_and_fits(mode: str, changes: dict[str, Any], place: Place) -> None:
+def test_rows_are_kept_where_that_pays_and_fits(mode: str, changes: dict[str, Any], place: Storage) -> None:
     plain: dict[str, Any] = {
         "rows": 100,
         "seconds": lambda: 1e-3,
@@ -202,7 +202,7 @@ def test_rows_are_kept_where_that_pays_and_fits(mode: str, changes: dict[str, An
         "max_bytes": 10**9,
         "memory_bytes": 10**9,
     }
-    assert choose_place(CacheMode(mode), 1000, **{**plain, **changes}) is place
+    assert choose_storage(CacheMode(mode), 1000, **{**plain, **changes}) is place
 
 
 def test_what_is_drawn_anew_or_read_from_several_units_is_told_not_to_be_kept(start: Start, cache: Path) -> None:

@@ -12,10 +12,10 @@ from tlexp.config import Config
 from tlexp.config.freeze import FreezePolicy
 from tlexp.data import ImageBank
 from tlexp.experiment.build import build_classifier, build_setup, count_steps
-from tlexp.experiment.inputs import cut_behind, place_of
+from tlexp.experiment.inputs import cut_behind, storage_of
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import FitSetup, ImageSet
-from tlexp.features.entry import Place
+from tlexp.features.entry import Storage
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
@@ -119,7 +119,7 @@ def _entered(
     classifier.split(prefix.cuts[0], prefix.passing)
     store = shared.store(config, Listener().message)
     rows, memory = images * (setup.views + 1), config.data.memory_bytes
-    if place_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Place.nowhere:
+    if storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Storage.nowhere:
         return classifier, batches
     return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
 

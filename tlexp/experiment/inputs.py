@@ -17,7 +17,7 @@ from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
-from tlexp.features.entry import Entry, Place, Prefix, build_prefix, choose_place
+from tlexp.features.entry import Entry, Prefix, Storage, build_prefix, choose_storage
 from tlexp.features.extractor import Decode, FeatureExtractor, Key, digests_of
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
@@ -157,11 +157,11 @@ class Feeds:
             self.refusal = self.refusal or refusal
             return None, None
         store = self._shared.store(config, self._listener.message)
-        place = place_of(config, prefix, setup, store, rows=rows, memory_bytes=memory_bytes)
-        if place is Place.nowhere:
+        place = storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory_bytes)
+        if place is Storage.nowhere:
             return prefix, None
         key = row_key(config, setup, classifier, prefix.cuts[0], hashed=self._shared.digest)
-        return prefix, self._keep(classifier, key, disk=place is Place.disk, passing=prefix.passing)
+        return prefix, self._keep(classifier, key, disk=place is Storage.disk, passing=prefix.passing)
 
     def _keep(
         self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
@@ -228,9 +228,11 @@ def cut_behind(config: Config, classifier: Classifier, setup: FitSetup) -> Prefi
     return build_prefix(classifier, [classifier.depth], setup)
 
 
-def place_of(config: Config, prefix: Prefix, setup: FitSetup, store: Store, *, rows: int, memory_bytes: int) -> Place:
+def storage_of(
+    config: Config, prefix: Prefix, setup: FitSetup, store: Store, *, rows: int, memory_bytes: int
+) -> Storage:
     """Return where rows of a prefix's only cut are kept."""
-    return choose_place(
+    return choose_storage(
         config.cache.mode,
         prefix.cuts[0].row_bytes,
         rows=rows,

@@ -22,7 +22,7 @@ _READ_BYTES_PER_SECOND = 300e6
 """Of a modest disk, the checksum that is verified counted in."""
 
 
-class Place(StrEnum):
+class Storage(StrEnum):
     """Where what crosses is kept: on disk for other runs, in memory for this one, or nowhere: computed at each step."""
 
     disk = "disk"
@@ -126,7 +126,7 @@ def build_prefix(classifier: Classifier, depths: Sequence[int], setup: FitSetup,
     return within_memory(build, "cutting the backbone: use a smaller backbone.image_size, or train.device=cpu")
 
 
-def choose_place(
+def choose_storage(
     mode: CacheMode,
     row_bytes: int,
     *,
@@ -135,7 +135,7 @@ def choose_place(
     keeps: bool,
     max_bytes: int,
     memory_bytes: int,
-) -> Place:
+) -> Storage:
     """Return where rows are kept; what is computed does not depend on it.
 
     Args:
@@ -149,10 +149,10 @@ def choose_place(
     """
     size = rows * row_bytes
     if mode is CacheMode.on:
-        return Place.disk
+        return Storage.disk
     if mode is CacheMode.auto and keeps and size <= max_bytes and row_bytes < _READ_BYTES_PER_SECOND * seconds():
-        return Place.disk
-    return Place.memory if 2 * size <= memory_bytes else Place.nowhere
+        return Storage.disk
+    return Storage.memory if 2 * size <= memory_bytes else Storage.nowhere
 
 
 def _images(setup: FitSetup, count: int) -> Tensor:

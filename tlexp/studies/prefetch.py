@@ -15,7 +15,7 @@ from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import row_key
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import FitSetup
-from tlexp.features.entry import Place, Prefix, build_prefix, choose_place
+from tlexp.features.entry import Prefix, Storage, build_prefix, choose_storage
 from tlexp.features.extractor import FeatureExtractor
 from tlexp.models import Classifier
 from tlexp.models.tracing import CutError
@@ -80,7 +80,7 @@ def _paying(config: Config, classifier: Classifier, depths: Sequence[int], setup
     prefix = build_prefix(classifier, depths, setup, strict=False)
     left, chosen = config.cache.max_bytes, []
     for cut in prefix.cuts:
-        place = choose_place(
+        place = choose_storage(
             CacheMode.on if cut.depth == len(classifier.units) else config.cache.mode,
             cut.row_bytes,
             rows=rows,
@@ -89,7 +89,7 @@ def _paying(config: Config, classifier: Classifier, depths: Sequence[int], setup
             max_bytes=left,
             memory_bytes=0,
         )
-        if place is Place.disk:
+        if place is Storage.disk:
             chosen.append(cut)
             left -= rows * cut.row_bytes
     return prefix.up_to(chosen)
