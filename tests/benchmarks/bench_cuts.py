@@ -91,7 +91,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
     setup = build_setup(made, network.expected, CPU, images=160, classes=4)
-    feed = inputs.Feeds(made, shared, classifier, source, budget, setup, Listener()).budget
+    feed = inputs.RunInputs(made, shared, classifier, source, budget, setup, Listener()).budget
     entered, stream = classifier.behind_cut(), feed.batches(np.arange(160))
     turns = _Turns(entered, stream)
     plan = dataclasses.replace(setup.plan, steps=repeats * count + 2)

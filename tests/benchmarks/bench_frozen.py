@@ -26,7 +26,7 @@ from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.experiment import build
 from tlexp.experiment import images as images_module
-from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.run import run
 from tlexp.experiment.session import Shared
 from tlexp.learn.learner import build_learner
@@ -67,7 +67,7 @@ def parts(words: list[str]) -> tuple[float, float]:
     classifier = build.build_classifier(made, network, classes).to(device)
     setup = build.build_setup(made, network.expected, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
-    feeds = Feeds(made, Shared(), classifier, source, budget, setup, Listener())
+    feeds = RunInputs(made, Shared(), classifier, source, budget, setup, Listener())
     list(feeds.held_out())
     forward = time.perf_counter() - began
     everything = np.arange(len(budget.positions))

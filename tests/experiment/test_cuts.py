@@ -11,7 +11,7 @@ from tests.conftest import Start, probability_bits
 from tlexp.config.cache import CacheMode
 from tlexp.errors import ConfigError
 from tlexp.experiment import run as run_module
-from tlexp.experiment.inputs import EVERY_UNIT, Feeds
+from tlexp.experiment.inputs import EVERY_UNIT, RunInputs
 from tlexp.features import entry
 from tlexp.features.entry import Storage, choose_storage
 from tlexp.models import classifier
@@ -82,8 +82,8 @@ def test_a_phase_with_frozen_units_in_front_runs_none_of_them(
 def test_rows_of_all_phases_together_stay_within_the_memory(
     mode: str, start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Feeds] = []
-    monkeypatch.setattr(run_module, "Feeds", lambda *parts: made.append(Feeds(*parts)) or made[-1])
+    made: list[RunInputs] = []
+    monkeypatch.setattr(run_module, "RunInputs", lambda *parts: made.append(RunInputs(*parts)) or made[-1])
     start("freeze=gradual", "freeze.phases=5", f"cache={mode}", "data.memory_bytes=250000")
     held = [entry.feed.held_bytes for entry in made[0].entries.values() if entry.feed is not None]
     assert len(made[0].entries) == 4

@@ -186,9 +186,9 @@ def test_a_solver_that_did_not_converge_is_told(start: Start, monkeypatch: pytes
 def test_the_export_of_a_solved_head_predicts_as_the_run_did(
     kind: HeadKind, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held_out = run_module.Feeds.held_out
+    held_out = run_module.RunInputs.held_out
     kept: list[Any] = []
-    monkeypatch.setattr(run_module.Feeds, "held_out", lambda self: kept.extend(held_out(self)) or kept)
+    monkeypatch.setattr(run_module.RunInputs, "held_out", lambda self: kept.extend(held_out(self)) or kept)
     start(f"head={kind}")
     classifier, _ = load_classifier(tmp_path / "run")
     features = torch.cat([chunk for chunk, _ in kept[0][1].chunks(np.arange(24))])

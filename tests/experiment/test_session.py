@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import SMALL, probability_bits
 from tlexp.compose.load import load
 from tlexp.experiment import run as run_module
-from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Shared
 from tlexp.train import Listener
 
@@ -18,12 +18,12 @@ from tlexp.train import Listener
 def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Any]] = []
 
-    def heard(config: Any, shared: Any, classifier: Any, *more: Any) -> Feeds:
-        feeds = Feeds(config, shared, classifier, *more)
+    def heard(config: Any, shared: Any, classifier: Any, *more: Any) -> RunInputs:
+        feeds = RunInputs(config, shared, classifier, *more)
         made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
         return feeds
 
-    monkeypatch.setattr(run_module, "Feeds", heard)
+    monkeypatch.setattr(run_module, "RunInputs", heard)
     shared = Shared(several=True)
     for seed in (0, 1, 2):
         (tmp_path / f"{seed}").mkdir()

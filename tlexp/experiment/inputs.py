@@ -29,7 +29,7 @@ EVERY_UNIT = "every one, which freeze=all does with features that are computed o
 """What is said of a depth that leaves nothing to train."""
 
 
-class Feeds:
+class RunInputs:
     """How a run's images reach what learns from them: as they are, or as features that a frozen network made once.
 
     Args:

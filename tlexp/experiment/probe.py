@@ -18,7 +18,7 @@ from tlexp.config.tune import TuneConfig
 from tlexp.data import Source
 from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
-from tlexp.experiment.inputs import Feeds
+from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Shared
 from tlexp.features.batches import FeatureSet
 from tlexp.learn.learner import candidates
@@ -142,7 +142,7 @@ def _solver(
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
     setup = build_setup(config, network.expected, device, images=len(budget.positions), classes=classes)
-    feed = Feeds(config, shared, frozen, source, budget, setup, listener).budget
+    feed = RunInputs(config, shared, frozen, source, budget, setup, listener).budget
     assert isinstance(feed, FeatureSet)
     head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
     known = shared.solutions

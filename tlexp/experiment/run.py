@@ -25,7 +25,7 @@ from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import draw_figures, write_candidates, write_evaluation, write_predictions
 from tlexp.experiment.build import Network, build_classifier, build_setup, calibrate_start, count_steps, describe_model
 from tlexp.experiment.images import Budget, draw_labels
-from tlexp.experiment.inputs import EVERY_UNIT, Feeds
+from tlexp.experiment.inputs import EVERY_UNIT, RunInputs
 from tlexp.experiment.live import FINAL, Live
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import Account
@@ -128,7 +128,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         classes=len(source.classes),
         phases=network.phases,
     )
-    feeds = Feeds(config, shared, classifier, source, budget, setup, live)
+    feeds = RunInputs(config, shared, classifier, source, budget, setup, live)
     learner = build_learner(
         config,
         classifier,
@@ -324,7 +324,7 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
     }
 
 
-def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds: Feeds) -> None:
+def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds: RunInputs) -> None:
     """Say what the cache did, or why features could not be kept."""
     use = feeds.use
     if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
