@@ -31,7 +31,7 @@ from tlexp.experiment import inputs
 from tlexp.experiment.build import build_classifier, build_network, build_setup
 from tlexp.experiment.images import Budget
 from tlexp.experiment.run import run
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import Stream
 from tlexp.features.entry import build_prefix
 from tlexp.models import Classifier
@@ -85,13 +85,13 @@ def steps(repeats: int, count: int = 20) -> None:
 
 def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     made = config("freeze=depth", f"freeze.depth={depth}", "cache=off")
-    shared = Shared(several=True)
-    network, _ = shared.network(made)
-    source = shared.source(made, network.expected, Listener())
+    session = Session(several=True)
+    network, _ = session.network(made)
+    source = session.source(made, network.expected, Listener())
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
     setup = build_setup(made, network.expected, CPU, images=160, classes=4)
-    feed = inputs.RunInputs(made, shared, classifier, source, budget, setup, Listener()).budget
+    feed = inputs.RunInputs(made, session, classifier, source, budget, setup, Listener()).budget
     entered, stream = classifier.behind_cut(), feed.batches(np.arange(160))
     turns = _Turns(entered, stream)
     plan = dataclasses.replace(setup.plan, steps=repeats * count + 2)
@@ -127,16 +127,16 @@ class _Turns:
 
 def columns(*words: str, filled: bool) -> list[float]:
     """Run all replicates of all depths; return their test losses."""
-    shared, losses = Shared(several=True), []
+    session, losses = Session(several=True), []
     seeds = [f"data.seed={seed}" for seed in (0, 1)]
     if filled:
         configs = [config(*words, "freeze=all", seed) for seed in seeds]
-        fill_cuts(configs, [*COLUMNS], shared, device=CPU, listener=Listener())
+        fill_cuts(configs, [*COLUMNS], session, device=CPU, listener=Listener())
     for depth in COLUMNS:
         for seed in seeds:
             made = config(*words, "freeze=depth", f"freeze.depth={depth}", seed)
             with tempfile.TemporaryDirectory() as folder:
-                outcome = run(made, folder=Path(folder), listener=Listener(), shared=shared)
+                outcome = run(made, folder=Path(folder), listener=Listener(), session=session)
             losses.append(outcome.record.metrics["test/nll"])
     return losses
 

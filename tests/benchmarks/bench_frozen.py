@@ -28,7 +28,7 @@ from tlexp.experiment import build
 from tlexp.experiment import images as images_module
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.run import run
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.learn.learner import build_learner
 from tlexp.train import Checkpoint, Listener, choose_device
 
@@ -67,7 +67,7 @@ def parts(words: list[str]) -> tuple[float, float]:
     classifier = build.build_classifier(made, network, classes).to(device)
     setup = build.build_setup(made, network.expected, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
-    feeds = RunInputs(made, Shared(), classifier, source, budget, setup, Listener())
+    feeds = RunInputs(made, Session(), classifier, source, budget, setup, Listener())
     list(feeds.held_out())
     forward = time.perf_counter() - began
     everything = np.arange(len(budget.positions))

@@ -36,7 +36,7 @@ from tlexp.compose.load import Composed, load
 from tlexp.config import Config, config_key
 from tlexp.experiment.probe import solve_together
 from tlexp.experiment.run import run
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.studies import column
 from tlexp.train import Listener
@@ -66,15 +66,15 @@ def compose(words: list[str], labels: list[str], seeds: int) -> Cells:
 
 
 @contextlib.contextmanager
-def anew() -> Iterator[Shared]:
+def anew() -> Iterator[Session]:
     """Share nothing with what came before, neither in memory nor on the disk."""
     shutil.rmtree("cache", ignore_errors=True)
-    shared, before = Shared(several=True), column.of_process
-    column.of_process = lambda: shared
+    session, before = Session(several=True), column.process_session
+    column.process_session = lambda: session
     try:
-        yield shared
+        yield session
     finally:
-        column.of_process = before
+        column.process_session = before
 
 
 def run_column(loaded: Composed, cells: Cells) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def run_alone(cell: Config) -> tuple[float, float]:
     """Return what a cell takes that shares nothing."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         clock = Clock()
-        run(cell, folder=Path(folder), listener=Listener(), shared=Shared())
+        run(cell, folder=Path(folder), listener=Listener(), session=Session())
         return clock.read()
 
 
@@ -122,12 +122,12 @@ def compare(words: list[str], labels: list[str], seeds: int, sample: int) -> Non
 def overhead(cells: Cells) -> float:
     """Return the seconds of a replicate once all is solved."""
     every = [cell for each in cells.values() for cell in each]
-    with anew() as shared:
-        solve_together(every, shared, device=torch.device("cpu"), listener=Listener())
+    with anew() as session:
+        solve_together(every, session, device=torch.device("cpu"), listener=Listener())
         clock = Clock()
         for cell in every:
             with tempfile.TemporaryDirectory(dir=".") as folder:
-                run(cell, folder=Path(folder), listener=Listener(), study="s", shared=shared)
+                run(cell, folder=Path(folder), listener=Listener(), study="s", session=session)
         return clock.read()[0] / len(every)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from tlexp.compose.load import load
 from tlexp.experiment import estimate
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.models import Classifier
 from tlexp.train import FitPlan
 from tlexp.train.loop import BatchStream
@@ -35,9 +35,9 @@ def test_a_step_costs_the_units_that_a_run_makes_it_with(
 
     monkeypatch.setattr(estimate, "_step_seconds", units)
     config = load(["backbone.image_size=32", *words]).config
-    assert estimate.measure_costs(config, Shared(), images=20, classes=2).step == pytest.approx(expected)
+    assert estimate.measure_costs(config, Session(), images=20, classes=2).step == pytest.approx(expected)
 
 
 def test_phases_are_measured_by_training_in_them() -> None:
     config = load(["backbone.image_size=32", "freeze=gradual"]).config
-    assert estimate.measure_costs(config, Shared(), images=20, classes=2).step > 0
+    assert estimate.measure_costs(config, Session(), images=20, classes=2).step > 0

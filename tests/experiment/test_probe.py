@@ -15,7 +15,7 @@ from tlexp.experiment.build import build_classifier
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.probe import build_probe, probe_config, solve_together
 from tlexp.experiment.run import Outcome, run
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
@@ -51,11 +51,11 @@ def test_a_network_that_is_trained_as_a_whole_starts_from_the_same_probe(start: 
 
 @pytest.mark.parametrize("labels", [4, 10])
 def test_the_head_of_a_fold_never_saw_the_images_that_the_fold_validates_on(labels: int) -> None:
-    shared, asked = Shared(), config("freeze=none", "head.init=probe", labels=labels)
-    network, _ = shared.network(asked)
-    source = shared.source(asked, network.expected, Listener())
+    session, asked = Session(), config("freeze=none", "head.init=probe", labels=labels)
+    network, _ = session.network(asked)
+    source = session.source(asked, network.expected, Listener())
     budget = draw_labels(asked, source)
-    found = build_probe(asked, network, source, budget, shared, device=CPU, listener=Listener())
+    found = build_probe(asked, network, source, budget, session, device=CPU, listener=Listener())
     whole = np.arange(len(budget.positions))
     assert set(found.heads) == {whole.tobytes(), *(fold.train.tobytes() for fold in budget.folds)}
     weights = [head.state_dict()["0.weight"] for head in found.heads.values()]
@@ -63,10 +63,10 @@ def test_the_head_of_a_fold_never_saw_the_images_that_the_fold_validates_on(labe
 
 
 def test_one_image_per_class_takes_the_stated_penalty() -> None:
-    shared, asked = Shared(), config("freeze=none", "head.init=probe", labels=1)
-    network, _ = shared.network(asked)
-    source = shared.source(asked, network.expected, Listener())
-    found = build_probe(asked, network, source, draw_labels(asked, source), shared, device=CPU, listener=Listener())
+    session, asked = Session(), config("freeze=none", "head.init=probe", labels=1)
+    network, _ = session.network(asked)
+    source = session.source(asked, network.expected, Listener())
+    found = build_probe(asked, network, source, draw_labels(asked, source), session, device=CPU, listener=Listener())
     assert found.selection.kind == "none"
     assert len(found.heads) == 1
 
@@ -76,8 +76,8 @@ def test_heads_solved_together_are_those_that_each_run_solves_alone(
     head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [config(f"head={head}", labels=labels, seed=seed) for labels in (1, 3, 10) for seed in (0, 1)]
-    shared = Shared(several=True)
-    solve_together(asked, shared, device=CPU, listener=Listener())
+    session = Session(several=True)
+    solve_together(asked, session, device=CPU, listener=Listener())
     alone, together = [], []
     for number, each in enumerate(asked):
         (tmp_path / f"a{number}").mkdir()
@@ -85,7 +85,7 @@ def test_heads_solved_together_are_those_that_each_run_solves_alone(
     monkeypatch.setattr("tlexp.learn.solved.solve", None)  # every solution is known
     for number, each in enumerate(asked):
         (tmp_path / f"t{number}").mkdir()
-        together.append(run(each, folder=tmp_path / f"t{number}", listener=Listener(), shared=shared).record)
+        together.append(run(each, folder=tmp_path / f"t{number}", listener=Listener(), session=session).record)
     for number, (one, other) in enumerate(zip(alone, together, strict=True)):
         assert one.train["selection"]["winner"] == other.train["selection"]["winner"]
         assert np.allclose(predictions(tmp_path / f"a{number}"), predictions(tmp_path / f"t{number}"), atol=5e-3)
@@ -94,41 +94,43 @@ def test_heads_solved_together_are_those_that_each_run_solves_alone(
 def test_probes_solved_together_serve_networks_that_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["freeze=depth", "freeze.depth=3", "head.init=probe", "train.limit_steps=3"]
     asked = [config(*words, labels=4, seed=seed) for seed in (0, 1)]
-    shared = Shared(several=True)
-    solve_together([probe_config(each) for each in asked], shared, device=CPU, listener=Listener())
+    session = Session(several=True)
+    solve_together([probe_config(each) for each in asked], session, device=CPU, listener=Listener())
     monkeypatch.setattr("tlexp.learn.solved.solve", None)
     for number, each in enumerate(asked):
         (tmp_path / str(number)).mkdir()
-        assert run(each, folder=tmp_path / str(number), listener=Listener(), shared=shared).record.status == "finished"
+        assert (
+            run(each, folder=tmp_path / str(number), listener=Listener(), session=session).record.status == "finished"
+        )
 
 
 def test_runs_that_share_end_as_those_that_do_not(tmp_path: Path) -> None:
     """A network that was trained is as it started when the next run gets it."""
     words = ["freeze=none", "train.limit_steps=4"]
-    shared = Shared(several=True)
+    session = Session(several=True)
     for number, seed in enumerate((0, 1, 0)):
         each = config(*words, seed=seed)
-        for name, common in (("alone", None), ("shared", shared)):
+        for name, common in (("alone", None), ("session", session)):
             folder = tmp_path / f"{name}{number}"
             folder.mkdir()
-            run(each, folder=folder, listener=Listener(), shared=common)
-        assert np.array_equal(predictions(tmp_path / f"alone{number}"), predictions(tmp_path / f"shared{number}"))
+            run(each, folder=folder, listener=Listener(), session=common)
+        assert np.array_equal(predictions(tmp_path / f"alone{number}"), predictions(tmp_path / f"session{number}"))
 
 
 def test_random_weights_are_drawn_anew_for_each_seed() -> None:
-    shared = Shared(several=True)
+    session = Session(several=True)
     weights = []
     for seed in (0, 1, 0):
-        network, _ = shared.network(config("backbone.pretrained=false", "freeze=none", seed=seed))
+        network, _ = session.network(config("backbone.pretrained=false", "freeze=none", seed=seed))
         weights.append(next(network.backbone.parameters()).detach().clone())
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[1])
 
 
 def test_another_depth_of_the_same_network_is_cut_anew() -> None:
-    shared = Shared(several=True)
+    session = Session(several=True)
     asked = [config("freeze=depth", f"freeze.depth={depth}") for depth in (0, 3)]
-    depths = [build_classifier(each, shared.network(each)[0], 3).depth for each in asked]
+    depths = [build_classifier(each, session.network(each)[0], 3).depth for each in asked]
     assert depths == [0, 3]
 
 
@@ -148,16 +150,16 @@ def test_without_a_cache_runs_that_share_still_see_each_image_once(
 ) -> None:
     """`cache=off` keeps nothing on disk; what one run of a study has computed serves the next."""
     seen: list[int] = []
-    real = Shared.decode
+    real = Session.decode
     monkeypatch.setattr(
-        Shared, "decode", lambda self, config, images, places, *rest: seen.append(len(places)) or real(
+        Session, "decode", lambda self, config, images, places, *rest: seen.append(len(places)) or real(
             self, config, images, places, *rest
         )
     )  # fmt: skip
-    shared = Shared(several=True)
+    session = Session(several=True)
     for number in range(2):
         (tmp_path / str(number)).mkdir()
-        run(config("head=logreg"), folder=tmp_path / str(number), listener=Listener(), shared=shared)
+        run(config("head=logreg"), folder=tmp_path / str(number), listener=Listener(), session=session)
         if not number:
             first = len(seen)
     assert first > 0
@@ -165,25 +167,25 @@ def test_without_a_cache_runs_that_share_still_see_each_image_once(
 
 
 def test_a_digest_that_is_known_is_that_of_the_tensors_as_they_are() -> None:
-    """What is shared hashes a network once; one that was changed has a digest of its own."""
-    shared, asked = Shared(several=True), config()
-    network, _ = shared.network(asked)
+    """What is session hashes a network once; one that was changed has a digest of its own."""
+    session, asked = Session(several=True), config()
+    network, _ = session.network(asked)
     classifier = build_classifier(asked, network, 3)
-    first = classifier.frozen_digest(shared.digest)
-    assert first == classifier.frozen_digest() == classifier.frozen_digest(shared.digest)
+    first = classifier.frozen_digest(session.digest)
+    assert first == classifier.frozen_digest() == classifier.frozen_digest(session.digest)
     with torch.no_grad():
         next(network.backbone.parameters()).view(-1)[0] += 1
-    assert classifier.frozen_digest(shared.digest) == classifier.frozen_digest() != first
-    shared.network(asked)  # as it started
-    assert classifier.frozen_digest(shared.digest) == first
+    assert classifier.frozen_digest(session.digest) == classifier.frozen_digest() != first
+    session.network(asked)  # as it started
+    assert classifier.frozen_digest(session.digest) == first
 
 
 def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_path: Path) -> None:
-    shared, used = Shared(several=True), []
+    session, used = Session(several=True), []
     for number in range(4):
         folder = tmp_path / str(number)
         folder.mkdir()
-        record = run(config("head=logreg"), folder=folder, listener=Listener(), shared=shared).record
+        record = run(config("head=logreg"), folder=folder, listener=Listener(), session=session).record
         used.append({name: record.train["cache"][name] for name in ("hits", "misses", "read_bytes")})
     assert used[0]["misses"] == 30 + 24
     assert used[1] == used[2] == used[3]

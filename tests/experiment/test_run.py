@@ -20,7 +20,7 @@ from tlexp.experiment import build, session
 from tlexp.experiment import images as images_module
 from tlexp.experiment.plan import build_plan
 from tlexp.experiment.run import Outcome, run
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features import batches
 from tlexp.learn import trained as trained_module
 from tlexp.models import Classifier, load_classifier
@@ -323,11 +323,11 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
 
 def test_adapters_leave_the_network_that_runs_share_as_it_was(start: Start, tmp_path: Path) -> None:
     start("freeze=none", name="alone")
-    shared = Shared(several=True)
+    session = Session(several=True)
     for name, words in {"adapted": PARTS["lora"], "next": ("freeze=none",)}.items():
         (tmp_path / name).mkdir()
         loaded = load([*SHARED, "train.limit_steps=6", "tracking.figures=false", *words])
-        run(loaded.config, shown=loaded.shown, folder=tmp_path / name, listener=Listener(), shared=shared)
+        run(loaded.config, shown=loaded.shown, folder=tmp_path / name, listener=Listener(), session=session)
     alone, after = (_predictions(tmp_path / name)["probability"] for name in ("alone", "next"))
     assert alone.tobytes() == after.tobytes()
 

@@ -11,28 +11,28 @@ from tests.conftest import SMALL, probability_bits
 from tlexp.compose.load import load
 from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import RunInputs
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.train import Listener
 
 
 def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Any]] = []
 
-    def heard(config: Any, shared: Any, classifier: Any, *more: Any) -> RunInputs:
-        feeds = RunInputs(config, shared, classifier, *more)
+    def heard(config: Any, session: Any, classifier: Any, *more: Any) -> RunInputs:
+        feeds = RunInputs(config, session, classifier, *more)
         made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
         return feeds
 
     monkeypatch.setattr(run_module, "RunInputs", heard)
-    shared = Shared(several=True)
+    session = Session(several=True)
     for seed in (0, 1, 2):
         (tmp_path / f"{seed}").mkdir()
         config = load([*SMALL, f"seed={seed}"]).config
-        run_module.run(config, folder=tmp_path / f"{seed}", listener=Listener(), shared=shared)
+        run_module.run(config, folder=tmp_path / f"{seed}", listener=Listener(), session=session)
     gc.collect()
-    assert shared.held_out is not None
+    assert session.held_out is not None
     assert [each() for each in made] == [None] * 9
-    assert len(shared.held_out[1].pixels(shared.held_out[1].labels[:2])) == 2
+    assert len(session.held_out[1].pixels(session.held_out[1].labels[:2])) == 2
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, m
     ids=["all", "gradual", "calibrated"],
 )
 def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_path: Path) -> None:
-    shared = Shared(several=True)
-    for name, held in (("alone", Shared()), ("first", shared), ("second", shared), ("third", shared)):
+    session = Session(several=True)
+    for name, held in (("alone", Session()), ("first", session), ("second", session), ("third", session)):
         (tmp_path / name).mkdir()
         more = ["data.seed=1"] if name == "first" else []
-        run_module.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), shared=held)
+        run_module.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), session=held)
     assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1

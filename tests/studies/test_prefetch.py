@@ -14,7 +14,7 @@ from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.config.data import SHAPES
 from tlexp.experiment.build import build_network
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features import entry, extractor
 from tlexp.studies import prefetch
 from tlexp.studies.prefetch import fill_cuts
@@ -42,7 +42,7 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 
 def fill(configs: list[Config], depths: list[int]) -> Any:
-    return fill_cuts(configs, depths, Shared(several=True), device=torch.device("cpu"), listener=Listener())
+    return fill_cuts(configs, depths, Session(several=True), device=torch.device("cpu"), listener=Listener())
 
 
 @pytest.mark.parametrize("words", [[], VIEWS], ids=["clean", "views"])

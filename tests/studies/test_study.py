@@ -166,10 +166,10 @@ def test_a_run_that_fails_fails_alone(
 ) -> None:
     real = run_module._do
 
-    def breaks(config: Any, account: Any, shared: Any) -> Any:
+    def breaks(config: Any, account: Any, session: Any) -> Any:
         if config.labels == "2" and config.seed == 1 and str(config.freeze.policy) == "depth":
             raise DivergedError("loss is nan at step 1")
-        return real(config, account, shared)
+        return real(config, account, session)
 
     monkeypatch.setattr(run_module, "_do", breaks)
     assert study("study.controls=false") == 3

@@ -13,7 +13,7 @@ from tlexp.config.freeze import FreezePolicy
 from tlexp.data import ImageBank
 from tlexp.experiment.build import build_classifier, build_setup, count_steps
 from tlexp.experiment.inputs import cut_behind, storage_of
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import FitSetup, ImageSet
 from tlexp.features.entry import Storage
 from tlexp.models import Classifier
@@ -38,17 +38,17 @@ class UnitCosts:
     image: float
 
 
-def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) -> UnitCosts:
+def measure_costs(config: Config, session: Session, *, images: int, classes: int) -> UnitCosts:
     """Return what a step and an image cost, by doing a few on noise; a head that is solved has no steps.
 
     Args:
         config: Of a run.
-        shared: What runs have in common.
+        session: What runs have in common.
         images: Size of its label budget.
         classes: K.
     """
     device = choose_device(config.train.device)
-    network, _ = shared.network(config)
+    network, _ = session.network(config)
     classifier = build_classifier(config, network, classes).to(device)
     setup = build_setup(config, network.expected, device, images=images, classes=classes)
     side, batch = network.expected.image_size, min(images, setup.batch_size)
@@ -65,7 +65,7 @@ def measure_costs(config: Config, shared: Shared, *, images: int, classes: int) 
     for phase in network.phases:
         if len(network.phases) > 1:
             classifier.refreeze(phase.depth)
-        trained, batches = _entered(config, shared, classifier, setup, feed.batches(positions), images=images)
+        trained, batches = _entered(config, session, classifier, setup, feed.batches(positions), images=images)
         step += (phase.until - begun) * _step_seconds(trained, batches, setup.plan)
         begun = phase.until
     return UnitCosts(step=step, image=image)
@@ -101,7 +101,7 @@ class _Same:
 
 
 def _entered(
-    config: Config, shared: Shared, classifier: Classifier, setup: FitSetup, batches: BatchStream, *, images: int
+    config: Config, session: Session, classifier: Classifier, setup: FitSetup, batches: BatchStream, *, images: int
 ) -> tuple[Classifier, BatchStream]:
     """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
     depth, whole = classifier.depth, len(classifier.units)
@@ -117,7 +117,7 @@ def _entered(
     except CutError:
         return classifier, batches
     classifier.split(prefix.cuts[0], prefix.passing)
-    store = shared.store(config, Listener().message)
+    store = session.store(config, Listener().message)
     rows, memory = images * (setup.views + 1), config.data.memory_bytes
     if storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Storage.nowhere:
         return classifier, batches

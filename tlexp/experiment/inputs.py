@@ -15,7 +15,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
 from tlexp.features.entry import Entry, Prefix, Storage, build_prefix, choose_storage
 from tlexp.features.extractor import Decode, FeatureExtractor, Key, digests_of
@@ -34,7 +34,7 @@ class RunInputs:
 
     Args:
         config: Of the run.
-        shared: What it has in common with others.
+        session: What it has in common with others.
         classifier: The whole network, with its start.
         source: The images.
         budget: The label budget.
@@ -52,16 +52,16 @@ class RunInputs:
     def __init__(
         self,
         config: Config,
-        shared: Shared,
+        session: Session,
         classifier: Classifier,
         source: Source,
         budget: Budget,
         setup: FitSetup,
         listener: Listener,
     ) -> None:
-        self._config, self._shared, self._setup = config, shared, setup
+        self._config, self._session, self._setup = config, session, setup
         self._source, self._listener = source, listener
-        self._decode: Decode = lambda images, places: shared.decode(config, images, places, setup.expected, listener)
+        self._decode: Decode = lambda images, places: session.decode(config, images, places, setup.expected, listener)
         self.frozen: FeatureExtractor | None = None
         self.entries: dict[int, Entry] = {}
         self.refusal: str | None = None
@@ -97,20 +97,20 @@ class RunInputs:
 
     def _test(self) -> LabelledSet:
         """Return the test split; runs of one process that see it alike find it ready."""
-        images, frozen, shared = self._source.held_out, self.frozen, self._shared
+        images, frozen, session = self._source.held_out, self.frozen, self._session
         whole = np.arange(len(images.labels))
         if frozen is None:
             return self._feed(images, whole, views=0)
         key = self._key(frozen)
-        if shared.held_out is None or shared.held_out[0] != key:
-            shared.held_out = None  # the memory of the one before
+        if session.held_out is None or session.held_out[0] != key:
+            session.held_out = None  # the memory of the one before
             before, frozen.use = frozen.use, Use()
             feed, used = self._feed(images, whole, views=0), frozen.use
             frozen.use = before + used
             if not used.misses:  # from now on this is what every look at it takes
-                shared.held_out = key, feed, used
+                session.held_out = key, feed, used
             return feed
-        _, feed, used = shared.held_out
+        _, feed, used = session.held_out
         frozen.use += used
         return feed
 
@@ -138,7 +138,7 @@ class RunInputs:
 
     def _features(self, classifier: Classifier) -> FeatureExtractor:
         """Return what makes the features; reading them always beats making them again."""
-        key = row_key(self._config, self._setup, classifier, hashed=self._shared.digest)
+        key = row_key(self._config, self._setup, classifier, hashed=self._session.digest)
         return self._keep(classifier, key, disk=True)
 
     def _cut(
@@ -156,18 +156,18 @@ class RunInputs:
                 raise ConfigError(told) from None
             self.refusal = self.refusal or refusal
             return None, None
-        store = self._shared.store(config, self._listener.message)
+        store = self._session.store(config, self._listener.message)
         place = storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory_bytes)
         if place is Storage.nowhere:
             return prefix, None
-        key = row_key(config, setup, classifier, prefix.cuts[0], hashed=self._shared.digest)
+        key = row_key(config, setup, classifier, prefix.cuts[0], hashed=self._session.digest)
         return prefix, self._keep(classifier, key, disk=place is Storage.disk, passing=prefix.passing)
 
     def _keep(
         self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
     ) -> FeatureExtractor:
         if disk:
-            store = self._shared.store(self._config, self._listener.message)
+            store = self._session.store(self._config, self._listener.message)
         else:  # no other run's: it is large, and gone with this one
             store = Store(None, max_bytes=self._config.cache.max_bytes)
         frozen = FeatureExtractor(
@@ -183,9 +183,9 @@ class RunInputs:
             return ImageSet(self._decode(images, positions), self._setup, digests)
         feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
         worth = self._pooled and frozen.keeps and self._worth_all(positions)
-        if ahead and worth and self._key(frozen) not in self._shared.prepared:
+        if ahead and worth and self._key(frozen) not in self._session.prepared:
             frozen.prepare(images, np.arange(len(images.labels)))
-            self._shared.prepared.add(self._key(frozen))
+            self._session.prepared.add(self._key(frozen))
         return feed
 
     def _rows(

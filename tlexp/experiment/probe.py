@@ -19,7 +19,7 @@ from tlexp.data import Source
 from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import FeatureSet
 from tlexp.learn.learner import candidates
 from tlexp.learn.selection import Search, Selection, log_loss, select
@@ -65,14 +65,14 @@ def build_probe(
     network: Network,
     source: Source,
     budget: Budget,
-    shared: Shared,
+    session: Session,
     *,
     device: torch.device,
     listener: Listener,
 ) -> Probe:
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
     config = probe_config(config)
-    solver = _solver(config, network.frozen_as(config), source, budget, shared, device=device, listener=listener)
+    solver = _solver(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
     default, solved = candidates(config, smallest=_smallest(budget))
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
     selection = select(solver, budget.folds, default=default, search=search, candidates=solved)
@@ -84,18 +84,18 @@ def build_probe(
     return Probe(selection=selection, heads=heads)
 
 
-def solve_together(configs: Sequence[Config], shared: Shared, *, device: torch.device, listener: Listener) -> None:
+def solve_together(configs: Sequence[Config], session: Session, *, device: torch.device, listener: Listener) -> None:
     """Solve the heads of many runs at once, for each of them to find: all candidates, all folds, and the refits.
 
     The runs differ in label budget and seed alone; their head is one that is solved. Nothing is read of the test split.
     """
     first = configs[0]
-    network, _ = shared.network(first)
-    source = shared.source(first, network.expected, listener)
+    network, _ = session.network(first)
+    source = session.source(first, network.expected, listener)
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
-    solver = _solver(first, network, source, whole, shared, device=device, listener=listener)
+    solver = _solver(first, network, source, whole, session, device=device, listener=listener)
     refits: dict[Choice, list[Part]] = defaultdict(list)
     groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
     for config, budget in zip(configs, budgets, strict=True):
@@ -108,17 +108,17 @@ def solve_together(configs: Sequence[Config], shared: Shared, *, device: torch.d
             refits[default].append((places, None))
     for choices, group in groups.items():
         parts = [(b.positions[fold.train], b.positions[fold.validation]) for b in group for fold in b.folds]
-        solver.enter(shared.solutions, parts, choices)
+        solver.enter(session.solutions, parts, choices)
         for budget in group:
-            refits[_winner(solver, shared, budget, choices)].append((budget.positions, None))
+            refits[_winner(solver, session, budget, choices)].append((budget.positions, None))
     for choice, wanted in refits.items():
-        solver.enter(shared.solutions, wanted, [choice])
+        solver.enter(session.solutions, wanted, [choice])
 
 
-def _winner(solver: Solver, shared: Shared, budget: Budget, choices: Sequence[Choice]) -> Choice:
+def _winner(solver: Solver, session: Session, budget: Budget, choices: Sequence[Choice]) -> Choice:
     """Return the choice that `select` will take: the least loss, then the simpler solution."""
     places = [(budget.positions[fold.train], budget.positions[fold.validation]) for fold in budget.folds]
-    found = shared.solutions.find([solver.identity(*part) for part in places], choices)
+    found = session.solutions.find([solver.identity(*part) for part in places], choices)
     assert found is not None
     labels = np.concatenate([budget.labels[fold.validation] for fold in budget.folds])
     losses = []
@@ -133,7 +133,7 @@ def _solver(
     network: Network,
     source: Source,
     budget: Budget,
-    shared: Shared,
+    session: Session,
     *,
     device: torch.device,
     listener: Listener,
@@ -142,10 +142,10 @@ def _solver(
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
     setup = build_setup(config, network.expected, device, images=len(budget.positions), classes=classes)
-    feed = RunInputs(config, shared, frozen, source, budget, setup, listener).budget
+    feed = RunInputs(config, session, frozen, source, budget, setup, listener).budget
     assert isinstance(feed, FeatureSet)
     head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
-    known = shared.solutions
+    known = session.solutions
     return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)
 
 

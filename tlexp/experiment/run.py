@@ -29,7 +29,7 @@ from tlexp.experiment.inputs import EVERY_UNIT, RunInputs
 from tlexp.experiment.live import FINAL, Live
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import Account
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.learner import build_learner, candidates
 from tlexp.learn.selection import Candidate, Learner, Search, Selection, candidates_around, select, spread_candidates
@@ -68,7 +68,7 @@ def run(
     shown: dict[str, Any] | None = None,
     overrides: Sequence[str] = (),
     study: str | None = None,
-    shared: Shared | None = None,
+    session: Session | None = None,
 ) -> Outcome:
     """Do one run; its record is published in the folder however it ends.
 
@@ -79,7 +79,7 @@ def run(
         shown: The configuration as it may be logged; its own values when None.
         overrides: The words of the command line.
         study: The name of the sweep that the run is one of.
-        shared: What it has in common with other runs of this process; nothing when None.
+        session: What it has in common with other runs of this process; nothing when None.
 
     Raises:
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
@@ -87,7 +87,7 @@ def run(
     """
     account = Account(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
     with account, deterministic(config.train.deterministic):
-        splits = _do(config, account, shared or Shared())
+        splits = _do(config, account, session or Session())
     assert account.record is not None
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     return Outcome(
@@ -97,23 +97,23 @@ def run(
     )
 
 
-def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluation]:
+def _do(config: Config, account: Account, session: Session) -> dict[str, Evaluation]:
     """Do the run, enter into the account what becomes known, and return the measures of each split."""
     began = time.perf_counter()
     device = choose_device(config.train.device)
     account.environment["device"] = str(device)
-    network, origin = shared.network(config)  # before any image is read: a wrong model or depth is refused at once
-    source = shared.source(config, network.expected, account.listener)
+    network, origin = session.network(config)  # before any image is read: a wrong model or depth is refused at once
+    source = session.source(config, network.expected, account.listener)
     budget = draw_labels(config, source)
     if config.backbone.calibrate:
         origin = calibrate_start(config, network, origin, source, budget, device, account.listener)
     heads = None
     if config.head.init is HeadInit.probe:
-        probe = build_probe(config, network, source, budget, shared, device=device, listener=account.listener)
+        probe = build_probe(config, network, source, budget, session, device=device, listener=account.listener)
         heads, account.train["probe"] = probe.heads, probe.summary()
     classifier = build_classifier(config, network, len(source.classes)).to(device)
     _describe(account, config, network, origin, source, budget)
-    account.freeze["digest_before"] = classifier.frozen_digest(shared.digest)
+    account.freeze["digest_before"] = classifier.frozen_digest(session.digest)
     account.start_tracking(dataset_of(account.shown, account.data))
 
     live = Live(account.listener, account.point)
@@ -128,7 +128,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         classes=len(source.classes),
         phases=network.phases,
     )
-    feeds = RunInputs(config, shared, classifier, source, budget, setup, live)
+    feeds = RunInputs(config, session, classifier, source, budget, setup, live)
     learner = build_learner(
         config,
         classifier,
@@ -136,7 +136,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
         setup,
         checkpoint=checkpoint,
         listener=live,
-        solutions=shared.solutions,
+        solutions=session.solutions,
         heads=heads,
         entries=feeds.entries,
     )
@@ -145,7 +145,7 @@ def _do(config: Config, account: Account, shared: Shared) -> dict[str, Evaluatio
     account.curve(report, phase="final", fold=None, shown=live.steps)
     if report.phases:
         account.freeze["phases"] = report.phases
-    account.freeze["digest_after"] = classifier.frozen_digest(shared.digest)
+    account.freeze["digest_after"] = classifier.frozen_digest(session.digest)
     if account.freeze["digest_after"] != account.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 

@@ -25,7 +25,7 @@ from tlexp.models.digest import same_bits, tensors_digest
 from tlexp.train import Listener
 
 
-class Shared:
+class Session:
     """Network, images, cache and solutions.
 
     Args:
@@ -113,13 +113,13 @@ class Shared:
         return store
 
 
-_process: list[Shared] = []
+_process: list[Session] = []
 
 
-def of_process() -> Shared:
+def process_session() -> Session:
     """Return what all jobs of this process share."""
     if not _process:
-        _process.append(Shared(several=True))
+        _process.append(Session(several=True))
     return _process[0]
 
 

@@ -20,7 +20,7 @@ from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import probe_config, solve_together
-from tlexp.experiment.session import Shared, of_process
+from tlexp.experiment.session import Session, process_session
 from tlexp.jobs.folder import PROCESS_FILE, Attempt, SweepFolder
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.progress import say
@@ -47,7 +47,7 @@ class Run(Protocol):
         shown: dict[str, Any],
         overrides: Sequence[str],
         study: str,
-        shared: Shared,
+        session: Session,
     ) -> Any:
         """Do it; its record is published however it ends."""
         ...
@@ -84,10 +84,10 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     ]
     ledger = Ledger(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if ledger.counting(each.key) is None]
-    shared = of_process()
+    session = process_session()
     if missing:
-        _fill(about["study"]["columns"], column, [each.config for each in replicates], shared, listener)
-        _solve([each.config for each in replicates], shared, listener)
+        _fill(about["study"]["columns"], column, [each.config for each in replicates], session, listener)
+        _solve([each.config for each in replicates], session, listener)
     failed = 0
     began = time.monotonic()
     for number, each in enumerate(missing):
@@ -98,7 +98,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
             f"labels={each.labels}",
             f"seed={each.seed}",
         ]
-        told = _run_one(each, attempt, loaded.shown, words, study.path.name, run, shared, listener)
+        told = _run_one(each, attempt, loaded.shown, words, study.path.name, run, session, listener)
         failed += told is not None
         if told is not None:
             say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
@@ -121,19 +121,21 @@ def _point(column: str, replicate: _Replicate) -> dict[str, str]:
 
 
 def _fill(
-    columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], shared: Shared, listener: Listener
+    columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], session: Session, listener: Listener
 ) -> None:
     """Let one pass over the images fill what all columns of a depth will ask of their frozen layers."""
     depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
     if own not in depths:
         return
     try:
-        fill_cuts(configs, [*depths.values()], shared, device=choose_device(configs[0].train.device), listener=listener)
+        fill_cuts(
+            configs, [*depths.values()], session, device=choose_device(configs[0].train.device), listener=listener
+        )
     except TlexpError as error:  # each run will say by itself what is wrong with it
         say(f"note: images pass the network for each column anew: {error}")
 
 
-def _solve(configs: Sequence[Config], shared: Shared, listener: Listener) -> None:
+def _solve(configs: Sequence[Config], session: Session, listener: Listener) -> None:
     """Solve the heads, or the probes that they start from, of all replicates together."""
     first = configs[0]
     if first.head.init is HeadInit.probe:
@@ -141,7 +143,7 @@ def _solve(configs: Sequence[Config], shared: Shared, listener: Listener) -> Non
     elif not first.head.kind.solved or first.backbone.calibrate:  # calibrated networks differ from run to run
         return
     try:
-        solve_together(configs, shared, device=choose_device(first.train.device), listener=listener)
+        solve_together(configs, session, device=choose_device(first.train.device), listener=listener)
     except TlexpError as error:  # each run will say by itself what is wrong with it
         say(f"note: heads are solved one by one: {error}")
 
@@ -153,7 +155,7 @@ def _run_one(
     words: Sequence[str],
     study: str,
     run: Run,
-    shared: Shared,
+    session: Session,
     listener: Listener,
 ) -> str | None:
     """Do one run; return why it failed, None where it did not."""
@@ -167,7 +169,7 @@ def _run_one(
             shown=shown,
             overrides=words,
             study=study,
-            shared=shared,
+            session=session,
         )
     except Interrupted:
         raise

@@ -13,7 +13,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.experiment.build import build_setup
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import row_key
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Prefix, Storage, build_prefix, choose_storage
 from tlexp.features.extractor import FeatureExtractor
@@ -23,7 +23,7 @@ from tlexp.train import Listener
 
 
 def fill_cuts(
-    configs: Sequence[Config], depths: Sequence[int], shared: Shared, *, device: torch.device, listener: Listener
+    configs: Sequence[Config], depths: Sequence[int], session: Session, *, device: torch.device, listener: Listener
 ) -> Use:
     """Store what crosses behind so many units each, of all images of some runs; each image passes the backbone once.
 
@@ -33,17 +33,17 @@ def fill_cuts(
     Args:
         configs: Of runs that differ in label budget, seed and depth alone.
         depths: Frozen units; all of them for the features.
-        shared: What the runs have in common.
+        session: What the runs have in common.
         device: Where they are trained.
         listener: Hears of images that are read.
     """
     first = configs[0]
-    network, _ = shared.network(first)
+    network, _ = session.network(first)
     wanted = sorted({depth for depth in depths if depth > 0}, reverse=True)
-    store = shared.store(first, listener.message)
+    store = session.store(first, listener.message)
     if first.cache.mode is CacheMode.off or not store.keeps or first.varying or first.backbone.calibrate or not wanted:
         return Use()
-    source = shared.source(first, network.expected, listener)
+    source = session.source(first, network.expected, listener)
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units)).to(device)
@@ -59,9 +59,9 @@ def fill_cuts(
     frozen = FeatureExtractor(
         classifier,
         setup,
-        keys=[row_key(first, setup, classifier, cut, hashed=shared.digest) for cut in prefix.cuts],
+        keys=[row_key(first, setup, classifier, cut, hashed=session.digest) for cut in prefix.cuts],
         store=store,
-        decode=lambda images, positions: shared.decode(first, images, positions, network.expected, listener),
+        decode=lambda images, positions: session.decode(first, images, positions, network.expected, listener),
         passing=prefix.passing,
     )
     for view in (*range(setup.views), None):

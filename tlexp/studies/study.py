@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError, TrainingError
-from tlexp.experiment.session import of_process
+from tlexp.experiment.session import process_session
 from tlexp.jobs.folder import JOB_FILE, Attempt
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.planned import Planned, way_out
@@ -44,12 +44,12 @@ def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> Non
         TrainingError: The study came to its end, but some runs did not finish.
         Interrupted: A signal asked to stop.
     """
-    shared = of_process()
-    plan = StudyPlan(words, border, shared, Listener())
+    session = process_session()
+    plan = StudyPlan(words, border, session, Listener())
     plan.folder.agree(plan.fixed)
     ledger = Ledger(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if ledger.counting(run.key) is not None)
-    found = estimate(plan, shared, done)
+    found = estimate(plan, session, done)
     shorten(plan, found)
     print(survey(plan, found))  # noqa: T201 - this is what people see first
     if dry_run:

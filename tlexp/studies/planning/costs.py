@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 
@@ -39,7 +39,7 @@ class Estimate:
         return self.ends + self.shared + sum(self.of(column) for column in plan.columns)
 
 
-def estimate(plan: StudyPlan, shared: Shared, done: frozenset[str]) -> Estimate:
+def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate:
     """Return what the study will take, by a few measured steps of each column's network."""
     imports, began = time.process_time(), time.perf_counter()
     seconds: dict[tuple[str, str], float] = {}

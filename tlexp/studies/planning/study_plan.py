@@ -22,7 +22,7 @@ from tlexp.config.labels import parse_labels
 from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
-from tlexp.experiment.session import Shared
+from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT, compose_words
 from tlexp.jobs.runner import Border
@@ -97,7 +97,7 @@ class StudyPlan:
         DataError: The images do not allow a study.
     """
 
-    def __init__(self, words: Sequence[str], border: Border, shared: Shared, listener: Listener) -> None:
+    def __init__(self, words: Sequence[str], border: Border, shared: Session, listener: Listener) -> None:
         _check(words, border)
         self._border, self._words = border, tuple(words)
         first = self._compose(FROZEN)
