@@ -34,7 +34,7 @@ from tlexp.experiment import build
 from tlexp.experiment import images as images_module
 from tlexp.experiment.run import run
 from tlexp.features.batches import ImageSet
-from tlexp.learn.trained import Trainee
+from tlexp.learn.trained import TrainedLearner
 from tlexp.models import Classifier
 from tlexp.train import Listener, fit
 
@@ -179,7 +179,7 @@ def scratch(bench: Bench) -> Callable[[int, int], float]:
         part = bench.part(bench.budget(config))
         setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
         feed = ImageSet(part, setup)
-        trainee = Trainee(classifier, feed, setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
+        trainee = TrainedLearner(classifier, feed, setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
         trainee.train("final", np.arange(len(part)), config.default_rates)
         return bench.accuracy(trainee.predict(ImageSet(bench.test, setup), np.arange(len(bench.test)))[0])
 

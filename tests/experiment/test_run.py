@@ -134,13 +134,13 @@ def test_the_final_fit_learns_from_the_whole_budget_and_from_nothing_else(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learned: dict[str, list[int]] = {}
-    train = trained_module.Trainee.train
+    train = trained_module.TrainedLearner.train
 
-    def spied(self: trained_module.Trainee, fit_id: str, positions: Any, rates: Any) -> Any:
+    def spied(self: trained_module.TrainedLearner, fit_id: str, positions: Any, rates: Any) -> Any:
         learned[fit_id] = positions.tolist()
         return train(self, fit_id, positions, rates)
 
-    monkeypatch.setattr(trained_module.Trainee, "train", spied)
+    monkeypatch.setattr(trained_module.TrainedLearner, "train", spied)
     record = start().record
     assert learned["final"] == list(range(30))
     assert len(learned["select-000-fold0"]) == 24

@@ -26,7 +26,7 @@ class Pretender:
     def __init__(self, loss: Any) -> None:
         self.loss, self.seen = loss, list[tuple[str, Rates]]()
 
-    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
         self.seen.append((fit_id, rates))
         loss = self.loss(rates)
         if not math.isfinite(loss):

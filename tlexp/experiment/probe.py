@@ -23,7 +23,7 @@ from tlexp.experiment.session import Session
 from tlexp.features.batches import FeatureSet
 from tlexp.learn.learner import candidates
 from tlexp.learn.selection import Search, Selection, log_loss, select
-from tlexp.learn.solved import Part, Solver
+from tlexp.learn.solved import Part, SolvedLearner
 from tlexp.learn.trained import Heads
 from tlexp.models import Classifier
 from tlexp.train import Listener
@@ -72,15 +72,15 @@ def build_probe(
 ) -> Probe:
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
     config = probe_config(config)
-    solver = _solver(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
+    learner = _solver(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
     default, solved = candidates(config, smallest=_smallest(budget))
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
-    selection = select(solver, budget.folds, default=default, search=search, candidates=solved)
+    selection = select(learner, budget.folds, default=default, search=search, candidates=solved)
     assert isinstance(selection.winner, Choice)
     whole = np.arange(len(budget.positions))
-    solver.train("probe", whole, selection.winner)
+    learner.train("probe", whole, selection.winner)
     parts = [whole, *(fold.train for fold in budget.folds)]
-    heads = {part.tobytes(): solver.heads[part.tobytes(), selection.winner] for part in parts}
+    heads = {part.tobytes(): learner.heads[part.tobytes(), selection.winner] for part in parts}
     return Probe(selection=selection, heads=heads)
 
 
@@ -95,7 +95,7 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
-    solver = _solver(first, network, source, whole, session, device=device, listener=listener)
+    learner = _solver(first, network, source, whole, session, device=device, listener=listener)
     refits: dict[Choice, list[Part]] = defaultdict(list)
     groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
     for config, budget in zip(configs, budgets, strict=True):
@@ -108,17 +108,17 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
             refits[default].append((places, None))
     for choices, group in groups.items():
         parts = [(b.positions[fold.train], b.positions[fold.validation]) for b in group for fold in b.folds]
-        solver.enter(session.solutions, parts, choices)
+        learner.enter(session.solutions, parts, choices)
         for budget in group:
-            refits[_winner(solver, session, budget, choices)].append((budget.positions, None))
+            refits[_winner(learner, session, budget, choices)].append((budget.positions, None))
     for choice, wanted in refits.items():
-        solver.enter(session.solutions, wanted, [choice])
+        learner.enter(session.solutions, wanted, [choice])
 
 
-def _winner(solver: Solver, session: Session, budget: Budget, choices: Sequence[Choice]) -> Choice:
+def _winner(learner: SolvedLearner, session: Session, budget: Budget, choices: Sequence[Choice]) -> Choice:
     """Return the choice that `select` will take: the least loss, then the simpler solution."""
     places = [(budget.positions[fold.train], budget.positions[fold.validation]) for fold in budget.folds]
-    found = session.solutions.find([solver.identity(*part) for part in places], choices)
+    found = session.solutions.find([learner.identity(*part) for part in places], choices)
     assert found is not None
     labels = np.concatenate([budget.labels[fold.validation] for fold in budget.folds])
     losses = []
@@ -137,7 +137,7 @@ def _solver(
     *,
     device: torch.device,
     listener: Listener,
-) -> Solver:
+) -> SolvedLearner:
     classes = len(source.classes)
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
@@ -146,7 +146,7 @@ def _solver(
     assert isinstance(feed, FeatureSet)
     head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
     known = session.solutions
-    return Solver(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)
+    return SolvedLearner(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)
 
 
 def _smallest(budget: Budget) -> int:

@@ -212,7 +212,7 @@ def _final_fit(
     positions = np.arange(len(budget.positions))
     if not config.train.refit and budget.folds:
         positions = budget.folds[0].train
-        if learner.holds(positions, selection.winner):
+        if learner.is_fitted_on(positions, selection.winner):
             return selection.reports[0], positions
     return learner.train(FINAL, positions, selection.winner), positions
 

@@ -11,8 +11,8 @@ from tlexp.config.optim import Choice
 from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entry
 from tlexp.learn.selection import Candidate
-from tlexp.learn.solved import Solutions, Solver
-from tlexp.learn.trained import Heads, Trainee
+from tlexp.learn.solved import Solutions, SolvedLearner
+from tlexp.learn.trained import Heads, TrainedLearner
 from tlexp.models import Classifier
 from tlexp.train import CANDIDATES, Checkpoint, Listener
 
@@ -32,7 +32,7 @@ def build_learner(
     solutions: Solutions | None = None,
     heads: Heads | None = None,
     entries: Mapping[int, Entry] | None = None,
-) -> Trainee | Solver:
+) -> TrainedLearner | SolvedLearner:
     """Return what learns from a label budget: the whole network from images, or what follows its frozen part.
 
     Args:
@@ -54,9 +54,11 @@ def build_learner(
         learned = Classifier(nn.Identity(), classifier.head, (), 0)
         if config.head.kind.solved:
             classes = setup.plan.num_classes
-            return Solver(learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions)
+            return SolvedLearner(
+                learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions
+            )
     assert checkpoint is not None
-    return Trainee(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entries=entries)
+    return TrainedLearner(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entries=entries)
 
 
 def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:

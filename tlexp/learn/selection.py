@@ -107,11 +107,11 @@ class Learner(Protocol):
         """Whether all candidates can be tried at once."""
         ...
 
-    def try_out(self, fit_id: str, fold: Fold, rates: Any) -> tuple[FitReport, Logits, Labels]:
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Any) -> tuple[FitReport, Logits, Labels]:
         """Train one candidate on a fold; return what it took, and logits and labels of the validation part."""
         ...
 
-    def try_all(
+    def fit_folds(
         self, folds: Sequence[Fold], candidates: Sequence[Any]
     ) -> Sequence[Sequence[tuple[FitReport, Logits, Labels]] | None]:
         """Train all candidates on all folds at once; None for one that diverged."""
@@ -121,7 +121,7 @@ class Learner(Protocol):
         """Train one candidate from the start on positions of the budget, and return what it took."""
         ...
 
-    def holds(self, positions: NDArray[np.int64], rates: Any) -> bool:
+    def is_fitted_on(self, positions: NDArray[np.int64], rates: Any) -> bool:
         """Return whether the learner is as `train` left it with these positions and rates."""
         ...
 
@@ -230,7 +230,7 @@ _Results = Iterator[tuple[Trial, _Tried | None]]
 
 
 def _all_at_once(learner: Learner, folds: Sequence[Fold], candidates: Sequence[Candidate]) -> _Results:
-    for number, fits in enumerate(learner.try_all(folds, candidates)):
+    for number, fits in enumerate(learner.fit_folds(folds, candidates)):
         tried = None if fits is None else _pool(fits)
         yield Trial(number=number, rates=candidates[number], loss=tried.loss if tried else None), tried
 
@@ -248,7 +248,7 @@ def _one_by_one(
 def _try(learner: Learner, folds: Sequence[Fold], rates: Rates, *, number: int, alone: bool) -> _Tried | None:
     """Return a candidate's fits over all folds, or None where it diverged and others are there to win."""
     try:
-        fits = [learner.try_out(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
+        fits = [learner.fit_fold(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
     except DivergedError:
         if alone:
             raise

@@ -43,8 +43,8 @@ class Solutions:
         return [[fitted for fitted, _ in row] for row in known], sum(each for row in known for _, each in row)
 
 
-class Solver:
-    """A head without steps; it does what a `Trainee` does.
+class SolvedLearner:
+    """A head without steps; it does what a `TrainedLearner` does.
 
     Args:
         classifier: The head alone, taking features.
@@ -76,14 +76,14 @@ class Solver:
         self.beforehand = 0.0
         self._solutions = Solutions() if solutions is None else solutions
         self._kind, self._listener, self._classes = kind, listener, num_classes
-        self._holds: tuple[bytes, Choice] | None = None
+        self._fitted_on: tuple[bytes, Choice] | None = None
 
-    def try_out(self, fit_id: str, fold: Fold, choice: Choice) -> Tried:
+    def fit_fold(self, fit_id: str, fold: Fold, choice: Choice) -> Tried:
         """Return one candidate's solution on a fold."""
-        [tried] = self.try_all([fold], [choice])
+        [tried] = self.fit_folds([fold], [choice])
         return tried[0]
 
-    def try_all(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[Tried]]:
+    def fit_folds(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[Tried]]:
         """Return each candidate's solutions on all folds, solved together."""
         parts = [(fold.train, fold.validation) for fold in folds]
         found, seconds = self._solve("select", parts, choices)
@@ -102,12 +102,12 @@ class Solver:
         """Solve on the positions of the budget, put the solution into the head, and return what it took."""
         [[fitted]], seconds = self._solve(fit_id, [(positions, None)], [choice])
         self.classifier.head.load_state_dict(fitted.head.state_dict())
-        self._holds = positions.tobytes(), choice
+        self._fitted_on = positions.tobytes(), choice
         return self._report(fitted, len(positions), seconds)
 
-    def holds(self, positions: Positions, choice: Choice) -> bool:
+    def is_fitted_on(self, positions: Positions, choice: Choice) -> bool:
         """Return whether the head is as `train` left it with these positions and this choice."""
-        return self._holds == (positions.tobytes(), choice)
+        return self._fitted_on == (positions.tobytes(), choice)
 
     def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""

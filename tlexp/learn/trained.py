@@ -42,7 +42,7 @@ _ALL = "select-all"
 """The outcome of candidates that are tried at once, among the fits of a checkpoint."""
 
 
-class Trainee:
+class TrainedLearner:
     """A classifier with its start remembered, and the images of the label budget.
 
     Args:
@@ -75,7 +75,7 @@ class Trainee:
         # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
         moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
         self._start = {name: each.detach().clone() for name, each in _tensors(classifier).items() if name in moving}
-        self._holds: tuple[bytes, Rates] | None = None
+        self._fitted_on: tuple[bytes, Rates] | None = None
 
     @property
     def many(self) -> bool:
@@ -85,7 +85,7 @@ class Trainee:
         alone = not self.classifier.units and isinstance(self.feed, FeatureSet)
         return alike and alone and isinstance(head, Head) and supports(head, self.setup.plan)
 
-    def try_out(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
 
         A fit that an interrupted run had finished already is not repeated.
@@ -98,7 +98,7 @@ class Trainee:
         self._checkpoint.finish(fit_id, arrays={"logits": logits, "labels": labels}, values=dataclasses.asdict(report))
         return report, logits, labels
 
-    def try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+    def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
         """Train all candidates on all folds at once; return each one's fits, None where it diverged.
 
         What an interrupted run had found already stands: a winner found anew might be another.
@@ -106,12 +106,12 @@ class Trainee:
         done = self._checkpoint.finished(_ALL)
         if done is not None:
             return _unpacked(done)
-        tried = self._try_all(folds, candidates)
+        tried = self._fit_folds(folds, candidates)
         arrays, values = _packed(tried)
         self._checkpoint.finish(_ALL, arrays=arrays, values=values)
         return tried
 
-    def _try_all(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+    def _fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
         feed, head, steps = self.feed, self.classifier.head, self.setup.plan.steps
         assert isinstance(feed, FeatureSet)
         assert isinstance(head, Head)
@@ -179,12 +179,12 @@ class Trainee:
         finally:
             self._listener.ended()
         self._heed()  # a signal that came after the last step
-        self._holds = positions.tobytes(), rates
+        self._fitted_on = positions.tobytes(), rates
         return report
 
-    def holds(self, positions: Positions, rates: Rates) -> bool:
+    def is_fitted_on(self, positions: Positions, rates: Rates) -> bool:
         """Return whether the network is as `train` left it with these positions and rates."""
-        return self._holds == (positions.tobytes(), rates)
+        return self._fitted_on == (positions.tobytes(), rates)
 
     def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of a feed's images, in order."""
@@ -197,7 +197,7 @@ class Trainee:
 
     @torch.no_grad()
     def _reset(self) -> None:
-        self._holds = None
+        self._fitted_on = None
         tensors = _tensors(self.classifier)
         for name, start in self._start.items():
             tensors[name].copy_(start)
