@@ -62,7 +62,7 @@ def timed(holder: Any, name: str, seconds: list[float]) -> Iterator[None]:
 def overhead(runs: int) -> None:
     """Sweeper, composing, tracking and record: the sweep's time less that of the runs' own work."""
     from tlexp.experiment import run as run_module
-    from tlexp.experiment.recorder import Account
+    from tlexp.experiment.recorder import RunRecorder
     from tlexp.sweeps import results as results_page
 
     assert command("-m", *WORDS, "seed=100,101") == 0  # imports, store
@@ -73,7 +73,7 @@ def overhead(runs: int) -> None:
         stack.enter_context(timed(run_module, "_do", own))
         stack.enter_context(timed(results_page, "write_results", results))
         for part in ("start_tracking", "curve", "point"):
-            stack.enter_context(timed(Account, part, tracking))
+            stack.enter_context(timed(RunRecorder, part, tracking))
         began = time.perf_counter()
         assert command("-m", *WORDS, f"seed=range(0,{runs})", "hydra.sweeper.name=bench") == 0
         whole = time.perf_counter() - began

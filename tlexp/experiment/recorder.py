@@ -27,7 +27,7 @@ from tlexp.tracking import (
 from tlexp.train import FitReport, Listener
 
 
-class Account:
+class RunRecorder:
     """What is known of a run so far, and the tracking store that hears of it.
 
     As a context manager it publishes the record at the end: finished, or diverged, oom, killed, failed with the reason.

@@ -28,7 +28,7 @@ from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import EVERY_UNIT, RunInputs
 from tlexp.experiment.live import FINAL, Live
 from tlexp.experiment.probe import build_probe
-from tlexp.experiment.recorder import Account
+from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.learner import build_learner, candidates
@@ -85,40 +85,40 @@ def run(
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
         Interrupted: A signal asked to stop; a checkpoint lies in the folder for `resume=`.
     """
-    account = Account(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
-    with account, deterministic(config.train.deterministic):
-        splits = _do(config, account, session or Session())
-    assert account.record is not None
+    recorder = RunRecorder(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
+    with recorder, deterministic(config.train.deterministic):
+        splits = _do(config, recorder, session or Session())
+    assert recorder.record is not None
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
     return Outcome(
-        record=account.record,
+        record=recorder.record,
         splits=splits,
-        tracked=account.tracked,
+        tracked=recorder.tracked,
     )
 
 
-def _do(config: Config, account: Account, session: Session) -> dict[str, Evaluation]:
-    """Do the run, enter into the account what becomes known, and return the measures of each split."""
+def _do(config: Config, recorder: RunRecorder, session: Session) -> dict[str, Evaluation]:
+    """Do the run, enter into the recorder what becomes known, and return the measures of each split."""
     began = time.perf_counter()
     device = choose_device(config.train.device)
-    account.environment["device"] = str(device)
+    recorder.environment["device"] = str(device)
     network, origin = session.network(config)  # before any image is read: a wrong model or depth is refused at once
-    source = session.source(config, network.expected, account.listener)
+    source = session.source(config, network.expected, recorder.listener)
     budget = draw_labels(config, source)
     if config.backbone.calibrate:
-        origin = calibrate_start(config, network, origin, source, budget, device, account.listener)
+        origin = calibrate_start(config, network, origin, source, budget, device, recorder.listener)
     heads = None
     if config.head.init is HeadInit.probe:
-        probe = build_probe(config, network, source, budget, session, device=device, listener=account.listener)
-        heads, account.train["probe"] = probe.heads, probe.summary()
+        probe = build_probe(config, network, source, budget, session, device=device, listener=recorder.listener)
+        heads, recorder.train["probe"] = probe.heads, probe.summary()
     classifier = build_classifier(config, network, len(source.classes)).to(device)
-    _describe(account, config, network, origin, source, budget)
-    account.freeze["digest_before"] = classifier.frozen_digest(session.digest)
-    account.start_tracking(dataset_of(account.shown, account.data))
+    _describe(recorder, config, network, origin, source, budget)
+    recorder.freeze["digest_before"] = classifier.frozen_digest(session.digest)
+    recorder.start_tracking(dataset_of(recorder.shown, recorder.data))
 
-    live = Live(account.listener, account.point)
+    live = Live(recorder.listener, recorder.point)
     checkpoint = _checkpoint(
-        config, account.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
+        config, recorder.folder, f"{config_key(config)}-{source.digest}-{origin.digest}-{device.type}"
     )
     setup = build_setup(
         config,
@@ -140,25 +140,25 @@ def _do(config: Config, account: Account, session: Session) -> dict[str, Evaluat
         heads=heads,
         entries=feeds.entries,
     )
-    selection = _select(config, learner, budget, account)
+    selection = _select(config, learner, budget, recorder)
     report, trained = _final_fit(config, learner, budget, selection)
-    account.curve(report, phase="final", fold=None, shown=live.steps)
+    recorder.curve(report, phase="final", fold=None, shown=live.steps)
     if report.phases:
-        account.freeze["phases"] = report.phases
-    account.freeze["digest_after"] = classifier.frozen_digest(session.digest)
-    if account.freeze["digest_after"] != account.freeze["digest_before"]:
+        recorder.freeze["phases"] = report.phases
+    recorder.freeze["digest_after"] = classifier.frozen_digest(session.digest)
+    if recorder.freeze["digest_after"] != recorder.freeze["digest_before"]:
         raise AssertionError("frozen parameters or buffers changed during training")
 
     # All choices are made. The held-out splits are read here, once.
     tests = {split: (feed, learner.predict(feed, np.arange(len(feed.labels)))[0]) for split, feed in feeds.held_out()}
-    _tell_cache(config, account, classifier, feeds)
+    _tell_cache(config, recorder, classifier, feeds)
     splits = _evaluate(config, learner, trained, selection, tests)
     seconds = time.perf_counter() - began + learner.beforehand
-    account.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
+    recorder.metrics.update(_metrics(splits, report, classifier, seconds=seconds))
     card = describe_model(config, network, origin, source.classes)
     if config.train.save_weights:
-        save_classifier(classifier, account.folder, description=card)
-    _write(config, account, learner, trained, card, splits, selection, tests)
+        save_classifier(classifier, recorder.folder, description=card)
+    _write(config, recorder, learner, trained, card, splits, selection, tests)
     return splits
 
 
@@ -177,7 +177,7 @@ def _checkpoint(config: Config, folder: Path, key: str) -> Checkpoint | None:
     return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
 
 
-def _select(config: Config, learner: Learner, budget: Budget, account: Account) -> Selection:
+def _select(config: Config, learner: Learner, budget: Budget, recorder: RunRecorder) -> Selection:
     search = Search(
         trials=config.tune.trials,
         lr=(config.tune.lr[0], config.tune.lr[1]),
@@ -195,10 +195,10 @@ def _select(config: Config, learner: Learner, budget: Budget, account: Account) 
             listed = [*spread_candidates(search, default)]
     selection = select(learner, budget.folds, default=default, search=search, candidates=listed)
     for fold, report in enumerate(selection.reports):
-        account.curve(report, phase="select", fold=fold)
+        recorder.curve(report, phase="select", fold=fold)
     for flag in selection.flags:
-        account.note(flag)
-    account.train["selection"] = {**selection.summary(), "refit": config.train.refit}
+        recorder.note(flag)
+    recorder.train["selection"] = {**selection.summary(), "refit": config.train.refit}
     return selection
 
 
@@ -257,47 +257,49 @@ def _metrics(
 
 
 def _describe(
-    account: Account, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
+    recorder: RunRecorder, config: Config, network: Network, origin: WeightsOrigin, source: Source, budget: Budget
 ) -> None:
     """Enter what is known before training: units, weights, images, and what readers should be told."""
     frozen = network.freezing.frozen_units(network.units)
-    account.freeze |= {"depth": network.depth, "units": frozen}
-    account.train |= {
+    recorder.freeze |= {"depth": network.depth, "units": frozen}
+    recorder.train |= {
         "steps": 0 if config.head.kind.solved else count_steps(config, len(budget.positions)),
         "weights": {"source": origin.source, "digest": origin.digest},
         "outside_protocol": _outside_protocol(config),
     }
-    account.data |= {
+    recorder.data |= {
         "digest": source.digest,
         "classes": list(source.classes),
         "counts": _counts(source, budget),
         "skipped": list(source.skipped),
     }
     if config.backbone.random_start:
-        account.note(
+        recorder.note(
             f"backbone {config.backbone.name} starts from random weights"
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
             + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
         )
     if network.freezing.adapted:
-        account.note(
+        recorder.note(
             f"freeze=lora: adapters of rank {config.freeze.rank} train beside {len(network.freezing.adapted)} layers; "
             "model.safetensors holds the plain architecture, with them added to its weights"
         )
     norm = config.freeze.norm
     if norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
-        account.note(f"freeze.norm={norm} changes nothing: {config.backbone.name} has no norms with running statistics")
+        recorder.note(
+            f"freeze.norm={norm} changes nothing: {config.backbone.name} has no norms with running statistics"
+        )
     for text in source.notes:
-        account.note(text)
+        recorder.note(text)
     if source.skipped:
-        account.note(f"unreadable images left out: {len(source.skipped)}; record.json names them")
+        recorder.note(f"unreadable images left out: {len(source.skipped)}; record.json names them")
     if 2 * len(budget.positions) > len(source.pool.labels):
-        account.note(
+        recorder.note(
             f"labels={config.labels} is above half of the pool: the result is conditional on this pool, another might "
             "give a different one"
         )
-    if account.train["outside_protocol"]:
-        account.note(f"outside protocol: {', '.join(account.train['outside_protocol'])}")
+    if recorder.train["outside_protocol"]:
+        recorder.note(f"outside protocol: {', '.join(recorder.train['outside_protocol'])}")
 
 
 def _outside_protocol(config: Config) -> list[str]:
@@ -324,29 +326,29 @@ def _counts(source: Source, budget: Budget) -> dict[str, dict[str, int]]:
     }
 
 
-def _tell_cache(config: Config, account: Account, classifier: Classifier, feeds: RunInputs) -> None:
+def _tell_cache(config: Config, recorder: RunRecorder, classifier: Classifier, feeds: RunInputs) -> None:
     """Say what the cache did, or why features could not be kept."""
     use = feeds.use
     if feeds.refusal is not None and config.cache.mode is not CacheMode.off:
         where = "" if use is None else " in every phase"
-        account.note(f"what the frozen layers make is not kept{where}: {feeds.refusal}")
+        recorder.note(f"what the frozen layers make is not kept{where}: {feeds.refusal}")
     if use is None:
         told = config.study.column is None  # a study compares what would be advised against
-        frozen = config.freezes_prefix and (account.freeze["depth"] > 0 or "phases" in account.freeze)
+        frozen = config.freezes_prefix and (recorder.freeze["depth"] > 0 or "phases" in recorder.freeze)
         reason = config.moving if config.freeze.simplest is FreezePolicy.all else config.varying
         if told and frozen and reason is not None and config.cache.mode is not CacheMode.off:
-            account.note(f"features are not kept: {reason}")
-        elif told and frozen and account.freeze["depth"] == len(classifier.units):
-            account.note(f"freeze.depth={config.freeze.depth} freezes {EVERY_UNIT}")
+            recorder.note(f"features are not kept: {reason}")
+        elif told and frozen and recorder.freeze["depth"] == len(classifier.units):
+            recorder.note(f"freeze.depth={config.freeze.depth} freezes {EVERY_UNIT}")
         return
-    account.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}
-    if account.alone:
-        account.listener.message(f"cache {config.cache.mode}: {use}")
+    recorder.train["cache"] = {"mode": str(config.cache.mode), **dataclasses.asdict(use)}
+    if recorder.alone:
+        recorder.listener.message(f"cache {config.cache.mode}: {use}")
 
 
 def _write(
     config: Config,
-    account: Account,
+    recorder: RunRecorder,
     learner: Learner,
     trained: NDArray[np.int64],
     card: ModelCard,
@@ -356,15 +358,15 @@ def _write(
 ) -> None:
     """Write the run's files: predictions, evaluation, candidates, figures."""
     for split, (feed, logits) in tests.items():
-        write_predictions(account.folder, to_probabilities(logits), feed.labels, split=split)
-    write_evaluation(account.folder, splits, card.classes)
+        write_predictions(recorder.folder, to_probabilities(logits), feed.labels, split=split)
+    write_evaluation(recorder.folder, splits, card.classes)
     if len(selection.trials) > 1:
-        write_candidates(account.folder, selection.summary())
+        write_candidates(recorder.folder, selection.summary())
     if config.tracking.figures is not False:
         batches, (feed, logits) = learner.feed.batches(trained), tests["test"]
         draw_figures(
-            account.folder,
-            points=read_points(account.folder / names.CURVES_FILE),
+            recorder.folder,
+            points=read_points(recorder.folder / names.CURVES_FILE),
             test=splits["test"],
             probabilities=to_probabilities(logits),
             labels=feed.labels,
