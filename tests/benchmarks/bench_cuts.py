@@ -101,7 +101,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
 
 
 class _Turns:
-    """ImageBatches of a fit, which takes turns, step by step, with the same steps made by hand: neighbours disturb both."""
+    """Batches of a fit, which takes turns, step by step, with the same steps made by hand: neighbours disturb both."""
 
     def __init__(self, entered: Classifier, stream: Stream) -> None:
         self.entered, self.stream = entered, stream
