@@ -87,7 +87,7 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     made = config("freeze=depth", f"freeze.depth={depth}", "cache=off")
     session = Session(several=True)
     network, _ = session.network(made)
-    source = session.source(made, network.expected, Listener())
+    source = session.images(made, network.expected, Listener())
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
     setup = build_setup(made, network.expected, CPU, images=160, classes=4)

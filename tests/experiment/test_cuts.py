@@ -9,11 +9,12 @@ import pytest
 
 from tests.conftest import Start, probability_bits
 from tlexp.config.cache import CacheMode
+from tlexp.config.entry import EVERY_UNIT
 from tlexp.errors import ConfigError
 from tlexp.experiment import run as run_module
-from tlexp.experiment.inputs import EVERY_UNIT, RunInputs
+from tlexp.experiment.inputs import RunInputs
 from tlexp.features import entry
-from tlexp.features.entry import Storage, choose_storage
+from tlexp.features.entry import Room, Storage, choose_storage
 from tlexp.models import classifier
 from tlexp.models.tracing import CutError
 
@@ -85,8 +86,8 @@ def test_rows_of_all_phases_together_stay_within_the_memory(
     made: list[RunInputs] = []
     monkeypatch.setattr(run_module, "RunInputs", lambda *parts: made.append(RunInputs(*parts)) or made[-1])
     start("freeze=gradual", "freeze.phases=5", f"cache={mode}", "data.memory_bytes=250000")
-    held = [entry.feed.held_bytes for entry in made[0].entries.values() if entry.feed is not None]
-    assert len(made[0].entries) == 4
+    held = [entry.rows.held_bytes for entry in made[0].entries if entry.rows is not None]
+    assert sum(entry.prefix is not None or entry.rows is not None for entry in made[0].entries) == 4
     assert 0 < sum(held) * (1 if mode == "on" else 2) <= 250000
 
 
@@ -202,7 +203,10 @@ def test_rows_are_kept_where_that_pays_and_fits(mode: str, changes: dict[str, An
         "max_bytes": 10**9,
         "memory_bytes": 10**9,
     }
-    assert choose_storage(CacheMode(mode), 1000, **{**plain, **changes}) is place
+    given = {**plain, **changes}
+    disk_bytes = given["max_bytes"] if given["keeps"] else None
+    room = Room(mode=CacheMode(mode), disk_bytes=disk_bytes, memory_bytes=given["memory_bytes"])
+    assert choose_storage(room, 1000, rows=given["rows"], seconds=given["seconds"]) is place
 
 
 def test_what_is_drawn_anew_or_read_from_several_units_is_told_not_to_be_kept(start: Start, cache: Path) -> None:

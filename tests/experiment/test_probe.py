@@ -53,7 +53,7 @@ def test_a_network_that_is_trained_as_a_whole_starts_from_the_same_probe(start: 
 def test_the_head_of_a_fold_never_saw_the_images_that_the_fold_validates_on(labels: int) -> None:
     session, asked = Session(), config("freeze=none", "head.init=probe", labels=labels)
     network, _ = session.network(asked)
-    source = session.source(asked, network.expected, Listener())
+    source = session.images(asked, network.expected, Listener())
     budget = draw_labels(asked, source)
     found = build_probe(asked, network, source, budget, session, device=CPU, listener=Listener())
     whole = np.arange(len(budget.positions))
@@ -65,7 +65,7 @@ def test_the_head_of_a_fold_never_saw_the_images_that_the_fold_validates_on(labe
 def test_one_image_per_class_takes_the_stated_penalty() -> None:
     session, asked = Session(), config("freeze=none", "head.init=probe", labels=1)
     network, _ = session.network(asked)
-    source = session.source(asked, network.expected, Listener())
+    source = session.images(asked, network.expected, Listener())
     found = build_probe(asked, network, source, draw_labels(asked, source), session, device=CPU, listener=Listener())
     assert found.selection.kind == "none"
     assert len(found.heads) == 1

@@ -19,9 +19,9 @@ def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, m
     made: list[weakref.ref[Any]] = []
 
     def heard(config: Any, session: Any, classifier: Any, *more: Any) -> RunInputs:
-        feeds = RunInputs(config, session, classifier, *more)
-        made.extend([weakref.ref(feeds), weakref.ref(classifier), weakref.ref(feeds.frozen)])
-        return feeds
+        inputs = RunInputs(config, session, classifier, *more)
+        made.extend([weakref.ref(inputs), weakref.ref(classifier), weakref.ref(inputs.extractors[-1])])
+        return inputs
 
     monkeypatch.setattr(run_module, "RunInputs", heard)
     session = Session(several=True)

@@ -1,7 +1,6 @@
 """The key of every option of every group: records of earlier runs are found by it."""
 
 from tests.compose.test_load import CHOICES, NEEDED
-
 from tests.pins.conftest import stored_values
 from tlexp.compose.load import load
 from tlexp.config import config_key

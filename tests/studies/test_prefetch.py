@@ -109,9 +109,9 @@ def test_the_shifted_images_pass_and_count_as_well(
     configure: Callable[..., Config], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
-    chosen = prefetch.choose_storage
+    opened = prefetch.open_entry
     monkeypatch.setattr(
-        prefetch, "choose_storage", lambda *args, **more: counted.append(more["rows"]) or chosen(*args, **more)
+        prefetch, "open_entry", lambda *args, **more: counted.append(more["rows"]) or opened(*args, **more)
     )
     for number, name in enumerate(SHAPES[:3]):
         (tmp_path / "drawn" / name).mkdir(parents=True)

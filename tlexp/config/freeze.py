@@ -93,6 +93,12 @@ class FreezeConfig:
             return ends.get(self.probe_share, self.policy)
         return FreezePolicy.none if self.policy is FreezePolicy.gradual and self.phases == 1 else self.policy
 
+    @property
+    def freezes_prefix(self) -> bool:
+        """Whether leading units are frozen from the first step on, to the last one or for a phase."""
+        kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
+        return self.simplest in (*kept, FreezePolicy.lpft, FreezePolicy.gradual)
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []

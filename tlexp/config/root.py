@@ -11,6 +11,7 @@ from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
+from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
@@ -95,9 +96,9 @@ class Config:
         found = []
         if self.cache.views and self.augment.kind is AugmentKind.none:
             found.append(f"cache.views={self.cache.views} needs an augmentation to draw them with, e.g. augment=light")
-        reason = self.varying if self.freezes_prefix else self.moving
-        if self.cache.mode is CacheMode.on and reason is not None:
-            found.append(f"cache.mode=on, but {reason}; cache.mode=auto computes them as it goes")
+        rule = self.entry_rule
+        if self.cache.mode is CacheMode.on and rule.kind is EntryKind.images:
+            found.append(f"cache.mode=on, but {rule.reason}; cache.mode=auto computes them as it goes")
         return found
 
     def _solved_problems(self) -> list[str]:
@@ -134,29 +135,14 @@ class Config:
         return found
 
     @property
+    def entry_rule(self) -> EntryRule:
+        """How deep training may enter the network."""
+        return entry_rule(self.freeze, self.augment, self.head, views=self.cache.views)
+
+    @property
     def moving(self) -> str | None:
         """Why the features that the head sees change in the course of training; None if they do not."""
-        if self.freeze.simplest is not FreezePolicy.all:
-            trains = "may train" if self.freeze.policy is FreezePolicy.depth else "trains"
-            return f"freeze={self.freeze.policy} {trains} layers of the backbone: use freeze=all"
-        return self.varying
-
-    @property
-    def freezes_prefix(self) -> bool:
-        """Whether leading units are frozen from the first step on, to the last one or for a phase."""
-        kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
-        return self.freeze.simplest in (*kept, FreezePolicy.lpft, FreezePolicy.gradual)
-
-    @property
-    def varying(self) -> str | None:
-        """Why what frozen layers are shown or make changes in the course of training; None if it does not."""
-        if self.freeze.norm is FreezeNorm.update:
-            return "freeze.norm=update moves the statistics of frozen layers: use freeze.norm=follow"
-        if self.augment.mixup or self.augment.cutmix:
-            return "mixup and cutmix mix the images of each batch: leave out augment.mixup and augment.cutmix"
-        if self.augment.kind is not AugmentKind.none and not self.cache.views:
-            return f"augment={self.augment.kind} draws new images at every step: use augment=none, or cache.views=8"
-        return None
+        return trained_layers(self.freeze) or self.entry_rule.reason
 
     @property
     def data_seed(self) -> int:

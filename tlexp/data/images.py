@@ -123,6 +123,10 @@ class Source:
     notes: tuple[str, ...] = ()
     shifted: Images | None = None
 
+    def evaluated(self) -> list[tuple[str, Images]]:
+        """Return the splits that a trained network is evaluated on, with their names."""
+        return [("test", self.held_out), *([] if self.shifted is None else [("shifted", self.shifted)])]
+
 
 def describe(images: Images) -> list[list[Any]]:
     """Return name, label and digest of every image, as JSON values."""

@@ -1,26 +1,100 @@
-"""What a run leaves in its folder besides the record: predictions, evaluation, figures.
+"""What a run leaves in its folder besides the record: predictions, evaluation, candidates, figures.
 
-images (n, H, W, 3) uint8; probabilities (N, K) float64; labels (N,) int64.
+images (n, H, W, 3) uint8; logits (N, K) float32; probabilities (N, K) float64; labels (N,) int64.
 """
 
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
+from tlexp.arrays import Labels, Logits, Positions
+from tlexp.features.batches import LabelledSet
+from tlexp.learn.selection import Learner, Selection
 from tlexp.paths import publish
-from tlexp.tracking import figures, names
-from tlexp.tracking.curves import Point
-from tlexp.train import Evaluation
+from tlexp.tracking import figures, names, read_points
+from tlexp.train import Evaluation, evaluate, to_probabilities
 
 MISTAKES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What the final network makes of each split.
+
+    Attributes:
+        held_out: Split -> its images and their logits, in its order.
+        train: Logits and labels of the images that it learned from.
+        val: Of those that the settings were chosen on, by networks that had not seen them, or None.
+        learner: The network.
+        trained: Positions of the budget that it learned from.
+        selection: How its settings were chosen.
+    """
+
+    held_out: dict[str, tuple[LabelledSet, Logits]]
+    train: tuple[Logits, Labels]
+    val: tuple[Logits, Labels] | None
+    learner: Learner[Any]
+    trained: Positions
+    selection: Selection[Any]
+
+    @classmethod
+    def of(
+        cls,
+        learner: Learner[Any],
+        selection: Selection[Any],
+        trained: Positions,
+        held_out: Iterable[tuple[str, LabelledSet]],
+    ) -> "Predictions":
+        """Return what a network that has been fitted makes of each split; each is read when its turn comes."""
+        predicted = {
+            split: (images, learner.predict(images, np.arange(len(images.labels)))[0]) for split, images in held_out
+        }
+        val = None
+        if selection.logits is not None and selection.labels is not None:
+            val = selection.logits, selection.labels
+        return cls(
+            held_out=predicted,
+            train=learner.predict(learner.budget, trained),
+            val=val,
+            learner=learner,
+            trained=trained,
+            selection=selection,
+        )
+
+    def evaluate(self, *, label_smoothing: float) -> dict[str, Evaluation]:
+        """Return the measures of each split."""
+        predicted = {split: (logits, images.labels) for split, (images, logits) in self.held_out.items()}
+        predicted["train"] = self.train
+        if self.val is not None:
+            predicted["val"] = self.val
+        return {
+            split: evaluate(to_probabilities(logits), labels, label_smoothing=label_smoothing)
+            for split in names.SPLITS
+            if split in predicted
+            for logits, labels in [predicted[split]]
+        }
+
+
+def write_artifacts(
+    folder: Path, predictions: Predictions, splits: dict[str, Evaluation], classes: Sequence[str], *, drawn: bool
+) -> None:
+    """Write predictions, evaluation, candidates where there are several, and figures if they are wanted."""
+    for split, (images, logits) in predictions.held_out.items():
+        write_predictions(folder, to_probabilities(logits), images.labels, split=split)
+    write_evaluation(folder, splits, classes)
+    selection = predictions.selection.summary()
+    if len(selection["trials"]) > 1:
+        write_candidates(folder, selection)
+    if drawn:
+        draw_figures(folder, predictions, splits["test"], classes)
 
 
 def write_predictions(
@@ -58,46 +132,35 @@ def write_candidates(folder: Path, selection: Mapping[str, Any]) -> None:
     publish(folder / names.CANDIDATES_FILE, "".join(",".join(line) + "\n" for line in lines).encode())
 
 
-def draw_figures(
-    folder: Path,
-    *,
-    points: Sequence[Point],
-    test: Evaluation,
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    pixels: Callable[[NDArray[np.int64]], Tensor],
-    batch: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    classes: Sequence[str],
-    selection: Mapping[str, Any],
-) -> None:
+def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, classes: Sequence[str]) -> None:
     """Draw learning curves, confusion matrix, the most confident mistakes and a training batch into figures/.
 
     Args:
         folder: The run's folder.
-        points: The curves of all fits.
+        predictions: Of the final network.
         test: Measures of the test split.
-        probabilities: Of the test split.
-        labels: Of the test split.
-        pixels: Positions -> images of the test split, (n, 3, S, S) uint8.
-        batch: Augmented images of a training batch, (B, 3, S, S), and their labels.
         classes: Class names.
-        selection: A summary of the selection; its candidates are drawn where there are several.
     """
+    images, logits = predictions.held_out["test"]
+    probabilities, labels, selection = to_probabilities(logits), images.labels, predictions.selection.summary()
+    budget, trained = predictions.learner.budget, predictions.trained
+    batches = budget.batches(trained)
+    batch = batches.raw(0).permute(0, 2, 3, 1).cpu().numpy()
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     drawn = {
-        "learning_curves": figures.learning_curves(points),
+        "learning_curves": figures.learning_curves(read_points(folder / names.CURVES_FILE)),
         "confusion_matrix": figures.confusion_matrix(test.confusion, classes),
         "mistakes": figures.mistakes(
-            pixels(worst).permute(0, 2, 3, 1).numpy(),
+            images.pixels(worst).permute(0, 2, 3, 1).numpy(),
             labels[worst],
             predicted[worst],
             confidence[worst],
             classes,
         ),
-        "training_batch": figures.training_batch(batch[0].transpose(0, 2, 3, 1), batch[1], classes),
+        "training_batch": figures.training_batch(batch, budget.labels[trained[batches.positions(0)]], classes),
     }
     if len(selection["trials"]) > 1:
         drawn["candidates"] = figures.candidates(selection["trials"], selection["winner"])

@@ -244,7 +244,7 @@ def build_setup(
     *,
     images: int,
     classes: int,
-    phases: Sequence[Phase] = (),
+    phases: Sequence[Phase],
 ) -> FitSetup:
     """Return how a budget of so many images is trained on.
 
@@ -254,7 +254,7 @@ def build_setup(
         device: Where it is trained.
         images: Size of the label budget.
         classes: K.
-        phases: Of the freeze policy; none for what is frozen throughout.
+        phases: Of the freeze policy, at least one.
 
     Raises:
         ConfigError: More phases than steps.
@@ -263,7 +263,7 @@ def build_setup(
     steps = count_steps(config, images)
     plan = FitPlan(
         steps=steps,
-        phases=_fit_phases(config, phases, steps) if len(phases) > 1 else (),
+        phases=_fit_phases(config, phases, steps),
         num_classes=classes,
         seed=config.seed,
         optimizer=config.optim.name,
@@ -294,7 +294,7 @@ def build_setup(
 
 
 def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[FitPhase, ...]:
-    """Return the phases of a fit; one that trains the head alone has the rates of a linear probe."""
+    """Return the phases of a fit; the first of several trains the head alone, at the rates of a linear probe."""
     freeze, parts = config.freeze, phase_steps(phases, steps)
     if min(parts) == 0:
         name = "probe_share" if freeze.phases is None else "phases"
@@ -306,7 +306,7 @@ def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[Fi
     probe = config.probe_rates
     alone = {"lr": probe.lr, "weight_decay": probe.weight_decay}
     return tuple(
-        FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 else {}))
+        FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 and len(phases) > 1 else {}))
         for number, (phase, part) in enumerate(zip(phases, parts, strict=True))
     )
 
@@ -318,3 +318,12 @@ def count_steps(config: Config, images: int) -> int:
     if config.train.epochs is not None:
         steps = config.train.epochs * -(-images // batch_size)
     return min(steps, config.train.limit_steps or steps)
+
+
+def outside_protocol(config: Config) -> list[str]:
+    """Return the settings that change the protocol's training length or batch; a head that is solved has none."""
+    if config.head.kind.solved:
+        return []
+    protocol = {"steps": None, "epochs": None, "longer": 1, "limit_steps": None, "batch_size": None}
+    stated = {key: getattr(config.train, key) for key in protocol}
+    return [f"train.{key}={value}" for key, value in stated.items() if value != protocol[key]]

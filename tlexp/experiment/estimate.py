@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from tlexp.config import Config
-from tlexp.config.freeze import FreezePolicy
 from tlexp.data import ImageBank
 from tlexp.experiment.build import build_classifier, build_setup, count_steps
-from tlexp.experiment.inputs import cut_behind, storage_of
 from tlexp.experiment.session import Session
-from tlexp.features.batches import FitSetup, ImageSet
-from tlexp.features.entry import Storage
+from tlexp.features.batches import ImageSet
+from tlexp.features.entry import Entry, open_entries
 from tlexp.models import Classifier
-from tlexp.models.tracing import CutError
 from tlexp.train import FitPlan, Listener, choose_device, fit, predict
 from tlexp.train.loop import BatchStream
 
@@ -38,7 +35,7 @@ class UnitCosts:
     image: float
 
 
-def measure_costs(config: Config, session: Session, *, images: int, classes: int) -> UnitCosts:
+def measure_costs(config: Config, session: Session, *, images: int, classes: int, tested: int = 0) -> UnitCosts:
     """Return what a step and an image cost, by doing a few on noise; a head that is solved has no steps.
 
     Args:
@@ -46,28 +43,30 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
         session: What runs have in common.
         images: Size of its label budget.
         classes: K.
+        tested: Images that its network is evaluated on.
     """
     device = choose_device(config.train.device)
     network, _ = session.network(config)
     classifier = build_classifier(config, network, classes).to(device)
-    setup = build_setup(config, network.expected, device, images=images, classes=classes)
+    setup = build_setup(config, network.expected, device, images=images, classes=classes, phases=network.phases)
     side, batch = network.expected.image_size, min(images, setup.batch_size)
     pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    feed = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
+    noise = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
-    predict(classifier, feed.chunks(positions), autocast=setup.plan.autocast)
+    predict(classifier, noise.chunks(positions), autocast=setup.plan.autocast)
     began = time.perf_counter()
-    predict(classifier, feed.chunks(positions), autocast=setup.plan.autocast)
+    predict(classifier, noise.chunks(positions), autocast=setup.plan.autocast)
     image = (time.perf_counter() - began) / batch
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
-    step, begun = 0.0, 0.0
-    for phase in network.phases:
-        if len(network.phases) > 1:
+    room = session.room(config, Listener().message)
+    entries = open_entries(config.entry_rule, classifier, setup, room, images=images, tested=tested)
+    batches, step = noise.batches(positions), 0.0
+    for entry, phase in zip(entries, setup.plan.phases, strict=True):
+        if classifier.depth != phase.depth:
             classifier.refreeze(phase.depth)
-        trained, batches = _entered(config, session, classifier, setup, feed.batches(positions), images=images)
-        step += (phase.until - begun) * _step_seconds(trained, batches, setup.plan)
-        begun = phase.until
+        share = phase.steps / setup.plan.steps
+        step += share * _step_seconds(entry.network(classifier), _crossed(entry, classifier, batches), setup.plan)
     return UnitCosts(step=step, image=image)
 
 
@@ -100,28 +99,12 @@ class _Same:
         return self.rows, self.labels
 
 
-def _entered(
-    config: Config, session: Session, classifier: Classifier, setup: FitSetup, batches: BatchStream, *, images: int
-) -> tuple[Classifier, BatchStream]:
-    """Return what is trained and on what: behind the frozen units, if a run enters there, else the whole network."""
-    depth, whole = classifier.depth, len(classifier.units)
-    by_number = depth == whole and config.freeze.simplest is FreezePolicy.depth
-    if depth == 0 or by_number or not config.freezes_prefix or config.varying is not None:
-        return classifier, batches
-    batch, labels = batches.batch(0)
-    if depth == whole:
-        with torch.no_grad():
-            return classifier.behind_cut(), _Same(classifier.features(batch), labels)
-    try:
-        prefix = cut_behind(config, classifier, setup)
-    except CutError:
-        return classifier, batches
-    classifier.split(prefix.cuts[0], prefix.passing)
-    store = session.store(config, Listener().message)
-    rows, memory = images * (setup.views + 1), config.data.memory_bytes
-    if storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory) is Storage.nowhere:
-        return classifier, batches
-    return classifier.behind_cut(), _Same(prefix.passing(batch)[0], labels)
+def _crossed(entry: Entry, classifier: Classifier, images: BatchStream) -> BatchStream:
+    """Return what an entry's steps are given: images, drawn anew at each step, or rows of a batch of them."""
+    if not entry.keeps_rows:
+        return images
+    batch, labels = images.batch(0)
+    return _Same(entry.cross(classifier, batch), labels)
 
 
 def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:

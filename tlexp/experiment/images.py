@@ -109,6 +109,11 @@ class Budget:
     labels: NDArray[np.int64]
     folds: tuple[Fold, ...]
 
+    @property
+    def smallest_fold(self) -> int:
+        """Training images of the smallest fold; all of the budget's where it has none."""
+        return min((len(fold.train) for fold in self.folds), default=len(self.positions))
+
 
 def draw_labels(config: Config, source: Source) -> Budget:
     """Draw the label budget from the pool and split it for selection.

@@ -1,5 +1,6 @@
-"""How a run's images reach what learns from them: as they are, or as features that a frozen network made once."""
+"""What a run takes: the label budget and the held-out splits, as images or as rows that frozen units made once."""
 
+import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping
@@ -12,41 +13,40 @@ from tlexp.arrays import Positions
 from tlexp.cache import POOLED, CutKey, Store, Use, cut_key
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
+from tlexp.config.entry import EntryKind
 from tlexp.data import Images, Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget
 from tlexp.experiment.session import Session
 from tlexp.features.batches import EVALUATED, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
-from tlexp.features.entry import Entry, Prefix, Storage, build_prefix, choose_storage
+from tlexp.features.entry import Entry, Storage, open_entries
 from tlexp.features.extractor import Decode, FeatureExtractor, Key, digests_of
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import units_tensors
 from tlexp.models.cut import Cut
-from tlexp.models.tracing import CutError
 from tlexp.train import Listener
-
-EVERY_UNIT = "every one, which freeze=all does with features that are computed once, and with rates of its own"
-"""What is said of a depth that leaves nothing to train."""
 
 
 class RunInputs:
-    """How a run's images reach what learns from them: as they are, or as features that a frozen network made once.
+    """What a run takes, phase by phase, and what its network is evaluated on, as its last phase takes it.
 
     Args:
         config: Of the run.
         session: What it has in common with others.
-        classifier: The whole network, with its start.
+        classifier: The whole network, with its start; afterwards frozen as in the last phase.
         source: The images.
         budget: The label budget.
-        setup: How it is fed.
+        setup: How it is trained.
         listener: Hears of images that are read, and of what the cache does.
 
     Attributes:
-        frozen: What makes the features, or what crosses the cut behind the frozen units; None where the learner takes
-            images.
-        entries: Where training enters the network in phases that freeze units in front, by how many they freeze.
-        refusal: Why the network could not be cut; None if it was, or had no need to.
-        budget: The label budget.
+        entries: Where each phase of a fit enters the network, with the label budget.
+        extractors: What makes the rows of each entry; None where it takes images.
+
+    Raises:
+        ConfigError: The cache must keep rows, but there are none to keep.
+        DataError: An image cannot be read any more.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
     """
 
     def __init__(
@@ -60,187 +60,148 @@ class RunInputs:
         listener: Listener,
     ) -> None:
         self._config, self._session, self._setup = config, session, setup
-        self._source, self._listener = source, listener
+        self._source, self._budget, self._listener = source, budget, listener
+        self._units = len(classifier.units)
         self._decode: Decode = lambda images, places: session.decode(config, images, places, setup.expected, listener)
-        self.frozen: FeatureExtractor | None = None
-        self.entries: dict[int, Entry] = {}
-        self.refusal: str | None = None
-        self._keeping: list[FeatureExtractor] = []
-        self._pooled = config.moving is None
-        steady = config.freezes_prefix and config.varying is None
-        if self._pooled:
-            self.frozen = self._features(classifier)
-        elif steady and setup.plan.phases:
-            self._enter_phases(classifier, budget)
-        elif steady and 0 < classifier.depth < len(classifier.units):
-            tested = (len(each.labels) for each in (source.held_out, source.shifted) if each is not None)
-            rows = len(budget.positions) * (setup.views + 1) + sum(tested)
-            prefix, self.frozen = self._cut(classifier, rows=rows, memory_bytes=config.data.memory_bytes)
-            if prefix is not None:
-                classifier.split(prefix.cuts[0], prefix.passing)
-        elif config.cache.mode is CacheMode.on:
-            frozen = "none" if classifier.depth == 0 else EVERY_UNIT
-            raise ConfigError(f"cache.mode=on, but of the leading units freeze={config.freeze.policy} freezes {frozen}")
-        self.budget = self._feed(source.pool, budget.positions, views=setup.views, ahead=True)
+        self.extractors: list[FeatureExtractor | None] = []
+        opened = open_entries(
+            config.entry_rule,
+            classifier,
+            setup,
+            session.room(config, listener.message),
+            images=len(budget.positions),
+            tested=sum(len(images.labels) for _, images in source.evaluated()),
+        )
+        if config.cache.mode is CacheMode.on and not any(entry.keeps_rows for entry in opened):
+            self._refuse(classifier, opened[0])
+        self.entries = tuple(
+            self._read(classifier, entry, depth=phase.depth)
+            for entry, phase in zip(opened, setup.plan.phases, strict=True)
+        )
 
     @property
     def use(self) -> Use | None:
         """What the cache has done so far; None where nothing is kept."""
-        return functools.reduce(operator.add, (each.use for each in self._keeping)) if self._keeping else None
+        uses = [extractor.use for extractor in self.extractors if extractor is not None]
+        return functools.reduce(operator.add, uses) if uses else None
+
+    @property
+    def uncut(self) -> str | None:
+        """Why the network could not be cut behind the frozen units of a phase; None if it could, or had no need to."""
+        if self._config.entry_rule.kind is EntryKind.images:
+            return None
+        inner = (
+            entry.reason
+            for entry, phase in zip(self.entries, self._setup.plan.phases, strict=True)
+            if entry.prefix is None and 0 < phase.depth < self._units
+        )
+        return next(inner, None)
 
     def held_out(self) -> Iterator[tuple[str, LabelledSet]]:
         """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
-        yield "test", self._test()
-        shifted = self._source.shifted
-        if shifted is not None:
-            yield "shifted", self._feed(shifted, np.arange(len(shifted.labels)), views=0)
+        for split, images in self._source.evaluated():
+            yield split, self._test(images) if split == "test" else self._whole(images)
 
-    def _test(self) -> LabelledSet:
-        """Return the test split; runs of one process that see it alike find it ready."""
-        images, frozen, session = self._source.held_out, self.frozen, self._session
+    def _refuse(self, classifier: Classifier, entry: Entry) -> None:
+        """Say why a cache that must keep rows has none to keep."""
+        if 0 < classifier.depth < len(classifier.units):
+            told = f"{self._config.backbone.name} {entry.reason}; cache.mode=auto computes it as it goes"
+        else:
+            told = f"of the leading units freeze={self._config.freeze.policy} freezes {entry.reason}"
+        raise ConfigError(f"cache.mode=on, but {told}")
+
+    def _read(self, classifier: Classifier, entry: Entry, *, depth: int) -> Entry:
+        """Return an entry with the label budget as its steps take it."""
+        if classifier.depth != depth:
+            classifier.refreeze(depth)
+        pool, positions, views = self._source.pool, self._budget.positions, self._setup.views
+        extractor = self._extractor(classifier, entry)
+        self.extractors.append(extractor)
+        if extractor is None:
+            return dataclasses.replace(entry, images=self._image_budget)
+        rows = self._rows(entry, extractor, pool, positions, views=views)
+        self._fill_ahead(entry, extractor)
+        return dataclasses.replace(entry, rows=rows)
+
+    @functools.cached_property
+    def _image_budget(self) -> ImageSet:
+        """The images of the label budget, read once for all phases that take them."""
+        return self._images(self._source.pool, self._budget.positions, varied=self._setup.views > 0)
+
+    def _extractor(self, classifier: Classifier, entry: Entry) -> FeatureExtractor | None:
+        """Return what makes the rows of an entry; None where it takes images."""
+        if not entry.keeps_rows:
+            return None
+        config, setup, prefix = self._config, self._setup, entry.prefix
+        store = self._session.store(config, self._listener.message)
+        if (
+            prefix is not None and entry.storage is Storage.memory
+        ):  # no other run's: it is large, and gone with this one
+            store = Store(None, max_bytes=config.cache.max_bytes)
+        key = row_key(config, setup, classifier, None if prefix is None else prefix.cut, hashed=self._session.digest)
+        passing = None if prefix is None else prefix.passing
+        return FeatureExtractor(classifier, setup, keys=[key], store=store, decode=self._decode, passing=passing)
+
+    def _whole(self, images: Images) -> LabelledSet:
+        """Return all images of a split as the last phase takes them."""
         whole = np.arange(len(images.labels))
-        if frozen is None:
-            return self._feed(images, whole, views=0)
-        key = self._key(frozen)
+        entry, extractor = self.entries[-1], self.extractors[-1]
+        if extractor is None:
+            return self._images(images, whole, varied=False)
+        return self._rows(entry, extractor, images, whole, views=0)
+
+    def _test(self, images: Images) -> LabelledSet:
+        """Return the test split; runs of one process that see it alike find it ready."""
+        extractor, session = self.extractors[-1], self._session
+        if extractor is None:
+            return self._whole(images)
+        key = self._key(extractor)
         if session.held_out is None or session.held_out[0] != key:
             session.held_out = None  # the memory of the one before
-            before, frozen.use = frozen.use, Use()
-            feed, used = self._feed(images, whole, views=0), frozen.use
-            frozen.use = before + used
+            before, extractor.use = extractor.use, Use()
+            test, used = self._whole(images), extractor.use
+            extractor.use = before + used
             if not used.misses:  # from now on this is what every look at it takes
-                session.held_out = key, feed, used
-            return feed
-        _, feed, used = session.held_out
-        frozen.use += used
-        return feed
+                session.held_out = key, test, used
+            return test
+        _, test, used = session.held_out
+        extractor.use += used
+        return test
 
-    def _enter_phases(self, classifier: Classifier, budget: Budget) -> None:
-        """Find where each phase enters: what it freezes was frozen in those before, so it is as it started.
-
-        Afterwards the classifier is frozen as in the last phase.
-        """
-        images, left = len(budget.positions), self._config.data.memory_bytes
-        for phase in self._setup.plan.phases:
-            prefix, frozen = None, None
-            classifier.refreeze(phase.depth)
-            if phase.depth == len(classifier.units):
-                frozen = self._features(classifier)
-            elif phase.depth:
-                prefix, frozen = self._cut(classifier, rows=images * (self._setup.views + 1), memory_bytes=left)
-            if prefix is None and frozen is None:
-                continue
-            feed = None
-            if frozen is not None:
-                pool, views = self._source.pool, self._setup.views
-                feed = self._rows(frozen, pool, budget.positions, views=views, memory_bytes=left)
-                left -= feed.held_bytes * (1 if frozen.keeps else 2)  # rows without a folder lie in memory themselves
-            self.entries[phase.depth] = Entry(prefix=prefix, feed=feed)
-
-    def _features(self, classifier: Classifier) -> FeatureExtractor:
-        """Return what makes the features; reading them always beats making them again."""
-        key = row_key(self._config, self._setup, classifier, hashed=self._session.digest)
-        return self._keep(classifier, key, disk=True)
-
-    def _cut(
-        self, classifier: Classifier, *, rows: int, memory_bytes: int
-    ) -> tuple[Prefix | None, FeatureExtractor | None]:
-        """Cut the network behind its frozen units, if it can be; what crosses is kept where that pays."""
-        config, setup = self._config, self._setup
-        try:
-            prefix = cut_behind(config, classifier, setup)
-        except CutError as error:
-            unit = classifier.units[classifier.depth - 1].name
-            refusal = f"{config.backbone.name} cannot be cut behind {unit}: {error}"
-            if config.cache.mode is CacheMode.on and not setup.plan.phases:  # their first one keeps features
-                told = f"cache.mode=on, but {refusal}; cache.mode=auto computes it as it goes"
-                raise ConfigError(told) from None
-            self.refusal = self.refusal or refusal
-            return None, None
-        store = self._session.store(config, self._listener.message)
-        place = storage_of(config, prefix, setup, store, rows=rows, memory_bytes=memory_bytes)
-        if place is Storage.nowhere:
-            return prefix, None
-        key = row_key(config, setup, classifier, prefix.cuts[0], hashed=self._session.digest)
-        return prefix, self._keep(classifier, key, disk=place is Storage.disk, passing=prefix.passing)
-
-    def _keep(
-        self, classifier: Classifier, key: Key, *, disk: bool, passing: Callable[[Tensor], list[Tensor]] | None = None
-    ) -> FeatureExtractor:
-        if disk:
-            store = self._session.store(self._config, self._listener.message)
-        else:  # no other run's: it is large, and gone with this one
-            store = Store(None, max_bytes=self._config.cache.max_bytes)
-        frozen = FeatureExtractor(
-            classifier, self._setup, keys=[key], store=store, decode=self._decode, passing=passing
-        )
-        self._keeping.append(frozen)
-        return frozen
-
-    def _feed(self, images: Images, positions: Positions, *, views: int, ahead: bool = False) -> LabelledSet:
-        frozen = self.frozen
-        if frozen is None:
-            digests = digests_of(images, positions) if views else None
-            return ImageSet(self._decode(images, positions), self._setup, digests)
-        feed = self._rows(frozen, images, positions, views=views, memory_bytes=self._config.data.memory_bytes)
-        worth = self._pooled and frozen.keeps and self._worth_all(positions)
-        if ahead and worth and self._key(frozen) not in self._session.prepared:
-            frozen.prepare(images, np.arange(len(images.labels)))
-            self._session.prepared.add(self._key(frozen))
-        return feed
+    def _images(self, images: Images, positions: Positions, *, varied: bool) -> ImageSet:
+        digests = digests_of(images, positions) if varied else None
+        return ImageSet(self._decode(images, positions), self._setup, digests)
 
     def _rows(
-        self, frozen: FeatureExtractor, images: Images, positions: Positions, *, views: int, memory_bytes: int
+        self, entry: Entry, extractor: FeatureExtractor, images: Images, positions: Positions, *, views: int
     ) -> FeatureSet:
-        decode = self._decode  # not self: the test split's feed outlives the run and its network
+        decode = self._decode  # not self: the test split outlives the run and its network
         return FeatureSet(
-            [frozen.rows(images, positions, view=view) for view in (*range(views), None)],
+            [extractor.rows(images, positions, view=view) for view in (*range(views), None)],
             images.labels[positions],
             self._setup,
             decode=lambda places: decode(images, positions[places]).pixels,
             digests=digests_of(images, positions),
-            memory_bytes=memory_bytes,
-            made_by=frozen.made_by,
-            size=EVALUATED if self._pooled else chunk_size(self._setup),
+            memory_bytes=entry.memory_bytes,
+            made_by=extractor.made_by,
+            size=EVALUATED if entry.prefix is None else chunk_size(self._setup),
         )
 
-    def _key(self, frozen: FeatureExtractor) -> tuple[str, str]:
-        """Return what names the rows of all images."""
-        return frozen.made_by, self._source.digest
-
-    def _worth_all(self, positions: Positions) -> bool:
-        """Return whether the whole pool is read now, so that another seed finds its budget ready.
+    def _fill_ahead(self, entry: Entry, extractor: FeatureExtractor) -> None:
+        """Read the features of the whole pool, so that another seed finds its budget ready, where that is little.
 
         It is where that at most doubles the images.
         """
-        source = self._source
-        wanted = len(positions) + len(source.held_out.labels)
-        return len(source.pool.labels) <= 2 * wanted
+        pool, key = self._source.pool, self._key(extractor)
+        wanted = len(self._budget.positions) + len(self._source.held_out.labels)
+        alone = len(self._setup.plan.phases) == 1 and entry.prefix is None
+        if alone and extractor.keeps and len(pool.labels) <= 2 * wanted and key not in self._session.prepared:
+            extractor.prepare(pool, np.arange(len(pool.labels)))
+            self._session.prepared.add(key)
 
-
-def cut_behind(config: Config, classifier: Classifier, setup: FitSetup) -> Prefix:
-    """Return the prefix up to the cut behind the frozen units.
-
-    Raises:
-        CutError: There is none; says why.
-    """
-    if config.head.units:
-        raise CutError("head.units reads what several units make")
-    return build_prefix(classifier, [classifier.depth], setup)
-
-
-def storage_of(
-    config: Config, prefix: Prefix, setup: FitSetup, store: Store, *, rows: int, memory_bytes: int
-) -> Storage:
-    """Return where rows of a prefix's only cut are kept."""
-    return choose_storage(
-        config.cache.mode,
-        prefix.cuts[0].row_bytes,
-        rows=rows,
-        seconds=lambda: prefix.seconds(setup),
-        keeps=store.keeps,
-        max_bytes=config.cache.max_bytes,
-        memory_bytes=memory_bytes,
-    )
+    def _key(self, extractor: FeatureExtractor) -> tuple[str, str]:
+        """Return what names the rows of all images."""
+        return extractor.made_by, self._source.digest
 
 
 def row_key(

@@ -20,8 +20,7 @@ from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
-from tlexp.features.batches import FeatureSet
-from tlexp.learn.learner import candidates
+from tlexp.learn.learner import solved_candidates
 from tlexp.learn.selection import Search, Selection, log_loss, select
 from tlexp.learn.solved import Part, SolvedLearner
 from tlexp.learn.trained import Heads
@@ -38,7 +37,7 @@ class Probe:
         heads: The winner's heads: of the training part of each fold, and of the whole budget.
     """
 
-    selection: Selection
+    selection: Selection[Choice]
     heads: Heads
 
     def summary(self) -> dict[str, Any]:
@@ -73,10 +72,9 @@ def build_probe(
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
     config = probe_config(config)
     learner = _solver(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
-    default, solved = candidates(config, smallest=_smallest(budget))
+    default, solved = _candidates(config, budget)
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
     selection = select(learner, budget.folds, default=default, search=search, candidates=solved)
-    assert isinstance(selection.winner, Choice)
     whole = np.arange(len(budget.positions))
     learner.train("probe", whole, selection.winner)
     parts = [whole, *(fold.train for fold in budget.folds)]
@@ -91,7 +89,7 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
     """
     first = configs[0]
     network, _ = session.network(first)
-    source = session.source(first, network.expected, listener)
+    source = session.images(first, network.expected, listener)
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
@@ -99,8 +97,7 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
     refits: dict[Choice, list[Part]] = defaultdict(list)
     groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
     for config, budget in zip(configs, budgets, strict=True):
-        default, solved = candidates(config, smallest=_smallest(budget))
-        assert isinstance(default, Choice)
+        default, solved = _candidates(config, budget)
         places = np.searchsorted(union, budget.positions)
         if budget.folds:
             groups[tuple(solved)].append(dataclasses.replace(budget, positions=places))
@@ -141,13 +138,14 @@ def _solver(
     classes = len(source.classes)
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
-    setup = build_setup(config, network.expected, device, images=len(budget.positions), classes=classes)
-    feed = RunInputs(config, session, frozen, source, budget, setup, listener).budget
-    assert isinstance(feed, FeatureSet)
-    head = Classifier(torch.nn.Identity(), frozen.head, (), 0)
+    setup = build_setup(
+        config, network.expected, device, images=len(budget.positions), classes=classes, phases=network.phases
+    )
+    [entry] = RunInputs(config, session, frozen, source, budget, setup, listener).entries
     known = session.solutions
-    return SolvedLearner(head, config.head.kind, feed, listener=listener, num_classes=classes, solutions=known)
+    return SolvedLearner(frozen, config.head.kind, entry, listener=listener, num_classes=classes, solutions=known)
 
 
-def _smallest(budget: Budget) -> int:
-    return min((len(fold.train) for fold in budget.folds), default=len(budget.positions))
+def _candidates(config: Config, budget: Budget) -> tuple[Choice, list[Choice]]:
+    tune, stated = config.tune, config.optim.weight_decay
+    return solved_candidates(config.head.kind, trials=tune.trials, weight_decay=stated, smallest=budget.smallest_fold)

@@ -1,22 +1,30 @@
 """The record of a run in the making: filled in as things become known, published however the run ends."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
+from tlexp.cache import Use
 from tlexp.config import Config, config_key, run_values
+from tlexp.data import Source
 from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
+from tlexp.experiment.build import Network, count_steps, outside_protocol
+from tlexp.experiment.images import Budget
+from tlexp.learn.selection import FINAL, Selection
+from tlexp.models import Classifier, WeightsOrigin
 from tlexp.tracking import (
-    DatasetInfo,
     MetricsLog,
     PyfuncModel,
     Record,
     RunStatus,
     TrackedRun,
     Tracker,
+    dataset_of,
     environment,
     names,
     public_uri,
@@ -24,7 +32,7 @@ from tlexp.tracking import (
     read_record,
     run_files,
 )
-from tlexp.train import FitReport, Listener
+from tlexp.train import Evaluation, FitReport, Listener, on_curve
 
 
 class RunRecorder:
@@ -35,7 +43,7 @@ class RunRecorder:
     Args:
         config: What the run does.
         folder: Its folder.
-        listener: Hears notes as messages.
+        listener: Hears of all that the run does, notes among it.
         shown: The configuration as it may be logged.
         overrides: The words of the command line.
         study: The name of the sweep that the run is one of.
@@ -52,7 +60,8 @@ class RunRecorder:
         study: str | None = None,
     ) -> None:
         self.config, self.folder = config, folder
-        self.listener = listener
+        self._curves = _Curves(listener, self._point)
+        self.listener: Listener = self._curves
         self._study = {} if study is None else {names.TAG_STUDY: study}
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
@@ -70,18 +79,34 @@ class RunRecorder:
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
 
-    @property
-    def alone(self) -> bool:
-        """Whether the run is none of a sweep's, which has a progress of its own to show."""
-        return not self._study
+    def note(self, texts: Iterable[str]) -> None:
+        """Keep sentences for readers of the record, and tell them now."""
+        for text in texts:
+            self.notes.append(text)
+            self.listener.message(text)
 
-    def note(self, text: str) -> None:
-        """Keep a sentence for readers of the record, and tell it now."""
-        self.notes.append(text)
-        self.listener.message(text)
+    def describe(self, network: Network, origin: WeightsOrigin, images: Source, budget: Budget) -> None:
+        """Enter what is known before training: units, weights and images."""
+        self.freeze |= {"depth": network.depth, "units": network.freezing.frozen_units(network.units)}
+        self.train |= {
+            "steps": 0 if self.config.head.kind.solved else count_steps(self.config, len(budget.positions)),
+            "weights": {"source": origin.source, "digest": origin.digest},
+            "outside_protocol": outside_protocol(self.config),
+        }
+        self.data |= {
+            "digest": images.digest,
+            "classes": list(images.classes),
+            "counts": _counts(images, budget),
+            "skipped": list(images.skipped),
+        }
 
-    def start_tracking(self, dataset: DatasetInfo) -> None:
-        """Begin the run in the tracking store, if there is to be one."""
+    def begin(self, frozen: str) -> None:
+        """Begin the run in the tracking store, if there is to be one.
+
+        Args:
+            frozen: Digest of all that is frozen.
+        """
+        self.freeze["digest_before"] = frozen
         tracking = self.config.tracking
         if not tracking.enabled:
             return
@@ -90,21 +115,68 @@ class RunRecorder:
             run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
-            dataset=dataset,
+            dataset=dataset_of(self.shown, self.data),
         )
 
-    def point(self, step: int, values: Mapping[str, float]) -> None:
+    def selected(self, selection: Selection[Any]) -> None:
+        """Enter how the settings were chosen."""
+        for fold, report in enumerate(selection.reports):
+            self._curve(report, phase="select", fold=fold)
+        self.note(selection.flags)
+        self.train["selection"] = {**selection.summary(), "refit": self.config.train.refit}
+
+    def trained(self, report: FitReport, frozen: str) -> None:
+        """Enter what the final fit took.
+
+        Args:
+            report: Of the fit.
+            frozen: Digest of all that is frozen.
+        """
+        self._curve(report, phase="final", fold=None, shown=self._curves.steps)
+        if report.phases:
+            self.freeze["phases"] = report.phases
+        self.freeze["digest_after"] = frozen
+        if frozen != self.freeze["digest_before"]:
+            raise AssertionError("frozen parameters or buffers changed during training")
+
+    def cached(self, use: Use | None) -> None:
+        """Enter what the cache has done; a run that is none of a sweep's says it."""
+        if use is None:
+            return
+        mode = str(self.config.cache.mode)
+        self.train["cache"] = {"mode": mode, **dataclasses.asdict(use)}
+        if not self._study:
+            self.listener.message(f"cache {mode}: {use}")
+
+    def measured(
+        self, splits: dict[str, Evaluation], report: FitReport, classifier: Classifier, *, seconds: float
+    ) -> None:
+        """Enter every score of every split, and what the run cost."""
+        costs = {
+            "seconds": seconds,
+            "images_per_second": report.images_per_second,
+            "peak_bytes": report.peak_bytes,
+            "flops": report.flops,
+            "trainable_parameters": sum(parameter.numel() for _, parameter in classifier.trainable_parameters()),
+            "total_parameters": sum(parameter.numel() for parameter in classifier.parameters()),
+        }
+        for split, evaluation in splits.items():
+            for score, value in evaluation.metrics.items():
+                self.metrics[names.split_metric(split, score)] = value
+        self.metrics |= {names.cost_metric(name): float(cost) for name, cost in costs.items() if cost is not None}
+
+    def _point(self, step: int, values: Mapping[str, float]) -> None:
         """Show a point of the final fit's curves in the tracking store while it trains."""
         if self._tracker is not None:
             self._tracker.log(step, values)
 
-    def curve(self, report: FitReport, *, phase: str, fold: int | None, shown: frozenset[int] = frozenset()) -> None:
+    def _curve(self, report: FitReport, *, phase: str, fold: int | None, shown: frozenset[int] = frozenset()) -> None:
         """Write a fit's curves down; steps in `shown` are in the tracking store already."""
         for step, name, value in report.curve:
             values = {f"train/{name}": value}
             self._log.write(phase=phase, fold=fold, step=step, values=values)
             if step not in shown:
-                self.point(step, {names.curve_metric(phase, fold, key): each for key, each in values.items()})
+                self._point(step, {names.curve_metric(phase, fold, key): each for key, each in values.items()})
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +223,20 @@ class RunRecorder:
         )
 
 
+def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:
+    """Return the images of each class in train, val (that of a single split), test and, where there is one, shifted."""
+    validation = budget.folds[0].validation if len(budget.folds) == 1 else np.zeros(0, np.int64)
+    parts = {
+        "train": np.delete(budget.labels, validation),
+        "val": budget.labels[validation],
+        **{split: held_out.labels for split, held_out in images.evaluated()},
+    }
+    return {
+        split: dict(zip(images.classes, np.bincount(labels, minlength=len(images.classes)).tolist(), strict=True))
+        for split, labels in parts.items()
+    }
+
+
 def _status(error: BaseException | None) -> RunStatus:
     if error is None:
         return RunStatus.finished
@@ -176,3 +262,48 @@ def _without_password(shown: dict[str, Any]) -> dict[str, Any]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class _Curves(Listener):
+    """Passes on what training tells, and shows the final fit's curves in the tracking store while it trains.
+
+    Attributes:
+        steps: The steps whose points were shown.
+    """
+
+    def __init__(self, listener: Listener, show: Callable[[int, Mapping[str, float]], None]) -> None:
+        self._listener, self._show = listener, show
+        self._final, self._steps_in_all = False, 0
+        self.steps: frozenset[int] = frozenset()
+
+    def phase(self, title: str, steps: int) -> None:
+        """Pass on; only the final fit is shown while it goes on."""
+        self._final, self._steps_in_all = title == FINAL, steps
+        self._listener.phase(title, steps)
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Pass on; show the steps that the fit's curve keeps."""
+        self._listener.step(step, values)
+        if self._final and on_curve(step, self._steps_in_all):
+            self._show(step, {f"train/{name}": value for name, value in values.items()})
+            self.steps |= {step}
+
+    def ended(self) -> None:
+        """Pass on."""
+        self._listener.ended()
+
+    def closing(self) -> None:
+        """Pass on."""
+        self._listener.closing()
+
+    def images(self, done: int, count: int) -> None:
+        """Pass on."""
+        self._listener.images(done, count)
+
+    def message(self, text: str) -> None:
+        """Pass on."""
+        self._listener.message(text)
+
+    def should_stop(self) -> int | None:
+        """Pass on."""
+        return self._listener.should_stop()

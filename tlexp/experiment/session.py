@@ -1,6 +1,7 @@
 """What the runs of one process have in common: made for the first that asks, handed to all that ask for the same."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tlexp.data import ImageBank, Images, Source
 from tlexp.experiment.build import Network, build_network, load_start
 from tlexp.experiment.images import decode, open_images
 from tlexp.features.batches import LabelledSet
+from tlexp.features.entry import Room
 from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
@@ -76,7 +78,7 @@ class Session:
         """Return the sha256 of tensors of the backbone; those that are as they started are hashed once."""
         return tensors_digest(tensors) if self._network is None else self._network.digest(tensors)
 
-    def source(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
+    def images(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
         """Return the images, checked.
 
         Raises:
@@ -104,6 +106,15 @@ class Session:
             known = self._decoded[id(images)] = _Decoded(images, expected)
         return known.take(positions, read)
 
+    def room(self, config: Config, warn: Callable[[str], None]) -> Room:
+        """Return how much of what frozen layers make may be kept, and where."""
+        store = self.store(config, warn)
+        return Room(
+            mode=config.cache.mode,
+            disk_bytes=store.max_bytes if store.keeps else None,
+            memory_bytes=config.data.memory_bytes,
+        )
+
     def store(self, config: Config, warn: Callable[[str], None]) -> Store:
         """Return where features are kept."""
         folder = None if config.cache.mode is CacheMode.off else cache_folder(config.cache.dir)
@@ -113,14 +124,10 @@ class Session:
         return store
 
 
-_process: list[Session] = []
-
-
+@functools.cache
 def process_session() -> Session:
     """Return what all jobs of this process share."""
-    if not _process:
-        _process.append(Session(several=True))
-    return _process[0]
+    return Session(several=True)
 
 
 @dataclass(frozen=True, kw_only=True)

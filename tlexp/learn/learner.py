@@ -1,16 +1,15 @@
 """What learns from a label budget, and the settings that it compares."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from torch import nn
 
-from tlexp.config import Config
 from tlexp.config.head import HeadKind
-from tlexp.config.optim import Choice
-from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
+from tlexp.config.optim import Choice, Rates
+from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Entry
-from tlexp.learn.selection import Candidate
+from tlexp.learn.selection import Learner, Search, candidates_around, spread_candidates
 from tlexp.learn.solved import Solutions, SolvedLearner
 from tlexp.learn.trained import Heads, TrainedLearner
 from tlexp.models import Classifier
@@ -22,66 +21,72 @@ _NEIGHBOURS = 5
 
 
 def build_learner(
-    config: Config,
     classifier: Classifier,
-    feed: LabelledSet,
+    entries: Sequence[Entry],
     setup: FitSetup,
+    head: HeadKind,
     *,
     checkpoint: Checkpoint | None,
     listener: Listener,
     solutions: Solutions | None = None,
     heads: Heads | None = None,
-    entries: Mapping[int, Entry] | None = None,
-) -> TrainedLearner | SolvedLearner:
-    """Return what learns from a label budget: the whole network from images, or what follows its frozen part.
+) -> Learner[Any]:
+    """Return what learns from a label budget: a network that is trained, or a head that is solved.
 
     Args:
-        config: Of the run.
         classifier: The whole network, with its start.
-        feed: The label budget.
-        setup: How it is fed.
+        entries: Where each phase of a fit enters it, with the label budget.
+        setup: How it is trained.
+        head: The kind of its head.
         checkpoint: Where fits are kept; None for a head that is solved.
         listener: Hears of every fit.
         solutions: Heads that were solved beforehand.
         heads: What a trained head starts from, by the positions that are trained on; None for its own start.
-        entries: Where training enters in phases that freeze units in front, by how many they freeze.
     """
-    learned = classifier
-    if isinstance(feed, FeatureSet) and classifier.depth < len(classifier.units):
-        learned = classifier.behind_cut()  # the feed gives what crosses the cut behind the frozen units
-    elif isinstance(feed, FeatureSet):
-        # The same head: what it learns is in the whole network at once.
-        learned = Classifier(nn.Identity(), classifier.head, (), 0)
-        if config.head.kind.solved:
-            classes = setup.plan.num_classes
-            return SolvedLearner(
-                learned, config.head.kind, feed, listener=listener, num_classes=classes, solutions=solutions
-            )
+    if head.solved:
+        [entry] = entries
+        classes = setup.plan.num_classes
+        return SolvedLearner(classifier, head, entry, listener=listener, num_classes=classes, solutions=solutions)
     assert checkpoint is not None
-    return TrainedLearner(learned, feed, setup, checkpoint=checkpoint, listener=listener, heads=heads, entries=entries)
+    return TrainedLearner(classifier, entries, setup, checkpoint=checkpoint, listener=listener, heads=heads)
 
 
-def candidates(config: Config, *, smallest: int) -> tuple[Candidate, list[Choice]]:
-    """Return the default of a head, and those that a head which is solved compares all at once.
+def trained_candidates(search: Search, default: Rates, *, many: bool) -> list[Rates]:
+    """Return the rates that a network which is trained compares; none where Optuna proposes them one by one.
 
     Args:
-        config: Of the run.
+        search: Where they are looked for.
+        default: Of the policy, or as stated.
+        many: Whether all can be tried at once.
+    """
+    if search.trials < 2:
+        return []
+    if search.around:
+        return candidates_around(default, search.trials)
+    return spread_candidates(search, default) if many else []
+
+
+def solved_candidates(
+    head: HeadKind, *, trials: int, weight_decay: float | None, smallest: int
+) -> tuple[Choice, list[Choice]]:
+    """Return the default of a head that is solved, and the choices that it compares all at once.
+
+    Args:
+        head: Its kind.
+        trials: How many are compared; 0 for as many as are usual.
+        weight_decay: As stated, which leaves nothing to compare, or None.
         smallest: Training images of a fold, at least.
     """
-    kind, trials = config.head.kind, config.tune.trials
-    if not kind.solved:
-        return config.default_rates, []
-    if kind is HeadKind.nearest_mean:
+    if head is HeadKind.nearest_mean:
         return Choice(), [Choice()]
-    if kind is HeadKind.knn:
-        counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(kind)]})
+    if head is HeadKind.knn:
+        counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(head)]})
         chosen = [Choice(neighbours=count) for count in counts]
         default = Choice(neighbours=min(_NEIGHBOURS, max(1, smallest)))
         return default, [default] if trials == 1 else chosen[: trials or None]
-    stated = config.optim.weight_decay
-    if stated is not None:
-        return Choice(weight_decay=stated), [Choice(weight_decay=stated)]
-    decays = CANDIDATES[str(kind)]
+    if weight_decay is not None:
+        return Choice(weight_decay=weight_decay), [Choice(weight_decay=weight_decay)]
+    decays = CANDIDATES[str(head)]
     if trials:
         decays = tuple(float(decay) for decay in np.geomspace(decays[0], decays[-1], trials)) if trials > 1 else ()
     default = Choice(weight_decay=_WEIGHT_DECAY)

@@ -7,38 +7,42 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from scipy.special import log_softmax
 from scipy.stats import qmc
 
-from tlexp.arrays import Labels, Logits
+from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
-from tlexp.train import FitReport
+from tlexp.train import FitReport, FoldFit
 
 Candidate = Rates | Choice
+C = TypeVar("C", Rates, Choice)
+"""What a learner takes: learning rate and weight decay of one that is trained, the choice of one that is solved."""
+C_in = TypeVar("C_in", Rates, Choice, contravariant=True)
 
+FINAL = "final"
+"""Names the fit of the winner on the whole budget."""
 _EDGE = 0.05
 """A best value within this fraction of the searched range (on its log scale) from an end is flagged."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Trial(Generic[C]):
     """One candidate: its settings and its log loss over the pooled validation parts; None where it diverged."""
 
     number: int
-    rates: Candidate
+    rates: C
     loss: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class Selection(Generic[C]):
     """How the settings of the final fit were found.
 
     Attributes:
@@ -53,8 +57,8 @@ class Selection:
     """
 
     kind: str
-    trials: tuple[Trial, ...]
-    winner: Candidate
+    trials: tuple[Trial[C], ...]
+    winner: C
     reports: tuple[FitReport, ...]
     logits: Logits | None
     labels: Labels | None
@@ -94,12 +98,17 @@ class Search:
     around: bool = False
 
 
-class Learner(Protocol):
-    """What is tried out: a network that is trained, or a head that is solved."""
+class Learner(Protocol[C_in]):
+    """What candidates are compared with: a network that is trained, or a head that is solved."""
 
     @property
-    def feed(self) -> LabelledSet:
+    def budget(self) -> LabelledSet:
         """The label budget."""
+        ...
+
+    @property
+    def beforehand(self) -> float:
+        """Seconds that were spent on its results before the run."""
         ...
 
     @property
@@ -107,37 +116,35 @@ class Learner(Protocol):
         """Whether all candidates can be tried at once."""
         ...
 
-    def fit_fold(self, fit_id: str, fold: Fold, rates: Any) -> tuple[FitReport, Logits, Labels]:
+    def fit_fold(self, fit_id: str, fold: Fold, candidate: C_in, /) -> FoldFit:
         """Train one candidate on a fold; return what it took, and logits and labels of the validation part."""
         ...
 
-    def fit_folds(
-        self, folds: Sequence[Fold], candidates: Sequence[Any]
-    ) -> Sequence[Sequence[tuple[FitReport, Logits, Labels]] | None]:
+    def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[C_in], /) -> Sequence[Sequence[FoldFit] | None]:
         """Train all candidates on all folds at once; None for one that diverged."""
         ...
 
-    def train(self, fit_id: str, positions: NDArray[np.int64], rates: Any) -> FitReport:
+    def train(self, fit_id: str, positions: Positions, candidate: C_in, /) -> FitReport:
         """Train one candidate from the start on positions of the budget, and return what it took."""
         ...
 
-    def is_fitted_on(self, positions: NDArray[np.int64], rates: Any) -> bool:
-        """Return whether the learner is as `train` left it with these positions and rates."""
+    def is_fitted_on(self, positions: Positions, candidate: C_in, /) -> bool:
+        """Return whether the learner is as `train` left it with these positions and this candidate."""
         ...
 
-    def predict(self, feed: LabelledSet, positions: NDArray[np.int64]) -> tuple[Logits, Labels]:
-        """Return logits and labels of a feed's images, in order."""
+    def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of images, in order."""
         ...
 
 
 def select(
-    learner: Learner,
+    learner: Learner[C],
     folds: Sequence[Fold],
     *,
-    default: Candidate,
+    default: C,
     search: Search,
-    candidates: Sequence[Candidate] = (),
-) -> Selection:
+    candidates: Sequence[C] = (),
+) -> Selection[C]:
     """Return the best candidate by log loss inside the budget; a tie goes to the smaller learning rate.
 
     A single candidate is measured all the same, so that every run has validation figures.
@@ -155,34 +162,48 @@ def select(
     if not folds:
         flags = ("nothing to select on, and no val/* figures: one image per class, or tune.validate=false",)
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
-    trials: list[Trial] = []
+    trials: list[Trial[C]] = []
     unsolved: list[int] = []
-    best: tuple[Trial, _Tried] | None = None
+    best: tuple[Trial[C], _Pooled] | None = None
     if candidates and learner.many:
         results = _all_at_once(learner, folds, candidates)
     else:
-        assert isinstance(default, Rates)
-        offered = _Listed(candidates) if candidates else _Candidates(search, default)
+        offered = _Listed(candidates) if candidates else _offered(search, default)
         results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
-    for trial, tried in results:
+    for trial, pooled in results:
         trials.append(trial)
-        if tried and not all(report.converged for report in tried.reports):
+        if pooled and not all(report.converged for report in pooled.reports):
             unsolved.append(trial.number)
-        if tried and (best is None or _rank(trial) < _rank(best[0])):
-            best = trial, tried
+        if pooled and (best is None or _rank(trial) < _rank(best[0])):
+            best = trial, pooled
     if best is None:
         raise DivergedError(f"all {len(trials)} candidates diverged: lower the range, e.g. tune.lr=[1e-6,1e-3]")
-    winner, tried = best
+    winner, pooled = best
     return Selection(
         kind="split" if len(folds) == 1 else "folds",
         trials=tuple(trials),
         winner=winner.rates,
-        reports=tried.reports,
-        logits=tried.logits,
-        labels=tried.labels,
+        reports=pooled.reports,
+        logits=pooled.logits,
+        labels=pooled.labels,
         flags=_edges(winner.rates, search, candidates),
         unsolved=tuple(unsolved),
     )
+
+
+def refit(
+    learner: Learner[C], selection: Selection[C], folds: Sequence[Fold], *, anew: bool
+) -> tuple[FitReport, Positions]:
+    """Train the winner from the same start on the whole budget, or keep it as it was selected on a single fold.
+
+    Returns what it took and the positions of the budget that it learned from.
+    """
+    positions = np.arange(len(learner.budget.labels))
+    if not anew and folds:
+        positions = folds[0].train
+        if learner.is_fitted_on(positions, selection.winner):
+            return selection.reports[0], positions
+    return learner.train(FINAL, positions, selection.winner), positions
 
 
 def spread_candidates(search: Search, default: Rates) -> list[Rates]:
@@ -213,12 +234,17 @@ def candidates_around(default: Rates, trials: int) -> list[Rates]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tried:
+class _Pooled:
     """One candidate's fits and pooled validation outputs."""
 
     reports: tuple[FitReport, ...]
     logits: Logits
     labels: Labels
+
+    @classmethod
+    def of(cls, fits: Sequence[FoldFit]) -> "_Pooled":
+        reports, logits, labels = zip(*fits, strict=True)
+        return cls(reports=reports, logits=np.concatenate(logits), labels=np.concatenate(labels))
 
     @property
     def loss(self) -> float:
@@ -226,42 +252,37 @@ class _Tried:
         return log_loss(self.logits, self.labels)
 
 
-_Results = Iterator[tuple[Trial, _Tried | None]]
-
-
-def _all_at_once(learner: Learner, folds: Sequence[Fold], candidates: Sequence[Candidate]) -> _Results:
+def _all_at_once(
+    learner: Learner[C], folds: Sequence[Fold], candidates: Sequence[C]
+) -> Iterator[tuple[Trial[C], _Pooled | None]]:
     for number, fits in enumerate(learner.fit_folds(folds, candidates)):
-        tried = None if fits is None else _pool(fits)
-        yield Trial(number=number, rates=candidates[number], loss=tried.loss if tried else None), tried
+        pooled = None if fits is None else _Pooled.of(fits)
+        yield Trial(number=number, rates=candidates[number], loss=pooled.loss if pooled else None), pooled
 
 
 def _one_by_one(
-    learner: Learner, folds: Sequence[Fold], candidates: "_Candidates | _Listed", *, alone: bool
-) -> _Results:
-    for number, rates in enumerate(candidates):
-        tried = _try(learner, folds, rates, number=number, alone=alone)
-        trial = Trial(number=number, rates=rates, loss=tried.loss if tried else None)
-        candidates.tell(trial)
-        yield trial, tried
+    learner: Learner[C], folds: Sequence[Fold], offered: "_Offered[C]", *, alone: bool
+) -> Iterator[tuple[Trial[C], _Pooled | None]]:
+    for number, candidate in enumerate(offered):
+        pooled = _fit(learner, folds, candidate, number=number, alone=alone)
+        trial = Trial(number=number, rates=candidate, loss=pooled.loss if pooled else None)
+        offered.tell(trial)
+        yield trial, pooled
 
 
-def _try(learner: Learner, folds: Sequence[Fold], rates: Rates, *, number: int, alone: bool) -> _Tried | None:
+def _fit(learner: Learner[C], folds: Sequence[Fold], candidate: C, *, number: int, alone: bool) -> _Pooled | None:
     """Return a candidate's fits over all folds, or None where it diverged and others are there to win."""
     try:
-        fits = [learner.fit_fold(f"select-{number:03d}-fold{index}", fold, rates) for index, fold in enumerate(folds)]
+        return _Pooled.of(
+            [learner.fit_fold(f"select-{number:03d}-fold{index}", fold, candidate) for index, fold in enumerate(folds)]
+        )
     except DivergedError:
         if alone:
             raise
         return None
-    return _pool(fits)
 
 
-def _pool(fits: Sequence[tuple[FitReport, Logits, Labels]]) -> _Tried:
-    reports, logits, labels = zip(*fits, strict=True)
-    return _Tried(reports=reports, logits=np.concatenate(logits), labels=np.concatenate(labels))
-
-
-def _rank(trial: Trial) -> tuple[float, float]:
+def _rank(trial: Trial[Any]) -> tuple[float, float]:
     """Order by loss, then the smaller learning rate, or the simpler solution."""
     assert trial.loss is not None
     rates = trial.rates
@@ -275,21 +296,41 @@ def _values(candidate: Candidate) -> dict[str, float]:
     return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
 
 
-class _Listed:
+class _Offered(Protocol[C]):
+    """Candidates, one after another; what comes next may follow from what was told."""
+
+    def __iter__(self) -> Iterator[C]:
+        """Yield each of them."""
+        ...
+
+    def tell(self, trial: Trial[C]) -> None:
+        """Report the loss of the candidate that was handed out last."""
+        ...
+
+
+class _Listed(Generic[C]):
     """Candidates that stand beforehand."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._candidates = candidates
+    def __init__(self, candidates: Sequence[C]) -> None:
+        self._candidates: Sequence[C] = candidates
 
-    def __iter__(self) -> Iterator[Rates]:
-        return (each for each in self._candidates if isinstance(each, Rates))
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._candidates)
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: Trial[C]) -> None:
         """Nothing follows from a loss."""
 
 
-class _Candidates:
-    """The default alone, or the default and what Optuna's TPE proposes after it.
+def _offered(search: Search, default: C) -> _Offered[C]:
+    """Return the default alone, or what a search proposes from it on."""
+    if search.trials == 0:
+        return _Listed([default])
+    assert isinstance(default, Rates)  # a head that is solved has its candidates listed
+    return cast(_Offered[C], _Proposed(search, default))
+
+
+class _Proposed:
+    """The default, and what Optuna's TPE proposes after it.
 
     The sampler is seeded and told in order, so that a resumed run is offered the same candidates again.
     """
@@ -301,9 +342,6 @@ class _Candidates:
         self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=search.seed))
 
     def __iter__(self) -> Iterator[Rates]:
-        if self._search.trials == 0:
-            yield self._default
-            return
         self._study.enqueue_trial(dataclasses.asdict(_clipped(self._default, self._search)))
         for _ in range(self._search.trials):
             self._asked = self._study.ask()
@@ -312,7 +350,7 @@ class _Candidates:
                 weight_decay=self._asked.suggest_float("weight_decay", *self._search.weight_decay, log=True),
             )
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: Trial[Rates]) -> None:
         """Report the loss of the candidate that was handed out last."""
         if self._asked is not None:
             state = optuna.trial.TrialState.FAIL if trial.loss is None else None

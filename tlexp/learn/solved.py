@@ -11,12 +11,12 @@ from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FeatureSet, LabelledSet
+from tlexp.features.batches import LabelledSet
+from tlexp.features.entry import Entry
 from tlexp.models import Classifier
 from tlexp.models.head import Head
-from tlexp.train import FitReport, Fitted, Listener, Problem, peak_bytes, predict, solve, within_memory
+from tlexp.train import FitReport, Fitted, FoldFit, Listener, Problem, peak_bytes, predict, solve, within_memory
 
-Tried = tuple[FitReport, Logits, Labels]
 Part = tuple[Positions, Positions | None]
 """Positions to solve on, and those to predict."""
 
@@ -47,9 +47,9 @@ class SolvedLearner:
     """A head without steps; it does what a `TrainedLearner` does.
 
     Args:
-        classifier: The head alone, taking features.
+        classifier: The whole network, all units frozen.
         kind: Of the head.
-        feed: The label budget.
+        entry: At the features, with those of the label budget.
         listener: Hears of every solution.
         num_classes: K.
         solutions: Those that are known already.
@@ -65,25 +65,26 @@ class SolvedLearner:
         self,
         classifier: Classifier,
         kind: HeadKind,
-        feed: FeatureSet,
+        entry: Entry,
         *,
         listener: Listener,
         num_classes: int,
         solutions: Solutions | None = None,
     ) -> None:
-        self.classifier, self.feed = classifier, feed
+        assert entry.rows is not None
+        self.classifier, self.budget = entry.network(classifier), entry.rows
         self.heads: dict[tuple[bytes, Choice], Head] = {}
         self.beforehand = 0.0
         self._solutions = Solutions() if solutions is None else solutions
         self._kind, self._listener, self._classes = kind, listener, num_classes
         self._fitted_on: tuple[bytes, Choice] | None = None
 
-    def fit_fold(self, fit_id: str, fold: Fold, choice: Choice) -> Tried:
+    def fit_fold(self, fit_id: str, fold: Fold, choice: Choice) -> FoldFit:
         """Return one candidate's solution on a fold."""
         [tried] = self.fit_folds([fold], [choice])
         return tried[0]
 
-    def fit_folds(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[Tried]]:
+    def fit_folds(self, folds: Sequence[Fold], choices: Sequence[Choice]) -> list[list[FoldFit]]:
         """Return each candidate's solutions on all folds, solved together."""
         parts = [(fold.train, fold.validation) for fold in folds]
         found, seconds = self._solve("select", parts, choices)
@@ -94,7 +95,7 @@ class SolvedLearner:
             for fold, fitted in zip(folds, fits, strict=True):
                 assert fitted.logits is not None
                 report = self._report(fitted, len(fold.train), share)
-                outcomes.append((report, fitted.logits.numpy(), self.feed.labels[fold.validation]))
+                outcomes.append((report, fitted.logits.numpy(), self.budget.labels[fold.validation]))
             tried.append(outcomes)
         return tried
 
@@ -109,14 +110,14 @@ class SolvedLearner:
         """Return whether the head is as `train` left it with these positions and this choice."""
         return self._fitted_on == (positions.tobytes(), choice)
 
-    def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
-        """Return logits and labels of a feed's images, in order."""
-        return predict(self.classifier, feed.chunks(positions), autocast=None)
+    def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of images, in order."""
+        return predict(self.classifier, images.chunks(positions), autocast=None)
 
     def identity(self, train: Positions, validation: Positions | None) -> bytes:
         """Return what names a problem, in other runs as well."""
-        parts = [str(self._kind).encode(), self.feed.identity(train)]
-        return b" ".join(parts if validation is None else [*parts, self.feed.identity(validation)])
+        parts = [str(self._kind).encode(), self.budget.identity(train)]
+        return b" ".join(parts if validation is None else [*parts, self.budget.identity(validation)])
 
     def enter(self, solutions: Solutions, parts: Sequence[Part], choices: Sequence[Choice]) -> None:
         """Solve many problems together, for others to find."""
@@ -142,7 +143,8 @@ class SolvedLearner:
     ) -> tuple[list[list[Fitted]], float]:
         problems = [
             Problem(
-                train=self.feed.varied(train), validation=None if validation is None else self.feed.clean(validation)
+                train=self.budget.varied(train),
+                validation=None if validation is None else self.budget.clean(validation),
             )
             for train, validation in parts
         ]
@@ -153,8 +155,8 @@ class SolvedLearner:
             found = within_memory(
                 lambda: solve(
                     str(self._kind),
-                    self.feed,
-                    self.feed.row_labels,
+                    self.budget,
+                    self.budget.row_labels,
                     problems,
                     num_classes=self._classes,
                     candidates=[choice.strength for choice in choices],
@@ -192,7 +194,7 @@ class SolvedLearner:
             seconds=seconds,
             images_per_second=steps * images / max(seconds, 1e-9),
             flops=None,
-            peak_bytes=peak_bytes(self.feed.device),
+            peak_bytes=peak_bytes(self.budget.device),
             curve=[],
             converged=fitted.converged,
         )

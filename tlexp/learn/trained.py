@@ -16,13 +16,14 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import Batches, FeatureSet, FitSetup, LabelledSet
+from tlexp.features.batches import FitSetup, LabelledSet
 from tlexp.features.entry import Entry
 from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import (
     Checkpoint,
     FitReport,
+    FoldFit,
     Listener,
     Outcome,
     Problem,
@@ -34,8 +35,6 @@ from tlexp.train import (
     within_memory,
 )
 
-Tried = tuple[FitReport, Logits, Labels]
-"""What a fit took, and logits and labels of the validation part."""
 Heads = Mapping[bytes, Head]
 """What a head starts from, by the positions (bytes of int64) that it is trained on."""
 _ALL = "select-all"
@@ -43,17 +42,16 @@ _ALL = "select-all"
 
 
 class TrainedLearner:
-    """A classifier with its start remembered, and the images of the label budget.
+    """A network that is trained, with its start remembered, and the images of the label budget.
 
     Args:
-        classifier: On its device, taking what the feed gives, as it is frozen in the last phase; what is frozen then
-            never changes, so only the rest of the start is remembered.
-        feed: The label budget.
+        classifier: The whole network on its device, frozen as in the last phase; what is frozen then never changes, so
+            only the rest of the start is remembered.
+        entries: Where each phase enters it, with the label budget.
         setup: How it is trained.
         checkpoint: Where interrupted and finished fits are kept.
         listener: Hears of every fit.
         heads: Linear heads to start from; None for the classifier's own.
-        entries: Where training enters in phases that freeze units in front, by how many they freeze.
     """
 
     beforehand = 0.0
@@ -61,31 +59,32 @@ class TrainedLearner:
     def __init__(
         self,
         classifier: Classifier,
-        feed: LabelledSet,
+        entries: Sequence[Entry],
         setup: FitSetup,
         *,
         checkpoint: Checkpoint,
         listener: Listener,
         heads: Heads | None = None,
-        entries: Mapping[int, Entry] | None = None,
     ) -> None:
-        self.classifier, self.feed, self.setup = classifier, feed, setup
-        self._entries = entries or {}
+        self._entries, self._setup = entries, setup
+        self.classifier, self.budget = entries[-1].network(classifier), entries[-1].budget
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
         # What training can change: all that trains in some phase, and all buffers (frozen ones are equal anyway).
-        moving = {name for name, _ in (*classifier.trainable_parameters(), *classifier.named_buffers())}
-        self._start = {name: each.detach().clone() for name, each in _tensors(classifier).items() if name in moving}
+        moving = {name for name, _ in (*self.classifier.trainable_parameters(), *self.classifier.named_buffers())}
+        self._start = {
+            name: each.detach().clone() for name, each in _tensors(self.classifier).items() if name in moving
+        }
         self._fitted_on: tuple[bytes, Rates] | None = None
 
     @property
     def many(self) -> bool:
         """Whether all candidates can be tried at once: a head alone is trained, on features."""
-        head = self.classifier.head
+        head, entry = self.classifier.head, self._entries[-1]
         alike = self._heads is None  # heads at once all start from one
-        alone = not self.classifier.units and isinstance(self.feed, FeatureSet)
-        return alike and alone and isinstance(head, Head) and supports(head, self.setup.plan)
+        alone = entry.rows is not None and entry.prefix is None
+        return alike and alone and isinstance(head, Head) and supports(head, self._setup.plan)
 
-    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> Tried:
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> FoldFit:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
 
         A fit that an interrupted run had finished already is not repeated.
@@ -94,11 +93,11 @@ class TrainedLearner:
         if done is not None:
             return _report(done.values), done.arrays["logits"], done.arrays["labels"]
         report = self.train(fit_id, fold.train, rates)
-        logits, labels = self.predict(self.feed, fold.validation)
+        logits, labels = self.predict(self.budget, fold.validation)
         self._checkpoint.finish(fit_id, arrays={"logits": logits, "labels": labels}, values=dataclasses.asdict(report))
         return report, logits, labels
 
-    def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
+    def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[FoldFit] | None]:
         """Train all candidates on all folds at once; return each one's fits, None where it diverged.
 
         What an interrupted run had found already stands: a winner found anew might be another.
@@ -111,9 +110,9 @@ class TrainedLearner:
         self._checkpoint.finish(_ALL, arrays=arrays, values=values)
         return tried
 
-    def _fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[Tried] | None]:
-        feed, head, steps = self.feed, self.classifier.head, self.setup.plan.steps
-        assert isinstance(feed, FeatureSet)
+    def _fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[FoldFit] | None]:
+        rows, head, steps = self._entries[-1].rows, self.classifier.head, self._setup.plan.steps
+        assert rows is not None
         assert isinstance(head, Head)
         began = time.perf_counter()
         self._reset()
@@ -122,12 +121,12 @@ class TrainedLearner:
             found = within_memory(
                 lambda: train_many(
                     head,
-                    feed,
-                    feed.row_labels,
-                    [Problem(train=feed.varied(fold.train), validation=feed.clean(fold.validation)) for fold in folds],
-                    streams=[feed.batches(fold.train).rows for fold in folds],
+                    rows,
+                    rows.row_labels,
+                    [Problem(train=rows.varied(fold.train), validation=rows.clean(fold.validation)) for fold in folds],
+                    streams=[rows.batches(fold.train).rows for fold in folds],
                     candidates=candidates,
-                    plan=self.setup.plan,
+                    plan=self._setup.plan,
                     heed=self._heed,
                 ),
                 f"{len(candidates)} heads at once on {len(folds)} folds: use fewer tune.trials, or train.device=cpu",
@@ -135,10 +134,10 @@ class TrainedLearner:
         finally:
             self._listener.ended()
         seconds = (time.perf_counter() - began) / (len(folds) * len(candidates))
-        images = steps * min(self.setup.batch_size, *(len(fold.train) for fold in folds))
-        tried: list[list[Tried] | None] = []
+        images = steps * min(self._setup.batch_size, *(len(fold.train) for fold in folds))
+        tried: list[list[FoldFit] | None] = []
         for fits in zip(*found, strict=True):
-            parts: list[Tried] = []
+            parts: list[FoldFit] = []
             for fold, fitted in zip(folds, fits, strict=True):
                 if fitted.logits is None:
                     break
@@ -151,7 +150,7 @@ class TrainedLearner:
                     peak_bytes=None,
                     curve=[(at, "loss", loss) for at, loss in enumerate(losses, start=1) if on_curve(at, steps)],
                 )
-                parts.append((report, fitted.logits.numpy(), feed.labels[fold.validation]))
+                parts.append((report, fitted.logits.numpy(), rows.labels[fold.validation]))
             tried.append(parts if len(parts) == len(folds) else None)
         return tried
 
@@ -159,22 +158,16 @@ class TrainedLearner:
         """Train from the start on the positions of the budget, and return what it took."""
         self._reset()
         self._adopt_head(positions)
-        plan = dataclasses.replace(self.setup.plan, lr=rates.lr, weight_decay=rates.weight_decay)
-        classifier, batches = self.classifier, self.feed.batches(positions)
-
-        def enter(depth: int) -> tuple[Classifier, Batches]:
-            entry = self._entries.get(depth)
-            return (classifier, batches) if entry is None else entry.enter(classifier, batches, positions)
-
+        plan = dataclasses.replace(self._setup.plan, lr=rates.lr, weight_decay=rates.weight_decay)
         try:
             report = fit(
-                classifier,
-                batches,
+                self.classifier,
+                self.budget.batches(positions),
                 plan,
                 fit_id=fit_id,
                 listener=self._listener,
                 checkpoint=self._checkpoint,
-                enter=enter,
+                enter=lambda phase: self._entries[phase].begin(self.classifier, positions),
             )
         finally:
             self._listener.ended()
@@ -186,9 +179,9 @@ class TrainedLearner:
         """Return whether the network is as `train` left it with these positions and rates."""
         return self._fitted_on == (positions.tobytes(), rates)
 
-    def predict(self, feed: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
-        """Return logits and labels of a feed's images, in order."""
-        return predict(self.classifier, feed.chunks(positions), autocast=self.setup.plan.autocast)
+    def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
+        """Return logits and labels of images, as the last phase takes them, in order."""
+        return predict(self.classifier, images.chunks(positions), autocast=self._setup.plan.autocast)
 
     def _heed(self, step: int = 0) -> None:
         signal_number = self._listener.should_stop()
@@ -220,7 +213,7 @@ def _last_layer(head: nn.Module) -> nn.Linear:
     return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]
 
 
-def _packed(tried: Sequence[Sequence[Tried] | None]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _packed(tried: Sequence[Sequence[FoldFit] | None]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and JSON values of what candidates gave."""
     arrays: dict[str, NDArray[Any]] = {}
     reports: list[list[dict[str, Any]] | None] = []
@@ -231,7 +224,7 @@ def _packed(tried: Sequence[Sequence[Tried] | None]) -> tuple[dict[str, NDArray[
     return arrays, {"reports": reports}
 
 
-def _unpacked(done: Outcome) -> list[list[Tried] | None]:
+def _unpacked(done: Outcome) -> list[list[FoldFit] | None]:
     """Return what candidates gave."""
     arrays = done.arrays
     return [

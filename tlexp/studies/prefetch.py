@@ -1,6 +1,6 @@
 """What the columns of a study will ask of the frozen layers, computed in one pass before the first of them."""
 
-import functools
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,16 +10,19 @@ from torch import nn
 from tlexp.cache import Use
 from tlexp.config import Config
 from tlexp.config.cache import CacheMode
+from tlexp.config.entry import EntryKind
+from tlexp.config.freeze import FreezeConfig, FreezePolicy
 from tlexp.experiment.build import build_setup
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import row_key
 from tlexp.experiment.session import Session
 from tlexp.features.batches import FitSetup
-from tlexp.features.entry import Prefix, Storage, build_prefix, choose_storage
+from tlexp.features.entry import Room, Storage, build_cutter, open_entry, pass_through, row_count
 from tlexp.features.extractor import FeatureExtractor
-from tlexp.models import Classifier
+from tlexp.models import Classifier, Phase
+from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
-from tlexp.train import Listener
+from tlexp.train import FitPhase, Listener
 
 
 def fill_cuts(
@@ -37,59 +40,73 @@ def fill_cuts(
         device: Where they are trained.
         listener: Hears of images that are read.
     """
-    first = configs[0]
+    first = _wholly_frozen(configs[0])
     network, _ = session.network(first)
     wanted = sorted({depth for depth in depths if depth > 0}, reverse=True)
-    store = session.store(first, listener.message)
-    if first.cache.mode is CacheMode.off or not store.keeps or first.varying or first.backbone.calibrate or not wanted:
+    room = session.room(first, listener.message)
+    kept = first.cache.mode is not CacheMode.off and room.disk_bytes is not None and not first.backbone.calibrate
+    if not wanted or not kept or first.entry_rule.kind is EntryKind.images:
         return Use()
-    source = session.source(first, network.expected, listener)
+    source = session.images(first, network.expected, listener)
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
-    classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units)).to(device)
-    setup = build_setup(first, network.expected, device, images=len(union), classes=len(source.classes))
-    tested = [images for images in (source.held_out, source.shifted) if images is not None]
-    rows = len(union) * (setup.views + 1) + sum(len(images.labels) for images in tested)
+    whole = len(network.units)
+    classifier = Classifier(network.backbone, nn.Identity(), network.units, whole, norm=first.freeze.norm).to(device)
+    phases = [Phase(depth=whole, until=1.0)]
+    setup = build_setup(first, network.expected, device, images=len(union), classes=len(source.classes), phases=phases)
+    tested = [images for _, images in source.evaluated()]
+    rows = row_count(len(union), views=setup.views, tested=sum(len(images.labels) for images in tested))
     try:
-        prefix = _paying(first, classifier, wanted, setup, rows)
+        cutter = build_cutter(classifier, setup)
     except CutError:
         return Use()
-    if not prefix.cuts:
+    cuts = _paying(first, classifier, wanted, setup, room, cutter, rows=rows)
+    if not cuts:
         return Use()
-    frozen = FeatureExtractor(
+    classifier.refreeze(whole)
+    extractor = FeatureExtractor(
         classifier,
         setup,
-        keys=[row_key(first, setup, classifier, cut, hashed=session.digest) for cut in prefix.cuts],
-        store=store,
+        keys=[row_key(first, setup, classifier, cut, hashed=session.digest) for cut in cuts],
+        store=session.store(first, listener.message),
         decode=lambda images, positions: session.decode(first, images, positions, network.expected, listener),
-        passing=prefix.passing,
+        passing=pass_through(cutter, cuts),
     )
     for view in (*range(setup.views), None):
-        frozen.fill(source.pool, union, view=view)
+        extractor.fill(source.pool, union, view=view)
     for images in tested:
-        frozen.fill(images, np.arange(len(images.labels)))
-    return frozen.use
+        extractor.fill(images, np.arange(len(images.labels)))
+    return extractor.use
 
 
-def _paying(config: Config, classifier: Classifier, depths: Sequence[int], setup: FitSetup, rows: int) -> Prefix:
-    """Return the prefix up to those cuts that are worth a place on disk and fit there together, features first of all.
+def _wholly_frozen(config: Config) -> Config:
+    """Return the run with all units frozen: what is stored is what they make, whichever of them a run trains."""
+    return dataclasses.replace(config, freeze=FreezeConfig(policy=FreezePolicy.all, norm=config.freeze.norm))
 
-    Raises:
-        CutError: The backbone cannot be followed.
-    """
-    prefix = build_prefix(classifier, depths, setup, strict=False)
-    left, chosen = config.cache.max_bytes, []
-    for cut in prefix.cuts:
-        place = choose_storage(
-            CacheMode.on if cut.depth == len(classifier.units) else config.cache.mode,
-            cut.row_bytes,
-            rows=rows,
-            seconds=functools.partial(prefix.up_to([cut]).seconds, setup),
-            keeps=True,
-            max_bytes=left,
-            memory_bytes=0,
-        )
-        if place is Storage.disk:
-            chosen.append(cut)
-            left -= rows * cut.row_bytes
-    return prefix.up_to(chosen)
+
+def _paying(
+    config: Config,
+    classifier: Classifier,
+    depths: Sequence[int],
+    setup: FitSetup,
+    room: Room,
+    cutter: Cutter,
+    *,
+    rows: int,
+) -> list[Cut]:
+    """Return those cuts that the columns will keep on disk and that fit there together, in the order of the depths."""
+    chosen = []
+    room = dataclasses.replace(room, memory_bytes=0)  # what lies in memory is gone with the run
+    for depth in depths:
+        phase = FitPhase(steps=setup.plan.steps, depth=depth)
+        entry = open_entry(config.entry_rule, classifier, phase, setup, room, rows=rows, cutter=cutter)
+        if entry.storage is not Storage.disk:
+            continue
+        try:
+            cut = cutter.whole() if entry.prefix is None else entry.prefix.cut
+        except CutError:  # its features are no rows
+            continue
+        assert room.disk_bytes is not None
+        room = dataclasses.replace(room, disk_bytes=max(0, room.disk_bytes - rows * cut.row_bytes))
+        chosen.append(cut)
+    return chosen

@@ -3,7 +3,7 @@
 from tlexp.train.checkpoint import Checkpoint, Outcome
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
-from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
+from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport, FoldFit
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
@@ -20,6 +20,7 @@ __all__ = [
     "FitPlan",
     "FitReport",
     "Fitted",
+    "FoldFit",
     "Listener",
     "Outcome",
     "Problem",

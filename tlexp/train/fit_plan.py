@@ -1,10 +1,14 @@
-"""What a fit needs to know, and what it reports."""
+"""What a fit needs to know, and what it reports.
+
+logits (V, K) float32; labels (V,) int64.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from tlexp.arrays import Labels, Logits
 from tlexp.config.optim import Optimizer, Schedule
 
 
@@ -51,7 +55,7 @@ class FitPlan:
         autocast: Dtype of autocast, or None.
         compile: Whether torch.compile compiles the network, from the second step on.
         channels_last: Whether the network is laid out channels-last, as the batches should be.
-        phases: Parts whose steps add up to all of them; none for one part with what the classifier freezes.
+        phases: Parts whose steps add up to all of them; none stated for one with what the classifier freezes.
     """
 
     steps: int
@@ -97,3 +101,7 @@ class FitReport:
     curve: list[tuple[int, str, float]]
     converged: bool = True
     phases: list[dict[str, Any]] = field(default_factory=list)
+
+
+FoldFit = tuple[FitReport, Logits, Labels]
+"""What a fit on a fold gives: what it took, and logits and labels of the validation part."""

@@ -37,7 +37,7 @@ class BatchStream(Protocol):
 
 
 Enter = Callable[[int], tuple[Classifier, BatchStream]]
-"""How many leading units a phase freezes -> the network that it trains, and its batches."""
+"""Number of a phase, once its units are frozen -> the network that it trains, and its batches."""
 
 
 def fit(
@@ -57,13 +57,13 @@ def fit(
 
     Args:
         classifier: The whole network, or one that takes features.
-        batches: What it takes, in phases of which `enter` says nothing else.
+        batches: What it takes, where `enter` says nothing else.
         plan: How it is trained.
         fit_id: Names the fit in the checkpoint.
         listener: Hears of every step, and may ask to stop.
         checkpoint: Where the state is kept; None keeps none.
         enter: Says what a phase trains, and on which batches, once its units are frozen: the classifier, or the same
-            one entered behind them. None for the classifier in every phase.
+            one entered behind them. None for the classifier, on those batches, in every phase.
 
     Raises:
         DivergedError: A loss, or a weight after the last step, is not finite.
@@ -80,7 +80,7 @@ def fit(
             fit_id=fit_id,
             listener=listener,
             checkpoint=checkpoint,
-            enter=enter or (lambda depth: (classifier, batches)),
+            enter=enter or (lambda number: (classifier, batches)),
         ).run()
 
 
@@ -148,7 +148,7 @@ class _Fit:
         for parameter in self.parameters:
             if former is not None and parameter in former:
                 self.optimizer.state[parameter] = former[parameter]
-        if self.plan.phases:
+        if len(self.phases) > 1:
             rates = {"lr": self.lr, "weight_decay": self.weight_decay}
             digests = {"digest_before": self.classifier.frozen_digest(), "digest_after": None}
             self.progress.phases.append({"steps": self.phase.steps, "depth": self.phase.depth, **rates, **digests})
@@ -160,10 +160,10 @@ class _Fit:
         self.before = sum(each.steps for each in self.phases[:number])
         self.lr = plan.lr if phase.lr is None else phase.lr
         self.weight_decay = plan.weight_decay if phase.weight_decay is None else phase.weight_decay
-        if plan.phases:
+        if len(self.phases) > 1:
             self.classifier.refreeze(phase.depth)
         self.classifier.train()
-        self.network, self.batches = self.enter(phase.depth)
+        self.network, self.batches = self.enter(number)
         self.parameters = [parameter for _, parameter in self.classifier.trainable_parameters()]
         self.optimizer = build_optimizer(
             self.classifier,
@@ -183,7 +183,7 @@ class _Fit:
             self._heed_signal()
             self._advance()
         self._read_losses()
-        if self.plan.phases:
+        if len(self.phases) > 1:
             told = self.progress.phases[-1]
             told["digest_after"] = self.classifier.frozen_digest()
             if told["digest_after"] != told["digest_before"]:

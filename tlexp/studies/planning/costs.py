@@ -50,7 +50,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
         left = [run for run in column.runs if run.key not in done]
         costs = UnitCosts(step=0.0, image=0.0)
         if left:
-            costs = measure_costs(column.runs[-1].config, shared, images=largest, classes=classes)
+            costs = measure_costs(column.runs[-1].config, shared, images=largest, classes=classes, tested=tested)
         image = max(image, costs.image if column.column.competes else 0.0)
         for run in column.runs:
             seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)

@@ -112,7 +112,7 @@ class StudyPlan:
         self._settle(config)
         config = self._compose(FROZEN).config
         self.network, _ = shared.network(config)
-        self.source = shared.source(config, self.network.expected, listener)
+        self.source = shared.images(config, self.network.expected, listener)
         stated = self.study.labels or self._few(_FEW_LABELS) or FULL
         pool = self.source.pool.labels
         self.budgets, self.skipped = allowed_budgets(stated, pool, self.source.classes)
