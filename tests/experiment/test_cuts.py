@@ -228,3 +228,8 @@ def test_a_depth_that_leaves_nothing_to_train_says_what_does_it_better(depth: st
     assert told == [f"freeze.depth={depth} freezes {EVERY_UNIT}"]
     with pytest.raises(ConfigError, match=r"cache\.mode=on, but .* freezes every one"):
         start(*words, "cache=on", name="on")
+
+
+def test_a_wholly_frozen_run_without_a_cache_is_not_told_of_a_depth(start: Start) -> None:
+    notes = start("freeze=all", "augment=flip", "cache=off", "labels=2", "train.limit_steps=2").record.notes
+    assert not any("freeze.depth" in note for note in notes)
