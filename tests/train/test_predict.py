@@ -29,6 +29,17 @@ def test_two_passes_give_the_same_bits(build_classifier, build_batches):
     assert np.array_equal(*passes)
 
 
+@pytest.mark.parametrize("size", [1, 5, 32, 39])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_row_has_the_same_bits_however_many_come_at_once(build_classifier, build_batches, depth, size):
+    """The parts go by the number of their rows here, as a product does whose kernel is chosen by it."""
+    classifier, batches = build_classifier(depth), build_batches(images=75)
+    for part in (classifier.backbone, classifier.head):
+        part.register_forward_hook(lambda module, inputs, made: made + 1e-3 * len(made))
+    apart, together = (predict(classifier, chunked(batches, each), autocast=None)[0] for each in (size, 75))
+    assert np.array_equal(apart, together)
+
+
 def test_logits_stay_float32_under_autocast(build_classifier, build_batches):
     plain, _ = predict(build_classifier(), chunked(build_batches(), 5), autocast=None)
     rounded, _ = predict(build_classifier(), chunked(build_batches(), 5), autocast=torch.bfloat16)

@@ -179,8 +179,9 @@ def open_entry(
     """Return where one phase of a fit enters the network: the one place where that is decided.
 
     In this order:
-    - images, where the rule says so, or where the phase freezes no leading unit;
-    - where it freezes all of them: features, which are always kept, if the rule lets it enter there, else images;
+    - images, where the rule says so;
+    - features, where the phase freezes all units, if the rule lets it enter there; they are always kept;
+    - images, where it freezes all of them otherwise, or none;
     - else behind the cut after its frozen units, if the network can be cut there; if not, images;
     - what crosses the cut is kept on disk if the cache must (mode on) or if it has room and reading beats computing,
       else in memory if it fits there twice, else nowhere: images then pass the prefix at every step.
@@ -200,14 +201,12 @@ def open_entry(
     units = classifier.units
     if rule.kind is EntryKind.images:
         return Entry(reason=rule.reason)
-    if phase.depth == 0:
-        return Entry(reason="none")
-    if phase.depth == len(units):
-        if rule.kind is not EntryKind.features:
-            return Entry(reason=rule.reason)
+    if phase.depth == len(units) and rule.kind is EntryKind.features:
         storage = Storage.memory if room.disk_bytes is None else Storage.disk  # reading always beats computing again
         width = feature_width(classifier.backbone)
         return Entry(depth=len(units), storage=storage, width=width, memory_bytes=room.memory_bytes)
+    if phase.depth in (0, len(units)):
+        return Entry(reason=rule.reason if phase.depth else "none")
     if rule.uncut is not None:
         return Entry(reason=f"cannot be cut behind {units[phase.depth - 1].name}: {rule.uncut}")
     try:

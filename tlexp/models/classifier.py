@@ -182,7 +182,7 @@ class Classifier(nn.Module):
 
 @torch.no_grad()
 def in_chunks(prefix: Prefix, images: Tensor) -> list[Tensor]:
-    """Return what a frozen prefix makes of images, on the CPU in chunks of one size, the last filled with zeros.
+    """Return what a network in evaluation makes of rows, on the CPU in chunks of one size, the last filled with zeros.
 
     Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.
     Accelerators promise no bits, so they take the batch as it is.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tlexp.errors import DivergedError
-from tlexp.models.classifier import Classifier
+from tlexp.models.classifier import Classifier, in_chunks
 from tlexp.train.device import within_memory
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -22,6 +22,8 @@ def predict(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return logits (N, K) and labels (N,) of chunks, in their order, in evaluation mode.
 
+    On the CPU a row's logits do not depend, to the bit, on how many rows come at once: see `in_chunks`.
+
     Raises:
         DivergedError: The logits are not finite.
         OutOfMemoryError: A chunk does not fit into the device's memory.
@@ -31,7 +33,7 @@ def predict(
     with torch.no_grad():
         for images, chunk_labels in chunks:
             told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
-            logits.append(within_memory(partial(forward, classifier, images, autocast), told).cpu())
+            logits.append(within_memory(partial(_evaluate, classifier, images, autocast), told).cpu())
             labels.append(chunk_labels.cpu())
     found = torch.cat(logits).numpy()
     if not np.isfinite(found).all():
@@ -43,6 +45,11 @@ def forward(network: Network, images: torch.Tensor, autocast: torch.dtype | None
     """Return float32 logits, whatever precision the backbone computes in."""
     with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
         return network(images).float()
+
+
+def _evaluate(network: Network, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
+    [logits] = in_chunks(lambda chunk: [forward(network, chunk, autocast)], images)
+    return logits
 
 
 def sizes(images: torch.Tensor) -> str:
