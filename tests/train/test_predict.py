@@ -3,7 +3,11 @@ import pytest
 import torch
 from torch import nn
 
+from tlexp.config.head import HeadInit, HeadKind, HeadNorm
 from tlexp.errors import DivergedError, OutOfMemoryError
+from tlexp.models import Classifier, build_head
+from tlexp.models.head import Head
+from tlexp.models.neighbours import Neighbours
 from tlexp.train import predict
 
 
@@ -38,6 +42,32 @@ def test_a_row_has_the_same_bits_however_many_come_at_once(build_classifier, bui
         part.register_forward_hook(lambda module, inputs, made: made + 1e-3 * len(made))
     apart, together = (predict(classifier, chunked(batches, each), autocast=None)[0] for each in (size, 75))
     assert np.array_equal(apart, together)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": HeadKind.linear},
+        {"kind": HeadKind.mlp, "hidden": [48], "norm": HeadNorm.batch},
+        {"kind": HeadKind.mlp, "hidden": [48], "norm": HeadNorm.layer},
+        {"kind": HeadKind.cosine},
+        {"kind": HeadKind.attention, "tokens": 4},
+        {"kind": HeadKind.knn},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_each_head_has_the_same_bits_one_by_one_and_at_once(options):
+    rows = torch.randn(75, 384, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(75) % 3
+    head = build_head(in_features=384, num_classes=3, init=HeadInit.normal, seed=0, **options)
+    if options["kind"] is HeadKind.knn:
+        head = Head(Neighbours(rows.flip(0), labels, num_classes=3, k=20))
+    classifier = Classifier(nn.Identity(), head, (), 0)
+    found = []
+    for size in (1, 39, 75):
+        chunks = zip(rows.split(size), labels.split(size), strict=True)
+        found.append(predict(classifier, chunks, autocast=None)[0])
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
 def test_logits_stay_float32_under_autocast(build_classifier, build_batches):
