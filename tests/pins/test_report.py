@@ -1,4 +1,4 @@
-"""The report of made-up studies, to the byte but for the last digits of long decimals; of the page its tree, which may be spelled in another way."""
+"""The report of made-up studies: texts but for the last digits of long decimals, and the tree of the page."""
 
 import re
 from html.parser import HTMLParser
