@@ -52,9 +52,9 @@ def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
     assert len({(run.metrics["val/nll"], run.metrics["train/nll"]) for run in runs.values()}) == 1
     assert len({probability_bits(tmp_path / name) for name in runs}) == 1
     assert len({(tmp_path / name / "metrics.jsonl").read_text() for name in runs}) == 1
-    assert len({run.freeze["digest_after"] for run in runs.values()}) == 1
-    assert runs["cold"].train["cache"]["hits"] == runs["warm"].train["cache"]["misses"] == 0
-    assert runs["warm"].train["cache"]["hits"] == runs["cold"].train["cache"]["misses"] > 0
+    assert len({run.freeze.digest_after for run in runs.values()}) == 1
+    assert runs["cold"].train.cache.hits == runs["warm"].train.cache.misses == 0
+    assert runs["warm"].train.cache.hits == runs["cold"].train.cache.misses > 0
     assert ("cache" in runs["nowhere"].train) == ("phases" in runs["nowhere"].freeze)  # features are always kept
 
 
@@ -74,9 +74,9 @@ def test_a_phase_with_frozen_units_in_front_runs_none_of_them(
     start("freeze=lpft", "cache=on", "labels=8", name="lpft")
     assert sum(passed) == 24
     passed.clear()
-    again = start("freeze=lpft", "cache=on", "labels=8", "seed=1", "data.seed=0", name="again").record.train["cache"]
-    assert (again["misses"], again["hits"], passed) == (0, 24, [])
-    assert start("freeze=all", "cache=on", "labels=8", name="all").record.train["cache"]["hits"] == 24
+    again = start("freeze=lpft", "cache=on", "labels=8", "seed=1", "data.seed=0", name="again").record.train.cache
+    assert (again.misses, again.hits, passed) == (0, 24, [])
+    assert start("freeze=all", "cache=on", "labels=8", name="all").record.train.cache.hits == 24
 
 
 @pytest.mark.parametrize("mode", ["on", "off"])
@@ -93,7 +93,7 @@ def test_rows_of_all_phases_together_stay_within_the_memory(
 
 def test_a_phase_that_cannot_be_cut_leaves_the_others_kept(start: Start, cache: Path) -> None:
     record = start(*GRADUAL, "head.units=[layer2,layer4]", "cache=on").record
-    assert record.train["cache"]["misses"] > 0
+    assert record.train.cache.misses > 0
     [told] = [note for note in record.notes if "not kept" in note]
     assert told.startswith("what the frozen layers make is not kept in every phase: test_resnet cannot be cut behind")
 
@@ -127,22 +127,22 @@ def test_the_whole_network_in_one_piece_gives_the_same_but_for_rounding(
 def test_another_seed_passes_no_image_of_its_budget_twice(
     start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = start(*DEPTH, "cache=on", "labels=24", name="first").record.train["cache"]
-    assert (first["hits"], first["misses"]) == (0, 3 * 24 + 24)
+    first = start(*DEPTH, "cache=on", "labels=24", name="first").record.train.cache
+    assert (first.hits, first.misses) == (0, 3 * 24 + 24)
 
     def unwanted(*args: Any) -> Any:
         raise AssertionError("a forward pass of the prefix")
 
     monkeypatch.setattr(entry, "in_chunks", unwanted)
-    again = start(*DEPTH, "cache=on", "seed=1", "head.dropout=0.1", "head=mlp", name="again").record.train["cache"]
-    assert again["misses"] == 0
+    again = start(*DEPTH, "cache=on", "seed=1", "head.dropout=0.1", "head=mlp", name="again").record.train.cache
+    assert again.misses == 0
 
 
 def test_other_cuts_and_other_weights_are_other_rows(start: Start, cache: Path) -> None:
     start(*DEPTH, "cache=on", name="first")
     for words in (["freeze.depth=3"], ["backbone.pretrained=false"]):
-        other = start(*DEPTH, *words, "cache=on", name=words[0]).record.train["cache"]
-        assert other["hits"] == 0
+        other = start(*DEPTH, *words, "cache=on", name=words[0]).record.train.cache
+        assert other.hits == 0
 
 
 @pytest.mark.parametrize(

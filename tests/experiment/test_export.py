@@ -22,19 +22,19 @@ def test_the_pretraining_command_on_shapes_gives_weights_that_the_next_run_start
     start: Start, tmp_path: Path
 ) -> None:
     outcome = start(*PRETRAINING, "seed=5")
-    assert outcome.record.train["weights"]["source"] == "random (seed 5)"
+    assert outcome.record.train.weights.source == "random (seed 5)"
     assert "val/loss" not in outcome.record.metrics
-    assert outcome.record.train["selection"]["kind"] == "none"
+    assert outcome.record.train.selection.kind == "none"
     exported = export(tmp_path / "run", tmp_path / "weights", half=True)
     assert [path.name for path in exported.files] == ["model.json", "model.safetensors", "README.md"]
     second = start("data=digits", f"backbone.weights={tmp_path / 'weights'}", name="second")
-    assert second.record.train["weights"]["source"] == f"run {tmp_path / 'weights'}"
+    assert second.record.train.weights.source == f"run {tmp_path / 'weights'}"
     ours, _ = load_classifier(tmp_path / "second")
     theirs = load_file(tmp_path / "weights" / "model.safetensors")
     frozen = {name.removeprefix("backbone."): tensor.float() for name, tensor in theirs.items() if "backbone" in name}
     for name, tensor in ours.backbone.state_dict().items():
         assert torch.equal(tensor.float(), frozen[name])
-    assert second.record.train["weights"]["digest"] == tensors_digest(ours.backbone.state_dict())
+    assert second.record.train.weights.digest == tensors_digest(ours.backbone.state_dict())
 
 
 def test_a_full_export_is_the_run_to_the_bit_and_a_half_one_nearly(start: Start, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -
         f"{(tmp_path / 'weights' / 'model.safetensors').stat().st_size:,} bytes, float16",
         "`python -m tlexp seed=3`",
         "seed 3, data 3",
-        f"digest {record.data['digest']}",
+        f"digest {record.data.digest}",
         f"accuracy {record.metrics['test/accuracy']:.4f}",
         "tlexp:tiny",
         "| device | cpu",
@@ -116,10 +116,10 @@ def test_the_command_line_names_the_files_and_how_to_use_them(start: Start, tmp_
 
 def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(start: Start, tmp_path: Path) -> None:
     first = start("experiment=chain_first", "data=shapes", name="first").record
-    assert first.train["weights"]["source"] == "tlexp:tiny"
+    assert first.train.weights.source == "tlexp:tiny"
     second = start("experiment=chain_second", "data=digits", f"backbone.weights={tmp_path / 'first'}").record
     ours = load_classifier(tmp_path / "first")[0].backbone.state_dict()
-    assert second.train["weights"]["digest"] == tensors_digest(ours) != first.train["weights"]["digest"]
+    assert second.train.weights.digest == tensors_digest(ours) != first.train.weights.digest
 
 
 def test_raw_pixels_are_exported_without_the_name_of_a_network(start: Start, tmp_path: Path) -> None:

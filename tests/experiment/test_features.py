@@ -54,8 +54,8 @@ def test_the_ways_agree_where_a_product_goes_by_the_number_of_its_rows(
 
 
 def test_another_head_or_seed_makes_no_forward_pass(start: Start, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = start(name="first").record.train["cache"]
-    assert (first["hits"], first["misses"]) == (0, 3 * 24 + 24)  # the whole pool, for other seeds, and the test split
+    first = start(name="first").record.train.cache
+    assert (first.hits, first.misses) == (0, 3 * 24 + 24)  # the whole pool, for other seeds, and the test split
 
     def unwanted(self: Classifier, images: Any) -> Any:
         raise AssertionError("a forward pass")
@@ -63,25 +63,25 @@ def test_another_head_or_seed_makes_no_forward_pass(start: Start, cache: Path, m
     monkeypatch.setattr(Classifier, "_frozen_features", lambda self, images: images if images.ndim == 2 else 1 / 0)
     monkeypatch.setattr(extractor, "compute_rows", unwanted)
     for number, words in enumerate((["head=mlp"], ["seed=3"], ["labels=20"], *([f"head={kind}"] for kind in SOLVED))):
-        use = start(*words, name=f"next{number}").record.train["cache"]
-        assert use["misses"] == 0
-        assert use["hits"] == (60 if "labels=20" in words else 30) + 24
-        assert use["saved_seconds"] > 0
+        use = start(*words, name=f"next{number}").record.train.cache
+        assert use.misses == 0
+        assert use.hits == (60 if "labels=20" in words else 30) + 24
+        assert use.saved_seconds > 0
 
 
 def test_a_large_pool_is_not_read_for_a_small_budget(start: Start, cache: Path) -> None:
-    use = start("labels=2", "data.per_class=60").record.train["cache"]
-    assert use["misses"] == 6 + 24
+    use = start("labels=2", "data.per_class=60").record.train.cache
+    assert use.misses == 6 + 24
 
 
 @pytest.mark.parametrize("words", [["cache=off"], ["cache.max_bytes=0"]])
 def test_the_pool_is_not_read_where_nothing_is_kept(words: list[str], start: Start, cache: Path) -> None:
-    assert start(*words).record.train["cache"]["misses"] == 30 + 24
+    assert start(*words).record.train.cache.misses == 30 + 24
 
 
 def test_the_pool_is_not_read_for_a_folder_that_cannot_be_written(start: Start, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
-    assert start(f"cache.dir={tmp_path / 'taken'}").record.train["cache"]["misses"] == 30 + 24
+    assert start(f"cache.dir={tmp_path / 'taken'}").record.train.cache.misses == 30 + 24
 
 
 def test_stored_views_are_for_networks_that_move_as_well(start: Start, cache: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_stored_views_are_for_networks_that_move_as_well(start: Start, cache: Pa
 
 
 def test_without_cache_nothing_is_written(start: Start, cache: Path) -> None:
-    assert start("cache=off").record.train["cache"]["written_bytes"] == 0
+    assert start("cache=off").record.train.cache.written_bytes == 0
     assert not cache.exists()
 
 
@@ -120,7 +120,7 @@ def test_the_record_and_the_screen_say_what_the_cache_did(start: Start, cache: P
 
 def test_what_cannot_be_kept_goes_on_and_is_said(start: Start, cache: Path) -> None:
     record = start("augment=light").record
-    assert "cache" not in record.train
+    assert record.train.cache is None
     assert any("features are not kept: augment=light draws new images" in note for note in record.notes)
     assert not cache.exists()
 
@@ -167,13 +167,13 @@ def test_settings_that_do_not_go_together_are_refused(words: list[str], told: st
 @pytest.mark.parametrize("kind", SOLVED)
 def test_a_solved_head_is_selected_inside_the_budget(kind: HeadKind, labels: str, start: Start) -> None:
     outcome = start(f"head={kind}", f"labels={labels}")
-    selection = outcome.record.train["selection"]
-    assert selection["kind"] == {"1": "none", "4": "folds", "20": "split"}[labels]
-    assert outcome.record.train["outside_protocol"] == []
+    selection = outcome.record.train.selection
+    assert selection.kind == {"1": "none", "4": "folds", "20": "split"}[labels]
+    assert outcome.record.train.outside_protocol == ()
     if labels != "1":
-        losses = [trial["loss"] for trial in selection["trials"]]
+        losses = [trial.loss for trial in selection.trials]
         best = min(losses)
-        assert any(trial["rates"] == selection["winner"] and trial["loss"] == best for trial in selection["trials"])
+        assert any(trial.rates == selection.winner and trial.loss == best for trial in selection.trials)
         assert outcome.record.metrics["val/nll"] == pytest.approx(best, rel=1e-5)
     assert outcome.splits["train"].metrics["accuracy"] > 0.6 or kind in (HeadKind.knn, HeadKind.nearest_mean)
 
@@ -185,11 +185,11 @@ def test_a_solver_that_did_not_converge_is_told(start: Start, monkeypatch: pytes
         def message(self, text: str) -> None:
             heard.append(text)
 
-    assert start("head=logreg", name="well", listener=Notes()).record.train["selection"]["unsolved"] == []
+    assert start("head=logreg", name="well", listener=Notes()).record.train.selection.unsolved == ()
     assert not any("converge" in text for text in heard)
     monkeypatch.setattr(logreg, "_NEWTON_STEPS", 1)
     record = start("head=logreg", name="short", listener=Notes()).record
-    unsolved = record.train["selection"]["unsolved"]
+    unsolved = record.train.selection.unsolved
     assert unsolved == [number for number in range(13) if number in unsolved]
     assert 0 in unsolved  # the smallest weight decay is the hardest
     told = [text for text in heard if text.startswith("head=logreg did not converge for weight_decay=0.0001")]
@@ -215,7 +215,7 @@ def test_the_export_of_a_solved_head_predicts_as_the_run_did(
 
 def test_the_number_of_candidates_is_that_of_the_trials(start: Start) -> None:
     def compared(*words: str) -> int:
-        return len(start(*words, name="-".join(words)).record.train["selection"]["trials"])
+        return len(start(*words, name="-".join(words)).record.train.selection.trials)
 
     assert compared("head=logreg") == compared("head=ridge") == 13
     assert compared("head=logreg", "tune.trials=5") == 5
@@ -226,18 +226,18 @@ def test_the_number_of_candidates_is_that_of_the_trials(start: Start) -> None:
 
 
 def test_many_candidates_at_once_find_what_each_alone_gives(start: Start) -> None:
-    at_once = start("tune.trials=6", name="many").record.train["selection"]
-    for trial in at_once["trials"][::2]:
-        rates = trial["rates"]
+    at_once = start("tune.trials=6", name="many").record.train.selection
+    for trial in at_once.trials[::2]:
+        rates = trial.rates
         words = [f"optim.lr={rates['lr']!r}", f"optim.weight_decay={rates['weight_decay']!r}"]
-        alone = start(*words, name=f"alone{trial['number']}").record.train["selection"]
-        assert alone["trials"][0]["loss"] == pytest.approx(trial["loss"], rel=1e-4)
-    assert at_once["trials"][0]["rates"] == {"lr": 3e-3, "weight_decay": 1e-2}
+        alone = start(*words, name=f"alone{trial.number}").record.train.selection
+        assert alone.trials[0].loss == pytest.approx(trial.loss, rel=1e-4)
+    assert at_once.trials[0].rates == {"lr": 3e-3, "weight_decay": 1e-2}
 
 
 def test_a_head_that_cannot_be_stacked_is_tried_in_turn(start: Start) -> None:
-    selection = start("head=mlp", "head.norm=batch", "tune.trials=3").record.train["selection"]
-    assert len(selection["trials"]) == 3
+    selection = start("head=mlp", "head.norm=batch", "tune.trials=3").record.train.selection
+    assert len(selection.trials) == 3
 
 
 def test_candidates_are_a_table_and_a_figure(start: Start, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_damaged_entry_is_named_and_computed_again(start: Start, cache: Path, 
 def test_ridge_is_no_coin_where_every_image_is_alone_in_its_class(labels: str, start: Start) -> None:
     outcome = start("head=ridge", f"labels={labels}", "data=digits", "backbone.image_size=64").record
     assert outcome.metrics["test/nll"] < 0.95 * math.log(10)
-    losses = [trial["loss"] for trial in outcome.train["selection"]["trials"]]
+    losses = [trial.loss for trial in outcome.train.selection.trials]
     assert labels == "1" or max(losses) - min(losses) > 0.01
 
 
@@ -367,7 +367,7 @@ def test_a_signal_that_comes_while_a_head_is_solved_is_heard(start: Start, tmp_p
 
 def test_other_weights_are_other_features(start: Start, cache: Path) -> None:
     start(name="first")
-    assert start("backbone.pretrained=false", name="other").record.train["cache"]["hits"] == 0
+    assert start("backbone.pretrained=false", name="other").record.train.cache.hits == 0
 
 
 def test_too_few_images_are_refused_before_any_pass(start: Start, cache: Path) -> None:

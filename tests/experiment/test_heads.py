@@ -165,9 +165,9 @@ def test_heads_that_see_other_features_share_no_rows(
     monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
     heads = {"pooled": [], "map": ["head=flatten_mlp"], "units": ["head.units=[layer3,layer4]"]}
     for name, head in heads.items():
-        assert start(*head, name=name).record.train["cache"]["hits"] == 0
-    assert start("head=attention", name="again").record.train["cache"]["misses"] == 0
-    assert start("head=knn", "head.units=[layer4,layer3]", name="solved").record.train["cache"]["misses"] == 0
+        assert start(*head, name=name).record.train.cache.hits == 0
+    assert start("head=attention", name="again").record.train.cache.misses == 0
+    assert start("head=knn", "head.units=[layer4,layer3]", name="solved").record.train.cache.misses == 0
 
 
 SCALE = "must be positive and finite, or null to be learned"

@@ -47,9 +47,9 @@ def test_one_phase_alone_is_the_policy_that_it_is(
     other = start(f"freeze={plain}", *words, name="plain").record
     assert probability_bits(tmp_path / "phased") == probability_bits(tmp_path / "plain")
     assert same_weights(tmp_path / "phased", tmp_path / "plain")
-    assert one.train["selection"]["winner"] == other.train["selection"]["winner"]
-    assert [one.freeze[name] for name in ("depth", "units", "digest_before")] == [
-        other.freeze[name] for name in ("depth", "units", "digest_before")
+    assert one.train.selection.winner == other.train.selection.winner
+    assert [getattr(one.freeze, name) for name in ("depth", "units", "digest_before")] == [
+        getattr(other.freeze, name) for name in ("depth", "units", "digest_before")
     ]
     curves = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("phased", "plain")]
     assert curves[0] == curves[1]
@@ -102,7 +102,7 @@ def test_the_record_tells_what_each_phase_froze_and_that_it_stayed(policy: str, 
 
 
 def test_a_policy_without_phases_records_none(start: Start) -> None:
-    assert "phases" not in start("freeze=last").record.freeze
+    assert start("freeze=last").record.freeze.phases is None
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
@@ -110,11 +110,11 @@ def test_a_policy_without_phases_records_none(start: Start) -> None:
 def test_every_family_goes_through_its_phases(policy: str, name: str, start: Start, tmp_path: Path) -> None:
     size = 160 if name == "test_vit" else 32
     words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", f"backbone.image_size={size}"]
-    phases = start(*words, *PHASED[policy][0], "labels=2", "tune.validate=false").record.freeze["phases"]
-    depths = [phase["depth"] for phase in phases]
+    phases = start(*words, *PHASED[policy][0], "labels=2", "tune.validate=false").record.freeze.phases
+    depths = [phase.depth for phase in phases]
     assert depths == sorted(set(depths), reverse=True)
     assert depths[-1] == 0
-    assert all(phase["digest_before"] == phase["digest_after"] for phase in phases)
+    assert all(phase.digest_before == phase.digest_after for phase in phases)
 
 
 @pytest.mark.parametrize("policy", PHASED)
@@ -153,7 +153,7 @@ def test_every_fit_begins_at_the_same_start(policy: str, start: Start, tmp_path:
 def test_a_candidate_that_diverges_in_a_phase_spoils_no_other(policy: str, start: Start) -> None:
     words = ["optim=sgd", "tune.trials=3", "tune.lr=[1e-3,1e12]", "optim.clip_norm=null", "labels=10"]
     record = start(*PHASED[policy][0], *words).record
-    losses = [trial["loss"] for trial in record.train["selection"]["trials"]]
+    losses = [trial.loss for trial in record.train.selection.trials]
     assert None in losses
     assert losses[0] is not None
     assert record.status == "finished"

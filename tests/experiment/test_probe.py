@@ -46,7 +46,7 @@ def test_a_network_that_is_trained_as_a_whole_starts_from_the_same_probe(start: 
     outcome = start(*words, name="started")
     solved = start("head=logreg", name="solved")
     assert np.allclose(predictions(tmp_path / "started"), predictions(tmp_path / "solved"), atol=1e-4)
-    assert outcome.record.train["probe"]["winner"] == solved.record.train["selection"]["winner"]
+    assert outcome.record.train.probe.winner == solved.record.train.selection.winner
 
 
 @pytest.mark.parametrize("labels", [4, 10])
@@ -87,7 +87,7 @@ def test_heads_solved_together_are_those_that_each_run_solves_alone(
         (tmp_path / f"t{number}").mkdir()
         together.append(run(each, folder=tmp_path / f"t{number}", listener=Listener(), session=session).record)
     for number, (one, other) in enumerate(zip(alone, together, strict=True)):
-        assert one.train["selection"]["winner"] == other.train["selection"]["winner"]
+        assert one.train.selection.winner == other.train.selection.winner
         assert np.allclose(predictions(tmp_path / f"a{number}"), predictions(tmp_path / f"t{number}"), atol=5e-3)
 
 
@@ -186,7 +186,7 @@ def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_
         folder = tmp_path / str(number)
         folder.mkdir()
         record = run(config("head=logreg"), folder=folder, listener=Listener(), session=session).record
-        used.append({name: record.train["cache"][name] for name in ("hits", "misses", "read_bytes")})
+        used.append({name: getattr(record.train.cache, name) for name in ("hits", "misses", "read_bytes")})
     assert used[0]["misses"] == 30 + 24
     assert used[1] == used[2] == used[3]
     assert used[3]["hits"] == 30 + 24
@@ -201,7 +201,7 @@ def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_
     ],
 )  # fmt: skip
 def test_every_policy_that_trains_the_backbone_can_start_from_the_same_probe(words: list[str], start: Start) -> None:
-    solved = start("head=logreg", "labels=4", name="solved").record.train["selection"]
+    solved = start("head=logreg", "labels=4", name="solved").record.train.selection
     found = start(*words, "head.init=probe", "labels=4", "train.limit_steps=4", name="started").record
     assert found.status == "finished"
-    assert found.train["probe"]["winner"] == solved["winner"]
+    assert found.train.probe.winner == solved.winner

@@ -72,7 +72,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
 
 @pytest.mark.parametrize(("labels", "train", "val"), [("1", 1, 0), ("4", 4, 0), ("10", 8, 2), ("0.5", 10, 2)])
 def test_counts_are_disjoint_and_sum_to_the_budget(labels: str, train: int, val: int, start: Start) -> None:
-    counts = start(f"labels={labels}").record.data["counts"]
+    counts = start(f"labels={labels}").record.data.counts
     assert set(counts["train"].values()) == {train}
     assert set(counts["val"].values()) == {val}
     assert set(counts["test"].values()) == {8}
@@ -144,7 +144,7 @@ def test_the_final_fit_learns_from_the_whole_budget_and_from_nothing_else(
     record = start().record
     assert learned["final"] == list(range(30))
     assert len(learned["select-000-fold0"]) == 24
-    assert sum(record.data["counts"]["train"].values()) == 24
+    assert sum(record.data.counts["train"].values()) == 24
 
 
 def test_resume_refuses_other_images(start: Start, tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ def test_same_seed_same_bits_and_the_data_seed_alone_draws_the_budget(start: Sta
 
 def test_one_image_per_class_is_not_selected_on_and_says_so(start: Start) -> None:
     record = start("labels=1", "train.batch_size=64").record
-    assert record.train["selection"]["kind"] == "none"
+    assert record.train.selection.kind == "none"
     assert not any(name.startswith("val/") for name in record.metrics)
     assert any("nothing to select on" in note for note in record.notes)
-    assert record.train["steps"] == 6
+    assert record.train.steps == 6
     with pytest.raises(ConfigError, match=r"tune\.trials=5 needs images to compare candidates on"):
         start("labels=1", "tune.trials=5", name="searched")
 
@@ -201,17 +201,17 @@ def test_one_image_per_class_is_not_selected_on_and_says_so(start: Start) -> Non
 def test_folds_pool_every_image_of_the_budget_into_val(start: Start) -> None:
     outcome = start("labels=3")
     assert outcome.splits["val"].count == 9
-    assert outcome.record.train["selection"]["folds"] == 3
+    assert outcome.record.train.selection.folds == 3
 
 
 def test_tuning_compares_as_many_candidates_and_survives_one_that_diverges(start: Start) -> None:
     record = start("freeze=none", "optim=sgd", "tune.trials=4", "tune.lr=[1e-3,1e12]", "optim.clip_norm=null").record
-    trials = record.train["selection"]["trials"]
+    trials = record.train.selection.trials
     assert len(trials) == 4
-    losses = {trial["number"]: trial["loss"] for trial in trials if trial["loss"] is not None}
+    losses = {trial.number: trial.loss for trial in trials if trial.loss is not None}
     assert len(losses) < 4
-    winner = min(losses, key=lambda number: (losses[number], trials[number]["rates"]["lr"]))
-    assert record.train["selection"]["winner"] == trials[winner]["rates"]
+    winner = min(losses, key=lambda number: (losses[number], trials[number].rates["lr"]))
+    assert record.train.selection.winner == trials[winner].rates
     assert record.metrics["val/nll"] == pytest.approx(losses[winner], rel=1e-4)
 
 
@@ -223,7 +223,7 @@ def test_without_refit_the_winner_of_the_selection_is_tested(start: Start) -> No
             titles.append(title)
 
     record = start("train.refit=false", listener=Titles()).record
-    assert record.train["selection"]["refit"] is False
+    assert record.train.selection.refit is False
     assert titles == ["select-000-fold0"]
     with pytest.raises(ConfigError, match=r"train\.refit=false needs one split"):
         start("train.refit=false", "labels=3", name="folds")
@@ -302,10 +302,10 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     record = start(*PARTS[policy], "head.init=normal").record
     config = load([*SHARED, *PARTS[policy]]).config
     plan, network = build_plan(config), build.build_network(config)
-    assert record.freeze["policy"] == policy
-    assert record.freeze["digest_before"] == record.freeze["digest_after"]
-    assert record.freeze["depth"] == plan["depth"]
-    assert record.freeze["units"] == [unit["name"] for unit in plan["units"] if not unit["trainable"]]
+    assert record.freeze.policy == policy
+    assert record.freeze.digest_before == record.freeze.digest_after
+    assert record.freeze.depth == plan["depth"]
+    assert record.freeze.units == tuple(unit["name"] for unit in plan["units"] if not unit["trainable"])
     for count in ("trainable_parameters", "total_parameters"):
         assert record.metrics[f"cost/{count}"] == plan[count]
     assert any("holds the plain architecture" in note for note in record.notes) == (policy == "lora")
@@ -341,8 +341,8 @@ def test_resuming_a_finished_run_is_refused(start: Start, tmp_path: Path) -> Non
 def test_a_run_is_the_start_of_the_next(start: Start, tmp_path: Path) -> None:
     first = start("freeze=none", "seed=5", name="first")
     second = start(f"backbone.weights={tmp_path / 'first'}", "data=digits", name="second")
-    assert second.record.train["weights"]["source"].startswith("run ")
-    assert second.record.train["weights"]["digest"] != first.record.train["weights"]["digest"]
+    assert second.record.train.weights.source.startswith("run ")
+    assert second.record.train.weights.digest != first.record.train.weights.digest
     before, _ = load_classifier(tmp_path / "first")
     after, _ = load_classifier(tmp_path / "second")
     for name, tensor in before.backbone.state_dict().items():
@@ -357,8 +357,8 @@ def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start
     size = 160 if name == "test_vit" else 32
     words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", f"backbone.image_size={size}"]
     record = start(*words, *freeze, "head.init=normal", "train.limit_steps=2", "labels=2").record
-    assert record.freeze["digest_before"] == record.freeze["digest_after"]
-    assert record.freeze["depth"] == len(record.freeze["units"])
+    assert record.freeze.digest_before == record.freeze.digest_after
+    assert record.freeze.depth == len(record.freeze.units)
 
 
 @pytest.mark.parametrize("freeze", ["freeze=all", "freeze=last", "freeze=none"])
@@ -367,12 +367,12 @@ def test_statistics_end_as_they_began_where_norm_keeps_them(
     norm: str, freeze: str, start: Start, tmp_path: Path
 ) -> None:
     record = start(freeze, f"freeze.norm={norm}").record
-    assert record.freeze["norm"] == norm
-    assert record.freeze["digest_before"] == record.freeze["digest_after"]
+    assert record.freeze.norm == norm
+    assert record.freeze.digest_before == record.freeze.digest_after
     network = build.build_network(load([*SMALL]).config)
     build.load_start(load([*SMALL]).config, network)
     before, after = network.backbone.state_dict(), load_classifier(tmp_path / "run")[0].backbone.state_dict()
-    depth = record.freeze["depth"]
+    depth = record.freeze.depth
     for unit in network.units:
         means = [name for name in unit.buffers if name.endswith("running_mean")]
         moved = {not torch.equal(before[name], after[name]) for name in means}
@@ -383,7 +383,7 @@ def test_statistics_end_as_they_began_where_norm_keeps_them(
 
 def test_features_of_moving_norms_are_not_kept_and_no_head_is_solved_on_them(start: Start) -> None:
     record = start("freeze.norm=update").record
-    assert "cache" not in record.train
+    assert record.train.cache is None
     assert any("features are not kept: freeze.norm=update moves the statistics" in note for note in record.notes)
     with pytest.raises(
         ConfigError, match=r"head=logreg is solved on features that stay as they are, but freeze\.norm="
@@ -443,16 +443,16 @@ def test_random_weights_are_calibrated_on_the_budget_before_they_are_frozen(
     record = start(*RANDOM).record
     assert calibrated == [True]
     assert len(drawn) == 30
-    assert record.freeze["digest_before"] == record.freeze["digest_after"]
-    assert record.train["weights"]["source"] == "random (seed 0), calibrated"
+    assert record.freeze.digest_before == record.freeze.digest_after
+    assert record.train.weights.source == "random (seed 0), calibrated"
     assert any("random weights, calibrated on the label budget; its frozen part" in note for note in record.notes)
     exported = load_classifier(tmp_path / "run")[0]
-    assert exported.frozen_digest() == record.freeze["digest_after"]
+    assert exported.frozen_digest() == record.freeze.digest_after
 
 
 def test_calibrated_weights_follow_from_the_seed_and_the_budget_alone(start: Start) -> None:
     def digest(name: str, *words: str) -> str:
-        return str(start(*RANDOM, *words, name=name).record.train["weights"]["digest"])
+        return str(start(*RANDOM, *words, name=name).record.train.weights.digest)
 
     first = digest("first")
     assert digest("again", "train.batch_size=7", "train.channels_last=false", "head=knn", "freeze=all") == first
@@ -473,11 +473,11 @@ def test_an_interrupted_run_of_calibrated_weights_goes_on_to_the_same_bits(start
 
 def test_features_of_calibrated_weights_are_kept_under_a_key_of_their_own(start: Start) -> None:
     uses = [
-        start(*RANDOM, *words, "seed=77", name=name).record.train["cache"]
+        start(*RANDOM, *words, "seed=77", name=name).record.train.cache
         for name, words in {"cold": (), "warm": (), "plain": ("backbone.calibrate=false",)}.items()
     ]
-    assert uses[0]["hits"] == uses[2]["hits"] == 0
-    assert uses[1]["hits"] > 0
+    assert uses[0].hits == uses[2].hits == 0
+    assert uses[1].hits > 0
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp", "logreg", "ridge", "knn", "nearest_mean"])
@@ -486,8 +486,8 @@ def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
 ) -> None:
     words = ("backbone=pixels", f"head={head}", "backbone.image_size=null")
     record = start(*words).record
-    assert record.train["weights"]["source"] == "none"
-    assert (record.freeze["depth"], record.freeze["units"]) == (0, [])
+    assert record.train.weights.source == "none"
+    assert (record.freeze.depth, record.freeze.units) == (0, ())
     assert not any("random weights" in note for note in record.notes)
     classifier, exported = load_classifier(tmp_path / "run")
     expected = exported.card.preprocessing
@@ -507,9 +507,9 @@ def test_raw_pixels_are_kept_and_need_neither_weights_nor_a_seed(start: Start) -
         start(*words, *more, name=f"run{number}").record
         for number, more in enumerate([("seed=4",), ("seed=5", "backbone.pretrained=false")])
     )
-    assert cold.train["cache"]["hits"] == 0
-    assert warm.train["cache"]["misses"] == 0
-    assert warm.train["weights"] == cold.train["weights"]
+    assert cold.train.cache.hits == 0
+    assert warm.train.cache.misses == 0
+    assert warm.train.weights == cold.train.weights
     assert not any("random weights" in note for note in [*cold.notes, *warm.notes])
     assert warm.metrics["test/accuracy"] == cold.metrics["test/accuracy"]
 
@@ -542,9 +542,9 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
 
 def test_a_longer_training_is_outside_the_protocol_and_takes_the_steps_it_says(start: Start) -> None:
     train = start("labels=1", "train.longer=4", "train.limit_steps=null").record.train
-    assert train["outside_protocol"] == ["train.longer=4"]
-    assert train["steps"] == 800
-    assert start("train.longer=1", name="plain").record.train["outside_protocol"] == ["train.limit_steps=6"]
+    assert train.outside_protocol == ("train.longer=4",)
+    assert train.steps == 800
+    assert start("train.longer=1", name="plain").record.train.outside_protocol == ("train.limit_steps=6",)
 
 
 def _features(classifier: Classifier, config: Config, expected: Preprocessing) -> list[tuple[Any, Any]]:

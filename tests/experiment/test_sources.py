@@ -63,9 +63,9 @@ def test_a_run_on_a_table_or_through_timm_is_the_run_on_the_folder(start: Start,
     for name, words in ways.items():
         other = start(*WORDS[1:], *words, name=name)
         assert scores(other) == scores(folder)
-        assert other.record.data["counts"] == folder.record.data["counts"]
+        assert other.record.data.counts == folder.record.data.counts
         assert np.array_equal(probabilities(tmp_path / name), probabilities(tmp_path / "folder"))
-        assert other.record.train["cache"]["misses"] == 0, "features are found by content, whoever reads the images"
+        assert other.record.train.cache.misses == 0, "features are found by content, whoever reads the images"
 
 
 def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
@@ -108,13 +108,13 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
     evaluation = json.loads((tmp_path / "shifted" / "evaluation.json").read_text())
     assert evaluation["shifted"]["support"] == [15, 15]
     assert list(outcome.splits) == ["train", "val", "test", "shifted"]
-    assert "shifted" not in plain.record.data["counts"]
+    assert "shifted" not in plain.record.data.counts
 
 
 def test_neither_is_one_more_class_of_the_run(start: Start, photos: Path, tmp_path: Path) -> None:
     outcome = start(*WORDS, f"data.root={photos}", f"data.neither={tmp_path / 'others'}")
-    counts = outcome.record.data["counts"]
-    assert outcome.record.data["classes"] == ["cat", "dog", "neither"]
+    counts = outcome.record.data.counts
+    assert outcome.record.data.classes == ("cat", "dog", "neither")
     assert [set(counts[split].values()) for split in ("train", "val", "test")] == [{5}, {0}, {3}]
     assert probabilities(tmp_path / "run").shape == (9, 3)
     with pytest.raises(DataError, match=r"data.shifted=.*missing neither"):
@@ -129,4 +129,4 @@ def test_neither_is_one_more_class_of_the_run(start: Start, photos: Path, tmp_pa
 
 def test_a_detector_of_one_class_is_told_apart_from_neither(start: Start, photos: Path, tmp_path: Path) -> None:
     words = [*WORDS, f"data.root={photos}", f"data.neither={tmp_path / 'others'}", "data.classes=[dog]"]
-    assert start(*words).record.data["classes"] == ["dog", "neither"]
+    assert start(*words).record.data.classes == ("dog", "neither")

@@ -37,19 +37,19 @@ def test_they_are_small_half_precision_and_described() -> None:
 
 
 def test_the_default_run_starts_from_them_and_the_record_tells_the_digest(start: Start) -> None:
-    weights = start().record.train["weights"]
-    assert weights["source"] == "tlexp:tiny"
+    weights = start().record.train.weights
+    assert weights.source == "tlexp:tiny"
     network = build.build_network(load([]).config)
-    assert weights["digest"] == build.load_start(load([]).config, network).digest
-    assert weights["digest"] in (TINY / "README.md").read_text()
+    assert weights.digest == build.load_start(load([]).config, network).digest
+    assert weights.digest in (TINY / "README.md").read_text()
 
 
 def test_the_same_architecture_without_them_stays_possible(start: Start) -> None:
     record = start("backbone.pretrained=false", "freeze=none").record
-    assert record.train["weights"]["source"] == "random (seed 0)"
-    assert record.train["selection"]["winner"]["lr"] == 1e-3, "the rate of training from scratch"
+    assert record.train.weights.source == "random (seed 0)"
+    assert record.train.selection.winner["lr"] == 1e-3, "the rate of training from scratch"
     assert any("starts from random weights" in note for note in record.notes)
-    assert start("freeze=none", name="other").record.train["selection"]["winner"]["lr"] == 1e-4
+    assert start("freeze=none", name="other").record.train.selection.winner["lr"] == 1e-4
 
 
 def test_loading_takes_no_network_and_no_time() -> None:

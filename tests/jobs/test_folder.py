@@ -10,7 +10,8 @@ import pytest
 from tlexp.errors import ConfigError
 from tlexp.jobs.folder import CHECKPOINT, PROCESS_FILE, Attempt, SweepFolder
 from tlexp.paths import publish
-from tlexp.tracking import Record, RunStatus, publish_record
+from tlexp.tracking import Record, RunStatus, environment, publish_record
+from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
 
 KEY = "ab" * 32
@@ -31,8 +32,10 @@ def run(attempt: Attempt, status: RunStatus | None, key: str = KEY) -> None:
     publish(attempt.folder / PROCESS_FILE, json.dumps(process).encode())
     if status is not None:
         record = Record(
-            key=key, status=status, reason=None, overrides=[], config={}, seeds={}, freeze={}, data={}, train={},
-            metrics={}, tracking=None, environment={}, started="", ended="",
+            key=key, status=status, reason=None, overrides=[], config={},
+            seeds=Seeds(seed=0, data=0), freeze=FreezeBlock(policy="none"),
+            data=None, train=TrainBlock(), metrics={}, tracking=None,
+            environment=environment("cpu"), started="", ended="",
         )  # fmt: skip
         publish_record(attempt.folder, record)
 

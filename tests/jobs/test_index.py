@@ -8,7 +8,8 @@ from tlexp.jobs.folder import PROCESS_FILE, Attempt
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
-from tlexp.tracking import Record, RunStatus
+from tlexp.tracking import Record, RunStatus, environment
+from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
 
 PLANNED = Planned(
     point={"seed": "0"}, overrides=("seed=0",), key="k", composed=Composed(config=Config(), shown={}),
@@ -25,8 +26,10 @@ def attempt(
     record = None
     if status is not None:
         record = Record(
-            key=key, status=status, reason="written down", overrides=[], config={}, seeds={}, freeze={}, data={},
-            train={}, metrics={"val/loss": 0.5}, tracking=None, environment={}, started="", ended="",
+            key=key, status=status, reason="written down", overrides=[], config={},
+            seeds=Seeds(seed=0, data=0), freeze=FreezeBlock(policy="none"),
+            data=None, train=TrainBlock(), metrics={"val/loss": 0.5}, tracking=None,
+            environment=environment("cpu"), started="", ended="",
         )  # fmt: skip
     return Attempt(folder=folder, key=key, number=0, point={"seed": "0"}, record=record, fault=fault)
 

@@ -21,7 +21,8 @@ from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT, Assignment, Border, Crew, is_basic, workers
 from tlexp.paths import publish
-from tlexp.tracking import Record, RunStatus, publish_record
+from tlexp.tracking import Record, RunStatus, environment, publish_record
+from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -107,8 +108,10 @@ def finish(folder: Path) -> JobReturn:
     key = json.loads((folder / "job.json").read_text())["key"]
     begin(folder)
     record = Record(
-        key=key, status=RunStatus.finished, reason=None, overrides=[], config={}, seeds={}, freeze={}, data={},
-        train={}, metrics={}, tracking=None, environment={}, started="", ended="",
+        key=key, status=RunStatus.finished, reason=None, overrides=[], config={},
+        seeds=Seeds(seed=0, data=0), freeze=FreezeBlock(policy="none"),
+        data=None, train=TrainBlock(), metrics={}, tracking=None,
+        environment=environment("cpu"), started="", ended="",
     )  # fmt: skip
     publish_record(folder, record)
     return JobReturn(status=JobStatus.COMPLETED)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
-from tlexp.tracking import RunStatus
+from tlexp.tracking import Record, RunStatus, environment
+from tlexp.tracking.blocks import SelectionBlock, to_json
 
 MakeTable = Callable[..., StudyTable]
 
@@ -44,21 +44,25 @@ STRENGTH = {
 }
 """Column -> (probit of the accuracy with 2 labels per class, what ten times the labels add); depths cross near 20."""
 
-RECORD: dict[str, Any] = {
-    "key": "ab" * 32,
-    "status": "finished",
-    "reason": None,
-    "overrides": ["labels=20", "freeze=depth", "freeze.depth=3"],
-    "config": {"backbone": {"name": "tiny"}, "data": {"source": "shapes", "seed": None}, "labels": "20", "seed": 0},
-    "seeds": {"seed": 0, "data": 0},
-    "freeze": {"policy": "depth", "depth": 3, "units": list(UNITS[:3])},
-    "data": {"digest": "cd" * 32, "classes": list(CLASSES), "counts": {}, "skipped": []},
-    "train": {"steps": 200, "selection": None, "outside_protocol": []},
-    "metrics": {"test/balanced_accuracy": 0.8},
-    "environment": {"packages": {"tlexp": "0.1.0"}, "git": {"commit": "f" * 40, "dirty": False}, "device": "cpu"},
-    "started": "2026-01-01T00:00:00+00:00",
-    "ended": "2026-01-01T00:01:00+00:00",
-}
+RECORD = Record.of(
+    {
+        "key": "ab" * 32,
+        "status": "finished",
+        "reason": None,
+        "overrides": ["labels=20", "freeze=depth", "freeze.depth=3"],
+        "config": {"backbone": {"name": "tiny"}, "data": {"source": "shapes", "seed": None}, "labels": "20", "seed": 0},
+        "seeds": {"seed": 0, "data": 0},
+        "freeze": {"policy": "depth", "depth": 3, "units": UNITS[:3]},
+        "data": {"digest": "cd" * 32, "classes": list(CLASSES), "counts": {}, "skipped": []},
+        "train": {"steps": 200, "selection": None, "outside_protocol": []},
+        "metrics": {"test/balanced_accuracy": 0.8},
+        "tracking": None,
+        "environment": to_json(environment("cpu"))
+        | {"python": "", "platform": "", "packages": {"tlexp": "0.1.0"}, "git": {"commit": "f" * 40, "dirty": False}},
+        "started": "2026-01-01T00:00:00+00:00",
+        "ended": "2026-01-01T00:01:00+00:00",
+    }
+)
 
 
 def a_table(
@@ -150,9 +154,15 @@ def _finished(
     generator: np.random.Generator,
 ) -> Replicate:
     balanced = float(np.mean([correct[labels == label].mean() for label in np.unique(labels)]))
-    selection: dict[str, Any] = {"kind": "split" if float(budget) >= 10 else "folds", "trials": [], "flags": []}
-    if column.name == "freeze-0" and seed == 0:
-        selection["flags"] = ["the best lr 0.1 lies at the edge of tune.lr=[1e-05,0.1]: widen it"]
+    edge = "the best lr 0.1 lies at the edge of tune.lr=[1e-05,0.1]: widen it"
+    selection = SelectionBlock(
+        kind="split" if float(budget) >= 10 else "folds",
+        folds=1 if float(budget) >= 10 else 5,
+        winner={},
+        trials=(),
+        flags=(edge,) if column.name == "freeze-0" and seed == 0 else (),
+        refit=True,
+    )
     return Replicate(
         seed=seed,
         status=RunStatus.finished,

@@ -69,7 +69,7 @@ def test_each_depth_finds_its_rows_after_one_pass(
     for depth, more in DEPTHS.items():
         record = start(*more, *words, "cache=on", name=f"on{depth}").record
         if depth < 5:  # the whole pool is looked at ahead of time where that is cheap
-            assert record.train["cache"]["misses"] == 0
+            assert record.train.cache.misses == 0
         assert record.metrics["val/nll"] == without[depth].metrics["val/nll"]
         assert probability_bits(tmp_path / f"on{depth}") == probability_bits(tmp_path / f"off{depth}")
     assert passed == []
@@ -120,8 +120,8 @@ def test_the_shifted_images_pass_and_count_as_well(
     assert fill([configure(*words)], [2, 5]).misses == 3 * 2 + 24 + 3
     assert counted == [3 * 2 + 24 + 3] * 2
     for depth in (2, 5):
-        use = start(*words, *DEPTHS[depth], name=f"depth{depth}").record.train["cache"]
-        assert use["hits"] == 3 * 2 + 24 + 3
+        use = start(*words, *DEPTHS[depth], name=f"depth{depth}").record.train.cache
+        assert use.hits == 3 * 2 + 24 + 3
 
 
 @pytest.mark.parametrize("words", BACKBONES.values(), ids=BACKBONES)
@@ -133,5 +133,5 @@ def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
     inner = range(1, len(build_network(configure(*words), meta=True).units))
     assert fill([configure(*words)], [*inner]).misses == 3 * 2 + 24
     for depth in inner:
-        use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train["cache"]
-        assert (use["hits"], use["misses"]) == (3 * 2 + 24, 0), depth
+        use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train.cache
+        assert (use.hits, use.misses) == (3 * 2 + 24, 0), depth

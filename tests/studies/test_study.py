@@ -103,7 +103,7 @@ def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_
     for path in sorted(tmp_path.glob("multirun/s/runs/*/*/record.json")):
         record = read_record(path)
         column = json.loads((path.parent / "job.json").read_text())["point"]["column"]
-        if column in seen or record.seeds["seed"] == 0:
+        if column in seen or record.seeds.seed == 0:
             continue
         seen.add(column)
         loaded = load(record.overrides)
@@ -117,15 +117,15 @@ def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_
 def test_depth_is_the_only_difference(study: Study, tmp_path: Path) -> None:
     assert study("study.controls=false") == 0
     found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
-    labels = {(record.config["labels"], record.seeds["seed"]): set() for record in found}
+    labels = {(record.config["labels"], record.seeds.seed): set() for record in found}
     for record in found:
-        labels[record.config["labels"], record.seeds["seed"]].add(json.dumps(record.data["counts"]))
+        labels[record.config["labels"], record.seeds.seed].add(json.dumps(record.data.counts))
     assert {len(counts) for counts in labels.values()} == {1}
-    live = [record for record in found if record.freeze["depth"] == 0]
+    live = [record for record in found if record.freeze.depth == 0]
     assert {record.config["freeze"]["norm"] for record in live} == {"keep"}
-    probes = {(r.config["labels"], r.seeds["seed"]): r.train["selection"]["winner"] for r in found if r not in live}
+    probes = {(r.config["labels"], r.seeds.seed): r.train.selection.winner for r in found if r not in live}
     for record in live:
-        assert record.train["probe"]["winner"] == probes[record.config["labels"], record.seeds["seed"]]
+        assert record.train.probe.winner == probes[record.config["labels"], record.seeds.seed]
 
 
 def test_more_seeds_and_labels_extend_a_named_study(study: Study, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_ways_of_transferring_are_compared_at_the_same_labels(
         job = json.loads((path.parent / "job.json").read_text())
         record = read_record(path)
         norms[job["point"]["column"]] = record.config["freeze"]["norm"], record.config["head"]["init"]
-        depths[job["point"]["column"]] = [phase["depth"] for phase in record.freeze.get("phases", [])]
+        depths[job["point"]["column"]] = [phase.depth for phase in record.freeze.phases or ()]
     assert norms["frozen-norm"] == ("update", "zero")
     assert norms["probe-first"] == ("keep", "probe")
     assert norms["direct"] == norms["lpft"] == norms["gradual"] == ("keep", "zero")
@@ -385,7 +385,7 @@ def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> N
     assert list(columns) == HEADS
     assert "head.units=[layer1,layer2,layer3,layer4]" in columns["units"]["words"]
     found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
-    assert {record.freeze["depth"] for record in found} == {5}
+    assert {record.freeze.depth for record in found} == {5}
     for name in ("mlp", "cosine", "attention", "flatten_mlp"):
         [count] = {r.metrics["cost/trainable_parameters"] for r in found if r.config["head"]["kind"] == name}
         assert count == columns[name]["trainable"], name

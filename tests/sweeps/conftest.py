@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +9,13 @@ import pytest
 from tlexp.compose.load import Composed, load
 from tlexp.config import config_key
 from tlexp.jobs.outcome import SweptRun
-from tlexp.tracking import Record, RunStatus
+from tlexp.tracking import Record, RunStatus, environment
+from tlexp.tracking.blocks import Checkout, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 
 Swept = Callable[..., list[SweptRun]]
-ENVIRONMENT = {
-    "packages": {"tlexp": "0.1.0"},
-    "process": {},
-    "git": {"commit": "abcdef0" + "1" * 33, "dirty": False},
-    "user": "me",
-    "device": "cpu",
-}
+ENVIRONMENT = dataclasses.replace(
+    environment("cpu"), packages={"tlexp": "0.1.0"}, git=Checkout(commit="abcdef0" + "1" * 33, dirty=False)
+)
 
 
 @functools.cache
@@ -48,12 +46,12 @@ def swept_run(
             reason=reason,
             overrides=list(words),
             config=loaded.shown,
-            seeds={"seed": loaded.config.seed, "data": loaded.config.data_seed},
-            freeze={},
-            data={},
-            train={"outside_protocol": []},
+            seeds=Seeds(seed=loaded.config.seed, data=loaded.config.data_seed),
+            freeze=FreezeBlock(policy=str(loaded.config.freeze.policy)),
+            data=None,
+            train=TrainBlock(outside_protocol=()),
             metrics=dict(metrics),
-            tracking={"uri": "sqlite:///mlflow.db", "run_id": f"{number:032x}"},
+            tracking=TrackingBlock(uri="sqlite:///mlflow.db", run_id=f"{number:032x}"),
             environment=ENVIRONMENT,
             started="2026-01-01T00:00:00+00:00",
             ended="2026-01-01T00:01:00+00:00",

@@ -56,7 +56,7 @@ def test_what_differs_between_executions_stays_out_of_the_results(swept: Swept, 
             tracking=None,
             started="2027",
             ended="2028",
-            environment={**run.record.environment, "process": {"pid": 9}},
+            environment=dataclasses.replace(run.record.environment, user="another"),
         )
         again.append(dataclasses.replace(run, folder=run.folder and run.folder / "again", record=record))
     write(tmp_path, runs)

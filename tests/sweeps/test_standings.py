@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -118,7 +119,8 @@ def test_what_was_done_outside_the_protocol_is_said(swept: Swept) -> None:
     runs = swept({"seed": ("0", "1")}, lambda point: {"val/loss": 0.5})
     record = runs[0].record
     assert record is not None
-    record.train["outside_protocol"] = ["train.limit_steps=6"]
+    train = dataclasses.replace(record.train, outside_protocol=("train.limit_steps=6",))
+    runs[0] = dataclasses.replace(runs[0], record=dataclasses.replace(record, train=train))
     assert "outside protocol: train.limit_steps=6 (1 of 2 runs)" in provenance(runs)
 
 

@@ -22,7 +22,11 @@ def make_record() -> Callable[..., Record]:
             "metrics": {"test/accuracy": 0.5, "train/loss": 0.1},
             "tracking": None,
             "environment": {
+                "python": "3.11.7",
+                "platform": "Linux",
                 "packages": {"tlexp": "0.1.0"},
+                "device": "cpu",
+                "cpu_count": 2,
                 "process": {"host": "elsewhere", "pid": 1, "boot_id": "x", "started": 1},
                 "git": {"commit": "f" * 40, "dirty": True},
                 "user": "me",
@@ -30,6 +34,6 @@ def make_record() -> Callable[..., Record]:
             "started": "2026-01-01T00:00:00+00:00",
             "ended": "2026-01-01T00:01:00+00:00",
         }
-        return Record(**(values | changes))
+        return Record.of(values | changes)
 
     return make

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tlexp.tracking.blocks import Checkout, to_json
 from tlexp.tracking.environment import checkout, environment, is_alive, process_identity
 
 MODULE = importlib.import_module("tlexp.tracking.environment")  # the package has a function of the same name
@@ -24,16 +25,16 @@ def package(folder: Path) -> Path:
 
 def test_no_environment_variable_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "s3cr3t-v4lue")
-    text = json.dumps(environment("cpu"), allow_nan=False)
+    text = json.dumps(to_json(environment("cpu")), allow_nan=False)
     assert "s3cr3t-v4lue" not in text
     assert "MY_TOKEN" not in text
 
 
 def test_versions_and_device_are_there() -> None:
     found = environment("cuda (some device)")
-    assert {"tlexp", "torch", "timm", "mlflow"} <= set(found["packages"])
-    assert found["device"] == "cuda (some device)"
-    assert found["cpu_count"] >= 1
+    assert {"tlexp", "torch", "timm", "mlflow"} <= set(found.packages)
+    assert found.device == "cuda (some device)"
+    assert found.cpu_count >= 1
 
 
 def test_commit_and_dirty_flag_of_a_checkout(tmp_path: Path) -> None:
@@ -44,9 +45,9 @@ def test_commit_and_dirty_flag_of_a_checkout(tmp_path: Path) -> None:
     git(tmp_path / "repo", "tag", "-a", "v1", "-m", "v1")
     found = checkout(folder)
     assert found is not None
-    assert (len(found["commit"]), found["dirty"]) == (40, False)
+    assert (len(found.commit), found.dirty) == (40, False)
     (folder / "__init__.py").write_text("changed = True")
-    assert checkout(folder) == {"commit": found["commit"], "dirty": True}
+    assert checkout(folder) == Checkout(commit=found.commit, dirty=True)
 
 
 def test_a_package_installed_inside_a_strangers_checkout_has_no_commit(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ def facts(uri: str) -> list[dict[str, Any]]:
 def project_live(record: Record, folder: Path, uri: str) -> None:
     tags = {names.TAG_RUN: folder.name, names.TAG_KEY: record.key}
     tracker = Tracker(uri, experiment="tlexp", warn=pytest.fail)
-    dataset = DatasetInfo(name="shapes", digest=record.data["digest"], source="tlexp:shapes")
+    dataset = DatasetInfo(name="shapes", digest=record.data.digest, source="tlexp:shapes")
     tracker.start(
         run_name=names.run_name(record.config), params=names.flat_params(record.config), tags=tags, dataset=dataset
     )

@@ -22,7 +22,8 @@ def test_what_is_published_is_read_back(tmp_path: Path, make_record: Make) -> No
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "a.png").write_bytes(b"png")
     (tmp_path / "stray.log").write_text("grows later")
-    record = make_record(metrics={"test/accuracy": 1 / 3}, data={"skipped": ["caf\udce9.jpg", "日本\n.png"]})
+    data = {"digest": "cd" * 32, "classes": [], "counts": {}, "skipped": ["caf\udce9.jpg", "日本\n.png"]}
+    record = make_record(metrics={"test/accuracy": 1 / 3}, data=data)
     path = publish_record(tmp_path, record)
     assert path == tmp_path / "record.json"
     found = read_record(tmp_path)

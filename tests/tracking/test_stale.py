@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tlexp.tracking import DatasetInfo, Record, RunStatus, Tracker, names, publish_record, replay, stale
+from tlexp.tracking.blocks import to_json
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.stale import close_dead_runs
@@ -20,6 +21,7 @@ from tlexp.tracking.store import sqlite_path
 DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
 PROGRAM = """
 import sys, time
+from tlexp.tracking.blocks import to_json
 from tlexp.tracking import DatasetInfo, Tracker
 tracker = Tracker(sys.argv[1], experiment="tlexp", warn=print)
 dataset = DatasetInfo(name="shapes", digest="ab", source="tlexp:shapes")
@@ -210,7 +212,7 @@ def test_a_closed_run_that_has_a_record_is_written_again(
     [run] = client(store).search_runs(["1"])
     assert run.info.status == "FINISHED"
     assert names.TAG_REASON not in run.data.tags
-    assert json.loads(run.data.tags[names.TAG_PROCESS]) == record.environment["process"]
+    assert json.loads(run.data.tags[names.TAG_PROCESS]) == to_json(record.environment.process)
 
 
 def test_a_run_being_replayed_is_not_taken_for_a_dead_one(
@@ -218,7 +220,7 @@ def test_a_run_being_replayed_is_not_taken_for_a_dead_one(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    environment = make_record().environment | {"process": dead()}
+    environment = to_json(make_record().environment) | {"process": dead()}
     record = make_record(environment=environment)
     publish_record(folder, record)
     closed: list[list[str]] = []

@@ -9,8 +9,9 @@ import pytest
 from tlexp.config import Config, config_values
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
-from tlexp.tracking import Record, RunStatus, publish_record, read_record
+from tlexp.tracking import Record, RunStatus, environment, publish_record, read_record
 from tlexp.tracking import sync as sync_module
+from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.names import TAG_PROCESS, TAG_RUN
 from tlexp.tracking.store import ensure_store
@@ -34,13 +35,13 @@ def make_run(folder: Path, *, tracked: bool = True) -> Path:
             reason=None,
             overrides=[],
             config=config_values(Config(tracking=TrackingConfig(enabled=tracked))),
-            seeds={"seed": 0, "data": 0},
-            freeze={},
-            data={"digest": "cd" * 32, "classes": ["a", "b"]},
-            train={},
+            seeds=Seeds(seed=0, data=0),
+            freeze=FreezeBlock(policy="none"),
+            data=DataBlock(digest="cd" * 32, classes=("a", "b"), counts={}, skipped=()),
+            train=TrainBlock(),
             metrics={"test/accuracy": 0.5},
             tracking=None,
-            environment={"packages": {"tlexp": "0"}, "process": {}, "git": None, "user": None},
+            environment=environment("cpu"),
             started="2026-01-01T00:00:00+00:00",
             ended="2026-01-01T00:01:00+00:00",
         ),

@@ -4,13 +4,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Never, Protocol
+from typing import Never, Protocol
 
 from tqdm import tqdm
 
 from tlexp.config.backbone import PIXELS
 from tlexp.experiment.run import Outcome
 from tlexp.tracking import names
+from tlexp.tracking.blocks import FreezeBlock
 from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
@@ -126,23 +127,23 @@ def summary(outcome: Outcome, folder: Path) -> str:
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    start = f"weights {record.train['weights']['source']}"
+    assert record.train.weights is not None  # known before training
+    start = f"weights {record.train.weights.source}"
     return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
 
 
-def _network(name: str, freeze: dict[str, Any]) -> str:
+def _network(name: str, freeze: FreezeBlock) -> str:
     """Return a backbone and how much of it is frozen.
 
-    >>> _network("tiny", {"policy": "surgical", "units": ["stem", "layer4"]}), _network("pixels", {})
-    ('tiny, freeze=surgical (2 units frozen)', 'raw pixels')
-    >>> _network("tiny", {"policy": "gradual", "phases": [{}] * 4}), _network("tiny", {"policy": "none", "units": []})
-    ('tiny, freeze=gradual (4 phases)', 'tiny, freeze=none')
+    >>> surgical, none = FreezeBlock(policy="surgical", units=("stem", "layer4")), FreezeBlock(policy="none", units=())
+    >>> _network("tiny", surgical), _network("tiny", none), _network("pixels", none)
+    ('tiny, freeze=surgical (2 units frozen)', 'tiny, freeze=none', 'raw pixels')
     """
     if name == PIXELS:
         return "raw pixels"
-    phases, frozen = len(freeze.get("phases") or ()), len(freeze.get("units") or ())
+    phases, frozen = len(freeze.phases or ()), len(freeze.units or ())
     units = f" ({frozen} unit{'' if frozen == 1 else 's'} frozen)" if frozen else ""
-    return f"{name}, freeze={freeze['policy']}" + (f" ({phases} phases)" if phases else units)
+    return f"{name}, freeze={freeze.policy}" + (f" ({phases} phases)" if phases else units)
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:

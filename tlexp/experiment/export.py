@@ -6,7 +6,6 @@ logits (B, K) float32.
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from tlexp.models import Classifier, ExportedModel, load_classifier, save_classi
 from tlexp.models.digest import tensors_digest
 from tlexp.models.statefile import EXPORT
 from tlexp.tracking import Record, RunStatus, read_record
+from tlexp.tracking.blocks import DataBlock, Environment
 
 CARD = "README.md"
 _PROBES = 64
@@ -99,14 +99,14 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
         "file": f"{weights.name}, {weights.stat().st_size:,} bytes, {kind}",
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
         "started from": described.card.origin,
-        "images": f"{_images(record)}; digest {record.data['digest']}",
+        "images": "unknown" if record.data is None else _images(record.data),
         "command": f"`python -m tlexp {' '.join(record.overrides)}`",
         "code": _code(record.environment),
-        "seeds": ", ".join(f"{name} {value}" for name, value in record.seeds.items()),
-        "steps": f"{record.train['steps']:,}",
+        "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
+        "steps": f"{record.train.steps:,}",
         "time": f"{record.metrics['cost/seconds'] / 60:.1f} minutes, ended {record.ended}",
-        "device": f"{record.environment['device']}, {record.environment['cpu_count']} CPU cores",
-        "packages": ", ".join(f"{name} {found}" for name, found in record.environment["packages"].items()),
+        "device": f"{record.environment.device}, {record.environment.cpu_count} CPU cores",
+        "packages": ", ".join(f"{name} {found}" for name, found in record.environment.packages.items()),
         "test": ", ".join(
             f"{name.removeprefix('test/')} {value:.4f}"
             for name, value in record.metrics.items()
@@ -120,14 +120,16 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
     )
 
 
-def _images(record: Record) -> str:
-    counts = {split: sum(classes.values()) for split, classes in record.data["counts"].items()}
-    return ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
+def _images(data: DataBlock) -> str:
+    """Return how many images of each split there were, and their digest."""
+    counts = {split: sum(classes.values()) for split, classes in data.counts.items()}
+    told = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
+    return f"{told}; digest {data.digest}"
 
 
-def _code(environment: dict[str, Any]) -> str:
+def _code(environment: Environment) -> str:
     """Return version and commit of the program that trained the network."""
-    version, git = environment["packages"]["tlexp"], environment["git"]
+    version, git = environment.packages["tlexp"], environment.git
     if git is None:
         return f"tlexp {version}"
-    return f"tlexp {version}, commit {git['commit']}{' with changes' if git['dirty'] else ''}"
+    return f"tlexp {version}, commit {git.commit}{' with changes' if git.dirty else ''}"

@@ -32,6 +32,7 @@ from tlexp.tracking import (
     read_record,
     run_files,
 )
+from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrackingBlock, TrainBlock, from_json
 from tlexp.train import Evaluation, FitReport, Listener, on_curve
 
 
@@ -115,7 +116,7 @@ class RunRecorder:
             run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
-            dataset=dataset_of(self.shown, self.data),
+            dataset=dataset_of(self.shown, self.data["digest"]),
         )
 
     def selected(self, selection: Selection[Any]) -> None:
@@ -202,12 +203,12 @@ class RunRecorder:
             reason=None if error is None else str(error) or type(error).__name__,
             overrides=self.overrides,
             config=self.shown,
-            seeds={"seed": self.config.seed, "data": self.config.data_seed},
-            freeze=self.freeze,
-            data=self.data,
-            train=self.train,
+            seeds=Seeds(seed=self.config.seed, data=self.config.data_seed),
+            freeze=from_json(FreezeBlock, self.freeze, "freeze"),
+            data=from_json(DataBlock, self.data, "data") if self.data else None,
+            train=from_json(TrainBlock, self.train, "train"),
             metrics=self.metrics,
-            tracking=None if store is None else {"uri": public_uri(store.uri), "run_id": store.identity()},
+            tracking=None if store is None else TrackingBlock(uri=public_uri(store.uri), run_id=store.identity()),
             environment=self.environment,
             started=self.started,
             ended=_now(),
@@ -216,8 +217,9 @@ class RunRecorder:
 
     def _finish(self, tracker: Tracker, record: Record) -> TrackedRun | None:
         model = None
-        if self.config.tracking.log_model and (self.folder / names.MODEL_WEIGHTS_FILE).is_file():
-            model = PyfuncModel(folder=self.folder, classes=tuple(self.data["classes"]))
+        wanted = self.config.tracking.log_model and (self.folder / names.MODEL_WEIGHTS_FILE).is_file()
+        if wanted and record.data is not None:
+            model = PyfuncModel(folder=self.folder, classes=record.data.classes)
         return tracker.finish(
             status=record.status, metrics=record.metrics, files=run_files(self.folder), figures={}, model=model
         )

@@ -3,6 +3,7 @@
 Read this page first. The parts it calls stand below it in the layers and know nothing of each other.
 """
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     """Do the run, let the recorder know what becomes known, and return the measures of each split."""
     began, listener = time.perf_counter(), recorder.listener
     device = choose_device(config.train.device)
-    recorder.environment["device"] = str(device)
+    recorder.environment = dataclasses.replace(recorder.environment, device=str(device))
     network, origin = session.network(config)  # a wrong model or depth is refused before an image is read
     images = session.images(config, network.expected, listener)
     budget = draw_labels(config, images)

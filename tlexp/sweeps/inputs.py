@@ -20,10 +20,11 @@ def changed_inputs(runs: Sequence[SweptRun]) -> list[str]:
             continue
         config = run.record.config
         about = json.dumps([config["backbone"], config["data"]], sort_keys=True)
-        found["images", about][str(run.record.data.get("digest"))].append(run.folder.name)
+        found["images", about]["" if run.record.data is None else run.record.data.digest].append(run.folder.name)
         # Random weights follow from the seed.
         about = json.dumps([config["backbone"], config["seed"]], sort_keys=True)
-        found["weights", about][str(run.record.train.get("weights", {}).get("digest"))].append(run.folder.name)
+        weights = run.record.train.weights
+        found["weights", about]["" if weights is None else weights.digest].append(run.folder.name)
     return [
         f"the {kind} changed during the sweep: runs {', '.join(fewest)} saw others than the rest; remove their folders "
         "and type the command again"

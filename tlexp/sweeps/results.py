@@ -83,7 +83,7 @@ def runs_table(folder: Path, runs: Sequence[SweptRun]) -> bytes:
     for run in runs:
         record = run.record
         times = ("", "") if record is None else (record.started, record.ended)
-        tracked = {} if record is None else record.tracking or {}
+        tracked = None if record is None else record.tracking
         rows.append(
             [
                 str(run.number),
@@ -91,7 +91,7 @@ def runs_table(folder: Path, runs: Sequence[SweptRun]) -> bytes:
                 "" if run.folder is None else os.path.relpath(run.folder, folder),
                 *times,
                 *_values(run, VOLATILE),
-                str(tracked.get("run_id") or ""),
+                "" if tracked is None else tracked.run_id or "",
             ]
         )
     return _csv([["number", *keys, "folder", "started", "ended", *VOLATILE, "mlflow_run_id"], *rows])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from tlexp.jobs.outcome import SweptRun
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, Candidate, Standing, swept_keys
 from tlexp.tracking import RunStatus
+from tlexp.tracking.blocks import Checkout
 from tlexp.tracking.names import split_metric
 
 WIDTH = 100
@@ -81,10 +82,10 @@ def provenance(runs: Sequence[SweptRun]) -> str:
     records = [run.record for run in runs if run.status is RunStatus.finished and run.record is not None]
     if not records:
         return ""
-    seeds = sorted({record.seeds["seed"] for record in records})
-    devices = {str(record.environment.get("device")) for record in records}
-    commits = {_commit(record.environment) for record in records}
-    versions = {str(record.environment["packages"].get("tlexp")) for record in records}
+    seeds = sorted({record.seeds.seed for record in records})
+    devices = {record.environment.device for record in records}
+    commits = {_commit(record.environment.git) for record in records}
+    versions = {record.environment.packages["tlexp"] for record in records}
     parts = [
         f"seed{'s' if len(seeds) > 1 else ''} {_listed(map(str, seeds))}",
         f"device {_listed(sorted(devices))}",
@@ -92,7 +93,7 @@ def provenance(runs: Sequence[SweptRun]) -> str:
         *([f"commit {_listed(sorted(commits - {''}))}"] if commits - {""} else []),
     ]
     lines = [_filled("; ".join(parts))]
-    outside = Counter(text for record in records for text in record.train.get("outside_protocol") or [])
+    outside = Counter(text for record in records for text in record.train.outside_protocol or ())
     if outside:
         told = ", ".join(f"{plain(text)} ({count} of {len(records)} runs)" for text, count in outside.items())
         lines.append(_filled(f"outside protocol: {told}"))
@@ -208,11 +209,8 @@ def _status(run: SweptRun) -> str:
     return "not run" if run.status is None else str(run.status)
 
 
-def _commit(environment: dict[str, object]) -> str:
-    git = environment.get("git")
-    if not isinstance(git, dict):
-        return ""
-    return str(git["commit"])[:7] + (" with changes" if git["dirty"] else "")
+def _commit(git: Checkout | None) -> str:
+    return "" if git is None else git.commit[:7] + (" with changes" if git.dirty else "")
 
 
 def _listed(texts: Iterable[str]) -> str:

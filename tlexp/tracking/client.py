@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
+from tlexp.tracking.blocks import Environment, to_json
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
 from tlexp.tracking.record import RunStatus
 from tlexp.tracking.store import sqlite_path
@@ -158,15 +159,15 @@ def open_writer(uri: str, experiment: str) -> RunWriter:
     return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns")
 
 
-def run_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+def run_tags(environment: Environment) -> dict[str, str]:
     """Return the tags that follow from a record's environment."""
-    git = environment.get("git") or {}
+    git = environment.git
     return {
-        names.TAG_VERSION: str(environment["packages"]["tlexp"]),
-        names.TAG_PROCESS: json.dumps(environment["process"]),
-        names.TAG_GIT_COMMIT: git.get("commit", ""),
-        names.TAG_GIT_DIRTY: str(git["dirty"]).lower() if git else "",
-        names.TAG_USER: environment.get("user") or "",
+        names.TAG_VERSION: environment.packages["tlexp"],
+        names.TAG_PROCESS: json.dumps(to_json(environment.process)),
+        names.TAG_GIT_COMMIT: "" if git is None else git.commit,
+        names.TAG_GIT_DIRTY: "" if git is None else str(git.dirty).lower(),
+        names.TAG_USER: environment.user or "",
         names.TAG_SOURCE_NAME: Path(sys.argv[0]).name,
         names.TAG_SOURCE_TYPE: "LOCAL",
     }

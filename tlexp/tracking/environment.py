@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp import __version__
+from tlexp.tracking.blocks import Checkout, Environment, Process
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _LIBRARIES = (
@@ -21,25 +22,25 @@ _LIBRARIES = (
 _GIT_SECONDS = 5
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> Environment:
     """Return what a record says about its surroundings; holds no environment variable.
 
     Args:
         device: The device in words, e.g. "cpu" or "cuda (NVIDIA H100)".
     """
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {"tlexp": __version__} | {name: found for name in _LIBRARIES if (found := _installed(name))},
-        "device": device,
-        "cpu_count": os.cpu_count(),
-        "git": _own_checkout(),
-        "user": _user(),
-        "process": process_identity(),
-    }
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={"tlexp": __version__} | {name: found for name in _LIBRARIES if (found := _installed(name))},
+        device=device,
+        cpu_count=os.cpu_count(),
+        git=_own_checkout(),
+        user=_user(),
+        process=Process(**process_identity()),
+    )
 
 
-def checkout(package: Path = _PACKAGE) -> dict[str, Any] | None:
+def checkout(package: Path = _PACKAGE) -> Checkout | None:
     """Return commit and dirty flag of the checkout the package runs from; None outside one or without git."""
     # An installed package may lie inside a stranger's checkout (.venv/lib/...), whose commit says nothing about us.
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
@@ -48,7 +49,7 @@ def checkout(package: Path = _PACKAGE) -> dict[str, Any] | None:
     if described is None:
         return None
     commit, _, mark = described.partition("-")
-    return {"commit": commit, "dirty": mark == "dirty"}
+    return Checkout(commit=commit, dirty=mark == "dirty")
 
 
 def process_identity() -> dict[str, Any]:
@@ -86,7 +87,7 @@ def is_alive(identity: dict[str, Any]) -> bool | None:
 
 
 @functools.cache
-def _own_checkout() -> dict[str, Any] | None:
+def _own_checkout() -> Checkout | None:
     """Return the commit that this process runs: of the moment it is first asked for, soon after the code is loaded."""
     return checkout()
 

@@ -25,8 +25,11 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
     deleted and written again.
 
     Raises:
-        TrackingError: A file differs from what the record vouches for, or the curves cannot be read.
+        TrackingError: The run ended before its images were known, a file differs from what the record vouches for, or
+            the curves cannot be read.
     """
+    if record.data is None:
+        raise TrackingError(f"{folder} ended before its images were known, and was never tracked: leave it out")
     uri = absolute_uri(uri)
     changed = changed_files(folder, record)
     if changed:
@@ -47,7 +50,7 @@ def replay(record: Record, folder: Path, *, uri: str | None, experiment: str) ->
         params=names.flat_params(record.config),
         # While it is being written its writer is this process, which is alive; the run's own may be long gone.
         tags=tags | {names.TAG_PROCESS: json.dumps(process_identity())},
-        dataset=dataset_of(record.config, record.data),
+        dataset=dataset_of(record.config, record.data.digest),
         started_ms=started,
     )
     writer.points(
@@ -91,11 +94,11 @@ def run_files(folder: Path) -> list[tuple[Path, str]]:
     return [(path, names.artifact_folder(path.relative_to(folder).as_posix())) for path in found]
 
 
-def dataset_of(config: Mapping[str, Any], data: Mapping[str, Any]) -> DatasetInfo:
-    """Return the dataset of a run from its configuration and its record's data block."""
+def dataset_of(config: Mapping[str, Any], digest: str) -> DatasetInfo:
+    """Return the dataset of a run from its configuration and the digest of its images."""
     source = str(config["data"]["source"])
     root = config["data"].get("root")
-    return DatasetInfo(name=source, digest=str(data["digest"]), source=str(root) if root else f"tlexp:{source}")
+    return DatasetInfo(name=source, digest=digest, source=str(root) if root else f"tlexp:{source}")
 
 
 def _whole_in(uri: str, experiment: str, study: str) -> set[str]:
@@ -135,6 +138,6 @@ def _make_room(writer: RunWriter, name: str) -> bool:
 def _model_of(record: Record, folder: Path) -> PyfuncModel | None:
     """Return the model to log with a replayed run, if it asked for one and its files are there."""
     wanted = record.config.get("tracking", {}).get("log_model", False)
-    if not wanted or not (folder / names.MODEL_WEIGHTS_FILE).is_file():
+    if not wanted or record.data is None or not (folder / names.MODEL_WEIGHTS_FILE).is_file():
         return None
-    return PyfuncModel(folder=folder, classes=tuple(record.data["classes"]))
+    return PyfuncModel(folder=folder, classes=record.data.classes)

@@ -8,13 +8,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tlexp.errors import TrackingError
 from tlexp.paths import file_digest, publish
+from tlexp.tracking.blocks import (
+    DataBlock,
+    Environment,
+    FreezeBlock,
+    Seeds,
+    TrackingBlock,
+    TrainBlock,
+    from_json,
+    to_json,
+)
 from tlexp.tracking.names import RECORD_FILE, RUN_FILES
 
 SCHEMA = 1
+_BLOCKS: dict[str, type[object]] = {
+    "seeds": Seeds,
+    "freeze": FreezeBlock,
+    "data": DataBlock,
+    "train": TrainBlock,
+    "tracking": TrackingBlock,
+    "environment": Environment,
+}
+_OPTIONAL = ("data", "tracking")
+"""Blocks that a run may end without: {} and null in the file."""
 
 
 class RunStatus(StrEnum):
@@ -30,20 +50,20 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a run was and what came out; plain JSON values throughout.
+    """What a run was and what came out.
 
     Attributes:
         key: What the run computes, sha256 of its configuration and the protocol.
         reason: Why it ended early; None where it finished.
         overrides: As typed on the command line.
         config: Nested values; what came from an environment variable stands as `${oc.env:NAME}`.
-        seeds: {seed, data}.
-        freeze: {policy, norm, depth, units, digest_before, digest_after}.
-        data: {digest, classes, counts {train|val|test|shifted: {class: n}}, skipped}.
-        train: {steps, selection}.
+        seeds: What it drew from.
+        freeze: What was frozen.
+        data: Its images; None where it ended before they were known.
+        train: How it was trained.
         metrics: Flat; finite values only once published.
-        tracking: {uri, run_id}; None where the run was not tracked.
-        environment: From `environment`.
+        tracking: Where the tracking store shows it; None where the run was not tracked.
+        environment: Where it took place.
         started: Time in UTC, ISO 8601.
         ended: The same.
         notes: What readers should know, one sentence each.
@@ -55,17 +75,31 @@ class Record:
     reason: str | None
     overrides: list[str]
     config: dict[str, Any]
-    seeds: dict[str, int]
-    freeze: dict[str, Any]
-    data: dict[str, Any]
-    train: dict[str, Any]
+    seeds: Seeds
+    freeze: FreezeBlock
+    data: DataBlock | None
+    train: TrainBlock
     metrics: dict[str, float]
-    tracking: dict[str, Any] | None
-    environment: dict[str, Any]
+    tracking: TrackingBlock | None
+    environment: Environment
     started: str
     ended: str
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the record that plain JSON values make, of this version or an earlier one.
+
+        Raises:
+            TypeError: A field is missing, unknown or of another type.
+            ValueError: The status is none of those there are.
+        """
+        fields = {**values, "status": RunStatus(values["status"])}
+        for name in _BLOCKS.keys() & values.keys():
+            absent = name in _OPTIONAL and not values[name]
+            fields[name] = None if absent else from_json(_BLOCKS[name], values[name], name)
+        return cls(**fields)
 
 
 def publish_record(folder: Path, record: Record) -> Path:
@@ -81,7 +115,8 @@ def publish_record(folder: Path, record: Record) -> Path:
     if path.exists():
         raise TrackingError(f"{path} exists already, and records are immutable: give the run a folder of its own")
     record = _finite(dataclasses.replace(record, files=_digests(folder)))
-    values = {"schema": SCHEMA, **dataclasses.asdict(record)}
+    values = {"schema": SCHEMA, **to_json(record)}
+    values["data"] = values["data"] or {}
     values["checksum"] = _checksum(values)
     publish(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
     return path
@@ -109,7 +144,7 @@ def read_record(path: Path) -> Record:
         raise TrackingError(f"{path} was changed after it was written (its checksum differs): {way_out}")
     try:
         del values["schema"]
-        return Record(**values | {"status": RunStatus(values["status"])})
+        return Record.of(values)
     except (TypeError, ValueError, KeyError) as error:
         raise TrackingError(f"{path} does not have the fields of a record ({error}): {way_out}") from error
 

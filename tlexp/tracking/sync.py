@@ -64,7 +64,7 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
     for path in find_records(folders):
         try:
             record = read_record(path)
-            if "digest" not in record.data:  # it ended before its images were known, and was never tracked
+            if record.data is None:  # it ended before its images were known, and was never tracked
                 continue
             if not record.config["tracking"]["enabled"]:
                 untracked += 1

@@ -152,7 +152,7 @@ def test_no_finished_cell_at_all_is_told(make_table: MakeTable) -> None:
     table = make_table(seeds=2)
     waiting = list(itertools.product([column.name for column in table.columns], table.budgets, range(2)))
     empty = dataclasses.replace(
-        make_table(seeds=2, waiting=waiting, failed=()), labels=np.empty(0, dtype=np.int64), classes=(), record={}
+        make_table(seeds=2, waiting=waiting, failed=()), labels=np.empty(0, dtype=np.int64), classes=(), record=None
     )
     found = analyse(empty)
     assert (found.differences, found.crossings, found.transfer) == ((), (), ())

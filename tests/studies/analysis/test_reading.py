@@ -16,7 +16,8 @@ from tlexp.jobs.folder import SweepFolder
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
-from tlexp.tracking import MetricsLog, Record, RunStatus, publish_record
+from tlexp.tracking import MetricsLog, Record, RunStatus, environment, publish_record
+from tlexp.tracking.blocks import to_json
 from tlexp.tracking.environment import process_identity
 
 COLUMNS = DEPTHS[:2]
@@ -32,16 +33,21 @@ def make_record() -> Callable[..., Record]:
             "overrides": [],
             "config": {},
             "seeds": {"seed": 0, "data": 0},
-            "freeze": {},
-            "data": {"digest": "cd" * 32, "classes": ["circle", "square", "star", "triangle"]},
+            "freeze": {"policy": "none"},
+            "data": {
+                "digest": "cd" * 32,
+                "classes": ["circle", "square", "star", "triangle"],
+                "counts": {},
+                "skipped": [],
+            },
             "train": {"steps": 3, "selection": None, "outside_protocol": []},
             "metrics": {},
             "tracking": None,
-            "environment": {},
+            "environment": to_json(environment("cpu")),
             "started": "2026-01-01T00:00:00+00:00",
             "ended": "2026-01-01T00:01:00+00:00",
         }
-        return Record(**(values | changes))  # type: ignore[arg-type]
+        return Record.of(values | changes)
 
     return make
 
@@ -83,7 +89,7 @@ class Study:
             log.write(phase="select", fold=0, step=1, values={"train/loss": 9.0})
             for step, loss in replicate.losses:
                 log.write(phase="final", fold=None, step=step, values={"train/loss": loss, "train/lr": 0.1})
-        train = {"steps": 3, "selection": dict(replicate.selection), "outside_protocol": ["train.steps"]}
+        train = {"steps": 3, "selection": to_json(replicate.selection), "outside_protocol": ["train.steps"]}
         values = {"key": self.keys[place], "train": train, "metrics": dict(replicate.metrics)} | changes
         publish_record(folder, self.make_record(**values))
         return folder
@@ -126,7 +132,7 @@ def test_a_table_is_read_back_as_it_was(whole: Study) -> None:
             )
             assert read.losses == made.losses
             assert read.outside == ("train.steps",)
-    assert found.record["data"]["classes"] == list(table.classes)
+    assert found.record.data.classes == table.classes
     assert analyse(found).recommendations == analyse(table).recommendations
 
 
@@ -140,7 +146,7 @@ def test_what_is_told_is_the_columns_as_they_are(whole: Study) -> None:
 def test_nothing_has_run_yet(study: Study) -> None:
     found = read_table(study.folder)
     assert all(each.status is None for cell in found.cells.values() for each in cell.replicates)
-    assert (len(found.labels), found.classes, found.record) == (0, (), {})
+    assert (len(found.labels), found.classes, found.record) == (0, (), None)
     assert all("nothing was measured" in each.sentence for each in analyse(found).recommendations)
 
 
@@ -196,7 +202,7 @@ def test_changed_predictions_are_refused(whole: Study) -> None:
 
 def test_replicates_tested_on_other_images_are_refused(study: Study) -> None:
     study.finish(("freeze-0", "5", 0))
-    other = study.finish(("freeze-0", "5", 1), data={"digest": "12" * 32, "classes": []})
+    other = study.finish(("freeze-0", "5", 1), data={"digest": "12" * 32, "classes": [], "counts": {}, "skipped": []})
     with pytest.raises(DataError, match=re.escape(f"{other / 'predictions.npz'} was tested on other images than")):
         read_table(study.folder)
 

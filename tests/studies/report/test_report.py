@@ -218,7 +218,7 @@ def altered(table: StudyTable, kind: str) -> StudyTable:
     if kind == "running":
         return replace(table, cells=cells(lambda cell, place, each: undone(each) if place else each))
     if kind == "nothing":
-        return replace(table, record={}, cells=cells(lambda cell, place, each: undone(each)))
+        return replace(table, record=None, cells=cells(lambda cell, place, each: undone(each)))
     last = table.columns[0].name
     failed = RunStatus.oom
     return replace(

@@ -5,8 +5,7 @@ correct (C, S, n) float64: whether column c of seed s told image n right.
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from tlexp.studies.analysis.findings import CellFinding, Difference
 from tlexp.studies.analysis.intervals import TestImages, interval, spread
 from tlexp.studies.analysis.table import Cell, StudyTable
+from tlexp.tracking.blocks import SelectionBlock
 
 
 def competing(table: StudyTable, labels: str) -> tuple[Cell, ...]:
@@ -50,7 +50,7 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
         nll=_mean(cell, "test/nll"),
         seconds=_mean(cell, "cost/seconds"),
         at_edge=sum(_at_edge(each.selection) for each in finished),
-        unselected=sum(each.selection.get("kind") == "none" for each in finished),
+        unselected=sum(each.selection is not None and each.selection.kind == "none" for each in finished),
         outside=tuple(dict.fromkeys(setting for each in cell.replicates for setting in each.outside)),
     )
 
@@ -88,9 +88,9 @@ def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, f
     )
 
 
-def _at_edge(selection: Mapping[str, Any]) -> bool:
+def _at_edge(selection: SelectionBlock | None) -> bool:
     """Return whether a best value lies at the edge of its range: all that a selection flags that took place."""
-    return selection.get("kind") != "none" and bool(selection.get("flags"))
+    return selection is not None and selection.kind != "none" and bool(selection.flags)
 
 
 def _mean(cell: Cell, metric: str) -> float | None:

@@ -4,7 +4,6 @@ multirun/<study>/study.json                                    `study`: what was
 multirun/<study>/runs/<key16>/<number>-<12 hex>/               an attempt at a replicate
 """
 
-import dataclasses
 import difflib
 import json
 from collections.abc import Iterator, Mapping
@@ -76,13 +75,13 @@ def read_table(folder: Path) -> StudyTable:
         columns=columns,
         budgets=tuple(str(budget["labels"]) for budget in stated["budgets"]),
         per_class={str(budget["labels"]): float(budget["per_class"]) for budget in stated["budgets"]},
-        classes=() if first is None else tuple(first.data["classes"]),
+        classes=() if first is None or first.data is None else first.data.classes,
         labels=tested.labels,
         seeds=tuple(stated["seeds"]),
         cells={place: _cell(place, replicates) for place, replicates in found.items()},
         margin=float(stated["margin"]),
         skipped=stated["skipped"],
-        record={} if first is None else dataclasses.asdict(first),
+        record=first,
     )
 
 
@@ -104,7 +103,7 @@ class _Tested:
         Raises:
             DataError: They differ.
         """
-        digest = record.data["digest"]
+        digest = "" if record.data is None else record.data.digest
         if self._digest is None:
             self._digest, self._path, self.labels = digest, path, labels
         elif digest != self._digest or not np.array_equal(labels, self.labels):
@@ -200,8 +199,8 @@ def _finished(attempt: Path, seed: int, record: Record, tested: _Tested) -> Repl
         status=record.status,
         correct=probabilities.argmax(axis=1) == labels,
         metrics=record.metrics,
-        selection=record.train.get("selection") or {},
-        outside=tuple(record.train.get("outside_protocol") or ()),
+        selection=record.train.selection,
+        outside=record.train.outside_protocol or (),
         folder=attempt,
         losses=_losses(attempt),
     )

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.tracking import RunStatus
+from tlexp.tracking import Record, RunStatus
+from tlexp.tracking.blocks import SelectionBlock
 
 
 class Role(StrEnum):
@@ -65,7 +66,7 @@ class Replicate:
         reason: Why it did not finish.
         correct: (n,) bool; None unless it finished.
         metrics: The record's.
-        selection: The record's `train.selection`, {} where there is none.
+        selection: The record's `train.selection`; None where there is none.
         outside: The record's `train.outside_protocol`.
         folder: Of the attempt that counts.
         losses: (step, train/loss) of the final fit's curve, in the order of the steps; () where it has none.
@@ -76,7 +77,7 @@ class Replicate:
     reason: str | None = None
     correct: NDArray[np.bool_] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    selection: Mapping[str, Any] = field(default_factory=dict)
+    selection: SelectionBlock | None = None
     outside: tuple[str, ...] = ()
     folder: Path | None = None
     losses: tuple[tuple[int, float], ...] = ()
@@ -113,7 +114,7 @@ class StudyTable:
         cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
         margin: `study.margin`.
         skipped: Budgets and columns that were left out -> why.
-        record: One finished record as plain values, for protocol and environment; {} where none finished.
+        record: One finished record, for protocol and environment; None where none finished.
     """
 
     name: str
@@ -128,4 +129,4 @@ class StudyTable:
     cells: Mapping[tuple[str, str], Cell]
     margin: float
     skipped: Mapping[str, str]
-    record: Mapping[str, Any]
+    record: Record | None

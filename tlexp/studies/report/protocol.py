@@ -7,6 +7,8 @@ from typing import Any
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import Table
+from tlexp.tracking import Record
+from tlexp.tracking.blocks import TrainBlock
 
 _ENOUGH_SEEDS = 10
 _ENOUGH_RATES = 3
@@ -46,8 +48,8 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
 
 def environment_table(table: StudyTable) -> Table:
     """Return device, versions and digests, of one finished replicate."""
-    record = table.record
-    return Table(title="Environment of a finished replicate", head=("what", "value"), rows=tuple(_facts(record)))
+    rows = () if table.record is None else tuple(_facts(table.record))
+    return Table(title="Environment of a finished replicate", head=("what", "value"), rows=rows)
 
 
 def commands(table: StudyTable) -> tuple[str, ...]:
@@ -58,8 +60,7 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
-    config = _mapping(table.record.get("config"))
-    data = _mapping(config.get("data"))
+    data = _mapping(None if table.record is None else table.record.config.get("data"))
     fixed = _mapping(table.about.get("fixed"))
     source = data.get("source") or _stated(table).get("data") or fixed.get("data.source") or "unknown"
     root = data.get("root") or fixed.get("data.root")
@@ -67,23 +68,21 @@ def data_words(table: StudyTable) -> str:
     return named + (f", {len(table.classes)} classes, {len(table.labels)} test images" if len(table.labels) else "")
 
 
-def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    environment, train = _mapping(record.get("environment")), _mapping(record.get("train"))
-    weights, git = _mapping(train.get("weights")), _mapping(environment.get("git"))
-    commit = f"{git.get('commit')}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else None
-    packages = _mapping(environment.get("packages"))
+def _facts(record: Record) -> list[tuple[str, str]]:
+    environment, weights, data = record.environment, record.train.weights, record.data
+    git = environment.git
     told = {
-        "device": environment.get("device"),
-        "python": environment.get("python"),
-        "platform": environment.get("platform"),
-        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
-        "commit": commit,
-        "weights": weights.get("source"),
-        "digest of the weights": weights.get("digest"),
-        "digest of the images": _mapping(record.get("data")).get("digest"),
-        "classes": ", ".join(map(str, _mapping(record.get("data")).get("classes") or ())),
+        "device": environment.device,
+        "python": environment.python,
+        "platform": environment.platform,
+        "versions": ", ".join(f"{name} {version}" for name, version in environment.packages.items()),
+        "commit": None if git is None else f"{git.commit}{' with changes' if git.dirty else ''}",
+        "weights": None if weights is None else weights.source,
+        "digest of the weights": None if weights is None else weights.digest,
+        "digest of the images": None if data is None else data.digest,
+        "classes": None if data is None else ", ".join(data.classes),
     }
-    return [(name, str(value)) for name, value in told.items() if value]
+    return [(name, value) for name, value in told.items() if value]
 
 
 def _demonstration(table: StudyTable) -> tuple[str, ...]:
@@ -96,9 +95,9 @@ def _demonstration(table: StudyTable) -> tuple[str, ...]:
 
 def _candidates(table: StudyTable) -> str:
     """Return what is compared: heads are solved for many penalties, everything else is trained for a few rates."""
-    train = _mapping(table.record.get("train"))
-    count = len(_mapping(train.get("selection")).get("trials") or ())
-    probe = _mapping(train.get("probe")).get("trials")
+    train = TrainBlock() if table.record is None else table.record.train
+    count = 0 if train.selection is None else len(train.selection.trials)
+    probe = None if train.probe is None else train.probe.trials
     same = "Every column that is trained compares the same number of candidate rates"
     told = f"{same}{f' ({count})' if count and probe else ''}; heads that are solved compare their penalties"
     return f"{told}{f' ({probe}), and so do the linear probes that trained columns start from' if probe else ''}."

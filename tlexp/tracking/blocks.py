@@ -1,0 +1,268 @@
+"""The blocks of a run's record, typed, and their JSON.
+
+What is not known when a run ends is None. A field with the default None is left out of the JSON then, since no run that
+ended so early, or had no such part, ever wrote its key; every other one stands as null.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Block = TypeVar("Block")
+Rates = dict[str, float | None]
+"""What a candidate chooses, by name: lr, weight_decay, neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """What the run drew from: its own seed, and that of its label budget."""
+
+    seed: int
+    data: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseBlock:
+    """One phase of a fit that unfreezes in steps; the digests are those of what it froze."""
+
+    steps: int
+    depth: int
+    lr: float
+    weight_decay: float
+    digest_before: str
+    digest_after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeBlock:
+    """What was frozen.
+
+    Attributes:
+        policy: `freeze.policy`.
+        norm: `freeze.norm`; None in records from before there was a choice.
+        depth: Leading units that are frozen.
+        units: Names of the frozen units.
+        digest_before: Of the frozen parameters and buffers, before training.
+        phases: Of a fit in phases.
+        digest_after: As `digest_before`, and the same, after training.
+    """
+
+    policy: str
+    norm: str | None = None
+    depth: int | None = None
+    units: tuple[str, ...] | None = None
+    digest_before: str | None = None
+    phases: tuple[PhaseBlock, ...] | None = None
+    digest_after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataBlock:
+    """The images of a run.
+
+    Attributes:
+        digest: Of all images and their labels.
+        classes: Their names.
+        counts: Images of each class in train, val, test and, where there is one, shifted.
+        skipped: Files that could not be read.
+    """
+
+    digest: str
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeBlock:
+    """The tuned linear probe that a head started from: its penalty, of how many, and what readers should know."""
+
+    winner: Rates
+    trials: int
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsBlock:
+    """The weights that the backbone started from."""
+
+    source: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialBlock:
+    """One candidate and its log loss over the pooled validation parts; None where it diverged."""
+
+    number: int
+    rates: Rates
+    loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionBlock:
+    """How the settings of the final fit were found.
+
+    Attributes:
+        kind: split, folds or none.
+        folds: How many.
+        winner: What the final fit uses.
+        trials: Every candidate in order.
+        flags: What readers should know, one sentence each.
+        unsolved: Numbers of the candidates whose solver did not converge on every fold.
+        refit: Whether the winner was trained again on the whole budget.
+    """
+
+    kind: str
+    folds: int
+    winner: Rates
+    trials: tuple[TrialBlock, ...]
+    flags: tuple[str, ...]
+    unsolved: tuple[int, ...] = ()
+    refit: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheBlock:
+    """What the cache did; see `tlexp.cache.rows.Use`."""
+
+    mode: str
+    hits: int
+    misses: int
+    read_bytes: int
+    written_bytes: int
+    seconds: float
+    saved_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBlock:
+    """How a run was trained, as far as it came.
+
+    Attributes:
+        probe: What its head started from.
+        steps: Of the final fit; 0 where the head is solved.
+        weights: What its backbone started from.
+        outside_protocol: Settings that change the protocol, as key=value.
+        selection: How the settings of the final fit were found.
+        cache: What the cache did; None where no feature could be kept.
+    """
+
+    probe: ProbeBlock | None = None
+    steps: int | None = None
+    weights: WeightsBlock | None = None
+    outside_protocol: tuple[str, ...] | None = None
+    selection: SelectionBlock | None = None
+    cache: CacheBlock | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingBlock:
+    """Where the tracking store shows the run; without an id it never heard of it."""
+
+    uri: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """The commit that a process ran, and whether its files had changes besides."""
+
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What names a process among all that ever ran; None: the system does not tell, or the record is older."""
+
+    host: str
+    machine: str | None
+    boot_id: str | None
+    pid_namespace: str | None
+    pid: int
+    started: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run took place.
+
+    Attributes:
+        python: Its version.
+        platform: The operating system.
+        packages: Name -> version, tlexp's among them.
+        device: In words.
+        cpu_count: Cores; None where the system does not tell.
+        git: The checkout that the package ran from; None outside one.
+        user: Login name; None for a number without one.
+        process: The run's own.
+    """
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str
+    cpu_count: int | None
+    git: Checkout | None
+    user: str | None
+    process: Process
+
+
+def to_json(value: object) -> Any:
+    """Return a block, or what one holds, as plain JSON values.
+
+    >>> to_json(FreezeBlock(policy="all", units=("stem",))), to_json(TrackingBlock(uri="x", run_id=None))
+    ({'policy': 'all', 'units': ['stem']}, {'uri': 'x', 'run_id': None})
+    """
+    if dataclasses.is_dataclass(value):
+        fields = ((entry, getattr(value, entry.name)) for entry in dataclasses.fields(value))
+        return {entry.name: to_json(held) for entry, held in fields if not (held is None and entry.default is None)}
+    if isinstance(value, Mapping):
+        return {name: to_json(held) for name, held in value.items()}
+    return [to_json(held) for held in value] if isinstance(value, list | tuple) else value
+
+
+def from_json(kind: type[Block], values: object, key: str) -> Block:
+    """Return the block that JSON values hold; keys that this version does not know are passed over.
+
+    Args:
+        kind: The block's class.
+        values: What stands in the record.
+        key: Where it stands there.
+
+    Raises:
+        TypeError: A value has another type, or one that every version wrote is missing.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{key} is {values!r}, not a block of values")
+    hints = typing.get_type_hints(kind)
+    held = {name: _typed(hint, values[name], f"{key}.{name}") for name, hint in hints.items() if name in values}
+    missing = {entry.name for entry in dataclasses.fields(kind) if entry.default is dataclasses.MISSING} - held.keys()  # type: ignore[arg-type]
+    lost = sorted(name for name in missing if not _takes_none(hints[name]))
+    if lost:
+        raise TypeError(f"{key} lacks {', '.join(lost)}")
+    return kind(**dict.fromkeys(missing), **held)
+
+
+def _typed(hint: Any, value: object, key: str) -> Any:
+    """Return a JSON value as the annotated type, numbers as they stand: 1 stays 1 where a float may be."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return None if value is None else _typed(inner[0], value, key)
+    if dataclasses.is_dataclass(hint):
+        return from_json(typing.cast(type[Any], hint), value, key)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(inner[0], held, f"{key}[{place}]") for place, held in enumerate(value))
+    if origin is dict and isinstance(value, Mapping):
+        return {name: _typed(inner[1], held, f"{key}.{name}") for name, held in value.items()}
+    if origin is not None or not isinstance(value, int | float if hint is float else hint):
+        raise TypeError(f"{key} is {value!r}, not {hint.__name__}")
+    return value
+
+
+def _takes_none(hint: Any) -> bool:
+    return type(None) in typing.get_args(hint)
