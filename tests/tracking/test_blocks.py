@@ -1,0 +1,114 @@
+"""What a record's blocks are in JSON: records/ holds one of each kind of run, from before blocks had types.
+
+tracked: a head that is solved, in a tracking store, without a checkout or a user's name.
+folds, phases: a network that is trained with candidates; in phases.
+probe: a head that starts from the tuned probe.
+early, killed: what ended before its images were known; while it trained.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlexp.errors import TrackingError
+from tlexp.tracking import Record, publish_record, read_record
+from tlexp.tracking.blocks import Checkout, ProbeBlock, TrainBlock, to_json
+from tlexp.tracking.record import _checksum
+
+RECORDS = Path(__file__).parent / "records"
+KINDS = ("tracked", "folds", "phases", "probe", "early", "killed")
+Change = Callable[[dict[str, Any]], object]
+
+
+def stored(kind: str) -> Record:
+    return read_record(RECORDS / f"{kind}.json")
+
+
+def changed(folder: Path, change: Change, kind: str = "tracked") -> Path:
+    """Return the path of a record that was written with a change, so that its checksum vouches for it."""
+    values = json.loads((RECORDS / f"{kind}.json").read_text())
+    del values["checksum"]
+    change(values)
+    path = folder / "record.json"
+    path.write_text(json.dumps(values | {"checksum": _checksum(values)}))
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_is_written_as_it_was_read_to_the_last_byte(tmp_path: Path, kind: str) -> None:
+    record = stored(kind)
+    assert publish_record(tmp_path, record).read_bytes() == (RECORDS / f"{kind}.json").read_bytes()
+    assert read_record(tmp_path) == record
+
+
+def test_blocks_hold_what_the_record_says() -> None:
+    tracked, folds, phases = stored("tracked"), stored("folds"), stored("phases")
+    assert (tracked.seeds.seed, tracked.freeze.policy, tracked.environment.git) == (0, "all", None)
+    assert tracked.tracking is not None
+    assert tracked.tracking.uri == "sqlite:///mlflow.db"
+    assert folds.environment.git == Checkout(commit="f" * 40, dirty=True)
+    assert folds.data is not None
+    assert folds.data.counts["test"] == {"circle": 8, "square": 8, "triangle": 8}
+    assert folds.train.selection is not None
+    assert (folds.train.selection.folds, len(folds.train.selection.trials)) == (4, 2)
+    assert [phase.steps for phase in phases.freeze.phases or ()] == [2, 2]
+
+
+def test_what_a_run_did_not_come_to_is_none() -> None:
+    early, killed, folds = stored("early"), stored("killed"), stored("folds")
+    assert (early.data, early.train, early.freeze.depth, early.tracking) == (None, TrainBlock(), None, None)
+    assert (killed.train.steps, killed.train.selection, killed.freeze.digest_after) == (6, None, None)
+    assert (folds.train.probe, folds.freeze.phases) == (None, None)
+    assert isinstance(stored("probe").train.probe, ProbeBlock)
+
+
+def test_records_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    def earlier(values: dict[str, Any]) -> None:
+        del values["freeze"]["norm"], values["train"]["selection"]["unsolved"], values["notes"]
+        del values["environment"]["process"]["machine"], values["environment"]["process"]["pid_namespace"]
+
+    record = read_record(changed(tmp_path, earlier))
+    assert (record.freeze.norm, record.environment.process.machine, record.notes) == (None, None, [])
+    assert record.train.selection is not None
+    assert record.train.selection.unsolved == ()
+
+
+def test_keys_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    def later(values: dict[str, Any]) -> None:
+        values["train"] |= {"momentum": 0.9}
+        values["environment"]["process"] |= {"cgroup": None}
+
+    assert read_record(changed(tmp_path, later)) == stored("tracked")
+
+
+def test_a_whole_number_where_others_have_fractions_stays_one(tmp_path: Path) -> None:
+    path = changed(tmp_path, lambda values: values["train"]["selection"]["trials"][0].update(loss=1))
+    assert '"loss": 1}' in json.dumps(to_json(read_record(path).train))
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda values: values.update(status="well"), "'well' is not a valid RunStatus"),
+        (lambda values: values.update(mood="fine"), "unexpected keyword argument 'mood'"),
+        (lambda values: values.pop("freeze"), "missing 1 required keyword-only argument: 'freeze'"),
+        (lambda values: values.pop("status"), "'status'"),
+        (lambda values: values.update(train=[]), r"train is \[\], not a block of values"),
+        (lambda values: values["freeze"].pop("policy"), "freeze lacks policy"),
+        (lambda values: values["train"].update(steps="three"), r"train\.steps is 'three', not int"),
+        (lambda values: values["data"].update(classes="ab"), r"data\.classes is 'ab', not tuple"),
+        (
+            lambda values: values["data"]["counts"]["test"].update(star=0.5),
+            r"counts\.test\.star is 0\.5, not int",
+        ),
+        (lambda values: values["train"]["selection"]["trials"][1].update(loss="low"), r"trials\[1\]\.loss is 'low'"),
+        (lambda values: values["environment"].update(packages=None), r"environment\.packages is None, not dict"),
+    ],
+)
+def test_what_no_version_wrote_is_refused(tmp_path: Path, change: Change, rule: str) -> None:
+    path = changed(tmp_path, change)
+    with pytest.raises(TrackingError, match=rf"does not have the fields of a record \(.*{rule}.*\): restore the file"):
+        read_record(path)
