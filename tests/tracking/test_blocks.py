@@ -51,6 +51,7 @@ def test_blocks_hold_what_the_record_says() -> None:
     assert tracked.tracking.uri == "sqlite:///mlflow.db"
     assert folds.environment.git == Checkout(commit="f" * 40, dirty=True)
     assert folds.data is not None
+    assert folds.data.classes == ("circle", "square", "triangle")
     assert folds.data.counts["test"] == {"circle": 8, "square": 8, "triangle": 8}
     assert folds.train.selection is not None
     assert (folds.train.selection.folds, len(folds.train.selection.trials)) == (4, 2)
