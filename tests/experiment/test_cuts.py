@@ -152,7 +152,7 @@ def test_other_cuts_and_other_weights_are_other_rows(start: Start, cache: Path) 
 )
 def test_what_changes_from_step_to_step_is_not_kept(words: list[str], start: Start, cache: Path) -> None:
     freeze = [] if "freeze=none" in words else DEPTH
-    assert "cache" not in start(*freeze, *words, name="auto").record.train
+    assert start(*freeze, *words, name="auto").record.train.cache is None
     with pytest.raises(ConfigError, match=r"cache\.mode=on, but"):
         start(*freeze, *words, "cache=on", name="on")
 

@@ -190,7 +190,7 @@ def test_a_solver_that_did_not_converge_is_told(start: Start, monkeypatch: pytes
     monkeypatch.setattr(logreg, "_NEWTON_STEPS", 1)
     record = start("head=logreg", name="short", listener=Notes()).record
     unsolved = record.train.selection.unsolved
-    assert unsolved == [number for number in range(13) if number in unsolved]
+    assert unsolved == tuple(number for number in range(13) if number in unsolved)
     assert 0 in unsolved  # the smallest weight decay is the hardest
     told = [text for text in heard if text.startswith("head=logreg did not converge for weight_decay=0.0001")]
     assert len(told) == 1
