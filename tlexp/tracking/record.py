@@ -92,7 +92,7 @@ class Record:
         """Return the record that plain JSON values make, of this version or an earlier one.
 
         Raises:
-            TypeError: A field is missing, unknown or of another type.
+            KeyError, TypeError: A field is missing, unknown or of another type.
             ValueError: The status is none of those there are.
         """
         fields = {**values, "status": RunStatus(values["status"])}
