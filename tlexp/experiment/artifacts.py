@@ -6,7 +6,7 @@ images (n, H, W, 3) uint8; logits (N, K) float32; probabilities (N, K) float64; 
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
 from tlexp.paths import publish
 from tlexp.tracking import figures, names, read_points
+from tlexp.tracking.blocks import Rates, TrialBlock
 from tlexp.train import Evaluation, evaluate, to_probabilities
 
 MISTAKES = 16
@@ -35,7 +36,8 @@ class Predictions:
         val: Of those that the settings were chosen on, by networks that had not seen them, or None.
         learner: The network.
         trained: Positions of the budget that it learned from.
-        selection: How its settings were chosen.
+        trials: The candidates for its settings.
+        winner: The settings that it was trained with.
     """
 
     held_out: dict[str, tuple[LabelledSet, Logits]]
@@ -43,7 +45,8 @@ class Predictions:
     val: tuple[Logits, Labels] | None
     learner: Learner[Any]
     trained: Positions
-    selection: Selection[Any]
+    trials: tuple[TrialBlock, ...]
+    winner: Rates
 
     @classmethod
     def of(
@@ -57,7 +60,7 @@ class Predictions:
         predicted = {
             split: (images, learner.predict(images, np.arange(len(images.labels)))[0]) for split, images in held_out
         }
-        val = None
+        val, block = None, selection.block(refit=True)
         if selection.logits is not None and selection.labels is not None:
             val = selection.logits, selection.labels
         return cls(
@@ -66,7 +69,8 @@ class Predictions:
             val=val,
             learner=learner,
             trained=trained,
-            selection=selection,
+            trials=block.trials,
+            winner=block.winner,
         )
 
     def evaluate(self, *, label_smoothing: float) -> dict[str, Evaluation]:
@@ -90,9 +94,9 @@ def write_artifacts(
     for split, (images, logits) in predictions.held_out.items():
         write_predictions(folder, to_probabilities(logits), images.labels, split=split)
     write_evaluation(folder, splits, classes)
-    selection = predictions.selection.summary()
-    if len(selection["trials"]) > 1:
-        write_candidates(folder, selection)
+    trials = predictions.trials
+    if len(trials) > 1:
+        write_candidates(folder, trials)
     if drawn:
         draw_figures(folder, predictions, splits["test"], classes)
 
@@ -116,19 +120,19 @@ def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Seque
     publish(folder / names.EVALUATION_FILE, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
 
-def write_candidates(folder: Path, selection: Mapping[str, Any]) -> None:
+def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:
     """Write candidates.csv: the settings and the validation loss of every candidate, the best first.
 
     Args:
         folder: The run's folder.
-        selection: A summary of the selection with at least one trial.
+        trials: At least one.
     """
-    trials = sorted(selection["trials"], key=lambda trial: (trial["loss"] is None, trial["loss"]))
-    settings = list(trials[0]["rates"])
+    ranked = sorted(trials, key=lambda trial: (trial.loss is None, trial.loss))
+    settings = list(trials[0].rates)
     lines = [["rank", "candidate", *settings, "val/loss"]]
-    for rank, trial in enumerate(trials, start=1):
-        loss = "diverged" if trial["loss"] is None else repr(trial["loss"])
-        lines.append([str(rank), str(trial["number"]), *(repr(trial["rates"][name]) for name in settings), loss])
+    for rank, trial in enumerate(ranked, start=1):
+        loss = "diverged" if trial.loss is None else repr(trial.loss)
+        lines.append([str(rank), str(trial.number), *(repr(trial.rates[name]) for name in settings), loss])
     publish(folder / names.CANDIDATES_FILE, "".join(",".join(line) + "\n" for line in lines).encode())
 
 
@@ -142,7 +146,7 @@ def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, class
         classes: Class names.
     """
     images, logits = predictions.held_out["test"]
-    probabilities, labels, selection = to_probabilities(logits), images.labels, predictions.selection.summary()
+    probabilities, labels = to_probabilities(logits), images.labels
     budget, trained = predictions.learner.budget, predictions.trained
     batches = budget.batches(trained)
     batch = batches.raw(0).permute(0, 2, 3, 1).cpu().numpy()
@@ -162,8 +166,8 @@ def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, class
         ),
         "training_batch": figures.training_batch(batch, budget.labels[trained[batches.positions(0)]], classes),
     }
-    if len(selection["trials"]) > 1:
-        drawn["candidates"] = figures.candidates(selection["trials"], selection["winner"])
+    if len(predictions.trials) > 1:
+        drawn["candidates"] = figures.candidates(predictions.trials, predictions.winner)
     (folder / names.FIGURES_FOLDER).mkdir(exist_ok=True)
     for name, figure in drawn.items():
         publish(folder / names.FIGURES_FOLDER / f"{name}.png", _png(figure))

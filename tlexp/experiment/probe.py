@@ -4,7 +4,6 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from tlexp.learn.selection import Search, Selection, log_loss, select
 from tlexp.learn.solved import Part, SolvedLearner
 from tlexp.learn.trained import Heads
 from tlexp.models import Classifier
+from tlexp.tracking.blocks import ProbeBlock
 from tlexp.train import Listener
 
 
@@ -40,10 +40,10 @@ class Probe:
     selection: Selection[Choice]
     heads: Heads
 
-    def summary(self) -> dict[str, Any]:
-        """Return it as plain JSON values, for the record."""
-        found = self.selection.summary()
-        return {"winner": found["winner"], "trials": len(found["trials"]), "flags": found["flags"]}
+    def block(self) -> ProbeBlock:
+        """Return it as the record tells it."""
+        selection = self.selection.block(refit=True)
+        return ProbeBlock(winner=selection.winner, trials=len(selection.trials), flags=selection.flags)
 
 
 def probe_config(config: Config) -> Config:

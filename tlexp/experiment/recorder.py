@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,18 @@ from tlexp.tracking import (
     read_record,
     run_files,
 )
-from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrackingBlock, TrainBlock, from_json
+from tlexp.tracking.blocks import (
+    CacheBlock,
+    DataBlock,
+    FreezeBlock,
+    PhaseBlock,
+    ProbeBlock,
+    Seeds,
+    TrackingBlock,
+    TrainBlock,
+    WeightsBlock,
+    from_json,
+)
 from tlexp.train import Evaluation, FitReport, Listener, on_curve
 
 
@@ -69,9 +81,9 @@ class RunRecorder:
         self.shown = _without_password(run_values(config) if shown is None else shown)
         self.overrides = [_public_word(word) for word in overrides]
         self.started = _now()
-        self.freeze: dict[str, Any] = {"policy": str(config.freeze.policy), "norm": str(config.freeze.norm)}
-        self.data: dict[str, Any] = {}
-        self.train: dict[str, Any] = {}
+        self.freeze = FreezeBlock(policy=str(config.freeze.policy), norm=str(config.freeze.norm))
+        self.data: DataBlock | None = None
+        self.train = TrainBlock()
         self.metrics: dict[str, float] = {}
         self.notes: list[str] = []
         self.record: Record | None = None
@@ -86,20 +98,27 @@ class RunRecorder:
             self.notes.append(text)
             self.listener.message(text)
 
+    def took_place_on(self, device: str) -> None:
+        """Enter the kind of device."""
+        self.environment = replace(self.environment, device=device)
+
+    def probed(self, probe: ProbeBlock) -> None:
+        """Enter what the head starts from."""
+        self.train = replace(self.train, probe=probe)
+
     def describe(self, network: Network, origin: WeightsOrigin, images: Source, budget: Budget) -> None:
         """Enter what is known before training: units, weights and images."""
-        self.freeze |= {"depth": network.depth, "units": network.freezing.frozen_units(network.units)}
-        self.train |= {
-            "steps": 0 if self.config.head.kind.solved else count_steps(self.config, len(budget.positions)),
-            "weights": {"source": origin.source, "digest": origin.digest},
-            "outside_protocol": outside_protocol(self.config),
-        }
-        self.data |= {
-            "digest": images.digest,
-            "classes": list(images.classes),
-            "counts": _counts(images, budget),
-            "skipped": list(images.skipped),
-        }
+        units = tuple(network.freezing.frozen_units(network.units))
+        self.freeze = replace(self.freeze, depth=network.depth, units=units)
+        self.train = replace(
+            self.train,
+            steps=0 if self.config.head.kind.solved else count_steps(self.config, len(budget.positions)),
+            weights=WeightsBlock(source=origin.source, digest=origin.digest),
+            outside_protocol=tuple(outside_protocol(self.config)),
+        )
+        self.data = DataBlock(
+            digest=images.digest, classes=images.classes, counts=_counts(images, budget), skipped=images.skipped
+        )
 
     def begin(self, frozen: str) -> None:
         """Begin the run in the tracking store, if there is to be one.
@@ -107,7 +126,8 @@ class RunRecorder:
         Args:
             frozen: Digest of all that is frozen.
         """
-        self.freeze["digest_before"] = frozen
+        assert self.data is not None
+        self.freeze = replace(self.freeze, digest_before=frozen)
         tracking = self.config.tracking
         if not tracking.enabled:
             return
@@ -116,7 +136,7 @@ class RunRecorder:
             run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
-            dataset=dataset_of(self.shown, self.data["digest"]),
+            dataset=dataset_of(self.shown, self.data.digest),
         )
 
     def selected(self, selection: Selection[Any]) -> None:
@@ -124,7 +144,7 @@ class RunRecorder:
         for fold, report in enumerate(selection.reports):
             self._curve(report, phase="select", fold=fold)
         self.note(selection.flags)
-        self.train["selection"] = {**selection.summary(), "refit": self.config.train.refit}
+        self.train = replace(self.train, selection=selection.block(refit=self.config.train.refit))
 
     def trained(self, report: FitReport, frozen: str) -> None:
         """Enter what the final fit took.
@@ -134,10 +154,9 @@ class RunRecorder:
             frozen: Digest of all that is frozen.
         """
         self._curve(report, phase="final", fold=None, shown=self._curves.steps)
-        if report.phases:
-            self.freeze["phases"] = report.phases
-        self.freeze["digest_after"] = frozen
-        if frozen != self.freeze["digest_before"]:
+        phases = tuple(from_json(PhaseBlock, phase, "phases") for phase in report.phases)
+        self.freeze = replace(self.freeze, phases=phases or None, digest_after=frozen)
+        if frozen != self.freeze.digest_before:
             raise AssertionError("frozen parameters or buffers changed during training")
 
     def cached(self, use: Use | None) -> None:
@@ -145,7 +164,7 @@ class RunRecorder:
         if use is None:
             return
         mode = str(self.config.cache.mode)
-        self.train["cache"] = {"mode": mode, **dataclasses.asdict(use)}
+        self.train = replace(self.train, cache=CacheBlock(mode=mode, **dataclasses.asdict(use)))
         if not self._study:
             self.listener.message(f"cache {mode}: {use}")
 
@@ -204,9 +223,9 @@ class RunRecorder:
             overrides=self.overrides,
             config=self.shown,
             seeds=Seeds(seed=self.config.seed, data=self.config.data_seed),
-            freeze=from_json(FreezeBlock, self.freeze, "freeze"),
-            data=from_json(DataBlock, self.data, "data") if self.data else None,
-            train=from_json(TrainBlock, self.train, "train"),
+            freeze=self.freeze,
+            data=self.data,
+            train=self.train,
             metrics=self.metrics,
             tracking=None if store is None else TrackingBlock(uri=public_uri(store.uri), run_id=store.identity()),
             environment=self.environment,

@@ -3,7 +3,6 @@
 Read this page first. The parts it calls stand below it in the layers and know nothing of each other.
 """
 
-import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
@@ -78,7 +77,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     """Do the run, let the recorder know what becomes known, and return the measures of each split."""
     began, listener = time.perf_counter(), recorder.listener
     device = choose_device(config.train.device)
-    recorder.environment = dataclasses.replace(recorder.environment, device=str(device))
+    recorder.took_place_on(str(device))
     network, origin = session.network(config)  # a wrong model or depth is refused before an image is read
     images = session.images(config, network.expected, listener)
     budget = draw_labels(config, images)
@@ -87,7 +86,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     heads = None
     if config.head.init is HeadInit.probe:
         probe = build_probe(config, network, images, budget, session, device=device, listener=listener)
-        heads, recorder.train["probe"] = probe.heads, probe.summary()
+        recorder.probed(probe.block())
+        heads = probe.heads
     classifier = build_classifier(config, network, len(images.classes)).to(device)
     recorder.describe(network, origin, images, budget)
     recorder.note(start_notes(config, network, images, budget))

@@ -19,6 +19,7 @@ from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
+from tlexp.tracking.blocks import SelectionBlock, TrialBlock
 from tlexp.train import FitReport, FoldFit
 
 Candidate = Rates | Choice
@@ -65,18 +66,19 @@ class Selection(Generic[C]):
     flags: tuple[str, ...]
     unsolved: tuple[int, ...] = ()
 
-    def summary(self) -> dict[str, Any]:
-        """Return the selection as plain JSON values, for the record."""
-        return {
-            "kind": self.kind,
-            "folds": len(self.reports),
-            "winner": _values(self.winner),
-            "trials": [
-                {"number": trial.number, "rates": _values(trial.rates), "loss": trial.loss} for trial in self.trials
-            ],
-            "flags": list(self.flags),
-            "unsolved": list(self.unsolved),
-        }
+    def block(self, *, refit: bool) -> SelectionBlock:
+        """Return the selection as the record tells it."""
+        return SelectionBlock(
+            kind=self.kind,
+            folds=len(self.reports),
+            winner=_values(self.winner),
+            trials=tuple(
+                TrialBlock(number=trial.number, rates=_values(trial.rates), loss=trial.loss) for trial in self.trials
+            ),
+            flags=self.flags,
+            unsolved=self.unsolved,
+            refit=refit,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +293,7 @@ def _rank(trial: Trial[Any]) -> tuple[float, float]:
     return trial.loss, -rates.strength
 
 
-def _values(candidate: Candidate) -> dict[str, float]:
+def _values(candidate: Candidate) -> dict[str, float | None]:
     """Return what a candidate chooses."""
     return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
 

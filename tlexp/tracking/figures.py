@@ -5,7 +5,7 @@ images (n, H, W, 3) uint8; labels (n,) int64; confusion matrices (K, K) counts, 
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -17,6 +17,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tlexp.tracking.blocks import Rates, TrialBlock
 from tlexp.tracking.curves import Point
 
 _DPI = 100
@@ -48,28 +49,28 @@ def learning_curves(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def candidates(trials: Sequence[Mapping[str, Any]], winner: Mapping[str, float]) -> Figure:
+def candidates(trials: Sequence[TrialBlock], winner: Rates) -> Figure:
     """Return the validation loss of each candidate over what it chooses, the winner marked.
 
     Args:
-        trials: Each with `rates`, setting -> value, and `loss`, None where it diverged.
+        trials: At least one.
         winner: The rates of the best.
     """
-    told = [trial for trial in trials if trial["loss"] is not None]
-    settings = list(trials[0]["rates"])
+    measured = [trial for trial in trials if trial.loss is not None]
+    settings = list(trials[0].rates)
     figure = blank_figure(4.0)
     figure.suptitle(f"{len(trials)} candidates compared inside the label budget")
     panels = np.atleast_1d(figure.subplots(1, len(settings), sharey=True))
     for panel, setting in zip(panels, settings, strict=True):
-        places = [trial["rates"][setting] for trial in told]
-        panel.plot(places, [trial["loss"] for trial in told], "o", color=_COLOURS["train"])
-        best = [trial["loss"] for trial in told if trial["rates"] == dict(winner)]
+        places = [trial.rates[setting] for trial in measured]
+        panel.plot(places, [trial.loss for trial in measured], "o", color=_COLOURS["train"])
+        best = [trial.loss for trial in measured if trial.rates == winner]
         panel.plot([winner[setting]], best[:1], "*", markersize=16, color=_COLOURS["val"], label="chosen")
         panel.set(xscale="log", xlabel=setting.replace("_", " "))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("validation loss")
     panels[0].legend()
-    lost = len(trials) - len(told)
+    lost = len(trials) - len(measured)
     if lost:
         panels[0].set_title(f"{lost} diverged", fontsize=9)
     return figure
