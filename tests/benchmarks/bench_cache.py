@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from tlexp.cache import CutKey, Store, compute_rows, cut_key
-from tlexp.cache.cutstore import Compute
+from tlexp.cache.cut_rows import Compute
 from tlexp.config import Config
 from tlexp.models import Classifier, build_backbone, feature_width, find_units, preprocessing
 

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cache.conftest import some_images, true_rows
-from tlexp.cache.entry import Digests, Entry, memory_entry
+from tlexp.cache.entry import CacheEntry, Digests, memory_entry
 from tlexp.cache.rows import locate
 
 
-def entry(images: Digests) -> Entry:
+def entry(images: Digests) -> CacheEntry:
     return memory_entry(images, true_rows(images), 0.0)
 
 
-def slow(images: Digests, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+def slow(images: Digests, entries: Sequence[CacheEntry]) -> list[tuple[int, int]]:
     """Look for every image in every entry, one by one."""
     found = []
     for image in images:

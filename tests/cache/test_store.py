@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.cache.conftest import Computer, a_key, some_images, true_rows
-from tlexp.cache.cutstore import block_size, stack_digests
+from tlexp.cache.cut_rows import block_size, stack_digests
 from tlexp.cache.key import CutKey
 from tlexp.cache.store import Store
 

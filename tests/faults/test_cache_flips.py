@@ -26,13 +26,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.cache.conftest import a_key, some_images
-from tlexp.cache.entry import Entry
-from tlexp.cache.shelf import Shelf
+from tlexp.cache.cut_folder import CutFolder
+from tlexp.cache.entry import CacheEntry
 from tlexp.cache.store import Store
 
 PLANTS = {
-    "no_verify": (Entry, "verify", lambda self: None),
-    "no_quarantine": (Shelf, "set_aside", lambda self, path: False),
+    "no_verify": (CacheEntry, "verify", lambda self: None),
+    "no_quarantine": (CutFolder, "set_aside", lambda self, path: False),
 }
 
 

@@ -28,7 +28,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.cache.conftest import Computer, a_key, some_images, true_rows
-from tlexp.cache import shelf
+from tlexp.cache import cut_folder
 from tlexp.cache.entry import BadEntryError, open_entry
 from tlexp.cache.key import CutKey
 from tlexp.cache.store import Store
@@ -138,7 +138,7 @@ def fork_writer(folder: Path, plant: str | None, *, cuts: int) -> int:
         return pid
     with contextlib.suppress(BaseException):
         if plant is not None:
-            shelf.publish = PLANTS[plant]
+            cut_folder.publish = PLANTS[plant]
         images = some_images(IMAGES)
         store = Store(folder, max_bytes=10**9)
         for cut in range(cuts):

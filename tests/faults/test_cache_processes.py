@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.cache.conftest import Computer, a_key, some_images, true_rows
 from tlexp.arrays import Positions
-from tlexp.cache.cutstore import CutStore
+from tlexp.cache.cut_folder import CutFolder
+from tlexp.cache.cut_rows import CutRows
 from tlexp.cache.key import CutKey
-from tlexp.cache.shelf import Shelf
 from tlexp.cache.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ WIDTH = 2048
 
 
 @contextlib.contextmanager
-def no_lock(self: Shelf, name: str) -> Iterator[bool]:
+def no_lock(self: CutFolder, name: str) -> Iterator[bool]:
     yield True
 
 
@@ -51,8 +51,8 @@ def truncate(path: Path) -> None:
 
 
 PLANTS: dict[str, Callable[[], None]] = {
-    "no_lock": lambda: setattr(Shelf, "locked", no_lock),
-    "stale_reload": lambda: setattr(CutStore, "_reload", lambda self: []),
+    "no_lock": lambda: setattr(CutFolder, "locked", no_lock),
+    "stale_reload": lambda: setattr(CutRows, "_reload", lambda self: []),
     "truncate": lambda: setattr(Path, "unlink", lambda path, missing_ok=False: truncate(path)),
 }
 

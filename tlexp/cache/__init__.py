@@ -1,8 +1,8 @@
 """The feature cache: the frozen layers' outputs by content, computed once for all runs."""
 
 from tlexp.cache.cut import compute_rows, draw_view
-from tlexp.cache.cutstore import CutStore, stack_digests
-from tlexp.cache.folder import CutInfo, Removed, Report
+from tlexp.cache.cut_rows import CutRows, stack_digests
+from tlexp.cache.folder import CacheReport, CutInfo, Removed
 from tlexp.cache.key import POOLED, CutKey, cut_key
 from tlexp.cache.location import cache_folder
 from tlexp.cache.rows import Rows, Use
@@ -11,11 +11,11 @@ from tlexp.cache.together import fill_together
 
 __all__ = [
     "POOLED",
+    "CacheReport",
     "CutInfo",
     "CutKey",
-    "CutStore",
+    "CutRows",
     "Removed",
-    "Report",
     "Rows",
     "Store",
     "Use",

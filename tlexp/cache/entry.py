@@ -48,7 +48,7 @@ class BadEntryError(Exception):
 
 
 @dataclass(eq=False, kw_only=True)
-class Entry:
+class CacheEntry:
     """Rows that can be read, from a file or from memory.
 
     Attributes:
@@ -101,13 +101,13 @@ def entry_content(key: CutKey, images: Digests, rows: Tensor, seconds: float) ->
     return bytes(save(tensors, metadata))
 
 
-def memory_entry(images: Digests, rows: Tensor, seconds: float) -> Entry:
+def memory_entry(images: Digests, rows: Tensor, seconds: float) -> CacheEntry:
     """Return an entry without a file."""
     raw = rows.contiguous().reshape(len(rows), -1).view(torch.uint8).numpy()
-    return Entry(images=np.array(images), rows=raw, row_seconds=seconds / max(1, len(rows)))
+    return CacheEntry(images=np.array(images), rows=raw, row_seconds=seconds / max(1, len(rows)))
 
 
-def open_entry(path: Path, cut: str, key: CutKey | None = None) -> Entry:
+def open_entry(path: Path, cut: str, key: CutKey | None = None) -> CacheEntry:
     """Map an entry's file; its rows are not verified yet.
 
     Args:
@@ -129,7 +129,7 @@ def open_entry(path: Path, cut: str, key: CutKey | None = None) -> Entry:
     if hashlib.sha256(images.tobytes()).hexdigest() != form.checksum:
         raise BadEntryError("the checksum of its images differs")
     rows = np.frombuffer(mapped, np.uint8, form.rows.stop - form.rows.start, form.rows.start).reshape(form.count, -1)
-    entry = Entry(
+    entry = CacheEntry(
         images=images, rows=rows, row_seconds=form.seconds / form.count, path=path, verified=False, _map=mapped
     )
     entry.release()

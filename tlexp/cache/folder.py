@@ -1,4 +1,4 @@
-"""The folder of the cache: the shelves of all cuts, what lies there, and which of its entries were opened."""
+"""The folder of the cache: those of all cuts, what lies there, and which of its entries were opened."""
 
 import contextlib
 import warnings
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlexp.cache.entry import BadEntryError, Entry, open_entry
+from tlexp.cache.cut_folder import CutFile, CutFolder, cut_folders
+from tlexp.cache.entry import BadEntryError, CacheEntry, open_entry
 from tlexp.cache.key import CutKey
-from tlexp.cache.shelf import Shelf, ShelfFile, shelves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class CutInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class CacheReport:
     """What verifying found: how much was read, and each bad entry as "path: reason"."""
 
     files: int
@@ -54,7 +54,7 @@ class Removed:
     size: int
 
 
-class Folder:
+class CacheFolder:
     """The folder of all cuts; what it has opened and verified once it does not open and verify again.
 
     Args:
@@ -66,7 +66,7 @@ class Folder:
     def __init__(self, folder: Path | None, *, max_bytes: int, warn: Callable[[str], None] = warnings.warn) -> None:
         self.folder, self.max_bytes, self.warn = folder, max_bytes, warn
         self.writable = folder is not None
-        self._opened: dict[Path, Entry] = {}
+        self._opened: dict[Path, CacheEntry] = {}
 
     @property
     def keeps(self) -> bool:
@@ -76,47 +76,47 @@ class Folder:
     def entries(self) -> list[CutInfo]:
         """Return what is stored, a line for each cut, the one used last first."""
         found = []
-        for shelf in self._shelves():
-            files = [file for file in shelf.files() if not file.bad]
+        for cut_folder in self._cut_folders():
+            files = [file for file in cut_folder.files() if not file.bad]
             if files:
                 found.append(
                     CutInfo(
-                        cut=shelf.cut,
-                        about=shelf.about(),
+                        cut=cut_folder.cut,
+                        about=cut_folder.about(),
                         files=len(files),
-                        rows=sum(_count(file.path, shelf.cut) for file in files),
+                        rows=sum(_count(file.path, cut_folder.cut) for file in files),
                         size=sum(file.size for file in files),
-                        created=shelf.created(),
+                        created=cut_folder.created(),
                         used=max(file.used for file in files),
-                        hits=shelf.hits(),
+                        hits=cut_folder.hits(),
                     )
                 )
         return sorted(found, key=lambda info: info.used, reverse=True)
 
-    def verify(self) -> Report:
+    def verify(self) -> CacheReport:
         """Read every entry whole; set the bad ones aside."""
         files, size, bad = 0, 0, []
-        for shelf in self._shelves():
-            for path in shelf.entries():
+        for cut_folder in self._cut_folders():
+            for path in cut_folder.entries():
                 try:
-                    entry = open_entry(path, shelf.cut)
+                    entry = open_entry(path, cut_folder.cut)
                     entry.verify()
                 except FileNotFoundError:
                     continue
                 except (BadEntryError, OSError) as error:
-                    shelf.set_aside(path)
+                    cut_folder.set_aside(path)
                     bad.append(f"{path}: {reason(error)}")
                 else:
                     size += entry.images.nbytes + entry.rows.nbytes
                 files += 1
-        return Report(files=files, size=size, bad=tuple(bad))
+        return CacheReport(files=files, size=size, bad=tuple(bad))
 
     def prune(self, max_bytes: int) -> Removed:
         """Remove what was set aside, then what was used least recently, until no more bytes than that are left."""
-        found: list[ShelfFile] = []
-        for shelf in self._shelves():
-            shelf.sweep()
-            found += shelf.files()
+        found: list[CutFile] = []
+        for cut_folder in self._cut_folders():
+            cut_folder.sweep()
+            found += cut_folder.files()
         left = sum(file.size for file in found)
         files, size = 0, 0
         for file in sorted(found, key=lambda file: (not file.bad, file.used)):
@@ -129,12 +129,12 @@ class Folder:
 
     def clear(self) -> Removed:
         """Remove everything that the cache wrote."""
-        found = [file for shelf in self._shelves() for file in shelf.files()]
-        for shelf in self._shelves():
-            shelf.clear()
+        found = [file for cut_folder in self._cut_folders() for file in cut_folder.files()]
+        for cut_folder in self._cut_folders():
+            cut_folder.clear()
         return Removed(files=len(found), size=sum(file.size for file in found))
 
-    def open_entry(self, path: Path, key: CutKey) -> Entry:
+    def open_entry(self, path: Path, key: CutKey) -> CacheEntry:
         """Return an entry of a cut, opened once.
 
         Raises:
@@ -158,8 +158,8 @@ class Folder:
                 "for this run; name another folder with cache.dir, or say cache=off"
             )
 
-    def _shelves(self) -> list[Shelf]:
-        return [] if self.folder is None else shelves(self.folder)
+    def _cut_folders(self) -> list[CutFolder]:
+        return [] if self.folder is None else cut_folders(self.folder)
 
 
 def _count(path: Path, cut: str) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tlexp.arrays import Positions
-from tlexp.cache.entry import Digests, Entry
+from tlexp.cache.entry import CacheEntry, Digests
 
 
 @dataclass(eq=False, kw_only=True)
@@ -25,7 +25,7 @@ class Rows:
         dtype: Of the rows.
     """
 
-    entries: list[Entry]
+    entries: list[CacheEntry]
     entry_of: Positions
     row_of: Positions
     row_shape: tuple[int, ...]
@@ -102,7 +102,7 @@ class Use:
         return "; ".join(parts) or "nothing asked"
 
 
-def locate(images: Digests, entries: Sequence[Entry]) -> tuple[Positions, Positions]:
+def locate(images: Digests, entries: Sequence[CacheEntry]) -> tuple[Positions, Positions]:
     """Return for each image the index of the first entry that holds it, -1 if none does, and its place there."""
     entry_of, row_of = np.full(len(images), -1), np.zeros(len(images), np.int64)
     if not entries or not len(images):

@@ -10,15 +10,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from tlexp.cache.cutstore import CutStore
-from tlexp.cache.folder import Folder, Removed
+from tlexp.cache.cut_rows import CutRows
+from tlexp.cache.folder import CacheFolder, Removed
 from tlexp.cache.key import CutKey
 
 _OPEN_CUTS = 32
 """Cuts that a store remembers: the views of a few networks."""
 
 
-class Store(Folder):
+class Store(CacheFolder):
     """All cuts. Keep one for as long as rows are needed: what it has verified once it does not verify again.
 
     Args:
@@ -29,11 +29,11 @@ class Store(Folder):
 
     def __init__(self, folder: Path | None, *, max_bytes: int, warn: Callable[[str], None] = warnings.warn) -> None:
         super().__init__(folder, max_bytes=max_bytes, warn=warn)
-        self._cuts: OrderedDict[CutKey, CutStore] = OrderedDict()
+        self._cuts: OrderedDict[CutKey, CutRows] = OrderedDict()
 
-    def open(self, key: CutKey) -> CutStore:
+    def open(self, key: CutKey) -> CutRows:
         """Return the rows of one cut; what it keeps in memory is there for whoever opens it next."""
-        cut = self._cuts.pop(key, None) or CutStore(self, key)
+        cut = self._cuts.pop(key, None) or CutRows(self, key)
         self._cuts[key] = cut
         if len(self._cuts) > _OPEN_CUTS:
             self._cuts.popitem(last=False)

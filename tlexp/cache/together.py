@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from tlexp.arrays import Positions
-from tlexp.cache.cutstore import CutStore
+from tlexp.cache.cut_rows import CutRows
 from tlexp.cache.entry import Digests
 from tlexp.cache.rows import Use
 
@@ -15,7 +15,7 @@ ComputeAll = Callable[[Positions], Sequence[Tensor]]
 """Positions among the images asked for -> their rows of each cut."""
 
 
-def fill_together(stores: Sequence[CutStore], images: Digests, compute: ComputeAll, *, block: int | None = None) -> Use:
+def fill_together(stores: Sequence[CutRows], images: Digests, compute: ComputeAll, *, block: int | None = None) -> Use:
     """Compute and store the rows of all cuts, block by block; return what that took.
 
     Images of which no cut has a row are computed once for all of them. Processes that fill the same images at once
@@ -38,7 +38,7 @@ def fill_together(stores: Sequence[CutStore], images: Digests, compute: ComputeA
 
 
 def _compute(
-    stores: Sequence[CutStore],
+    stores: Sequence[CutRows],
     place: int,
     images: Digests,
     compute: ComputeAll,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tlexp.arrays import Positions
-from tlexp.cache import CutKey, CutStore, Rows, Store, Use, compute_rows, fill_together, stack_digests
-from tlexp.cache.cutstore import block_size
+from tlexp.cache import CutKey, CutRows, Rows, Store, Use, compute_rows, fill_together, stack_digests
+from tlexp.cache.cut_rows import block_size
 from tlexp.cache.entry import Digests
 from tlexp.data import ImageBank, Images
 from tlexp.features.batches import FitSetup, normalised, stored_views
@@ -56,7 +56,7 @@ class FeatureExtractor:
             classifier.to(memory_format=torch.channels_last)
         self._classifier, self._setup, self._keys, self._store, self._decode = classifier, setup, keys, store, decode
         self._passing = passing
-        self._cuts: dict[int | None, list[CutStore]] = {}
+        self._cuts: dict[int | None, list[CutRows]] = {}
         self.use = Use()
 
     @functools.cached_property
@@ -109,7 +109,7 @@ class FeatureExtractor:
             self.use, hits=before.hits, read_bytes=before.read_bytes, saved_seconds=before.saved_seconds
         )
 
-    def _open(self, view: int | None) -> list[CutStore]:
+    def _open(self, view: int | None) -> list[CutRows]:
         if view not in self._cuts:
             self._cuts[view] = [self._store.open(key(view)) for key in self._keys]
         return self._cuts[view]

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from tlexp.arrays import Positions
-from tlexp.cache.entry import BadEntryError, Digests, Entry, entry_content, memory_entry
-from tlexp.cache.folder import Folder, reason
+from tlexp.cache.cut_folder import CutFolder
+from tlexp.cache.entry import BadEntryError, CacheEntry, Digests, entry_content, memory_entry
+from tlexp.cache.folder import CacheFolder, reason
 from tlexp.cache.key import CutKey, dtype_name
 from tlexp.cache.rows import Rows, Use, locate, sortable
-from tlexp.cache.shelf import Shelf
 from tlexp.models.classifier import CHUNK
 
 Compute = Callable[[Positions], Tensor]
@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 
-class CutStore:
+class CutRows:
     """The rows of one cut.
 
     Args:
@@ -35,12 +35,12 @@ class CutStore:
         key: The cut.
     """
 
-    def __init__(self, folder: Folder, key: CutKey) -> None:
+    def __init__(self, folder: CacheFolder, key: CutKey) -> None:
         self.key = key
         self._folder = folder
-        self._shelf = None if folder.folder is None else Shelf(folder.folder, key.digest)
-        self._files: dict[Path, Entry] = {}
-        self._memory: list[Entry] = []
+        self._cut_folder = None if folder.folder is None else CutFolder(folder.folder, key.digest)
+        self._files: dict[Path, CacheEntry] = {}
+        self._memory: list[CacheEntry] = []
         self._refused: set[Path] = set()
 
     def find(self, images: Digests) -> Rows:
@@ -101,8 +101,8 @@ class CutStore:
             use += self._compute(images, missing, compute, block or block_size(len(unique)))
             rows = self.find(images)
         shared = len(unique) - len(stored) - use.misses
-        if self._shelf is not None and len(stored):
-            self._shelf.count_use(len(stored))
+        if self._cut_folder is not None and len(stored):
+            self._cut_folder.count_use(len(stored))
         return rows, use + Use(hits=max(0, shared))
 
     def _compute(self, images: Digests, missing: Positions, compute: Compute, block: int) -> Use:
@@ -144,13 +144,13 @@ class CutStore:
             saved_seconds=sum(count * entry.row_seconds for entry, count in held),
         )
 
-    def _write(self, images: Digests, rows: Tensor, seconds: float) -> tuple[Entry | None, int]:
+    def _write(self, images: Digests, rows: Tensor, seconds: float) -> tuple[CacheEntry | None, int]:
         folder = self._folder
-        if self._shelf is None or not folder.writable or rows.nbytes > folder.max_bytes:
+        if self._cut_folder is None or not folder.writable or rows.nbytes > folder.max_bytes:
             return None, 0
         content = entry_content(self.key, images, rows, seconds)
         try:
-            path = self._shelf.write(content, self.key.values())
+            path = self._cut_folder.write(content, self.key.values())
         except OSError as error:
             folder.give_up(error)
             return None, 0
@@ -163,10 +163,10 @@ class CutStore:
         folder.prune(folder.max_bytes)
         return entry, len(content)
 
-    def _reload(self) -> list[Entry]:
+    def _reload(self) -> list[CacheEntry]:
         """Open the entries that were not there before; return them. What was opened stays, evicted or not."""
         new, bad = [], {}
-        for path in [] if self._shelf is None else self._shelf.entries():
+        for path in [] if self._cut_folder is None else self._cut_folder.entries():
             if path in self._files or path in self._refused:
                 continue
             try:
@@ -182,13 +182,13 @@ class CutStore:
 
     def _discard(self, bad: dict[Path, str]) -> None:
         """Set bad entries aside, and say which."""
-        assert self._shelf is not None
+        assert self._cut_folder is not None
         for path in bad:
             self._files.pop(path, None)
             self._folder.forget(path)
-            if not self._shelf.set_aside(path):
+            if not self._cut_folder.set_aside(path):
                 self._refused.add(path)
-        where = "are ignored" if self._refused & bad.keys() else f"were moved to {self._shelf.quarantine}"
+        where = "are ignored" if self._refused & bad.keys() else f"were moved to {self._cut_folder.quarantine}"
         named = "; ".join(f"{path}: {reason}" for path, reason in bad.items())
         self._folder.warn(
             f"{len(bad)} files of the feature cache cannot be used and {where}; their rows are computed again ({named})"
@@ -196,10 +196,10 @@ class CutStore:
 
     @contextlib.contextmanager
     def _locked(self, images: Digests) -> Iterator[bool]:
-        if self._shelf is None or not self._folder.writable:
+        if self._cut_folder is None or not self._folder.writable:
             yield True
             return
-        with self._shelf.locked(hashlib.sha256(images.tobytes()).hexdigest()[:32]) as mine:
+        with self._cut_folder.locked(hashlib.sha256(images.tobytes()).hexdigest()[:32]) as mine:
             yield mine
 
 
@@ -213,7 +213,7 @@ def stack_digests(digests: Sequence[bytes]) -> Digests:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
 
-def _fault(entry: Entry) -> str | None:
+def _fault(entry: CacheEntry) -> str | None:
     """Return why an entry cannot be trusted."""
     try:
         entry.verify()
@@ -222,7 +222,7 @@ def _fault(entry: Entry) -> str | None:
     return None
 
 
-def _touch(entry: Entry) -> None:
+def _touch(entry: CacheEntry) -> None:
     """Mark an entry as used now."""
     if entry.path is not None:
         with contextlib.suppress(OSError):

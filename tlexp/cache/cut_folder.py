@@ -37,7 +37,7 @@ _NOTE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShelfFile:
+class CutFile:
     """A file that counts against the limit."""
 
     path: Path
@@ -46,7 +46,7 @@ class ShelfFile:
     bad: bool
 
 
-class Shelf:
+class CutFolder:
     """The folder of one cut.
 
     Args:
@@ -63,12 +63,12 @@ class Shelf:
         """Return the entries' files in the order of their names; none if the folder is not there or is a link."""
         return sorted(path for path in self._listed(self.folder) if ENTRY_NAME.fullmatch(path.name))
 
-    def files(self) -> Iterator[ShelfFile]:
+    def files(self) -> Iterator[CutFile]:
         """Yield entries, good and bad."""
         for path in [*self.entries(), *self._set_aside()]:
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                yield ShelfFile(path=path, size=found.st_size, used=found.st_mtime, bad=path.parent == self.quarantine)
+                yield CutFile(path=path, size=found.st_size, used=found.st_mtime, bad=path.parent == self.quarantine)
 
     def write(self, content: bytes, about: dict[str, Any]) -> Path:
         """Publish an entry under the name of its checksum, and what made it beside it.
@@ -214,7 +214,7 @@ class Shelf:
             return b""
 
 
-def shelves(root: Path) -> list[Shelf]:
+def cut_folders(root: Path) -> list[CutFolder]:
     """Return the folders of all cuts."""
     folder = root / SCHEMA
     if not _is_folder(folder):
@@ -223,7 +223,7 @@ def shelves(root: Path) -> list[Shelf]:
         names = sorted(path.name for path in folder.iterdir() if _KEY.fullmatch(path.name) and _is_folder(path))
     except OSError:
         return []
-    return [Shelf(root, name) for name in names]
+    return [CutFolder(root, name) for name in names]
 
 
 def _is_folder(path: Path) -> bool:
