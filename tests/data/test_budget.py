@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tlexp.config.labels import Labels, parse_labels
+from tlexp.config.labels import LabelBudget, parse_labels
 from tlexp.data.budget import draw_budget, hold_out, selection_folds
 from tlexp.errors import DataError
 
@@ -129,7 +129,7 @@ def test_unequal_classes_are_split_by_their_own_size() -> None:
 
 def test_budget_folds_and_held_out_are_drawn_independently() -> None:
     labels = np.zeros(50, np.int64)
-    budget = draw_budget(labels, Labels(per_class=10), seed=4, classes=("a",))
+    budget = draw_budget(labels, LabelBudget(per_class=10), seed=4, classes=("a",))
     held = hold_out(labels, seed=4, classes=("a",))[1]
     (fold,) = selection_folds(labels, per_class=50, seed=4)
     assert len({frozenset(drawn.tolist()) for drawn in (budget, held, fold.validation)}) == 3

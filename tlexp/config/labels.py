@@ -10,7 +10,7 @@ _RULE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels:
+class LabelBudget:
     """A parsed label budget: exactly one of `per_class` and `fraction` is set, or neither for all labels."""
 
     per_class: int | None = None
@@ -22,7 +22,7 @@ class Labels:
         return "all" if self.fraction is None else repr(self.fraction)
 
 
-def parse_labels(text: str) -> Labels:
+def parse_labels(text: str) -> LabelBudget:
     """Return the budget that the text names.
 
     >>> str(parse_labels("020")), str(parse_labels(".10")), str(parse_labels("all"))
@@ -33,9 +33,9 @@ def parse_labels(text: str) -> Labels:
     """
     text = text.strip()
     if text == "all":
-        return Labels()
+        return LabelBudget()
     if re.fullmatch(r"\d+", text, re.ASCII) and int(text) >= 1:
-        return Labels(per_class=int(text))
+        return LabelBudget(per_class=int(text))
     if re.fullmatch(r"\d*\.\d+([eE]-?\d+)?|\d+[eE]-\d+", text, re.ASCII) and 0 < float(text) < 1:
-        return Labels(fraction=float(text))
+        return LabelBudget(fraction=float(text))
     raise ValueError(f"labels={text}: {_RULE}")

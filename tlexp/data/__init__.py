@@ -5,7 +5,7 @@ from tlexp.data.checked import Reading
 from tlexp.data.csv_source import TableFile
 from tlexp.data.digits import Digits
 from tlexp.data.folder import Folder
-from tlexp.data.images import Images, Progress, Source
+from tlexp.data.images import Images, OnProgress, Source
 from tlexp.data.loaders import ImageBank, ImageBatches, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.neither import add_neither
 from tlexp.data.shapes import Shapes
@@ -22,9 +22,9 @@ __all__ = [
     "ImageBank",
     "ImageBatches",
     "Images",
+    "OnProgress",
     "Order",
     "Origin",
-    "Progress",
     "Reading",
     "Shapes",
     "Source",

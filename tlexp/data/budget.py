@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.config.labels import Labels
+from tlexp.config.labels import LabelBudget
 from tlexp.errors import DataError
 
 _BUDGET, _HELD_OUT, _FOLDS = 1, 2, 3
@@ -26,7 +26,9 @@ class Fold:
     validation: NDArray[np.int64]
 
 
-def draw_budget(labels: NDArray[np.int64], budget: Labels, *, seed: int, classes: Sequence[str]) -> NDArray[np.int64]:
+def draw_budget(
+    labels: NDArray[np.int64], budget: LabelBudget, *, seed: int, classes: Sequence[str]
+) -> NDArray[np.int64]:
     """Return the positions of the label budget in the pool, sorted by class, then in the order of the draw.
 
     Args:
@@ -45,7 +47,7 @@ def draw_budget(labels: NDArray[np.int64], budget: Labels, *, seed: int, classes
     return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
 
 
-def budget_counts(budget: Labels, available: Sequence[int]) -> list[int]:
+def budget_counts(budget: LabelBudget, available: Sequence[int]) -> list[int]:
     """Return how many images of each class the budget takes; more than are available where a class is too small."""
     return [_share(budget, have) for have in available]
 
@@ -101,7 +103,7 @@ def _fold(size: int, validation: NDArray[np.int64]) -> Fold:
     return Fold(train=np.setdiff1d(np.arange(size), validation), validation=validation)
 
 
-def _share(budget: Labels, available: int) -> int:
+def _share(budget: LabelBudget, available: int) -> int:
     """Return how many images of a class with `available` images the budget takes."""
     if budget.per_class is not None:
         return budget.per_class
@@ -119,7 +121,7 @@ def _part(count: int, share: float) -> int:
     return max(1, min(count - 1, math.floor(count * share + 0.5)))
 
 
-def _require(classes: Sequence[str], available: Sequence[int], wanted: Sequence[int], budget: Labels) -> None:
+def _require(classes: Sequence[str], available: Sequence[int], wanted: Sequence[int], budget: LabelBudget) -> None:
     """Refuse a budget that a class cannot fill."""
     short = [f"{name} ({have})" for name, have, want in zip(classes, available, wanted, strict=True) if have < want]
     if not short:

@@ -13,8 +13,8 @@ from PIL import Image
 from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.decode import DECODER, pillow_guard
-from tlexp.data.files import Entry, Listing
-from tlexp.data.images import Progress, Source, digest_lines, repeats
+from tlexp.data.files import Listing, UnreadImage
+from tlexp.data.images import OnProgress, Source, digest_lines, repeats
 from tlexp.errors import DataError
 
 _NAMED = 20
@@ -38,7 +38,7 @@ class Reading:
     on_bad: OnBad
     follow_links: bool
     max_pixels: int
-    progress: Progress
+    progress: OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Found:
 class Checked:
     """An image that decodes: the digest of its content, 64 hexadecimal digits, and what its decoding converted."""
 
-    file: Entry
+    file: UnreadImage
     digest: str
     conversions: tuple[str, ...]
 
@@ -164,10 +164,10 @@ def read_all(
     return kept, lines
 
 
-def _load_all(files: Sequence[Entry], reading: Reading) -> Iterator[Checked | tuple[str, str]]:
+def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checked | tuple[str, str]]:
     """Read images in threads; yield in their order what was found, or (name, reason)."""
 
-    def load(file: Entry) -> Checked | tuple[str, str]:
+    def load(file: UnreadImage) -> Checked | tuple[str, str]:
         try:
             digest, decoded = file.load(reading.max_pixels)
         except DataError as error:
@@ -183,7 +183,7 @@ def _load_all(files: Sequence[Entry], reading: Reading) -> Iterator[Checked | tu
             reading.progress(done, len(files))
 
 
-def _threads(files: Sequence[Entry]) -> int:
+def _threads(files: Sequence[UnreadImage]) -> int:
     """Return how many threads read: small images spend their time in Python, where threads only hinder each other."""
     sizes = [0, *(file.file_bytes for file in files[:: max(1, len(files) // 100)])]
     return 1 if sum(sizes) < _SMALL_BYTES * len(sizes) else min(8, os.cpu_count() or 1)
@@ -234,7 +234,7 @@ def conversions(items: Sequence[Checked]) -> Iterator[str]:
 def _duplicates(pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
     """Say which images are the same byte for byte, where that leaks the test split or contradicts a label."""
     yield from repeats(pool, held_out, "held-out images")
-    same: defaultdict[str, list[Entry]] = defaultdict(list)
+    same: defaultdict[str, list[UnreadImage]] = defaultdict(list)
     for item in (*pool.checked, *held_out.checked):
         same[item.digest].append(item.file)
     torn = [files for files in same.values() if len({file.label for file in files}) > 1]

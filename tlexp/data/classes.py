@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tlexp.config.casting import nearest
-from tlexp.data.images import Images, Part, Source, digest_lines
+from tlexp.data.images import Images, Source, Subset, digest_lines
 from tlexp.errors import DataError
 
 NEITHER = "neither"
@@ -50,16 +50,16 @@ def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str) ->
         return source
     number = {source.classes.index(name): label for label, name in enumerate(chosen)}
 
-    def part(images: Images) -> Part:
+    def subset(images: Images) -> Subset:
         places = np.flatnonzero(np.isin(images.labels, list(number)))
         labels = np.array([number[int(label)] for label in images.labels[places]], np.int64)
-        return Part(images=images, places=places, labels=labels)
+        return Subset(images=images, places=places, labels=labels)
 
     return dataclasses.replace(
         source,
         classes=chosen,
-        pool=part(source.pool),
-        held_out=part(source.held_out),
+        pool=subset(source.pool),
+        held_out=subset(source.held_out),
         digest=digest_lines([["classes", list(chosen)], source.digest]),
     )
 

@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ImageTable:
     """Rows of the classes that are used.
 
     Attributes:
@@ -87,7 +87,9 @@ class TableFile:
         return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
 
 
-def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[str] | None, at_least: int) -> Table:
+def read_table(
+    path: Path, *, columns: Sequence[str] | None, classes: Sequence[str] | None, at_least: int
+) -> ImageTable:
     """Read a table; no image is opened.
 
     Raises:
@@ -112,7 +114,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, classes: Sequence[s
         others = {row.label for row in held_out if classes is None or row.label in classes}
         way_out = "both need the same labels"
         require_equal(chosen, sorted(others), where=f"{where}, split {test},", than="split train", way_out=way_out)
-    return Table(
+    return ImageTable(
         where=where,
         classes=chosen,
         pool=tuple(row for row in pool if row.label in chosen),

@@ -14,7 +14,7 @@ _WHOLE_BYTES = 64 << 20
 """Larger files are not read into memory in one piece."""
 
 
-class Entry(Protocol):
+class UnreadImage(Protocol):
     """An image, not yet opened."""
 
     @property
@@ -84,6 +84,6 @@ class Listing:
         others: How many files are no images by their names.
     """
 
-    files: tuple[Entry, ...]
+    files: tuple[UnreadImage, ...]
     refused: tuple[tuple[str, str], ...] = ()
     others: int = 0

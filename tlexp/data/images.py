@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with (images done, images in all) from the calling thread."""
 
 
@@ -43,7 +43,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Subset:
     """Some images of a split, with labels of their own: places (N,) in it and class indices (N,), int64."""
 
     images: Images

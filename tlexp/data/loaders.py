@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tlexp.config import Preprocessing
 from tlexp.data.decode import pillow_guard
-from tlexp.data.images import Images, Progress
+from tlexp.data.images import Images, OnProgress
 from tlexp.data.transforms import Augment, fit_image, normalise
 from tlexp.errors import DataError
 
@@ -49,7 +49,7 @@ def load_bank(
     preprocessing: Preprocessing,
     *,
     memory_bytes: int,
-    progress: Progress,
+    progress: OnProgress,
 ) -> ImageBank:
     """Decode images, each once, into one array in the order of `indices`.
 

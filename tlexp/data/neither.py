@@ -11,7 +11,7 @@ from tlexp.data.budget import hold_out
 from tlexp.data.checked import CheckedImages, Reading, conversions, read_all
 from tlexp.data.classes import NEITHER
 from tlexp.data.decode import printable
-from tlexp.data.images import Images, Joined, Part, Source, describe, digest_lines, repeats
+from tlexp.data.images import Images, Joined, Source, Subset, describe, digest_lines, repeats
 from tlexp.data.listing import list_tree
 from tlexp.errors import DataError
 
@@ -41,7 +41,7 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
     _require_new(images, [source.pool, source.held_out], where)
     share = len(source.held_out.labels) / (len(source.pool.labels) + len(source.held_out.labels))
     parts = hold_out(images.labels, seed=source_seed, classes=[NEITHER], share=share)
-    pool, held_out = (_part(images, places, len(source.classes)) for places in parts)
+    pool, held_out = (_subset(images, places, len(source.classes)) for places in parts)
     return dataclasses.replace(
         source,
         classes=(*source.classes, NEITHER),
@@ -53,8 +53,8 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
     )
 
 
-def _part(images: CheckedImages, places: NDArray[np.int64], label: int) -> Part:
-    return Part(images=images, places=places, labels=np.full(len(places), label, np.int64))
+def _subset(images: CheckedImages, places: NDArray[np.int64], label: int) -> Subset:
+    return Subset(images=images, places=places, labels=np.full(len(places), label, np.int64))
 
 
 def _require_new(images: CheckedImages, others: Sequence[Images], where: str) -> None:

@@ -18,9 +18,9 @@ from torch.utils.data import IterableDataset
 from tlexp.data.checked import Found, Reading, check
 from tlexp.data.classes import choose_classes, require_equal
 from tlexp.data.decode import printable
-from tlexp.data.files import Entry, Listing
+from tlexp.data.files import Listing, UnreadImage
 from tlexp.data.images import Source
-from tlexp.data.shelf import Record, Shelf, Stream
+from tlexp.data.reader import ReaderImage, ReaderImages, StreamedImages
 from tlexp.data.splits import HELD_OUT, choose_held_out
 from tlexp.errors import DataError
 
@@ -110,13 +110,13 @@ class _Split:
     def __init__(self, asked: TimmSet, split: str) -> None:
         self._asked, self._split = asked, split
         self._dataset = _create(asked, split)
-        self._shelf: Shelf | Stream
+        self._images: ReaderImages | StreamedImages
         if isinstance(self._dataset, IterableDataset):
-            self._shelf = Stream(self._dataset, f"{asked.where} split {split}")
+            self._images = StreamedImages(self._dataset, f"{asked.where} split {split}")
         else:
-            self._shelf = Shelf(self._dataset)
+            self._images = ReaderImages(self._dataset)
         numbered = _numbered(self._dataset)
-        self._labels = [self._name(target, numbered) for target in self._shelf.targets]
+        self._labels = [self._name(target, numbered) for target in self._images.targets]
         self.classes = tuple(sorted(set(self._labels)))
 
     def choose(self, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
@@ -130,12 +130,12 @@ class _Split:
         """Return the images of some classes, sorted by name."""
         label = {name: number for number, name in enumerate(classes)}
         names = _names(self._dataset, self._asked.root, self._split, len(self._labels))
-        files: list[Entry] = [
-            Record(shelf=self._shelf, index=index, name=name, label=label[kind])
+        files: list[UnreadImage] = [
+            ReaderImage(images=self._images, index=index, name=name, label=label[kind])
             for index, (name, kind) in enumerate(zip(names, self._labels, strict=True))
             if kind in label
         ]
-        refused = tuple((f"{self._split}/{place}", reason) for place, reason in self._shelf.refused)
+        refused = tuple((f"{self._split}/{place}", reason) for place, reason in self._images.refused)
         return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=refused)
 
     @property

@@ -20,10 +20,10 @@ from tlexp.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ReaderImage:
     """An image of a dataset, not yet read."""
 
-    shelf: "Shelf | Stream"
+    images: "ReaderImages | StreamedImages"
     index: int
     name: str
     label: int
@@ -40,7 +40,7 @@ class Record:
             DataError: The reason why it cannot be read.
         """
         try:
-            content = self.shelf.fetch(self.index)
+            content = self.images.fetch(self.index)
         except UNREADABLE as error:
             raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
         if isinstance(content, bytes):
@@ -52,7 +52,7 @@ class Record:
         return digest, Decoded(image=image, conversions=())
 
 
-class Shelf:
+class ReaderImages:
     """A dataset whose images are read one by one, by one thread at a time: tar files have one place of reading."""
 
     def __init__(self, dataset: Any) -> None:
@@ -87,7 +87,7 @@ class Shelf:
                 return bytes(file.read())
 
 
-class Stream:
+class StreamedImages:
     """A dataset that is read in one pass: its pixels are kept in a nameless temporary file."""
 
     def __init__(self, dataset: Any, where: str) -> None:
