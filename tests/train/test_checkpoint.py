@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from tlexp.config.optim import Optimizer
 from tlexp.errors import ConfigError, TrainingError
-from tlexp.train.checkpoint import Checkpoint, Progress
+from tlexp.train.checkpoint import Checkpoint, FitProgress
 from tlexp.train.optim import build_optimizer
 
 ARRAYS = {
@@ -49,7 +49,7 @@ def test_outcomes_come_back_exactly(tmp_path, checkpoint):
 
 def test_a_finished_fit_has_no_state_any_more(checkpoint, build_classifier):
     classifier, optimizer = trained(build_classifier)
-    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
     checkpoint.finish("final", arrays={}, values={})
     assert checkpoint.load_state("final", classifier, optimizer) is None
     assert checkpoint.finished("final").arrays == {}
@@ -57,7 +57,7 @@ def test_a_finished_fit_has_no_state_any_more(checkpoint, build_classifier):
 
 def test_state_comes_back_exactly_and_holds_no_frozen_parameters(tmp_path, checkpoint, build_classifier):
     classifier, optimizer = trained(build_classifier)
-    progress = Progress(step=2, images=8, seconds=0.1, first_seconds=0.05, flops=7, curve=[(1, "loss", 0.3)])
+    progress = FitProgress(step=2, images=8, seconds=0.1, first_seconds=0.05, flops=7, curve=[(1, "loss", 0.3)])
     checkpoint.save_state("final", classifier, optimizer, progress)
     fresh = build_classifier(1).train()
     fresh_optimizer = build_optimizer(
@@ -78,7 +78,7 @@ def test_state_comes_back_exactly_and_holds_no_frozen_parameters(tmp_path, check
 
 
 def test_other_frozen_weights_are_refused(tmp_path, checkpoint, build_classifier):
-    checkpoint.save_state("final", *trained(build_classifier), Progress(step=2))
+    checkpoint.save_state("final", *trained(build_classifier), FitProgress(step=2))
     other = trained(build_classifier, seed=1)
     with pytest.raises(TrainingError, match=r"other frozen weights than those loaded now: .*\(backbone\.weights\)"):
         checkpoint.load_state("final", *other)
@@ -86,7 +86,7 @@ def test_other_frozen_weights_are_refused(tmp_path, checkpoint, build_classifier
 
 def test_the_state_of_another_network_is_refused(checkpoint, build_classifier):
     classifier, optimizer = trained(build_classifier, depth=0)
-    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
     wide = build_classifier(0, width=8)
     optimizer = build_optimizer(wide, name=Optimizer.adamw, lr=0.1, weight_decay=0.1, momentum=0.9, layer_decay=None)
     with pytest.raises(TrainingError, match="holds the state of another network"):
@@ -96,7 +96,7 @@ def test_the_state_of_another_network_is_refused(checkpoint, build_classifier):
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.3, 0.9, 0.9999])
 def test_a_truncated_file_is_named(tmp_path, checkpoint, build_classifier, kept):
     classifier, optimizer = trained(build_classifier)
-    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
     checkpoint.finish("select", arrays=ARRAYS, values=VALUES)
     for name in ("final.state", "select.done"):
         path = tmp_path / f"{name}.safetensors"
@@ -138,19 +138,19 @@ def test_a_broken_mark_is_named(tmp_path, content):
 
 def test_a_full_disk_leaves_the_former_state(tmp_path, monkeypatch, checkpoint, build_classifier):
     classifier, optimizer = trained(build_classifier)
-    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
 
     def full(path, content):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tlexp.train.checkpoint.publish", full)
     with pytest.raises(TrainingError, match=r"final\.state\.safetensors cannot be written \(No space left on device\)"):
-        checkpoint.save_state("final", classifier, optimizer, Progress(step=3))
+        checkpoint.save_state("final", classifier, optimizer, FitProgress(step=3))
     assert checkpoint.load_state("final", classifier, optimizer).step == 2
 
 
 def test_no_file_stands_half_written(tmp_path, checkpoint, build_classifier):
-    checkpoint.save_state("final", *trained(build_classifier), Progress(step=2))
+    checkpoint.save_state("final", *trained(build_classifier), FitProgress(step=2))
     checkpoint.finish("select", arrays=ARRAYS, values=VALUES)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"checkpoint.json", "final.state.safetensors", "select.done.safetensors"}
@@ -170,7 +170,7 @@ def test_fit_ids_stay_inside_the_folder(checkpoint, fit_id):
 def test_the_optimisers_state_has_its_parameters_layout_again(checkpoint, build_classifier):
     """Sums over another layout run in another order; bits would differ from an uninterrupted fit."""
     classifier, optimizer = trained(build_classifier, depth=0)
-    checkpoint.save_state("final", classifier, optimizer, Progress(step=2))
+    checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
     fresh = build_classifier(0).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(fresh, name=Optimizer.adamw, lr=0.1, weight_decay=0.1, momentum=0.9, layer_decay=0.5)
     checkpoint.load_state("final", fresh, optimizer)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from tlexp.train import logreg
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.problem import Held, Problem
-from tlexp.train.space import build_space
+from tlexp.train.row_space import build_row_space
 
 SIZES = {"n > d": (60, 12, 3), "n < d": (30, 50, 4), "n = d": (24, 24, 3), "two classes": (40, 10, 2)}
 
@@ -17,7 +17,7 @@ SIZES = {"n > d": (60, 12, 3), "n < d": (30, 50, 4), "n = d": (24, 24, 3), "two 
 def solve(features, labels, classes, *, decays=WEIGHT_DECAYS, train=None, tolerance=TOLERANCE):
     """Return the space of one problem, weight and bias on scaled features as float64, and the solution."""
     problem = Problem(train=np.arange(len(labels)) if train is None else train)
-    space = build_space(Held(features), labels, [problem], classes, precise=False)
+    space = build_row_space(Held(features), labels, [problem], classes, precise=False)
     solved = solve_logreg(space, decays, tolerance=tolerance)
     weight, bias = space.restore(0, solved.weights[0])
     bias = bias + weight @ space.centre[0]

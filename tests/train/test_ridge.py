@@ -6,7 +6,7 @@ from sklearn.linear_model import Ridge
 from tlexp.train import ridge
 from tlexp.train.problem import Held, Problem
 from tlexp.train.ridge import solve_ridge
-from tlexp.train.space import build_space
+from tlexp.train.row_space import build_row_space
 from tlexp.train.temperature import inverse_temperature
 
 DECAYS = (1e-4, 1e-2, 1.0)
@@ -15,7 +15,7 @@ SIZES = {"n > d": (60, 12, 3), "n < d": (30, 50, 4), "n = d + 1": (25, 24, 3), "
 
 def solve(features, labels, classes, decays=DECAYS, problems=None):
     problems = problems or [Problem(train=np.arange(len(labels)))]
-    space = build_space(Held(features), labels, problems, classes, precise=True)
+    space = build_row_space(Held(features), labels, problems, classes, precise=True)
     return space, solve_ridge(space, decays)
 
 

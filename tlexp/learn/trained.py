@@ -22,10 +22,10 @@ from tlexp.models import Classifier
 from tlexp.models.head import Head
 from tlexp.train import (
     Checkpoint,
+    FinishedFit,
     FitReport,
     FoldFit,
     Listener,
-    Outcome,
     Problem,
     fit,
     on_curve,
@@ -224,7 +224,7 @@ def _packed(tried: Sequence[Sequence[FoldFit] | None]) -> tuple[dict[str, NDArra
     return arrays, {"reports": reports}
 
 
-def _unpacked(done: Outcome) -> list[list[FoldFit] | None]:
+def _unpacked(done: FinishedFit) -> list[list[FoldFit] | None]:
     """Return what candidates gave."""
     arrays = done.arrays
     return [

@@ -19,7 +19,7 @@ from tlexp.models.units import Unit
 
 CHUNK = 32
 
-Prefix = Callable[[Tensor], list[Tensor]]
+PrefixForward = Callable[[Tensor], list[Tensor]]
 """images -> what crosses each of several cuts."""
 
 
@@ -73,7 +73,7 @@ class Classifier(nn.Module):
         chosen = behind if trainable is None else set(trainable)
         assert chosen <= behind
         self.depth = depth
-        self._cut: tuple[Cut, Prefix] | None = None
+        self._cut: tuple[Cut, PrefixForward] | None = None
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(name in chosen)
             if name not in chosen:
@@ -105,7 +105,7 @@ class Classifier(nn.Module):
             [images] = in_chunks(prefix, images)
         return cut.suffix(images, training=self.training).float()
 
-    def split(self, cut: Cut, prefix: Prefix) -> None:
+    def split(self, cut: Cut, prefix: PrefixForward) -> None:
         """Compute features in two parts from now on: the frozen prefix in chunks, and the suffix from what crosses.
 
         Args:
@@ -181,7 +181,7 @@ class Classifier(nn.Module):
 
 
 @torch.no_grad()
-def in_chunks(prefix: Prefix, images: Tensor) -> list[Tensor]:
+def in_chunks(prefix: PrefixForward, images: Tensor) -> list[Tensor]:
     """Return what a network in evaluation makes of rows, on the CPU in chunks of one size, the last filled with zeros.
 
     Kernels choose their order of summing by batch size, so only then a row's bits do not depend on its neighbours.

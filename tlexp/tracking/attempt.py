@@ -8,12 +8,12 @@ from tlexp.errors import TrackingError
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import PROBE_SECONDS, Pulse, public_uri
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 SWEEP_SECONDS = 10.0
 """A sweep's ending waits so long for a file that many sweeps write at once; it comes once in many runs."""
 
 
-def attempt(uri: str, work: Callable[[], Result], *, file_seconds: float = 0.0) -> Result:
+def attempt(uri: str, work: Callable[[], T], *, file_seconds: float = 0.0) -> T:
     """Return what the work gives. It is done in a thread of its own, for a store's client cannot be interrupted.
 
     A store that is away costs under a second; what hangs in it is left behind.
@@ -31,7 +31,7 @@ def attempt(uri: str, work: Callable[[], Result], *, file_seconds: float = 0.0) 
     if not pulse.beats(PROBE_SECONDS):
         raise TrackingError(f"{where} does not answer")
     load_mlflow()  # in this thread, because imports in two threads at once are dangerous
-    results: list[Result] = []
+    results: list[T] = []
     errors: list[Exception] = []
     done = threading.Event()
 

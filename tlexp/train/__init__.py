@@ -1,6 +1,6 @@
 """Training and measuring."""
 
-from tlexp.train.checkpoint import Checkpoint, Outcome
+from tlexp.train.checkpoint import Checkpoint, FinishedFit
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport, FoldFit
@@ -16,13 +16,13 @@ __all__ = [
     "CANDIDATES",
     "Checkpoint",
     "Evaluation",
+    "FinishedFit",
     "FitPhase",
     "FitPlan",
     "FitReport",
     "Fitted",
     "FoldFit",
     "Listener",
-    "Outcome",
     "Problem",
     "autocast_dtype",
     "choose_device",

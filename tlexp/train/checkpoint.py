@@ -29,7 +29,7 @@ _BEGIN_ANEW = "delete the file to repeat this fit, or start anew without resume"
 
 
 @dataclass(kw_only=True)
-class Progress:
+class FitProgress:
     """How far a fit has come.
 
     Attributes:
@@ -52,7 +52,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class FinishedFit:
     """What a finished fit left: named arrays and JSON values."""
 
     arrays: dict[str, NDArray[Any]]
@@ -82,7 +82,7 @@ class Checkpoint:
         """Return whether the last state is older than the stated seconds."""
         return 0 < self.seconds <= time.monotonic() - self._saved
 
-    def finished(self, fit_id: str) -> Outcome | None:
+    def finished(self, fit_id: str) -> FinishedFit | None:
         """Return the outcome of a finished fit, or None.
 
         Raises:
@@ -92,7 +92,7 @@ class Checkpoint:
         if not path.exists():
             return None
         tensors, values = _read(path, fit_id)
-        return Outcome(arrays={name: tensor.numpy() for name, tensor in tensors.items()}, values=values)
+        return FinishedFit(arrays={name: tensor.numpy() for name, tensor in tensors.items()}, values=values)
 
     def finish(self, fit_id: str, *, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
         """Store the outcome of a fit and drop its state.
@@ -105,7 +105,7 @@ class Checkpoint:
         self._path(fit_id, "state").unlink(missing_ok=True)
 
     def save_state(
-        self, fit_id: str, classifier: Classifier, optimizer: torch.optim.Optimizer, progress: Progress
+        self, fit_id: str, classifier: Classifier, optimizer: torch.optim.Optimizer, progress: FitProgress
     ) -> None:
         """Store the fit in progress. Frozen weights are not stored: they come back from their source.
 
@@ -117,7 +117,7 @@ class Checkpoint:
         _write(self._path(fit_id, "state"), fit_id, tensors, values)
         self._saved = time.monotonic()
 
-    def progress(self, fit_id: str) -> Progress | None:
+    def progress(self, fit_id: str) -> FitProgress | None:
         """Return how far the stored state of a fit is, or None: what is frozen in it has to be known to load it.
 
         Raises:
@@ -128,7 +128,7 @@ class Checkpoint:
             return None
         return _progress(_read(path, fit_id)[1])
 
-    def load_state(self, fit_id: str, classifier: Classifier, optimizer: torch.optim.Optimizer) -> Progress | None:
+    def load_state(self, fit_id: str, classifier: Classifier, optimizer: torch.optim.Optimizer) -> FitProgress | None:
         """Bring classifier and optimiser back to the stored state in place and return how far it was, or None.
 
         Raises:
@@ -179,9 +179,9 @@ class Checkpoint:
         return self.folder / f"{fit_id}.{kind}.safetensors"
 
 
-def _progress(values: dict[str, Any]) -> Progress:
+def _progress(values: dict[str, Any]) -> FitProgress:
     progress = values["progress"]
-    return Progress(**{**progress, "curve": [(step, name, value) for step, name, value in progress["curve"]]})
+    return FitProgress(**{**progress, "curve": [(step, name, value) for step, name, value in progress["curve"]]})
 
 
 def _network_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 from tlexp.config.train import Precision
 from tlexp.errors import ConfigError, OutOfMemoryError
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 # Keeps these draws apart from those of batches and weights that start from the same seed.
 _STREAM = 0x7261696E
 
@@ -87,7 +87,7 @@ def seed_generators(seed: int, step: int, device: torch.device) -> None:
         torch.mps.manual_seed(mixed)
 
 
-def within_memory(work: Callable[[], Result], told: str) -> Result:
+def within_memory(work: Callable[[], T], told: str) -> T:
     """Return what `work` returns.
 
     Args:

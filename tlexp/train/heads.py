@@ -14,9 +14,9 @@ from tlexp.models.head import Head
 from tlexp.models.neighbours import NEIGHBOURS, TEMPERATURE, Neighbours
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.means import solve_means
-from tlexp.train.problem import Fitted, Problem, Rows, blocks, gather, linear_head, pick, prepare
+from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, linear_head, pick, prepare
 from tlexp.train.ridge import solve_ridge
-from tlexp.train.space import build_space, stacks
+from tlexp.train.row_space import build_row_space, stacks
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "logreg": WEIGHT_DECAYS,
@@ -31,7 +31,7 @@ _COPIES = 4
 
 def solve(
     kind: str,
-    features: Tensor | Rows,
+    features: Tensor | FeatureRows,
     labels: Tensor,
     problems: Sequence[Problem],
     *,
@@ -51,7 +51,7 @@ def solve(
 
     Args:
         kind: logreg, ridge, nearest_mean or knn.
-        features: (N, D) of any floating type; as `Rows` they are read in blocks and never held as a whole.
+        features: (N, D) of any floating type; as `FeatureRows` they are read in blocks and never held as a whole.
         labels: (N,) int64, 0..K-1.
         problems: Training sets; those of about one size are solved together, e.g. the folds of one budget.
         num_classes: K.
@@ -78,7 +78,7 @@ def solve(
 
 def _spanned(
     kind: str,
-    features: Rows,
+    features: FeatureRows,
     labels: Tensor,
     problems: Sequence[Problem],
     num_classes: int,
@@ -91,11 +91,11 @@ def _spanned(
         chosen = [problems[index] for index in stack]
         if kind == "logreg":
             outputs = _COPIES * len(weight_decays) * num_classes
-            space = build_space(features, labels, chosen, num_classes, precise=False, outputs=outputs)
+            space = build_row_space(features, labels, chosen, num_classes, precise=False, outputs=outputs)
             solved = solve_logreg(space, weight_decays, tolerance=tolerance)
             weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
         else:
-            space = build_space(features, labels, chosen, num_classes, precise=True)
+            space = build_row_space(features, labels, chosen, num_classes, precise=True)
             weights = solve_ridge(space, weight_decays)
             iterations, converged = ([[value] * len(weight_decays)] * len(stack) for value in (0, True))
         for place, index in enumerate(stack):
@@ -111,7 +111,7 @@ def _spanned(
 
 
 def _logits(
-    features: Rows, positions: Positions | None, weight: Tensor, bias: Tensor
+    features: FeatureRows, positions: Positions | None, weight: Tensor, bias: Tensor
 ) -> Sequence[Tensor] | Sequence[None]:
     """Return logits (V, K) on the CPU for each head of weight (M, K, D) and bias (M, K)."""
     if positions is None:
@@ -121,18 +121,18 @@ def _logits(
     return list(torch.cat(parts).transpose(0, 1).contiguous())
 
 
-def _rows(features: Rows, positions: Positions) -> Iterator[Tensor]:
+def _rows(features: FeatureRows, positions: Positions) -> Iterator[Tensor]:
     return (gather(features, part) for part in blocks(positions, 8192))
 
 
-def _mean(features: Rows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
+def _mean(features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
     weight, bias = solve_means(features, labels, problem, num_classes)
     (logits,) = _logits(features, problem.validation, weight[None], bias[None])
     return Fitted(head=linear_head(weight, bias), logits=logits, iterations=0, converged=True)
 
 
 def _neighbours(
-    features: Rows,
+    features: FeatureRows,
     labels: Tensor,
     problem: Problem,
     num_classes: int,

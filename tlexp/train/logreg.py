@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tlexp.train.problem import bias_of_absent
-from tlexp.train.space import Space, exact
+from tlexp.train.row_space import RowSpace, exact
 
 WEIGHT_DECAYS = tuple(10 ** (exponent / 2) for exponent in range(-8, 5))
 """1e-4 ... 1e2 by half decades, for features of unit scale.
@@ -57,7 +57,7 @@ class Solved:
     converged: Tensor
 
 
-def solve_logreg(space: Space, weight_decays: Sequence[float], *, tolerance: float = TOLERANCE) -> Solved:
+def solve_logreg(space: RowSpace, weight_decays: Sequence[float], *, tolerance: float = TOLERANCE) -> Solved:
     """Return logistic regressions of the space's problems for each weight decay, which must be positive.
 
     A class without a training row gets no weight, and a small bias: its own optimum is minus infinity.
@@ -88,7 +88,7 @@ def solve_logreg(space: Space, weight_decays: Sequence[float], *, tolerance: flo
 class _Objective:
     """The objective of all heads at once."""
 
-    def __init__(self, space: Space, decays: Tensor) -> None:
+    def __init__(self, space: RowSpace, decays: Tensor) -> None:
         self.space, self.decays = space, decays
         self.penalty = decays[:, None, None].repeat(1, 1, space.squares.shape[1] + 1)
         self.penalty[..., -1] = 0

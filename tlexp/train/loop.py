@@ -13,14 +13,14 @@ import torch.nn.functional as F
 
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.models.classifier import Classifier
-from tlexp.train.checkpoint import Checkpoint, Progress
+from tlexp.train.checkpoint import Checkpoint, FitProgress
 from tlexp.train.cost import OperationCounter, peak_bytes, reset_peak
 from tlexp.train.device import kept_generators, seed_generators, within_memory
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
 from tlexp.train.listener import Listener
 from tlexp.train.mix import build_mix
 from tlexp.train.optim import build_optimizer, build_schedule
-from tlexp.train.predict import Network, forward, sizes
+from tlexp.train.predict import Forward, forward, sizes
 
 _CURVE_POINTS = 200
 # Reading a loss makes an accelerator wait, so it is read after this many steps or seconds, whichever comes first.
@@ -114,7 +114,7 @@ class _Fit:
         self.phases = plan.phases or (FitPhase(steps=plan.steps, depth=classifier.depth),)
         assert sum(phase.steps for phase in self.phases) == plan.steps
         self.mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=plan.num_classes)
-        self.progress = Progress()
+        self.progress = FitProgress()
         self.unread: list[tuple[int, float, torch.Tensor]] = []
 
     def run(self) -> FitReport:
@@ -174,7 +174,7 @@ class _Fit:
             layer_decay=plan.layer_decay,
         )
         self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=phase.steps, warmup=plan.warmup)
-        self.compiled: Network = torch.compile(self.network) if plan.compile else self.network
+        self.compiled: Forward = torch.compile(self.network) if plan.compile else self.network
 
     def _train_phase(self) -> None:
         """Make the steps of the phase that are left, and see that what it froze is as it was."""
@@ -212,7 +212,7 @@ class _Fit:
         flops, total = self.progress.flops, counter.total()
         self.progress.flops = None if flops is None or total is None else flops + total * self.phase.steps
 
-    def _step(self, step: int, network: Network) -> None:
+    def _step(self, step: int, network: Forward) -> None:
         """Make one optimiser step; out of memory is told with the size of the batch."""
         seed_generators(self.plan.seed, step, self.device)
         self.schedule.step_update(step - self.before)
@@ -228,7 +228,7 @@ class _Fit:
         self.progress.images += len(images)
         self.unread.append((step, rate, loss))
 
-    def _update(self, images: torch.Tensor, labels: torch.Tensor, network: Network) -> torch.Tensor:
+    def _update(self, images: torch.Tensor, labels: torch.Tensor, network: Forward) -> torch.Tensor:
         """Return the loss before one update of the weights, () on the device."""
         images, targets = self.mix(images, labels)
         logits = forward(network, images, self.plan.autocast)

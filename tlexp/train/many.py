@@ -19,7 +19,7 @@ from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
 from tlexp.train.fit_plan import FitPlan
 from tlexp.train.optim import build_schedule
-from tlexp.train.problem import Fitted, Problem, Rows, blocks, gather, pick, prepare
+from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, pick, prepare
 
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
@@ -27,7 +27,7 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _CACHED_NUMBERS = 1 << 17
 """An optimiser goes over its numbers ten times: pieces of so many stay in a processor's cache meanwhile."""
 
-Stream = Callable[[int], Positions]
+BatchPositions = Callable[[int], Positions]
 """Step, from 0 -> which of a problem's training rows make up its batch, (B,), as `ImageBatches.positions`."""
 
 
@@ -39,11 +39,11 @@ def supports(head: Head, plan: FitPlan) -> bool:
 
 def train_many(
     head: Head,
-    features: Tensor | Rows,
+    features: Tensor | FeatureRows,
     labels: Tensor,
     problems: Sequence[Problem],
     *,
-    streams: Sequence[Stream],
+    streams: Sequence[BatchPositions],
     candidates: Sequence[Rates],
     plan: FitPlan,
     heed: Callable[[int], None] = lambda step: None,
@@ -84,7 +84,7 @@ def train_many(
 
 
 def _batches(
-    features: Rows, labels: Tensor, problems: Sequence[Problem], streams: Sequence[Stream]
+    features: FeatureRows, labels: Tensor, problems: Sequence[Problem], streams: Sequence[BatchPositions]
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
     """Return a function of the step, from 0, to features (P, B, D) and labels (P, B)."""
     train = [torch.from_numpy(problem.train.copy()) for problem in problems]
@@ -132,7 +132,7 @@ class _Stack:
             losses.append(self._step(step, float(peak.param_groups[0]["lr"]), *batch(step - 1)))
         return torch.stack(losses)
 
-    def fitted(self, place: int, features: Rows, validation: Positions | None, losses: Tensor) -> list[Fitted]:
+    def fitted(self, place: int, features: FeatureRows, validation: Positions | None, losses: Tensor) -> list[Fitted]:
         """Return the heads of a problem, with logits of its validation rows."""
         finite = losses[:, place].isfinite().all(0)
         for parameter in self.parameters.values():
@@ -225,7 +225,7 @@ class _Stack:
         parameter.sub_(torch.div(mean, spread, out=spread).mul_(rates / (1 - _BETAS[0] ** step)))
 
     @torch.no_grad()
-    def _predict(self, place: int, features: Rows, positions: Positions) -> Tensor:
+    def _predict(self, place: int, features: FeatureRows, positions: Positions) -> Tensor:
         """Return logits (M, V, K) of a problem's heads in evaluation, on the CPU."""
         own = {name: parameter[place : place + 1] for name, parameter in self.parameters.items()}
         rows = (gather(features, part)[None] for part in blocks(positions, 1024))

@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import Problem, Rows, bias_of_absent, blocks, gather, pick
-from tlexp.train.space import exact
+from tlexp.train.problem import FeatureRows, Problem, bias_of_absent, blocks, gather, pick
+from tlexp.train.row_space import exact
 from tlexp.train.temperature import inverse_temperature
 
 _JUDGED_ROWS = 20_000
 _BLOCK_NUMBERS = 1 << 22
 
 
-def solve_means(features: Rows, labels: Tensor, problem: Problem, num_classes: int) -> tuple[Tensor, Tensor]:
+def solve_means(features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int) -> tuple[Tensor, Tensor]:
     """Return weight (K, D) and bias (K,) on raw features.
 
     T minimises the log loss of the training rows, each measured against means made without it. Rows alone in their
@@ -34,7 +34,7 @@ def solve_means(features: Rows, labels: Tensor, problem: Problem, num_classes: i
 
 
 def _sums(
-    features: Rows, labels: Tensor, problem: Problem, num_classes: int, size: int
+    features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int, size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sums (K, D) and counts (K,) of classes, and the centre (D,) that was taken off the rows."""
     first = gather(features, problem.train[:size])

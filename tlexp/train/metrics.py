@@ -16,7 +16,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 CALIBRATION_BINS = 15
 _Z = float(ndtri(0.975))
 """Of the standard normal, for two-sided intervals of 95 %."""
-Interval = tuple[float, float]
+Limits = tuple[float, float]
+"""Low and high end of an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,10 @@ class Evaluation:
 
     count: int
     metrics: dict[str, float]
-    accuracy_interval: Interval
+    accuracy_interval: Limits
     support: tuple[int, ...]
     recall: tuple[float | None, ...]
-    recall_intervals: tuple[Interval | None, ...]
+    recall_intervals: tuple[Limits | None, ...]
     confusion: NDArray[np.int64]
 
 
@@ -109,7 +110,7 @@ def count_confusions(probabilities: NDArray[np.float64], labels: NDArray[np.int6
     return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
 
 
-def wilson_interval(hits: int, images: int) -> Interval:
+def wilson_interval(hits: int, images: int) -> Limits:
     """Return the 95 % interval of a share (Wilson 1927; Newcombe 1998, method 3).
 
     >>> low, high = wilson_interval(0, 10)

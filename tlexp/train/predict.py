@@ -14,7 +14,8 @@ from tlexp.errors import DivergedError
 from tlexp.models.classifier import Classifier, in_chunks
 from tlexp.train.device import within_memory
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""images, or what crosses a cut -> logits."""
 
 
 def predict(
@@ -41,13 +42,13 @@ def predict(
     return found, torch.cat(labels).numpy()
 
 
-def forward(network: Network, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
+def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
     """Return float32 logits, whatever precision the backbone computes in."""
     with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
         return network(images).float()
 
 
-def _evaluate(network: Network, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
+def _evaluate(network: Forward, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
     [logits] = in_chunks(lambda chunk: [forward(network, chunk, autocast)], images)
     return logits
 

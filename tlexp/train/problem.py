@@ -15,7 +15,7 @@ from tlexp.errors import DataError, TrainingError
 from tlexp.models.head import Head
 
 
-class Rows(Protocol):
+class FeatureRows(Protocol):
     """Features that need not fit into memory."""
 
     @property
@@ -30,7 +30,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Held:
-    """Features (N, D) in memory, as `Rows`."""
+    """Features (N, D) in memory, as `FeatureRows`."""
 
     features: Tensor
 
@@ -77,9 +77,9 @@ class Fitted:
 
 
 def prepare(
-    features: Tensor | Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int
-) -> tuple[Rows, Tensor]:
-    """Return features as `Rows` and labels on their device; refuse what no head can be solved on.
+    features: Tensor | FeatureRows, labels: Tensor, problems: Sequence[Problem], num_classes: int
+) -> tuple[FeatureRows, Tensor]:
+    """Return features as `FeatureRows` and labels on their device; refuse what no head can be solved on.
 
     Raises:
         DataError: No rows to train on, a position or a label out of range, or labels of another number of rows.
@@ -104,7 +104,7 @@ def pick(labels: Tensor, positions: Positions | Tensor) -> Tensor:
     return labels[torch.as_tensor(positions).to(labels.device)]
 
 
-def gather(features: Rows, positions: Positions | Tensor) -> Tensor:
+def gather(features: FeatureRows, positions: Positions | Tensor) -> Tensor:
     """Return float32 features (n, D) of positions.
 
     Raises:

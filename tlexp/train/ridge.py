@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tlexp.train.space import Space
+from tlexp.train.row_space import RowSpace
 from tlexp.train.temperature import inverse_temperature
 
 _JUDGED_ROWS = 20_000
 """The temperature is found on at most so many rows, evenly chosen: it is one number."""
 
 
-def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
+def solve_ridge(space: RowSpace, weight_decays: Sequence[float]) -> Tensor:
     """Return weights (P, M, K, R + 1) of logits, the bias last, of a space whose blocks are float64."""
     decays = space.squares.new_tensor(weight_decays)
     classes = space.counts.shape[1]
@@ -41,7 +41,7 @@ def solve_ridge(space: Space, weight_decays: Sequence[float]) -> Tensor:
     return weights * sharpness[..., None, None]
 
 
-def _left_out(space: Space, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _left_out(space: RowSpace, weights: Tensor, shrunk: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return leave-one-out scores (P, n, M, K), labels and shares of the judged rows, and their fitted scores."""
     totals = space.counts.sum(1)[:, None, None]
     stride = -(-space.rows // _JUDGED_ROWS)

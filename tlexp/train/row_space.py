@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import Problem, Rows, blocks, gather, pick
+from tlexp.train.problem import FeatureRows, Problem, blocks, gather, pick
 
 _HELD_NUMBERS = 1 << 25
 """Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
@@ -26,7 +26,7 @@ Block = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Space:
+class RowSpace:
     """P problems in coordinates.
 
     Attributes:
@@ -74,9 +74,15 @@ def stacks(problems: Sequence[Problem], width: int) -> Iterator[list[int]]:
         yield stack
 
 
-def build_space(
-    features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, *, precise: bool, outputs: int = 1
-) -> Space:
+def build_row_space(
+    features: FeatureRows,
+    labels: Tensor,
+    problems: Sequence[Problem],
+    num_classes: int,
+    *,
+    precise: bool,
+    outputs: int = 1,
+) -> RowSpace:
     """Return the space of stacked problems; one problem of many rows is never held as a whole.
 
     Args:
@@ -98,7 +104,9 @@ def build_space(
     return _hold(features, labels, problems, num_classes, dtype)
 
 
-def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_classes: int, dtype: torch.dtype) -> Space:
+def _hold(
+    features: FeatureRows, labels: Tensor, problems: Sequence[Problem], num_classes: int, dtype: torch.dtype
+) -> RowSpace:
     sizes = [len(problem.train) for problem in problems]
     parts = [gather(features, problem.train) for problem in problems]
     precise = exact(labels.device)
@@ -119,7 +127,7 @@ def _hold(features: Rows, labels: Tensor, problems: Sequence[Problem], num_class
     coordinates, basis, squares = _principal(rows)
     design = torch.cat([coordinates, there[..., None]], 2).to(dtype)
     counts = rows.new_zeros(len(parts), num_classes, dtype=torch.int64).scatter_add_(1, places, there.long())
-    return Space(
+    return RowSpace(
         rows=max(sizes),
         blocks=lambda: [(design, places, share.to(dtype))],
         rotation=None,
@@ -148,8 +156,8 @@ def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _stream(
-    features: Rows, labels: Tensor, problem: Problem, num_classes: int, dtype: torch.dtype, *, size: int
-) -> Space:
+    features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int, dtype: torch.dtype, *, size: int
+) -> RowSpace:
     width = features.shape[1]
 
     def parts() -> Iterator[tuple[Tensor, Tensor]]:
@@ -176,7 +184,7 @@ def _stream(
             share = block.new_full((1, len(part)), 1 / count)
             yield block, pick(labels, part)[None], share
 
-    return Space(
+    return RowSpace(
         rows=count,
         blocks=design,
         rotation=basis,
