@@ -1,6 +1,7 @@
 """The cut key: everything that decides a row of features besides the image itself.
 
-`ROLES` says of every setting whether it is part of the key, of the image's own identity, or cannot matter and why.
+Each field of the key names the settings that decide it. `IMAGE_SETTINGS` are part of the image's own digest instead,
+and `IRRELEVANT_SETTINGS` cannot change a row. No setting may be missing.
 """
 
 import dataclasses
@@ -8,8 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,11 @@ POOLED = "pooled"
 """The cut behind the last unit: the features (D,) float32 that the head sees."""
 
 _LIBRARIES = ("torch", "torchvision", "timm", "pillow", "numpy")
+
+
+def _decided_by(*settings: str) -> dict[str, tuple[str, ...]]:
+    """Return the metadata of a field that some settings decide; the others are decided by the code or by its caller."""
+    return {"settings": settings}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,28 +63,28 @@ class CutKey:
     """
 
     cut: str
-    weights: str
-    backbone: str
-    global_pool: str | None
-    whole_map: bool
-    head_units: tuple[str, ...]
-    image_size: int
-    interpolation: str
-    crop_pct: float
-    crop_mode: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    weights: str = field(metadata=_decided_by("backbone.pretrained", "backbone.calibrate", "backbone.weights"))
+    backbone: str = field(metadata=_decided_by("backbone.name"))
+    global_pool: str | None = field(metadata=_decided_by("head.global_pool"))
+    whole_map: bool = field(metadata=_decided_by("head.kind"))
+    head_units: tuple[str, ...] = field(metadata=_decided_by("head.units"))
+    image_size: int = field(metadata=_decided_by("preprocessing.image_size", "backbone.image_size"))
+    interpolation: str = field(metadata=_decided_by("preprocessing.interpolation", "backbone.interpolation"))
+    crop_pct: float = field(metadata=_decided_by("preprocessing.crop_pct", "backbone.crop_pct"))
+    crop_mode: str = field(metadata=_decided_by("preprocessing.crop_mode"))
+    mean: tuple[float, ...] = field(metadata=_decided_by("preprocessing.mean", "backbone.mean"))
+    std: tuple[float, ...] = field(metadata=_decided_by("preprocessing.std", "backbone.std"))
     decoder: int
     protocol: int
     shape: tuple[int, ...]
     dtype: str
-    autocast: str | None
-    device: str
+    autocast: str | None = field(metadata=_decided_by("train.precision"))
+    device: str = field(metadata=_decided_by("train.device"))
     chunk: int | None
-    channels_last: bool
-    deterministic: bool
+    channels_last: bool = field(metadata=_decided_by("train.channels_last"))
+    deterministic: bool = field(metadata=_decided_by("train.deterministic"))
     libraries: tuple[str, ...]
-    augment: str
+    augment: str = field(metadata=_decided_by("augment.kind"))
     view: int | None
     view_seed: int | None
 
@@ -168,93 +173,50 @@ def library_versions() -> tuple[str, ...]:
     return tuple(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
 
 
-class Role(Enum):
-    """What a setting has to do with a row of features."""
-
-    key = "part of the cut key"
-    image = "part of the image's own digest"
-    irrelevant = "cannot change a row"
+def key_settings() -> dict[str, str]:
+    """Return the settings that are part of the key, each with the field that it decides."""
+    fields = dataclasses.fields(CutKey)
+    return {setting: entry.name for entry in fields for setting in entry.metadata.get("settings", ())}
 
 
-_CHOOSES = "chooses images, never changes one"
-_BATCHES = "shapes training, which comes behind the rows"
-
-ROLES: dict[str, tuple[Role, str]] = {
-    # A whole group, where nothing of it comes near the rows.
-    "cache": (Role.irrelevant, "says whether and where rows are kept; the number of a view is passed on its own"),
-    "freeze": (Role.irrelevant, "decides which cut is asked for, each with a key of its own, none where norms move"),
-    "optim": (Role.irrelevant, _BATCHES),
-    "tune": (Role.irrelevant, _BATCHES),
-    "tracking": (Role.irrelevant, "tells of the run"),
-    "study": (Role.irrelevant, "chooses runs"),
-    "labels": (Role.irrelevant, _CHOOSES),
-    "seed": (Role.irrelevant, "random weights are in the weights' digest"),
-    "resume": (Role.irrelevant, "goes on with a run"),
-    "preprocessing.image_size": (Role.key, "image_size"),
-    "preprocessing.mean": (Role.key, "mean"),
-    "preprocessing.std": (Role.key, "std"),
-    "preprocessing.interpolation": (Role.key, "interpolation"),
-    "preprocessing.crop_pct": (Role.key, "crop_pct"),
-    "preprocessing.crop_mode": (Role.key, "crop_mode"),
-    "backbone.name": (Role.key, "backbone"),
-    "backbone.pretrained": (Role.key, "weights"),
-    "backbone.calibrate": (Role.key, "weights"),
-    "backbone.weights": (Role.key, "weights"),
-    "backbone.image_size": (Role.key, "image_size"),
-    "backbone.mean": (Role.key, "mean"),
-    "backbone.std": (Role.key, "std"),
-    "backbone.interpolation": (Role.key, "interpolation"),
-    "backbone.crop_pct": (Role.key, "crop_pct"),
-    "backbone.drop_rate": (Role.irrelevant, "frozen units are in eval, where nothing is dropped"),
-    "backbone.drop_path_rate": (Role.irrelevant, "frozen units are in eval, where nothing is dropped"),
-    "head.global_pool": (Role.key, "global_pool"),
-    "head.kind": (Role.key, "whole_map"),
-    "head.units": (Role.key, "head_units"),
-    "head.scale": (Role.irrelevant, _BATCHES),
-    "head.hidden": (Role.irrelevant, _BATCHES),
-    "head.activation": (Role.irrelevant, _BATCHES),
-    "head.dropout": (Role.irrelevant, _BATCHES),
-    "head.norm": (Role.irrelevant, _BATCHES),
-    "head.init": (Role.irrelevant, _BATCHES),
-    "data.source": (Role.image, "each source digests what it decodes"),
-    "data.source_seed": (Role.image, "renders shapes; elsewhere it only splits"),
-    "data.size": (Role.image, "renders shapes"),
-    "data.noise": (Role.image, "renders shapes"),
-    "data.clutter": (Role.image, "renders shapes"),
-    "data.root": (Role.irrelevant, "the bytes of a file count, not where it lies"),
-    "data.columns": (Role.irrelevant, _CHOOSES),
-    "data.name": (Role.image, "each source digests what it decodes"),
-    "data.split": (Role.irrelevant, _CHOOSES),
-    "data.test_split": (Role.irrelevant, _CHOOSES),
-    "data.download": (Role.irrelevant, "says where images come from"),
-    "data.classes": (Role.irrelevant, _CHOOSES),
-    "data.neither": (Role.irrelevant, "the bytes of a file count, not where it lies"),
-    "data.shifted": (Role.irrelevant, "the bytes of a file count, not where it lies"),
-    "data.seed": (Role.irrelevant, _CHOOSES),
-    "data.on_bad": (Role.irrelevant, _CHOOSES),
-    "data.follow_links": (Role.irrelevant, _CHOOSES),
-    "data.max_pixels": (Role.irrelevant, "refuses images, never changes one"),
-    "data.memory_bytes": (Role.irrelevant, "says where pixels lie"),
-    "data.per_class": (Role.irrelevant, _CHOOSES),
-    "data.test_per_class": (Role.irrelevant, _CHOOSES),
-    "data.num_classes": (Role.irrelevant, _CHOOSES),
-    "augment.kind": (Role.key, "augment"),
-    "augment.mixup": (Role.irrelevant, "mixes a batch of images, which no stored row can be"),
-    "augment.cutmix": (Role.irrelevant, "mixes a batch of images, which no stored row can be"),
-    "train.precision": (Role.key, "autocast"),
-    "train.device": (Role.key, "device"),
-    "train.channels_last": (Role.key, "channels_last"),
-    "train.deterministic": (Role.key, "deterministic"),
-    "train.compile": (Role.irrelevant, "rows come from the network itself, never from its compiled form"),
-    "train.steps": (Role.irrelevant, _BATCHES),
-    "train.epochs": (Role.irrelevant, _BATCHES),
-    "train.longer": (Role.irrelevant, _BATCHES),
-    "train.limit_steps": (Role.irrelevant, _BATCHES),
-    "train.batch_size": (Role.irrelevant, _BATCHES),
-    "train.label_smoothing": (Role.irrelevant, _BATCHES),
-    "train.refit": (Role.irrelevant, _BATCHES),
-    "train.checkpoint_seconds": (Role.irrelevant, _BATCHES),
-    "train.save_weights": (Role.irrelevant, "writes what was trained"),
-    "train.progress": (Role.irrelevant, "shows the run"),
+IMAGE_SETTINGS = {
+    "data.source": "each source digests what it decodes",
+    "data.name": "each source digests what it decodes",
+    "data.source_seed": "renders shapes; elsewhere it only splits",
+    "data.size": "renders shapes",
+    "data.noise": "renders shapes",
+    "data.clutter": "renders shapes",
 }
-"""Setting, or whole group, -> its role, and the field of the key or the reason. No setting may be missing."""
+"""Setting -> how it gets into an image's own digest."""
+
+_TRAINING = (
+    "optim", "tune", "head.scale", "head.hidden", "head.activation", "head.dropout", "head.norm", "head.init",
+    "train.steps", "train.epochs", "train.longer", "train.limit_steps", "train.batch_size", "train.label_smoothing",
+    "train.refit", "train.checkpoint_seconds",
+)  # fmt: skip
+_CHOICE = (
+    "labels", "data.columns", "data.split", "data.test_split", "data.classes", "data.seed", "data.on_bad",
+    "data.follow_links", "data.per_class", "data.test_per_class", "data.num_classes",
+)  # fmt: skip
+IRRELEVANT_SETTINGS = {
+    **dict.fromkeys(_TRAINING, "shapes training, which comes behind the rows"),
+    **dict.fromkeys(_CHOICE, "chooses images, never changes one"),
+    **dict.fromkeys(("data.root", "data.neither", "data.shifted"), "the bytes of a file count, not where it lies"),
+    **dict.fromkeys(
+        ("backbone.drop_rate", "backbone.drop_path_rate"), "frozen units are in eval, where nothing is dropped"
+    ),
+    **dict.fromkeys(("augment.mixup", "augment.cutmix"), "mixes a batch of images, which no stored row can be"),
+    "cache": "says whether and where rows are kept; the number of a view is passed on its own",
+    "freeze": "decides which cut is asked for, each with a key of its own, none where norms move",
+    "tracking": "tells of the run",
+    "study": "chooses runs",
+    "seed": "random weights are in the weights' digest",
+    "resume": "goes on with a run",
+    "data.download": "says where images come from",
+    "data.max_pixels": "refuses images, never changes one",
+    "data.memory_bytes": "says where pixels lie",
+    "train.compile": "rows come from the network itself, never from its compiled form",
+    "train.save_weights": "writes what was trained",
+    "train.progress": "shows the run",
+}
+"""Setting, or whole group of which nothing comes near the rows, -> why it cannot change a row."""
