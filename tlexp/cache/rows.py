@@ -1,6 +1,6 @@
 """Rows in the order that was asked for, read from their entries when they are taken."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,6 @@ class Rows:
             raw[part] = self.entries[number].rows[places[part]]
             self.entries[number].release()
         return taken
-
-    def chunks(self, size: int) -> Iterator[Tensor]:
-        """Yield all rows in order, so many at a time."""
-        for start in range(0, len(self), size):
-            yield self.take(np.arange(start, min(start + size, len(self))))
 
 
 @dataclass(frozen=True, kw_only=True)
