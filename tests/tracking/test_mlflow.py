@@ -54,7 +54,7 @@ def start(uri: str | None, warnings: list[str], **changes: Any) -> Tracker:
 
 
 def finish(tracker: Tracker, status: RunStatus = RunStatus.finished, **changes: Any) -> TrackedRun | None:
-    ending: dict[str, Any] = {"metrics": {}, "files": [], "figures": {}, "model": None}
+    ending: dict[str, Any] = {"metrics": {}, "files": [], "model": None}
     return tracker.finish(status=status, **(ending | changes))
 
 
@@ -71,6 +71,7 @@ def history(uri: str, run_id: str, name: str) -> list[tuple[int, float]]:
 def test_a_run_arrives_whole(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")
     (tmp_path / "model.json").write_text("{}")
+    figures.learning_curves([]).savefig(tmp_path / "mistakes.png")
     warnings: list[str] = []
     tracker = start(
         store, warnings, params={"optim.lr": 0.1, "a[0]": None, "long": "x" * 9000}, tags={"tlexp.key": "k"}
@@ -80,8 +81,7 @@ def test_a_run_arrives_whole(store: str, tmp_path: Path, monkeypatch: pytest.Mon
     done = finish(
         tracker,
         metrics={"test/accuracy": 0.5, "train/loss": 0.1, "test/nll": math.inf},
-        files=[(tmp_path / "model.json", "model")],
-        figures={"mistakes": figures.learning_curves([])},
+        files=[(tmp_path / "model.json", "model"), (tmp_path / "mistakes.png", "figures")],
     )
     assert warnings == []
     assert done is not None

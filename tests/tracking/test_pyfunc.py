@@ -43,7 +43,7 @@ def logged(store: str, exported: tuple[Classifier, ModelCard, Path]) -> tuple[st
     load_mlflow(models=True)
     tracker.start(run_name="r", params={}, tags={}, dataset=DatasetInfo(name="n", digest="d", source="s"))
     model = PyfuncModel(folder=exported[2], classes=CLASSES)
-    done = tracker.finish(status=RunStatus.finished, metrics={}, files=[], figures={}, model=model)
+    done = tracker.finish(status=RunStatus.finished, metrics={}, files=[], model=model)
     assert done is not None
     from mlflow import MlflowClient
 

@@ -192,7 +192,7 @@ def test_a_run_begins_with_closing_what_the_dead_left(store: str) -> None:
     left = opened(store, dead())
     tracker = Tracker(store, experiment="tlexp", warn=print)
     tracker.start(run_name="r", params={}, tags={}, dataset=DATASET)
-    tracker.finish(status=RunStatus.finished, metrics={}, files=[], figures={}, model=None)
+    tracker.finish(status=RunStatus.finished, metrics={}, files=[], model=None)
     assert info(store, left).status == "KILLED"
     assert tracker.run_id is not None
     assert info(store, tracker.run_id).status == "FINISHED"

@@ -239,9 +239,7 @@ class RunRecorder:
         wanted = self.config.tracking.log_model and (self.folder / names.MODEL_WEIGHTS_FILE).is_file()
         if wanted and record.data is not None:
             model = PyfuncModel(folder=self.folder, classes=record.data.classes)
-        return tracker.finish(
-            status=record.status, metrics=record.metrics, files=run_files(self.folder), figures={}, model=model
-        )
+        return tracker.finish(status=record.status, metrics=record.metrics, files=run_files(self.folder), model=model)
 
 
 def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
 from tlexp.tracking.blocks import Environment, to_json
@@ -56,7 +54,6 @@ class Ending:
     status: RunStatus
     metrics: Mapping[str, float]
     files: Sequence[tuple[Path, str]] = ()
-    figures: Mapping[str, Figure] | None = None
     model: PyfuncModel | None = None
     ended_ms: int
 
@@ -112,8 +109,6 @@ class RunWriter:
 
         for path, folder in ending.files:
             self.client.log_artifact(self.run_id, str(path), folder or None)
-        for name, figure in (ending.figures or {}).items():
-            self.client.log_figure(self.run_id, figure, f"{names.FIGURES_FOLDER}/{name}.png")
         if ending.model is not None:
             log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model)
         # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tlexp.errors import WeightsError
 from tlexp.tracking import names
 from tlexp.tracking.attempt import first_line
@@ -130,7 +128,6 @@ class Tracker:
         status: RunStatus,
         metrics: Mapping[str, float],
         files: Sequence[tuple[Path, str]],
-        figures: Mapping[str, Figure],
         model: PyfuncModel | None,
     ) -> TrackedRun | None:
         """End the run, wait until the store has all of it, and return where it is; None if the store is away.
@@ -139,15 +136,12 @@ class Tracker:
             status: How the run ended.
             metrics: The record's flat metrics.
             files: Files and the artifact folder of each.
-            figures: Drawn figures by name.
             model: The model to log, or None.
         """
         if self._thread is not None and self._away is None:
             if model is not None:
                 load_mlflow(models=True)
-            self._ending = Ending(
-                status=status, metrics=dict(metrics), files=files, figures=figures, model=model, ended_ms=_now_ms()
-            )
+            self._ending = Ending(status=status, metrics=dict(metrics), files=files, model=model, ended_ms=_now_ms())
             self._closing.set()
             self._wait(self._done)
         self._tell()
