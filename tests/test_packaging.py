@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.paths import conf_folder, packaged_weights, plugin_folder
+from tlexp import __version__
+from tlexp.paths import VERSION, conf_folder, packaged_weights, plugin_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +35,12 @@ def test_the_wheel_holds_every_configuration_and_module_and_no_tests(wheel: Path
     assert not (wheel / "tlexp" / "plugin").exists()
     assert not (wheel / "hydra_plugins" / "__init__.py").exists()  # other packages put their plugins there as well
     assert not (wheel / "tests").exists()
+
+
+def test_the_wheel_is_of_the_version_that_the_package_states(wheel: Path) -> None:
+    [info] = wheel.glob("*.dist-info")
+    assert info.name == f"tlexp-{VERSION}.dist-info"
+    assert __version__ == VERSION
 
 
 def test_the_wheel_holds_the_weights_with_their_card(wheel: Path) -> None:

@@ -1,22 +1,25 @@
-"""Where the package's own files lie, and how a file is published so that no reader ever sees half of it."""
+"""The package's version, where its own files lie, and how a file is published so that no reader sees half of it."""
 
 import hashlib
 import os
 import uuid
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+VERSION = "0.1.0"
+"""Of the package; pyproject.toml states it as well."""
+PACKAGE = Path(__file__).resolve().parent
+"""The package's own folder."""
 
 
 def conf_folder() -> Path:
     """Return the absolute folder of the YAML groups: inside an installed wheel, or beside the package in a checkout."""
-    packed = _PACKAGE / "conf"
-    return packed if packed.is_dir() else _PACKAGE.parent / "conf"
+    packed = PACKAGE / "conf"
+    return packed if packed.is_dir() else PACKAGE.parent / "conf"
 
 
 def plugin_folder() -> Path:
     """Return the folder that holds `hydra_plugins` in a checkout; an installed wheel has that beside the package."""
-    return _PACKAGE / "plugin"
+    return PACKAGE / "plugin"
 
 
 def conf_options(group: str) -> list[str]:
@@ -26,7 +29,7 @@ def conf_options(group: str) -> list[str]:
 
 def packaged_weights() -> dict[str, Path]:
     """Return the folders of the weights that come with the package, by name."""
-    return {path.parent.name: path.parent for path in sorted((_PACKAGE / "weights").glob("*/model.json"))}
+    return {path.parent.name: path.parent for path in sorted((PACKAGE / "weights").glob("*/model.json"))}
 
 
 def file_digest(path: Path) -> str:

@@ -11,10 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tlexp import __version__
+from tlexp.paths import PACKAGE, VERSION
 from tlexp.tracking.blocks import Checkout, Environment, Process
 
-_PACKAGE = Path(__file__).resolve().parent.parent
 _LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn", "scipy", "torchmetrics",
     "mlflow", "optuna", "hydra-core",
@@ -31,7 +30,7 @@ def environment(device: str) -> Environment:
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={"tlexp": __version__} | {name: found for name in _LIBRARIES if (found := _installed(name))},
+        packages={"tlexp": VERSION} | {name: found for name in _LIBRARIES if (found := _installed(name))},
         device=device,
         cpu_count=os.cpu_count(),
         git=_own_checkout(),
@@ -40,7 +39,7 @@ def environment(device: str) -> Environment:
     )
 
 
-def checkout(package: Path = _PACKAGE) -> Checkout | None:
+def checkout(package: Path = PACKAGE) -> Checkout | None:
     """Return commit and dirty flag of the checkout the package runs from; None outside one or without git."""
     # An installed package may lie inside a stranger's checkout (.venv/lib/...), whose commit says nothing about us.
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:

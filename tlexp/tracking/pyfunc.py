@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import tlexp
+from tlexp.paths import PACKAGE
 from tlexp.tracking.names import MODEL_CARD_FILE, MODEL_WEIGHTS_FILE, PYFUNC_MODEL
 
 _CODE = Path(__file__).with_name("served.py")
@@ -53,7 +53,7 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
             artifacts={name: str(model.folder / name) for name in (MODEL_CARD_FILE, MODEL_WEIGHTS_FILE)},
             signature=ModelSignature(inputs=images, outputs=probabilities),
             # The package itself travels with the model, so that it loads where tlexp is not installed.
-            code_paths=[str(Path(tlexp.__file__).parent)],
+            code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
         )
     # The model has weights of its own; those that come with the package need not travel with each.
