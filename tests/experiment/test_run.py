@@ -12,9 +12,10 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tests.conftest import Stopper
+from tests.experiment.conftest import Spy
 from tlexp.compose.load import load
 from tlexp.config import Config, Preprocessing
-from tlexp.data import ImageBatches, Images, Source, chunks
+from tlexp.data import ImageBatches, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment import build, session
 from tlexp.experiment import images as images_module
@@ -76,22 +77,6 @@ def test_counts_are_disjoint_and_sum_to_the_budget(labels: str, train: int, val:
     assert set(counts["train"].values()) == {train}
     assert set(counts["val"].values()) == {val}
     assert set(counts["test"].values()) == {8}
-
-
-class Spy:
-    """Images that remember which of them were read, and refuse while they must not be."""
-
-    def __init__(self, images: Images, open_now: Callable[[], bool]) -> None:
-        self.images, self.open_now, self.read_indices = images, open_now, list[int]()
-        self.labels, self.names = images.labels, images.names
-
-    def digest(self, index: int) -> bytes:
-        return self.images.digest(index)
-
-    def read(self, index: int) -> Any:
-        assert self.open_now(), "an image was read that must not be read yet"
-        self.read_indices.append(index)
-        return self.images.read(index)
 
 
 @pytest.mark.parametrize(

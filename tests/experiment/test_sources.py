@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.experiment.test_run import Spy
+from tests.experiment.conftest import Spy
 from tlexp.data import Source
 from tlexp.errors import DataError
 from tlexp.experiment import images as images_module
