@@ -17,6 +17,7 @@ from tlexp.config import config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.run import run
+from tlexp.experiment.session import process_session
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.tracking import read_record
 from tlexp.train import Listener
@@ -40,7 +41,7 @@ Study = Callable[..., int]
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tlexp.experiment.session._process", [])
+    process_session.cache_clear()
 
     def done(*words: str) -> int:
         given = {word.partition("=")[0] for word in words}
