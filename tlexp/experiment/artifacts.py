@@ -20,7 +20,7 @@ from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
 from tlexp.paths import publish
 from tlexp.tracking import figures, names, read_points
-from tlexp.tracking.blocks import Rates, TrialBlock
+from tlexp.tracking.blocks import Settings, TrialBlock
 from tlexp.train import Evaluation, evaluate, to_probabilities
 
 MISTAKES = 16
@@ -46,7 +46,7 @@ class Predictions:
     learner: Learner[Any]
     trained: Positions
     trials: tuple[TrialBlock, ...]
-    winner: Rates
+    winner: Settings
 
     @classmethod
     def of(

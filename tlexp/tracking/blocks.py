@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-Block = TypeVar("Block")
-Rates = dict[str, float | None]
+T = TypeVar("T")
+Settings = dict[str, float | None]
 """What a candidate chooses, by name: lr, weight_decay, neighbours."""
 
 
@@ -80,7 +80,7 @@ class DataBlock:
 class ProbeBlock:
     """The tuned linear probe that a head started from: its penalty, of how many, and what readers should know."""
 
-    winner: Rates
+    winner: Settings
     trials: int
     flags: tuple[str, ...]
 
@@ -98,7 +98,7 @@ class TrialBlock:
     """One candidate and its log loss over the pooled validation parts; None where it diverged."""
 
     number: int
-    rates: Rates
+    rates: Settings
     loss: float | None
 
 
@@ -118,7 +118,7 @@ class SelectionBlock:
 
     kind: str
     folds: int
-    winner: Rates
+    winner: Settings
     trials: tuple[TrialBlock, ...]
     flags: tuple[str, ...]
     unsolved: tuple[int, ...] = ()
@@ -226,7 +226,7 @@ def to_json(value: object) -> Any:
     return [to_json(held) for held in value] if isinstance(value, list | tuple) else value
 
 
-def from_json(kind: type[Block], values: object, key: str) -> Block:
+def from_json(kind: type[T], values: object, key: str) -> T:
     """Return the block that JSON values hold; keys that this version does not know are passed over.
 
     Args:

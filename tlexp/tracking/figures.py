@@ -17,7 +17,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tlexp.tracking.blocks import Rates, TrialBlock
+from tlexp.tracking.blocks import Settings, TrialBlock
 from tlexp.tracking.curves import Point
 
 _DPI = 100
@@ -49,7 +49,7 @@ def learning_curves(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def candidates(trials: Sequence[TrialBlock], winner: Rates) -> Figure:
+def candidates(trials: Sequence[TrialBlock], winner: Settings) -> Figure:
     """Return the validation loss of each candidate over what it chooses, the winner marked.
 
     Args:
