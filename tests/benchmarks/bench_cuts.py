@@ -27,13 +27,13 @@ from torch import Tensor, nn
 
 from tlexp.compose.load import load
 from tlexp.config import Config
-from tlexp.experiment import inputs
 from tlexp.experiment.build import build_classifier, build_network, build_setup
 from tlexp.experiment.images import Budget
+from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.run import run
 from tlexp.experiment.session import Session
-from tlexp.features.batches import Stream
-from tlexp.features.entry import build_prefix
+from tlexp.features.batches import Batches
+from tlexp.features.entry import build_cutter, pass_through
 from tlexp.models import Classifier
 from tlexp.models.classifier import in_chunks
 from tlexp.studies.prefetch import fill_cuts
@@ -67,13 +67,13 @@ def one_pass(repeats: int) -> None:
     made = config("freeze=all")
     network = build_network(made)
     classifier = Classifier(network.backbone, nn.Identity(), network.units, len(network.units))
-    setup = build_setup(made, network.expected, CPU, images=128, classes=4)
-    filled = build_prefix(classifier, [*DEPTHS, 5], setup)
+    cutter = build_cutter(classifier, build_setup(made, network, CPU, images=128, classes=4))
+    passing = pass_through(cutter, [*(cutter.cut(depth) for depth in DEPTHS), cutter.whole()])
     images = torch.randn(256, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     ratios = []
     for turn in range(repeats + 1):
         plain = timed(lambda: in_chunks(lambda chunk: [network.backbone(chunk)], images))
-        every = timed(lambda: filled.passing(images))
+        every = timed(lambda: passing(images))
         ratios += [every / plain] if turn else []
     told("all five cuts in one pass / a plain forward pass", ratios)
 
@@ -90,11 +90,11 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
     source = session.images(made, network.expected, Listener())
     classifier = build_classifier(made, network, 4)
     budget = Budget(positions=np.arange(160), labels=source.pool.labels, folds=())
-    setup = build_setup(made, network.expected, CPU, images=160, classes=4)
-    feed = inputs.RunInputs(made, session, classifier, source, budget, setup, Listener()).budget
-    entered, stream = classifier.behind_cut(), feed.batches(np.arange(160))
-    turns = _Turns(entered, stream)
-    plan = dataclasses.replace(setup.plan, steps=repeats * count + 2)
+    setup = build_setup(made, network, CPU, images=160, classes=4)
+    [entry] = RunInputs(made, session, classifier, source, budget, setup, Listener()).entries
+    entered, batches = entry.begin(classifier, np.arange(160))
+    turns = _Turns(entered, batches)
+    plan = dataclasses.replace(setup.plan, steps=repeats * count + 2, phases=())
     fit(entered, turns, plan, fit_id="bench", listener=Listener(), checkpoint=None)
     fitted, own = (np.array(times[-repeats * count :]).reshape(repeats, count).sum(1) for times in turns.times)
     return list(fitted / own)
@@ -103,10 +103,10 @@ def step_ratios(depth: int, repeats: int, count: int) -> list[float]:
 class _Turns:
     """Batches of a fit, which takes turns, step by step, with the same steps made by hand: neighbours disturb both."""
 
-    def __init__(self, entered: Classifier, stream: Stream) -> None:
-        self.entered, self.stream = entered, stream
+    def __init__(self, entered: Classifier, batches: Batches) -> None:
+        self.entered, self.batches = entered, batches
         self.times: tuple[list[float], list[float]] = ([], [])
-        rows, self.labels = stream.batch(0)
+        rows, self.labels = batches.batch(0)
         self.rows = rows.clone()
         self.optimizer = torch.optim.AdamW([each for _, each in entered.trainable_parameters()], lr=0.0)
         self.left: float | None = None
@@ -117,7 +117,7 @@ class _Turns:
             fitted.append(time.process_time() - self.left)
         own.append(timed(self.alone))
         self.left = time.process_time()
-        return self.stream.batch(step)
+        return self.batches.batch(step)
 
     def alone(self) -> None:
         self.optimizer.zero_grad()

@@ -65,15 +65,17 @@ def parts(words: list[str]) -> tuple[float, float]:
     budget = images_module.draw_labels(made, source)
     classes, device = len(source.classes), choose_device(made.train.device)
     classifier = build.build_classifier(made, network, classes).to(device)
-    setup = build.build_setup(made, network.expected, device, images=len(budget.positions), classes=classes)
+    setup = build.build_setup(made, network, device, images=len(budget.positions), classes=classes)
     began = time.perf_counter()
-    feeds = RunInputs(made, Session(), classifier, source, budget, setup, Listener())
-    list(feeds.held_out())
+    inputs = RunInputs(made, Session(), classifier, source, budget, setup, Listener())
+    list(inputs.held_out())
     forward = time.perf_counter() - began
     everything = np.arange(len(budget.positions))
     with tempfile.TemporaryDirectory() as place:
         checkpoint = Checkpoint(Path(place), key="bench", seconds=3600)
-        learner = build_learner(made, classifier, feeds.budget, setup, checkpoint=checkpoint, listener=Listener())
+        learner = build_learner(
+            classifier, inputs.entries, setup, made.head.kind, checkpoint=checkpoint, listener=Listener()
+        )
         return forward, timed(lambda: learner.train("final", everything, made.default_rates))
 
 

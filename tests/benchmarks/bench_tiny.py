@@ -34,6 +34,7 @@ from tlexp.experiment import build
 from tlexp.experiment import images as images_module
 from tlexp.experiment.run import run
 from tlexp.features.batches import ImageSet
+from tlexp.features.entry import Entry
 from tlexp.learn.trained import TrainedLearner
 from tlexp.models import Classifier
 from tlexp.train import Listener, fit
@@ -103,7 +104,7 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
     network = build.build_network(config)
     head = build.build_classifier(config, network, classes).head
     classifier = Classifier(nn.Flatten(), head, (), 0)
-    setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(labels), classes=classes)
+    setup = build.build_setup(config, network, torch.device("cpu"), images=len(labels), classes=classes)
     dummy = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
     batches = ImageBatches(
         dummy, np.arange(len(labels)), batch_size=setup.batch_size, seed=setup.plan.seed, augment=lambda i, s: i,
@@ -177,11 +178,11 @@ def scratch(bench: Bench) -> Callable[[int, int], float]:
         classes = len(bench.source.classes)
         classifier = build.build_classifier(config, network, classes)
         part = bench.part(bench.budget(config))
-        setup = build.build_setup(config, bench.expected, torch.device("cpu"), images=len(part), classes=classes)
-        feed = ImageSet(part, setup)
-        trainee = TrainedLearner(classifier, feed, setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
-        trainee.train("final", np.arange(len(part)), config.default_rates)
-        return bench.accuracy(trainee.predict(ImageSet(bench.test, setup), np.arange(len(bench.test)))[0])
+        setup = build.build_setup(config, network, torch.device("cpu"), images=len(part), classes=classes)
+        entry = Entry(images=ImageSet(part, setup))
+        learner = TrainedLearner(classifier, [entry], setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
+        learner.train("final", np.arange(len(part)), config.default_rates)
+        return bench.accuracy(learner.predict(ImageSet(bench.test, setup), np.arange(len(bench.test)))[0])
 
     return measure
 

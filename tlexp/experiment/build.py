@@ -237,24 +237,15 @@ def _head_options(config: Config) -> HeadOptions:
     )
 
 
-def build_setup(
-    config: Config,
-    expected: Preprocessing,
-    device: torch.device,
-    *,
-    images: int,
-    classes: int,
-    phases: Sequence[Phase],
-) -> FitSetup:
+def build_setup(config: Config, network: Network, device: torch.device, *, images: int, classes: int) -> FitSetup:
     """Return how a budget of so many images is trained on.
 
     Args:
         config: Of the run.
-        expected: What the backbone expects of images.
+        network: What is trained, phase by phase.
         device: Where it is trained.
         images: Size of the label budget.
         classes: K.
-        phases: Of the freeze policy, at least one.
 
     Raises:
         ConfigError: More phases than steps.
@@ -263,7 +254,7 @@ def build_setup(
     steps = count_steps(config, images)
     plan = FitPlan(
         steps=steps,
-        phases=_fit_phases(config, phases, steps),
+        phases=_fit_phases(config, network.phases, steps),
         num_classes=classes,
         seed=config.seed,
         optimizer=config.optim.name,
@@ -288,7 +279,7 @@ def build_setup(
         augment=config.augment.kind,
         views=config.cache.views,
         view_seed=config.data.source_seed,
-        expected=expected,
+        expected=network.expected,
         device=device,
     )
 

@@ -49,7 +49,7 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     device = choose_device(config.train.device)
     network, _ = session.network(config)
     classifier = build_classifier(config, network, classes).to(device)
-    setup = build_setup(config, network.expected, device, images=images, classes=classes, phases=network.phases)
+    setup = build_setup(config, network, device, images=images, classes=classes)
     side, batch = network.expected.image_size, min(images, setup.batch_size)
     pixels = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
     noise = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)

@@ -138,9 +138,7 @@ def _solver(
     classes = len(source.classes)
     built = build_classifier(config, network, classes)
     frozen = Classifier(network.backbone, built.head, network.units, len(network.units)).to(device)
-    setup = build_setup(
-        config, network.expected, device, images=len(budget.positions), classes=classes, phases=network.phases
-    )
+    setup = build_setup(config, network, device, images=len(budget.positions), classes=classes)
     [entry] = RunInputs(config, session, frozen, source, budget, setup, listener).entries
     known = session.solutions
     return SolvedLearner(frozen, config.head.kind, entry, listener=listener, num_classes=classes, solutions=known)

@@ -94,14 +94,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.begin(classifier.frozen_digest(session.digest))
 
     checkpoint = _checkpoint(config, recorder.folder, f"{images.digest}-{origin.digest}-{device.type}")
-    setup = build_setup(
-        config,
-        network.expected,
-        device,
-        images=len(budget.positions),
-        classes=len(images.classes),
-        phases=network.phases,
-    )
+    setup = build_setup(config, network, device, images=len(budget.positions), classes=len(images.classes))
     inputs = RunInputs(config, session, classifier, images, budget, setup, listener)  # one entry per phase
     learner = build_learner(
         classifier,

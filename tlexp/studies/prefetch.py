@@ -19,7 +19,7 @@ from tlexp.experiment.session import Session
 from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Room, Storage, build_cutter, open_entry, pass_through, row_count
 from tlexp.features.extractor import FeatureExtractor
-from tlexp.models import Classifier, Phase
+from tlexp.models import Classifier
 from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
 from tlexp.train import FitPhase, Listener
@@ -52,8 +52,7 @@ def fill_cuts(
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = len(network.units)
     classifier = Classifier(network.backbone, nn.Identity(), network.units, whole, norm=first.freeze.norm).to(device)
-    phases = [Phase(depth=whole, until=1.0)]
-    setup = build_setup(first, network.expected, device, images=len(union), classes=len(source.classes), phases=phases)
+    setup = build_setup(first, network, device, images=len(union), classes=len(source.classes))
     tested = [images for _, images in source.evaluated()]
     rows = row_count(len(union), views=setup.views, tested=sum(len(images.labels) for images in tested))
     try:
