@@ -12,7 +12,7 @@ from tlexp.compose import load as load_module
 from tlexp.errors import DataError, Interrupted
 from tlexp.jobs import worker
 from tlexp.jobs.folder import PROCESS_FILE
-from tlexp.jobs.worker import TRACEBACK_FILE, Job
+from tlexp.jobs.worker import TRACEBACK_FILE, JobTask
 from tlexp.tracking.environment import process_identity
 
 AskedToStop = Callable[[], int | None]
@@ -22,7 +22,7 @@ CPU, AUTO = (OmegaConf.create({"train": {"device": device}}) for device in ("cpu
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The run's folder; threads, devices and signals are as before afterwards."""
-    monkeypatch.setattr(worker, "job", lambda: load_module.Job(folder=tmp_path, overrides=(), study="s"))
+    monkeypatch.setattr(worker, "hydra_job", lambda: load_module.HydraJob(folder=tmp_path, overrides=(), study="s"))
     monkeypatch.setattr(worker, "visible_gpus", list)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.setenv(name, "")  # so that it is put back
@@ -33,9 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         signal.signal(number, handler)
 
 
-def build(folder: Path, task: worker.Task, *, here: bool = True, workers: int = 1) -> Job:
+def build(folder: Path, task: worker.Task, *, here: bool = True, workers: int = 1) -> JobTask:
     """Return a job of this process, or of a worker of another one."""
-    return Job(task=task, stop=folder / ".stop", sweeper=os.getpid() if here else 1, workers=workers)
+    return JobTask(task=task, stop=folder / ".stop", sweeper=os.getpid() if here else 1, workers=workers)
 
 
 def nothing(composed: DictConfig, asked_to_stop: AskedToStop) -> None:
@@ -69,7 +69,7 @@ def test_nothing_begins_while_the_sweep_stops(folder: Path, here: bool) -> None:
 
 
 def test_a_worker_ends_when_its_sweeper_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(task=nothing, stop=folder / ".stop", sweeper=os.getppid(), workers=2)
+    job = JobTask(task=nothing, stop=folder / ".stop", sweeper=os.getppid(), workers=2)
     monkeypatch.setattr(worker, "_parents", {os.getpid(): os.getppid()})
     assert job.asked_to_stop() is None
     monkeypatch.setattr(os, "getppid", lambda: 1)

@@ -15,7 +15,7 @@ from tlexp.errors import ConfigError, Interrupted, TlexpError
 from tlexp.paths import conf_folder
 
 if TYPE_CHECKING:
-    from tlexp.compose.load import Composed, Job, Source
+    from tlexp.compose.load import Composed, HydraJob, Source
 
 _told: set[str] = set()
 """The notes that this process has printed: the runs of a sweep share most of theirs."""
@@ -57,7 +57,7 @@ def _through_hydra(words: list[str]) -> int:
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
         try:
-            _task(compose.typed(composed), compose.job(), asked_to_stop)
+            _task(compose.typed(composed), compose.hydra_job(), asked_to_stop)
         except TlexpError as error:  # Hydra would print the words of the job before it
             if asked_to_stop is not None:
                 raise  # tlexp's own sweeper keeps account of its runs
@@ -76,7 +76,7 @@ def _through_hydra(words: list[str]) -> int:
     return FINDINGS if failures else 0
 
 
-def _task(loaded: "Composed", job: "Job", asked_to_stop: Callable[[], int | None] | None = None) -> None:
+def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int | None] | None = None) -> None:
     """One job: listen to signals, run, say how it ended.
 
     Args:

@@ -60,7 +60,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class HydraJob:
     """What Hydra prepared for one run.
 
     Attributes:
@@ -184,10 +184,10 @@ def typed(composed: DictConfig) -> Composed:
     return Composed(config=config, shown=shown)
 
 
-def job() -> Job:
+def hydra_job() -> HydraJob:
     """Return the folder and the overrides of the job that Hydra is running now."""
     hydra = HydraConfig.get()
-    return Job(
+    return HydraJob(
         folder=Path(hydra.runtime.output_dir),
         overrides=tuple(hydra.overrides.task),
         study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
-from tlexp.jobs.worker import Job, Task
+from tlexp.jobs.worker import JobTask, Task
 from tlexp.tracking import names
 
 _POLL_SECONDS = 0.2
@@ -73,7 +73,7 @@ class Crew:
         task: Task = border.task  # type: ignore[assignment]  # the command line's takes a second argument
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=border.context,
-            task_function=Job(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers),
+            task_function=JobTask(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers),
             config=config,
         )
 
@@ -142,7 +142,7 @@ class Crew:
 
     def _launch(self, assignments: Sequence[Assignment]) -> list[Any]:
         root = self._folder.path.absolute()
-        jobs = [
+        overrides = [
             [
                 *assignment.planned.overrides,
                 f"hydra.sweep.dir={_quoted(str(root))}",
@@ -150,7 +150,7 @@ class Crew:
             ]
             for assignment in assignments
         ]
-        return list(self._launcher.launch(jobs, initial_job_idx=0))
+        return list(self._launcher.launch(overrides, initial_job_idx=0))
 
     def _tell(self, assignment: Assignment, ended: Any) -> bool:
         """Tell how a job ended.

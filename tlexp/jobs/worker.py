@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from tlexp.compose.load import job
+from tlexp.compose.load import hydra_job
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.jobs.folder import PROCESS_FILE
 from tlexp.jobs.gpus import take_gpu, visible_gpus
@@ -27,7 +27,7 @@ _parents = {os.getpid(): os.getppid()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class JobTask:
     """A job of a sweep; travels to worker processes by pickle.
 
     Attributes:
@@ -51,7 +51,7 @@ class Job:
         """
         if self.asked_to_stop():
             return
-        folder = job().folder
+        folder = hydra_job().folder
         publish(folder / PROCESS_FILE, json.dumps(process_identity()).encode())
         if os.getpid() == self.sweeper:
             self._do(composed, folder)
