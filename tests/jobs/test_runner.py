@@ -19,7 +19,7 @@ from tlexp.errors import Interrupted
 from tlexp.jobs import runner
 from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
 from tlexp.jobs.planned import Planned
-from tlexp.jobs.runner import SILENT, Assignment, Border, Crew, is_basic, workers
+from tlexp.jobs.runner import SILENT, Border, Job, JobRunner, is_basic, workers
 from tlexp.paths import publish
 from tlexp.tracking import Record, RunStatus, environment, publish_record
 from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
@@ -57,12 +57,12 @@ class Hearer:
     told: list[tuple[str, bool, str | None]] = field(default_factory=list)
     most: int = 99
 
-    def __call__(self, assignment: Assignment, reason: str | None) -> bool:
-        self.told.append((assignment.planned.key, assignment.attempt.record is not None, reason))
+    def __call__(self, job: Job, reason: str | None) -> bool:
+        self.told.append((job.planned.key, job.attempt.record is not None, reason))
         return len(self.told) < self.most
 
 
-Build = Callable[..., tuple[Crew, Launcher, Hearer]]
+Build = Callable[..., tuple[JobRunner, Launcher, Hearer]]
 
 
 @pytest.fixture
@@ -81,15 +81,15 @@ def build(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buil
         plugins = SimpleNamespace(instantiate_launcher=lambda **_: launcher)
         monkeypatch.setattr(runner, "Plugins", SimpleNamespace(instance=lambda: plugins))
         border = Border(context=None, task=print, config=config(target, n_jobs=2))  # type: ignore[arg-type]
-        return Crew(border, folder, hearer), launcher, hearer
+        return JobRunner(border, folder, hearer), launcher, hearer
 
     yield built
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-def assign(folder: SweepFolder, *keys: str) -> list[Assignment]:
+def assign(folder: SweepFolder, *keys: str) -> list[Job]:
     return [
-        Assignment(
+        Job(
             planned=Planned(
                 point={"seed": key}, overrides=(f"seed={key}",), key=key, composed=Composed(config=Config(), shown={})
             ),
@@ -140,10 +140,10 @@ def test_how_many_work_at_once() -> None:
 
 def test_every_folder_finds_its_way_to_the_job(build: Build, folder: SweepFolder) -> None:
     team, launcher, _ = build(finish)
-    assignments = assign(folder, "0", "1")
+    jobs = assign(folder, "0", "1")
     with team:
-        assert team.run(assignments)
-    assert launcher.launched == [[each.planned.key, str(each.attempt.folder)] for each in assignments]
+        assert team.run(jobs)
+    assert launcher.launched == [[each.planned.key, str(each.attempt.folder)] for each in jobs]
 
 
 @pytest.mark.parametrize("target", [BASIC, JOBLIB])
@@ -170,7 +170,7 @@ def test_how_each_job_ended(target: str, build: Build, folder: SweepFolder) -> N
 def test_alone_a_job_is_taken_when_it_begins_and_none_after_the_end(build: Build, folder: SweepFolder) -> None:
     taken: list[str] = []
 
-    def one_by_one() -> Iterator[Assignment]:
+    def one_by_one() -> Iterator[Job]:
         for key in "012":
             taken.append(key)
             yield from assign(folder, key)

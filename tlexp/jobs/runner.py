@@ -37,18 +37,18 @@ class Border:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assignment:
+class Job:
     """A point and the attempt to run it."""
 
     planned: Planned
     attempt: Attempt
 
 
-Heard = Callable[[Assignment, str | None], bool]
+Heard = Callable[[Job, str | None], bool]
 """Told how a job ended: with the attempt as it stands, and why it failed where no record says so. True = go on."""
 
 
-class Crew:
+class JobRunner:
     """Runs jobs, one after the other or several at once, as the chosen launcher does.
 
     As a context manager it takes signals over. Jobs in this process answer them by themselves; workers are asked to
@@ -77,7 +77,7 @@ class Crew:
             config=config,
         )
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "JobRunner":
         for stale in self._folder.path.glob(".stop-*"):
             stale.unlink(missing_ok=True)
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -91,18 +91,18 @@ class Crew:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def run(self, assignments: Iterable[Assignment]) -> bool:
+    def run(self, jobs: Iterable[Job]) -> bool:
         """Run the jobs; return whether the sweep may go on. Where they run one by one, each is taken when it begins.
 
         Raises:
             Interrupted: A signal asked to stop; running jobs have written their checkpoints.
         """
         if not self._alone:
-            return self._together(list(assignments))
-        for assignment in assignments:
-            [ended] = self._launch([assignment])
+            return self._together(list(jobs))
+        for job in jobs:
+            [ended] = self._launch([job])
             self._listen()  # the run listened itself
-            if not self._tell(assignment, ended):
+            if not self._tell(job, ended):
                 return False
         return True
 
@@ -110,7 +110,7 @@ class Crew:
         for number in self._before:
             signal.signal(number, self._hear_signal)
 
-    def _together(self, waiting: list[Assignment]) -> bool:
+    def _together(self, waiting: list[Job]) -> bool:
         """Run the jobs in workers, again where one died and took others with it that had not begun."""
         told: set[str] = set()
         goes_on = True
@@ -118,11 +118,11 @@ class Crew:
             with self._watching(waiting, told) as watch:
                 returned = self._launched(waiting)
             goes_on = watch.goes_on
-            for assignment, ended in zip(waiting, returned, strict=True):
-                if assignment.planned.key not in told and assignment.attempt.begun:
-                    told.add(assignment.planned.key)
-                    goes_on = self._tell(assignment, ended) and goes_on
-            left = [assignment for assignment in waiting if assignment.planned.key not in told]
+            for job, ended in zip(waiting, returned, strict=True):
+                if job.planned.key not in told and job.attempt.begun:
+                    told.add(job.planned.key)
+                    goes_on = self._tell(job, ended) and goes_on
+            left = [job for job in waiting if job.planned.key not in told]
             if len(left) == len(waiting):
                 break
             waiting = left
@@ -130,34 +130,34 @@ class Crew:
             raise Interrupted(self._received)
         return goes_on
 
-    def _launched(self, waiting: list[Assignment]) -> list[Any]:
+    def _launched(self, waiting: list[Job]) -> list[Any]:
         """Launch; where a worker died, return an empty answer for each."""
         try:
             return self._launch(waiting)
         except Exception as error:  # each launcher has its own for a worker that was killed
-            if not any(assignment.attempt.begun for assignment in waiting):
+            if not any(job.attempt.begun for job in waiting):
                 raise
             print(f"note: {type(error).__name__}: a worker was killed", file=sys.stderr)  # noqa: T201
             return [None] * len(waiting)
 
-    def _launch(self, assignments: Sequence[Assignment]) -> list[Any]:
+    def _launch(self, jobs: Sequence[Job]) -> list[Any]:
         root = self._folder.path.absolute()
         overrides = [
             [
-                *assignment.planned.overrides,
+                *job.planned.overrides,
                 f"hydra.sweep.dir={_quoted(str(root))}",
-                f"hydra.sweep.subdir={_quoted(assignment.attempt.folder.absolute().relative_to(root).as_posix())}",
+                f"hydra.sweep.subdir={_quoted(job.attempt.folder.absolute().relative_to(root).as_posix())}",
             ]
-            for assignment in assignments
+            for job in jobs
         ]
         return list(self._launcher.launch(overrides, initial_job_idx=0))
 
-    def _tell(self, assignment: Assignment, ended: Any) -> bool:
+    def _tell(self, job: Job, ended: Any) -> bool:
         """Tell how a job ended.
 
         `ended` is what Hydra returns for it; None where its process died.
         """
-        attempt = self._folder.reread(assignment.attempt)
+        attempt = self._folder.reread(job.attempt)
         reason = None
         if attempt.record is None and (self._ending == names.RECORD_FILE or not self._ended(attempt)):
             reason = attempt.fault or SILENT
@@ -165,23 +165,23 @@ class Crew:
                 # Not .return_value, which would raise it.
                 error = ended._return_value
                 reason = str(error) or type(error).__name__
-        return self._heard(Assignment(planned=assignment.planned, attempt=attempt), reason)
+        return self._heard(Job(planned=job.planned, attempt=attempt), reason)
 
     def _ended(self, attempt: Attempt) -> bool:
         return (attempt.folder / self._ending).exists()
 
     @contextlib.contextmanager
-    def _watching(self, assignments: list[Assignment], told: set[str]) -> Iterator["_Watch"]:
+    def _watching(self, jobs: list[Job], told: set[str]) -> Iterator["_Watch"]:
         """Tell of records while they appear; stop the workers when the sweep must not go on."""
         watch = _Watch()
 
         def look() -> None:
             while not watch.over.wait(_POLL_SECONDS):
-                for assignment in assignments:
-                    if assignment.planned.key in told or not self._ended(assignment.attempt):
+                for job in jobs:
+                    if job.planned.key in told or not self._ended(job.attempt):
                         continue
-                    told.add(assignment.planned.key)
-                    if not self._tell(assignment, None):
+                    told.add(job.planned.key)
+                    if not self._tell(job, None):
                         watch.goes_on = False
                         self._stop.touch()
 

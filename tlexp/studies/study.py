@@ -15,7 +15,7 @@ from tlexp.jobs.folder import JOB_FILE, Attempt
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import say
-from tlexp.jobs.runner import Assignment, Border, Crew
+from tlexp.jobs.runner import Border, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.paths import publish
 from tlexp.studies.analysis.analyse import analyse
@@ -88,20 +88,20 @@ def _run(plan: StudyPlan, border: Border, found: Estimate) -> None:
     left = [column for column in plan.columns if any(run.key not in found.done for run in column.runs)]
     if left:
         tracked.ensure()
-    with way_out(), Crew(border, plan.folder, _hear, ending=COLUMN_FILE) as crew:
-        crew.run(_assign(plan, left))
+    with way_out(), JobRunner(border, plan.folder, _hear, ending=COLUMN_FILE) as runner:
+        runner.run(_assign(plan, left))
     ledger = Ledger(plan.folder.attempts())
     tracked.mend([ledger.swept(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
 
 
-def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Assignment]:
+def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
     for column in columns:
         name = column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
         publish(folder / JOB_FILE, json.dumps({"column": name}).encode())
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
-        yield Assignment(planned=_planned(column, name), attempt=attempt)
+        yield Job(planned=_planned(column, name), attempt=attempt)
 
 
 def _planned(column: PlannedColumn, key: str) -> Planned:
@@ -110,9 +110,9 @@ def _planned(column: PlannedColumn, key: str) -> Planned:
     return Planned(point={"column": name}, overrides=words, key=key, composed=column.composed)
 
 
-def _hear(assignment: Assignment, reason: str | None) -> bool:
+def _hear(job: Job, reason: str | None) -> bool:
     if reason is not None:
-        say(f"failed: {assignment.planned.key}: {reason}")
+        say(f"failed: {job.planned.key}: {reason}")
     return True
 
 

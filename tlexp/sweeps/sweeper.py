@@ -13,7 +13,7 @@ from tlexp.jobs.index import Ledger
 from tlexp.jobs.outcome import SweptRun
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import Progress, say
-from tlexp.jobs.runner import Assignment, Border, Crew
+from tlexp.jobs.runner import Border, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
 from tlexp.sweeps.inputs import changed_inputs
@@ -78,8 +78,8 @@ class Sweep:
             if self.ledger.counting(planned.key) is not None:
                 self._count(planned, well=True, anew=False)
         self._progress.begin()
-        with contextlib.closing(self._progress), way_out(), Crew(border, self.plan.folder, self._hear) as crew:
-            whole = self._run_all(crew)
+        with contextlib.closing(self._progress), way_out(), JobRunner(border, self.plan.folder, self._hear) as runner:
+            whole = self._run_all(runner)
         runs = self.runs()
         self._tracked.mend(runs)
         goal = self.settings.goal
@@ -96,16 +96,16 @@ class Sweep:
             return self._candidates.runs()
         return [self.ledger.swept(number, planned) for number, planned in enumerate(self.plan.points)]
 
-    def _run_all(self, crew: Crew) -> bool:
+    def _run_all(self, runner: JobRunner) -> bool:
         """Run what has to run; return whether the sweep came to its end."""
         if self._candidates is None:
-            return crew.run(self._assign(self.plan.points))
+            return runner.run(self._assign(self.plan.points))
         return self._candidates.search(
-            lambda batch: crew.run(each for tried in batch for each in self._assign(tried.runs, tried.number)),
-            at_once=self.settings.n_jobs or crew.workers,
+            lambda batch: runner.run(each for tried in batch for each in self._assign(tried.runs, tried.number)),
+            at_once=self.settings.n_jobs or runner.workers,
         )
 
-    def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Assignment]:
+    def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Job]:
         """Yield an attempt for each point that has not finished."""
         for planned in points:
             if self.ledger.counting(planned.key) is not None:
@@ -113,11 +113,11 @@ class Sweep:
             self._tracked.ensure()
             earlier = self.ledger.attempts(planned.key)
             attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
-            yield Assignment(planned=planned, attempt=attempt)
+            yield Job(planned=planned, attempt=attempt)
 
-    def _hear(self, assignment: Assignment, reason: str | None) -> bool:
+    def _hear(self, job: Job, reason: str | None) -> bool:
         """Enter how a run ended; return whether the sweep goes on."""
-        planned, attempt = assignment.planned, assignment.attempt
+        planned, attempt = job.planned, job.attempt
         self.ledger.hear(attempt, reason)
         self._count(planned, well=attempt.counts, anew=True)
         if not attempt.counts:
