@@ -19,7 +19,7 @@ from tlexp.errors import Interrupted
 from tlexp.jobs import runner
 from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
 from tlexp.jobs.planned import Planned
-from tlexp.jobs.runner import SILENT, Border, Job, JobRunner, is_basic, workers
+from tlexp.jobs.runner import SILENT, HydraContext, Job, JobRunner, is_basic, workers
 from tlexp.paths import publish
 from tlexp.tracking import Record, RunStatus, environment, publish_record
 from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
@@ -80,8 +80,8 @@ def build(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buil
         launcher, hearer = Launcher(run), Hearer(most=most)
         plugins = SimpleNamespace(instantiate_launcher=lambda **_: launcher)
         monkeypatch.setattr(runner, "Plugins", SimpleNamespace(instance=lambda: plugins))
-        border = Border(context=None, task=print, config=config(target, n_jobs=2))  # type: ignore[arg-type]
-        return JobRunner(border, folder, hearer), launcher, hearer
+        context = HydraContext(hydra=None, task=print, config=config(target, n_jobs=2))  # type: ignore[arg-type]
+        return JobRunner(context, folder, hearer), launcher, hearer
 
     yield built
     assert {number: signal.getsignal(number) for number in before} == before

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from hydra import types
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tlexp.errors import Interrupted
@@ -28,11 +28,11 @@ SILENT = "its process ended without a word; the system ends processes so when me
 
 
 @dataclass(frozen=True, kw_only=True)
-class Border:
+class HydraContext:
     """What Hydra hands to a sweeper."""
 
-    context: HydraContext
-    task: TaskFunction
+    hydra: types.HydraContext
+    task: types.TaskFunction
     config: DictConfig
 
 
@@ -55,24 +55,26 @@ class JobRunner:
     stop through a file, and waited for.
 
     Args:
-        border: Hydra's.
+        context: What Hydra hands over.
         folder: Of the sweep, locked.
         heard: Told of every job that ended, in another thread while several run at once.
         ending: The file that a job writes last.
     """
 
-    def __init__(self, border: Border, folder: SweepFolder, heard: Heard, *, ending: str = names.RECORD_FILE) -> None:
-        self.workers = workers(border.config)
+    def __init__(
+        self, context: HydraContext, folder: SweepFolder, heard: Heard, *, ending: str = names.RECORD_FILE
+    ) -> None:
+        self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
-        self._alone = is_basic(border.config)
+        self._alone = is_basic(context.config)
         self._stop = folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
-        config = border.config.copy()
+        config = context.config.copy()
         with open_dict(config.hydra):
             config.hydra.sweep.dir = str(folder.path.absolute())
-        task: Task = border.task  # type: ignore[assignment]  # the command line's takes a second argument
+        task: Task = context.task  # type: ignore[assignment]  # the command line's takes a second argument
         self._launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=border.context,
+            hydra_context=context.hydra,
             task_function=JobTask(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers),
             config=config,
         )

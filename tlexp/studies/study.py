@@ -15,7 +15,7 @@ from tlexp.jobs.folder import JOB_FILE, Attempt
 from tlexp.jobs.index import Ledger
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import say
-from tlexp.jobs.runner import Border, Job, JobRunner
+from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.paths import publish
 from tlexp.studies.analysis.analyse import analyse
@@ -31,12 +31,12 @@ from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 
-def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> None:
+def study(words: Sequence[str], context: HydraContext, *, dry_run: bool = False) -> None:
     """Run every replicate that has not finished, and write the report.
 
     Args:
         words: Of the command line, without those that are Hydra's own.
-        border: Hydra's.
+        context: What Hydra hands over.
         dry_run: Say what would run and how long it would take.
 
     Raises:
@@ -45,7 +45,7 @@ def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> Non
         Interrupted: A signal asked to stop.
     """
     session = process_session()
-    plan = StudyPlan(words, border, session, Listener())
+    plan = StudyPlan(words, context, session, Listener())
     plan.folder.agree(plan.fixed)
     ledger = Ledger(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if ledger.counting(run.key) is not None)
@@ -56,7 +56,7 @@ def study(words: Sequence[str], border: Border, *, dry_run: bool = False) -> Non
         return
     with plan.folder.locked():
         plan.folder.state(plan.about({"seconds": round(found.total(plan), 1)}))
-        _run(plan, border, found)
+        _run(plan, context, found)
         failed = _report(plan)
     if failed:
         raise TrainingError(f"{failed} of {len(plan.runs)} runs did not finish; the same command typed again runs them")
@@ -81,14 +81,14 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:
     return "\n\n".join(lines)
 
 
-def _run(plan: StudyPlan, border: Border, found: Estimate) -> None:
+def _run(plan: StudyPlan, context: HydraContext, found: Estimate) -> None:
     """Run the columns that have something left to do."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
     left = [column for column in plan.columns if any(run.key not in found.done for run in column.runs)]
     if left:
         tracked.ensure()
-    with way_out(), JobRunner(border, plan.folder, _hear, ending=COLUMN_FILE) as runner:
+    with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
         runner.run(_assign(plan, left))
     ledger = Ledger(plan.folder.attempts())
     tracked.mend([ledger.swept(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])

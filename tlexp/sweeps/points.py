@@ -17,7 +17,7 @@ from tlexp.config.sweep import Sampler, SweepConfig
 from tlexp.errors import ConfigError
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT, Planned
-from tlexp.jobs.runner import Border
+from tlexp.jobs.runner import HydraContext
 from tlexp.sweeps.composer import Composer
 from tlexp.sweeps.ranking import LABELS, SEEDS
 from tlexp.sweeps.space import Space, build_space
@@ -45,8 +45,8 @@ class Plan:
         ConfigError: Everything that is wrong with the words and with each point.
     """
 
-    def __init__(self, settings: SweepConfig, words: Sequence[str], border: Border) -> None:
-        parsed = OverridesParser.create(config_loader=border.context.config_loader).parse_overrides(list(words))
+    def __init__(self, settings: SweepConfig, words: Sequence[str], context: HydraContext) -> None:
+        parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(words))
         self.space = build_space(parsed)
         self.candidates = Space(
             axes=tuple(axis for axis in self.space.axes if not _is_replicate(axis.name, axis.values))
@@ -54,7 +54,7 @@ class Plan:
         self.replicates = Space(axes=tuple(axis for axis in self.space.axes if axis not in self.candidates.axes))
         self.trials = settings.n_trials
         self.searches = not self.candidates.finite or (self.trials or math.inf) < self.candidates.size
-        self._composer = Composer(border.context.config_loader, border.config, parsed, self.space)
+        self._composer = Composer(context.hydra.config_loader, context.config, parsed, self.space)
         self.notes: list[str] = []
         self.points: list[Planned] = []
         if self.searches:
@@ -66,7 +66,7 @@ class Plan:
         explicit = {override.key_or_group for override in parsed if not override.is_sweep_override()}
         fixed = shared_settings(self.first, self.space.names, explicit)
         self.about = {"fixed": fixed, "swept": list(self.space.names), "objective": settings.objective}
-        self.folder = SweepFolder(_folder(settings, border.config, self.first, self.about))
+        self.folder = SweepFolder(_folder(settings, context.config, self.first, self.about))
 
     @property
     def total(self) -> int:

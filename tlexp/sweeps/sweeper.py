@@ -13,7 +13,7 @@ from tlexp.jobs.index import Ledger
 from tlexp.jobs.outcome import SweptRun
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import Progress, say
-from tlexp.jobs.runner import Border, Job, JobRunner
+from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
 from tlexp.sweeps.inputs import changed_inputs
@@ -21,10 +21,10 @@ from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.survey import survey_table
 from tlexp.tracking import RunStatus, names
 
-__all__ = ["Border", "sweep"]
+__all__ = ["HydraContext", "sweep"]
 
 
-def sweep(settings: SweepConfig, words: Sequence[str], border: Border) -> None:
+def sweep(settings: SweepConfig, words: Sequence[str], context: HydraContext) -> None:
     """Run every point of the swept words that has not finished yet, and write the results.
 
     Raises:
@@ -35,7 +35,7 @@ def sweep(settings: SweepConfig, words: Sequence[str], border: Border) -> None:
     problems = [*settings.problems(), *_objective_problems(settings.objective)]
     if problems:
         raise ConfigError(problems)
-    plan = Plan(settings, words, border)
+    plan = Plan(settings, words, context)
     for note in plan.notes:
         say(f"note: {note}")
     if settings.dry_run:
@@ -45,7 +45,7 @@ def sweep(settings: SweepConfig, words: Sequence[str], border: Border) -> None:
         return
     with plan.folder.locked():
         plan.folder.state(plan.about)
-        Sweep(settings, plan, Ledger(plan.folder.attempts())).run(border)
+        Sweep(settings, plan, Ledger(plan.folder.attempts())).run(context)
 
 
 class Sweep:
@@ -63,7 +63,7 @@ class Sweep:
         self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
         self._progress = Progress(plan.total, objective=settings.objective, goal=settings.goal)
 
-    def run(self, border: Border) -> None:
+    def run(self, context: HydraContext) -> None:
         """Run what has to run, and write the results.
 
         Raises:
@@ -78,7 +78,7 @@ class Sweep:
             if self.ledger.counting(planned.key) is not None:
                 self._count(planned, well=True, anew=False)
         self._progress.begin()
-        with contextlib.closing(self._progress), way_out(), JobRunner(border, self.plan.folder, self._hear) as runner:
+        with contextlib.closing(self._progress), way_out(), JobRunner(context, self.plan.folder, self._hear) as runner:
             whole = self._run_all(runner)
         runs = self.runs()
         self._tracked.mend(runs)

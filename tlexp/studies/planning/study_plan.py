@@ -25,7 +25,7 @@ from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT, compose_words
-from tlexp.jobs.runner import Border
+from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
@@ -79,7 +79,7 @@ class StudyPlan:
 
     Args:
         words: Of the command line, without those that are Hydra's own.
-        border: Hydra's.
+        context: What Hydra hands over.
         shared: What runs of this process have in common.
         listener: Hears of images that are read.
 
@@ -97,9 +97,9 @@ class StudyPlan:
         DataError: The images do not allow a study.
     """
 
-    def __init__(self, words: Sequence[str], border: Border, shared: Session, listener: Listener) -> None:
-        _check(words, border)
-        self._border, self._words = border, tuple(words)
+    def __init__(self, words: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
+        _check(words, context)
+        self._context, self._words = context, tuple(words)
         first = self._compose(FROZEN)
         config = first.config
         if config.backbone.name == PIXELS:
@@ -243,7 +243,7 @@ class StudyPlan:
 
     def _typed(self, words: Sequence[str]) -> Composed:
         try:
-            return typed(compose_words(self._border.context.config_loader, self._border.config, words))
+            return typed(compose_words(self._context.hydra.config_loader, self._context.config, words))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(plain_message(error)) from error
 
@@ -269,9 +269,9 @@ class StudyPlan:
         return ROOT / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
 
 
-def _check(words: Sequence[str], border: Border) -> None:
+def _check(words: Sequence[str], context: HydraContext) -> None:
     """Refuse what a study chooses by itself, and words with several values."""
-    parsed = OverridesParser.create(config_loader=border.context.config_loader).parse_overrides(list(words))
+    parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(words))
     problems = []
     for override in parsed:
         key = override.key_or_group

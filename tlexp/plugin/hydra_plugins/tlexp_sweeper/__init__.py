@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hydra import types
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from tlexp.config.sweep import SweepConfig
@@ -26,25 +26,27 @@ class TlexpSweeper(Sweeper):
 
     def __init__(self, **settings: Any) -> None:
         self.settings = SweepConfig(**settings)
-        self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
+        self.hydra_context: types.HydraContext | None = None
+        self.task_function: types.TaskFunction | None = None
         self.config: DictConfig | None = None
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: types.HydraContext, task_function: types.TaskFunction, config: DictConfig
+    ) -> None:
         """Remember what Hydra gives."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every point, or a study; the arguments are the words of the command line that are not Hydra's own."""
-        from tlexp.sweeps.sweeper import Border, sweep  # lazy: keeps --help fast
+        from tlexp.sweeps.sweeper import HydraContext, sweep  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
         assert self.task_function is not None
         assert self.config is not None
-        border = Border(context=self.hydra_context, task=self.task_function, config=self.config)
+        context = HydraContext(hydra=self.hydra_context, task=self.task_function, config=self.config)
         if self.config.study.kind == "none":
-            sweep(self.settings, arguments, border)
+            sweep(self.settings, arguments, context)
             return
         from tlexp.studies.study import study  # lazy: keeps --help fast
 
-        study(arguments, border, dry_run=self.settings.dry_run)
+        study(arguments, context, dry_run=self.settings.dry_run)
