@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tlexp import cli
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.tracking import RunStatus, read_record
 
 WORDS = [
@@ -135,7 +135,7 @@ def again() -> None:
     """Plant the bug: what has finished is forgotten and runs a second time."""
     from tlexp.studies import column
 
-    column.Ledger = lambda attempts: Ledger(())  # type: ignore[assignment,misc]
+    column.RunIndex = lambda attempts: RunIndex(())  # type: ignore[assignment,misc]
 
 
 def test_a_killed_study_ends_in_the_same_page(tmp_path: Path) -> None:

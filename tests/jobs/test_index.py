@@ -5,7 +5,7 @@ import pytest
 from tlexp.compose.load import Composed
 from tlexp.config import Config
 from tlexp.jobs.folder import PROCESS_FILE, Attempt
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
 from tlexp.tracking import Record, RunStatus, environment
@@ -37,39 +37,39 @@ def attempt(
 def test_attempts_are_kept_by_key_in_their_order(tmp_path: Path) -> None:
     first, second = attempt(tmp_path / "1", None), attempt(tmp_path / "2", None)
     other = attempt(tmp_path / "3", None, key="other")
-    ledger = Ledger([first, other, second])
-    assert ledger.attempts("k") == [first, second]
-    assert ledger.attempts("unknown") == []
-    assert sorted(each.folder.name for each in ledger.every()) == ["1", "2", "3"]
-    ledger.attempts("k").clear()
-    assert ledger.attempts("k") == [first, second]
+    index = RunIndex([first, other, second])
+    assert index.attempts("k") == [first, second]
+    assert index.attempts("unknown") == []
+    assert sorted(each.folder.name for each in index.every()) == ["1", "2", "3"]
+    index.attempts("k").clear()
+    assert index.attempts("k") == [first, second]
 
 
 @pytest.mark.parametrize("status", RunStatus)
 def test_a_finished_or_pruned_run_counts_and_only_a_finished_one_has_a_value(tmp_path: Path, status: RunStatus) -> None:
     left = attempt(tmp_path / "1", status)
-    ledger = Ledger([left, attempt(tmp_path / "2", RunStatus.killed)])
-    assert ledger.counting("k") == (left if status in (RunStatus.finished, RunStatus.pruned) else None)
-    assert ledger.value("k", "val/loss") == (0.5 if status is RunStatus.finished else None)
-    assert ledger.value("k", "val/accuracy") is None
-    assert ledger.value("unknown", "val/loss") is None
+    index = RunIndex([left, attempt(tmp_path / "2", RunStatus.killed)])
+    assert index.counting("k") == (left if status in (RunStatus.finished, RunStatus.pruned) else None)
+    assert index.value("k", "val/loss") == (0.5 if status is RunStatus.finished else None)
+    assert index.value("k", "val/accuracy") is None
+    assert index.value("unknown", "val/loss") is None
 
 
 def test_what_is_heard_of_an_attempt_takes_its_place(tmp_path: Path) -> None:
     first, second = attempt(tmp_path / "1", None), attempt(tmp_path / "2", RunStatus.failed)
-    ledger = Ledger([first, second])
+    index = RunIndex([first, second])
     ended = Attempt(**(vars(first) | {"record": second.record}))
-    ledger.hear(ended, None)
-    assert ledger.attempts("k") == [second, ended]
+    index.hear(ended, None)
+    assert index.attempts("k") == [second, ended]
     new = attempt(tmp_path / "3", None)
-    ledger.hear(new, "why")
-    assert ledger.attempts("k") == [second, ended, new]
-    assert ledger.swept(0, PLANNED).reason == "why"
+    index.hear(new, "why")
+    assert index.attempts("k") == [second, ended, new]
+    assert index.outcome(0, PLANNED).reason == "why"
 
 
 def test_of_several_attempts_the_one_that_counts_is_shown(tmp_path: Path) -> None:
     finished, failed = attempt(tmp_path / "1", RunStatus.finished), attempt(tmp_path / "2", RunStatus.failed)
-    found = Ledger([finished, failed]).swept(7, PLANNED)
+    found = RunIndex([finished, failed]).outcome(7, PLANNED)
     assert (found.number, found.point, found.overrides, found.key) == (7, {"seed": "0"}, ("seed=0",), "k")
     assert (found.folder, found.status, found.record) == (finished.folder, RunStatus.finished, finished.record)
 
@@ -77,9 +77,9 @@ def test_of_several_attempts_the_one_that_counts_is_shown(tmp_path: Path) -> Non
 def test_else_the_latest_that_began(tmp_path: Path) -> None:
     failed, diverged = attempt(tmp_path / "1", RunStatus.failed), attempt(tmp_path / "2", RunStatus.diverged)
     waiting = attempt(tmp_path / "3", None, begun=False)
-    found = Ledger([failed, diverged, waiting]).swept(0, PLANNED)
+    found = RunIndex([failed, diverged, waiting]).outcome(0, PLANNED)
     assert (found.folder, found.status, found.reason) == (diverged.folder, RunStatus.diverged, "written down")
-    found = Ledger([waiting]).swept(0, PLANNED)
+    found = RunIndex([waiting]).outcome(0, PLANNED)
     assert (found.folder, found.status, found.reason, found.record) == (None, None, None, None)
 
 
@@ -96,7 +96,7 @@ def test_else_the_latest_that_began(tmp_path: Path) -> None:
 def test_an_attempt_without_a_record_was_killed_unless_something_is_known(
     tmp_path: Path, heard: str | None, fault: str | None, status: RunStatus, reason: str
 ) -> None:
-    ledger = Ledger([])
-    ledger.hear(attempt(tmp_path / "1", None, fault=fault), heard)
-    found = ledger.swept(0, PLANNED)
+    index = RunIndex([])
+    index.hear(attempt(tmp_path / "1", None, fault=fault), heard)
+    found = index.outcome(0, PLANNED)
     assert (found.status, found.reason, found.record) == (status, reason, None)

@@ -10,7 +10,7 @@ from tlexp.jobs.runner import SILENT
 from tlexp.tracking import RunStatus
 
 
-class Ledger:
+class RunIndex:
     """The attempts at every run, by key.
 
     Args:
@@ -49,7 +49,7 @@ class Ledger:
         if reason is not None:
             self._reasons[attempt.key] = reason
 
-    def swept(self, number: int, planned: Planned) -> SweptRun:
+    def outcome(self, number: int, planned: Planned) -> SweptRun:
         """Return the point with the run that counts for it."""
         begun = [attempt for attempt in self._attempts.get(planned.key, ()) if attempt.begun]
         attempt = self.counting(planned.key) or (begun[-1] if begun else None)

@@ -22,7 +22,7 @@ from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import probe_config, solve_together
 from tlexp.experiment.session import Session, process_session
 from tlexp.jobs.folder import PROCESS_FILE, Attempt, SweepFolder
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
 from tlexp.paths import publish
@@ -82,8 +82,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         for key, (name, labels, seed) in about["study"]["replicates"].items()
         if name == column
     ]
-    ledger = Ledger(study.attempts(each.key for each in replicates))
-    missing = [each for each in replicates if ledger.counting(each.key) is None]
+    index = RunIndex(study.attempts(each.key for each in replicates))
+    missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
     if missing:
         _fill(about["study"]["columns"], column, [each.config for each in replicates], session, listener)
@@ -92,7 +92,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     began = time.monotonic()
     for number, each in enumerate(missing):
         assert config_key(each.config) == each.key, column
-        attempt = study.begin(each.key, _point(column, each), 0, ledger.attempts(each.key))
+        attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
         words = [
             *(word for word in overrides if not word.startswith("study.")),
             f"labels={each.labels}",

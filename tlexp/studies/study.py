@@ -12,7 +12,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.folder import JOB_FILE, Attempt
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
@@ -47,8 +47,8 @@ def study(words: Sequence[str], context: HydraContext, *, dry_run: bool = False)
     session = process_session()
     plan = StudyPlan(words, context, session, Listener())
     plan.folder.agree(plan.fixed)
-    ledger = Ledger(plan.folder.attempts())
-    done = frozenset(run.key for _, run in plan.runs if ledger.counting(run.key) is not None)
+    index = RunIndex(plan.folder.attempts())
+    done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
     found = estimate(plan, session, done)
     shorten(plan, found)
     print(survey(plan, found))  # noqa: T201 - this is what people see first
@@ -90,8 +90,8 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate) -> None:
         tracked.ensure()
     with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
         runner.run(_assign(plan, left))
-    ledger = Ledger(plan.folder.attempts())
-    tracked.mend([ledger.swept(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
+    index = RunIndex(plan.folder.attempts())
+    tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
 
 
 def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
@@ -119,5 +119,5 @@ def _hear(job: Job, reason: str | None) -> bool:
 def _report(plan: StudyPlan) -> int:
     """Write the report; return how many runs did not finish."""
     print(report(plan.folder.path, tracking=plan.columns[0].composed.config.tracking))  # noqa: T201
-    ledger = Ledger(plan.folder.attempts())
-    return sum(ledger.counting(run.key) is None for _, run in plan.runs)
+    index = RunIndex(plan.folder.attempts())
+    return sum(index.counting(run.key) is None for _, run in plan.runs)

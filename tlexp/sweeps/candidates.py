@@ -8,7 +8,7 @@ from optuna.trial import Trial
 
 from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import SweptRun
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
@@ -43,14 +43,14 @@ class Candidates:
     Args:
         settings: How to go through it.
         plan: What it is.
-        ledger: What is there.
+        index: What is there.
 
     Attributes:
         tried: In their order.
     """
 
-    def __init__(self, settings: SweepConfig, plan: Plan, ledger: Ledger) -> None:
-        self._settings, self._plan, self._ledger = settings, plan, ledger
+    def __init__(self, settings: SweepConfig, plan: Plan, index: RunIndex) -> None:
+        self._settings, self._plan, self._index = settings, plan, index
         self.tried: list[Candidate] = []
         self.tried = self._known()
 
@@ -58,7 +58,7 @@ class Candidates:
         """Return every point with the run that counts for it."""
         found: list[SweptRun] = []
         for candidate in self.tried:
-            found += [self._ledger.swept(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
+            found += [self._index.outcome(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
             if candidate.refusal is not None:
                 found.append(_refused(len(found), candidate))
         return found
@@ -79,7 +79,7 @@ class Candidates:
         )
         waiting: list[tuple[Trial | None, Candidate]] = []
         for candidate in self.tried:
-            if all(self._ledger.counting(planned.key) for planned in candidate.runs):
+            if all(self._index.counting(planned.key) for planned in candidate.runs):
                 search.add(candidate.settings, self._mean(candidate))
             else:
                 waiting.append((None, candidate))
@@ -133,7 +133,7 @@ class Candidates:
     def _known(self) -> list[Candidate]:
         """Return the candidates that were tried before, as far as they belong to the space as it is now."""
         numbers: dict[tuple[str, ...], int] = {}
-        for attempt in self._ledger.every():
+        for attempt in self._index.every():
             if self._plan.space.holds(attempt.point):
                 settings = tuple(self._plan.candidate_of(attempt.point).values())
                 numbers[settings] = min(attempt.number, numbers.get(settings, attempt.number))
@@ -153,9 +153,9 @@ class Candidates:
         Raises:
             ConfigError: They finished and do not have it.
         """
-        if not candidate.runs or any(self._ledger.counting(planned.key) is None for planned in candidate.runs):
+        if not candidate.runs or any(self._index.counting(planned.key) is None for planned in candidate.runs):
             return None
-        values = [self._ledger.value(planned.key, self._settings.objective) for planned in candidate.runs]
+        values = [self._index.value(planned.key, self._settings.objective) for planned in candidate.runs]
         known = [value for value in values if value is not None]
         if not known:
             raise ConfigError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError, TrainingError
-from tlexp.jobs.index import Ledger
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import SweptRun
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import Progress, say
@@ -39,13 +39,13 @@ def sweep(settings: SweepConfig, words: Sequence[str], context: HydraContext) ->
     for note in plan.notes:
         say(f"note: {note}")
     if settings.dry_run:
-        runs = Sweep(settings, plan, Ledger(plan.folder.attempts())).runs()
+        runs = Sweep(settings, plan, RunIndex(plan.folder.attempts())).runs()
         text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
         print(text)  # noqa: T201 - this is what was asked for
         return
     with plan.folder.locked():
         plan.folder.state(plan.about)
-        Sweep(settings, plan, Ledger(plan.folder.attempts())).run(context)
+        Sweep(settings, plan, RunIndex(plan.folder.attempts())).run(context)
 
 
 class Sweep:
@@ -54,12 +54,12 @@ class Sweep:
     Args:
         settings: How to go through it.
         plan: What it is.
-        ledger: What is there.
+        index: What is there.
     """
 
-    def __init__(self, settings: SweepConfig, plan: Plan, ledger: Ledger) -> None:
-        self.settings, self.plan, self.ledger = settings, plan, ledger
-        self._candidates = Candidates(settings, plan, ledger) if plan.searches else None
+    def __init__(self, settings: SweepConfig, plan: Plan, index: RunIndex) -> None:
+        self.settings, self.plan, self.index = settings, plan, index
+        self._candidates = Candidates(settings, plan, index) if plan.searches else None
         self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
         self._progress = Progress(plan.total, objective=settings.objective, goal=settings.goal)
 
@@ -75,7 +75,7 @@ class Sweep:
         say(f"sweep {folder}")
         tried = [] if self._candidates is None else self._candidates.tried
         for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
-            if self.ledger.counting(planned.key) is not None:
+            if self.index.counting(planned.key) is not None:
                 self._count(planned, well=True, anew=False)
         self._progress.begin()
         with contextlib.closing(self._progress), way_out(), JobRunner(context, self.plan.folder, self._hear) as runner:
@@ -94,7 +94,7 @@ class Sweep:
         """Return every point with the run that counts for it, in the sweep's order."""
         if self._candidates is not None:
             return self._candidates.runs()
-        return [self.ledger.swept(number, planned) for number, planned in enumerate(self.plan.points)]
+        return [self.index.outcome(number, planned) for number, planned in enumerate(self.plan.points)]
 
     def _run_all(self, runner: JobRunner) -> bool:
         """Run what has to run; return whether the sweep came to its end."""
@@ -108,25 +108,25 @@ class Sweep:
     def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Job]:
         """Yield an attempt for each point that has not finished."""
         for planned in points:
-            if self.ledger.counting(planned.key) is not None:
+            if self.index.counting(planned.key) is not None:
                 continue
             self._tracked.ensure()
-            earlier = self.ledger.attempts(planned.key)
+            earlier = self.index.attempts(planned.key)
             attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
             yield Job(planned=planned, attempt=attempt)
 
     def _hear(self, job: Job, reason: str | None) -> bool:
         """Enter how a run ended; return whether the sweep goes on."""
         planned, attempt = job.planned, job.attempt
-        self.ledger.hear(attempt, reason)
+        self.index.hear(attempt, reason)
         self._count(planned, well=attempt.counts, anew=True)
         if not attempt.counts:
-            found = self.ledger.swept(0, planned)
+            found = self.index.outcome(0, planned)
             say(f"{found.status}: {shown(planned.point)}: {found.reason}")
         return self._progress.failed <= self.settings.max_failure_rate * self.plan.total
 
     def _count(self, planned: Planned, *, well: bool, anew: bool) -> None:
-        value = self.ledger.value(planned.key, self.settings.objective)
+        value = self.index.value(planned.key, self.settings.objective)
         self._progress.ended(well=well, anew=anew, value=value, point=shown(planned.point))
 
     def _judge(self, runs: Sequence[SweptRun], *, whole: bool) -> None:
