@@ -9,13 +9,13 @@ import pytest
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
 from tlexp.jobs import tracked
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.tracking import absolute_uri, names, publish_record
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 DEAD = {"started": 1}
 
 
@@ -27,7 +27,7 @@ def sweep(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracke
 
 
 @pytest.fixture
-def run(swept: Swept) -> SweptRun:
+def run(swept: Swept) -> JobOutcome:
     """A finished run whose record is published."""
     [found] = swept({"seed": ["0"]}, lambda _: {"val/loss": 0.5})
     assert found.record is not None
@@ -62,7 +62,7 @@ def states() -> list[tuple[str, bool]]:
     ],
 )
 def test_a_run_that_is_over_ends_up_whole(
-    process: dict[str, object], status: str, sweep: TrackedSweep, run: SweptRun
+    process: dict[str, object], status: str, sweep: TrackedSweep, run: JobOutcome
 ) -> None:
     assert run.folder is not None
     tags = {
@@ -78,7 +78,7 @@ def test_a_run_that_is_over_ends_up_whole(
 
 
 def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
-    sweep: TrackedSweep, run: SweptRun, monkeypatch: pytest.MonkeyPatch
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep.mend([run])
     assert states() == [("FINISHED", True)]
@@ -87,7 +87,7 @@ def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
 
 
 def test_a_store_that_is_away_is_a_note(
-    sweep: TrackedSweep, run: SweptRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def away(*_: object, **__: object) -> set[str]:
         raise TrackingError("it does not answer")
@@ -100,7 +100,7 @@ def test_a_store_that_is_away_is_a_note(
     assert capsys.readouterr().err == "note: it does not answer\n" * 2
 
 
-def test_without_tracking_nothing_is_touched(tmp_path: Path, run: SweptRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tracking_nothing_is_touched(tmp_path: Path, run: JobOutcome, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ensure_store", "close_dead_runs", "whole_runs", "sync"):
         monkeypatch.setattr(tracked, name, None)
     sweep = TrackedSweep(tmp_path, TrackingConfig(enabled=False))

@@ -8,11 +8,11 @@ import pytest
 
 from tlexp.compose.load import Composed, load
 from tlexp.config import config_key
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.tracking import Record, RunStatus, environment
 from tlexp.tracking.blocks import Checkout, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 ENVIRONMENT = dataclasses.replace(
     environment("cpu"), packages={"tlexp": "0.1.0"}, git=Checkout(commit="abcdef0" + "1" * 33, dirty=False)
 )
@@ -33,7 +33,7 @@ def swept_run(
     status: RunStatus = RunStatus.finished,
     reason: str | None = None,
     fixed: Sequence[str] = (),
-) -> SweptRun:
+) -> JobOutcome:
     """Return a point's run as if it had been done; without metrics it has no record."""
     words = (*fixed, *(f"{key}={value}" for key, value in point.items()))
     loaded = composed(words)
@@ -56,7 +56,7 @@ def swept_run(
             started="2026-01-01T00:00:00+00:00",
             ended="2026-01-01T00:01:00+00:00",
         )
-    return SweptRun(
+    return JobOutcome(
         number=number,
         point=dict(point),
         overrides=words,
@@ -74,7 +74,7 @@ def swept(tmp_path: Path) -> Swept:
 
     def done(
         axes: Mapping[str, Sequence[str]], measure: Callable[[dict[str, str]], object], *fixed: str
-    ) -> list[SweptRun]:
+    ) -> list[JobOutcome]:
         runs = []
         for number, values in enumerate(itertools.product(*axes.values())):
             point = dict(zip(axes, values, strict=True))

@@ -6,12 +6,12 @@ import pytest
 from tlexp.compose.load import Source, load
 from tlexp.config import config_key
 from tlexp.experiment.run import run
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.best import command, write_best
 from tlexp.sweeps.ranking import Standing, rank
 from tlexp.train import Listener
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 GRID = {"freeze": ("all", "none", "last"), "labels": ("10", "0.5"), "seed": ("3", "4")}
 SMALL = (
     "backbone.image_size=32", "data.per_class=24", "data.test_per_class=8", "data.num_classes=3", "train.limit_steps=2",
@@ -23,7 +23,7 @@ def measure(point: dict[str, str]) -> dict[str, float]:
     return {"val/loss": {"all": 0.5, "none": 0.3, "last": 0.4}[point["freeze"]] + 0.001 * int(point["seed"])}
 
 
-def standings(runs: list[SweptRun]) -> list[Standing]:
+def standings(runs: list[JobOutcome]) -> list[Standing]:
     return rank(runs, objective="val/loss", direction="minimize")
 
 

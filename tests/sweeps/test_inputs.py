@@ -1,11 +1,11 @@
 import dataclasses
 from collections.abc import Callable
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.inputs import changed_inputs
 from tlexp.tracking.blocks import DataBlock
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 
 
 def test_inputs_that_changed_meanwhile_are_told(swept: Swept) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps import plots
 from tlexp.sweeps.plots import draw_plots
 from tlexp.tracking import RunStatus
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 RATES = tuple(f"{10**-power:g}" for power in (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7))
 
 
@@ -22,7 +22,7 @@ def measure(point: dict[str, str]) -> dict[str, float]:
     return {"val/loss": 0.5 + (0.4 if point["freeze"] == "all" else 0) + noise}
 
 
-def draw(tmp_path: Path, runs: list[SweptRun], direction: str = "minimize") -> list[str]:
+def draw(tmp_path: Path, runs: list[JobOutcome], direction: str = "minimize") -> list[str]:
     paths = draw_plots(tmp_path, runs, objective="val/loss", direction=direction)
     for path in paths:
         pixels = np.asarray(Image.open(path).convert("RGB"))

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.ranking import Standing, budgets, rank
 from tlexp.tracking import RunStatus
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 
 LOSS = {"all": 0.5, "none": 0.3, "last": 0.4}
 

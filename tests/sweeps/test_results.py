@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tlexp.config.tracking import TrackingConfig
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.results import VOLATILE, write_results
 from tlexp.sweeps.standings import WIDTH
 from tlexp.tracking import RunStatus
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 GRID = {"freeze": ("all", "none"), "labels": ("5", "20"), "seed": ("0", "1")}
 
 
@@ -23,7 +23,7 @@ def measure(point: dict[str, str]) -> object:
     return {"val/loss": loss, "test/accuracy": 0.1 + 0.2, "cost/seconds": 3.5, "cost/flops": 7.0, "own": 1.0}
 
 
-def write(folder: Path, runs: list[SweptRun], **words: Any) -> str:
+def write(folder: Path, runs: list[JobOutcome], **words: Any) -> str:
     return write_results(folder, runs, objective="val/loss", direction="minimize", **words)
 
 

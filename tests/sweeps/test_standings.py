@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.ranking import rank
 from tlexp.sweeps.standings import WIDTH, count_line, faults_table, provenance, standing_table
 from tlexp.tracking import RunStatus
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 
 
-def tables(runs: list[SweptRun], objective: str = "val/loss", direction: str = "minimize") -> str:
+def tables(runs: list[JobOutcome], objective: str = "val/loss", direction: str = "minimize") -> str:
     standings = rank(runs, objective=objective, direction=direction)
     shown = [standing_table(standing, objective=objective, direction=direction) for standing in standings]
     return "\n\n".join([count_line(runs), *shown, faults_table(runs), provenance(runs)])
@@ -84,7 +84,7 @@ def test_many_settings_with_long_values_fit_into_the_width(swept: Swept) -> None
 def test_more_settings_than_a_line_holds_are_cut_off(swept: Swept) -> None:
     runs = swept({"seed": ("0",)}, lambda point: {"val/loss": 0.5})
     points = [{f"group.a_long_key_{number}": "a long value" for number in range(20)}]
-    runs = [SweptRun(**{**vars(run), "point": point}) for run, point in zip(runs, points, strict=True)]
+    runs = [JobOutcome(**{**vars(run), "point": point}) for run, point in zip(runs, points, strict=True)]
     assert max(map(len, tables(runs).splitlines())) <= WIDTH
 
 

@@ -1,11 +1,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.survey import survey_table
 from tlexp.tracking import RunStatus
 
-Swept = Callable[..., list[SweptRun]]
+Swept = Callable[..., list[JobOutcome]]
 FOLDER = Path("multirun/s")
 LEFT = {"0": {}, "1": (RunStatus.failed, "why"), "2": (RunStatus.pruned, None), "3": None}
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from tlexp.jobs.folder import Attempt
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
 from tlexp.tracking import RunStatus
@@ -49,7 +49,7 @@ class RunIndex:
         if reason is not None:
             self._reasons[attempt.key] = reason
 
-    def outcome(self, number: int, planned: Planned) -> SweptRun:
+    def outcome(self, number: int, planned: Planned) -> JobOutcome:
         """Return the point with the run that counts for it."""
         begun = [attempt for attempt in self._attempts.get(planned.key, ()) if attempt.begun]
         attempt = self.counting(planned.key) or (begun[-1] if begun else None)
@@ -59,7 +59,7 @@ class RunIndex:
         elif attempt is not None:
             reason = self._reasons.get(planned.key) or attempt.fault or SILENT
             status = RunStatus.killed if reason == SILENT else RunStatus.failed
-        return SweptRun(
+        return JobOutcome(
             number=number,
             point=planned.point,
             overrides=planned.overrides,

@@ -7,7 +7,7 @@ from tlexp.tracking import Record, RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweptRun:
+class JobOutcome:
     """A point of a sweep and the run that counts for it.
 
     Attributes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.progress import say
 from tlexp.tracking import absolute_uri, ensure_store
 from tlexp.tracking.projection import whole_runs
@@ -43,7 +43,7 @@ class TrackedSweep:
         if self._tracking.enabled:
             close_dead_runs(self._tracking.uri, experiment=self._tracking.experiment, own=own)
 
-    def mend(self, runs: Sequence[SweptRun]) -> None:
+    def mend(self, runs: Sequence[JobOutcome]) -> None:
         """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
         if not self._tracking.enabled:
             return

@@ -9,7 +9,7 @@ from optuna.trial import Trial
 from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError
 from tlexp.jobs.index import RunIndex
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
 from tlexp.sweeps.points import Plan, sampler, shown
@@ -54,9 +54,9 @@ class Candidates:
         self.tried: list[Candidate] = []
         self.tried = self._known()
 
-    def runs(self) -> list[SweptRun]:
+    def runs(self) -> list[JobOutcome]:
         """Return every point with the run that counts for it."""
-        found: list[SweptRun] = []
+        found: list[JobOutcome] = []
         for candidate in self.tried:
             found += [self._index.outcome(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
             if candidate.refusal is not None:
@@ -172,8 +172,8 @@ def _way_out(objective: str) -> str:
     return "more labels give runs a validation part"
 
 
-def _refused(number: int, candidate: Candidate) -> SweptRun:
-    return SweptRun(
+def _refused(number: int, candidate: Candidate) -> JobOutcome:
+    return JobOutcome(
         number=number,
         point=candidate.settings,
         overrides=(),

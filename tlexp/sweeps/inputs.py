@@ -4,11 +4,11 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.tracking import RunStatus
 
 
-def changed_inputs(runs: Sequence[SweptRun]) -> list[str]:
+def changed_inputs(runs: Sequence[JobOutcome]) -> list[str]:
     """Return a sentence for each kind of input that runs of the same settings saw in different states.
 
     Records are taken over by their settings; that images or weights changed in the meantime shows when others of the

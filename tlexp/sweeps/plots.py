@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.paths import publish
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, budget_order, budgets, swept_keys, value
 from tlexp.tracking.figures import blank_figure, plain_label
@@ -45,7 +45,7 @@ class _Trial:
     settings: dict[str, str]
 
 
-def draw_plots(folder: Path, runs: Sequence[SweptRun], *, objective: str, direction: str) -> list[Path]:
+def draw_plots(folder: Path, runs: Sequence[JobOutcome], *, objective: str, direction: str) -> list[Path]:
     """Draw the plots for which there is enough to see, and return their files.
 
     Args:

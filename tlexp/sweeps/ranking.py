@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tlexp.config.labels import parse_labels
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.tracking import RunStatus
 
 SEEDS = ("seed", "data.seed")
@@ -29,10 +29,10 @@ class Candidate:
     """A point without its seeds, and the runs of all of them in the sweep's order."""
 
     settings: dict[str, str]
-    runs: tuple[SweptRun, ...]
+    runs: tuple[JobOutcome, ...]
 
     @property
-    def finished(self) -> list[SweptRun]:
+    def finished(self) -> list[JobOutcome]:
         """The runs that count in averages."""
         return [run for run in self.runs if run.status is RunStatus.finished and run.record is not None]
 
@@ -67,7 +67,7 @@ class Standing:
     unranked: tuple[Candidate, ...]
 
 
-def value(run: SweptRun, metric: str) -> float | None:
+def value(run: JobOutcome, metric: str) -> float | None:
     """Return a finished run's metric; None without a finite one."""
     if run.status is not RunStatus.finished or run.record is None:
         return None
@@ -75,7 +75,7 @@ def value(run: SweptRun, metric: str) -> float | None:
     return found if found is not None and math.isfinite(found) else None
 
 
-def rank(runs: Sequence[SweptRun], *, objective: str, direction: str) -> list[Standing]:
+def rank(runs: Sequence[JobOutcome], *, objective: str, direction: str) -> list[Standing]:
     """Return the standings of each label budget, small budgets first.
 
     Args:
@@ -85,7 +85,7 @@ def rank(runs: Sequence[SweptRun], *, objective: str, direction: str) -> list[St
     """
     assert not objective.startswith("test/"), "the test split never ranks"
     sign = {"minimize": 1, "maximize": -1}[direction]
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[SweptRun]] = {}
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[JobOutcome]] = {}
     for run, labels in zip(runs, budgets(runs), strict=True):
         groups.setdefault((labels, tuple(_settings(run).items())), []).append(run)
     candidates: dict[str, list[Candidate]] = {}
@@ -106,7 +106,7 @@ def rank(runs: Sequence[SweptRun], *, objective: str, direction: str) -> list[St
     return standings
 
 
-def budgets(runs: Sequence[SweptRun]) -> list[str]:
+def budgets(runs: Sequence[JobOutcome]) -> list[str]:
     """Return the label budget of each run: what its record says, else its point, else that of the other runs."""
     stated = [run.record.config[LABELS] if run.record is not None else run.point.get(LABELS) for run in runs]
     known = {one_spelling(text) for text in stated if text is not None}
@@ -146,6 +146,6 @@ def swept_keys(points: Iterable[dict[str, str]]) -> list[str]:
     return list(dict.fromkeys(key for point in points for key in point))
 
 
-def _settings(run: SweptRun) -> dict[str, str]:
+def _settings(run: JobOutcome) -> dict[str, str]:
     """Return the point without its seeds and its label budget."""
     return {key: text for key, text in run.point.items() if key not in (*SEEDS, LABELS)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.paths import publish
 from tlexp.sweeps.best import command, write_best
 from tlexp.sweeps.plots import draw_plots
@@ -27,7 +27,7 @@ VOLATILE = tuple(names.cost_metric(cost) for cost in ("seconds", "images_per_sec
 
 def write_results(
     folder: Path,
-    runs: Sequence[SweptRun],
+    runs: Sequence[JobOutcome],
     *,
     objective: str,
     direction: str,
@@ -59,7 +59,7 @@ def write_results(
     return "\n\n".join(section for section in sections if section)
 
 
-def results_table(runs: Sequence[SweptRun]) -> bytes:
+def results_table(runs: Sequence[JobOutcome]) -> bytes:
     """Return results.csv: swept keys, how the run ended, its metrics without volatile ones, and its key."""
     metrics = [metric for metric in _metrics(runs) if metric not in VOLATILE]
     keys = swept_keys(run.point for run in runs)
@@ -76,7 +76,7 @@ def results_table(runs: Sequence[SweptRun]) -> bytes:
     return _csv([[*keys, "status", "reason", *metrics, "key"], *rows])
 
 
-def runs_table(folder: Path, runs: Sequence[SweptRun]) -> bytes:
+def runs_table(folder: Path, runs: Sequence[JobOutcome]) -> bytes:
     """Return runs.csv: where and when each point ran, what it cost, and its id in the tracking store."""
     keys = swept_keys(run.point for run in runs)
     rows = []
@@ -97,13 +97,13 @@ def runs_table(folder: Path, runs: Sequence[SweptRun]) -> bytes:
     return _csv([["number", *keys, "folder", "started", "ended", *VOLATILE, "mlflow_run_id"], *rows])
 
 
-def _metrics(runs: Sequence[SweptRun]) -> list[str]:
+def _metrics(runs: Sequence[JobOutcome]) -> list[str]:
     """Return the metrics that some run has, in the order of their names' list; strangers come last."""
     found = {metric for run in runs if run.record is not None for metric in run.record.metrics}
     return [metric for metric in names.METRICS if metric in found] + sorted(found - set(names.METRICS))
 
 
-def _values(run: SweptRun, metrics: Sequence[str]) -> list[str]:
+def _values(run: JobOutcome, metrics: Sequence[str]) -> list[str]:
     known: Mapping[str, float] = {} if run.record is None else run.record.metrics
     return [repr(known[metric]) if metric in known else "" for metric in metrics]
 
@@ -138,7 +138,7 @@ def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | Non
     return "\n".join([*lines, *([f"show    {command}"] if command else [])])
 
 
-def _stated_tracking(runs: Sequence[SweptRun]) -> TrackingConfig | None:
+def _stated_tracking(runs: Sequence[JobOutcome]) -> TrackingConfig | None:
     """Return the tracking settings of the first record; None without one, or where they came from elsewhere."""
     record = next((run.record for run in runs if run.record is not None), None)
     if record is None:

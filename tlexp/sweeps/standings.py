@@ -4,7 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, Candidate, Standing, swept_keys
 from tlexp.tracking import RunStatus
 from tlexp.tracking.blocks import Checkout
@@ -21,7 +21,7 @@ _NARROWEST = 6
 _GAP = "  "
 
 
-def count_line(runs: Sequence[SweptRun]) -> str:
+def count_line(runs: Sequence[JobOutcome]) -> str:
     """Return how the runs ended: `12 runs: 10 finished, 2 diverged`."""
     counts = Counter(_status(run) for run in runs)
     order = [*RunStatus, "not run"]
@@ -56,9 +56,9 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
     return "\n".join(lines)
 
 
-def faults_table(runs: Sequence[SweptRun]) -> str:
+def faults_table(runs: Sequence[JobOutcome]) -> str:
     """Return what did not finish, grouped by how it ended and why, with the points; empty where all finished."""
-    groups: dict[tuple[str, str], list[SweptRun]] = {}
+    groups: dict[tuple[str, str], list[JobOutcome]] = {}
     for run in runs:
         if run.status is not RunStatus.finished:
             groups.setdefault((_status(run), plain(run.reason or "")), []).append(run)
@@ -77,7 +77,7 @@ def faults_table(runs: Sequence[SweptRun]) -> str:
     return "\n".join(lines)
 
 
-def provenance(runs: Sequence[SweptRun]) -> str:
+def provenance(runs: Sequence[JobOutcome]) -> str:
     """Return the seeds, devices and versions behind the averages, and what the runs did outside the protocol."""
     records = [run.record for run in runs if run.status is RunStatus.finished and run.record is not None]
     if not records:
@@ -166,7 +166,7 @@ def _filled(text: str, *, indent: int = 0) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=first + _GAP)
 
 
-def _points(runs: Sequence[SweptRun]) -> list[str]:
+def _points(runs: Sequence[JobOutcome]) -> list[str]:
     """Return the runs' points as one would type them, seeds of one candidate together."""
     together: dict[tuple[tuple[str, str], ...], dict[str, list[str]]] = {}
     for run in runs:
@@ -185,7 +185,7 @@ def _points(runs: Sequence[SweptRun]) -> list[str]:
     ]
 
 
-def _counted(runs: Sequence[SweptRun]) -> str:
+def _counted(runs: Sequence[JobOutcome]) -> str:
     return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
 
 
@@ -205,7 +205,7 @@ def _ends(candidate: Candidate) -> str:
     return _listed(sorted({_status(run) for run in candidate.runs}))
 
 
-def _status(run: SweptRun) -> str:
+def _status(run: JobOutcome) -> str:
     return "not run" if run.status is None else str(run.status)
 
 

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.tracking import RunStatus
 
 _WIDTH = 100
 _DONE = (RunStatus.finished, RunStatus.pruned)
 
 
-def survey_table(folder: Path, runs: Sequence[SweptRun], *, proposed: int, sampler: str) -> str:
+def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str) -> str:
     """Return the runs of a sweep, with what is there of each, and how many would run.
 
     Args:
@@ -36,5 +36,5 @@ def survey_table(folder: Path, runs: Sequence[SweptRun], *, proposed: int, sampl
     return "\n".join([*(lines if runs else []), *chosen, summary])
 
 
-def _there(run: SweptRun) -> str:
+def _there(run: JobOutcome) -> str:
     return "-" if run.status is None else str(run.status)

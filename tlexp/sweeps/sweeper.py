@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import RunIndex
-from tlexp.jobs.outcome import SweptRun
+from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import Progress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
@@ -90,7 +90,7 @@ class Sweep:
             say(f"note: {note}")
         self._judge(runs, whole=whole)
 
-    def runs(self) -> list[SweptRun]:
+    def runs(self) -> list[JobOutcome]:
         """Return every point with the run that counts for it, in the sweep's order."""
         if self._candidates is not None:
             return self._candidates.runs()
@@ -129,7 +129,7 @@ class Sweep:
         value = self.index.value(planned.key, self.settings.objective)
         self._progress.ended(well=well, anew=anew, value=value, point=shown(planned.point))
 
-    def _judge(self, runs: Sequence[SweptRun], *, whole: bool) -> None:
+    def _judge(self, runs: Sequence[JobOutcome], *, whole: bool) -> None:
         """End with an error where runs are missing."""
         failed = [run for run in runs if run.status not in (RunStatus.finished, RunStatus.pruned, None)]
         again = "the same command typed again runs them again"
