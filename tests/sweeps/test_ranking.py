@@ -28,7 +28,7 @@ def test_points_are_averaged_over_seeds_and_ranked_in_the_direction(swept: Swept
     runs = swept(GRID, losses)
     [standing] = rank(runs, objective="val/loss", direction="minimize")
     assert order(standing) == ["none", "last", "all"]
-    best = standing.ranked[0].estimate("val/loss")
+    best = standing.ranked[0].summary("val/loss")
     assert best is not None
     assert (best.mean, best.count) == (pytest.approx(0.4), 3)
     assert best.deviation == pytest.approx(statistics.stdev([0.3, 0.4, 0.5]))
@@ -42,7 +42,7 @@ def test_data_seeds_are_seeds_and_one_seed_has_no_spread(swept: Swept) -> None:
     assert [len(candidate.runs) for candidate in standing.ranked] == [2]
     runs = swept({"freeze": ("all",)}, lambda point: {"val/loss": 1.0})
     [standing] = rank(runs, objective="val/loss", direction="minimize")
-    found = standing.ranked[0].estimate("val/loss")
+    found = standing.ranked[0].summary("val/loss")
     assert found is not None
     assert (found.deviation, found.count) == (None, 1)
 
@@ -77,7 +77,7 @@ def test_a_candidate_that_lost_seeds_stands_below_those_that_did_not(swept: Swep
     [standing] = rank(runs, objective="val/loss", direction="minimize")
     assert order(standing) == ["last", "all", "none"]
     assert [candidate.whole for candidate in standing.ranked] == [True, True, False]
-    found = standing.ranked[-1].estimate("val/loss")
+    found = standing.ranked[-1].summary("val/loss")
     assert found is not None
     assert (found.mean, found.count) == (pytest.approx(0.4), 2)
 

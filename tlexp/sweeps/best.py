@@ -21,7 +21,7 @@ def write_best(folder: Path, standing: Standing, *, objective: str) -> Path | No
         return None
     best = standing.ranked[0]
     record = best.finished[0].record
-    found = best.estimate(objective)
+    found = best.summary(objective)
     assert record is not None
     assert found is not None
     path = folder / f"best-{folder_name(standing.labels)}.yaml"

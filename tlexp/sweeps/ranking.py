@@ -16,7 +16,7 @@ UNKNOWN = "?"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class MetricSummary:
     """A figure over the finished seeds of a candidate: mean, sample standard deviation (None with one), count."""
 
     mean: float
@@ -25,7 +25,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class CandidateRuns:
     """A point without its seeds, and the runs of all of them in the sweep's order."""
 
     settings: dict[str, str]
@@ -41,14 +41,14 @@ class Candidate:
         """Whether every seed finished."""
         return len(self.finished) == len(self.runs)
 
-    def estimate(self, metric: str) -> Estimate | None:
+    def summary(self, metric: str) -> MetricSummary | None:
         """Return a metric over the finished seeds; None where one of them lacks it or none finished."""
         values = [value(run, metric) for run in self.finished]
         known = [each for each in values if each is not None]
         if not known or len(known) < len(values):
             return None
         deviation = statistics.stdev(known) if len(known) > 1 else None
-        return Estimate(mean=statistics.fmean(known), deviation=deviation, count=len(known))
+        return MetricSummary(mean=statistics.fmean(known), deviation=deviation, count=len(known))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class Standing:
     """
 
     labels: str
-    ranked: tuple[Candidate, ...]
-    unranked: tuple[Candidate, ...]
+    ranked: tuple[CandidateRuns, ...]
+    unranked: tuple[CandidateRuns, ...]
 
 
 def value(run: JobOutcome, metric: str) -> float | None:
@@ -88,12 +88,12 @@ def rank(runs: Sequence[JobOutcome], *, objective: str, direction: str) -> list[
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[JobOutcome]] = {}
     for run, labels in zip(runs, budgets(runs), strict=True):
         groups.setdefault((labels, tuple(_settings(run).items())), []).append(run)
-    candidates: dict[str, list[Candidate]] = {}
+    candidates: dict[str, list[CandidateRuns]] = {}
     for (labels, settings), members in groups.items():
-        candidates.setdefault(labels, []).append(Candidate(settings=dict(settings), runs=tuple(members)))
+        candidates.setdefault(labels, []).append(CandidateRuns(settings=dict(settings), runs=tuple(members)))
     standings = []
     for labels in sorted(candidates, key=budget_order):
-        rated = [(each, each.estimate(objective)) for each in candidates[labels]]
+        rated = [(each, each.summary(objective)) for each in candidates[labels]]
         ranked = [(not each.whole, sign * found.mean, each) for each, found in rated if found is not None]
         ranked.sort(key=lambda entry: entry[:2])
         standings.append(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tlexp.jobs.outcome import JobOutcome
-from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, Candidate, Standing, swept_keys
+from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, CandidateRuns, Standing, swept_keys
 from tlexp.tracking import RunStatus
 from tlexp.tracking.blocks import Checkout
 from tlexp.tracking.names import split_metric
@@ -189,19 +189,19 @@ def _counted(runs: Sequence[JobOutcome]) -> str:
     return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
 
 
-def _seeds(candidate: Candidate) -> str:
+def _seeds(candidate: CandidateRuns) -> str:
     return f"{len(candidate.finished)}" if candidate.whole else f"{len(candidate.finished)} of {len(candidate.runs)}"
 
 
-def _written(candidate: Candidate, metric: str) -> str:
-    found = candidate.estimate(metric)
+def _written(candidate: CandidateRuns, metric: str) -> str:
+    found = candidate.summary(metric)
     if found is None:
         return "-"
     spread = "" if found.deviation is None else f" +- {number(found.deviation, like=found.mean)}"
     return number(found.mean) + spread
 
 
-def _ends(candidate: Candidate) -> str:
+def _ends(candidate: CandidateRuns) -> str:
     return _listed(sorted({_status(run) for run in candidate.runs}))
 
 
