@@ -105,14 +105,14 @@ def search(trials: int) -> None:
     """One ask and one tell beside many known trials."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from tlexp.sweeps.search import Search
+    from tlexp.sweeps.search import OptunaSearch
     from tlexp.sweeps.space import build_space
 
     words = ["freeze=all,none", "optim.lr=tag(log,interval(1e-5,1e-1))", "optim.weight_decay=interval(0,0.1)"]
     axes = build_space(OverridesParser.create().parse_overrides(words)).axes
-    rebuilt = Search(axes, sampler="random", seed=1, direction="minimize", known=0)
+    rebuilt = OptunaSearch(axes, sampler="random", seed=1, direction="minimize", known=0)
     known = [rebuilt.ask()[1] for _ in range(trials)]
-    searching = Search(axes, sampler="tpe", seed=0, direction="minimize", known=trials)
+    searching = OptunaSearch(axes, sampler="tpe", seed=0, direction="minimize", known=trials)
     began = time.perf_counter()
     for candidate in known:
         searching.add(candidate, float(candidate["optim.lr"]))

@@ -1,10 +1,10 @@
 import pytest
 
-from tlexp.jobs.progress import Progress, say
+from tlexp.jobs.progress import SweepProgress, say
 
 
 def test_the_line_counts_and_knows_the_best(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(4, objective="val/loss", goal="minimize")
+    progress = SweepProgress(4, objective="val/loss", goal="minimize")
     progress.ended(well=True, value=0.5, point="seed=0", anew=False)
     assert capsys.readouterr().err == ""
     progress.begin()
@@ -17,7 +17,7 @@ def test_the_line_counts_and_knows_the_best(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_more_may_be_better_and_the_line_stays_short() -> None:
-    progress = Progress(2, objective="val/accuracy", goal="maximize")
+    progress = SweepProgress(2, objective="val/accuracy", goal="maximize")
     progress.ended(well=True, value=0.5, point="x" * 200)
     progress.ended(well=True, value=0.25, point="seed=1")
     assert "best val/accuracy 0.5 (xxx" in progress.line()

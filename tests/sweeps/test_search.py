@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tlexp.sweeps.search import Search
+from tlexp.sweeps.search import OptunaSearch
 from tlexp.sweeps.space import build_space
 
 AXES = build_space(
@@ -10,7 +10,7 @@ AXES = build_space(
 
 
 def proposals(known: int, sampler: str = "tpe", count: int = 3) -> list[dict[str, str]]:
-    search = Search(AXES, sampler=sampler, seed=0, direction="minimize", known=known)
+    search = OptunaSearch(AXES, sampler=sampler, seed=0, direction="minimize", known=known)
     return [search.ask()[1] for _ in range(count)]
 
 
@@ -25,7 +25,7 @@ def test_proposals_asked_for_together_differ() -> None:
 
 
 def test_what_was_tried_before_guides_the_search() -> None:
-    search = Search(AXES, sampler="tpe", seed=0, direction="minimize", known=30)
+    search = OptunaSearch(AXES, sampler="tpe", seed=0, direction="minimize", known=30)
     for number in range(30):
         lr = 10 ** (-5 + number / 6)
         search.add({"freeze": "all", "optim.lr": repr(lr)}, abs(lr - 1e-3))
@@ -39,7 +39,7 @@ def test_what_was_tried_before_guides_the_search() -> None:
 
 
 def test_a_trial_without_a_value_does_not_stop_it() -> None:
-    search = Search(AXES, sampler="tpe", seed=0, direction="maximize", known=0)
+    search = OptunaSearch(AXES, sampler="tpe", seed=0, direction="maximize", known=0)
     trial, _ = search.ask()
     search.tell(trial, None)
     assert search.ask()[1]

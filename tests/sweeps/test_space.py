@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlexp.errors import ConfigError
-from tlexp.sweeps.space import Axis, Space, build_space
+from tlexp.sweeps.space import Axis, SweepSpace, build_space
 
 PARSER = OverridesParser.create()
 
 
-def space(*words: str) -> Space:
+def space(*words: str) -> SweepSpace:
     return build_space(PARSER.parse_overrides(list(words)))
 
 

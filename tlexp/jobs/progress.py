@@ -9,7 +9,7 @@ from tqdm import tqdm
 _WIDTH = 100
 
 
-class Progress:
+class SweepProgress:
     """How many runs are done, failed and left, the best so far, and the time that remains.
 
     On a terminal the line stays in place; elsewhere it is written anew when a run ends.

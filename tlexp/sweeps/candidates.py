@@ -13,7 +13,7 @@ from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
 from tlexp.sweeps.points import Plan, sampler, shown
-from tlexp.sweeps.search import Search
+from tlexp.sweeps.search import OptunaSearch
 from tlexp.tracking import RunStatus
 
 _MOST_REPEATS = 20
@@ -70,7 +70,7 @@ class Candidates:
             run: Runs what has not finished of them; returns whether the sweep may go on.
             at_once: How many.
         """
-        search = Search(
+        search = OptunaSearch(
             self._plan.candidates.axes,
             sampler=sampler(self._settings),
             seed=self._settings.seed,
@@ -102,7 +102,7 @@ class Candidates:
             if not goes_on:
                 return False
 
-    def _propose(self, search: Search) -> tuple[Trial | None, Candidate] | None:
+    def _propose(self, search: OptunaSearch) -> tuple[Trial | None, Candidate] | None:
         """Return a candidate that is not known yet; None where there is none left."""
         known = {tuple(planned.key for planned in candidate.runs): candidate for candidate in self.tried}
         for _ in range(_MOST_REPEATS):

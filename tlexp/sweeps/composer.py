@@ -14,7 +14,7 @@ from tlexp.compose.overrides import plain_message
 from tlexp.config import config_fields, config_key
 from tlexp.errors import ConfigError
 from tlexp.jobs.planned import Planned, compose_words
-from tlexp.sweeps.space import Space
+from tlexp.sweeps.space import SweepSpace
 
 
 class Composer:
@@ -30,7 +30,7 @@ class Composer:
         space: The swept ones among them.
     """
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig, parsed: Sequence[Override], space: Space) -> None:
+    def __init__(self, loader: ConfigLoader, master: DictConfig, parsed: Sequence[Override], space: SweepSpace) -> None:
         self._loader, self._master = loader, master
         self._parsed, self._space = parsed, space
         self._parser = OverridesParser.create(config_loader=loader)

@@ -20,7 +20,7 @@ from tlexp.jobs.planned import ROOT, Planned
 from tlexp.jobs.runner import HydraContext
 from tlexp.sweeps.composer import Composer
 from tlexp.sweeps.ranking import LABELS, SEEDS
-from tlexp.sweeps.space import Space, build_space
+from tlexp.sweeps.space import SweepSpace, build_space
 from tlexp.tracking import names
 
 _MOST_PROBLEMS = 10
@@ -48,10 +48,10 @@ class Plan:
     def __init__(self, settings: SweepConfig, words: Sequence[str], context: HydraContext) -> None:
         parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(words))
         self.space = build_space(parsed)
-        self.candidates = Space(
+        self.candidates = SweepSpace(
             axes=tuple(axis for axis in self.space.axes if not _is_replicate(axis.name, axis.values))
         )
-        self.replicates = Space(axes=tuple(axis for axis in self.space.axes if axis not in self.candidates.axes))
+        self.replicates = SweepSpace(axes=tuple(axis for axis in self.space.axes if axis not in self.candidates.axes))
         self.trials = settings.n_trials
         self.searches = not self.candidates.finite or (self.trials or math.inf) < self.candidates.size
         self._composer = Composer(context.hydra.config_loader, context.config, parsed, self.space)

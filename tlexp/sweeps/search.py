@@ -12,7 +12,7 @@ optuna.logging.disable_default_handler()
 optuna.logging.enable_propagation()
 
 
-class Search:
+class OptunaSearch:
     """Proposes settings, and hears what came out.
 
     Args:

@@ -97,7 +97,7 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class SweepSpace:
     """All swept settings, in the order of the command line."""
 
     axes: tuple[Axis, ...]
@@ -127,7 +127,7 @@ class Space:
         return point.keys() == set(self.names) and all(axis.sampled(point[axis.name]) is not None for axis in self.axes)
 
 
-def build_space(parsed: Sequence[Override]) -> Space:
+def build_space(parsed: Sequence[Override]) -> SweepSpace:
     """Return the space of the words; words that sweep nothing are left aside.
 
     Raises:
@@ -146,7 +146,7 @@ def build_space(parsed: Sequence[Override]) -> Space:
     problems += [f"{name} is given twice: state all its values in one word" for name in twice]
     if problems:
         raise ConfigError(problems)
-    return Space(axes=tuple(axes))
+    return SweepSpace(axes=tuple(axes))
 
 
 def _axis(override: Override) -> Axis:

@@ -12,7 +12,7 @@ from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned, way_out
-from tlexp.jobs.progress import Progress, say
+from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
@@ -61,7 +61,7 @@ class Sweep:
         self.settings, self.plan, self.index = settings, plan, index
         self._candidates = Candidates(settings, plan, index) if plan.searches else None
         self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
-        self._progress = Progress(plan.total, objective=settings.objective, goal=settings.goal)
+        self._progress = SweepProgress(plan.total, objective=settings.objective, goal=settings.goal)
 
     def run(self, context: HydraContext) -> None:
         """Run what has to run, and write the results.
