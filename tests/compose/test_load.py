@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tlexp.compose.load import Source, load, resumed_words
+from tlexp.compose.load import ConfigSource, load, resumed_words
 from tlexp.compose.overrides import forbidden_nodes
 from tlexp.config import GROUPS, config_fields, config_key
 from tlexp.config.casting import unknown_key
@@ -118,7 +118,7 @@ def test_python_objects_in_a_folder_of_configurations_are_refused(tmp_path: Path
     node = "# @package _global_\nhydra:\n  callbacks:\n    x: {_target_: shutil.copy, src: a, dst: b}\n"
     (tmp_path / "experiment" / "evil.yaml").write_text(node)
     with pytest.raises(ConfigError, match=r"hydra\.callbacks run code before tlexp does"):
-        load(["experiment=evil"], Source(search=str(tmp_path)))
+        load(["experiment=evil"], ConfigSource(search=str(tmp_path)))
     with pytest.raises(ConfigError, match=r"no option"):
         load(["experiment=evil"])
 
@@ -129,8 +129,8 @@ def test_python_objects_in_a_swept_option_are_refused(tmp_path: Path) -> None:
     node = "# @package _global_\nhydra:\n  job_logging:\n    formatters:\n      x: {'()': shutil.copyfile}\n"
     (tmp_path / "experiment" / "evil.yaml").write_text(node)
     with pytest.raises(ConfigError, match=r"only the classes of Python's logging"):
-        load(["experiment=good,evil"], Source(search=str(tmp_path)), swept=True)
-    load(["experiment=good,good"], Source(search=str(tmp_path)), swept=True)
+        load(["experiment=good,evil"], ConfigSource(search=str(tmp_path)), swept=True)
+    load(["experiment=good,good"], ConfigSource(search=str(tmp_path)), swept=True)
 
 
 def test_a_plain_configuration_has_no_forbidden_node() -> None:
@@ -160,12 +160,12 @@ def _interrupted(folder: Path, words: list[str]) -> Path:
 
 def test_resume_takes_the_words_of_the_run_and_refuses_changes(tmp_path: Path) -> None:
     run = _interrupted(tmp_path, ["freeze=none", "labels=50"])
-    assert resumed_words(run, [f"resume={run}"], Source()) == ["freeze=none", "labels=50"]
-    assert resumed_words(run, ["train.progress=false", "labels=050"], Source()) == ["freeze=none", "labels=50"]
+    assert resumed_words(run, [f"resume={run}"], ConfigSource()) == ["freeze=none", "labels=50"]
+    assert resumed_words(run, ["train.progress=false", "labels=050"], ConfigSource()) == ["freeze=none", "labels=50"]
     with pytest.raises(ConfigError, match=r"labels was 50 and would be 20; leave it out"):
-        resumed_words(run, ["labels=20"], Source())
+        resumed_words(run, ["labels=20"], ConfigSource())
     with pytest.raises(ConfigError, match=r"no run's folder"):
-        resumed_words(tmp_path / "nowhere", [], Source())
+        resumed_words(tmp_path / "nowhere", [], ConfigSource())
 
 
 def test_a_sweep_leaves_its_points_to_its_jobs() -> None:
@@ -182,11 +182,11 @@ def test_a_configuration_of_one_s_own_is_found_where_hydra_finds_it(tmp_path: Pa
     (tmp_path / "freeze").mkdir()
     (tmp_path / "freeze" / "all.yaml").write_text("policy: none\n")
     (tmp_path / "freeze" / "mine.yaml").write_text("policy: none\n")
-    source = Source(name="mine", search=str(tmp_path))
+    source = ConfigSource(name="mine", search=str(tmp_path))
     assert load([], source).config.labels == "7"
     assert load(["freeze=mine"], source).config.freeze.policy == "none"
     assert load(["freeze=all"], source).config.freeze.policy == "all"  # tlexp's own come first
-    for wrong in (Source(path="nowhere"), Source(search="nowhere")):
+    for wrong in (ConfigSource(path="nowhere"), ConfigSource(search="nowhere")):
         with pytest.raises(ConfigError, match=r"--config-(path|dir)=nowhere: no such folder"):
             load([], wrong)
 

@@ -7,7 +7,7 @@ from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tlexp.compose.load import Source
+    from tlexp.compose.load import ConfigSource
 
 _OWN = ("--help", "--version", "--debug", "--dry-run", "--json")
 """Flags of the command and its verbs, which Hydra does not know."""
@@ -56,8 +56,8 @@ def _stray(word: str, parser: argparse.ArgumentParser) -> str:
     return f"{flag} is no flag{close}; see tlexp --help, and --hydra-help for Hydra's own"
 
 
-def source_of(arguments: argparse.Namespace) -> "Source":
+def source_of(arguments: argparse.Namespace) -> "ConfigSource":
     """Return where they have configurations searched."""
-    from tlexp.compose.load import Source  # lazy: keeps --help fast
+    from tlexp.compose.load import ConfigSource  # lazy: keeps --help fast
 
-    return Source(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)
+    return ConfigSource(name=arguments.config_name, path=arguments.config_path, search=arguments.config_dir)

@@ -15,7 +15,7 @@ from tlexp.errors import ConfigError, Interrupted, TlexpError
 from tlexp.paths import conf_folder
 
 if TYPE_CHECKING:
-    from tlexp.compose.load import Composed, HydraJob, Source
+    from tlexp.compose.load import Composed, ConfigSource, HydraJob
 
 _told: set[str] = set()
 """The notes that this process has printed: the runs of a sweep share most of theirs."""
@@ -122,7 +122,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         raise Interrupted(signals.received)  # it came while the end of the run was written
 
 
-def _resumed(words: list[str], overrides: Sequence[str], source: "Source") -> list[str]:
+def _resumed(words: list[str], overrides: Sequence[str], source: "ConfigSource") -> list[str]:
     """Return the words of an interrupted run followed by those given now, where `resume=RUN` asks for it.
 
     Raises:

@@ -51,7 +51,7 @@ class Composed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ConfigSource:
     """Where configurations are searched: Hydra's --config-name, --config-path and --config-dir."""
 
     name: str = "config"
@@ -92,7 +92,9 @@ def _stamp() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
 
 
-def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False, partial: bool = False) -> Composed:
+def load(
+    words: Sequence[str], source: ConfigSource = ConfigSource(), *, swept: bool = False, partial: bool = False
+) -> Composed:
     """Return the typed configuration that the words of a command line ask for.
 
     Args:
@@ -108,8 +110,8 @@ def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False
     register()
     partial = partial or swept
     parsed = parse_words(words)
-    wrong = {override.key_or_group: word_problems(override, own=source == Source()) for override in parsed}
-    if source == Source():  # another one may choose a launcher by itself
+    wrong = {override.key_or_group: word_problems(override, own=source == ConfigSource()) for override in parsed}
+    if source == ConfigSource():  # another one may choose a launcher by itself
         wrong |= launcher_problems(parsed)
     problems = [problem for found in wrong.values() for problem in found]
     if not swept:
@@ -138,7 +140,7 @@ def load(words: Sequence[str], source: Source = Source(), *, swept: bool = False
     return Composed(config=Config(), shown={}) if partial else loaded
 
 
-def _compose(words: list[str], source: Source) -> DictConfig:
+def _compose(words: list[str], source: ConfigSource) -> DictConfig:
     """Return the composed configuration with Hydra's own node, looked at but not acted upon."""
     GlobalHydra.instance().clear()
     version.setbase("1.3")
@@ -194,7 +196,7 @@ def hydra_job() -> HydraJob:
     )
 
 
-def resumed_words(folder: Path, words: Sequence[str], source: Source) -> list[str]:
+def resumed_words(folder: Path, words: Sequence[str], source: ConfigSource) -> list[str]:
     """Return the overrides of an interrupted run.
 
     Args:
@@ -228,7 +230,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str
             yield key, before.get(key), now.get(key)
 
 
-def _search_path(source: Source) -> ConfigSearchPath:
+def _search_path(source: ConfigSource) -> ConfigSearchPath:
     """Return where Hydra would look, in its order."""
     for flag, folder in (("--config-path", source.path), ("--config-dir", source.search)):
         if folder is not None and not Path(folder).is_dir():
