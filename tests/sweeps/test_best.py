@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.compose.load import Source, load
+from tlexp.compose.load import ConfigSource, load
 from tlexp.config import config_key
 from tlexp.experiment.run import run
 from tlexp.jobs.outcome import JobOutcome
@@ -34,7 +34,7 @@ def test_the_best_of_a_budget_runs_as_it_is(swept: Swept, tmp_path: Path, labels
     path = write_best(tmp_path, standing, objective="val/loss")
     assert path == tmp_path / f"best-{labels}.yaml"
     [expected] = [each.key for each in runs if each.point == {"freeze": "none", "labels": labels, "seed": "3"}]
-    loaded = load([], Source(name=path.stem, path=str(tmp_path)))
+    loaded = load([], ConfigSource(name=path.stem, path=str(tmp_path)))
     assert config_key(loaded.config) == expected
     (tmp_path / "run").mkdir()
     outcome = run(loaded.config, folder=tmp_path / "run", listener=Listener(), shown=loaded.shown)
@@ -59,7 +59,7 @@ def test_it_runs_in_a_folder_whose_name_the_shell_would_split(tmp_path: Path) ->
 def test_it_takes_further_words_and_sweeps(swept: Swept, tmp_path: Path) -> None:
     path = write_best(tmp_path, standings(swept(GRID, measure))[0], objective="val/loss")
     assert path is not None
-    source = Source(name=path.stem, path=str(tmp_path))
+    source = ConfigSource(name=path.stem, path=str(tmp_path))
     assert load(["seed=7"], source).config.seed == 7
     load(["seed=0,1,2"], source, swept=True)
 
@@ -72,7 +72,7 @@ def test_a_secret_is_read_from_the_environment_again(
     path = write_best(tmp_path, standings(runs)[0], objective="val/loss")
     assert path is not None
     assert "s3cret" not in path.read_text()
-    assert load([], Source(name=path.stem, path=str(tmp_path))).config.tracking.uri == "http://me:s3cret@host"
+    assert load([], ConfigSource(name=path.stem, path=str(tmp_path))).config.tracking.uri == "http://me:s3cret@host"
 
 
 def test_where_nothing_is_ranked_nothing_is_written(swept: Swept, tmp_path: Path) -> None:
