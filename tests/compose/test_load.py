@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tlexp.compose.load import ConfigSource, load, resumed_words
+from tlexp.compose.load import ConfigSource, load, resumed_overrides
 from tlexp.compose.overrides import forbidden_nodes
 from tlexp.config import GROUPS, config_fields, config_key
 from tlexp.config.casting import unknown_key
@@ -160,12 +160,15 @@ def _interrupted(folder: Path, words: list[str]) -> Path:
 
 def test_resume_takes_the_words_of_the_run_and_refuses_changes(tmp_path: Path) -> None:
     run = _interrupted(tmp_path, ["freeze=none", "labels=50"])
-    assert resumed_words(run, [f"resume={run}"], ConfigSource()) == ["freeze=none", "labels=50"]
-    assert resumed_words(run, ["train.progress=false", "labels=050"], ConfigSource()) == ["freeze=none", "labels=50"]
+    assert resumed_overrides(run, [f"resume={run}"], ConfigSource()) == ["freeze=none", "labels=50"]
+    assert resumed_overrides(run, ["train.progress=false", "labels=050"], ConfigSource()) == [
+        "freeze=none",
+        "labels=50",
+    ]
     with pytest.raises(ConfigError, match=r"labels was 50 and would be 20; leave it out"):
-        resumed_words(run, ["labels=20"], ConfigSource())
+        resumed_overrides(run, ["labels=20"], ConfigSource())
     with pytest.raises(ConfigError, match=r"no run's folder"):
-        resumed_words(tmp_path / "nowhere", [], ConfigSource())
+        resumed_overrides(tmp_path / "nowhere", [], ConfigSource())
 
 
 def test_a_sweep_leaves_its_points_to_its_jobs() -> None:

@@ -65,7 +65,7 @@ def test_a_point_is_not_changed_by_the_next(loader: Any) -> None:
 
 def test_words_stay_in_the_order_of_the_command_line(loader: Any) -> None:
     made, [point, *_] = composer(loader, "seed=3", "freeze=all,none", "labels=5", "optim.lr=0.1,0.2")
-    assert made.words(point) == ("seed=3", "freeze=all", "labels=5", "optim.lr=0.1")
+    assert made.overrides(point) == ("seed=3", "freeze=all", "labels=5", "optim.lr=0.1")
 
 
 def test_an_option_that_names_python_objects_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ values = st.one_of(texts, plain, numbers, st.lists(numbers, min_size=1, max_size
 def test_a_choice_means_what_its_values_mean_alone(written: list[str]) -> None:
     found = axis(f"head.dropout={','.join(written)}")
     alone = [value_of(f"head.dropout={value}") for value in written]
-    chosen = [value_of(found.word(value)) for value in found.values or ()]
+    chosen = [value_of(found.override(value)) for value in found.values or ()]
     for value in alone:
         assert any(type(value) is type(other) and value == other for other in chosen)
     assert len(chosen) == len({repr(value) for value in alone})
@@ -84,7 +84,7 @@ def test_an_interval_keeps_every_bit_of_what_was_drawn(low: float, factor: float
     distribution = found.distribution()
     assert (distribution.low, distribution.high, distribution.log) == (low, low * factor, log)
     drawn = min(low + place * (low * factor - low), low * factor)
-    assert value_of(found.word(found.text(drawn))) == drawn
+    assert value_of(found.override(found.text(drawn))) == drawn
     assert found.sampled(found.text(drawn)) == drawn
     middle = float(found.middle())
     assert low <= middle <= low * factor or math.isclose(middle, low)
@@ -127,7 +127,7 @@ def test_a_point_of_an_interval_is_held_between_its_ends() -> None:
 
 
 def test_the_prefix_of_a_word_is_kept() -> None:
-    assert axis("+experiment=shapes,photos").word("photos") == "+experiment=photos"
+    assert axis("+experiment=shapes,photos").override("photos") == "+experiment=photos"
 
 
 @pytest.mark.parametrize(

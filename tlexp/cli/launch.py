@@ -133,4 +133,4 @@ def _resumed(words: list[str], overrides: Sequence[str], source: "ConfigSource")
         return words
     from tlexp.compose import load as compose  # lazy: keeps --help fast
 
-    return [*compose.resumed_words(Path(folder), overrides, source), *words]
+    return [*compose.resumed_overrides(Path(folder), overrides, source), *words]

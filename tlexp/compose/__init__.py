@@ -1,1 +1,1 @@
-"""From words to a typed configuration: the border to Hydra and OmegaConf."""
+"""From overrides to a typed configuration: the border to Hydra and OmegaConf."""

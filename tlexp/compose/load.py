@@ -25,10 +25,10 @@ from tlexp.compose.overrides import (
     forbidden_nodes,
     launcher_problems,
     leaves,
-    parse_words,
+    override_problems,
+    parse_overrides,
     plain_message,
     swept_choices,
-    word_problems,
 )
 from tlexp.config import Config, config_values, key_values, run_values
 from tlexp.config.casting import build_config
@@ -93,14 +93,14 @@ def _stamp() -> str:
 
 
 def load(
-    words: Sequence[str], source: ConfigSource = ConfigSource(), *, swept: bool = False, partial: bool = False
+    overrides: Sequence[str], source: ConfigSource = ConfigSource(), *, swept: bool = False, partial: bool = False
 ) -> Composed:
-    """Return the typed configuration that the words of a command line ask for.
+    """Return the typed configuration that the overrides of a command line ask for.
 
     Args:
-        words: `key=value` overrides.
+        overrides: `key=value` overrides.
         source: Where configurations are searched.
-        swept: Leave out words with several values (`a=1,2`), and as each job of a sweep checks its own point, what
+        swept: Leave out overrides with several values (`a=1,2`), and as each job of a sweep checks its own point, what
             `partial` does.
         partial: Leave out the rules across settings.
 
@@ -109,8 +109,8 @@ def load(
     """
     register()
     partial = partial or swept
-    parsed = parse_words(words)
-    wrong = {override.key_or_group: word_problems(override, own=source == ConfigSource()) for override in parsed}
+    parsed = parse_overrides(overrides)
+    wrong = {override.key_or_group: override_problems(override, own=source == ConfigSource()) for override in parsed}
     if source == ConfigSource():  # another one may choose a launcher by itself
         wrong |= launcher_problems(parsed)
     problems = [problem for found in wrong.values() for problem in found]
@@ -140,7 +140,7 @@ def load(
     return Composed(config=Config(), shown={}) if partial else loaded
 
 
-def _compose(words: list[str], source: ConfigSource) -> DictConfig:
+def _compose(overrides: list[str], source: ConfigSource) -> DictConfig:
     """Return the composed configuration with Hydra's own node, looked at but not acted upon."""
     GlobalHydra.instance().clear()
     version.setbase("1.3")
@@ -148,7 +148,7 @@ def _compose(words: list[str], source: ConfigSource) -> DictConfig:
         # Not through Hydra's own compose, which knows no --config-dir.
         hydra = Hydra.create_main_hydra2(task_name="tlexp", config_search_path=_search_path(source))
         composed = hydra.compose_config(
-            source.name, words, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
+            source.name, overrides, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
         )
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
         raise ConfigError(plain_message(error)) from error
@@ -196,24 +196,24 @@ def hydra_job() -> HydraJob:
     )
 
 
-def resumed_words(folder: Path, words: Sequence[str], source: ConfigSource) -> list[str]:
+def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSource) -> list[str]:
     """Return the overrides of an interrupted run.
 
     Args:
         folder: The interrupted run's folder.
-        words: The overrides given now; they may not change what the run computes.
+        overrides: The overrides given now; they may not change what the run computes.
         source: Where configurations are searched.
 
     Raises:
-        ConfigError: The folder is no run's, or the words change its settings; the difference is shown.
+        ConfigError: The folder is no run's, or the overrides change its settings; the difference is shown.
     """
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
         raise ConfigError(
             f"resume={folder}: no run's folder ({file} is missing); name one such as outputs/<time>-<uid>"
         )
-    before = [str(word) for word in OmegaConf.load(file) if not str(word).startswith("resume=")]
-    old, new = load(before, source).config, load([*before, *words], source).config
+    before = [str(override) for override in OmegaConf.load(file) if not str(override).startswith("resume=")]
+    old, new = load(before, source).config, load([*before, *overrides], source).config
     changes = [
         f"resume={folder}: {key} was {was} and would be {now}; leave it out, or start a new run without resume"
         for key, was, now in _differences(key_values(old), key_values(new))

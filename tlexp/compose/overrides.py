@@ -1,4 +1,4 @@
-"""The words of a command line, and what of Hydra's powers a configuration may not use.
+"""The overrides of a command line, and what of Hydra's powers a configuration may not use.
 
 A configuration may come from a paper, a colleague or a run's folder: it may choose among our names and numbers, it may
 not name Python objects. Hydra acts on callbacks, launchers and loggers by itself, so it is looked at before.
@@ -42,7 +42,7 @@ def forbidden_nodes(composed: DictConfig) -> list[str]:
 
 
 def swept_choices(parsed: Iterable[Override]) -> list[str]:
-    """Return each value of each swept group as a word of its own; settings are no danger and are left to the jobs."""
+    """Return each value of each swept group as an override; settings are no danger and are left to the jobs."""
     swept = [override for override in parsed if override.is_sweep_override() and override.is_choice_sweep()]
     return [
         f"{override.input_line.partition('=')[0]}={choice}"
@@ -60,11 +60,11 @@ def _choices(override: Override) -> Iterable[str]:
     return override.sweep_string_iterator()
 
 
-def parse_words(overrides: Sequence[str]) -> list[Override]:
-    """Return the words as Hydra understands them.
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Return the overrides as Hydra understands them.
 
     Raises:
-        ConfigError: A word that Hydra's grammar refuses.
+        ConfigError: An override that Hydra's grammar refuses.
     """
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
@@ -76,11 +76,11 @@ def parse_words(overrides: Sequence[str]) -> list[Override]:
         ) from error
 
 
-def word_problems(override: Override, *, own: bool) -> list[str]:
+def override_problems(override: Override, *, own: bool) -> list[str]:
     """Return what is wrong with one override, as far as it can be told before composing.
 
     Args:
-        override: The parsed word.
+        override: The parsed override.
         own: Whether only tlexp's own configuration folder is searched, so that its options are all there are.
     """
     key, line = override.key_or_group, override.input_line or ""

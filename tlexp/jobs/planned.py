@@ -1,4 +1,4 @@
-"""A job before it is launched: its words, what they compose to, and the folder below which all jobs lie."""
+"""A job before it is launched: its overrides, what they compose to, and the folder below which all jobs lie."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ class Planned:
     """A point with its configuration.
 
     Attributes:
-        point: Swept setting -> value as it stands in the word.
-        overrides: All words of the run.
+        point: Swept setting -> value as it stands in the override.
+        overrides: All overrides of the run.
         key: What the run computes.
         composed: The typed configuration.
     """
@@ -34,19 +34,19 @@ class Planned:
     composed: Composed
 
 
-def compose_words(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> DictConfig:
-    """Return what the words of a job compose to, without Hydra's own node.
+def compose_overrides(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return what the overrides of a job compose to, without Hydra's own node.
 
     Args:
         loader: Hydra's.
-        master: The configuration of the multirun itself, with the words that are Hydra's own.
-        words: Of the job.
+        master: The configuration of the multirun itself, with the overrides that are Hydra's own.
+        overrides: Of the job.
 
     Raises:
         ConfigError: A node names a Python object.
-        HydraException: The words do not compose.
+        HydraException: The overrides do not compose.
     """
-    config = loader.load_sweep_config(master, list(words))
+    config = loader.load_sweep_config(master, list(overrides))
     forbidden = forbidden_nodes(config)
     if forbidden:
         raise ConfigError(forbidden)

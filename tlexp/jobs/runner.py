@@ -234,5 +234,5 @@ def workers(config: DictConfig) -> int:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as the value of a word, whatever signs it holds."""
+    """Return a text as the value of an override, whatever signs it holds."""
     return QuotedString(text=text, quote=Quote.single).with_quotes()

@@ -67,7 +67,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     Args:
         loaded: Configuration of the column.
         folder: Of the job, <study>/columns/<column>/<attempt>.
-        overrides: Words of the job.
+        overrides: Of the job.
         run: Does one run.
         listener: Hears of progress and may ask to stop.
 
@@ -88,17 +88,14 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     if missing:
         _fill(about["study"]["columns"], column, [each.config for each in replicates], session, listener)
         _solve([each.config for each in replicates], session, listener)
+    shared = [override for override in overrides if not override.startswith("study.")]
     failed = 0
     began = time.monotonic()
     for number, each in enumerate(missing):
         assert config_key(each.config) == each.key, column
         attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
-        words = [
-            *(word for word in overrides if not word.startswith("study.")),
-            f"labels={each.labels}",
-            f"seed={each.seed}",
-        ]
-        told = _run_one(each, attempt, loaded.shown, words, study.path.name, run, session, listener)
+        stated = [*shared, f"labels={each.labels}", f"seed={each.seed}"]
+        told = _run_one(each, attempt, loaded.shown, stated, study.path.name, run, session, listener)
         failed += told is not None
         if told is not None:
             say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
@@ -152,7 +149,7 @@ def _run_one(
     replicate: _Replicate,
     attempt: Attempt,
     shown: dict[str, Any],
-    words: Sequence[str],
+    overrides: Sequence[str],
     study: str,
     run: Run,
     session: Session,
@@ -167,7 +164,7 @@ def _run_one(
             folder=attempt.folder,
             listener=listener,
             shown=shown,
-            overrides=words,
+            overrides=overrides,
             study=study,
             session=session,
         )

@@ -31,21 +31,21 @@ from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 
-def study(words: Sequence[str], context: HydraContext, *, dry_run: bool = False) -> None:
+def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = False) -> None:
     """Run every replicate that has not finished, and write the report.
 
     Args:
-        words: Of the command line, without those that are Hydra's own.
+        overrides: Of the command line, without those that are Hydra's own.
         context: What Hydra hands over.
         dry_run: Say what would run and how long it would take.
 
     Raises:
-        ConfigError: The words do not fit, or another process works on the study.
+        ConfigError: The overrides do not fit, or another process works on the study.
         TrainingError: The study came to its end, but some runs did not finish.
         Interrupted: A signal asked to stop.
     """
     session = process_session()
-    plan = StudyPlan(words, context, session, Listener())
+    plan = StudyPlan(overrides, context, session, Listener())
     plan.folder.agree(plan.fixed)
     index = RunIndex(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
@@ -106,8 +106,8 @@ def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
 
 def _planned(column: PlannedColumn, key: str) -> Planned:
     name = column.column.name
-    words = (*column.words, f"study.column={name}")
-    return Planned(point={"column": name}, overrides=words, key=key, composed=column.composed)
+    overrides = (*column.overrides, f"study.column={name}")
+    return Planned(point={"column": name}, overrides=overrides, key=key, composed=column.composed)
 
 
 def _hear(job: Job, reason: str | None) -> bool:

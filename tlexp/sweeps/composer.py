@@ -13,7 +13,7 @@ from tlexp.compose.load import typed
 from tlexp.compose.overrides import plain_message
 from tlexp.config import config_fields, config_key
 from tlexp.errors import ConfigError
-from tlexp.jobs.planned import Planned, compose_words
+from tlexp.jobs.planned import Planned, compose_overrides
 from tlexp.sweeps.space import SweepSpace
 
 
@@ -25,8 +25,8 @@ class Composer:
 
     Args:
         loader: Hydra's.
-        master: The configuration of the multirun itself, with the words that are Hydra's own.
-        parsed: The words of the command line.
+        master: The configuration of the multirun itself, with the overrides that are Hydra's own.
+        parsed: The overrides of the command line.
         space: The swept ones among them.
     """
 
@@ -38,10 +38,10 @@ class Composer:
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._values: dict[str, Override] = {}
 
-    def words(self, point: dict[str, str]) -> tuple[str, ...]:
-        """Return the words of a point's run, in the order of the command line."""
+    def overrides(self, point: dict[str, str]) -> tuple[str, ...]:
+        """Return the overrides of a point's run, in the order of the command line."""
         return tuple(
-            self._axes[name].word(point[name]) if (name := override.key_or_group) in self._axes else _line(override)
+            self._axes[name].override(point[name]) if (name := override.key_or_group) in self._axes else _line(override)
             for override in self._parsed
         )
 
@@ -54,32 +54,32 @@ class Composer:
         base = [_line(override) for override in self._parsed if override.key_or_group not in self._axes]
         late: list[str] = []
         for axis in self._space.axes:
-            word = axis.word(point[axis.name])
-            (late if self._is_plain(word) else base).append(word)
+            text = axis.override(point[axis.name])
+            (late if self._is_plain(text) else base).append(text)
         try:
             config = OmegaConf.masked_copy(self._base(tuple(base)), list(self._base(tuple(base))))
-            for word in late:
-                OmegaConf.update(config, self._parse(word).key_or_group, self._parse(word).value(), merge=True)
+            for text in late:
+                OmegaConf.update(config, self._parse(text).key_or_group, self._parse(text).value(), merge=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
             raise ConfigError(plain_message(error)) from error
         composed = typed(config)
-        return Planned(point=point, overrides=self.words(point), key=config_key(composed.config), composed=composed)
+        return Planned(point=point, overrides=self.overrides(point), key=config_key(composed.config), composed=composed)
 
-    def _base(self, words: tuple[str, ...]) -> DictConfig:
-        """Return what the words compose to, without Hydra's own node."""
-        if words not in self._bases:
-            self._bases[words] = compose_words(self._loader, self._master, words)
-        return self._bases[words]
+    def _base(self, overrides: tuple[str, ...]) -> DictConfig:
+        """Return what the overrides compose to, without Hydra's own node."""
+        if overrides not in self._bases:
+            self._bases[overrides] = compose_overrides(self._loader, self._master, overrides)
+        return self._bases[overrides]
 
-    def _is_plain(self, word: str) -> bool:
-        """Return whether the word sets one setting, which changes nothing else in the composition."""
-        override = self._parse(word)
+    def _is_plain(self, text: str) -> bool:
+        """Return whether the override sets one setting, which changes nothing else in the composition."""
+        override = self._parse(text)
         return override.type is OverrideType.CHANGE and override.key_or_group in config_fields()
 
-    def _parse(self, word: str) -> Override:
-        if word not in self._values:
-            self._values[word] = self._parser.parse_override(word)
-        return self._values[word]
+    def _parse(self, text: str) -> Override:
+        if text not in self._values:
+            self._values[text] = self._parser.parse_override(text)
+        return self._values[text]
 
 
 def _line(override: Override) -> str:

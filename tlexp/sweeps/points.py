@@ -42,11 +42,11 @@ class Plan:
         folder: Of the sweep.
 
     Raises:
-        ConfigError: Everything that is wrong with the words and with each point.
+        ConfigError: Everything that is wrong with the overrides and with each point.
     """
 
-    def __init__(self, settings: SweepConfig, words: Sequence[str], context: HydraContext) -> None:
-        parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(words))
+    def __init__(self, settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> None:
+        parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(overrides))
         self.space = build_space(parsed)
         self.candidates = SweepSpace(
             axes=tuple(axis for axis in self.space.axes if not _is_replicate(axis.name, axis.values))
@@ -131,7 +131,7 @@ class Plan:
 
 
 def shown(point: dict[str, str]) -> str:
-    """Return a point as the words that set it.
+    """Return a point as the overrides that set it.
 
     >>> shown({"freeze": "all", "seed": "0"})
     'freeze=all seed=0'
@@ -147,7 +147,7 @@ def sampler(settings: SweepConfig) -> str:
 def shared_settings(planned: Planned, swept: Sequence[str], explicit: Iterable[str]) -> dict[str, Any]:
     """Return the settings that all runs share, by full name: what belongs to a run's key and is not swept.
 
-    What a swept group states differs from run to run and is left out, unless a word of the command line fixes it.
+    What a swept group states differs from run to run and is left out, unless an override of the command line fixes it.
 
     Args:
         planned: Some point.
@@ -167,14 +167,14 @@ def shared_settings(planned: Planned, swept: Sequence[str], explicit: Iterable[s
     return {"protocol": PROTOCOL, **shared}
 
 
-def _moves(name: str, words: Iterable[str]) -> bool:
-    """Return whether one of the words states the setting, by itself or through its group or experiment."""
-    return any(word == "experiment" or name == word or name.startswith(f"{word}.") for word in words)
+def _moves(name: str, keys: Iterable[str]) -> bool:
+    """Return whether one of the keys states the setting, by itself or through its group or experiment."""
+    return any(key == "experiment" or name == key or name.startswith(f"{key}.") for key in keys)
 
 
 def _folder(settings: SweepConfig, config: DictConfig, first: Planned, about: dict[str, Any]) -> Path:
     """Return the folder of the sweep: as stated, else named by what all runs share."""
-    if any(str(word).startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra):
+    if any(str(override).startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra):
         if settings.name is not None:
             raise ConfigError(f"hydra.sweeper.name={settings.name} and hydra.sweep.dir both name the folder: give one")
         return Path(str(config.hydra.sweep.dir))
@@ -183,8 +183,8 @@ def _folder(settings: SweepConfig, config: DictConfig, first: Planned, about: di
             raise ConfigError(f"hydra.sweeper.name={settings.name}: use letters, digits and . _ -, up to 64")
         return ROOT / settings.name
     text = json.dumps([about["fixed"], sorted(about["swept"])], sort_keys=True)
-    words = [str(first.composed.config.data.source), *(name.rpartition(".")[2] for name in about["swept"])]
-    slug = "-".join(words)[:_LONGEST_SLUG].rstrip("-")
+    parts = [str(first.composed.config.data.source), *(name.rpartition(".")[2] for name in about["swept"])]
+    slug = "-".join(parts)[:_LONGEST_SLUG].rstrip("-")
     return ROOT / f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

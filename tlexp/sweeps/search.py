@@ -39,7 +39,7 @@ class OptunaSearch:
         self._study.add_trial(create_trial(state=state, value=value, params=params, distributions=self._distributions))
 
     def ask(self) -> tuple[Trial, dict[str, str]]:
-        """Return a trial, and its settings as values of words."""
+        """Return a trial, and its settings as values of overrides."""
         trial = self._study.ask(self._distributions)
         return trial, {axis.name: axis.text(trial.params[axis.name]) for axis in self._axes}
 

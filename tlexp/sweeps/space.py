@@ -1,4 +1,4 @@
-"""Swept settings: what Hydra's words mean, point by point, and what Optuna samples from.
+"""Swept settings: what Hydra's overrides mean, point by point, and what Optuna samples from.
 
     key=a,b   key=choice(a,b)   group=glob(pattern)     these values, in this order
     key=range(1,10,2)                                   numbers, without the stop, as Hydra means it
@@ -32,7 +32,7 @@ class Axis:
 
     Attributes:
         name: The setting or group, e.g. `optim.lr`.
-        prefix: What stands before the `=` of a word, e.g. `+experiment`.
+        prefix: What stands before the `=` of an override, e.g. `+experiment`.
         values: Every value in its order; None for an interval.
         low: The lower end of an interval or range.
         high: The upper end, included.
@@ -66,7 +66,7 @@ class Axis:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def text(self, sampled: Any) -> str:
-        """Return the value of a word for what Optuna sampled; of a range, the nearest number."""
+        """Return the value of an override for what Optuna sampled; of a range, the nearest number."""
         if self.values is None:
             return str(int(sampled)) if self.whole else repr(float(sampled))
         if self.step is None:
@@ -74,7 +74,7 @@ class Axis:
         return min(self.values, key=lambda value: abs(float(value) - sampled))
 
     def sampled(self, text: str) -> Any:
-        """Return what Optuna would have sampled for the value of a word; None where the axis has no such value."""
+        """Return what Optuna would have sampled for the value of an override; None where the axis has no such value."""
         if self.values is not None and text not in self.values:
             return None
         if self.values is not None and self.step is None:
@@ -91,8 +91,8 @@ class Axis:
             return self.values[0]
         return self.text(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2)
 
-    def word(self, text: str) -> str:
-        """Return the word that sets the value."""
+    def override(self, text: str) -> str:
+        """Return the override that sets the value."""
         return f"{self.prefix}={text}"
 
 
@@ -128,7 +128,7 @@ class SweepSpace:
 
 
 def build_space(parsed: Sequence[Override]) -> SweepSpace:
-    """Return the space of the words; words that sweep nothing are left aside.
+    """Return the space of the overrides; those that sweep nothing are left aside.
 
     Raises:
         ConfigError: Every setting that cannot be swept so, at once.

@@ -24,8 +24,8 @@ from tlexp.tracking import RunStatus, names
 __all__ = ["HydraContext", "sweep"]
 
 
-def sweep(settings: SweepConfig, words: Sequence[str], context: HydraContext) -> None:
-    """Run every point of the swept words that has not finished yet, and write the results.
+def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> None:
+    """Run every point of the swept overrides that has not finished yet, and write the results.
 
     Raises:
         ConfigError: The settings do not fit, or another process works on the sweep.
@@ -35,7 +35,7 @@ def sweep(settings: SweepConfig, words: Sequence[str], context: HydraContext) ->
     problems = [*settings.problems(), *_objective_problems(settings.objective)]
     if problems:
         raise ConfigError(problems)
-    plan = Plan(settings, words, context)
+    plan = Plan(settings, overrides, context)
     for note in plan.notes:
         say(f"note: {note}")
     if settings.dry_run:

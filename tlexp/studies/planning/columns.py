@@ -1,7 +1,7 @@
 """The columns of each kind of study: what competes, and what stands beside it.
 
-A column is the words that make a run one of it. In a study of depths every one starts from its replicate's tuned probe
-and keeps the pretrained BatchNorm statistics, so that depth is the only difference.
+A column is the overrides that make a run one of it. In a study of depths every one starts from its replicate's tuned
+probe and keeps the pretrained BatchNorm statistics, so that depth is the only difference.
 """
 
 from collections.abc import Sequence
@@ -83,8 +83,8 @@ def _depth(depth: int, units: Sequence[str]) -> Column:
         title = f"all {count} units frozen: a linear probe"
         return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=FROZEN)
     title = f"{depth} of {count} units frozen (to {units[depth - 1]})" if depth else "none frozen: full fine-tuning"
-    words = ("freeze=depth", f"freeze.depth={depth}", *PROBE_FIRST)
-    return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=words)
+    overrides = ("freeze=depth", f"freeze.depth={depth}", *PROBE_FIRST)
+    return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=overrides)
 
 
 def _closed() -> list[Column]:
@@ -100,17 +100,17 @@ def _heads(units: Sequence[str]) -> list[Column]:
     """Return every head on the frozen backbone, and logistic regression on the last units side by side."""
     trained = [_head(name, f"trained: {title}", Role.way) for name, title in _TRAINED.items()]
     last = [name for name in units if name != NECK][-_LAST_UNITS:]
-    words = (*FROZEN, f"head.units=[{','.join(last)}]")
+    overrides = (*FROZEN, f"head.units=[{','.join(last)}]")
     title = f"logistic regression on the last {len(last)} units"
-    beside = [Column(name="units", title=title, role=Role.way, depth=None, words=words)] if last else []
+    beside = [Column(name="units", title=title, role=Role.way, depth=None, words=overrides)] if last else []
     return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + beside + trained
 
 
 def _scratch() -> list[Column]:
-    words = (*RANDOM, "freeze=none", "head=linear")
-    long = (*words, f"train.longer={LONGER}")
+    overrides = (*RANDOM, "freeze=none", "head=linear")
+    long = (*overrides, f"train.longer={LONGER}")
     return [
-        Column(name="scratch", title="from scratch", role=Role.scratch, depth=None, words=words),
+        Column(name="scratch", title="from scratch", role=Role.scratch, depth=None, words=overrides),
         Column(
             name="scratch-long",
             title=f"from scratch, {LONGER} x the steps",
@@ -147,5 +147,6 @@ def _policies(units: Sequence[str]) -> list[Column]:
         "direct-norm": ("all layers at once, BatchNorm adapts", ("freeze=none", "head=linear")),
     }
     return [
-        Column(name=name, title=title, role=Role.way, depth=None, words=words) for name, (title, words) in ways.items()
+        Column(name=name, title=title, role=Role.way, depth=None, words=overrides)
+        for name, (title, overrides) in ways.items()
     ]

@@ -24,7 +24,7 @@ from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
-from tlexp.jobs.planned import ROOT, compose_words
+from tlexp.jobs.planned import ROOT, compose_overrides
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.studies.analysis.table import Column, Role
@@ -55,18 +55,18 @@ class PlannedRun:
         return config_key(self.config)
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """What makes it, beside the words of the column."""
+    def overrides(self) -> tuple[str, ...]:
+        """What makes it, beside the overrides of the column."""
         return f"labels={self.budget.labels}", f"seed={self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedColumn:
-    """A column with its settings, its words and its runs, the smallest budgets first."""
+    """A column with its settings, its overrides and its runs, the smallest budgets first."""
 
     column: Column
     composed: Composed
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
 
     def without(self, labels: str) -> "PlannedColumn":
@@ -78,7 +78,7 @@ class StudyPlan:
     """A study.
 
     Args:
-        words: Of the command line, without those that are Hydra's own.
+        overrides: Of the command line, without those that are Hydra's own.
         context: What Hydra hands over.
         shared: What runs of this process have in common.
         listener: Hears of images that are read.
@@ -93,13 +93,13 @@ class StudyPlan:
         folder: Of the study.
 
     Raises:
-        ConfigError: Everything that is wrong with the words.
+        ConfigError: Everything that is wrong with the overrides.
         DataError: The images do not allow a study.
     """
 
-    def __init__(self, words: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
-        _check(words, context)
-        self._context, self._words = context, tuple(words)
+    def __init__(self, overrides: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
+        _check(overrides, context)
+        self._context, self._overrides = context, tuple(overrides)
         first = self._compose(FROZEN)
         config = first.config
         if config.backbone.name == PIXELS:
@@ -153,7 +153,7 @@ class StudyPlan:
             "skipped": dict(self.skipped),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "demonstration": self.demonstration or len(self.seeds) < _SEEDS,
-            "command": " ".join(["python -m tlexp", *map(_shell, self._words)]),
+            "command": " ".join(["python -m tlexp", *map(_shell, self._overrides)]),
             "estimate": dict(estimate),
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
@@ -170,8 +170,8 @@ class StudyPlan:
         self.skipped[f"labels={budget.labels}"] = why
 
     def _settle(self, config: Config) -> None:
-        """Add the words that are the study's own, where the command line does not state them."""
-        stated = {word.partition("=")[0] for word in self._words}
+        """Add the overrides that are the study's own, where the command line does not state them."""
+        stated = {override.partition("=")[0] for override in self._overrides}
         small = self.demonstration and config.backbone.packaged is not None and "backbone.image_size" not in stated
         side = _SMALL_SIDE if small else config.backbone.image_size
         self._own = [f"backbone.image_size={_SMALL_SIDE}"] if small else []
@@ -211,8 +211,8 @@ class StudyPlan:
 
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
         [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
-        words = self._words_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
-        composed = self._typed(words)
+        overrides = self._overrides_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
+        composed = self._typed(overrides)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
@@ -224,26 +224,27 @@ class StudyPlan:
         classes = len(self.source.classes)
         heads = self.study.kind is StudyKind.heads and column.competes
         trainable = _head_size(config, classes) if heads else _trainable(self.network, config, column, classes)
-        column = dataclasses.replace(column, words=words, trainable=trainable)
-        return PlannedColumn(column=column, composed=composed, words=words, runs=runs)
+        column = dataclasses.replace(column, words=overrides, trainable=trainable)
+        return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
-    def _words_of(self, words: Sequence[str]) -> tuple[str, ...]:
-        """Return the words of a job: those of the command line without what the column says otherwise."""
-        said = {word.partition("=")[0] for word in words}
+    def _overrides_of(self, overrides: Sequence[str]) -> tuple[str, ...]:
+        """Return the overrides of a job: those of the command line without what the column says otherwise."""
+        said = {override.partition("=")[0] for override in overrides}
         own = getattr(self, "_own", [])
         kept = [
-            word
-            for word in (*self._words, *own)
-            if (key := word.partition("=")[0]) not in said and not ("backbone" in said and key.startswith("backbone."))
+            override
+            for override in (*self._overrides, *own)
+            if (key := override.partition("=")[0]) not in said
+            and not ("backbone" in said and key.startswith("backbone."))
         ]
-        return (*kept, *words)
+        return (*kept, *overrides)
 
-    def _compose(self, words: Sequence[str]) -> Composed:
-        return self._typed(self._words_of(words))
+    def _compose(self, overrides: Sequence[str]) -> Composed:
+        return self._typed(self._overrides_of(overrides))
 
-    def _typed(self, words: Sequence[str]) -> Composed:
+    def _typed(self, overrides: Sequence[str]) -> Composed:
         try:
-            return typed(compose_words(self._context.hydra.config_loader, self._context.config, words))
+            return typed(compose_overrides(self._context.hydra.config_loader, self._context.config, overrides))
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(plain_message(error)) from error
 
@@ -269,9 +270,9 @@ class StudyPlan:
         return ROOT / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
 
 
-def _check(words: Sequence[str], context: HydraContext) -> None:
-    """Refuse what a study chooses by itself, and words with several values."""
-    parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(words))
+def _check(overrides: Sequence[str], context: HydraContext) -> None:
+    """Refuse what a study chooses by itself, and overrides with several values."""
+    parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(overrides))
     problems = []
     for override in parsed:
         key = override.key_or_group
@@ -322,5 +323,5 @@ def _head_size(config: Config, classes: int) -> int:
     return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
 
 
-def _shell(word: str) -> str:
-    return f"'{word}'" if any(sign in word for sign in "[](){}$* ~") else word
+def _shell(override: str) -> str:
+    return f"'{override}'" if any(sign in override for sign in "[](){}$* ~") else override

@@ -37,7 +37,7 @@ class TlexpSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run every point, or a study; the arguments are the words of the command line that are not Hydra's own."""
+        """Run every point, or a study; the arguments are the overrides of the command line that are not Hydra's own."""
         from tlexp.sweeps.sweeper import HydraContext, sweep  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
