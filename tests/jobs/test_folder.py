@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tlexp.errors import ConfigError
-from tlexp.jobs.folder import CHECKPOINT, PROCESS_FILE, Attempt, SweepFolder
+from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.paths import publish
 from tlexp.tracking import Record, RunStatus, environment, publish_record
 from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
+from tlexp.tracking.names import CHECKPOINT_FOLDER, PROCESS_FILE
 
 KEY = "ab" * 32
 
@@ -41,8 +42,8 @@ def run(attempt: Attempt, status: RunStatus | None, key: str = KEY) -> None:
 
 
 def checkpoint(attempt: Attempt) -> None:
-    (attempt.folder / CHECKPOINT).mkdir()
-    (attempt.folder / CHECKPOINT / "final.state.safetensors").write_bytes(b"state")
+    (attempt.folder / CHECKPOINT_FOLDER).mkdir()
+    (attempt.folder / CHECKPOINT_FOLDER / "final.state.safetensors").write_bytes(b"state")
 
 
 def test_sixty_four_attempts_in_one_moment_have_folders_of_their_own(folder: SweepFolder) -> None:
@@ -82,11 +83,11 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
     checkpoint(first)
     run(first, status)
     second = begin(folder, folder.attempts())
-    assert (second.folder / CHECKPOINT / "final.state.safetensors").exists() == goes_on
+    assert (second.folder / CHECKPOINT_FOLDER / "final.state.safetensors").exists() == goes_on
     assert second.folder.name.startswith("002-")
     if goes_on:  # killed before it began: the checkpoint is not lost with it
         third = begin(folder, folder.attempts())
-        assert (third.folder / CHECKPOINT / "final.state.safetensors").exists()
+        assert (third.folder / CHECKPOINT_FOLDER / "final.state.safetensors").exists()
         assert not second.folder.exists()
 
 
@@ -97,7 +98,7 @@ def test_only_the_latest_attempt_is_gone_on_with(folder: SweepFolder) -> None:
     second = begin(folder)
     run(second, RunStatus.failed)
     third = begin(folder, [first, folder.reread(second)])
-    assert not (third.folder / CHECKPOINT).exists()
+    assert not (third.folder / CHECKPOINT_FOLDER).exists()
 
 
 def test_a_second_process_is_told_who_works_here(folder: SweepFolder) -> None:

@@ -4,12 +4,13 @@ import pytest
 
 from tlexp.compose.load import Composed
 from tlexp.config import Config
-from tlexp.jobs.folder import PROCESS_FILE, Attempt
+from tlexp.jobs.folder import Attempt
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
 from tlexp.tracking import Record, RunStatus, environment
 from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
+from tlexp.tracking.names import PROCESS_FILE
 
 PLANNED = Planned(
     point={"seed": "0"}, overrides=("seed=0",), key="k", composed=Composed(config=Config(), shown={}),

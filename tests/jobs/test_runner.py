@@ -17,12 +17,13 @@ from tlexp.compose.load import Composed
 from tlexp.config import Config
 from tlexp.errors import Interrupted
 from tlexp.jobs import runner
-from tlexp.jobs.folder import PROCESS_FILE, SweepFolder
+from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT, HydraContext, Job, JobRunner, is_basic, workers
 from tlexp.paths import publish
 from tlexp.tracking import Record, RunStatus, environment, publish_record
 from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
+from tlexp.tracking.names import PROCESS_FILE
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from tlexp.compose import load as load_module
 from tlexp.errors import DataError, Interrupted
 from tlexp.jobs import worker
-from tlexp.jobs.folder import PROCESS_FILE
 from tlexp.jobs.worker import TRACEBACK_FILE, JobTask
 from tlexp.tracking.environment import process_identity
+from tlexp.tracking.names import PROCESS_FILE
 
 AskedToStop = Callable[[], int | None]
 CPU, AUTO = (OmegaConf.create({"train": {"device": device}}) for device in ("cpu", "auto"))

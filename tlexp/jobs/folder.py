@@ -22,11 +22,6 @@ from tlexp.paths import publish
 from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, process_identity
 
-STUDY_FILE = "study.json"
-JOB_FILE = "job.json"
-PROCESS_FILE = "process.json"
-"""Which process works on an attempt; without it the attempt has not begun."""
-CHECKPOINT = "checkpoint"
 _SCHEMA = 1
 _DYING_SECONDS = 3.0
 
@@ -58,7 +53,7 @@ class Attempt:
     @property
     def begun(self) -> bool:
         """Whether a process took it up."""
-        return (self.folder / PROCESS_FILE).exists()
+        return (self.folder / names.PROCESS_FILE).exists()
 
 
 class SweepFolder:
@@ -108,7 +103,7 @@ class SweepFolder:
         self.agree(about["fixed"])
         stated = {"schema": _SCHEMA, **about}
         if stated != self.about():
-            publish(self.path / STUDY_FILE, (json.dumps(stated, indent=2) + "\n").encode())
+            publish(self.path / names.STUDY_FILE, (json.dumps(stated, indent=2) + "\n").encode())
 
     def agree(self, fixed: Mapping[str, Any]) -> None:
         """Refuse other fixed settings than those that the sweep began with.
@@ -133,7 +128,7 @@ class SweepFolder:
         Raises:
             ConfigError: The file is damaged or of another version.
         """
-        path = self.path / STUDY_FILE
+        path = self.path / names.STUDY_FILE
         try:
             found = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -153,11 +148,11 @@ class SweepFolder:
         found = []
         wanted = ["*"] if keys is None else [key[:16] for key in keys]
         for folder in sorted(folder for each in wanted for folder in self.path.glob(f"runs/{each}/*")):
-            job = _json(folder / JOB_FILE)
+            job = _json(folder / names.JOB_FILE)
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue
             attempt = _attempt(folder, job)
-            process = _json(folder / PROCESS_FILE)
+            process = _json(folder / names.PROCESS_FILE)
             if attempt.record is None and process is not None and _is_at_work(process):
                 raise ConfigError(
                     f"{folder} is still being worked on by process {process['pid']} of a sweep that was killed: "
@@ -171,10 +166,10 @@ class SweepFolder:
         last = max((int(each.folder.name.partition("-")[0]) for each in earlier), default=0)
         folder = self.path / "runs" / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
-        publish(folder / JOB_FILE, json.dumps({"key": key, "number": number, "point": point}).encode())
+        publish(folder / names.JOB_FILE, json.dumps({"key": key, "number": number, "point": point}).encode())
         for attempt in reversed(earlier):
             if _goes_on(attempt):
-                (attempt.folder / CHECKPOINT).rename(folder / CHECKPOINT)
+                (attempt.folder / names.CHECKPOINT_FOLDER).rename(folder / names.CHECKPOINT_FOLDER)
                 break
             if attempt.begun:
                 break  # what came before the latest one was taken over by it, or failed with it
@@ -205,7 +200,7 @@ def _goes_on(attempt: Attempt) -> bool:
     """Return whether a new attempt may go on from this one's checkpoint: interrupted, not failed."""
     if attempt.record is not None and attempt.record.status is not RunStatus.killed:
         return False
-    return any((attempt.folder / CHECKPOINT).glob("*.safetensors"))
+    return any((attempt.folder / names.CHECKPOINT_FOLDER).glob("*.safetensors"))
 
 
 def _is_at_work(process: dict[str, Any]) -> bool:

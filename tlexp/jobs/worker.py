@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 from tlexp.compose.load import hydra_job
 from tlexp.errors import Interrupted, TlexpError
-from tlexp.jobs.folder import PROCESS_FILE
 from tlexp.jobs.gpus import take_gpu, visible_gpus
 from tlexp.paths import publish
+from tlexp.tracking import names
 from tlexp.tracking.attempt import SWEEP_SECONDS
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.store import patient_with_files
@@ -52,7 +52,7 @@ class JobTask:
         if self.asked_to_stop():
             return
         folder = hydra_job().folder
-        publish(folder / PROCESS_FILE, json.dumps(process_identity()).encode())
+        publish(folder / names.PROCESS_FILE, json.dumps(process_identity()).encode())
         if os.getpid() == self.sweeper:
             self._do(composed, folder)
             return

@@ -21,12 +21,13 @@ from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import probe_config, solve_together
 from tlexp.experiment.session import Session, process_session
-from tlexp.jobs.folder import PROCESS_FILE, Attempt, SweepFolder
+from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
 from tlexp.paths import publish
 from tlexp.studies.prefetch import fill_cuts
+from tlexp.tracking import names
 from tlexp.tracking.environment import process_identity
 from tlexp.train import Listener, choose_device
 
@@ -156,7 +157,7 @@ def _run_one(
     listener: Listener,
 ) -> str | None:
     """Do one run; return why it failed, None where it did not."""
-    publish(attempt.folder / PROCESS_FILE, json.dumps(process_identity()).encode())
+    publish(attempt.folder / names.PROCESS_FILE, json.dumps(process_identity()).encode())
     shown = {**shown, "labels": replicate.labels, "seed": replicate.seed}
     try:
         run(

@@ -11,7 +11,7 @@ from pathlib import Path
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
-from tlexp.jobs.folder import JOB_FILE, Attempt
+from tlexp.jobs.folder import Attempt
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.progress import say
@@ -26,6 +26,7 @@ from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
+from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
@@ -99,7 +100,7 @@ def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
         name = column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
-        publish(folder / JOB_FILE, json.dumps({"column": name}).encode())
+        publish(folder / names.JOB_FILE, json.dumps({"column": name}).encode())
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
         yield Job(planned=_planned(column, name), attempt=attempt)
 

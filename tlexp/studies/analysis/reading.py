@@ -19,8 +19,6 @@ from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTab
 from tlexp.tracking import Record, RunStatus, names, read_points, read_record
 from tlexp.tracking.environment import is_alive
 
-STUDY_FILE = "study.json"
-_PROCESS_FILE = "process.json"
 _SILENT = "its process ended without a record"
 
 
@@ -37,9 +35,9 @@ def find_study(name: str, root: Path = Path("multirun")) -> Path:
     for folder in (root / name, Path(name)):
         if name and _is_study(folder):
             return folder
-    known = sorted(path.parent.name for path in root.glob(f"*/{STUDY_FILE}") if _is_study(path.parent))
+    known = sorted(path.parent.name for path in root.glob(f"*/{names.STUDY_FILE}") if _is_study(path.parent))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    what = "is a sweep that is no study" if (root / name / STUDY_FILE).is_file() and name else "is no study"
+    what = "is a sweep that is no study" if (root / name / names.STUDY_FILE).is_file() and name else "is no study"
     listed = near or known[:5]
     way_out = f"{'did you mean' if near else 'there are'} {', '.join(listed)}" if listed else "none has been run yet"
     raise ConfigError(f"{name!r} {what} below {root}: {way_out}")
@@ -115,7 +113,7 @@ class _Tested:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    path = folder / STUDY_FILE
+    path = folder / names.STUDY_FILE
     try:
         about = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -173,14 +171,14 @@ def _replicate(folder: Path, key: str, seed: int, tested: _Tested) -> tuple[Repl
 def _attempts(folder: Path, key: str) -> Iterator[Path]:
     """Yield the attempts at a run that a process took up, in their order."""
     for attempt in sorted(folder.glob(f"runs/{key[:16]}/*")):
-        if (attempt / _PROCESS_FILE).exists() or (attempt / names.RECORD_FILE).exists():
+        if (attempt / names.PROCESS_FILE).exists() or (attempt / names.RECORD_FILE).exists():
             yield attempt
 
 
 def _silent(attempt: Path, seed: int) -> Replicate:
     """Return what an attempt without a record is: still at work, or killed."""
     try:
-        process = json.loads((attempt / _PROCESS_FILE).read_bytes())
+        process = json.loads((attempt / names.PROCESS_FILE).read_bytes())
     except (OSError, ValueError):
         process = {}
     if is_alive(process) is True:
