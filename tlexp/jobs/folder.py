@@ -23,6 +23,7 @@ from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, process_identity
 
 _SCHEMA = 1
+_RUNS = "runs"
 _DYING_SECONDS = 3.0
 
 
@@ -54,6 +55,11 @@ class Attempt:
     def begun(self) -> bool:
         """Whether a process took it up."""
         return (self.folder / names.PROCESS_FILE).exists()
+
+    @property
+    def process(self) -> dict[str, Any] | None:
+        """The process that took it up, by its own word; None where that cannot be read."""
+        return _json(self.folder / names.PROCESS_FILE)
 
 
 class SweepFolder:
@@ -128,16 +134,14 @@ class SweepFolder:
         Raises:
             ConfigError: The file is damaged or of another version.
         """
-        path = self.path / names.STUDY_FILE
         try:
-            found = json.loads(path.read_bytes())
+            about = read_about(self.path)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise ConfigError(f"{path} cannot be read ({error}): remove it and type the command again") from error
-        if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+        if not isinstance(about, dict) or about.get("schema") != _SCHEMA:
+            path = self.path / names.STUDY_FILE
             raise ConfigError(f"{path} has another schema than {_SCHEMA}: use another {self._named_by}")
-        return found
+        return about
 
     def attempts(self, keys: Iterable[str] | None = None) -> list[Attempt]:
         """Return every attempt, or those at some runs; those of one key together and in their order.
@@ -146,13 +150,12 @@ class SweepFolder:
             ConfigError: A process of an earlier sweep still works on one.
         """
         found = []
-        wanted = ["*"] if keys is None else [key[:16] for key in keys]
-        for folder in sorted(folder for each in wanted for folder in self.path.glob(f"runs/{each}/*")):
+        for folder in attempt_folders(self.path, keys):
             job = _json(folder / names.JOB_FILE)
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue
-            attempt = _attempt(folder, job)
-            process = _json(folder / names.PROCESS_FILE)
+            attempt = read_attempt(folder, key=job["key"], number=job["number"], point=job["point"])
+            process = attempt.process
             if attempt.record is None and process is not None and _is_at_work(process):
                 raise ConfigError(
                     f"{folder} is still being worked on by process {process['pid']} of a sweep that was killed: "
@@ -164,7 +167,7 @@ class SweepFolder:
     def begin(self, key: str, point: dict[str, str], number: int, earlier: list[Attempt]) -> Attempt:
         """Make the folder of a new attempt; it goes on from the checkpoint that an interrupted one left."""
         last = max((int(each.folder.name.partition("-")[0]) for each in earlier), default=0)
-        folder = self.path / "runs" / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
+        folder = self.path / _RUNS / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
         publish(folder / names.JOB_FILE, json.dumps({"key": key, "number": number, "point": point}).encode())
         for attempt in reversed(earlier):
@@ -180,20 +183,52 @@ class SweepFolder:
 
     def reread(self, attempt: Attempt) -> Attempt:
         """Return the attempt as it stands now."""
-        return _attempt(attempt.folder, {"key": attempt.key, "number": attempt.number, "point": attempt.point})
+        return read_attempt(attempt.folder, key=attempt.key, number=attempt.number, point=attempt.point)
 
 
-def _attempt(folder: Path, job: dict[str, Any]) -> Attempt:
+def read_about(folder: Path, *, command: str = "the command") -> Any:
+    """Return what the study.json of a folder says, whatever that is.
+
+    Args:
+        folder: Of a sweep or a study.
+        command: What makes the file anew, for the message.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ConfigError: It is damaged.
+    """
+    path = folder / names.STUDY_FILE
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
+
+
+def attempt_folders(folder: Path, keys: Iterable[str] | None = None) -> list[Path]:
+    """Return the folders of every attempt, or of those at some runs; those of one key together and in their order."""
+    wanted = ["*"] if keys is None else [key[:16] for key in keys]
+    return sorted(path for each in wanted for path in folder.glob(f"{_RUNS}/{each}/*"))
+
+
+def read_attempt(folder: Path, *, key: str, number: int, point: dict[str, str]) -> Attempt:
+    """Return an attempt as its folder shows it, whoever works on it.
+
+    Args:
+        folder: Of the attempt.
+        key: Of the run; the record of another one is a fault.
+        number: The place of its point in a search.
+        point: Swept setting -> value.
+    """
     record, fault = None, None
     if (folder / names.RECORD_FILE).exists():
         try:
             record = read_record(folder)
         except TrackingError as error:
             fault = str(error)
-    if record is not None and record.key != job["key"]:
-        fault = f"{folder} holds the record of another run ({record.key[:16]}, not {job['key'][:16]})"
+    if record is not None and record.key != key:
+        fault = f"{folder} holds the record of another run ({record.key[:16]}, not {key[:16]})"
         record = None
-    return Attempt(folder=folder, key=job["key"], number=job["number"], point=job["point"], record=record, fault=fault)
+    return Attempt(folder=folder, key=key, number=number, point=point, record=record, fault=fault)
 
 
 def _goes_on(attempt: Attempt) -> bool:

@@ -5,7 +5,6 @@ multirun/<study>/runs/<key16>/<number>-<12 hex>/               an attempt at a r
 """
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.errors import ConfigError, DataError, TrackingError
+from tlexp.jobs.folder import Attempt, attempt_folders, read_about, read_attempt
 from tlexp.paths import file_digest
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
-from tlexp.tracking import Record, RunStatus, names, read_points, read_record
+from tlexp.tracking import Record, RunStatus, names, read_points
 from tlexp.tracking.environment import is_alive
 
 _SILENT = "its process ended without a record"
@@ -115,11 +115,9 @@ class _Tested:
 def _about(folder: Path) -> dict[str, Any]:
     path = folder / names.STUDY_FILE
     try:
-        about = json.loads(path.read_bytes())
+        about = read_about(folder, command="the study's command")
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is missing: name the folder of a study") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} cannot be read ({error}): remove it and type the study's command again") from error
     if not isinstance(about, dict) or not isinstance(about.get("study"), dict):
         raise ConfigError(f"{path} is about a sweep that is no study: tlexp report tells studies")
     missing = {"name", "backbone", "margin", "seeds", "budgets", "columns", "skipped", "replicates"} - set(
@@ -151,39 +149,32 @@ def _replicate(folder: Path, key: str, seed: int, tested: _Tested) -> tuple[Repl
     """Return a replicate, and its record if it finished."""
     latest = Replicate(seed=seed, status=None)
     for attempt in _attempts(folder, key):
-        try:
-            record = read_record(attempt) if (attempt / names.RECORD_FILE).exists() else None
-        except TrackingError as error:
-            latest = Replicate(seed=seed, status=RunStatus.failed, reason=str(error), folder=attempt)
-            continue
-        if record is None:
-            latest = _silent(attempt, seed)
-        elif record.key != key:
-            reason = f"{attempt} holds the record of another run ({record.key[:16]}, not {key[:16]})"
-            latest = Replicate(seed=seed, status=RunStatus.failed, reason=reason, folder=attempt)
-        elif record.status is RunStatus.finished:
-            return _finished(attempt, seed, record, tested), record
-        else:
-            latest = Replicate(seed=seed, status=record.status, reason=record.reason, folder=attempt)
+        record = attempt.record
+        if record is not None and record.status is RunStatus.finished:
+            return _finished(attempt.folder, seed, record, tested), record
+        latest = _unfinished(attempt, seed)
     return latest, None
 
 
-def _attempts(folder: Path, key: str) -> Iterator[Path]:
+def _attempts(folder: Path, key: str) -> Iterator[Attempt]:
     """Yield the attempts at a run that a process took up, in their order."""
-    for attempt in sorted(folder.glob(f"runs/{key[:16]}/*")):
-        if (attempt / names.PROCESS_FILE).exists() or (attempt / names.RECORD_FILE).exists():
+    for path in attempt_folders(folder, [key]):
+        attempt = read_attempt(path, key=key, number=0, point={})
+        if attempt.begun or attempt.record is not None or attempt.fault is not None:
             yield attempt
 
 
-def _silent(attempt: Path, seed: int) -> Replicate:
-    """Return what an attempt without a record is: still at work, or killed."""
-    try:
-        process = json.loads((attempt / names.PROCESS_FILE).read_bytes())
-    except (OSError, ValueError):
-        process = {}
-    if is_alive(process) is True:
-        return Replicate(seed=seed, status=None, folder=attempt)
-    return Replicate(seed=seed, status=RunStatus.killed, reason=_SILENT, folder=attempt)
+def _unfinished(attempt: Attempt, seed: int) -> Replicate:
+    """Return what became of an attempt; without a record it is still at work, or was killed."""
+    status: RunStatus | None = RunStatus.killed
+    reason: str | None = _SILENT
+    if attempt.fault is not None:
+        status, reason = RunStatus.failed, attempt.fault
+    elif attempt.record is not None:
+        status, reason = attempt.record.status, attempt.record.reason
+    elif is_alive(attempt.process or {}) is True:
+        status, reason = None, None
+    return Replicate(seed=seed, status=status, reason=reason, folder=attempt.folder)
 
 
 def _finished(attempt: Path, seed: int, record: Record, tested: _Tested) -> Replicate:
