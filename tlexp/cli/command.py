@@ -54,4 +54,4 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if verb is None:
         return launch(words)
-    return VERBS[verb].do(words[1:])
+    return VERBS[verb].run(words[1:])

@@ -4,10 +4,11 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Never, Protocol
+from typing import Never
 
 from tqdm import tqdm
 
+from tlexp.cli.signals import Signals
 from tlexp.config.backbone import PIXELS
 from tlexp.experiment.run import Outcome
 from tlexp.tracking import names
@@ -16,16 +17,6 @@ from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
-
-
-class Signals(Protocol):
-    """Where a signal is remembered; `waits` says that somebody will ask for it."""
-
-    waits: bool
-
-    @property
-    def received(self) -> int | None:
-        """The signal to end with, or None."""
 
 
 class Console(Listener):

@@ -23,7 +23,7 @@ _told: set[str] = set()
 
 def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
-    from tlexp.compose import load as compose  # lazy: keeps --help fast
+    from tlexp.compose.load import load  # lazy: keeps --help fast
 
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
@@ -33,7 +33,7 @@ def launch(words: list[str]) -> int:
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
         given = hydra_arguments(words).overrides
-        loaded = compose.load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
+        loaded = load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
         if dry and not multirun and loaded.config.study.kind is StudyKind.none:
             raise ConfigError(
                 "--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ..."
@@ -50,20 +50,20 @@ def _through_hydra(words: list[str]) -> int:
     import hydra  # lazy: keeps --help fast
     from omegaconf import DictConfig  # lazy: keeps --help fast
 
-    from tlexp.compose import load as compose  # lazy: keeps --help fast
+    from tlexp.compose.load import hydra_job, register, typed  # lazy: keeps --help fast
 
     failures: list[TlexpError] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
         try:
-            _task(compose.typed(composed), compose.hydra_job(), asked_to_stop)
+            _task(typed(composed), hydra_job(), asked_to_stop)
         except TlexpError as error:  # Hydra would print the words of the job before it
             if asked_to_stop is not None:
                 raise  # tlexp's own sweeper keeps account of its runs
             failures.append(error)
 
-    compose.register()
+    register()
     sys.argv = ["tlexp", *words]
     with warnings.catch_warnings():
         # Hydra 1.4 announces what 1.5 will refuse; the pin on Hydra's version answers that.
@@ -87,22 +87,23 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     signals = Signals(asked_to_stop or (lambda: None))
     if sys.stderr.isatty():
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
-    from tlexp.cli import console
-    from tlexp.experiment import run as run_module  # lazy: keeps --help fast
+    from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
+    from tlexp.experiment.run import run
+    from tlexp.tracking.names import CHECKPOINT_FOLDER
 
     config = loaded.config
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
-    listener = console.Console(signals, progress=config.train.progress, told=_told)
+    listener = Console(signals, progress=config.train.progress, told=_told)
     if config.study.column is not None:
-        from tlexp.studies import column  # lazy: keeps --help fast
+        from tlexp.studies.column import run_column  # lazy: keeps --help fast
 
-        column.run_column(loaded, folder=job.folder, overrides=job.overrides, run=run_module.run, listener=listener)
+        run_column(loaded, folder=job.folder, overrides=job.overrides, run=run, listener=listener)
         return
     if asked_to_stop is None:
         print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
     try:
-        outcome = run_module.run(
+        outcome = run(
             config,
             shown=loaded.shown,
             folder=job.folder,
@@ -112,12 +113,12 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         )
     except (Interrupted, KeyboardInterrupt):
         listener.ended()
-        if asked_to_stop is None and (job.folder / run_module.CHECKPOINT).is_dir():
+        if asked_to_stop is None and (job.folder / CHECKPOINT_FOLDER).is_dir():
             again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
             print(f"interrupted; go on with: {again}", file=sys.stderr)
         raise
     if asked_to_stop is None:
-        print(console.summary(outcome, job.folder))
+        print(summary(outcome, job.folder))
     elif signals.received is not None:
         raise Interrupted(signals.received)  # it came while the end of the run was written
 
@@ -131,6 +132,6 @@ def _resumed(words: list[str], overrides: Sequence[str], source: "ConfigSource")
     folder = next((word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("resume=")), None)
     if not folder or folder == "null":
         return words
-    from tlexp.compose import load as compose  # lazy: keeps --help fast
+    from tlexp.compose.load import resumed_overrides  # lazy: keeps --help fast
 
-    return [*compose.resumed_overrides(Path(folder), overrides, source), *words]
+    return [*resumed_overrides(Path(folder), overrides, source), *words]

@@ -14,6 +14,9 @@ class Signals:
 
     Args:
         asked_to_stop: A sweep's own request, asked again and again.
+
+    Attributes:
+        waits: Whether somebody will ask for the signal.
     """
 
     def __init__(self, asked_to_stop: Callable[[], int | None]) -> None:
@@ -21,14 +24,14 @@ class Signals:
         self._signalled: int | None = None
         self._asked_to_stop = asked_to_stop
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle)
+            signal.signal(number, self._remember)
 
     @property
     def received(self) -> int | None:
         """The signal to end with, received by this process or by the sweep that it works for."""
         return self._signalled if self._signalled is not None else self._asked_to_stop()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, frame: FrameType | None) -> None:
         if not self.waits or self._signalled is not None:
             raise Interrupted(number)
         self._signalled = number

@@ -13,15 +13,15 @@ from tlexp.cli.complaint import FINDINGS
 
 def _plan(words: list[str]) -> int:
     """What would be trained, without training."""
-    from tlexp.compose import load as compose  # lazy: keeps --help fast
+    from tlexp.compose.load import load  # lazy: keeps --help fast
 
     as_json = take(words, "--json")
     arguments = hydra_arguments(words)
-    loaded = compose.load(arguments.overrides, source_of(arguments))
-    from tlexp.experiment import plan  # lazy: keeps --help fast
+    loaded = load(arguments.overrides, source_of(arguments))
+    from tlexp.experiment.plan import build_plan, plan_table  # lazy: keeps --help fast
 
-    planned = plan.build_plan(loaded.config)
-    print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan.plan_table(planned))
+    planned = build_plan(loaded.config)
+    print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan_table(planned))
     return 0
 
 
@@ -110,22 +110,22 @@ class Verb:
     """What a first word of the command line asks for.
 
     Attributes:
-        do: Takes the words after it and returns the exit status.
+        run: Takes the words after it and returns the exit status.
         about: Its line of the help page.
         has_help: Whether it answers --help itself; else the page does.
     """
 
-    do: Callable[[list[str]], int]
+    run: Callable[[list[str]], int]
     about: str
     has_help: bool = True
 
 
 VERBS = {
-    "plan": Verb(do=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
-    "export": Verb(do=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
+    "plan": Verb(run=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
+    "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
     "cache": Verb(
-        do=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"
+        run=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"
     ),
-    "report": Verb(do=_report, about="write a study's page again, also while it runs: report STUDY"),
-    "sync": Verb(do=_sync, about="write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
+    "report": Verb(run=_report, about="write a study's page again, also while it runs: report STUDY"),
+    "sync": Verb(run=_sync, about="write records into a tracking store that was away: sync [FOLDER ...] [--uri URI]"),
 }

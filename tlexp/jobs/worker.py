@@ -54,11 +54,11 @@ class JobTask:
         folder = hydra_job().folder
         publish(folder / names.PROCESS_FILE, json.dumps(process_identity()).encode())
         if os.getpid() == self.sweeper:
-            self._do(composed, folder)
+            self._run_task(composed, folder)
             return
         self._settle(composed)
         try:
-            self._do(composed, folder)
+            self._run_task(composed, folder)
         except (Interrupted, KeyboardInterrupt):
             return  # raised here, it would make joblib kill the other workers before they have written a checkpoint
         finally:
@@ -69,7 +69,7 @@ class JobTask:
         orphaned = _parents.get(os.getpid()) == self.sweeper != os.getppid()
         return signal.SIGTERM if orphaned or self.stop.exists() else None
 
-    def _do(self, composed: DictConfig, folder: Path) -> None:
+    def _run_task(self, composed: DictConfig, folder: Path) -> None:
         try:
             with patient_with_files(SWEEP_SECONDS):
                 self.task(composed, self.asked_to_stop)
