@@ -74,6 +74,61 @@ class PlannedColumn:
         return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.budget.labels != labels))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    """The command line of a study, and what it leaves to the study.
+
+    Attributes:
+        context: What Hydra hands over.
+        stated: Its overrides.
+        own: Those of the study, where the command line does not state them.
+        trials: How many candidates a trained column tries, as an override.
+    """
+
+    context: HydraContext
+    stated: tuple[str, ...]
+    own: tuple[str, ...] = ()
+    trials: str = ""
+
+    def overrides(self, column: Sequence[str]) -> tuple[str, ...]:
+        """Return the overrides of a job: the column's, behind those that say nothing else than it."""
+        said = {override.partition("=")[0] for override in column}
+        kept = [
+            override
+            for override in (*self.stated, *self.own)
+            if (key := override.partition("=")[0]) not in said
+            and not ("backbone" in said and key.startswith("backbone."))
+        ]
+        return (*kept, *column)
+
+    def compose(self, overrides: Sequence[str]) -> Composed:
+        """Return what the overrides of a job compose to.
+
+        Raises:
+            ConfigError: They do not fit.
+        """
+        try:
+            return typed(compose_overrides(self.context.hydra.config_loader, self.context.config, overrides))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise ConfigError(plain_message(error)) from error
+
+    def completed(self, config: Config) -> "_Command":
+        """Return the command line with what the study adds.
+
+        Args:
+            config: What it composes to without that.
+        """
+        keys = {override.partition("=")[0] for override in self.stated}
+        demonstration = config.data.source is DataSource.shapes
+        small = demonstration and config.backbone.packaged is not None and "backbone.image_size" not in keys
+        side = _SMALL_SIDE if small else config.backbone.image_size
+        own = [f"backbone.image_size={_SMALL_SIDE}"] if small else []
+        if demonstration and "data.size" not in keys and side:
+            own.append(f"data.size={side}")  # the same images for every column
+        trials = config.tune.trials or (_FEW_TRIALS if demonstration else _TRIALS)
+        return dataclasses.replace(self, own=tuple(own), trials=f"tune.trials={trials}")
+
+
 class StudyPlan:
     """A study.
 
@@ -99,18 +154,17 @@ class StudyPlan:
 
     def __init__(self, overrides: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
         _check(overrides, context)
-        self._context, self._overrides = context, tuple(overrides)
-        first = self._compose(FROZEN)
-        config = first.config
-        if config.backbone.name == PIXELS:
+        command = _Command(context=context, stated=tuple(overrides))
+        first = command.compose(command.overrides(FROZEN)).config
+        if first.backbone.name == PIXELS:
             raise ConfigError(
                 "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
                 "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
             )
-        self.study = config.study
-        self.demonstration = config.data.source is DataSource.shapes
-        self._settle(config)
-        config = self._compose(FROZEN).config
+        self.study = first.study
+        self.demonstration = first.data.source is DataSource.shapes
+        self._command = command.completed(first)
+        config = self._command.compose(self._command.overrides(FROZEN)).config
         self.network, _ = shared.network(config)
         self.source = shared.images(config, self.network.expected, listener)
         stated = self.study.labels or self._few(_FEW_LABELS) or FULL
@@ -153,7 +207,7 @@ class StudyPlan:
             "skipped": dict(self.skipped),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "demonstration": self.demonstration or len(self.seeds) < _SEEDS,
-            "command": " ".join(["python -m tlexp", *map(_shell, self._overrides)]),
+            "command": " ".join(["python -m tlexp", *map(_shell, self._command.stated)]),
             "estimate": dict(estimate),
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
@@ -168,17 +222,6 @@ class StudyPlan:
         self.budgets = [each for each in self.budgets if each is not budget]
         self.columns = [each.without(budget.labels) for each in self.columns]
         self.skipped[f"labels={budget.labels}"] = why
-
-    def _settle(self, config: Config) -> None:
-        """Add the overrides that are the study's own, where the command line does not state them."""
-        stated = {override.partition("=")[0] for override in self._overrides}
-        small = self.demonstration and config.backbone.packaged is not None and "backbone.image_size" not in stated
-        side = _SMALL_SIDE if small else config.backbone.image_size
-        self._own = [f"backbone.image_size={_SMALL_SIDE}"] if small else []
-        if self.demonstration and "data.size" not in stated and side:
-            self._own.append(f"data.size={side}")  # the same images for every column
-        trials = config.tune.trials or (_FEW_TRIALS if self.demonstration else _TRIALS)
-        self._trials = f"tune.trials={trials}"
 
     def _few(self, values: Sequence[str]) -> Sequence[str]:
         return values if self.demonstration else ()
@@ -211,8 +254,8 @@ class StudyPlan:
 
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
         [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
-        overrides = self._overrides_of((*column.words, "tune.trials=0" if kind.solved else self._trials))
-        composed = self._typed(overrides)
+        overrides = self._command.overrides((*column.words, "tune.trials=0" if kind.solved else self._command.trials))
+        composed = self._command.compose(overrides)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
@@ -227,27 +270,6 @@ class StudyPlan:
         column = dataclasses.replace(column, words=overrides, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
-    def _overrides_of(self, overrides: Sequence[str]) -> tuple[str, ...]:
-        """Return the overrides of a job: those of the command line without what the column says otherwise."""
-        said = {override.partition("=")[0] for override in overrides}
-        own = getattr(self, "_own", [])
-        kept = [
-            override
-            for override in (*self._overrides, *own)
-            if (key := override.partition("=")[0]) not in said
-            and not ("backbone" in said and key.startswith("backbone."))
-        ]
-        return (*kept, *overrides)
-
-    def _compose(self, overrides: Sequence[str]) -> Composed:
-        return self._typed(self._overrides_of(overrides))
-
-    def _typed(self, overrides: Sequence[str]) -> Composed:
-        try:
-            return typed(compose_overrides(self._context.hydra.config_loader, self._context.config, overrides))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(plain_message(error)) from error
-
     def _fixed(self, config: Config) -> dict[str, Any]:
         """Return the settings that all columns share and that a study goes on with."""
         values = dict(leaves(key_values(config)))
@@ -255,7 +277,7 @@ class StudyPlan:
         return {
             "protocol": PROTOCOL,
             **{name: value for name, value in values.items() if not name.startswith(varied)},
-            "tune.trials": self._trials.partition("=")[2],
+            "tune.trials": self._command.trials.partition("=")[2],
             "study.kind": str(self.study.kind),
         }
 
