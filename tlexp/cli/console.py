@@ -1,6 +1,5 @@
 """What people see in the terminal: progress while a run goes on, and a table at its end."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from tqdm import tqdm
 from tlexp.cli.signals import Signals
 from tlexp.config.backbone import PIXELS
 from tlexp.experiment.run import Outcome
+from tlexp.terminal import aligned, short_path
 from tlexp.tracking import names
 from tlexp.tracking.blocks import FreezeBlock
 from tlexp.tracking.store import serve_command
@@ -116,8 +116,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
                 *(f"{scores[name]:.3f}" for name in ("balanced_accuracy", "macro_f1", "nll", "ece")),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    table = aligned(rows, right=range(len(rows[0])))
     assert record.train.weights is not None  # known before training
     start = f"weights {record.train.weights.source}"
     return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
@@ -149,7 +148,7 @@ def _cost(metrics: dict[str, float]) -> list[str]:
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:
-    lines = [f"record  {_short(folder / names.RECORD_FILE)}"]
+    lines = [f"record  {short_path(folder / names.RECORD_FILE)}"]
     if outcome.tracked is not None:
         lines.append(f"MLflow  {outcome.tracked.link}{_served_by(outcome.tracked.uri)}")
         lines.append(f"compare {outcome.tracked.comparison}")
@@ -160,8 +159,3 @@ def _served_by(uri: str) -> str:
     """Return the command that shows a store that is no server."""
     command = serve_command(uri)
     return f"   (after `{command}`{' in this folder' if command == 'mlflow ui' else ''})" if command else ""
-
-
-def _short(path: Path) -> str:
-    """Return the path from the working folder where it lies below it."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)

@@ -6,6 +6,8 @@ from typing import Never
 
 from tqdm import tqdm
 
+from tlexp.terminal import duration
+
 _WIDTH = 100
 
 
@@ -62,7 +64,8 @@ class SweepProgress:
         left = self.total - self.done - self.failed
         parts = [f"done {self.done}", f"failed {self.failed}", f"left {left}"]
         if left and self._ran and self._began is not None:
-            parts.append(f"about {_time((time.monotonic() - self._began) / self._ran * left)} to go")
+            seconds = (time.monotonic() - self._began) / self._ran * left
+            parts.append(f"about {duration(seconds, hours_from=3600, days_from=2 * 86400)} to go")
         if self._best is not None:
             value, shown = self._best
             parts.append(f"best {self._objective} {value:.4g}" + (f" ({shown})" if shown else ""))
@@ -79,15 +82,3 @@ class SweepProgress:
 def say(text: str) -> None:
     """Print one line for people, beside a progress line."""
     tqdm.write(" ".join(text.split()), file=sys.stderr)
-
-
-def _time(seconds: float) -> str:
-    """Return a length of time for people.
-
-    >>> _time(42), _time(600), _time(9000), _time(400000)
-    ('42 s', '10 min', '2.5 h', '4.6 days')
-    """
-    for unit, size in (("days", 86400), ("h", 3600)):
-        if seconds >= 2 * size or (unit == "h" and seconds >= size):
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"

@@ -14,6 +14,7 @@ from tlexp.sweeps.best import command, write_best
 from tlexp.sweeps.plots import draw_plots
 from tlexp.sweeps.ranking import rank, swept_keys
 from tlexp.sweeps.standings import WIDTH, count_line, faults_table, provenance, standing_table
+from tlexp.terminal import short_path
 from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
@@ -49,7 +50,7 @@ def write_results(
     plots = draw_plots(folder, runs, objective=objective, direction=direction)
     files = [folder / RESULTS_FILE, folder / RUNS_FILE, *best, *plots]
     sections = [
-        f"{_shown(folder)}\n{count_line(runs)}",
+        f"{short_path(folder)}\n{count_line(runs)}",
         *(standing_table(standing, objective=objective, direction=direction) for standing in standings),
         faults_table(runs),
         provenance(runs),
@@ -145,8 +146,3 @@ def _stated_tracking(runs: Sequence[JobOutcome]) -> TrackingConfig | None:
         return None
     stated = TrackingConfig(**record.config["tracking"])
     return None if "${" in f"{stated.uri} {stated.experiment}" else stated
-
-
-def _shown(folder: Path) -> str:
-    """Return the folder from the working folder where it lies below it."""
-    return os.path.relpath(folder) if folder.resolve().is_relative_to(Path.cwd()) else str(folder)

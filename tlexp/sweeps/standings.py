@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, CandidateRuns, Standing, swept_keys
+from tlexp.terminal import aligned, column_widths
 from tlexp.tracking import RunStatus
 from tlexp.tracking.blocks import Checkout
 from tlexp.tracking.names import split_metric
@@ -132,25 +133,18 @@ def _heading(standing: Standing, objective: str, direction: str) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], *, flexible: range) -> list[str]:
     """Return the rows in columns; where they are too wide for a line, the widest flexible ones are cut."""
-    widths = _widths(rows)
+    widths = column_widths(rows)
     while sum(widths) + len(_GAP) * len(widths) > WIDTH:
         widest = max(flexible, key=lambda place: widths[place], default=None)
         if widest is None or widths[widest] <= _NARROWEST:
             break
         widths[widest] -= 1
-    lines = []
-    for row in rows:
-        cells = [_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append(_cut((_GAP + _GAP.join(cells)).rstrip(), WIDTH))
-    return lines
-
-
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cut = [[_cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return [_cut(_GAP + line, WIDTH) for line in aligned(cut)]
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    return sum(_widths(rows)) + len(_GAP) * len(rows[0])
+    return sum(column_widths(rows)) + len(_GAP) * len(rows[0])
 
 
 def _cut(text: str, width: int) -> str:

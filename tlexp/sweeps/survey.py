@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.jobs.outcome import JobOutcome
+from tlexp.terminal import aligned
 from tlexp.tracking import RunStatus
 
 _WIDTH = 100
@@ -26,10 +27,7 @@ def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sam
         [str(run.number), *(run.point.get(key, "") for key in keys), _there(run), "" if run.status in _DONE else "run"]
         for run in runs
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))[:_WIDTH].rstrip() for row in rows
-    ]
+    lines = [line[:_WIDTH].rstrip() for line in aligned(rows)]
     counts = Counter(run.status in _DONE for run in runs)
     summary = f"{folder}: {counts[True]} of {len(runs) + proposed} runs are there, {counts[False] + proposed} would run"
     chosen = [f"{proposed} more runs have settings that {sampler} will choose"] if proposed else []

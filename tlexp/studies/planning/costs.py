@@ -7,6 +7,7 @@ from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.terminal import duration
 
 _ENDS_SECONDS = 4.0
 """Of what comes once besides the runs and the imports: the tracking store and the report, on one core."""
@@ -79,17 +80,6 @@ def shorten(plan: StudyPlan, found: Estimate) -> None:
             plan.drop_budget(plan.budgets[-1], why)
         else:
             return
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time for people.
-
-    >>> duration(4), duration(200), duration(10000)
-    ('4 s', '3 min', '2.8 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _dispensable(plan: StudyPlan) -> PlannedColumn | None:

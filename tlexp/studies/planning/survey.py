@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from tlexp.studies.analysis.intervals import TestImages
-from tlexp.studies.planning.costs import Estimate, duration
+from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import StudyPlan
+from tlexp.terminal import aligned, duration
 
 _WIDTH = 110
 _FEW = 3
@@ -27,10 +28,7 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
         rows.append(
             [each.column.name, each.column.title, ",".join(budgets), str(len(each.runs)), str(there), candidates, about]
         )
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:_WIDTH] for row in rows
-    ]
+    lines = [line[:_WIDTH] for line in aligned(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     seeds = _seeds_told(len(plan.seeds))
