@@ -174,6 +174,16 @@ def test_an_attempt_without_a_record_was_killed_or_is_at_work(study: Study) -> N
     assert working.status is None
 
 
+def test_records_are_read_without_what_launched_them(whole: Study) -> None:
+    launched = [*whole.folder.glob("runs/*/*/job.json"), *whole.folder.glob("runs/*/*/process.json")]
+    assert launched
+    for path in launched:
+        path.unlink()
+    assert {e.status for cell in read_table(whole.folder).cells.values() for e in cell.replicates} == {
+        RunStatus.finished
+    }
+
+
 def test_a_damaged_record_is_a_failed_replicate(whole: Study) -> None:
     path = next(whole.folder.glob("runs/*/*/record.json"))
     path.write_text(path.read_text().replace('"finished"', '"pruned"'))
