@@ -1,12 +1,20 @@
-"""Made-up studies: what a table holds after a study of the embedded network, with known strengths of its columns."""
+"""Made-up studies: what a table holds after a study of the embedded network, with known strengths of its columns.
+
+And real ones, which take seconds.
+"""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tlexp import cli
+from tlexp.experiment.session import process_session
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
 from tlexp.tracking import Record, RunStatus, environment
 from tlexp.tracking.blocks import SelectionBlock, to_json
@@ -190,3 +198,42 @@ def _losses(column: Column, generator: np.random.Generator) -> tuple[tuple[int, 
 @pytest.fixture
 def make_table() -> MakeTable:
     return a_table
+
+
+TINY = [
+    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
+    "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
+]  # fmt: skip
+
+FOREIGN = {
+    "study=policies": ("study.depths",),
+    "study=quick": ("study.depths", "study.scratch_labels"),
+    "study=heads": ("study.depths", "study.scratch_labels"),
+}
+"""What a kind of study has no use for."""
+
+Study = Callable[..., int]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+    process_session.cache_clear()
+
+    def done(*words: str) -> int:
+        given = {word.partition("=")[0] for word in words}
+        stated = [word for word in TINY if word.partition("=")[0] not in given]
+        kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
+        stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
+        preset = [] if "study" in given else [kind]
+        return command(monkeypatch, *preset, *stated, *words)
+
+    return done
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)

@@ -3,15 +3,13 @@
 import importlib.util
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tlexp import cli
+from tests.studies.conftest import Study, command
 from tlexp.compose.load import load
 from tlexp.config import config_key
 from tlexp.errors import DivergedError
@@ -21,44 +19,6 @@ from tlexp.experiment.session import process_session
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.tracking import read_record
 from tlexp.train import Listener
-
-TINY = [
-    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
-    "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
-]  # fmt: skip
-
-FOREIGN = {
-    "study=policies": ("study.depths",),
-    "study=quick": ("study.depths", "study.scratch_labels"),
-    "study=heads": ("study.depths", "study.scratch_labels"),
-}
-"""What a kind of study has no use for."""
-
-Study = Callable[..., int]
-
-
-@pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
-    monkeypatch.chdir(tmp_path)
-    process_session.cache_clear()
-
-    def done(*words: str) -> int:
-        given = {word.partition("=")[0] for word in words}
-        stated = [word for word in TINY if word.partition("=")[0] not in given]
-        kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
-        stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
-        preset = [] if "study" in given else [kind]
-        return command(monkeypatch, *preset, *stated, *words)
-
-    return done
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["tlexp", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -198,81 +158,6 @@ def test_what_the_images_do_not_allow_is_left_out_and_listed(
     }
     assert [each["labels"] for each in about(tmp_path)["budgets"]] == ["1", "4", "12"]
     assert "left out: labels=50" in capsys.readouterr().out
-
-
-def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
-    study: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
-    assert study(*words, "study.minutes=0.0001") == 0
-    shown = capsys.readouterr().out
-    assert re.findall(
-        r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
-    ) == [
-        "from scratch, 4 x the steps",
-        "1 of 5 units frozen (to stem)",
-        "2 of 5 units frozen (to layer1)",
-        "3 of 5 units frozen (to layer2)",
-        "4 of 5 units frozen (to layer3)",
-        "from scratch",
-        "labels=6",
-    ]
-    assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
-    assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
-    told = re.search(r"study.minutes=0.0001 cannot be met: what is left takes about (\d+ \w+) at least", shown)
-    assert told is not None
-    assert f"about {told[1]}, " in shown
-    assert study(*words, "study.minutes=1000") == 0
-    shown = capsys.readouterr().out
-    assert "left out" not in shown
-    assert "cannot be met" not in shown
-
-
-def test_the_survey_counts_what_is_there_and_what_is_left(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = "study=quick", "study.controls=false"
-    assert study(*quick, "study.labels=[2]") == 0
-    capsys.readouterr()
-    assert study(*quick, "--dry-run") == 0
-    shown = capsys.readouterr().out
-    for name in ("logreg", "ridge", "nearest_mean", "knn"):
-        assert re.search(rf"^{name} .* 2,4 +4 +2 +solved +\d+ s$", shown, re.M)
-    assert "study multirun/s: 8 cells, 2 data seeds, 16 runs, 8 to do, about" in shown
-    assert study("study.controls=false", "study.name=other", "tune.trials=3", "--dry-run") == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"^freeze-0 .* 2,4 +4 +0 +3 +\d+ s$", shown, re.M)
-
-
-def test_few_test_images_are_warned_of_before_the_study_begins(
-    study: Study, capsys: pytest.CaptureFixture[str]
-) -> None:
-    quick = "study=quick", "study.controls=false", "study.labels=[2]"
-    warning = "only 8 test images: intervals will be about +- 0.35; more held-out images help most"
-    assert study(*quick, "data.test_per_class=4", "--dry-run") == 0
-    assert warning in capsys.readouterr().out
-    assert study(*quick, "data.test_per_class=4") == 0
-    assert warning in capsys.readouterr().out
-    assert study(*quick, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
-    assert "test images" not in capsys.readouterr().out
-
-
-def test_few_seeds_are_warned_of_before_the_study_begins(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = "study=quick", "study.controls=false", "study.labels=[2]", "--dry-run"
-    for seeds, warned in ((2, True), (3, False)):
-        assert study(*quick, f"study.seeds={seeds}", f"study.name=of{seeds}") == 0
-        told = "with 2 data seeds hardly anything can be told apart, or from guessing; take study.seeds=5 or more"
-        assert (told in capsys.readouterr().out) == warned
-
-
-def test_an_estimate_counts_what_comes_once(
-    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All runs are there, and what is left is the start, which has been measured, and the report."""
-    quick = "study=quick", "study.controls=false", "study.labels=[2]"
-    assert study(*quick) == 0
-    capsys.readouterr()
-    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 5 * 3600.0)
-    assert study(*quick, "--dry-run") == 0
-    assert "0 to do, about 5.0 h, 5.0 h of them to start and to report" in capsys.readouterr().out
 
 
 def test_rates_that_are_always_an_end_are_told_once(
