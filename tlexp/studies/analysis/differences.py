@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.studies.analysis.findings import CellFinding, Difference
+from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation
 from tlexp.studies.analysis.intervals import TestImages, interval, spread
 from tlexp.studies.analysis.table import Cell, StudyTable
 from tlexp.tracking.blocks import SelectionBlock
@@ -66,6 +66,15 @@ def compare(table: StudyTable, labels: str, images: TestImages) -> tuple[Differe
         for first, second in pairs
         if shared_seeds((first, second))
     )
+
+
+def against_best(findings: Findings, recommendation: Recommendation) -> tuple[Difference, ...]:
+    """Return each other column minus the best of a budget, in the order of the columns."""
+    best = recommendation.best
+    differences = [difference for difference in findings.differences if difference.labels == recommendation.labels]
+    by_column = {difference.first: difference for difference in differences if difference.second == best}
+    by_column |= {difference.second: difference.turned() for difference in differences if difference.first == best}
+    return tuple(by_column[column.name] for column in findings.table.columns if column.name in by_column)
 
 
 def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, family: int) -> Difference:

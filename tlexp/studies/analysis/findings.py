@@ -3,6 +3,7 @@
 Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,6 +99,21 @@ class Difference:
     def distinguishable(self) -> bool:
         """Whether the simultaneous interval leaves out 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def turned(self) -> "Difference":
+        """Return the second minus the first."""
+        low, high = _turned(self.low, self.high)
+        alone_low, alone_high = _turned(self.alone_low, self.alone_high)
+        return dataclasses.replace(
+            self,
+            first=self.second,
+            second=self.first,
+            value=-self.value,
+            low=low,
+            high=high,
+            alone_low=alone_low,
+            alone_high=alone_high,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,3 +216,7 @@ class Findings:
     transfer: tuple[TransferGain, ...]
     recommendations: tuple[Recommendation, ...]
     regrets: tuple[Regret, ...]
+
+
+def _turned(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    return None if high is None else -high, None if low is None else -low

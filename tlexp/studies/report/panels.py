@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from tlexp.studies.analysis.against import Against, against_best
-from tlexp.studies.analysis.findings import CellFinding, Findings, Recommendation
+from tlexp.studies.analysis.differences import against_best
+from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, INK, MUTED, ORANGE, cell_colour, column_styles
@@ -59,8 +59,8 @@ def draw_differences(findings: Findings) -> Drawn | None:
             names = [column.name for column in columns]
             axes.axvline(0, color=INK, linewidth=0.8)
             axes.axvline(-findings.table.margin, color=MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
-            for each in compared[recommendation.labels]:
-                _draw_against(axes, each, names.index(each.column))
+            for difference in compared[recommendation.labels]:
+                _draw_difference(axes, difference, names.index(difference.first))
             if recommendation.best is not None:
                 axes.plot([0], [names.index(recommendation.best)], "*", color=INK, markersize=9)
             axes.set_ylim(len(columns) - 0.4, -0.6)
@@ -152,12 +152,13 @@ def _panels(figure: Figure, findings: Findings, told: Any, *, share: str) -> Ite
         axes.set_visible(False)
 
 
-def _draw_against(axes: Axes, each: Against, row: int) -> None:
+def _draw_difference(axes: Axes, difference: Difference, row: int) -> None:
     """Draw a difference; a full mark where the interval leaves out 0."""
-    colour = BLUE if each.distinguishable else ORANGE
-    if each.low is not None and each.high is not None:
-        axes.hlines(row, each.low, each.high, color=colour, linewidth=1.5)
-    axes.plot([each.value], [row], "o", color=colour, markerfacecolor=colour if each.distinguishable else "none")
+    colour = BLUE if difference.distinguishable else ORANGE
+    if difference.low is not None and difference.high is not None:
+        axes.hlines(row, difference.low, difference.high, color=colour, linewidth=1.5)
+    filling = colour if difference.distinguishable else "none"
+    axes.plot([difference.value], [row], "o", color=colour, markerfacecolor=filling)
 
 
 def _costs(

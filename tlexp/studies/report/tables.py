@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from tlexp.studies.analysis.against import against_best
+from tlexp.studies.analysis.differences import against_best
 from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Verdict
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.document import Table
@@ -96,17 +96,17 @@ def difference_table(findings: Findings) -> Table:
         head=("labels", "column", "against", "difference", "simultaneous 95 %", "alone 95 %", "seeds", "told apart"),
         rows=tuple(
             (
-                budget_name(each.labels),
-                found.column,
-                found.best,
-                signed(found.value),
-                span(found.low, found.high),
-                span(found.alone_low, found.alone_high),
-                str(found.seeds),
-                "yes" if found.distinguishable else "no",
+                budget_name(difference.labels),
+                difference.first,
+                difference.second,
+                signed(difference.value),
+                span(difference.low, difference.high),
+                span(difference.alone_low, difference.alone_high),
+                str(difference.seeds),
+                "yes" if difference.distinguishable else "no",
             )
-            for each in findings.recommendations
-            for found in against_best(findings, each)
+            for recommendation in findings.recommendations
+            for difference in against_best(findings, recommendation)
         ),
     )
 
