@@ -39,8 +39,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 from tlexp.studies.analysis.crossfit import Pick, crossfit, highest
 from tlexp.studies.analysis.crossings import regions
-from tlexp.studies.analysis.decision import choose, follow, tighten, worst_loss
 from tlexp.studies.analysis.intervals import Spread, TestImages, spread
+from tlexp.studies.analysis.rule import choose, follow, tighten, worst_loss
 
 MARGIN = 0.01
 SEEDS = (3, 5, 10)
