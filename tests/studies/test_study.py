@@ -15,7 +15,6 @@ from tlexp.config import config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.run import run
-from tlexp.experiment.session import process_session
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.tracking import read_record
 from tlexp.train import Listener

@@ -14,6 +14,7 @@ from tlexp.errors import ConfigError, DataError, TrackingError
 from tlexp.experiment.artifacts import write_predictions
 from tlexp.jobs.folder import SweepFolder
 from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Verdict
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.tracking import MetricsLog, Record, RunStatus, environment, publish_record
@@ -147,7 +148,7 @@ def test_nothing_has_run_yet(study: Study) -> None:
     found = read_table(study.folder)
     assert all(each.status is None for cell in found.cells.values() for each in cell.replicates)
     assert (len(found.labels), found.classes, found.record) == (0, (), None)
-    assert all("nothing was measured" in each.sentence for each in analyse(found).recommendations)
+    assert {each.verdict for each in analyse(found).recommendations} == {Verdict.nothing}
 
 
 @pytest.mark.parametrize("order", ["failed first", "failed last"])

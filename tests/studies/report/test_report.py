@@ -16,6 +16,7 @@ from tlexp.studies.report.incomplete import progress
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.sentences import explain
 from tlexp.studies.report.summary import summary
 
 Make = Callable[..., StudyTable]
@@ -63,12 +64,15 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
     write_report(tmp_path, findings)
     page, text = (tmp_path / "report/index.html").read_text(), (tmp_path / "report/report.md").read_text()
     told = {row["labels"]: row for row in rows(tmp_path / "report/recommendations.csv")}
-    for each in findings.recommendations:
+    for explanation in explain(findings):
+        each = explanation.recommendation
         assert told[each.labels]["column"] == (each.column or "")
-        assert told[each.labels]["sentence"] == each.sentence
+        assert told[each.labels]["sentence"] == explanation.sentence()
+        assert told[each.labels]["reasons"] == " ".join(explanation.reasons())
+        assert told[each.labels]["change"] == explanation.change()
         assert told[each.labels]["best"] == each.best
         assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
-        assert each.sentence in page
+        assert explanation.sentence() in page
     pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(tmp_path / "report/differences.csv")}
     assert len(pairs) == len(findings.differences)
     for pair in findings.differences:
@@ -122,9 +126,11 @@ def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table
     found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
     [section] = [each for each in build_report(found).sections if each.title == "Undecided"]
     [table] = section.tables
-    open_ones = [each for each in found.recommendations if each.column is None]
-    assert 0 < len(open_ones) < len(found.recommendations)
-    assert list(table.rows) == [(each.labels, ", ".join(each.contenders), each.change) for each in open_ones]
+    undecided = [each for each in explain(found) if each.recommendation.column is None]
+    assert 0 < len(undecided) < len(found.recommendations)
+    assert list(table.rows) == [
+        (each.recommendation.labels, ", ".join(each.recommendation.contenders), each.change()) for each in undecided
+    ]
 
 
 def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_table: Make) -> None:
@@ -168,7 +174,7 @@ def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, t
     text = summary(findings, tmp_path)
     assert max(map(len, text.splitlines())) <= 120 + len(str(tmp_path))
     joined = " ".join(text.split())
-    assert all(f" {each.labels} {each.sentence}" in joined for each in findings.recommendations)
+    assert all(f" {each.recommendation.labels} {each.sentence()}" in joined for each in explain(findings))
     assert progress(findings).counted() in text.splitlines()[0]
     assert "report/index.html" in text
 

@@ -6,7 +6,7 @@ from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report.document import Table
 from tlexp.studies.report.incomplete import gap_tables
-from tlexp.studies.report.sentences import shown
+from tlexp.studies.report.sentences import explain, shown
 from tlexp.studies.report.tables import (
     accuracy_table,
     cell_table,
@@ -39,10 +39,11 @@ def mixed(make_table: MakeTable) -> Findings:
 def test_a_recommendation_stands_with_its_figures_and_nothing_with_none(make_table: MakeTable) -> None:
     found = mixed(make_table)
     rows, reasons = told(recommendation_table(found)), told(reason_table(found))
-    for row, why, each in zip(rows, reasons, found.recommendations, strict=True):
+    for row, why, explanation in zip(rows, reasons, explain(found), strict=True):
+        each = explanation.recommendation
         assert row["labels per class"] == why["labels per class"] == each.labels
-        assert row["in a sentence"] == each.sentence
-        assert (why["reasons"], why["what would change it"]) == (" ".join(each.reasons), each.change)
+        assert row["in a sentence"] == explanation.sentence()
+        assert (why["reasons"], why["what would change it"]) == (" ".join(explanation.reasons()), explanation.change())
         if each.column is None:
             assert (row["recommended"], row["cross-fitted accuracy"]) == ("undecided", "–")
             assert row["seconds per replicate"] == "–"

@@ -5,7 +5,7 @@ from tlexp.studies.analysis.decision import decide
 from tlexp.studies.analysis.differences import compare, describe
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.intervals import TestImages
-from tlexp.studies.analysis.recommend import recommend
+from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.analysis.transfer import find_gains

@@ -72,11 +72,6 @@ class Decision:
         """
         return min(self.contenders, key=lambda place: (not self.alone[place], self.order.index(place)))
 
-    @property
-    def compared(self) -> int:
-        """How many columns the intervals of differences are simultaneous over."""
-        return len(self.candidates) + len(self.left_out)
-
     def name(self, place: int) -> str:
         """Return the name of a candidate."""
         return self.candidates[place].column

@@ -1,4 +1,4 @@
-"""What a study's measurements say: the values that analysis hands to recommendation and report.
+"""What a study's measurements say: the values that analysis hands to the report, which puts them into words.
 
 Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
 """
@@ -162,6 +162,27 @@ class TransferGain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A column that is compared with others at a budget.
+
+    Attributes:
+        column: Its name.
+        mean: Mean balanced accuracy over the data seeds that all candidates share.
+        worst_loss: The most it may lose against any other, all bounds at once; 1 where no interval says.
+        accuracy: Over its own seeds, with an interval that holds at once over all candidates.
+        beats_guessing: Whether it does, by the interval that holds for it alone.
+        trained_share: Parameters it trains, a fraction of the network's; None where that is not known.
+    """
+
+    column: str
+    mean: float
+    worst_loss: float
+    accuracy: Interval
+    beats_guessing: bool
+    trained_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     """What to do with so many labels.
 
@@ -171,11 +192,15 @@ class Recommendation:
         column: The recommended one; None where the data cannot tell or nothing was measured.
         contenders: Columns that the data cannot tell apart, the best mean first; with a recommendation only that one.
         best: The column with the highest mean, of equals the cheapest.
+        cheapest: The cheapest contender, of those that beat guessing where some do; None where nothing was measured.
         accuracy: Cross-fitted balanced accuracy of the recommended column; None where nothing is recommended.
-        sentence: One sentence for people.
-        reasons: Why, a sentence each: the best, the bound of the loss, the family, the cost saved.
-        change: What would change it, a sentence.
         seconds: Mean cost of a replicate of the recommended column; None where nothing is recommended or it is unknown.
+        candidates: What was compared, in the order of the columns.
+        left_out: Columns with too few replicates for an interval.
+        seeds: Data seeds that all candidates share.
+        image_share: Fraction of the deciding interval's squared width that is due to the test images; None where
+            something is recommended or there is no such interval.
+        with_wider_margin: The column that a sensible wider margin would have recommended; None without one.
     """
 
     labels: str
@@ -183,11 +208,18 @@ class Recommendation:
     column: str | None
     contenders: tuple[str, ...]
     best: str | None
+    cheapest: str | None
     accuracy: Interval | None
-    sentence: str
-    reasons: tuple[str, ...]
-    change: str
     seconds: float | None
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[str, ...]
+    seeds: tuple[int, ...]
+    image_share: float | None
+    with_wider_margin: str | None
+
+    def candidate(self, column: str) -> Candidate:
+        """Return what was compared of a column."""
+        return next(candidate for candidate in self.candidates if candidate.column == column)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from tlexp.studies.analysis.findings import Findings, Interval
+from tlexp.studies.report.sentences import explain
 
 
 def cells_csv(findings: Findings) -> bytes:
@@ -52,10 +53,12 @@ def recommendations_csv(findings: Findings) -> bytes:
         (*head, "sentence", "reasons", "change"),
         (
             (
-                *(each.labels, findings.table.per_class[each.labels], each.column, "; ".join(each.contenders)),
-                *(each.best, *_ends(each.accuracy), each.seconds, each.sentence, " ".join(each.reasons), each.change),
+                *(told.labels, findings.table.per_class[told.labels], told.column, "; ".join(told.contenders)),
+                *(told.best, *_ends(told.accuracy), told.seconds),
+                *(explanation.sentence(), " ".join(explanation.reasons()), explanation.change()),
             )
-            for each in findings.recommendations
+            for explanation in explain(findings)
+            for told in [explanation.recommendation]
         ),
     )
 

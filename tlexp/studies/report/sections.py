@@ -8,6 +8,7 @@ from tlexp.studies.report.glossary import glossary
 from tlexp.studies.report.incomplete import gap_tables, progress
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.protocol import commands, data_words, environment_table, is_demonstration, protocol_sentences
+from tlexp.studies.report.sentences import explain
 from tlexp.studies.report.tables import reason_table, recommendation_table, regret_table
 
 
@@ -64,8 +65,13 @@ def _recommendations(findings: Findings) -> Section:
 
 
 def _undecided(findings: Findings) -> Section | None:
-    open_ones = [each for each in findings.recommendations if each.column is None and each.best is not None]
-    if not open_ones:
+    undecided = [
+        (explanation, told)
+        for explanation in explain(findings)
+        for told in [explanation.recommendation]
+        if told.column is None and told.best is not None
+    ]
+    if not undecided:
         return None
     return Section(
         title="Undecided",
@@ -74,7 +80,10 @@ def _undecided(findings: Findings) -> Section | None:
             Table(
                 title="Contenders, the best mean first",
                 head=("labels per class", "contenders", "what would change it"),
-                rows=tuple((budget_name(each.labels), ", ".join(each.contenders), each.change) for each in open_ones),
+                rows=tuple(
+                    (budget_name(told.labels), ", ".join(told.contenders), explanation.change())
+                    for explanation, told in undecided
+                ),
             ),
         ),
     )

@@ -1,201 +1,217 @@
-"""What a decision amounts to, in sentences for people."""
+"""Recommendations in sentences for people: what to do, why, and what would change it."""
 
+import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tlexp.config.labels import parse_labels
-from tlexp.studies.analysis.decision import Decision, trained
-from tlexp.studies.analysis.findings import CellFinding, Interval, Verdict
+from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Verdict
 from tlexp.studies.analysis.intervals import TestImages
-from tlexp.studies.analysis.table import Column, StudyTable
-from tlexp.studies.report.remedies import rounded_up
+from tlexp.studies.analysis.table import Column
+from tlexp.studies.report.labels import with_labels
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """Tells a decision.
+class Explanation:
+    """Puts a recommendation into words.
 
     Attributes:
-        table: What was measured.
-        decision: About one budget.
-        accuracy: Cross-fitted, of the recommended column; None where nothing is recommended.
-        images: Of the test split.
-        cells: What each cell shows.
+        findings: Of the study.
+        recommendation: One of its.
     """
 
-    table: StudyTable
-    decision: Decision
-    accuracy: Interval | None
-    images: TestImages
-    cells: Mapping[tuple[str, str], CellFinding]
+    findings: Findings
+    recommendation: Recommendation
 
     def sentence(self) -> str:
         """Return the answer in one sentence, and in another one what stands above it without competing."""
         return f"{self._answer()}{self._outdone()}"
 
     def _answer(self) -> str:
-        found, budget = self.decision, with_labels(self.decision.labels)
-        if found.best is None:
+        told, budget = self.recommendation, with_labels(self.recommendation.labels)
+        if told.best is None:
             return f"{budget} nothing was measured."
-        best = self._name(found.best)
-        leads = f"{best} has the highest mean, {self._mean(found.best)}"
-        match found.verdict:
+        leads = f"{told.best} has the highest mean, {self._mean(told.best)}"
+        match told.verdict:
             case Verdict.one_seed:
                 return f"{budget} it is undecided: one seed gives no interval; {leads}."
             case Verdict.alone:
-                return (
-                    f"{budget} {best} alone could be measured, {self._mean(found.best)}: there is nothing to compare."
-                )
+                mean = self._mean(told.best)
+                return f"{budget} {told.best} alone could be measured, {mean}: there is nothing to compare."
             case Verdict.chance:
-                return f"{budget} nothing is recommended: {self._guessing()}"
+                return f"{budget} nothing is recommended: {self._guessing(told.best)}"
             case Verdict.undecided:
-                names = ", ".join(self._name(place) for place in found.contenders)
                 return (
-                    f"{budget} it is undecided: the data cannot tell {len(found.contenders)} of "
-                    f"{len(found.candidates)} columns apart well enough ({names}); {leads}; if you must choose now, "
-                    f"take {self._name(found.cheapest)}, the cheapest of them{self._guessed()}."
+                    f"{budget} it is undecided: the data cannot tell {len(told.contenders)} of "
+                    f"{len(told.candidates)} columns apart well enough ({', '.join(told.contenders)}); {leads}; if you "
+                    f"must choose now, take {told.cheapest}, the cheapest of them{self._guessed()}."
                 )
-        assert found.chosen is not None
+        assert told.column is not None
+        return f"{budget} {self._advised(told.column)}"
+
+    def _advised(self, column: str) -> str:
+        """Return what is recommended, with its accuracy and why it is taken."""
+        told, margin = self.recommendation, self.findings.table.margin
         none = "an accuracy that no shared seed tells"
-        told = none if self.accuracy is None else f"{shown(self.accuracy)}, cross-fitted"
-        start = f"{budget} {advice(self._column(found.chosen))}: {told}; it"
-        if found.verdict is Verdict.cheaper:
-            return f"{start} loses less than {self.table.margin:g} against the best{self._saving(found.chosen)}."
-        if found.worst[found.chosen] <= 0:
-            return f"{start} is distinguishably better than every other column{self._saving(found.chosen)}."
-        return (
-            f"{start} has the highest mean, no other is better by {self.table.margin:g}"
-            f"{self._saving(found.chosen).replace(' and', ', and it', 1)}."
-        )
+        accuracy = none if told.accuracy is None else f"{shown(told.accuracy)}, cross-fitted"
+        start, saving = f"{advice(self._column(column))}: {accuracy}; it", self._saving(column)
+        if told.verdict is Verdict.cheaper:
+            return f"{start} loses less than {margin:g} against the best{saving}."
+        if told.candidate(column).worst_loss <= 0:
+            return f"{start} is distinguishably better than every other column{saving}."
+        saving = saving.replace(" and", ", and it", 1)
+        return f"{start} has the highest mean, no other is better by {margin:g}{saving}."
 
     def reasons(self) -> tuple[str, ...]:
         """Return why, a sentence each."""
-        found = self.decision
-        if found.best is None:
+        told = self.recommendation
+        if told.best is None or told.cheapest is None:
             return ()
-        given = [self._highest(found.best)]
-        if found.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
-            given.append(self._bound(found.cheapest if found.chosen is None else found.chosen))
-        if found.chosen is not None and found.chosen != found.best:
-            given += self._seconds(found.chosen, found.best)
-        if found.chosen is not None and self.accuracy is not None:
+        given = [self._highest(told.best)]
+        if told.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
+            given.append(self._bound(told.cheapest, told.best))
+        if told.column is not None and told.column != told.best:
+            given += self._seconds(told.column, told.best)
+        if told.column is not None and told.accuracy is not None:
             given.append(
                 "The accuracy in the sentence is cross-fitted, estimated on images and seeds that did not choose the "
-                f"column; the mean of {self._name(found.chosen)} in the tables is {self._mean(found.chosen)}."
+                f"column; the mean of {told.column} in the tables is {self._mean(told.column)}."
             )
-        given += [f"{name} has a single finished replicate, no interval, and is left out." for name in found.left_out]
+        given += [f"{name} has a single finished replicate, no interval, and is left out." for name in told.left_out]
         return (*given, *self._failures())
 
-    def _highest(self, best: int) -> str:
-        seeds = self.decision.seeds
-        over = f"{len(seeds)} shared seeds" if len(seeds) != 1 else "one seed"
+    def change(self) -> str:
+        """Return what would change it, that which helps most first."""
+        told = self.recommendation
+        match told.verdict:
+            case Verdict.nothing:
+                return "Replicates that finish."
+            case Verdict.one_seed:
+                return "A second data seed gives intervals; ten are the protocol's."
+            case Verdict.alone:
+                return "A second column with at least two finished replicates."
+            case Verdict.chance:
+                return f"{self._narrower()} Else more labels, or labels that have more to do with the images."
+            case Verdict.undecided:
+                return f"{self._narrower()} {self._wider_margin()}".strip()
+        assert told.column is not None
+        worst = told.candidate(told.column).worst_loss
+        limit = f"Any margin from {rounded_up(worst)} on recommends {told.column}, or a cheaper column."
+        return f"{limit if worst > 0 else 'No smaller margin would.'} {self._wider_margin()}".strip()
+
+    def _highest(self, best: str) -> str:
+        told = self.recommendation
+        over = f"{len(told.seeds)} shared seeds" if len(told.seeds) != 1 else "one seed"
         return (
-            f"{self._name(best)} has the highest mean, {self.decision.means[best]:.3f}, over {over} and "
-            f"{len(self.images.labels)} test images."
+            f"{best} has the highest mean, {told.candidate(best).mean:.3f}, over {over} and "
+            f"{len(self.findings.table.labels)} test images."
         )
 
-    def _bound(self, place: int) -> str:
-        found = self.decision
-        assert found.best is not None
-        loss = found.means[found.best] - found.means[place]
-        against = "" if place == found.best else f" loses {loss:.3f} against it and"
-        rule = f"the margin is {self.table.margin:g}; 95 %, at once over all pairs of {self.decision.compared} columns"
-        if found.worst[place] <= 0:
-            return f"{self._name(place)} is distinguishably better than every other column ({rule})."
-        if found.worst[place] >= 1:
-            return f"{self._name(place)}{against} has no bound of its loss against every other column ({rule})."
-        most = rounded_up(found.worst[place])
-        return f"{self._name(place)}{against} may lose {most} at most against any other column ({rule})."
+    def _bound(self, column: str, best: str) -> str:
+        told = self.recommendation
+        candidate = told.candidate(column)
+        loss = told.candidate(best).mean - candidate.mean
+        against = "" if column == best else f" loses {loss:.3f} against it and"
+        compared = len(told.candidates) + len(told.left_out)
+        rule = f"the margin is {self.findings.table.margin:g}; 95 %, at once over all pairs of {compared} columns"
+        if candidate.worst_loss <= 0:
+            return f"{column} is distinguishably better than every other column ({rule})."
+        if candidate.worst_loss >= 1:
+            return f"{column}{against} has no bound of its loss against every other column ({rule})."
+        most = rounded_up(candidate.worst_loss)
+        return f"{column}{against} may lose {most} at most against any other column ({rule})."
 
     def _guessed(self) -> str:
         """Return which of the contenders count where some are no better than guessing."""
-        beating = [self.decision.alone[place] for place in self.decision.contenders]
+        beating = [self.recommendation.candidate(name).beats_guessing for name in self.recommendation.contenders]
         return " that beats guessing" if any(beating) and not all(beating) else ""
 
-    def _guessing(self) -> str:
+    def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
-        found, controls = self.decision, any(not column.competes for column in self.table.columns)
-        assert found.best is not None
-        count, chance = len(found.candidates), f"{self.images.chance:.3f}"
+        table, count = self.findings.table, len(self.recommendation.candidates)
+        chance = f"{TestImages(labels=table.labels).chance:.3f}"
         several = f"none of the {count} columns that compete is distinguishably better than guessing ({chance})"
         tested = several if count > 1 else f"the only column is not distinguishably better than guessing ({chance})"
         at_once = f", an interval that holds at once over all {count}" if count > 1 else ""
-        return (
-            f"{tested}; {self._name(found.best)} has the highest mean, {shown(found.reached[found.best])}{at_once}."
-            f"{' Controls do not count.' if controls else ''}"
-        )
+        controls = " Controls do not count." if any(not column.competes for column in table.columns) else ""
+        accuracy = shown(self.recommendation.candidate(best).accuracy)
+        return f"{tested}; {best} has the highest mean, {accuracy}{at_once}.{controls}"
 
     def _outdone(self) -> str:
         """Return a warning where a column that does not compete is better, its interval above that of the highest."""
-        best = self.decision.best
-        reached = None if best is None else self._finding(best).accuracy
-        if reached is None or reached.high is None:
+        best = self.recommendation.best
+        highest = None if best is None else self._cell(best).accuracy
+        if highest is None or highest.high is None:
             return ""
         above = []
-        for column in self.table.columns:
-            cell = None if column.competes else self.cells.get((column.name, self.decision.labels))
+        for column in self.findings.table.columns:
+            cell = None if column.competes else self.findings.cells.get((column.name, self.recommendation.labels))
             own = None if cell is None else cell.accuracy
-            if own is not None and own.low is not None and own.low > reached.high:
+            if own is not None and own.low is not None and own.low > highest.high:
                 above.append((own.value, f"{column.name} ({column.title}) {shown(own)}"))
-        names = ", ".join(told for _, told in sorted(above, reverse=True))
+        names = ", ".join(text for _, text in sorted(above, reverse=True))
         return f" But beside them, never recommended, these reach more: {names}." if names else ""
 
-    def _saving(self, place: int) -> str:
+    def _saving(self, column: str) -> str:
         """Return ` and trains 38 % of the parameters`; nothing where that is not known."""
-        mine = trained(self._column(place), self.decision.candidates[place])
-        totals = [
-            each.metrics.get("cost/total_parameters", 0.0)
-            for cell in self.decision.candidates
-            for each in cell.finished
-        ]
-        known = (trained(self._column(at), cell) or 0.0 for at, cell in enumerate(self.decision.candidates))
-        total = max(max(totals), *known)
-        if mine is None or total <= 0:
+        share = self.recommendation.candidate(column).trained_share
+        if share is None:
             return ""
-        part = mine / total
-        return f" and trains {'less than 1' if part < 0.01 else f'{100 * part:.0f}'} % of the parameters"
+        return f" and trains {'less than 1' if share < 0.01 else f'{100 * share:.0f}'} % of the parameters"
 
-    def _seconds(self, place: int, best: int) -> list[str]:
-        mine, other = (self._finding(each).seconds for each in (place, best))
-        if mine is None or other is None:
+    def _seconds(self, column: str, best: str) -> list[str]:
+        own, other = self._cell(column).seconds, self._cell(best).seconds
+        if own is None or other is None:
             return []
-        return [f"A replicate of {self._name(place)} takes {mine:.3g} seconds, one of {self._name(best)} {other:.3g}."]
+        return [f"A replicate of {column} takes {own:.3g} seconds, one of {best} {other:.3g}."]
 
     def _failures(self) -> list[str]:
-        findings = [self._finding(place) for place in range(len(self.decision.candidates))]
+        cells = [self._cell(candidate.column) for candidate in self.recommendation.candidates]
         return [
-            f"{each.column}: {each.failed} of {each.count + each.failed + each.missing} replicates did not finish."
-            for each in findings
-            if each.failed
+            f"{cell.column}: {cell.failed} of {cell.count + cell.failed + cell.missing} replicates did not finish."
+            for cell in cells
+            if cell.failed
         ]
 
-    def _mean(self, place: int) -> str:
+    def _narrower(self) -> str:
+        """Return what narrows the intervals, that which makes the larger part of their width first."""
+        share = self.recommendation.image_share
+        if share is None:
+            return "More data seeds narrow the intervals."
+        first, then, part = ("test images", "data seeds", share)
+        if share < 0.5:
+            first, then, part = then, first, 1 - share
+        return (
+            f"More {first} narrow the intervals most: {100 * part:.0f} % of their squared width is due to them; more "
+            f"{then} come second."
+        )
+
+    def _wider_margin(self) -> str:
+        """Return the margin that would have recommended another column; nothing where none is sensible."""
+        column = self.recommendation.with_wider_margin
+        if column is None:
+            return ""
+        worst = self.recommendation.candidate(column).worst_loss
+        return (
+            f"A margin of {rounded_up(worst)} would have recommended {column}; but the margin is chosen before a "
+            "study, and one that is raised after the results promises nothing."
+        )
+
+    def _mean(self, column: str) -> str:
         """Return a column's own mean with the interval of the tables."""
-        reached = self._finding(place).accuracy
-        assert reached is not None
-        return shown(reached)
+        accuracy = self._cell(column).accuracy
+        assert accuracy is not None
+        return shown(accuracy)
 
-    def _name(self, place: int) -> str:
-        return self.decision.name(place)
+    def _cell(self, column: str) -> CellFinding:
+        return self.findings.cells[column, self.recommendation.labels]
 
-    def _finding(self, place: int) -> CellFinding:
-        return self.cells[self._name(place), self.decision.labels]
-
-    def _column(self, place: int) -> Column:
-        return next(column for column in self.table.columns if column.name == self._name(place))
+    def _column(self, name: str) -> Column:
+        return next(column for column in self.findings.table.columns if column.name == name)
 
 
-def with_labels(labels: str) -> str:
-    """Return the start of a sentence about a budget.
-
-    >>> with_labels("20"), with_labels("0.1"), with_labels("all")
-    ('With 20 labels per class', 'With 10 % of the labels', 'With all labels')
-    """
-    budget = parse_labels(labels)
-    if budget.per_class is not None:
-        return f"With {budget.per_class} label{'' if budget.per_class == 1 else 's'} per class"
-    return "With all labels" if budget.fraction is None else f"With {100 * budget.fraction:g} % of the labels"
+def explain(findings: Findings) -> tuple[Explanation, ...]:
+    """Return the words of each recommendation, in the order of the budgets."""
+    return tuple(Explanation(findings=findings, recommendation=each) for each in findings.recommendations)
 
 
 def advice(column: Column) -> str:
@@ -216,3 +232,12 @@ def shown(found: Interval) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.3f} (one seed)"
     return f"{found.value:.3f} ({found.low:.3f} .. {found.high:.3f})"
+
+
+def rounded_up(bound: float) -> str:
+    """Return a bound with three decimals, rounded up, so that a margin of that size is above it.
+
+    >>> rounded_up(0.0), rounded_up(0.0123), rounded_up(0.01)
+    ('0.001', '0.013', '0.011')
+    """
+    return f"{(math.floor(bound * 1000 + 1e-9) + 1) / 1000:.3f}"

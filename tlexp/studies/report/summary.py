@@ -9,6 +9,7 @@ from tlexp.studies.report.glossary import CROSS_FITTED
 from tlexp.studies.report.incomplete import progress
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.report import PAGE, REPORT
+from tlexp.studies.report.sentences import explain
 
 _WIDTH = 110
 
@@ -18,8 +19,9 @@ def summary(findings: Findings, folder: Path) -> str:
     lines = [f"study {findings.table.name}: {progress(findings).counted()}", ""]
     names = [budget_name(each.labels) for each in findings.recommendations]
     room = max(map(len, [*names, "labels"])) + 2
-    for name, each in zip(names, findings.recommendations, strict=True):
-        lines += textwrap.wrap(each.sentence, _WIDTH, initial_indent=name.ljust(room), subsequent_indent=" " * room)
+    for name, explanation in zip(names, explain(findings), strict=True):
+        first, others = name.ljust(room), " " * room
+        lines += textwrap.wrap(explanation.sentence(), _WIDTH, initial_indent=first, subsequent_indent=others)
     page = folder / REPORT / PAGE
     shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
     told = [CROSS_FITTED] if any(each.column is not None for each in findings.recommendations) else []

@@ -7,7 +7,7 @@ from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Ver
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.document import Table
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import shown
+from tlexp.studies.report.sentences import explain, shown
 
 NONE = "–"
 _UNDECIDED = {
@@ -24,13 +24,14 @@ def recommendation_table(findings: Findings) -> Table:
         head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
         rows=tuple(
             (
-                budget_title(findings, each.labels),
-                each.column or _UNDECIDED.get(each.verdict, NONE),
-                each.sentence,
-                _shown(each.accuracy),
-                seconds(each.seconds),
+                budget_title(findings, told.labels),
+                told.column or _UNDECIDED.get(told.verdict, NONE),
+                explanation.sentence(),
+                _shown(told.accuracy),
+                seconds(told.seconds),
             )
-            for each in findings.recommendations
+            for explanation in explain(findings)
+            for told in [explanation.recommendation]
         ),
     )
 
@@ -41,8 +42,12 @@ def reason_table(findings: Findings) -> Table:
         title="Why, and what would change it",
         head=("labels per class", "reasons", "what would change it"),
         rows=tuple(
-            (budget_title(findings, each.labels), " ".join(each.reasons) or NONE, each.change)
-            for each in findings.recommendations
+            (
+                budget_title(findings, explanation.recommendation.labels),
+                " ".join(explanation.reasons()) or NONE,
+                explanation.change(),
+            )
+            for explanation in explain(findings)
         ),
     )
 
