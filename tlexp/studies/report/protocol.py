@@ -1,4 +1,4 @@
-"""How a study measured, and where: the protocol in words, the environment, and the commands that repeat it."""
+"""How a study measured: the protocol and its terms in words, the environment, and the commands that repeat it."""
 
 import shlex
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from tlexp.studies.report.document import Table
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
+CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
 _ENOUGH_SEEDS = 10
 _ENOUGH_RATES = 3
 
@@ -44,6 +45,22 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
         *_demonstration(table),
     )
+
+
+def glossary(findings: Findings) -> tuple[str, ...]:
+    """Return what the words of the recommendations mean."""
+    margin = f"{findings.table.margin:g}"
+    lines = (
+        "column: one way to use the backbone, such as a freeze depth, at every label budget",
+        "control: a column that is shown for comparison and is never recommended",
+        "data seed: one draw of the labelled images; several show how much depends on the draw",
+        "balanced accuracy: the mean of the classes' recalls, a fraction",
+        f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
+        "interval: where the true value lies with 95 % confidence",
+        "simultaneous interval, or at once: all of a budget hold together with 95 %, so that each is wider",
+        CROSS_FITTED,
+    )
+    return tuple(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
 def environment_table(table: StudyTable) -> Table:

@@ -1,15 +1,20 @@
 """What a report says, in its order; the page and the Markdown file show the same sections."""
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.crossed import crossing_lines, crossing_table
 from tlexp.studies.report.document import Report, Section, Table
 from tlexp.studies.report.figures import pictured_sections
-from tlexp.studies.report.glossary import glossary
 from tlexp.studies.report.incomplete import gap_tables, progress
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.protocol import commands, data_words, environment_table, is_demonstration, protocol_sentences
+from tlexp.studies.report.protocol import (
+    commands,
+    data_words,
+    environment_table,
+    glossary,
+    is_demonstration,
+    protocol_sentences,
+)
 from tlexp.studies.report.sentences import explain
-from tlexp.studies.report.tables import reason_table, recommendation_table, regret_table
+from tlexp.studies.report.tables import crossing_lines, crossing_table, reason_table, recommendation_table, regret_table
 
 
 def build_report(findings: Findings) -> Report:

@@ -5,9 +5,9 @@ import textwrap
 from pathlib import Path
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.glossary import CROSS_FITTED
 from tlexp.studies.report.incomplete import progress
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.protocol import CROSS_FITTED
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
 
