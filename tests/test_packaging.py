@@ -25,7 +25,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_configuration_and_module_and_no_tests(wheel: Path) -> None:
-    for kind, source in (("*.yaml", conf_folder()), ("*.py", ROOT / "tlexp")):
+    for kind, source in (("*.yaml", conf_folder()), ("*.py", ROOT / "tlexp"), ("*.j2", ROOT / "tlexp")):
+        assert next(source.rglob(kind), None) is not None, kind
         packed = wheel / "tlexp" / ("conf" if kind == "*.yaml" else "")
         for path in source.rglob(kind):
             if not path.is_relative_to(plugin_folder()):

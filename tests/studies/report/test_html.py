@@ -1,13 +1,15 @@
 """The page and the Markdown file show all that a report says, once and in its order."""
 
+import dataclasses
 import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
-from tests.studies.conftest import a_table
+from tests.studies.conftest import DEPTHS, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.document import Report, Section, Table
@@ -108,6 +110,47 @@ def test_every_figure_is_told_to_those_who_do_not_see_it(report: Report) -> None
     for picture in report.pictures:
         assert page.count(f'aria-labelledby="{picture.name}-caption"') == 1
         assert page.count(f'id="{picture.name}-caption"') == 1
+
+
+class Elements(HTMLParser):
+    """The names of a page's elements and of their attributes, figures included."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+HOSTILE = """<script>alert(1)</script> & " onload="alert(1)" '><b>"""
+
+
+def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: Findings, report: Report) -> None:
+    table = Table(title=HOSTILE, head=(HOSTILE, HOSTILE), rows=((HOSTILE, HOSTILE * 2),))
+    picture = dataclasses.replace(report.pictures[0], alt=HOSTILE, caption=HOSTILE)
+    texts: dict[str, Any] = dict.fromkeys(("paragraphs", "lines", "commands"), (HOSTILE,))
+    section = Section(title=HOSTILE, picture=picture, tables=(table,), folded=(table,), **texts)
+    hostile = Report(title=HOSTILE, facts=((HOSTILE, HOSTILE),), notices=(HOSTILE,), sections=(section,))
+    page = build_page(hostile, dark={})
+    assert Texts(page).found == [HOSTILE, HOSTILE, HOSTILE, HOSTILE, *(text for row in order(section) for text in row)]
+    known, found = Elements(build_page(report, dark={})), Elements(page)
+    assert found.tags <= known.tags
+    assert found.attributes <= known.attributes
+
+
+def test_a_studys_own_names_make_no_element_even_within_figures() -> None:
+    table = a_table(seeds=2, columns=DEPTHS, failed=(), waiting=(), missing=())
+    columns = tuple(dataclasses.replace(column, title=HOSTILE) for column in table.columns)
+    hostile = dataclasses.replace(
+        table, name=HOSTILE, backbone=HOSTILE, columns=columns, classes=(HOSTILE,) * 4, skipped={HOSTILE: HOSTILE}
+    )
+    known, found = (Elements(build_page(build_report(analyse(each)), dark={})) for each in (table, hostile))
+    assert found.tags == known.tags
+    assert found.attributes == known.attributes
 
 
 def _lines(section: Section) -> Iterator[str]:
