@@ -8,7 +8,7 @@ from tlexp.studies.analysis.findings import Verdict
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.analysis.transfer import labels_to_reach, steps_to_reach
 from tlexp.studies.report.markdown import build_markdown
-from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.sections import build_document
 
 CURVE = [(2.0, 0.3), (5.0, 0.4), (20.0, 0.38), (100.0, 0.7)]
 
@@ -93,7 +93,7 @@ def test_what_is_no_better_than_guessing_is_nothing_to_reach(make_table: MakeTab
     found = analyse(make_table(strength=strength, failed=(), waiting=()))
     assert {each.verdict for each in found.recommendations} == {Verdict.chance}
     assert found.transfer == ()
-    report = build_report(found)
+    report = build_document(found)
     [section] = [each for each in report.sections if each.title == "Transfer against training from scratch"]
     assert "does not reach" not in build_markdown(report)
     assert section.paragraphs[0].startswith("No pretrained column is distinguishably better than guessing")

@@ -12,11 +12,11 @@ import pytest
 from tests.studies.conftest import DEPTHS, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.document import Report, Section, Table
+from tlexp.studies.report.document import Document, Section, TextTable
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.palette import column_styles, dark_colours
-from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.sections import build_document
 
 
 class Texts(HTMLParser):
@@ -47,11 +47,11 @@ def findings() -> Findings:
 
 
 @pytest.fixture(scope="module")
-def report(findings: Findings) -> Report:
-    return build_report(findings)
+def report(findings: Findings) -> Document:
+    return build_document(findings)
 
 
-def rows(table: Table) -> list[tuple[str, ...]]:
+def rows(table: TextTable) -> list[tuple[str, ...]]:
     return [(table.title,), table.head, *table.rows]
 
 
@@ -71,14 +71,14 @@ def order(section: Section) -> Iterator[tuple[str, ...]]:
         yield ("\n".join(section.commands),)
 
 
-def test_the_page_shows_everything_once_and_in_order(findings: Findings, report: Report) -> None:
+def test_the_page_shows_everything_once_and_in_order(findings: Findings, report: Document) -> None:
     page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
     said = [report.title, *(text for fact in report.facts for text in fact), *report.notices]
     said += [text for section in report.sections for row in order(section) for text in row]
     assert Texts(page).found == said
 
 
-def test_markdown_shows_everything_in_order(report: Report) -> None:
+def test_markdown_shows_everything_in_order(report: Document) -> None:
     lines = re.sub(r"\\(.)", r"\1", build_markdown(report)).splitlines()
     place = lines.index(f"# {report.title}")
     for name, value in report.facts:
@@ -90,13 +90,13 @@ def test_markdown_shows_everything_in_order(report: Report) -> None:
     assert place == len(lines)
 
 
-def test_every_figure_of_the_report_is_named_in_markdown(report: Report) -> None:
+def test_every_figure_of_the_report_is_named_in_markdown(report: Document) -> None:
     text = build_markdown(report)
     assert re.findall(r"\]\((\S+)\.svg\)", text) == [picture.name for picture in report.pictures]
     assert len(report.pictures) == 6
 
 
-def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, report: Report) -> None:
+def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, report: Document) -> None:
     """Each cell tells its head there."""
     page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
     [table] = re.findall(r"<table class=prose><caption>What to do</caption>.*?</table>", page)
@@ -105,7 +105,7 @@ def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, re
     assert [html.unescape(head) for head in heads] == list(shown.head) * len(shown.rows)
 
 
-def test_every_figure_is_told_to_those_who_do_not_see_it(report: Report) -> None:
+def test_every_figure_is_told_to_those_who_do_not_see_it(report: Document) -> None:
     page = build_page(report, dark={})
     for picture in report.pictures:
         assert page.count(f'aria-labelledby="{picture.name}-caption"') == 1
@@ -129,12 +129,12 @@ class Elements(HTMLParser):
 HOSTILE = """<script>alert(1)</script> & " onload="alert(1)" '><b>"""
 
 
-def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: Findings, report: Report) -> None:
-    table = Table(title=HOSTILE, head=(HOSTILE, HOSTILE), rows=((HOSTILE, HOSTILE * 2),))
+def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: Findings, report: Document) -> None:
+    table = TextTable(title=HOSTILE, head=(HOSTILE, HOSTILE), rows=((HOSTILE, HOSTILE * 2),))
     picture = dataclasses.replace(report.pictures[0], alt=HOSTILE, caption=HOSTILE)
     texts: dict[str, Any] = dict.fromkeys(("paragraphs", "lines", "commands"), (HOSTILE,))
     section = Section(title=HOSTILE, picture=picture, tables=(table,), folded=(table,), **texts)
-    hostile = Report(title=HOSTILE, facts=((HOSTILE, HOSTILE),), notices=(HOSTILE,), sections=(section,))
+    hostile = Document(title=HOSTILE, facts=((HOSTILE, HOSTILE),), notices=(HOSTILE,), sections=(section,))
     page = build_page(hostile, dark={})
     assert Texts(page).found == [HOSTILE, HOSTILE, HOSTILE, HOSTILE, *(text for row in order(section) for text in row)]
     known, found = Elements(build_page(report, dark={})), Elements(page)
@@ -148,7 +148,7 @@ def test_a_studys_own_names_make_no_element_even_within_figures() -> None:
     hostile = dataclasses.replace(
         table, name=HOSTILE, backbone=HOSTILE, columns=columns, classes=(HOSTILE,) * 4, skipped={HOSTILE: HOSTILE}
     )
-    known, found = (Elements(build_page(build_report(analyse(each)), dark={})) for each in (table, hostile))
+    known, found = (Elements(build_page(build_document(analyse(each)), dark={})) for each in (table, hostile))
     assert found.tags == known.tags
     assert found.attributes == known.attributes
 
@@ -165,7 +165,7 @@ def _lines(section: Section) -> Iterator[str]:
     yield from (f"    {line}" for line in section.commands)
 
 
-def _table_lines(tables: tuple[Table, ...]) -> Iterator[str]:
+def _table_lines(tables: tuple[TextTable, ...]) -> Iterator[str]:
     for table in tables:
         if table.rows:
             yield f"{table.title}:"

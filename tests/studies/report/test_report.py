@@ -12,10 +12,10 @@ from tests.studies.conftest import DEPTHS, STRENGTH, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
-from tlexp.studies.report.incomplete import progress
+from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.report import write_report
-from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.sentences import explain
 from tlexp.studies.report.summary import summary
 
@@ -91,7 +91,7 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
 
 
 def test_the_recommendation_comes_first(findings: Findings) -> None:
-    titles = [section.title for section in build_report(findings).sections]
+    titles = [section.title for section in build_document(findings).sections]
     assert titles[0] == "Recommendation"
     assert titles[-1] == "To repeat it"
     assert {"Protocol", "Failed, missing and left out", "Environment", "What a fixed rule loses"} <= set(titles)
@@ -108,13 +108,13 @@ def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Pat
     page = write_report(tmp_path, findings)[0].read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
-    for line in build_markdown(build_report(findings)).splitlines():
+    for line in build_markdown(build_document(findings)).splitlines():
         if line.startswith("|"):
             assert "<script>" not in line.replace("\\<", "")
 
 
 def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(findings: Findings) -> None:
-    first = build_report(findings).sections[0]
+    first = build_document(findings).sections[0]
     for word in ("Column", "Control", "Data seed", "Margin", "Simultaneous interval", "Cross-fitted"):
         assert sum(line.startswith(word) for line in first.lines) == 1, word
     assert any(f"{findings.table.margin:g} here, chosen before the study" in line for line in first.lines)
@@ -124,7 +124,7 @@ def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(fi
 def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table: Make) -> None:
     strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
     found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
-    [section] = [each for each in build_report(found).sections if each.title == "Undecided"]
+    [section] = [each for each in build_document(found).sections if each.title == "Undecided"]
     [table] = section.tables
     undecided = [each for each in explain(found) if each.recommendation.column is None]
     assert 0 < len(undecided) < len(found.recommendations)
@@ -135,7 +135,7 @@ def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table
 
 def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_table: Make) -> None:
     found = analyse(make_table(margin=0.037, strength=STRENGTH | {"scratch": (-0.2, 0.7)}))
-    sections = {section.title: section for section in build_report(found).sections}
+    sections = {section.title: section for section in build_document(found).sections}
     picture = sections["Differences to the best"].picture
     assert picture is not None
     assert "Dashes: the margin, 0.037 below the best." in picture.caption
@@ -153,7 +153,7 @@ def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_tabl
 
 
 def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findings) -> None:
-    [section] = [each for each in build_report(findings).sections if each.title == "Where columns change places"]
+    [section] = [each for each in build_document(findings).sections if each.title == "Where columns change places"]
     means = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
     told = [re.match(r"(\S+) and (\S+): (\S+) leads at 2, (\S+) leads at 100; ", line) for line in section.lines]
     pairs = [found.groups() for found in told if found is not None]
@@ -165,7 +165,7 @@ def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findi
 
 
 def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
-    few, many = (build_report(analyse(make_table(seeds=count))) for count in (3, 10))
+    few, many = (build_document(analyse(make_table(seeds=count))) for count in (3, 10))
     assert any("demonstration" in text for text in few.notices)
     assert not any("demonstration" in text for text in many.notices)
 
@@ -175,7 +175,7 @@ def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, t
     assert max(map(len, text.splitlines())) <= 120 + len(str(tmp_path))
     joined = " ".join(text.split())
     assert all(f" {each.recommendation.labels} {each.sentence()}" in joined for each in explain(findings))
-    assert progress(findings).counted() in text.splitlines()[0]
+    assert count_replicates(findings).in_words() in text.splitlines()[0]
     assert "report/index.html" in text
 
 

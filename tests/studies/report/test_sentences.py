@@ -7,7 +7,7 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Verdict
-from tlexp.studies.report.sentences import Explanation, explain, shown
+from tlexp.studies.report.sentences import Explanation, explain, format_interval
 
 CHANCE = -0.5755, 0.0
 """An accuracy of 1 / 4."""
@@ -84,7 +84,7 @@ def test_a_sentence_about_a_column_tells_the_figure_of_its_row(make_table: MakeT
         assert told.verdict is Verdict.undecided
         reached = found.cells[told.best or "", told.labels].accuracy
         assert reached is not None
-        assert f"{told.best} has the highest mean, {shown(reached)};" in each.sentence()
+        assert f"{told.best} has the highest mean, {format_interval(reached)};" in each.sentence()
 
 
 def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTable) -> None:
@@ -93,10 +93,12 @@ def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTa
     for each in explain(found):
         assert each.recommendation.column == "freeze-5"
         assert each.recommendation.accuracy is not None
-        assert f"{shown(each.recommendation.accuracy)}, cross-fitted; it" in each.sentence()
+        assert f"{format_interval(each.recommendation.accuracy)}, cross-fitted; it" in each.sentence()
         own = found.cells["freeze-5", each.recommendation.labels].accuracy
         assert own is not None
-        assert any(f"the mean of freeze-5 in the tables is {shown(own)}." in reason for reason in each.reasons())
+        assert any(
+            f"the mean of freeze-5 in the tables is {format_interval(own)}." in reason for reason in each.reasons()
+        )
 
 
 def test_few_test_images_and_few_seeds_are_each_told_as_what_is_missing(make_table: MakeTable) -> None:

@@ -4,26 +4,26 @@ from tests.studies.conftest import DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.table import Role
-from tlexp.studies.report.document import Table
-from tlexp.studies.report.incomplete import gap_tables
-from tlexp.studies.report.sentences import explain, shown
+from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.incomplete import incomplete_tables
+from tlexp.studies.report.sentences import explain, format_interval
 from tlexp.studies.report.tables import (
     accuracy_table,
     cell_table,
     cost_table,
     difference_table,
-    number,
+    format_number,
+    format_seconds,
+    format_signed,
+    format_span,
     reason_table,
     recommendation_table,
     regret_table,
-    seconds,
-    signed,
-    span,
     transfer_table,
 )
 
 
-def told(table: Table) -> list[dict[str, str]]:
+def told(table: TextTable) -> list[dict[str, str]]:
     assert all(len(row) == len(table.head) for row in table.rows)
     return [dict(zip(table.head, row, strict=True)) for row in table.rows]
 
@@ -49,8 +49,8 @@ def test_a_recommendation_stands_with_its_figures_and_nothing_with_none(make_tab
             assert row["seconds per replicate"] == "–"
         else:
             assert each.accuracy is not None
-            assert (row["recommended"], row["cross-fitted accuracy"]) == (each.column, shown(each.accuracy))
-            assert row["seconds per replicate"] == seconds(found.cells[each.column, each.labels].seconds)
+            assert (row["recommended"], row["cross-fitted accuracy"]) == (each.column, format_interval(each.accuracy))
+            assert row["seconds per replicate"] == format_seconds(found.cells[each.column, each.labels].seconds)
 
 
 def test_where_nothing_beats_guessing_the_table_says_so(make_table: MakeTable) -> None:
@@ -72,8 +72,8 @@ def test_cells_stand_in_the_row_of_their_column_and_under_their_budget(make_tabl
             if cell is None or cell.accuracy is None:
                 assert row[labels] == cost[labels] == "–"
             else:
-                assert row[labels] == f"{shown(cell.accuracy)}, {cell.count}"
-                assert cost[labels] == seconds(cell.seconds)
+                assert row[labels] == f"{format_interval(cell.accuracy)}, {cell.count}"
+                assert cost[labels] == format_seconds(cell.seconds)
 
 
 def test_only_the_roles_asked_for_are_told(make_table: MakeTable) -> None:
@@ -89,10 +89,10 @@ def test_every_cell_has_a_row_with_its_measures(make_table: MakeTable) -> None:
         assert cell.accuracy is not None
         assert [rows[place][name] for name in ("replicates", "balanced accuracy", "plain accuracy", "log loss")] == [
             str(cell.count),
-            *map(number, (cell.accuracy.value, cell.plain, cell.nll)),
+            *map(format_number, (cell.accuracy.value, cell.plain, cell.nll)),
         ]
-        assert rows[place]["deviation between seeds"] == number(cell.seed_sd)
-        assert rows[place]["error by images"] == number(cell.image_sd)
+        assert rows[place]["deviation between seeds"] == format_number(cell.seed_sd)
+        assert rows[place]["error by images"] == format_number(cell.image_sd)
 
 
 def test_a_difference_is_a_column_minus_the_best_of_its_budget(make_table: MakeTable) -> None:
@@ -107,13 +107,13 @@ def test_a_difference_is_a_column_minus_the_best_of_its_budget(make_table: MakeT
         pair = {row["column"], row["against"]}
         [each] = [e for e in found.differences if e.labels == row["labels"] and {e.first, e.second} == pair]
         sign = 1 if each.first == row["column"] else -1
-        assert row["difference"] == signed(sign * each.value)
+        assert row["difference"] == format_signed(sign * each.value)
         assert each.low is not None
         assert each.high is not None
-        assert row["simultaneous 95 %"] == span(*sorted((sign * each.low, sign * each.high)))
+        assert row["simultaneous 95 %"] == format_span(*sorted((sign * each.low, sign * each.high)))
         assert each.alone_low is not None
         assert each.alone_high is not None
-        assert row["alone 95 %"] == span(*sorted((sign * each.alone_low, sign * each.alone_high)))
+        assert row["alone 95 %"] == format_span(*sorted((sign * each.alone_low, sign * each.alone_high)))
         assert row["seeds"] == str(each.seeds)
         assert (row["told apart"] == "yes") == (each.low > 0 or each.high < 0)
 
@@ -130,15 +130,15 @@ def test_transfer_is_told_with_the_accuracies_of_the_cells(make_table: MakeTable
             ("from scratch, more steps", "scratch-long"),
         ):
             cell = found.cells.get((column, labels))
-            assert row[head] == number(_value(None if cell is None else cell.accuracy)), (labels, head)
+            assert row[head] == format_number(_value(None if cell is None else cell.accuracy)), (labels, head)
     asked = [each.scratch_labels for each in found.transfer]
     assert {each is None for each in asked} == {True, False}
     assert [row["labels that scratch needs"] for row in rows] == [
         "more than studied" if each is None else f"{each:.3g}" for each in asked
     ]
     for row, gain in zip(rows, found.transfer, strict=True):
-        assert row["steps of scratch"] == seconds(gain.scratch_steps) == "200"
-        assert row["steps until trained as far as scratch"] == seconds(gain.steps)
+        assert row["steps of scratch"] == format_seconds(gain.scratch_steps) == "200"
+        assert row["steps until trained as far as scratch"] == format_seconds(gain.steps)
     assert any(gain.steps is not None for gain in found.transfer)
 
 
@@ -148,13 +148,13 @@ def test_regrets_stand_under_their_budget_with_their_sign(make_table: MakeTable)
     assert [row["rule"] for row in rows] == [each.rule for each in found.regrets]
     for row, each in zip(rows, found.regrets, strict=True):
         assert [row[labels] for labels in found.table.budgets] == [
-            signed(each.losses[labels]) for labels in found.table.budgets
+            format_signed(each.losses[labels]) for labels in found.table.budgets
         ]
-        assert row["mean"] == signed(each.mean)
+        assert row["mean"] == format_signed(each.mean)
 
 
 def test_gaps_name_the_cells_that_failed_wait_or_were_never_planned(make_table: MakeTable) -> None:
-    tables = {table.title: told(table) for table in gap_tables(analyse(make_table()))}
+    tables = {table.title: told(table) for table in incomplete_tables(analyse(make_table()))}
     assert [(r["column"], r["labels per class"], r["seeds"]) for r in tables["Did not finish"]] == [
         ("freeze-1", "20", "1")
     ]

@@ -162,7 +162,7 @@ class TransferGain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class CandidateColumn:
     """A column that is compared with others at a budget.
 
     Attributes:
@@ -211,13 +211,13 @@ class Recommendation:
     cheapest: str | None
     accuracy: Interval | None
     seconds: float | None
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateColumn, ...]
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
     image_share: float | None
     with_wider_margin: str | None
 
-    def candidate(self, column: str) -> Candidate:
+    def candidate(self, column: str) -> CandidateColumn:
         """Return what was compared of a column."""
         return next(candidate for candidate in self.candidates if candidate.column == column)
 

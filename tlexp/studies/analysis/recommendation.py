@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from tlexp.studies.analysis.decision import Decision, trained
 from tlexp.studies.analysis.differences import shared_seeds, stacked
-from tlexp.studies.analysis.findings import Candidate, CellFinding, Recommendation, Verdict
+from tlexp.studies.analysis.findings import CandidateColumn, CellFinding, Recommendation, Verdict
 from tlexp.studies.analysis.intervals import TestImages, interval, spread
 from tlexp.studies.analysis.table import Cell, StudyTable
 
@@ -44,10 +44,10 @@ def recommend(
     )
 
 
-def _candidates(table: StudyTable, decision: Decision) -> tuple[Candidate, ...]:
+def _candidates(table: StudyTable, decision: Decision) -> tuple[CandidateColumn, ...]:
     shares = _trained_shares(table, decision.candidates)
     return tuple(
-        Candidate(
+        CandidateColumn(
             column=cell.column,
             mean=float(decision.means[place]),
             worst_loss=float(decision.worst[place]),

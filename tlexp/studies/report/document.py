@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from tlexp.studies.report.rendering import Drawn
+from tlexp.studies.report.rendering import RenderedFigure
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TextTable:
     """A table of plain text, not yet escaped.
 
     Attributes:
@@ -34,7 +34,7 @@ class Picture:
     name: str
     alt: str
     caption: str
-    drawn: Drawn
+    drawn: RenderedFigure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +54,14 @@ class Section:
     title: str
     paragraphs: tuple[str, ...] = ()
     picture: Picture | None = None
-    tables: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
+    tables: tuple[TextTable, ...] = ()
+    folded: tuple[TextTable, ...] = ()
     lines: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Document:
     """A report.
 
     Attributes:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from tlexp.studies.analysis.findings import Findings, Verdict
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report import panels, plots
-from tlexp.studies.report.document import Picture, Section, Table
+from tlexp.studies.report.document import Picture, Section, TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.rendering import Drawn
+from tlexp.studies.report.rendering import RenderedFigure
 from tlexp.studies.report.tables import accuracy_table, cell_table, cost_table, difference_table, transfer_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plate:
+class _FigureSection:
     """A figure with its section.
 
     Attributes:
@@ -29,20 +29,20 @@ class _Plate:
 
     name: str
     title: str
-    draw: Callable[[Findings], Drawn | None]
+    draw: Callable[[Findings], RenderedFigure | None]
     alt: str
     caption: str
-    numbers: Callable[[Findings], tuple[Table, ...]]
+    numbers: Callable[[Findings], tuple[TextTable, ...]]
     told: Callable[[Findings], str] = lambda _: ""
     missing: Callable[[Findings], str] = lambda _: ""
 
 
-def pictured_sections(findings: Findings) -> tuple[Section, ...]:
+def figure_sections(findings: Findings) -> tuple[Section, ...]:
     """Return the sections of which there is something to tell, in their order."""
-    return tuple(section for plate in _PLATES if (section := _section(plate, findings)) is not None)
+    return tuple(section for plate in _FIGURE_SECTIONS if (section := _section(plate, findings)) is not None)
 
 
-def _section(plate: _Plate, findings: Findings) -> Section | None:
+def _section(plate: _FigureSection, findings: Findings) -> Section | None:
     drawn = plate.draw(findings)
     told = (plate.missing if drawn is None else plate.told)(findings)
     if drawn is None and not told:
@@ -53,16 +53,16 @@ def _section(plate: _Plate, findings: Findings) -> Section | None:
     return Section(title=plate.title, paragraphs=paragraphs, picture=picture, folded=plate.numbers(findings))
 
 
-def _competing(findings: Findings) -> tuple[Table, ...]:
+def _competing(findings: Findings) -> tuple[TextTable, ...]:
     return (accuracy_table(findings, (Role.depth, Role.way), title="Balanced accuracy, 95 % interval"),)
 
 
-def _transfer(findings: Findings) -> tuple[Table, ...]:
+def _transfer(findings: Findings) -> tuple[TextTable, ...]:
     scratch = accuracy_table(findings, (Role.scratch, Role.scratch_long), title="From scratch")
     return transfer_table(findings), scratch
 
 
-def _controls(findings: Findings) -> tuple[Table, ...]:
+def _controls(findings: Findings) -> tuple[TextTable, ...]:
     return (accuracy_table(findings, (Role.random, Role.pixels, Role.closed), title="Controls"),)
 
 
@@ -84,8 +84,8 @@ def _no_gain(findings: Findings) -> str:
     return "Nothing was trained from scratch beside a pretrained column."
 
 
-_PLATES = (
-    _Plate(
+_FIGURE_SECTIONS = (
+    _FigureSection(
         name="accuracy",
         title="Accuracy against labels",
         draw=plots.draw_accuracy,
@@ -94,7 +94,7 @@ _PLATES = (
         "recommended, a dotted ring the highest mean where the data do not decide.",
         numbers=_competing,
     ),
-    _Plate(
+    _FigureSection(
         name="heat-map",
         title="All columns and budgets",
         draw=panels.draw_heat_map,
@@ -103,7 +103,7 @@ _PLATES = (
         "recommended, a dashed frame the highest mean where the data do not decide.",
         numbers=lambda findings: (cell_table(findings),),
     ),
-    _Plate(
+    _FigureSection(
         name="differences",
         title="Differences to the best",
         draw=panels.draw_differences,
@@ -113,7 +113,7 @@ _PLATES = (
         "hollow one: not. Dashes: the margin, {margin} below the best.",
         numbers=lambda findings: (difference_table(findings),),
     ),
-    _Plate(
+    _FigureSection(
         name="cost",
         title="Cost against accuracy",
         draw=panels.draw_cost,
@@ -122,7 +122,7 @@ _PLATES = (
         "its 95 % interval; up and to the left is better. Hollow marks: solved from the same features.",
         numbers=lambda findings: (cost_table(findings),),
     ),
-    _Plate(
+    _FigureSection(
         name="transfer",
         title="Transfer against training from scratch",
         draw=plots.draw_transfer,
@@ -133,7 +133,7 @@ _PLATES = (
         told=_gains,
         missing=_no_gain,
     ),
-    _Plate(
+    _FigureSection(
         name="controls",
         title="Controls",
         draw=plots.draw_controls,

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tlexp.studies.report.document import Picture, Report, Table
+from tlexp.studies.report.document import Document, Picture, TextTable
 from tlexp.studies.report.rendering import inline_svg, theme_rules
 
 _LONG = 60
 """A cell of more letters gets room to be read, and on a telephone its row becomes a paragraph."""
 
 
-def build_page(report: Report, *, dark: Mapping[str, str]) -> str:
+def build_page(report: Document, *, dark: Mapping[str, str]) -> str:
     """Return the page.
 
     Args:
@@ -35,7 +35,7 @@ def _is_long(text: str) -> bool:
     return len(text) > _LONG
 
 
-def _is_prose(table: Table) -> bool:
+def _is_prose(table: TextTable) -> bool:
     return any(_is_long(text) for row in table.rows for text in row)
 
 

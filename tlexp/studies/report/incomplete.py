@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.findings import CellFinding, Findings
-from tlexp.studies.report.document import Table
+from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.tables import budget_title
 from tlexp.tracking import RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class ReplicateCounts:
     """How many replicates of a study there are."""
 
     planned: int
@@ -23,7 +23,7 @@ class Progress:
         """Whether some have not run."""
         return self.missing > 0
 
-    def counted(self) -> str:
+    def in_words(self) -> str:
         """Return the counts in words."""
         parts = [f"{self.finished} of {self.planned} replicates have finished"]
         parts += [f"{self.failed} did not finish"] if self.failed else []
@@ -31,20 +31,20 @@ class Progress:
         return ", ".join(parts)
 
 
-def progress(findings: Findings) -> Progress:
+def count_replicates(findings: Findings) -> ReplicateCounts:
     """Return how far a study has come."""
     cells = findings.cells.values()
     finished, failed, missing = (sum(getattr(cell, name) for cell in cells) for name in ("count", "failed", "missing"))
-    return Progress(planned=finished + failed + missing, finished=finished, failed=failed, missing=missing)
+    return ReplicateCounts(planned=finished + failed + missing, finished=finished, failed=failed, missing=missing)
 
 
-def gap_tables(findings: Findings) -> tuple[Table, ...]:
+def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
     """Return a table for each kind of gap that there is."""
     counted = "replicates"
     found = (
         _failures(findings),
         _cells(findings, "Not run yet", counted, lambda cell: _share(cell, cell.missing)),
-        Table(
+        TextTable(
             title="Left out of the study",
             head=("what", "why"),
             rows=tuple((what, why) for what, why in findings.table.skipped.items()),
@@ -67,7 +67,7 @@ def gap_tables(findings: Findings) -> tuple[Table, ...]:
     return tuple(table for table in found if table.rows)
 
 
-def _failures(findings: Findings) -> Table:
+def _failures(findings: Findings) -> TextTable:
     """Return the replicates that did not finish, those of a cell with one reason together."""
     groups: dict[tuple[str, str, RunStatus, str], list[int]] = {}
     for column in findings.table.columns:
@@ -77,7 +77,7 @@ def _failures(findings: Findings) -> Table:
                 if each.status not in (None, RunStatus.finished):
                     key = column.name, budget_title(findings, labels), RunStatus(str(each.status)), each.reason or "–"
                     groups.setdefault(key, []).append(each.seed)
-    return Table(
+    return TextTable(
         title="Did not finish",
         head=("column", "labels per class", "seeds", "how", "why"),
         rows=tuple(
@@ -87,7 +87,7 @@ def _failures(findings: Findings) -> Table:
     )
 
 
-def _cells(findings: Findings, title: str, told: str, tell: Callable[[CellFinding], str]) -> Table:
+def _cells(findings: Findings, title: str, told: str, tell: Callable[[CellFinding], str]) -> TextTable:
     """Return the cells of which something is to be told, budgets with the same of a column together."""
     groups: dict[tuple[str, str], list[str]] = {}
     for column in findings.table.columns:
@@ -95,7 +95,7 @@ def _cells(findings: Findings, title: str, told: str, tell: Callable[[CellFindin
             cell = findings.cells.get((column.name, labels))
             if cell is not None and (text := tell(cell)):
                 groups.setdefault((column.name, text), []).append(budget_title(findings, labels))
-    return Table(
+    return TextTable(
         title=title,
         head=("column", "labels per class", told),
         rows=tuple((column, ", ".join(budgets), text) for (column, text), budgets in groups.items()),
@@ -106,11 +106,11 @@ def _share(cell: CellFinding, part: int) -> str:
     return f"{part} of {cell.count + cell.failed + cell.missing}" if part else ""
 
 
-def _never_planned(findings: Findings) -> Table:
+def _never_planned(findings: Findings) -> TextTable:
     table = findings.table
     rows = []
     for column in table.columns:
         budgets = [budget_title(findings, each) for each in table.budgets if (column.name, each) not in findings.cells]
         if budgets:
             rows.append((column.name, ", ".join(budgets)))
-    return Table(title="Not planned", head=("column", "labels per class"), rows=tuple(rows))
+    return TextTable(title="Not planned", head=("column", "labels per class"), rows=tuple(rows))

@@ -3,17 +3,17 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from tlexp.studies.report.document import Report, Section, Table
+from tlexp.studies.report.document import Document, Section, TextTable
 
 _SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
-def build_markdown(report: Report) -> str:
+def build_markdown(report: Document) -> str:
     """Return the text."""
     return "\n\n".join(_blocks(report)) + "\n"
 
 
-def _blocks(report: Report) -> Iterator[str]:
+def _blocks(report: Document) -> Iterator[str]:
     yield f"# {plain(report.title)}"
     yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in report.facts)
     yield from (f"> {plain(text)}" for text in report.notices)
@@ -35,14 +35,14 @@ def _section(section: Section) -> Iterator[str]:
         yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
 
 
-def _tables(tables: Iterable[Table]) -> Iterator[str]:
+def _tables(tables: Iterable[TextTable]) -> Iterator[str]:
     for table in tables:
         if table.rows:
             yield f"{plain(table.title)}:"
             yield _table(table)
 
 
-def _table(table: Table) -> str:
+def _table(table: TextTable) -> str:
     rows = [table.head, ("---",) * len(table.head), *table.rows]
     return "\n".join(f"| {' | '.join(cell if row == rows[1] else plain(cell) for cell in row)} |" for row in rows)
 

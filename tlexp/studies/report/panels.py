@@ -14,14 +14,14 @@ from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, R
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, INK, MUTED, ORANGE, cell_colour, column_styles
-from tlexp.studies.report.rendering import Drawn, paint
+from tlexp.studies.report.rendering import RenderedFigure, render_figure
 from tlexp.tracking.figures import plain_label
 
 _WIDE_RATIO = 8
 """Costs spread wider than this stand on a logarithmic axis."""
 
 
-def draw_heat_map(findings: Findings) -> Drawn | None:
+def draw_heat_map(findings: Findings) -> RenderedFigure | None:
     """Draw columns by budgets, the accuracy written into each cell; None where nothing finished."""
     columns, budgets = _competing(findings), findings.table.budgets
     values = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
@@ -44,10 +44,10 @@ def draw_heat_map(findings: Findings) -> Drawn | None:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
 
-    return paint("heat-map", 0.9 + 0.32 * len(columns), draw)
+    return render_figure("heat-map", 0.9 + 0.32 * len(columns), draw)
 
 
-def draw_differences(findings: Findings) -> Drawn | None:
+def draw_differences(findings: Findings) -> RenderedFigure | None:
     """Draw each column against the best of its budget, with simultaneous intervals; None where there is no pair."""
     compared = {each.labels: found for each in findings.recommendations if (found := against_best(findings, each))}
     if not compared:
@@ -70,10 +70,10 @@ def draw_differences(findings: Findings) -> Drawn | None:
             axes.set_xlabel("minus the best")
 
     rows = math.ceil(len(compared) / 2)
-    return paint("differences", 0.4 + rows * (0.55 + 0.22 * len(columns)), draw)
+    return render_figure("differences", 0.4 + rows * (0.55 + 0.22 * len(columns)), draw)
 
 
-def draw_cost(findings: Findings) -> Drawn | None:
+def draw_cost(findings: Findings) -> RenderedFigure | None:
     """Draw what a replicate costs against what it reaches; None where no cost is known."""
     members = [column for column in findings.table.columns if column.competes or column.role is Role.closed]
     told = {each.labels: found for each in findings.recommendations if (found := _costs(findings, members, each))}
@@ -110,7 +110,7 @@ def draw_cost(findings: Findings) -> Drawn | None:
         figure.legend([handles[each] for each in ordered], ordered, loc="outside lower center", ncols=2)
 
     rows = math.ceil(len(told) / 2)
-    return paint("cost", 0.5 + 1.9 * rows + 0.18 * math.ceil(len(named) / 2), draw)
+    return render_figure("cost", 0.5 + 1.9 * rows + 0.18 * math.ceil(len(named) / 2), draw)
 
 
 def _competing(findings: Findings) -> list[Column]:

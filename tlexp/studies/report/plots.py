@@ -12,7 +12,7 @@ from tlexp.studies.analysis.findings import Findings, Interval, TransferGain
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, GREEN, INK, MUTED, ORANGE, Style, column_styles
-from tlexp.studies.report.rendering import Drawn, paint
+from tlexp.studies.report.rendering import RenderedFigure, render_figure
 from tlexp.tracking.figures import plain_label
 
 _MOST_BANDS = 7
@@ -23,7 +23,7 @@ _CLOSED = (Role.random, Role.pixels, Role.closed)
 Points = list[tuple[float, Interval]]
 
 
-def draw_accuracy(findings: Findings) -> Drawn | None:
+def draw_accuracy(findings: Findings) -> RenderedFigure | None:
     """Draw the balanced accuracy of every competing column, with what is recommended; None where nothing finished."""
     table = findings.table
     members = [column for column in table.columns if column.competes and _points(findings, column.name)]
@@ -36,10 +36,10 @@ def draw_accuracy(findings: Findings) -> Drawn | None:
         _mark_recommended(axes, findings, members)
         _add_legend(figure, axes)
 
-    return paint("accuracy", 4.0 + _legend_height(len(members) + 2), draw)
+    return render_figure("accuracy", 4.0 + _legend_height(len(members) + 2), draw)
 
 
-def draw_transfer(findings: Findings) -> Drawn | None:
+def draw_transfer(findings: Findings) -> RenderedFigure | None:
     """Draw the best pretrained column and training from scratch; None where nothing was trained from scratch."""
     gains = findings.transfer
     if not gains:
@@ -60,10 +60,10 @@ def draw_transfer(findings: Findings) -> Drawn | None:
             _draw_gain(axes, gain, findings.table.per_class[gain.labels])
         _add_legend(figure, axes)
 
-    return paint("transfer", 4.4, draw)
+    return render_figure("transfer", 4.4, draw)
 
 
-def draw_controls(findings: Findings) -> Drawn | None:
+def draw_controls(findings: Findings) -> RenderedFigure | None:
     """Draw the controls on frozen features and pixels beside the best column; None where none finished."""
     table = findings.table
     members = [column for column in table.columns if column.role in _CLOSED and _points(findings, column.name)]
@@ -78,7 +78,7 @@ def draw_controls(findings: Findings) -> Drawn | None:
         _draw_columns(axes, findings, members)
         _add_legend(figure, axes)
 
-    return paint("controls", 3.9 + _legend_height(len(members) + 1), draw)
+    return render_figure("controls", 3.9 + _legend_height(len(members) + 1), draw)
 
 
 def _points(findings: Findings, column: str) -> Points:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
-from tlexp.studies.report.document import Table
+from tlexp.studies.report.document import TextTable
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
@@ -63,10 +63,10 @@ def glossary(findings: Findings) -> tuple[str, ...]:
     return tuple(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
-def environment_table(table: StudyTable) -> Table:
+def environment_table(table: StudyTable) -> TextTable:
     """Return device, versions and digests, of one finished replicate."""
     rows = () if table.record is None else tuple(_facts(table.record))
-    return Table(title="Environment of a finished replicate", head=("what", "value"), rows=rows)
+    return TextTable(title="Environment of a finished replicate", head=("what", "value"), rows=rows)
 
 
 def commands(table: StudyTable) -> tuple[str, ...]:

@@ -41,14 +41,14 @@ _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class RenderedFigure:
     """A figure in both forms; the SVG keeps its text as text."""
 
     svg: bytes
     png: bytes
 
 
-def paint(name: str, height: float, draw: Callable[[Figure], None]) -> Drawn:
+def render_figure(name: str, height: float, draw: Callable[[Figure], None]) -> RenderedFigure:
     """Return a figure.
 
     Args:
@@ -63,14 +63,14 @@ def paint(name: str, height: float, draw: Callable[[Figure], None]) -> Drawn:
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata=_NO_METADATA)
         figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-    return Drawn(svg=svg.getvalue(), png=png.getvalue())
+    return RenderedFigure(svg=svg.getvalue(), png=png.getvalue())
 
 
 def inline_svg(svg: bytes, *, name: str, dark: Mapping[str, str]) -> str:
     """Return an SVG as it may stand within a page: ids of its own, colours as variables of the style sheet.
 
     Args:
-        svg: Of `paint`.
+        svg: Of `render_figure`.
         name: Begins the ids; a page has several figures.
         dark: Light colour -> dark one, see `theme_rules`.
     """

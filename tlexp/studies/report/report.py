@@ -8,7 +8,7 @@ from tlexp.studies.report.csv import cells_csv, differences_csv, recommendations
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.palette import column_styles, dark_colours
-from tlexp.studies.report.sections import build_report
+from tlexp.studies.report.sections import build_document
 
 REPORT = "report"
 PAGE = "index.html"
@@ -16,7 +16,7 @@ PAGE = "index.html"
 
 def write_report(folder: Path, findings: Findings) -> list[Path]:
     """Write report/ into a study's folder and return its files, the page first; equal findings give equal bytes."""
-    report = build_report(findings)
+    report = build_document(findings)
     dark = dark_colours(column_styles(findings.table.columns))
     content = {
         PAGE: build_page(report, dark=dark).encode(),

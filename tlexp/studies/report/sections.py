@@ -1,9 +1,9 @@
 """What a report says, in its order; the page and the Markdown file show the same sections."""
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.document import Report, Section, Table
-from tlexp.studies.report.figures import pictured_sections
-from tlexp.studies.report.incomplete import gap_tables, progress
+from tlexp.studies.report.document import Document, Section, TextTable
+from tlexp.studies.report.figures import figure_sections
+from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.protocol import (
     commands,
@@ -17,22 +17,22 @@ from tlexp.studies.report.sentences import explain
 from tlexp.studies.report.tables import crossing_lines, crossing_table, reason_table, recommendation_table, regret_table
 
 
-def build_report(findings: Findings) -> Report:
+def build_document(findings: Findings) -> Document:
     """Return what a report says of a study; of one in which nothing finished, that."""
     table = findings.table
     budgets = ", ".join(map(budget_name, table.budgets))
-    return Report(
+    return Document(
         title=f"Study {table.name}",
         facts=(
             ("backbone", table.backbone),
             ("images", data_words(table)),
             ("labels per class", budgets),
             ("data seeds", f"{', '.join(map(str, table.seeds))} ({len(table.seeds)})"),
-            ("replicates", progress(findings).counted()),
+            ("replicates", count_replicates(findings).in_words()),
         ),
         notices=_notices(findings),
         sections=(
-            *(_measured(findings) if progress(findings).finished else ()),
+            *(_measured(findings) if count_replicates(findings).finished else ()),
             *(part(findings) for part in (_protocol, _gaps, _environment, _repeat)),
         ),
     )
@@ -41,19 +41,19 @@ def build_report(findings: Findings) -> Report:
 def _measured(findings: Findings) -> tuple[Section, ...]:
     """Return the sections of a study in which something finished."""
     found = (
-        *(_recommendations(findings), _undecided(findings), *pictured_sections(findings)),
+        *(_recommendations(findings), _undecided(findings), *figure_sections(findings)),
         *(_crossings(findings), _regrets(findings)),
     )
     return tuple(section for section in found if section is not None)
 
 
 def _notices(findings: Findings) -> tuple[str, ...]:
-    done = progress(findings)
+    done = count_replicates(findings)
     given = []
     if not done.finished:
-        given.append(f"Nothing has finished yet: {done.counted()}. There is nothing to recommend.")
+        given.append(f"Nothing has finished yet: {done.in_words()}. There is nothing to recommend.")
     elif done.running:
-        given.append(f"This study is not complete: {done.counted()}. What is said here may change.")
+        given.append(f"This study is not complete: {done.in_words()}. What is said here may change.")
     if is_demonstration(findings.table):
         given.append("A demonstration, not a claim: see the protocol.")
     return tuple(given)
@@ -82,7 +82,7 @@ def _undecided(findings: Findings) -> Section | None:
         title="Undecided",
         paragraphs=("Budgets at which the data do not say which column to take, and what would help.",),
         tables=(
-            Table(
+            TextTable(
                 title="Contenders, the best mean first",
                 head=("labels per class", "contenders", "what would change it"),
                 rows=tuple(
@@ -127,7 +127,7 @@ def _protocol(findings: Findings) -> Section:
 
 
 def _gaps(findings: Findings) -> Section:
-    tables = gap_tables(findings)
+    tables = incomplete_tables(findings)
     none = () if tables else ("Every planned replicate has finished, inside the protocol.",)
     return Section(title="Failed, missing and left out", paragraphs=none, tables=tables)
 

@@ -52,7 +52,7 @@ class Explanation:
         """Return what is recommended, with its accuracy and why it is taken."""
         told, margin = self.recommendation, self.findings.table.margin
         none = "an accuracy that no shared seed tells"
-        accuracy = none if told.accuracy is None else f"{shown(told.accuracy)}, cross-fitted"
+        accuracy = none if told.accuracy is None else f"{format_interval(told.accuracy)}, cross-fitted"
         start, saving = f"{advice(self._column(column))}: {accuracy}; it", self._saving(column)
         if told.verdict is Verdict.cheaper:
             return f"{start} loses less than {margin:g} against the best{saving}."
@@ -133,7 +133,7 @@ class Explanation:
         tested = several if count > 1 else f"the only column is not distinguishably better than guessing ({chance})"
         at_once = f", an interval that holds at once over all {count}" if count > 1 else ""
         controls = " Controls do not count." if any(not column.competes for column in table.columns) else ""
-        accuracy = shown(self.recommendation.candidate(best).accuracy)
+        accuracy = format_interval(self.recommendation.candidate(best).accuracy)
         return f"{tested}; {best} has the highest mean, {accuracy}{at_once}.{controls}"
 
     def _outdone(self) -> str:
@@ -147,7 +147,7 @@ class Explanation:
             cell = None if column.competes else self.findings.cells.get((column.name, self.recommendation.labels))
             own = None if cell is None else cell.accuracy
             if own is not None and own.low is not None and own.low > highest.high:
-                above.append((own.value, f"{column.name} ({column.title}) {shown(own)}"))
+                above.append((own.value, f"{column.name} ({column.title}) {format_interval(own)}"))
         names = ", ".join(text for _, text in sorted(above, reverse=True))
         return f" But beside them, never recommended, these reach more: {names}." if names else ""
 
@@ -200,7 +200,7 @@ class Explanation:
         """Return a column's own mean with the interval of the tables."""
         accuracy = self._cell(column).accuracy
         assert accuracy is not None
-        return shown(accuracy)
+        return format_interval(accuracy)
 
     def _cell(self, column: str) -> CellFinding:
         return self.findings.cells[column, self.recommendation.labels]
@@ -227,7 +227,7 @@ def advice(column: Column) -> str:
     return f"freeze {words[1]}{words[2]}" if words else f"take {column.name} ({column.title})"
 
 
-def shown(found: Interval) -> str:
+def format_interval(found: Interval) -> str:
     """Return an estimate with its interval, `0.742 (0.720 .. 0.763)`."""
     if found.low is None or found.high is None:
         return f"{found.value:.3f} (one seed)"

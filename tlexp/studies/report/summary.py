@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.incomplete import progress
+from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.protocol import CROSS_FITTED
 from tlexp.studies.report.report import PAGE, REPORT
@@ -16,7 +16,7 @@ _WIDTH = 110
 
 def summary(findings: Findings, folder: Path) -> str:
     """Return the recommendation of each budget, how many replicates there are, and where the page is."""
-    lines = [f"study {findings.table.name}: {progress(findings).counted()}", ""]
+    lines = [f"study {findings.table.name}: {count_replicates(findings).in_words()}", ""]
     names = [budget_name(each.labels) for each in findings.recommendations]
     room = max(map(len, [*names, "labels"])) + 2
     for name, explanation in zip(names, explain(findings), strict=True):

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from tlexp.studies.analysis.differences import against_best
 from tlexp.studies.analysis.findings import CellFinding, Crossing, Difference, Findings, Interval, Verdict
 from tlexp.studies.analysis.table import Column, Role
-from tlexp.studies.report.document import Table
+from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import explain, shown
+from tlexp.studies.report.sentences import explain, format_interval
 
 NONE = "–"
 _MOST_LINES = 6
@@ -18,9 +18,9 @@ _UNDECIDED = {
 }
 
 
-def recommendation_table(findings: Findings) -> Table:
+def recommendation_table(findings: Findings) -> TextTable:
     """Return what to do with so many labels, the cross-fitted accuracy and the cost of what is recommended."""
-    return Table(
+    return TextTable(
         title="What to do",
         head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
         rows=tuple(
@@ -29,7 +29,7 @@ def recommendation_table(findings: Findings) -> Table:
                 told.column or _UNDECIDED.get(told.verdict, NONE),
                 explanation.sentence(),
                 _shown(told.accuracy),
-                seconds(told.seconds),
+                format_seconds(told.seconds),
             )
             for explanation in explain(findings)
             for told in [explanation.recommendation]
@@ -37,9 +37,9 @@ def recommendation_table(findings: Findings) -> Table:
     )
 
 
-def reason_table(findings: Findings) -> Table:
+def reason_table(findings: Findings) -> TextTable:
     """Return why, and what would change it."""
-    return Table(
+    return TextTable(
         title="Why, and what would change it",
         head=("labels per class", "reasons", "what would change it"),
         rows=tuple(
@@ -53,22 +53,22 @@ def reason_table(findings: Findings) -> Table:
     )
 
 
-def accuracy_table(findings: Findings, roles: Iterable[Role], *, title: str) -> Table:
+def accuracy_table(findings: Findings, roles: Iterable[Role], *, title: str) -> TextTable:
     """Return columns by budgets, each accuracy with its interval and the replicates behind it."""
     columns = _of_roles(findings, roles)
     return _by_budget(findings, columns, _accuracy, title=f"{title} (replicates)")
 
 
-def cost_table(findings: Findings) -> Table:
+def cost_table(findings: Findings) -> TextTable:
     """Return columns by budgets, seconds of a replicate."""
     return _by_budget(
-        findings, findings.table.columns, lambda cell: seconds(cell.seconds), title="Seconds per replicate"
+        findings, findings.table.columns, lambda cell: format_seconds(cell.seconds), title="Seconds per replicate"
     )
 
 
-def cell_table(findings: Findings) -> Table:
+def cell_table(findings: Findings) -> TextTable:
     """Return the other measures of every cell."""
-    return Table(
+    return TextTable(
         title="Every cell",
         head=(
             "column",
@@ -85,8 +85,8 @@ def cell_table(findings: Findings) -> Table:
                 cell.column,
                 budget_name(cell.labels),
                 str(cell.count),
-                NONE if cell.accuracy is None else number(cell.accuracy.value),
-                *map(number, (cell.plain, cell.nll, cell.seed_sd, cell.image_sd)),
+                NONE if cell.accuracy is None else format_number(cell.accuracy.value),
+                *map(format_number, (cell.plain, cell.nll, cell.seed_sd, cell.image_sd)),
             )
             for column in findings.table.columns
             for labels in findings.table.budgets
@@ -95,9 +95,9 @@ def cell_table(findings: Findings) -> Table:
     )
 
 
-def difference_table(findings: Findings) -> Table:
+def difference_table(findings: Findings) -> TextTable:
     """Return each column against the best of its budget."""
-    return Table(
+    return TextTable(
         title="Balanced accuracy minus that of the best of the budget",
         head=("labels", "column", "against", "difference", "simultaneous 95 %", "alone 95 %", "seeds", "told apart"),
         rows=tuple(
@@ -105,9 +105,9 @@ def difference_table(findings: Findings) -> Table:
                 budget_name(difference.labels),
                 difference.first,
                 difference.second,
-                signed(difference.value),
-                span(difference.low, difference.high),
-                span(difference.alone_low, difference.alone_high),
+                format_signed(difference.value),
+                format_span(difference.low, difference.high),
+                format_span(difference.alone_low, difference.alone_high),
                 str(difference.seeds),
                 "yes" if difference.distinguishable else "no",
             )
@@ -117,9 +117,9 @@ def difference_table(findings: Findings) -> Table:
     )
 
 
-def transfer_table(findings: Findings) -> Table:
+def transfer_table(findings: Findings) -> TextTable:
     """Return what pretraining is worth at each budget."""
-    return Table(
+    return TextTable(
         title="Pretrained against from scratch",
         head=(
             "labels per class",
@@ -135,24 +135,24 @@ def transfer_table(findings: Findings) -> Table:
             (
                 budget_title(findings, gain.labels),
                 gain.column,
-                *map(number, (gain.accuracy, gain.scratch, gain.scratch_long)),
+                *map(format_number, (gain.accuracy, gain.scratch, gain.scratch_long)),
                 "more than studied" if gain.scratch_labels is None else f"{gain.scratch_labels:.3g}",
-                seconds(gain.steps),
-                seconds(gain.scratch_steps),
+                format_seconds(gain.steps),
+                format_seconds(gain.scratch_steps),
             )
             for gain in findings.transfer
         ),
     )
 
 
-def regret_table(findings: Findings) -> Table:
+def regret_table(findings: Findings) -> TextTable:
     """Return what one fixed rule loses at each budget."""
     budgets = findings.table.budgets
-    return Table(
+    return TextTable(
         title="Balanced accuracy lost against the best column of each budget",
         head=("rule", *map(budget_name, budgets), "mean"),
         rows=tuple(
-            (each.rule, *(signed(each.losses.get(labels)) for labels in budgets), signed(each.mean))
+            (each.rule, *(format_signed(each.losses.get(labels)) for labels in budgets), format_signed(each.mean))
             for each in findings.regrets
         ),
     )
@@ -176,9 +176,9 @@ def crossing_lines(findings: Findings) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def crossing_table(findings: Findings) -> Table:
+def crossing_table(findings: Findings) -> TextTable:
     """Return every pair."""
-    return Table(
+    return TextTable(
         title="Every pair",
         head=("first", "second", "change places", "labels per class at which 0 is in the interval"),
         rows=tuple(
@@ -200,15 +200,15 @@ def budget_title(findings: Findings, labels: str) -> str:
     return budget_name(labels) + (" (conditional on this pool)" if conditional else "")
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a figure with three decimals."""
     return NONE if value is None else f"{value:.3f}"
 
 
-def signed(value: float | None) -> str:
+def format_signed(value: float | None) -> str:
     """Return a difference with three decimals and its sign.
 
-    >>> signed(0.0123), signed(-0.0123), signed(-0.0001), signed(None)
+    >>> format_signed(0.0123), format_signed(-0.0123), format_signed(-0.0001), format_signed(None)
     ('+0.012', '-0.012', '0.000', '–')
     """
     if value is None:
@@ -217,15 +217,15 @@ def signed(value: float | None) -> str:
     return text[1:] if float(text) == 0 else text
 
 
-def span(low: float | None, high: float | None) -> str:
+def format_span(low: float | None, high: float | None) -> str:
     """Return an interval of a difference."""
-    return NONE if low is None or high is None else f"{signed(low)} .. {signed(high)}"
+    return NONE if low is None or high is None else f"{format_signed(low)} .. {format_signed(high)}"
 
 
-def seconds(value: float | None) -> str:
+def format_seconds(value: float | None) -> str:
     """Return a cost or a count with three digits.
 
-    >>> seconds(0.01234), seconds(12.34), seconds(12345.6), seconds(None)
+    >>> format_seconds(0.01234), format_seconds(12.34), format_seconds(12345.6), format_seconds(None)
     ('0.0123', '12.3', '12,346', '–')
     """
     if value is None:
@@ -240,9 +240,9 @@ def _of_roles(findings: Findings, roles: Iterable[Role]) -> list[Column]:
 
 def _by_budget(
     findings: Findings, columns: Iterable[Column], told: Callable[[CellFinding], str], *, title: str
-) -> Table:
+) -> TextTable:
     budgets = findings.table.budgets
-    return Table(
+    return TextTable(
         title=title,
         head=("column", "what it is", *map(budget_name, budgets)),
         rows=tuple(
@@ -264,7 +264,7 @@ def _accuracy(cell: CellFinding) -> str:
 
 
 def _shown(found: Interval | None) -> str:
-    return NONE if found is None else shown(found)
+    return NONE if found is None else format_interval(found)
 
 
 def _places(findings: Findings, crossing: Crossing) -> str:
