@@ -38,10 +38,23 @@ def differences_csv(findings: Findings) -> bytes:
         (*head, "distinguishable"),
         (
             (
-                *(each.labels, each.first, each.second, each.value, each.seeds, each.family),
-                *(each.low, each.high, each.alone_low, each.alone_high, each.distinguishable),
+                *(
+                    difference.labels,
+                    difference.first,
+                    difference.second,
+                    difference.value,
+                    difference.seeds,
+                    difference.family,
+                ),
+                *(
+                    difference.low,
+                    difference.high,
+                    difference.alone_low,
+                    difference.alone_high,
+                    difference.distinguishable,
+                ),
             )
-            for each in findings.differences
+            for difference in findings.differences
         ),
     )
 
@@ -53,18 +66,23 @@ def recommendations_csv(findings: Findings) -> bytes:
         (*head, "sentence", "reasons", "change"),
         (
             (
-                *(told.labels, findings.table.per_class[told.labels], told.column, "; ".join(told.contenders)),
-                *(told.best, *_ends(told.accuracy), told.seconds),
+                *(
+                    recommendation.labels,
+                    findings.table.per_class[recommendation.labels],
+                    recommendation.column,
+                    "; ".join(recommendation.contenders),
+                ),
+                *(recommendation.best, *_ends(recommendation.accuracy), recommendation.seconds),
                 *(explanation.sentence(), " ".join(explanation.reasons()), explanation.change()),
             )
             for explanation in explain(findings)
-            for told in [explanation.recommendation]
+            for recommendation in [explanation.recommendation]
         ),
     )
 
 
-def _ends(found: Interval | None) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if found is None else (found.value, found.low, found.high)
+def _ends(accuracy: Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if accuracy is None else (accuracy.value, accuracy.low, accuracy.high)
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

@@ -23,7 +23,7 @@ class _FigureSection:
         alt: What is to be seen.
         caption: What the numbers mean; `{margin}` is `study.margin`.
         numbers: Tables of what is drawn.
-        told: What is said above the figure.
+        text: What is said above the figure.
         missing: What is said where there is no figure; the section is left out where nothing is.
     """
 
@@ -33,24 +33,24 @@ class _FigureSection:
     alt: str
     caption: str
     numbers: Callable[[Findings], tuple[TextTable, ...]]
-    told: Callable[[Findings], str] = lambda _: ""
+    text: Callable[[Findings], str] = lambda _: ""
     missing: Callable[[Findings], str] = lambda _: ""
 
 
 def figure_sections(findings: Findings) -> tuple[Section, ...]:
     """Return the sections of which there is something to tell, in their order."""
-    return tuple(section for plate in _FIGURE_SECTIONS if (section := _section(plate, findings)) is not None)
+    return tuple(section for figure in _FIGURE_SECTIONS if (section := _section(figure, findings)) is not None)
 
 
-def _section(plate: _FigureSection, findings: Findings) -> Section | None:
-    drawn = plate.draw(findings)
-    told = (plate.missing if drawn is None else plate.told)(findings)
-    if drawn is None and not told:
+def _section(figure: _FigureSection, findings: Findings) -> Section | None:
+    drawn = figure.draw(findings)
+    text = (figure.missing if drawn is None else figure.text)(findings)
+    if drawn is None and not text:
         return None
-    caption = plate.caption.format(margin=f"{findings.table.margin:g}")
-    picture = None if drawn is None else Picture(name=plate.name, alt=plate.alt, caption=caption, drawn=drawn)
-    paragraphs = (told,) if told else ()
-    return Section(title=plate.title, paragraphs=paragraphs, picture=picture, folded=plate.numbers(findings))
+    caption = figure.caption.format(margin=f"{findings.table.margin:g}")
+    picture = None if drawn is None else Picture(name=figure.name, alt=figure.alt, caption=caption, drawn=drawn)
+    paragraphs = (text,) if text else ()
+    return Section(title=figure.title, paragraphs=paragraphs, picture=picture, folded=figure.numbers(findings))
 
 
 def _competing(findings: Findings) -> tuple[TextTable, ...]:
@@ -68,18 +68,18 @@ def _controls(findings: Findings) -> tuple[TextTable, ...]:
 
 def _gains(findings: Findings) -> str:
     """Return what pretraining is worth, a sentence for each budget at which that can be told."""
-    told = []
+    sentences = []
     for gain in findings.transfer:
         start = f"What {gain.column} reaches with {budget_name(gain.labels)} labels ({gain.accuracy:.3f})"
         if gain.scratch_labels is None:
-            told.append(f"{start} training from scratch does not reach within the budgets studied.")
+            sentences.append(f"{start} training from scratch does not reach within the budgets studied.")
         else:
-            told.append(f"{start} training from scratch reaches with {gain.scratch_labels:.3g} per class.")
-    return " ".join(told)
+            sentences.append(f"{start} training from scratch reaches with {gain.scratch_labels:.3g} per class.")
+    return " ".join(sentences)
 
 
 def _no_gain(findings: Findings) -> str:
-    if any(each.verdict is Verdict.chance for each in findings.recommendations):
+    if any(recommendation.verdict is Verdict.chance for recommendation in findings.recommendations):
         return "No pretrained column is distinguishably better than guessing where one was trained from scratch too."
     return "Nothing was trained from scratch beside a pretrained column."
 
@@ -130,7 +130,7 @@ _FIGURE_SECTIONS = (
         caption="Balanced accuracy of the best pretrained column of each budget and of the same network trained from "
         "random weights, with 95 % intervals. A dotted line leads to the labels that training from scratch needs.",
         numbers=_transfer,
-        told=_gains,
+        text=_gains,
         missing=_no_gain,
     ),
     _FigureSection(

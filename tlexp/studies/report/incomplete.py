@@ -39,11 +39,10 @@ def count_replicates(findings: Findings) -> ReplicateCounts:
 
 
 def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
-    """Return a table for each kind of gap that there is."""
-    counted = "replicates"
-    found = (
+    """Return a table for each way in which a study is incomplete that there is."""
+    tables = (
         _failures(findings),
-        _cells(findings, "Not run yet", counted, lambda cell: _share(cell, cell.missing)),
+        _cells(findings, "Not run yet", "replicates", lambda cell: _share(cell, cell.missing)),
         TextTable(
             title="Left out of the study",
             head=("what", "why"),
@@ -54,17 +53,17 @@ def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
         _cells(
             findings,
             "The best learning rate or weight decay lies at the edge of its range: a wider range may do better",
-            counted,
+            "replicates",
             lambda cell: _share(cell, cell.at_edge),
         ),
         _cells(
             findings,
             "Nothing to select on, so that the policy's defaults were taken",
-            counted,
+            "replicates",
             lambda cell: _share(cell, cell.unselected),
         ),
     )
-    return tuple(table for table in found if table.rows)
+    return tuple(table for table in tables if table.rows)
 
 
 def _failures(findings: Findings) -> TextTable:
@@ -73,10 +72,15 @@ def _failures(findings: Findings) -> TextTable:
     for column in findings.table.columns:
         for labels in findings.table.budgets:
             cell = findings.table.cells.get((column.name, labels))
-            for each in () if cell is None else cell.replicates:
-                if each.status not in (None, RunStatus.finished):
-                    key = column.name, budget_title(findings, labels), RunStatus(str(each.status)), each.reason or "–"
-                    groups.setdefault(key, []).append(each.seed)
+            for replicate in () if cell is None else cell.replicates:
+                if replicate.status not in (None, RunStatus.finished):
+                    key = (
+                        column.name,
+                        budget_title(findings, labels),
+                        RunStatus(str(replicate.status)),
+                        replicate.reason or "–",
+                    )
+                    groups.setdefault(key, []).append(replicate.seed)
     return TextTable(
         title="Did not finish",
         head=("column", "labels per class", "seeds", "how", "why"),
@@ -87,17 +91,17 @@ def _failures(findings: Findings) -> TextTable:
     )
 
 
-def _cells(findings: Findings, title: str, told: str, tell: Callable[[CellFinding], str]) -> TextTable:
-    """Return the cells of which something is to be told, budgets with the same of a column together."""
+def _cells(findings: Findings, title: str, head: str, text_of: Callable[[CellFinding], str]) -> TextTable:
+    """Return the cells of which there is something to say, budgets with the same of a column together."""
     groups: dict[tuple[str, str], list[str]] = {}
     for column in findings.table.columns:
         for labels in findings.table.budgets:
             cell = findings.cells.get((column.name, labels))
-            if cell is not None and (text := tell(cell)):
+            if cell is not None and (text := text_of(cell)):
                 groups.setdefault((column.name, text), []).append(budget_title(findings, labels))
     return TextTable(
         title=title,
-        head=("column", "labels per class", told),
+        head=("column", "labels per class", head),
         rows=tuple((column, ", ".join(budgets), text) for (column, text), budgets in groups.items()),
     )
 
@@ -110,7 +114,9 @@ def _never_planned(findings: Findings) -> TextTable:
     table = findings.table
     rows = []
     for column in table.columns:
-        budgets = [budget_title(findings, each) for each in table.budgets if (column.name, each) not in findings.cells]
+        budgets = [
+            budget_title(findings, labels) for labels in table.budgets if (column.name, labels) not in findings.cells
+        ]
         if budgets:
             rows.append((column.name, ", ".join(budgets)))
     return TextTable(title="Not planned", head=("column", "labels per class"), rows=tuple(rows))

@@ -1,7 +1,7 @@
 """A study's columns at each label budget by itself: the heat map, differences to the best, cost against accuracy."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -36,10 +36,10 @@ def draw_heat_map(findings: Findings) -> RenderedFigure | None:
             for at, labels in enumerate(budgets):
                 value = values.get((column.name, labels))
                 _draw_cell(axes, at, row, value, 0.0 if value is None else (value - low) / span, len(budgets))
-        for each in findings.recommendations:
-            _frame(axes, each, [column.name for column in columns], budgets)
+        for recommendation in findings.recommendations:
+            _frame(axes, recommendation, [column.name for column in columns], budgets)
         axes.set(xlim=(-0.5, len(budgets) - 0.5), ylim=(len(columns) - 0.5, -0.5), xlabel="labels per class")
-        axes.set_xticks(range(len(budgets)), [plain_label(budget_name(each), 10) for each in budgets])
+        axes.set_xticks(range(len(budgets)), [plain_label(budget_name(labels), 10) for labels in budgets])
         axes.set_yticks(range(len(columns)), [_name(column) for column in columns])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -49,13 +49,17 @@ def draw_heat_map(findings: Findings) -> RenderedFigure | None:
 
 def draw_differences(findings: Findings) -> RenderedFigure | None:
     """Draw each column against the best of its budget, with simultaneous intervals; None where there is no pair."""
-    compared = {each.labels: found for each in findings.recommendations if (found := against_best(findings, each))}
+    compared = {
+        recommendation.labels: differences
+        for recommendation in findings.recommendations
+        if (differences := against_best(findings, recommendation))
+    }
     if not compared:
         return None
     columns = _competing(findings)
 
     def draw(figure: Figure) -> None:
-        for axes, recommendation in _panels(figure, findings, compared, share="both"):
+        for axes, recommendation in _panels(figure, findings, compared):
             names = [column.name for column in columns]
             axes.axvline(0, color=INK, linewidth=0.8)
             axes.axvline(-findings.table.margin, color=MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
@@ -76,16 +80,20 @@ def draw_differences(findings: Findings) -> RenderedFigure | None:
 def draw_cost(findings: Findings) -> RenderedFigure | None:
     """Draw what a replicate costs against what it reaches; None where no cost is known."""
     members = [column for column in findings.table.columns if column.competes or column.role is Role.closed]
-    told = {each.labels: found for each in findings.recommendations if (found := _costs(findings, members, each))}
-    if not told:
+    costs = {
+        recommendation.labels: cells
+        for recommendation in findings.recommendations
+        if (cells := _costs(findings, members, recommendation))
+    }
+    if not costs:
         return None
-    seconds = [cell.seconds for found in told.values() for _, cell in found if cell.seconds]
+    seconds = [cell.seconds for cells in costs.values() for _, cell in cells if cell.seconds]
     styles = column_styles(findings.table.columns)
-    named = [column for column in members if any(column == each for found in told.values() for each, _ in found)]
+    named = [column for column in members if any(column == other for cells in costs.values() for other, _ in cells)]
 
     def draw(figure: Figure) -> None:
-        for axes, recommendation in _panels(figure, findings, told, share="both"):
-            for column, cell in told[recommendation.labels]:
+        for axes, recommendation in _panels(figure, findings, costs):
+            for column, cell in costs[recommendation.labels]:
                 assert cell.accuracy is not None
                 assert cell.seconds is not None
                 style = styles[column.name]
@@ -105,11 +113,11 @@ def draw_cost(findings: Findings) -> RenderedFigure | None:
             axes.label_outer()
             axes.tick_params(labelbottom=True)
         pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
-        handles = {name: handle for each in pairs for handle, name in each}
+        handles = {name: handle for pair in pairs for handle, name in pair}
         ordered = [name for column in named if (name := plain_label(column.title, 34)) in handles]
-        figure.legend([handles[each] for each in ordered], ordered, loc="outside lower center", ncols=2)
+        figure.legend([handles[name] for name in ordered], ordered, loc="outside lower center", ncols=2)
 
-    rows = math.ceil(len(told) / 2)
+    rows = math.ceil(len(costs) / 2)
     return render_figure("cost", 0.5 + 1.9 * rows + 0.18 * math.ceil(len(named) / 2), draw)
 
 
@@ -139,15 +147,15 @@ def _frame(axes: Axes, recommendation: Recommendation, columns: Sequence[str], b
     axes.add_patch(Rectangle(corner, 0.96, 0.92, **frame))
 
 
-def _panels(figure: Figure, findings: Findings, told: Any, *, share: str) -> Iterator[tuple[Axes, Recommendation]]:
-    """Yield axes for each budget of which something is told, two abreast."""
-    shown = [each for each in findings.recommendations if each.labels in told]
+def _panels(figure: Figure, findings: Findings, budgets: Collection[str]) -> Iterator[tuple[Axes, Recommendation]]:
+    """Yield axes for each of the budgets, two abreast."""
+    shown = [recommendation for recommendation in findings.recommendations if recommendation.labels in budgets]
     across = min(2, len(shown))
     grid = figure.subplots(math.ceil(len(shown) / across), across, sharex=True, sharey=True, squeeze=False)
-    for axes, each in zip(grid.flat, shown, strict=False):
-        axes.set_title(f"labels: {plain_label(budget_name(each.labels), 16)}", loc="left")
+    for axes, recommendation in zip(grid.flat, shown, strict=False):
+        axes.set_title(f"labels: {plain_label(budget_name(recommendation.labels), 16)}", loc="left")
         axes.tick_params(labelbottom=True)
-        yield axes, each
+        yield axes, recommendation
     for axes in list(grid.flat)[len(shown) :]:
         axes.set_visible(False)
 

@@ -72,7 +72,14 @@ def draw_controls(findings: Findings) -> RenderedFigure | None:
 
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
-        best = _line(findings, [(each.best, each.labels) for each in findings.recommendations if each.best is not None])
+        best = _line(
+            findings,
+            [
+                (name, recommendation.labels)
+                for recommendation in findings.recommendations
+                if (name := recommendation.best) is not None
+            ],
+        )
         if best:
             _draw_line(axes, best, _style(INK, "."), "the best column of each budget", 0.0, 1)
         _draw_columns(axes, findings, members)
@@ -88,8 +95,8 @@ def _points(findings: Findings, column: str) -> Points:
 
 def _line(findings: Findings, cells: Iterable[tuple[str, str]]) -> Points:
     """Return (labels per class, accuracy) of those cells, (column, labels) each, that have a finished replicate."""
-    found = ((findings.table.per_class[labels], _reached(findings, column, labels)) for column, labels in cells)
-    return sorted(((place, reached) for place, reached in found if reached is not None), key=lambda point: point[0])
+    points = ((findings.table.per_class[labels], _reached(findings, column, labels)) for column, labels in cells)
+    return sorted(((place, reached) for place, reached in points if reached is not None), key=lambda point: point[0])
 
 
 def _reached(findings: Findings, column: str, labels: str) -> Interval | None:
@@ -145,10 +152,14 @@ def _draw_line(axes: Axes, points: Points, style: Style, title: str, aside: floa
     values = [reached.value for _, reached in points]
     look: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "linewidth": 1.4}
     axes.plot(places, values, marker=style.mark, markersize=5, label=title, zorder=3, **look)
-    told = [(place, each.low, each.high) for place, (_, each) in zip(places, points, strict=True) if _whole(each)]
-    if not told:
+    ends = [
+        (place, interval.low, interval.high)
+        for place, (_, interval) in zip(places, points, strict=True)
+        if _is_whole(interval)
+    ]
+    if not ends:
         return
-    at, lows, highs = zip(*told, strict=True)
+    at, lows, highs = zip(*ends, strict=True)
     if whiskers:
         axes.vlines(at, lows, highs, color=style.colour, linewidth=0.9, alpha=0.7, zorder=2)
     else:
@@ -163,21 +174,21 @@ def _shift(axes: Axes, aside: float) -> float:
     return float((high / low) ** (aside * share))
 
 
-def _whole(found: Interval) -> bool:
-    return found.low is not None and found.high is not None
+def _is_whole(interval: Interval) -> bool:
+    return interval.low is not None and interval.high is not None
 
 
 def _mark_recommended(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
     """Ring the recommended column of each budget, with dots the highest mean where nothing is recommended."""
     ringed: Mapping[str, list[tuple[float, float]]] = {"recommended": [], "highest mean, undecided": []}
-    for each in findings.recommendations:
-        name = each.column or each.best
-        reached = None if name is None else _reached(findings, name, each.labels)
+    for recommendation in findings.recommendations:
+        name = recommendation.column or recommendation.best
+        reached = None if name is None else _reached(findings, name, recommendation.labels)
         if name is not None and reached is not None:
-            kind = "recommended" if each.column is not None else "highest mean, undecided"
+            kind = "recommended" if recommendation.column is not None else "highest mean, undecided"
             whiskers = len(columns) > _MOST_BANDS or len(_points(findings, name)) < 2
             shift = _shift(axes, _aside(columns, name)) if whiskers else 1.0
-            ringed[kind].append((findings.table.per_class[each.labels] * shift, reached.value))
+            ringed[kind].append((findings.table.per_class[recommendation.labels] * shift, reached.value))
     for (kind, points), dashes in zip(ringed.items(), ("-", (0, (1, 1))), strict=True):
         if points:
             at, values = zip(*points, strict=True)

@@ -24,7 +24,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
     """Return what makes the numbers honest."""
     table = findings.table
     seeds = ", ".join(map(str, table.seeds))
-    families = sorted({each.family for each in findings.differences})
+    families = sorted({difference.family for difference in findings.differences})
     return (
         "Budgets are stratified and nested: the images of a smaller one are among those of a larger one of the same "
         "data seed, and all columns share them.",
@@ -88,7 +88,7 @@ def data_words(table: StudyTable) -> str:
 def _facts(record: Record) -> list[tuple[str, str]]:
     environment, weights, data = record.environment, record.train.weights, record.data
     git = environment.git
-    told = {
+    facts = {
         "device": environment.device,
         "python": environment.python,
         "platform": environment.platform,
@@ -99,7 +99,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         "digest of the images": None if data is None else data.digest,
         "classes": None if data is None else ", ".join(data.classes),
     }
-    return [(name, value) for name, value in told.items() if value]
+    return [(name, value) for name, value in facts.items() if value]
 
 
 def _demonstration(table: StudyTable) -> tuple[str, ...]:
@@ -116,8 +116,8 @@ def _candidates(table: StudyTable) -> str:
     count = 0 if train.selection is None else len(train.selection.trials)
     probe = None if train.probe is None else train.probe.trials
     same = "Every column that is trained compares the same number of candidate rates"
-    told = f"{same}{f' ({count})' if count and probe else ''}; heads that are solved compare their penalties"
-    return f"{told}{f' ({probe}), and so do the linear probes that trained columns start from' if probe else ''}."
+    compared = f"{same}{f' ({count})' if count and probe else ''}; heads that are solved compare their penalties"
+    return f"{compared}{f' ({probe}), and so do the linear probes that trained columns start from' if probe else ''}."
 
 
 def _few_rates(table: StudyTable) -> tuple[str, ...]:
@@ -125,8 +125,8 @@ def _few_rates(table: StudyTable) -> tuple[str, ...]:
     count = int(_mapping(table.about.get("fixed")).get("tune.trials") or 0)
     if not 0 < count < _ENOUGH_RATES or _stated(table).get("kind") == "frozen":
         return ()
-    told = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
-    return (f"{told}: another range, or more rates (tune.trials=4), may do better.",)
+    why = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
+    return (f"{why}: another range, or more rates (tune.trials=4), may do better.",)
 
 
 def _family(families: list[int]) -> str:

@@ -40,23 +40,23 @@ def build_document(findings: Findings) -> Document:
 
 def _measured(findings: Findings) -> tuple[Section, ...]:
     """Return the sections of a study in which something finished."""
-    found = (
+    sections = (
         *(_recommendations(findings), _undecided(findings), *figure_sections(findings)),
         *(_crossings(findings), _regrets(findings)),
     )
-    return tuple(section for section in found if section is not None)
+    return tuple(section for section in sections if section is not None)
 
 
 def _notices(findings: Findings) -> tuple[str, ...]:
-    done = count_replicates(findings)
-    given = []
-    if not done.finished:
-        given.append(f"Nothing has finished yet: {done.in_words()}. There is nothing to recommend.")
-    elif done.running:
-        given.append(f"This study is not complete: {done.in_words()}. What is said here may change.")
+    counts = count_replicates(findings)
+    notices = []
+    if not counts.finished:
+        notices.append(f"Nothing has finished yet: {counts.in_words()}. There is nothing to recommend.")
+    elif counts.running:
+        notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     if is_demonstration(findings.table):
-        given.append("A demonstration, not a claim: see the protocol.")
-    return tuple(given)
+        notices.append("A demonstration, not a claim: see the protocol.")
+    return tuple(notices)
 
 
 def _recommendations(findings: Findings) -> Section:
@@ -71,10 +71,10 @@ def _recommendations(findings: Findings) -> Section:
 
 def _undecided(findings: Findings) -> Section | None:
     undecided = [
-        (explanation, told)
+        (recommendation, explanation.change())
         for explanation in explain(findings)
-        for told in [explanation.recommendation]
-        if told.column is None and told.best is not None
+        for recommendation in [explanation.recommendation]
+        if recommendation.column is None and recommendation.best is not None
     ]
     if not undecided:
         return None
@@ -86,8 +86,8 @@ def _undecided(findings: Findings) -> Section | None:
                 title="Contenders, the best mean first",
                 head=("labels per class", "contenders", "what would change it"),
                 rows=tuple(
-                    (budget_name(told.labels), ", ".join(told.contenders), explanation.change())
-                    for explanation, told in undecided
+                    (budget_name(recommendation.labels), ", ".join(recommendation.contenders), change)
+                    for recommendation, change in undecided
                 ),
             ),
         ),

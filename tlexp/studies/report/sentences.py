@@ -27,62 +27,75 @@ class Explanation:
         return f"{self._answer()}{self._outdone()}"
 
     def _answer(self) -> str:
-        told, budget = self.recommendation, with_labels(self.recommendation.labels)
-        if told.best is None:
+        recommendation, budget = self.recommendation, with_labels(self.recommendation.labels)
+        if recommendation.best is None:
             return f"{budget} nothing was measured."
-        leads = f"{told.best} has the highest mean, {self._mean(told.best)}"
-        match told.verdict:
+        leads = f"{recommendation.best} has the highest mean, {self._mean(recommendation.best)}"
+        match recommendation.verdict:
             case Verdict.one_seed:
                 return f"{budget} it is undecided: one seed gives no interval; {leads}."
             case Verdict.alone:
-                mean = self._mean(told.best)
-                return f"{budget} {told.best} alone could be measured, {mean}: there is nothing to compare."
+                mean = self._mean(recommendation.best)
+                return f"{budget} {recommendation.best} alone could be measured, {mean}: there is nothing to compare."
             case Verdict.chance:
-                return f"{budget} nothing is recommended: {self._guessing(told.best)}"
+                return f"{budget} nothing is recommended: {self._guessing(recommendation.best)}"
             case Verdict.undecided:
-                return (
-                    f"{budget} it is undecided: the data cannot tell {len(told.contenders)} of "
-                    f"{len(told.candidates)} columns apart well enough ({', '.join(told.contenders)}); {leads}; if you "
-                    f"must choose now, take {told.cheapest}, the cheapest of them{self._guessed()}."
-                )
-        assert told.column is not None
-        return f"{budget} {self._advised(told.column)}"
+                return f"{budget} it is undecided: {self._contenders()}; {leads}; {self._fallback()}."
+        assert recommendation.column is not None
+        return f"{budget} {self._advised(recommendation.column)}"
+
+    def _contenders(self) -> str:
+        contenders, candidates = self.recommendation.contenders, self.recommendation.candidates
+        return (
+            f"the data cannot tell {len(contenders)} of {len(candidates)} columns apart well enough "
+            f"({', '.join(contenders)})"
+        )
+
+    def _fallback(self) -> str:
+        """Return what to take where nothing is decided, and which contenders count where some are guessing."""
+        beating = [self.recommendation.candidate(name).beats_guessing for name in self.recommendation.contenders]
+        guessing = " that beats guessing" if any(beating) and not all(beating) else ""
+        return f"if you must choose now, take {self.recommendation.cheapest}, the cheapest of them{guessing}"
 
     def _advised(self, column: str) -> str:
         """Return what is recommended, with its accuracy and why it is taken."""
-        told, margin = self.recommendation, self.findings.table.margin
+        recommendation, margin = self.recommendation, self.findings.table.margin
         none = "an accuracy that no shared seed tells"
-        accuracy = none if told.accuracy is None else f"{format_interval(told.accuracy)}, cross-fitted"
+        accuracy = (
+            none if recommendation.accuracy is None else f"{format_interval(recommendation.accuracy)}, cross-fitted"
+        )
         start, saving = f"{advice(self._column(column))}: {accuracy}; it", self._saving(column)
-        if told.verdict is Verdict.cheaper:
+        if recommendation.verdict is Verdict.cheaper:
             return f"{start} loses less than {margin:g} against the best{saving}."
-        if told.candidate(column).worst_loss <= 0:
+        if recommendation.candidate(column).worst_loss <= 0:
             return f"{start} is distinguishably better than every other column{saving}."
         saving = saving.replace(" and", ", and it", 1)
         return f"{start} has the highest mean, no other is better by {margin:g}{saving}."
 
     def reasons(self) -> tuple[str, ...]:
         """Return why, a sentence each."""
-        told = self.recommendation
-        if told.best is None or told.cheapest is None:
+        recommendation = self.recommendation
+        if recommendation.best is None or recommendation.cheapest is None:
             return ()
-        given = [self._highest(told.best)]
-        if told.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
-            given.append(self._bound(told.cheapest, told.best))
-        if told.column is not None and told.column != told.best:
-            given += self._seconds(told.column, told.best)
-        if told.column is not None and told.accuracy is not None:
-            given.append(
+        reasons = [self._highest(recommendation.best)]
+        if recommendation.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
+            reasons.append(self._bound(recommendation.cheapest, recommendation.best))
+        if recommendation.column is not None and recommendation.column != recommendation.best:
+            reasons += self._seconds(recommendation.column, recommendation.best)
+        if recommendation.column is not None and recommendation.accuracy is not None:
+            reasons.append(
                 "The accuracy in the sentence is cross-fitted, estimated on images and seeds that did not choose the "
-                f"column; the mean of {told.column} in the tables is {self._mean(told.column)}."
+                f"column; the mean of {recommendation.column} in the tables is {self._mean(recommendation.column)}."
             )
-        given += [f"{name} has a single finished replicate, no interval, and is left out." for name in told.left_out]
-        return (*given, *self._failures())
+        reasons += [
+            f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
+        ]
+        return (*reasons, *self._failures())
 
     def change(self) -> str:
         """Return what would change it, that which helps most first."""
-        told = self.recommendation
-        match told.verdict:
+        recommendation = self.recommendation
+        match recommendation.verdict:
             case Verdict.nothing:
                 return "Replicates that finish."
             case Verdict.one_seed:
@@ -93,25 +106,25 @@ class Explanation:
                 return f"{self._narrower()} Else more labels, or labels that have more to do with the images."
             case Verdict.undecided:
                 return f"{self._narrower()} {self._wider_margin()}".strip()
-        assert told.column is not None
-        worst = told.candidate(told.column).worst_loss
-        limit = f"Any margin from {rounded_up(worst)} on recommends {told.column}, or a cheaper column."
+        assert recommendation.column is not None
+        worst = recommendation.candidate(recommendation.column).worst_loss
+        limit = f"Any margin from {rounded_up(worst)} on recommends {recommendation.column}, or a cheaper column."
         return f"{limit if worst > 0 else 'No smaller margin would.'} {self._wider_margin()}".strip()
 
     def _highest(self, best: str) -> str:
-        told = self.recommendation
-        over = f"{len(told.seeds)} shared seeds" if len(told.seeds) != 1 else "one seed"
+        recommendation = self.recommendation
+        over = f"{len(recommendation.seeds)} shared seeds" if len(recommendation.seeds) != 1 else "one seed"
         return (
-            f"{best} has the highest mean, {told.candidate(best).mean:.3f}, over {over} and "
+            f"{best} has the highest mean, {recommendation.candidate(best).mean:.3f}, over {over} and "
             f"{len(self.findings.table.labels)} test images."
         )
 
     def _bound(self, column: str, best: str) -> str:
-        told = self.recommendation
-        candidate = told.candidate(column)
-        loss = told.candidate(best).mean - candidate.mean
+        recommendation = self.recommendation
+        candidate = recommendation.candidate(column)
+        loss = recommendation.candidate(best).mean - candidate.mean
         against = "" if column == best else f" loses {loss:.3f} against it and"
-        compared = len(told.candidates) + len(told.left_out)
+        compared = len(recommendation.candidates) + len(recommendation.left_out)
         rule = f"the margin is {self.findings.table.margin:g}; 95 %, at once over all pairs of {compared} columns"
         if candidate.worst_loss <= 0:
             return f"{column} is distinguishably better than every other column ({rule})."
@@ -119,11 +132,6 @@ class Explanation:
             return f"{column}{against} has no bound of its loss against every other column ({rule})."
         most = rounded_up(candidate.worst_loss)
         return f"{column}{against} may lose {most} at most against any other column ({rule})."
-
-    def _guessed(self) -> str:
-        """Return which of the contenders count where some are no better than guessing."""
-        beating = [self.recommendation.candidate(name).beats_guessing for name in self.recommendation.contenders]
-        return " that beats guessing" if any(beating) and not all(beating) else ""
 
     def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
@@ -211,7 +219,9 @@ class Explanation:
 
 def explain(findings: Findings) -> tuple[Explanation, ...]:
     """Return the words of each recommendation, in the order of the budgets."""
-    return tuple(Explanation(findings=findings, recommendation=each) for each in findings.recommendations)
+    return tuple(
+        Explanation(findings=findings, recommendation=recommendation) for recommendation in findings.recommendations
+    )
 
 
 def advice(column: Column) -> str:
@@ -227,11 +237,11 @@ def advice(column: Column) -> str:
     return f"freeze {words[1]}{words[2]}" if words else f"take {column.name} ({column.title})"
 
 
-def format_interval(found: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     """Return an estimate with its interval, `0.742 (0.720 .. 0.763)`."""
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f} (one seed)"
-    return f"{found.value:.3f} ({found.low:.3f} .. {found.high:.3f})"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.3f} (one seed)"
+    return f"{interval.value:.3f} ({interval.low:.3f} .. {interval.high:.3f})"
 
 
 def rounded_up(bound: float) -> str:

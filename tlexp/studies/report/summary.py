@@ -17,12 +17,14 @@ _WIDTH = 110
 def summary(findings: Findings, folder: Path) -> str:
     """Return the recommendation of each budget, how many replicates there are, and where the page is."""
     lines = [f"study {findings.table.name}: {count_replicates(findings).in_words()}", ""]
-    names = [budget_name(each.labels) for each in findings.recommendations]
+    names = [budget_name(recommendation.labels) for recommendation in findings.recommendations]
     room = max(map(len, [*names, "labels"])) + 2
     for name, explanation in zip(names, explain(findings), strict=True):
         first, others = name.ljust(room), " " * room
         lines += textwrap.wrap(explanation.sentence(), _WIDTH, initial_indent=first, subsequent_indent=others)
     page = folder / REPORT / PAGE
     shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
-    told = [CROSS_FITTED] if any(each.column is not None for each in findings.recommendations) else []
-    return "\n".join([*lines, "", *told, f"page    {shown}"])
+    terms = (
+        [CROSS_FITTED] if any(recommendation.column is not None for recommendation in findings.recommendations) else []
+    )
+    return "\n".join([*lines, "", *terms, f"page    {shown}"])

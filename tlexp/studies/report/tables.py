@@ -25,14 +25,14 @@ def recommendation_table(findings: Findings) -> TextTable:
         head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
         rows=tuple(
             (
-                budget_title(findings, told.labels),
-                told.column or _UNDECIDED.get(told.verdict, NONE),
+                budget_title(findings, recommendation.labels),
+                recommendation.column or _UNDECIDED.get(recommendation.verdict, NONE),
                 explanation.sentence(),
-                _shown(told.accuracy),
-                format_seconds(told.seconds),
+                _interval(recommendation.accuracy),
+                format_seconds(recommendation.seconds),
             )
             for explanation in explain(findings)
-            for told in [explanation.recommendation]
+            for recommendation in [explanation.recommendation]
         ),
     )
 
@@ -152,8 +152,8 @@ def regret_table(findings: Findings) -> TextTable:
         title="Balanced accuracy lost against the best column of each budget",
         head=("rule", *map(budget_name, budgets), "mean"),
         rows=tuple(
-            (each.rule, *(format_signed(each.losses.get(labels)) for labels in budgets), format_signed(each.mean))
-            for each in findings.regrets
+            (regret.rule, *(format_signed(regret.losses.get(labels)) for labels in budgets), format_signed(regret.mean))
+            for regret in findings.regrets
         ),
     )
 
@@ -161,15 +161,17 @@ def regret_table(findings: Findings) -> TextTable:
 def crossing_lines(findings: Findings) -> tuple[str, ...]:
     """Return a line for each pair that changes places, those of the most unlike columns first."""
     order = {column.name: place for place, column in enumerate(findings.table.columns)}
-    changed = [each for each in findings.crossings if each.changes]
-    changed.sort(key=lambda each: order[each.first] - order[each.second])
-    lines = [f"{each.first} and {each.second}: {_places(findings, each)}." for each in changed[:_MOST_LINES]]
+    changed = [crossing for crossing in findings.crossings if crossing.changes]
+    changed.sort(key=lambda crossing: order[crossing.first] - order[crossing.second])
+    lines = [
+        f"{crossing.first} and {crossing.second}: {_places(findings, crossing)}." for crossing in changed[:_MOST_LINES]
+    ]
     rest = len(changed) - len(lines)
     if rest:
         lines.append(f"{rest} more pair{' changes' if rest == 1 else 's change'} places, see the table.")
     if not changed:
         lines.append("No pair changes places within the range studied.")
-    left_out = sorted({labels for each in findings.crossings for labels in each.left_out})
+    left_out = sorted({labels for crossing in findings.crossings for labels in crossing.left_out})
     if left_out:
         names = ", ".join(map(budget_name, left_out))
         lines.append(f"Left out here: {names}, above half of the pool and so conditional on it.")
@@ -183,12 +185,12 @@ def crossing_table(findings: Findings) -> TextTable:
         head=("first", "second", "change places", "labels per class at which 0 is in the interval"),
         rows=tuple(
             (
-                each.first,
-                each.second,
-                "yes" if each.changes else "not within the range studied",
-                _regions(each) or NONE,
+                crossing.first,
+                crossing.second,
+                "yes" if crossing.changes else "not within the range studied",
+                _regions(crossing) or NONE,
             )
-            for each in findings.crossings
+            for crossing in findings.crossings
         ),
     )
 
@@ -196,7 +198,7 @@ def crossing_table(findings: Findings) -> TextTable:
 def budget_title(findings: Findings, labels: str) -> str:
     """Return a budget's name, with a word where it is above half of the pool."""
     stated = findings.table.about.get("study", {}).get("budgets", [])
-    conditional = any(str(each["labels"]) == labels and each.get("conditional") for each in stated)
+    conditional = any(str(budget["labels"]) == labels and budget.get("conditional") for budget in stated)
     return budget_name(labels) + (" (conditional on this pool)" if conditional else "")
 
 
@@ -239,7 +241,7 @@ def _of_roles(findings: Findings, roles: Iterable[Role]) -> list[Column]:
 
 
 def _by_budget(
-    findings: Findings, columns: Iterable[Column], told: Callable[[CellFinding], str], *, title: str
+    findings: Findings, columns: Iterable[Column], text_of: Callable[[CellFinding], str], *, title: str
 ) -> TextTable:
     budgets = findings.table.budgets
     return TextTable(
@@ -250,8 +252,8 @@ def _by_budget(
                 column.name,
                 column.title,
                 *(
-                    NONE if (cell := findings.cells.get((column.name, each))) is None else told(cell)
-                    for each in budgets
+                    NONE if (cell := findings.cells.get((column.name, labels))) is None else text_of(cell)
+                    for labels in budgets
                 ),
             )
             for column in columns
@@ -260,19 +262,20 @@ def _by_budget(
 
 
 def _accuracy(cell: CellFinding) -> str:
-    return NONE if cell.accuracy is None else f"{_shown(cell.accuracy)}, {cell.count}"
+    return NONE if cell.accuracy is None else f"{_interval(cell.accuracy)}, {cell.count}"
 
 
-def _shown(found: Interval | None) -> str:
-    return NONE if found is None else format_interval(found)
+def _interval(interval: Interval | None) -> str:
+    return NONE if interval is None else format_interval(interval)
 
 
 def _places(findings: Findings, crossing: Crossing) -> str:
     """Return who leads where, and between which budgets nobody can tell."""
     known = [
-        each
-        for each in findings.differences
-        if (each.first, each.second) == (crossing.first, crossing.second) and each.labels not in crossing.left_out
+        difference
+        for difference in findings.differences
+        if (difference.first, difference.second) == (crossing.first, crossing.second)
+        and difference.labels not in crossing.left_out
     ]
     leads = f"{_leader(known[0])}, {_leader(known[-1])}" if known else "they change places"
     regions = _regions(crossing)
@@ -285,5 +288,5 @@ def _leader(difference: Difference) -> str:
 
 
 def _regions(crossing: Crossing) -> str:
-    told = (f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in crossing.regions)
-    return " and ".join(told)
+    regions = (f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in crossing.regions)
+    return " and ".join(regions)
