@@ -1,8 +1,11 @@
-"""The package's version, where its own files lie, and how a file is published so that no reader sees half of it."""
+"""Where the package's own files lie, and how a file is written so that no reader ever sees half of it."""
 
+import csv
 import hashlib
+import io
 import os
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 VERSION = "0.1.0"
@@ -36,6 +39,17 @@ def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    r"""Return rows, the head first, as comma-separated values with lines that end alike on every system.
+
+    >>> csv_bytes([("name", "value"), ("a, b", 0.1), ("c", None)])
+    b'name,value\n"a, b",0.1\nc,\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def publish(path: Path, content: bytes) -> None:

@@ -1,3 +1,4 @@
+import io
 import itertools
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tlexp.tracking import Point, figures
 
@@ -115,3 +117,11 @@ def test_the_callers_matplotlib_is_left_alone() -> None:
         "assert matplotlib.rcParams.copy() == before; assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_equal_figures_become_the_same_png_file() -> None:
+    made = [figures.confusion_matrix(np.eye(3, dtype=np.int64), ["a", "b", "c"]) for _ in range(2)]
+    first, second = (figures.png_bytes(figure, dpi=50) for figure in made)
+    assert first == second
+    with Image.open(io.BytesIO(first)) as image:
+        assert (image.format, image.width) == ("PNG", 400)

@@ -4,6 +4,7 @@ images (n, H, W, 3) uint8; labels (n,) int64; confusion matrices (K, K) counts, 
 """
 
 import functools
+import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -133,6 +134,18 @@ def blank_figure(height: float, *, layout: Literal["constrained"] | None = "cons
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
+
+
+def png_bytes(figure: Figure, **options: Any) -> bytes:
+    """Return a figure as a PNG file.
+
+    Args:
+        figure: With a canvas of its own.
+        **options: Of matplotlib's `savefig`.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", **options)
+    return buffer.getvalue()
 
 
 def _message(text: str) -> Figure:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tlexp.studies.report.palette import GRID, INK, PAPER
+from tlexp.tracking.figures import png_bytes
 
 WIDTH = 5.6
 """Inches. Narrow, so that a telephone shows the letters large enough to be read."""
@@ -60,10 +61,10 @@ def render_figure(name: str, height: float, draw: Callable[[Figure], None]) -> R
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        svg, png = io.BytesIO(), io.BytesIO()
+        svg = io.BytesIO()
         figure.savefig(svg, format="svg", metadata=_NO_METADATA)
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-    return RenderedFigure(svg=svg.getvalue(), png=png.getvalue())
+        png = png_bytes(figure, dpi=_DPI, metadata={"Software": None})
+    return RenderedFigure(svg=svg.getvalue(), png=png)
 
 
 def inline_svg(svg: bytes, *, name: str, dark: Mapping[str, str]) -> str:
