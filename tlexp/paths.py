@@ -1,4 +1,4 @@
-"""Where the package's own files lie, and how a file is written so that no reader ever sees half of it."""
+"""The package's version, where its own files lie, and how a file is written so that no reader ever sees half of it."""
 
 import csv
 import hashlib

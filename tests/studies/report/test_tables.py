@@ -5,7 +5,6 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report.document import TextTable
-from tlexp.studies.report.incomplete import incomplete_tables
 from tlexp.studies.report.sentences import explain, format_interval
 from tlexp.studies.report.tables import (
     accuracy_table,
@@ -151,18 +150,6 @@ def test_regrets_stand_under_their_budget_with_their_sign(make_table: MakeTable)
             format_signed(each.losses[labels]) for labels in found.table.budgets
         ]
         assert row["mean"] == format_signed(each.mean)
-
-
-def test_gaps_name_the_cells_that_failed_wait_or_were_never_planned(make_table: MakeTable) -> None:
-    tables = {table.title: told(table) for table in incomplete_tables(analyse(make_table()))}
-    assert [(r["column"], r["labels per class"], r["seeds"]) for r in tables["Did not finish"]] == [
-        ("freeze-1", "20", "1")
-    ]
-    assert [tuple(row.values()) for row in tables["Not run yet"]] == [("freeze-4", "100", "1 of 5")]
-    assert [tuple(row.values()) for row in tables["Not planned"]] == [("scratch-long", "2, 5")]
-    assert [row["what"] for row in tables["Left out of the study"]] == ["labels=1000"]
-    [edge] = [rows for title, rows in tables.items() if title.startswith("The best learning rate")]
-    assert [tuple(row.values()) for row in edge] == [("freeze-0", "2, 5, 20, 100", "1 of 5")]
 
 
 def _value(found: Interval | None) -> float | None:

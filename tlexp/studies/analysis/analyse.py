@@ -18,7 +18,7 @@ def analyse(table: StudyTable) -> Findings:
     """
     images = TestImages(labels=table.labels)
     cells = {place: describe(cell, images) for place, cell in table.cells.items()}
-    differences = tuple(each for labels in table.budgets for each in compare(table, labels, images))
+    differences = tuple(pair for labels in table.budgets for pair in compare(table, labels, images))
     decisions = [decide(table, labels, images, cells, differences) for labels in table.budgets]
     return Findings(
         table=table,

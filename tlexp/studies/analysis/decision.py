@@ -103,18 +103,18 @@ def decide(
         cells: What each cell shows.
         differences: Of the budget, or of all.
     """
-    found = competing(table, labels)
-    candidates = tuple(cell for cell in found if len(cell.finished) > 1) or found
-    left_out = tuple(cell.column for cell in found if cell not in candidates)
+    measured = competing(table, labels)
+    candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
+    left_out = tuple(cell.column for cell in measured if cell not in candidates)
     seeds = shared_seeds(candidates)
     means = _means(candidates, seeds, cells, images)
     names = [cell.column for cell in candidates]
-    values, widths = _pairs(names, [each for each in differences if each.labels == labels])
+    values, widths = _pairs(names, [pair for pair in differences if pair.labels == labels])
     bounds = tighten(np.where(widths < 1, values + widths, 1.0))
     order = cheapest_first(table, candidates, cells)
     worst = worst_loss(bounds)
     reached = tuple(_reached(cell, images, len(candidates)) for cell in candidates)
-    above = np.array([_beats(each, images.chance) for each in reached], dtype=bool)
+    above = np.array([_beats(accuracy, images.chance) for accuracy in reached], dtype=bool)
     alone = np.array([_beats(cells[cell.column, labels].accuracy, images.chance) for cell in candidates], dtype=bool)
     chosen = int(choose(means, worst, above, order, table.margin)) if len(candidates) > 1 else -1
     ranked = tuple(ranking(means, order).tolist())
@@ -163,7 +163,7 @@ def cheapest_first(
 
 def trained(column: Column, cell: Cell) -> float | None:
     """Return how many parameters a column trains; None where neither it nor a record says."""
-    measured = (each.metrics.get("cost/trainable_parameters") for each in cell.finished)
+    measured = (replicate.metrics.get("cost/trainable_parameters") for replicate in cell.finished)
     return column.trainable or next((value for value in measured if value), None)
 
 
@@ -187,27 +187,27 @@ def _means(
     """Return the means over the seeds that all share, for a column that failed on a hard seed would look too good."""
     if seeds:
         return spread(stacked(candidates, seeds), images).value
-    found = [cells[cell.column, cell.labels].accuracy for cell in candidates]
-    return np.array([each.value for each in found if each is not None])
+    accuracies = [cells[cell.column, cell.labels].accuracy for cell in candidates]
+    return np.array([accuracy.value for accuracy in accuracies if accuracy is not None])
 
 
 def _pairs(names: Sequence[str], differences: Sequence[Difference]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much better each column (first axis) is than each other (second axis), and the half-widths."""
     places = {name: place for place, name in enumerate(names)}
     values, widths = np.zeros((len(names), len(names))), 1 - np.eye(len(names))
-    for each in differences:
-        if each.first in places and each.second in places and each.low is not None and each.high is not None:
-            first, second = places[each.first], places[each.second]
-            values[first, second], values[second, first] = each.value, -each.value
-            half = max(each.high - each.value, each.value - each.low)
+    for pair in differences:
+        if pair.first in places and pair.second in places and pair.low is not None and pair.high is not None:
+            first, second = places[pair.first], places[pair.second]
+            values[first, second], values[second, first] = pair.value, -pair.value
+            half = max(pair.high - pair.value, pair.value - pair.low)
             widths[first, second] = widths[second, first] = min(1.0, half)
     return values, widths
 
 
-def _beats(found: Interval | None, chance: float) -> bool:
-    return found is not None and found.low is not None and found.low > chance
+def _beats(accuracy: Interval | None, chance: float) -> bool:
+    return accuracy is not None and accuracy.low is not None and accuracy.low > chance
 
 
 def _reached(cell: Cell, images: TestImages, family: int) -> Interval:
     """Return a column's mean with an interval that is simultaneous over so many columns."""
-    return interval(spread(stacked([cell], [each.seed for each in cell.finished])[0], images), family=family)
+    return interval(spread(stacked([cell], [replicate.seed for replicate in cell.finished])[0], images), family=family)

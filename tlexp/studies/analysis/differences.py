@@ -24,34 +24,38 @@ def competing(table: StudyTable, labels: str) -> tuple[Cell, ...]:
 
 def shared_seeds(cells: Sequence[Cell]) -> tuple[int, ...]:
     """Return the data seeds that finished in all of the cells, in order."""
-    return tuple(sorted(set.intersection(*({each.seed for each in cell.finished} for cell in cells)))) if cells else ()
+    return (
+        tuple(sorted(set.intersection(*({replicate.seed for replicate in cell.finished} for cell in cells))))
+        if cells
+        else ()
+    )
 
 
 def stacked(cells: Sequence[Cell], seeds: Sequence[int]) -> NDArray[np.float64]:
     """Return what the cells told right by the seeds, (C, S, n)."""
-    found = ({each.seed: each.correct for each in cell.finished} for cell in cells)
-    return np.array([[by_seed[seed] for seed in seeds] for by_seed in found], dtype=np.float64)
+    correct = ({replicate.seed: replicate.correct for replicate in cell.finished} for cell in cells)
+    return np.array([[by_seed[seed] for seed in seeds] for by_seed in correct], dtype=np.float64)
 
 
 def describe(cell: Cell, images: TestImages) -> CellFinding:
     """Return what a cell shows."""
     finished = cell.finished
-    found = spread(stacked([cell], [each.seed for each in finished])[0], images) if finished else None
+    measured = spread(stacked([cell], [replicate.seed for replicate in finished])[0], images) if finished else None
     return CellFinding(
         column=cell.column,
         labels=cell.labels,
         count=len(finished),
-        missing=sum(each.status is None for each in cell.replicates),
-        failed=sum(each.status is not None and each.correct is None for each in cell.replicates),
-        accuracy=None if found is None else interval(found),
-        seed_sd=None if found is None or len(finished) < 2 else float(found.per_seed.std(ddof=1)),
-        image_sd=None if found is None else float(np.sqrt(found.image_variance)),
-        plain=float(np.mean([each.correct for each in finished])) if finished else None,
+        missing=sum(replicate.status is None for replicate in cell.replicates),
+        failed=sum(replicate.status is not None and replicate.correct is None for replicate in cell.replicates),
+        accuracy=None if measured is None else interval(measured),
+        seed_sd=None if measured is None or len(finished) < 2 else float(measured.per_seed.std(ddof=1)),
+        image_sd=None if measured is None else float(np.sqrt(measured.image_variance)),
+        plain=float(np.mean([replicate.correct for replicate in finished])) if finished else None,
         nll=_mean(cell, "test/nll"),
         seconds=_mean(cell, "cost/seconds"),
-        at_edge=sum(_at_edge(each.selection) for each in finished),
-        unselected=sum(each.selection is not None and each.selection.kind == "none" for each in finished),
-        outside=tuple(dict.fromkeys(setting for each in cell.replicates for setting in each.outside)),
+        at_edge=sum(_at_edge(replicate.selection) for replicate in finished),
+        unselected=sum(replicate.selection is not None and replicate.selection.kind == "none" for replicate in finished),
+        outside=tuple(dict.fromkeys(setting for replicate in cell.replicates for setting in replicate.outside)),
     )
 
 
@@ -80,9 +84,9 @@ def against_best(findings: Findings, recommendation: Recommendation) -> tuple[Di
 def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, family: int) -> Difference:
     seeds = shared_seeds((first, second))
     left, right = stacked((first, second), seeds)
-    found = spread(left - right, images)
-    alone = interval(found, lowest=-1.0)
-    together = interval(found, family=family, lowest=-1.0)
+    difference = spread(left - right, images)
+    alone = interval(difference, lowest=-1.0)
+    together = interval(difference, family=family, lowest=-1.0)
     return Difference(
         labels=labels,
         first=first.column,
@@ -104,6 +108,6 @@ def _at_edge(selection: SelectionBlock | None) -> bool:
 
 def _mean(cell: Cell, metric: str) -> float | None:
     """Return the mean of a metric over the finished replicates; None where one lacks it or none finished."""
-    values = [each.metrics.get(metric) for each in cell.finished]
-    known = [each for each in values if each is not None]
+    values = [replicate.metrics.get(metric) for replicate in cell.finished]
+    known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None

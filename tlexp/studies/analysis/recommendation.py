@@ -63,7 +63,7 @@ def _trained_shares(table: StudyTable, cells: Sequence[Cell]) -> list[float | No
     """Return the share of the network's parameters that each cell trains; None where one of both is not known."""
     columns = {column.name: column for column in table.columns}
     counts = [trained(columns[cell.column], cell) for cell in cells]
-    totals = [each.metrics.get("cost/total_parameters", 0.0) for cell in cells for each in cell.finished]
+    totals = [replicate.metrics.get("cost/total_parameters", 0.0) for cell in cells for replicate in cell.finished]
     total = max([*totals, *(count or 0.0 for count in counts)], default=0.0)
     return [None if count is None or total <= 0 else count / total for count in counts]
 

@@ -1,0 +1,29 @@
+"""What of a study is not as planned, against the replicates that failed, wait or were never planned."""
+
+from tests.studies.conftest import MakeTable
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
+
+
+def told(table: TextTable) -> list[dict[str, str]]:
+    assert all(len(row) == len(table.head) for row in table.rows)
+    return [dict(zip(table.head, row, strict=True)) for row in table.rows]
+
+
+def test_tables_name_the_cells_that_failed_wait_or_were_never_planned(make_table: MakeTable) -> None:
+    tables = {table.title: told(table) for table in incomplete_tables(analyse(make_table()))}
+    assert [(r["column"], r["labels per class"], r["seeds"]) for r in tables["Did not finish"]] == [
+        ("freeze-1", "20", "1")
+    ]
+    assert [tuple(row.values()) for row in tables["Not run yet"]] == [("freeze-4", "100", "1 of 5")]
+    assert [tuple(row.values()) for row in tables["Not planned"]] == [("scratch-long", "2, 5")]
+    assert [row["what"] for row in tables["Left out of the study"]] == ["labels=1000"]
+    [edge] = [rows for title, rows in tables.items() if title.startswith("The best learning rate")]
+    assert [tuple(row.values()) for row in edge] == [("freeze-0", "2, 5, 20, 100", "1 of 5")]
+
+
+def test_every_planned_replicate_is_counted_once(make_table: MakeTable) -> None:
+    counts = count_replicates(analyse(make_table()))
+    assert (counts.finished, counts.failed, counts.missing) == (counts.planned - 2, 1, 1)
+    assert counts.in_words() == "208 of 210 replicates have finished, 1 did not finish, 1 has not run"
