@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
-from tlexp.paths import publish
+from tlexp.paths import csv_bytes, publish
 from tlexp.tracking import figures, names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
 from tlexp.train import Evaluation, evaluate, to_probabilities
@@ -133,7 +132,7 @@ def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:
     for rank, trial in enumerate(ranked, start=1):
         loss = "diverged" if trial.loss is None else repr(trial.loss)
         lines.append([str(rank), str(trial.number), *(repr(trial.rates[name]) for name in settings), loss])
-    publish(folder / names.CANDIDATES_FILE, "".join(",".join(line) + "\n" for line in lines).encode())
+    publish(folder / names.CANDIDATES_FILE, csv_bytes(lines))
 
 
 def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, classes: Sequence[str]) -> None:
@@ -170,10 +169,5 @@ def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, class
         drawn["candidates"] = figures.candidates(predictions.trials, predictions.winner)
     (folder / names.FIGURES_FOLDER).mkdir(exist_ok=True)
     for name, figure in drawn.items():
-        publish(folder / names.FIGURES_FOLDER / f"{name}.png", _png(figure))
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})  # photographs hardly shrink more
-    return buffer.getvalue()
+        content = figures.png_bytes(figure, pil_kwargs={"compress_level": 1})  # photographs hardly shrink more
+        publish(folder / names.FIGURES_FOLDER / f"{name}.png", content)

@@ -4,7 +4,6 @@ Drawn here, because Optuna's own cut long names off and mix the label budgets, w
 """
 
 import contextlib
-import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.paths import publish
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, budget_order, budgets, swept_keys, value
-from tlexp.tracking.figures import blank_figure, plain_label
+from tlexp.tracking.figures import blank_figure, plain_label, png_bytes
 
 # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color); the marks help on grey paper.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -74,7 +73,7 @@ def draw_plots(folder: Path, runs: Sequence[JobOutcome], *, objective: str, dire
     paths = []
     for name, figure in drawn.items():
         paths.append(folder / f"{name}.png")
-        publish(paths[-1], _png(figure))
+        publish(paths[-1], png_bytes(figure))
     return paths
 
 
@@ -267,9 +266,3 @@ def _add_legend(figure: Figure) -> None:
     handles, names = figure.axes[0].get_legend_handles_labels()
     if len(names) > 1:
         figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), fontsize=8)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

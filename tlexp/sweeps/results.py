@@ -1,7 +1,5 @@
 """What a sweep leaves behind: results.csv, runs.csv, the best of each label budget, plots, and a table for people."""
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
 from tlexp.jobs.outcome import JobOutcome
-from tlexp.paths import publish
+from tlexp.paths import csv_bytes, publish
 from tlexp.sweeps.best import command, write_best
 from tlexp.sweeps.plots import draw_plots
 from tlexp.sweeps.ranking import rank, swept_keys
@@ -74,7 +72,7 @@ def results_table(runs: Sequence[JobOutcome]) -> bytes:
         ]
         for run in runs
     ]
-    return _csv([[*keys, "status", "reason", *metrics, "key"], *rows])
+    return csv_bytes([[*keys, "status", "reason", *metrics, "key"], *rows])
 
 
 def runs_table(folder: Path, runs: Sequence[JobOutcome]) -> bytes:
@@ -95,7 +93,7 @@ def runs_table(folder: Path, runs: Sequence[JobOutcome]) -> bytes:
                 "" if tracked is None else tracked.run_id or "",
             ]
         )
-    return _csv([["number", *keys, "folder", "started", "ended", *VOLATILE, "mlflow_run_id"], *rows])
+    return csv_bytes([["number", *keys, "folder", "started", "ended", *VOLATILE, "mlflow_run_id"], *rows])
 
 
 def _metrics(runs: Sequence[JobOutcome]) -> list[str]:
@@ -107,12 +105,6 @@ def _metrics(runs: Sequence[JobOutcome]) -> list[str]:
 def _values(run: JobOutcome, metrics: Sequence[str]) -> list[str]:
     known: Mapping[str, float] = {} if run.record is None else run.record.metrics
     return [repr(known[metric]) if metric in known else "" for metric in metrics]
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().encode()
 
 
 def _places(folder: Path, best: Sequence[Path], plots: Sequence[Path]) -> str:

@@ -54,7 +54,9 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
         nll=_mean(cell, "test/nll"),
         seconds=_mean(cell, "cost/seconds"),
         at_edge=sum(_at_edge(replicate.selection) for replicate in finished),
-        unselected=sum(replicate.selection is not None and replicate.selection.kind == "none" for replicate in finished),
+        unselected=sum(
+            replicate.selection is not None and replicate.selection.kind == "none" for replicate in finished
+        ),
         outside=tuple(dict.fromkeys(setting for replicate in cell.replicates for setting in replicate.outside)),
     )
 
