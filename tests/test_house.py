@@ -12,8 +12,6 @@ from tlexp.paths import PACKAGE
 TESTS = Path(__file__).resolve().parent
 MODULES = {"__init__", "__main__", "arrays", "errors", "paths", "terminal"}
 """All that may lie directly in the package; everything else has a folder."""
-STILL = {"Candidate", "Estimate", "Job", "Progress", "Search", "Signals", "Source", "Tried"}
-"""Names that still mean two things, in sweeps, jobs, studies, learning, compose and cli; to be emptied."""
 OF_ROOT = {"__main__", "cli"}
 """What stands above the root package, and alone may import it."""
 
@@ -70,7 +68,7 @@ def test_a_public_name_means_one_thing() -> None:
     for path in modules():
         for name in public_types(path):
             places[name].add(str(path.relative_to(PACKAGE)))
-    double = {name: sorted(found) for name, found in places.items() if len(found) > 1 and name not in STILL}
+    double = {name: sorted(found) for name, found in places.items() if len(found) > 1}
     assert not double
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tlexp.cache.folder import CutInfo, Removed
 from tlexp.cache.store import Store
 from tlexp.data.decode import printable
+from tlexp.terminal import aligned
 
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _SPANS = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
@@ -26,10 +27,7 @@ def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
     size = sum(info.size for info in infos)
     total = f"{store.folder}: {_bytes(size)} of at most {_bytes(store.max_bytes)}, {_counted(len(infos), 'cut')}"
     header = ("cut", "made by", "rows", "size", "age", "used", "hits")
-    table = [header, *(_row(info, now) for info in infos)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return [total, *lines]
+    return [total, *aligned([header, *(_row(info, now) for info in infos)])]
 
 
 def verify_lines(store: Store) -> tuple[list[str], bool]:

@@ -6,6 +6,7 @@ from tlexp.config import Config
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import count_classes
 from tlexp.models import Classifier, Unit, keeps_statistics
+from tlexp.terminal import aligned
 
 SCHEMA = 2
 """Of the keys: 2 added `phases`."""
@@ -49,14 +50,7 @@ def plan_table(plan: dict[str, Any]) -> str:
         rows.append((str(unit["index"]), unit["name"], f"{unit['parameters']:,}", trained, unit["norm"] or "-", shape))
     head = f"{plan['head_parameters']:,}"
     rows.append(("", "head", head, head, "-", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in (0, 2, 3) else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, right=(0, 2, 3))
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
     frozen = sum(not unit["trainable"] for unit in plan["units"])
     title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units wholly frozen"

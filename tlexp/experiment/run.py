@@ -25,10 +25,8 @@ from tlexp.experiment.session import Session
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
 from tlexp.learn.selection import Learner, Search, Selection, refit, select
 from tlexp.models import save_classifier
-from tlexp.tracking import Record, TrackedRun
+from tlexp.tracking import Record, TrackedRun, names
 from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, deterministic
-
-CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ def run(
     with recorder, deterministic(config.train.deterministic):
         splits = _run(config, recorder, session or Session())
     assert recorder.record is not None
-    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    shutil.rmtree(folder / names.CHECKPOINT_FOLDER, ignore_errors=True)
     return Outcome(record=recorder.record, splits=splits, tracked=recorder.tracked)
 
 
@@ -133,17 +131,17 @@ def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:
         start: What the run starts from besides its settings: images, weights, kind of device.
     """
     if config.resume is not None:
-        interrupted = Path(config.resume) / CHECKPOINT
+        interrupted = Path(config.resume) / names.CHECKPOINT_FOLDER
         if not interrupted.is_dir():
             raise ConfigError(
                 f"resume={config.resume}: {interrupted} is missing; a finished run has none, and one that was killed "
                 "before its first checkpoint has to start anew without resume"
             )
-        shutil.copytree(interrupted, folder / CHECKPOINT)
+        shutil.copytree(interrupted, folder / names.CHECKPOINT_FOLDER)
     elif config.head.kind.solved:
         return None
     key = f"{config_key(config)}-{start}"
-    return Checkpoint(folder / CHECKPOINT, key=key, seconds=config.train.checkpoint_seconds)
+    return Checkpoint(folder / names.CHECKPOINT_FOLDER, key=key, seconds=config.train.checkpoint_seconds)
 
 
 def _select(config: Config, learner: Learner[Any], budget: Budget) -> Selection[Any]:

@@ -22,7 +22,6 @@ from tlexp.features.batches import LabelledSet
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
 from tlexp.train import FitReport, FoldFit
 
-Candidate = Rates | Choice
 C = TypeVar("C", Rates, Choice)
 """What a learner takes: learning rate and weight decay of one that is trained, the choice of one that is solved."""
 C_in = TypeVar("C_in", Rates, Choice, contravariant=True)
@@ -293,7 +292,7 @@ def _rank(trial: Trial[Any]) -> tuple[float, float]:
     return trial.loss, -rates.strength
 
 
-def _values(candidate: Candidate) -> dict[str, float | None]:
+def _values(candidate: Rates | Choice) -> dict[str, float | None]:
     """Return what a candidate chooses."""
     return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
 
@@ -367,7 +366,7 @@ def _clip(value: float, interval: tuple[float, float]) -> float:
     return min(max(value, interval[0]), interval[1])
 
 
-def _edges(winner: Candidate, search: Search, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+def _edges(winner: Rates | Choice, search: Search, candidates: Sequence[Rates | Choice]) -> tuple[str, ...]:
     """Return a sentence for each setting whose best value lies at the edge of its range."""
     if isinstance(winner, Choice):
         decays = [choice.weight_decay for choice in candidates if isinstance(choice, Choice) and choice.weight_decay]

@@ -1,6 +1,5 @@
 """What a study says, for the terminal."""
 
-import os
 import textwrap
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.protocol import CROSS_FITTED
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
+from tlexp.terminal import short_path
 
 _WIDTH = 110
 
@@ -23,7 +23,7 @@ def summary(findings: Findings, folder: Path) -> str:
         first, others = name.ljust(room), " " * room
         lines += textwrap.wrap(explanation.sentence(), _WIDTH, initial_indent=first, subsequent_indent=others)
     page = folder / REPORT / PAGE
-    shown = os.path.relpath(page) if page.resolve().is_relative_to(Path.cwd()) else str(page)
+    shown = short_path(page)
     terms = (
         [CROSS_FITTED] if any(recommendation.column is not None for recommendation in findings.recommendations) else []
     )
