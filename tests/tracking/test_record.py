@@ -111,3 +111,7 @@ def test_files_that_changed_are_named_and_missing_ones_are_not(tmp_path: Path, m
     (tmp_path / "model.json").write_text("other")
     (tmp_path / "predictions.npz").unlink()
     assert changed_files(tmp_path, record) == ["model.json"]
+
+
+def test_what_finished_or_was_pruned_needs_no_repetition() -> None:
+    assert [status for status in RunStatus if status.is_final] == [RunStatus.finished, RunStatus.pruned]

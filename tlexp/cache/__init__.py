@@ -1,6 +1,6 @@
 """The feature cache: the frozen layers' outputs by content, computed once for all runs."""
 
-from tlexp.cache.cut import compute_rows, draw_view
+from tlexp.cache.compute import compute_rows, draw_view
 from tlexp.cache.cut_rows import CutRows, stack_digests
 from tlexp.cache.folder import CacheReport, CutInfo, Removed
 from tlexp.cache.key import POOLED, CutKey, cut_key

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tlexp.config.protocol import protocol_batch_size, protocol_steps
 from tlexp.config.setting import setting
 
 
@@ -34,6 +35,20 @@ class TrainConfig:
     checkpoint_seconds: float = setting(60.0, "Seconds between checkpoints; 0 = only when asked to stop.", key=False)
     save_weights: bool = setting(True, "Write the trained network as safetensors into the run's folder.", key=False)
     progress: bool = setting(True, "Progress bars where there is a terminal.", key=False)
+
+    def count_steps(self, images: int) -> int:
+        """Return the optimiser steps of every fit: the protocol's for so many images, a multiple, or as stated."""
+        batch_size = min(self.batch_size or protocol_batch_size(images), images)
+        steps = self.steps or self.longer * protocol_steps(images)
+        if self.epochs is not None:
+            steps = self.epochs * -(-images // batch_size)
+        return min(steps, self.limit_steps or steps)
+
+    def outside_protocol(self) -> list[str]:
+        """Return the settings that change the protocol's training length or batch."""
+        protocol = {"steps": None, "epochs": None, "longer": 1, "limit_steps": None, "batch_size": None}
+        stated = {key: getattr(self, key) for key in protocol}
+        return [f"train.{key}={value}" for key, value in stated.items() if value != protocol[key]]
 
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""

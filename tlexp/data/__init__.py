@@ -8,9 +8,9 @@ from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
 from tlexp.data.loaders import ImageBank, ImageBatches, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.neither import add_neither
+from tlexp.data.origin import Origin
 from tlexp.data.shapes import Shapes
 from tlexp.data.shifted import add_shifted
-from tlexp.data.sources import Origin
 from tlexp.data.timm_source import TimmSet
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 

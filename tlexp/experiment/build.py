@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tlexp.config import Config, Preprocessing
-from tlexp.config.protocol import protocol_batch_size, protocol_steps
+from tlexp.config.protocol import protocol_batch_size
 from tlexp.data import Source, chunks
 from tlexp.errors import ConfigError
 from tlexp.experiment.images import Budget, decode
@@ -251,7 +251,7 @@ def build_setup(config: Config, network: Network, device: torch.device, *, image
         ConfigError: More phases than steps.
     """
     rates = config.default_rates
-    steps = count_steps(config, images)
+    steps = config.train.count_steps(images)
     plan = FitPlan(
         steps=steps,
         phases=_fit_phases(config, network.phases, steps),
@@ -300,21 +300,3 @@ def _fit_phases(config: Config, phases: Sequence[Phase], steps: int) -> tuple[Fi
         FitPhase(steps=part, depth=phase.depth, **(alone if number == 0 and len(phases) > 1 else {}))
         for number, (phase, part) in enumerate(zip(phases, parts, strict=True))
     )
-
-
-def count_steps(config: Config, images: int) -> int:
-    """Return the optimiser steps of every fit: the protocol's from the size of the budget, a multiple, or as stated."""
-    batch_size = min(config.train.batch_size or protocol_batch_size(images), images)
-    steps = config.train.steps or config.train.longer * protocol_steps(images)
-    if config.train.epochs is not None:
-        steps = config.train.epochs * -(-images // batch_size)
-    return min(steps, config.train.limit_steps or steps)
-
-
-def outside_protocol(config: Config) -> list[str]:
-    """Return the settings that change the protocol's training length or batch; a head that is solved has none."""
-    if config.head.kind.solved:
-        return []
-    protocol = {"steps": None, "epochs": None, "longer": 1, "limit_steps": None, "batch_size": None}
-    stated = {key: getattr(config.train, key) for key in protocol}
-    return [f"train.{key}={value}" for key, value in stated.items() if value != protocol[key]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tlexp.config import Config
 from tlexp.data import ImageBank
-from tlexp.experiment.build import build_classifier, build_setup, count_steps
+from tlexp.experiment.build import build_classifier, build_setup
 from tlexp.experiment.session import Session
 from tlexp.features.batches import ImageSet
 from tlexp.features.entry import Entry, open_entries
@@ -86,7 +86,7 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
         return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
     fits = folds * max(1, config.tune.trials) + 1
     passes = 0 if config.moving is None else images + tested + images * max(1, config.tune.trials) * (folds > 0)
-    return _OVERHEAD_SECONDS + fits * count_steps(config, images) * costs.step + passes * costs.image
+    return _OVERHEAD_SECONDS + fits * config.train.count_steps(images) * costs.step + passes * costs.image
 
 
 @dataclass(frozen=True)

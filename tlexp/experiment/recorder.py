@@ -14,7 +14,7 @@ from tlexp.cache import Use
 from tlexp.config import Config, config_key, run_values
 from tlexp.data import Source
 from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
-from tlexp.experiment.build import Network, count_steps, outside_protocol
+from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
@@ -108,13 +108,14 @@ class RunRecorder:
 
     def describe(self, network: Network, origin: WeightsOrigin, images: Source, budget: Budget) -> None:
         """Enter what is known before training: units, weights and images."""
+        solved = self.config.head.kind.solved
         units = tuple(network.freezing.frozen_units(network.units))
         self.freeze = replace(self.freeze, depth=network.depth, units=units)
         self.train = replace(
             self.train,
-            steps=0 if self.config.head.kind.solved else count_steps(self.config, len(budget.positions)),
+            steps=0 if solved else self.config.train.count_steps(len(budget.positions)),
             weights=WeightsBlock(source=origin.source, digest=origin.digest),
-            outside_protocol=tuple(outside_protocol(self.config)),
+            outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
         self.data = DataBlock(
             digest=images.digest, classes=images.classes, counts=_counts(images, budget), skipped=images.skipped

@@ -49,7 +49,7 @@ class Attempt:
     @property
     def counts(self) -> bool:
         """Whether it needs no repetition."""
-        return self.record is not None and self.record.status in (RunStatus.finished, RunStatus.pruned)
+        return self.record is not None and self.record.status.is_final
 
     @property
     def begun(self) -> bool:

@@ -15,8 +15,8 @@ from tlexp.errors import Interrupted, TlexpError
 from tlexp.jobs.gpus import take_gpu, visible_gpus
 from tlexp.paths import publish
 from tlexp.tracking import names
-from tlexp.tracking.attempt import SWEEP_SECONDS
 from tlexp.tracking.environment import process_identity
+from tlexp.tracking.patience import SWEEP_SECONDS
 from tlexp.tracking.store import patient_with_files
 
 Task = Callable[[DictConfig, Callable[[], int | None]], None]

@@ -5,7 +5,6 @@ seeds, folds and penalties together. The batch is always the whole column, so th
 again finds the same solutions as one that was not.
 """
 
-import dataclasses
 import json
 import sys
 import time
@@ -26,6 +25,7 @@ from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
 from tlexp.paths import publish
+from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
 from tlexp.tracking.environment import process_identity
@@ -79,7 +79,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     about = study.about()
     assert about is not None
     replicates = [
-        _Replicate(key=key, labels=labels, seed=seed, config=_configure(loaded.config, labels, seed))
+        _Replicate(key=key, labels=labels, seed=seed, config=replicate(loaded.config, labels, seed))
         for key, (name, labels, seed) in about["study"]["replicates"].items()
         if name == column
     ]
@@ -108,10 +108,6 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         if signal_number is not None:
             raise Interrupted(signal_number)  # it came while the end of the run was written
     publish(folder / COLUMN_FILE, json.dumps({"column": column, "ran": len(missing), "failed": failed}).encode())
-
-
-def _configure(config: Config, labels: str, seed: int) -> Config:
-    return dataclasses.replace(config, labels=labels, seed=seed)
 
 
 def _point(column: str, replicate: _Replicate) -> dict[str, str]:

@@ -21,7 +21,8 @@ from tlexp.paths import publish
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
-from tlexp.studies.planning.costs import Estimate, estimate, shorten
+from tlexp.studies.planning.costs import Estimate, estimate
+from tlexp.studies.planning.minutes import shorten
 from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report

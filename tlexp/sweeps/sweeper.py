@@ -16,10 +16,10 @@ from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
-from tlexp.sweeps.inputs import changed_inputs
+from tlexp.sweeps.changed_inputs import changed_inputs
+from tlexp.sweeps.dry_run import survey_table
 from tlexp.sweeps.points import Plan, sampler, shown
-from tlexp.sweeps.survey import survey_table
-from tlexp.tracking import RunStatus, names
+from tlexp.tracking import names
 
 __all__ = ["HydraContext", "sweep"]
 
@@ -131,7 +131,7 @@ class Sweep:
 
     def _judge(self, runs: Sequence[JobOutcome], *, whole: bool) -> None:
         """End with an error where runs are missing."""
-        failed = [run for run in runs if run.status not in (RunStatus.finished, RunStatus.pruned, None)]
+        failed = [run for run in runs if run.status is not None and not run.status.is_final]
         again = "the same command typed again runs them again"
         if not whole:
             limit = f"hydra.sweeper.max_failure_rate={self.settings.max_failure_rate}"

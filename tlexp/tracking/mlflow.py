@@ -17,10 +17,10 @@ from typing import Any
 
 from tlexp.errors import WeightsError
 from tlexp.tracking import names
-from tlexp.tracking.attempt import first_line
 from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.patience import first_line
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import RunStatus
 from tlexp.tracking.stale import close_dead

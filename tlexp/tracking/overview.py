@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.tracking import names
-from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.client import RunWriter, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.mlflow import TrackedRun, tracked_run
+from tlexp.tracking.patience import SWEEP_SECONDS, attempt
 from tlexp.tracking.record import RunStatus
 from tlexp.tracking.store import absolute_uri, ensure_store
 

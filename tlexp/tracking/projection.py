@@ -8,11 +8,11 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
-from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags
 from tlexp.tracking.curves import read_points
 from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.patience import SWEEP_SECONDS, attempt
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, changed_files
 from tlexp.tracking.store import absolute_uri, ensure_store

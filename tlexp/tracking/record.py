@@ -47,6 +47,11 @@ class RunStatus(StrEnum):
     pruned = "pruned"
     killed = "killed"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether a run that ended so needs no repetition."""
+        return self in (RunStatus.finished, RunStatus.pruned)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:

@@ -5,8 +5,8 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import names
-from tlexp.tracking.attempt import SWEEP_SECONDS, attempt
 from tlexp.tracking.environment import is_alive, process_identity
+from tlexp.tracking.patience import SWEEP_SECONDS, attempt
 from tlexp.tracking.store import absolute_uri, ensure_store, sqlite_path
 
 

@@ -13,7 +13,7 @@ from tlexp.errors import ConfigError
 from tlexp.models.head import Head
 from tlexp.models.neighbours import NEIGHBOURS, TEMPERATURE, Neighbours
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
-from tlexp.train.means import solve_means
+from tlexp.train.nearest_mean import solve_means
 from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, linear_head, pick, prepare
 from tlexp.train.ridge import solve_ridge
 from tlexp.train.row_space import build_row_space, stacks

@@ -1,13 +1,11 @@
-"""What a study will take, and what is left out of it so that it fits the time it is given."""
+"""What a study will take, from a few measured steps of each column's network."""
 
 import time
 from dataclasses import dataclass
 
 from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
 from tlexp.experiment.session import Session
-from tlexp.studies.analysis.table import Role
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
-from tlexp.terminal import duration
 
 _ENDS_SECONDS = 4.0
 """Of what comes once besides the runs and the imports: the tracking store and the report, on one core."""
@@ -60,37 +58,6 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     images = (len(plan.source.pool.labels) + tested) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
     return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
-
-
-def shorten(plan: StudyPlan, found: Estimate) -> None:
-    """Leave columns, then budgets, out of the plan until it fits `study.minutes`.
-
-    First the longer training from scratch, then the inner depths from the shallow end, which cost most, then training
-    from scratch, then budgets from the largest; two budgets and the outer depths always stay.
-    """
-    minutes = plan.study.minutes
-    if minutes is None:
-        return
-    while found.total(plan) > 60 * minutes:
-        why = f"to fit study.minutes={minutes:g}; with it about {duration(found.total(plan))}"
-        column = _dispensable(plan)
-        if column is not None:
-            plan.drop_column(column, why)
-        elif len(plan.budgets) > 2:
-            plan.drop_budget(plan.budgets[-1], why)
-        else:
-            return
-
-
-def _dispensable(plan: StudyPlan) -> PlannedColumn | None:
-    """Return the column that goes next."""
-    depths = [each for each in plan.columns if each.column.role is Role.depth]
-    order = [
-        *(each for each in plan.columns if each.column.role is Role.scratch_long),
-        *depths[1:-1],
-        *(each for each in plan.columns if each.column.role is Role.scratch),
-    ]
-    return order[0] if order else None
 
 
 def _run(run: PlannedRun, costs: UnitCosts, tested: int) -> float:

@@ -260,7 +260,7 @@ class StudyPlan:
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
         runs = tuple(
-            PlannedRun(budget=budget, seed=seed, config=_replicate(config, budget, seed))
+            PlannedRun(budget=budget, seed=seed, config=replicate(config, budget.labels, seed))
             for budget in budgets
             for seed in self.seeds
         )
@@ -316,8 +316,9 @@ def _check(overrides: Sequence[str], context: HydraContext) -> None:
         raise ConfigError(problems)
 
 
-def _replicate(config: Config, budget: BudgetSize, seed: int) -> Config:
-    return dataclasses.replace(config, labels=budget.labels, seed=seed)
+def replicate(config: Config, labels: str, seed: int) -> Config:
+    """Return what a column computes with a label budget and a data seed."""
+    return dataclasses.replace(config, labels=labels, seed=seed)
 
 
 def _trainable(network: Network, config: Config, column: Column, classes: int) -> int:

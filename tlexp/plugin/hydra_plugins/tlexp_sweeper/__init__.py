@@ -1,4 +1,4 @@
-"""`hydra/sweeper=tlexp`: what Hydra finds by scanning, at every start; the work is done in `tlexp.sweep`."""
+"""`hydra/sweeper=tlexp`: what Hydra finds by scanning, at every start; the work is done in `tlexp.sweeps`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="tlexp", node=TlexpSwee
 
 
 class TlexpSweeper(Sweeper):
-    """Hands what Hydra knows over to `tlexp.sweep`, or to `tlexp.study`."""
+    """Hands what Hydra knows over to `tlexp.sweeps`, or to `tlexp.studies`."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = SweepConfig(**settings)

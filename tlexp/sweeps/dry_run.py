@@ -6,10 +6,8 @@ from pathlib import Path
 
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.terminal import aligned
-from tlexp.tracking import RunStatus
 
 _WIDTH = 100
-_DONE = (RunStatus.finished, RunStatus.pruned)
 
 
 def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str) -> str:
@@ -24,11 +22,11 @@ def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sam
     keys = list(dict.fromkeys(key for run in runs for key in run.point))
     rows = [["", *keys, "there", "to do"]]
     rows += [
-        [str(run.number), *(run.point.get(key, "") for key in keys), _there(run), "" if run.status in _DONE else "run"]
+        [str(run.number), *(run.point.get(key, "") for key in keys), _there(run), "" if _is_there(run) else "run"]
         for run in runs
     ]
     lines = [line[:_WIDTH].rstrip() for line in aligned(rows)]
-    counts = Counter(run.status in _DONE for run in runs)
+    counts = Counter(map(_is_there, runs))
     summary = f"{folder}: {counts[True]} of {len(runs) + proposed} runs are there, {counts[False] + proposed} would run"
     chosen = [f"{proposed} more runs have settings that {sampler} will choose"] if proposed else []
     return "\n".join([*(lines if runs else []), *chosen, summary])
@@ -36,3 +34,7 @@ def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sam
 
 def _there(run: JobOutcome) -> str:
     return "-" if run.status is None else str(run.status)
+
+
+def _is_there(run: JobOutcome) -> bool:
+    return run.status is not None and run.status.is_final

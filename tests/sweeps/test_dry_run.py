@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tlexp.jobs.outcome import JobOutcome
-from tlexp.sweeps.survey import survey_table
+from tlexp.sweeps.dry_run import survey_table
 from tlexp.tracking import RunStatus
 
 Swept = Callable[..., list[JobOutcome]]

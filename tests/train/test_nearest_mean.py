@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tlexp.train import means
-from tlexp.train.means import solve_means
+from tlexp.train import nearest_mean
+from tlexp.train.nearest_mean import solve_means
 from tlexp.train.problem import Held, Problem
 
 
@@ -81,10 +81,10 @@ def test_a_class_without_rows_is_far_away(draw_rows):
 def test_blocks_and_judged_rows(draw_rows, monkeypatch):
     features, labels = draw_rows(50, 4, 3)
     expected = solve(features, labels, 3)
-    monkeypatch.setattr(means, "_BLOCK_NUMBERS", 4 * 7)
+    monkeypatch.setattr(nearest_mean, "_BLOCK_NUMBERS", 4 * 7)
     for ours, theirs in zip(solve(features, labels, 3), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
-    monkeypatch.setattr(means, "_JUDGED_ROWS", 25)
+    monkeypatch.setattr(nearest_mean, "_JUDGED_ROWS", 25)
     weight, _ = solve(features, labels, 3)
     torch.testing.assert_close(F.normalize(weight), F.normalize(expected[0]))
     assert not torch.allclose(weight, expected[0])

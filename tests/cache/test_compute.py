@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.cache.conftest import a_key, some_images
-from tlexp.cache.cut import compute_rows, draw_view
+from tlexp.cache.compute import compute_rows, draw_view
 from tlexp.cache.store import Store
 from tlexp.config.augment import AugmentKind
 from tlexp.data import build_augment

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tlexp.errors import TrackingError
-from tlexp.tracking.attempt import attempt, first_line
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.store import sqlite_path
 
 

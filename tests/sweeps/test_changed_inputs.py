@@ -2,7 +2,7 @@ import dataclasses
 from collections.abc import Callable
 
 from tlexp.jobs.outcome import JobOutcome
-from tlexp.sweeps.inputs import changed_inputs
+from tlexp.sweeps.changed_inputs import changed_inputs
 from tlexp.tracking.blocks import DataBlock
 
 Swept = Callable[..., list[JobOutcome]]
