@@ -34,7 +34,7 @@ from tlexp.features.batches import FitSetup, ImageSet
 from tlexp.features.entry import Entry, Prefix, Room, Storage, open_entries, open_entry, row_count
 from tlexp.features.extractor import digests_of
 from tlexp.models import Classifier, feature_width
-from tlexp.models.cut import Cutter
+from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
 from tlexp.studies import prefetch
 from tlexp.studies.prefetch import fill_cuts
@@ -102,11 +102,12 @@ CACHES = {
 
 @dataclass
 class Desk:
-    """A session of many runs on the small shapes, with one cutter a network."""
+    """A session of many runs on the small shapes, with one cutter a network, which makes each cut once."""
 
     base: Config
     session: Session = field(default_factory=lambda: Session(several=True))
     cutters: list[Cutter] = field(default_factory=list)
+    cuts: dict[Any, Cut] = field(default_factory=dict)
 
     def cutter(self, classifier: Classifier, setup: FitSetup) -> Cutter:
         """Return the cutter of a backbone; one that is made anew would be the same."""
@@ -115,6 +116,13 @@ class Desk:
                 return cutter
         self.cutters.append(BUILD_CUTTER(classifier, setup))
         return self.cutters[-1]
+
+    def cut(self, cutter: Cutter, depth: int, *, still: set[str]) -> Cut:
+        """Return a cut of a cutter."""
+        key = id(cutter), depth, frozenset(still)
+        if key not in self.cuts:
+            self.cuts[key] = CUT(cutter, depth, still=still)
+        return self.cuts[key]
 
     def parts(self, config: Config) -> tuple[Classifier, Source, Budget, FitSetup]:
         """Return what a run opens its inputs with."""
@@ -160,7 +168,7 @@ class Desk:
                     yield f"{augment}; {cache}", config
 
 
-BUILD_CUTTER = entry_module.build_cutter
+BUILD_CUTTER, CUT = entry_module.build_cutter, Cutter.cut
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +182,7 @@ def _constant(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
     """Reading beats computing always, whatever this machine is busy with."""
     monkeypatch.setattr(Prefix, "seconds", lambda self, setup: 1.0)
     monkeypatch.setattr(entry_module, "build_cutter", desk.cutter)
+    monkeypatch.setattr(Cutter, "cut", lambda cutter, depth, *, still: desk.cut(cutter, depth, still=still))
 
 
 @pytest.fixture
