@@ -130,7 +130,7 @@ class Desk:
         source = self.session.images(config, network.expected, Listener())
         budget = draw_labels(config, source)
         sizes = {"images": len(budget.positions), "classes": len(source.classes)}
-        setup = build_setup(config, network.expected, torch.device("cpu"), phases=network.phases, **sizes)
+        setup = build_setup(config, network, torch.device("cpu"), **sizes)
         return build_classifier(config, network, len(source.classes)), source, budget, setup
 
     def inputs(self, config: Config) -> RunInputs:

@@ -171,8 +171,10 @@ class _Stack:
         for index, layer in enumerate(self.head):
             if isinstance(layer, nn.Dropout):
                 if training and layer.p:
-                    # The mask that one head alone would draw: of one batch, for all problems and candidates.
-                    values = values * F.dropout(torch.ones_like(values[0, 0]), layer.p)
+                    # The mask that one head alone would draw, of one batch, for all problems and candidates. It is
+                    # drawn in the order of memory, and behind a layer of many heads that is another one.
+                    ones = torch.ones_like(values[0, 0], memory_format=torch.contiguous_format)
+                    values = values * F.dropout(ones, layer.p)
             elif isinstance(layer, nn.Linear):
                 values = _linear(values, parameters[f"{index}.weight"], parameters[f"{index}.bias"])
             elif isinstance(layer, nn.LayerNorm):
