@@ -70,7 +70,7 @@ def overhead(runs: int) -> None:
     tracking: list[float] = []
     results: list[float] = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(timed(run_module, "_do", own))
+        stack.enter_context(timed(run_module, "_run", own))
         stack.enter_context(timed(results_page, "write_results", results))
         for part in ("start_tracking", "curve", "point"):
             stack.enter_context(timed(RunRecorder, part, tracking))

@@ -12,6 +12,7 @@ from tlexp.jobs import tracked
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.tracking import absolute_uri, names, publish_record
+from tlexp.tracking.blocks import DataBlock
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 
@@ -33,7 +34,8 @@ def run(swept: Swept) -> JobOutcome:
     assert found.record is not None
     assert found.folder is not None
     found.folder.mkdir(parents=True)
-    record = dataclasses.replace(found.record, data={"digest": "ab" * 32, "classes": ["a", "b"]})
+    images = DataBlock(digest="ab" * 32, classes=("a", "b"), counts={}, skipped=())
+    record = dataclasses.replace(found.record, data=images)
     publish_record(found.folder, record)
     return dataclasses.replace(found, record=record)
 

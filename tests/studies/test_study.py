@@ -124,20 +124,20 @@ def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tm
 def test_a_run_that_fails_fails_alone(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = run_module._do
+    real = run_module._run
 
     def breaks(config: Any, account: Any, session: Any) -> Any:
         if config.labels == "2" and config.seed == 1 and str(config.freeze.policy) == "depth":
             raise DivergedError("loss is nan at step 1")
         return real(config, account, session)
 
-    monkeypatch.setattr(run_module, "_do", breaks)
+    monkeypatch.setattr(run_module, "_run", breaks)
     assert study("study.controls=false") == 3
     shown = capsys.readouterr()
     assert "failed: freeze-0 labels=2 seed=1: loss is nan at step 1" in shown.err
     assert "1 of 8 runs did not finish" in shown.err
     assert "nan at step 1" in (tmp_path / "multirun/s/report/index.html").read_text()
-    monkeypatch.setattr(run_module, "_do", real)
+    monkeypatch.setattr(run_module, "_run", real)
     assert study("study.controls=false") == 0
 
 

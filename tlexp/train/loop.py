@@ -160,7 +160,7 @@ class _Fit:
         self.before = sum(each.steps for each in self.phases[:number])
         self.lr = plan.lr if phase.lr is None else phase.lr
         self.weight_decay = plan.weight_decay if phase.weight_decay is None else phase.weight_decay
-        if len(self.phases) > 1:
+        if phase.depth != self.classifier.depth and self.classifier.units:  # a head alone has nothing to freeze
             self.classifier.refreeze(phase.depth)
         self.classifier.train()
         self.network, self.batches = self.enter(number)
