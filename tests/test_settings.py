@@ -1,27 +1,43 @@
+"""docs/settings.md lists what the code knows: options, settings, policies, heads, sources, default rates."""
+
 import re
+from dataclasses import fields
 from pathlib import Path
 
-from tlexp.config import GROUPS
+from tlexp.cli.page import default_text
+from tlexp.config import GROUPS, config_fields
 from tlexp.config.data import DataSource
 from tlexp.config.freeze import OWN_SETTINGS, FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.sweep import SweepConfig
 from tlexp.paths import conf_options
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-
-
-def test_the_two_commands_are_one_line_each() -> None:
-    for purpose in ("install and run", "install and test"):
-        assert len(re.findall(rf"^    \S.*  # {purpose}$", README, re.M)) == 1
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+"""The page."""
 
 
 def test_every_option_is_listed() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", README, re.M))
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", SETTINGS, re.M))
     for group in (*GROUPS, "experiment"):
         missing = [option for option in conf_options(group) if f"`{option}`" not in rows[group]]
         assert not missing, (group, missing)
+
+
+def test_every_setting_is_listed_as_the_code_documents_it() -> None:
+    of_sweeps = {f"hydra.sweeper.{entry.name}": entry for entry in fields(SweepConfig)}
+    for key, entry in (config_fields() | of_sweeps).items():
+        default = f"`{default_text(entry)}`" if default_text(entry) else ""
+        row = f"| `{key}` | {default} | {entry.metadata['doc']} |"
+        assert row in SETTINGS, f"this row is missing:\n{row}"
+
+
+def test_no_setting_is_listed_that_the_code_does_not_know() -> None:
+    known = {*config_fields(), *(f"hydra.sweeper.{entry.name}" for entry in fields(SweepConfig))}
+    part = SETTINGS[SETTINGS.index("## Every setting") :]
+    part = part[: part.index("\n## ", 1)]
+    assert set(re.findall(r"^\| `([\w.]+)` \|", part, re.M)) == known
 
 
 def test_the_default_rates_are_those_of_the_code() -> None:
@@ -34,12 +50,12 @@ def test_the_default_rates_are_those_of_the_code() -> None:
     for row, name in names.items():
         rates = [DEFAULT_RATES[row, optimizer] for optimizer in (Optimizer.adamw, Optimizer.adam, Optimizer.sgd)]
         cells = " | ".join(f"{rate.lr:g} / {rate.weight_decay:g}" for rate in rates)
-        assert f"| {name} | {cells} |" in README
+        assert f"| {name} | {cells} |" in SETTINGS
 
 
 def table(first: str) -> dict[str, list[str]]:
     """Return the rows of the table whose first column is headed so, by what stands there."""
-    lines = README[README.index(f"\n| `{first}=` |") :].strip().splitlines()
+    lines = SETTINGS[SETTINGS.index(f"\n| `{first}=` |") :].strip().splitlines()
     rows = [line.strip("|").split("|") for line in lines[2 : lines.index("")]]
     return {name.strip().strip("`"): [cell.strip() for cell in cells] for name, *cells in rows}
 
@@ -59,10 +75,3 @@ def test_heads_are_those_of_the_code_and_how_they_are_found() -> None:
 def test_sources_are_those_of_the_code_and_what_is_typed() -> None:
     found = {name: cells[1].strip("`") or None for name, cells in table("data").items()}
     assert found == {source: source.example for source in DataSource}
-
-
-def test_every_file_of_the_package_stands_in_the_tree() -> None:
-    tree = README[README.index("## Files") : README.index("## Limits")]
-    for path in (ROOT / "tlexp").iterdir():
-        if path.name not in ("__init__.py", "__main__.py", "__pycache__", "conf"):
-            assert path.name in tree, path.name

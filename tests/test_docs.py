@@ -1,0 +1,193 @@
+"""The pages for people: every command on them can be typed, and says where the machine at hand may not do for it.
+
+A command is a line of a code block that begins with a program's name, or a `python -m tlexp ...` in running text. Those
+of tlexp are composed in this process as the command line would; scripts of this repository parse their arguments.
+A mark in the comment behind it says why a command is not one for every machine, or for two minutes.
+"""
+
+import argparse
+import re
+import runpy
+import shlex
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tlexp import cli
+from tlexp.cli.arguments import hydra_arguments, source_of
+from tlexp.cli.page import page
+from tlexp.compose.load import load
+from tlexp.compose.overrides import parse_overrides
+from tlexp.config import Config
+from tlexp.config.backbone import PIXELS
+from tlexp.sweeps.space import build_space
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+HUB = "needs a hub"
+MARKS = ("needs a GPU", HUB, "takes minutes", "serves until stopped", "install")
+PROGRAM = re.compile(r"(?:\.venv/bin/)?(?:python3?|tlexp|mlflow|pip|uv)(?= |$)")
+INLINE = re.compile(r"`((?:python -m tlexp|tlexp|python tests/\S+) [^`]+)`")
+
+Compose = Callable[[list[str]], list[Config]]
+
+
+class Parsed(BaseException):
+    """The arguments of a command were understood; it goes no further."""
+
+
+def commands(text: str) -> Iterator[str]:
+    """Yield the commands of a page, continued lines in one, with the comments behind them."""
+    fenced = False
+    for line in text.replace("\\\n", " ").splitlines():
+        fenced ^= line.startswith("```")
+        code = line.strip() if fenced or line.startswith("    ") else ""
+        if PROGRAM.match(code):
+            yield code
+        elif not code:
+            yield from INLINE.findall(line)
+
+
+def typed(command: str) -> list[list[str]]:
+    """Return the words of each program of a line, without the comment."""
+    words = shlex.split(command, comments=True)
+    starts = [0, *(place + 1 for place, word in enumerate(words) if word == "&&")]
+    return [words[start : words.index("&&", start) if "&&" in words[start:] else None] for start in starts]
+
+
+def tlexp_words(words: list[str]) -> list[str] | None:
+    """Return what stands behind `tlexp`, or None if that is not the program."""
+    words = words[2:] if words[:2] == ["uv", "run"] else words
+    if Path(words[0]).name == "tlexp":
+        return words[1:]
+    return words[3:] if words[1:3] == ["-m", "tlexp"] else None
+
+
+TEXTS = {page.name: page.read_text() for page in PAGES} | {"--help": textwrap.indent(page(), "  ")}
+COMMANDS = {f"{name}: {command}": command for name, text in TEXTS.items() for command in commands(text)}
+
+
+@pytest.fixture
+def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """Let the command line do with the words what it does before it launches; return what would run."""
+    interrupted = tmp_path / "outputs" / "RUN" / ".hydra"
+    interrupted.mkdir(parents=True)
+    (interrupted / "overrides.yaml").write_text("- seed=1\n")
+    monkeypatch.chdir(tmp_path)
+
+    def composed(words: list[str]) -> list[Config]:
+        launched: list[str] = []
+        monkeypatch.setattr("tlexp.cli.launch._through_hydra", lambda given: launched.extend(given) or 0)
+        monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config: {})
+        monkeypatch.setattr("tlexp.experiment.plan.plan_table", lambda plan: "")
+        parses_only(monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+        with pytest.raises((SystemExit, Parsed)) as ended:
+            cli.main()
+        assert isinstance(ended.value, Parsed) or not ended.value.code, f"exit status {ended.value.code}"
+        arguments = hydra_arguments(launched)
+        loads = launched or not words
+        return [load(first_point(arguments.overrides), source_of(arguments)).config] if loads else []
+
+    return composed
+
+
+def parses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let programs end when their arguments are understood."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(parser: argparse.ArgumentParser, words: list[str] | None = None) -> None:
+        parse(parser, words)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+
+
+def first_point(words: list[str]) -> list[str]:
+    """Return overrides that state one value for each that is swept, as the jobs of a sweep have them."""
+    parsed = parse_overrides(words)
+    swept = {axis.name: axis.override(axis.middle()) for axis in build_space(parsed).axes}
+    return [swept.get(override.key_or_group, override.input_line or "") for override in parsed]
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_can_be_typed(command: str, compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in typed(command):
+        ours = tlexp_words(words)
+        if ours is not None:
+            hub = [each for each in compose(ours) if from_hub(each) and "plan" not in ours]
+            assert not hub or HUB in command, f"{hub[0].backbone.name} comes from a hub: say '# {HUB}'"
+        elif words[0].endswith(("python", "python3")):
+            script_parses(words[1:], monkeypatch)
+            assert marked(command)
+        else:
+            assert marked(command)
+
+
+def from_hub(config: Config) -> bool:
+    """Return whether the weights that a run starts from lie on no machine yet."""
+    return config.backbone.pretrained and config.backbone.weights is None and config.backbone.name != PIXELS
+
+
+def marked(command: str) -> bool:
+    return any(mark in command.partition("  # ")[2] for mark in MARKS)
+
+
+def script_parses(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that a script of this repository is there and understands its arguments."""
+    if words[:2] == ["-m", "pytest"]:
+        assert all((ROOT / word).exists() for word in words[2:] if "/" in word)
+        return
+    if words[:2] == ["-m", "venv"]:
+        return
+    script, *rest = [f"{words[1].replace('.', '/')}.py", *words[2:]] if words[0] == "-m" else words
+    parses_only(monkeypatch)
+    monkeypatch.setattr(sys, "argv", [script, *rest])
+    with pytest.raises(Parsed):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+
+
+def test_extras_that_are_installed_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for page in PAGES:
+        named = re.findall(r"(?:tlexp|\.whl|'\.)\[(\w+)\]", page.read_text())
+        assert set(named) <= set(project["optional-dependencies"]), page.name
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    for purpose in ("install and run", "install and test"):
+        assert len(re.findall(rf"^    \S.*  # {purpose}$", PAGES[0].read_text(), re.M)) == 1
+
+
+def test_the_readme_is_read_in_two_minutes() -> None:
+    lines = PAGES[0].read_text().splitlines()
+    assert len(lines) <= 200
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_lines_of_a_page_fit_a_screen(page: Path) -> None:
+    assert [line for line in page.read_text().splitlines() if len(line) > 160 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in linked if not (page.parent / link).exists()] == []
+
+
+def test_every_page_stands_in_the_readme() -> None:
+    readme = PAGES[0].read_text()
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme] == []
+
+
+def test_every_file_of_the_package_stands_in_the_tree() -> None:
+    readme = PAGES[0].read_text()
+    tree = readme[readme.index("## Files") : readme.index("## Limits")]
+    for path in (ROOT / "tlexp").iterdir():
+        if path.name not in ("__init__.py", "__main__.py", "__pycache__", "conf"):
+            assert path.name in tree, path.name
