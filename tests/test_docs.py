@@ -14,13 +14,14 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tlexp import cli
+from tlexp.cli import page as help_page
 from tlexp.cli.arguments import hydra_arguments, source_of
-from tlexp.cli.page import page
-from tlexp.compose.load import load
+from tlexp.compose.load import Composed, load
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS
@@ -67,7 +68,7 @@ def tlexp_words(words: list[str]) -> list[str] | None:
     return words[3:] if words[1:3] == ["-m", "tlexp"] else None
 
 
-TEXTS = {page.name: page.read_text() for page in PAGES} | {"--help": textwrap.indent(page(), "  ")}
+TEXTS = {page.name: page.read_text() for page in PAGES} | {"--help": textwrap.indent(help_page.page(), "  ")}
 COMMANDS = {f"{name}: {command}": command for name, text in TEXTS.items() for command in commands(text)}
 
 
@@ -81,6 +82,14 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
 
     def composed(words: list[str]) -> list[Config]:
         launched: list[str] = []
+        loaded: list[Config] = []
+
+        def loads(*arguments: Any, **options: Any) -> Composed:
+            result = load(*arguments, **options)
+            loaded.append(result.config)
+            return result
+
+        monkeypatch.setattr("tlexp.compose.load.load", loads)
         monkeypatch.setattr("tlexp.cli.launch._through_hydra", lambda given: launched.extend(given) or 0)
         monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config: {})
         monkeypatch.setattr("tlexp.experiment.plan.plan_table", lambda plan: "")
@@ -90,8 +99,9 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
             cli.main()
         assert isinstance(ended.value, Parsed) or not ended.value.code, f"exit status {ended.value.code}"
         arguments = hydra_arguments(launched)
-        loads = launched or not words
-        return [load(first_point(arguments.overrides), source_of(arguments)).config] if loads else []
+        if arguments.multirun:  # of a sweep only what its points share has been looked at
+            return [load(first_point(arguments.overrides), source_of(arguments)).config]
+        return loaded[-1:]
 
     return composed
 
