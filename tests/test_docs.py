@@ -12,7 +12,7 @@ import shlex
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         assert isinstance(ended.value, Parsed) or not ended.value.code, f"exit status {ended.value.code}"
         arguments = hydra_arguments(launched)
         if arguments.multirun:  # of a sweep only what its points share has been looked at
-            return [load(first_point(arguments.overrides), source_of(arguments)).config]
+            return [load(point, source_of(arguments)).config for point in points(arguments.overrides)]
         return loaded[-1:]
 
     return composed
@@ -117,11 +117,15 @@ def parses_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
 
 
-def first_point(words: list[str]) -> list[str]:
-    """Return overrides that state one value for each that is swept, as the jobs of a sweep have them."""
-    parsed = parse_overrides(words)
-    swept = {axis.name: axis.override(axis.middle()) for axis in build_space(parsed).axes}
-    return [swept.get(override.key_or_group, override.input_line or "") for override in parsed]
+def points(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield overrides as jobs of a sweep have them, as few as state every value of every swept setting."""
+    parsed = parse_overrides(overrides)
+    values = {
+        axis.name: [axis.override(text) for text in axis.values or [axis.middle()]] for axis in build_space(parsed).axes
+    }
+    for number in range(max(map(len, values.values()))):
+        point = {name: texts[min(number, len(texts) - 1)] for name, texts in values.items()}
+        yield [point.get(override.key_or_group, override.input_line or "") for override in parsed]
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def test_the_wheel_is_of_the_version_that_the_package_states(wheel: Path) -> Non
 def test_the_wheel_holds_the_weights_with_their_card(wheel: Path) -> None:
     for path in packaged_weights()["tiny"].iterdir():
         assert (wheel / "tlexp" / "weights" / "tiny" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_source_distribution_holds_the_pages_for_people(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(tmp_path / f"tlexp-{VERSION}.tar.gz") as archive:
+        packed = set(archive.getnames())
+    pages = [ROOT / "README.md", *(ROOT / "docs").iterdir()]
+    assert {f"tlexp-{VERSION}/{page.relative_to(ROOT)}" for page in pages} <= packed
 
 
 def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
