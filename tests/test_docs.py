@@ -25,6 +25,7 @@ from tlexp.compose.load import Composed, load
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS
+from tlexp.errors import ConfigError
 from tlexp.sweeps.space import build_space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +127,21 @@ def points(overrides: Sequence[str]) -> Iterator[list[str]]:
     for number in range(max(map(len, values.values()))):
         point = {name: texts[min(number, len(texts) - 1)] for name, texts in values.items()}
         yield [point.get(override.key_or_group, override.input_line or "") for override in parsed]
+
+
+def test_commands_are_found_in_blocks_and_in_text() -> None:
+    text = "    tlexp a=1 \\\n        b=2  # c\n\nIn `tlexp sync` of `tlexp`:\n\n```\nmlflow ui\n```\n    tlexp/  no command\n"
+    assert [typed(command) for command in commands(text)] == [
+        [["tlexp", "a=1", "b=2"]], [["tlexp", "sync"]], [["mlflow", "ui"]],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command", ["freze=none", "optim.lrr=1", "-m labels=5,2o", "-m hydra.sweeper.n=1 seed=0,1", "export RUN"]
+)
+def test_a_misspelt_command_is_found(command: str, compose: Compose) -> None:
+    with pytest.raises((AssertionError, ConfigError)):
+        compose(command.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
