@@ -130,7 +130,7 @@ def points(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 
 def test_commands_are_found_in_blocks_and_in_text() -> None:
-    text = "    tlexp a=1 \\\n        b=2  # c\n\nIn `tlexp sync` of `tlexp`:\n\n```\nmlflow ui\n```\n    tlexp/  no command\n"
+    text = "    tlexp a=1 \\\n        b=2  # c\n\n`tlexp sync`, `tlexp`\n\n```\nmlflow ui\n```\n    tlexp/  a folder\n"
     assert [typed(command) for command in commands(text)] == [
         [["tlexp", "a=1", "b=2"]], [["tlexp", "sync"]], [["mlflow", "ui"]],
     ]  # fmt: skip
