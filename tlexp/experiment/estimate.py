@@ -46,6 +46,10 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
         classes: K.
         tested: Images that its network is evaluated on.
     """
+    # What a step costs does not depend on how many there are, which may be fewer than the phases.
+    config = dataclasses.replace(
+        config, train=dataclasses.replace(config.train, steps=None, epochs=None, limit_steps=None)
+    )
     device = choose_device(config.train.device)
     network, _ = session.network(config)
     classifier = build_classifier(config, network, classes).to(device)
