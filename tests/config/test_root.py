@@ -6,7 +6,7 @@ import pytest
 
 from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
-from tlexp.config.head import HeadConfig
+from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
 
 
@@ -65,6 +65,21 @@ def test_every_policy_and_optimiser_has_default_rates() -> None:
     assert set(DEFAULT_RATES) == {
         (row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP, FROZEN_MAP) for name in Optimizer
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        (HeadKind.linear, FreezePolicy.all),
+        (HeadKind.mlp, FROZEN_MLP),
+        (HeadKind.flatten_mlp, FROZEN_MAP),
+        (HeadKind.attention, FROZEN_MAP),
+    ],
+)
+def test_default_rates_on_a_frozen_backbone_follow_what_the_head_sees(kind: HeadKind, row: str) -> None:
+    config = _config()
+    config.head.kind = kind
+    assert config.default_rates == config.probe_rates == DEFAULT_RATES[row, Optimizer.adamw]
 
 
 def test_default_rates_follow_the_start_and_give_way_to_stated_ones() -> None:

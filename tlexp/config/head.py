@@ -47,6 +47,11 @@ class HeadKind(StrEnum):
         """Whether it is solved with a weight decay."""
         return self in (HeadKind.logreg, HeadKind.ridge)
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether it is calibrated by leaving out each row that it is solved on."""
+        return self in (HeadKind.ridge, HeadKind.nearest_mean)
+
 
 class HeadInit(StrEnum):
     """How the last layer starts: at zero, small at random, or as the tuned linear probe of the frozen backbone.

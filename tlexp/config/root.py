@@ -13,7 +13,7 @@ from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
-from tlexp.config.head import HeadConfig, HeadInit, HeadKind
+from tlexp.config.head import HeadConfig, HeadInit
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
@@ -125,7 +125,7 @@ class Config:
             for name, (value, default) in ranges.items()
             if value != default
         ]
-        if self.cache.views and head in (HeadKind.ridge, HeadKind.nearest_mean):
+        if self.cache.views and head.leaves_out:
             found.append(
                 f"cache.views={self.cache.views}: head={head} is calibrated by leaving each image out, which other "
                 "views of it would spoil; use head=logreg, or augment=none without views"
@@ -172,8 +172,9 @@ class Config:
 
     def _probing(self) -> str:
         """Return the row of a head on a frozen backbone."""
-        rows = {HeadKind.mlp: FROZEN_MLP, HeadKind.attention: FROZEN_MAP, HeadKind.flatten_mlp: FROZEN_MAP}
-        return rows.get(self.head.kind, FreezePolicy.all)
+        if self.head.kind.sees_map:
+            return FROZEN_MAP
+        return FROZEN_MLP if self.head.kind.hidden_layers else FreezePolicy.all
 
 
 def config_fields() -> dict[str, dataclasses.Field[Any]]:
