@@ -4,10 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError, DataError, TrainingError
 from tlexp.models.head import Head
 from tlexp.train import ridge, row_space
-from tlexp.train.heads import CANDIDATES, solve
+from tlexp.train.heads import CANDIDATES, CLOSED, solve
 from tlexp.train.problem import Problem
 
 ROWS, WIDTH, CLASSES = 64, 10, 3
@@ -47,6 +48,12 @@ def same(left, right, **tolerance):
             assert ours.logits is None
         else:
             torch.testing.assert_close(ours.logits, theirs.logits, **tolerance)
+
+
+def test_every_head_that_is_solved_has_a_solver():
+    solved = {kind for kind in HeadKind if kind.solved}
+    assert solved == set(CANDIDATES), "CLOSED in train/heads.py names the solver of a head with nothing to choose"
+    assert {kind for kind in solved if not kind.penalised} - {HeadKind.knn} == set(CLOSED)
 
 
 @each_kind

@@ -77,13 +77,13 @@ def solved_candidates(
         weight_decay: As stated, which leaves nothing to compare, or None.
         smallest: Training images of a fold, at least.
     """
-    if head is HeadKind.nearest_mean:
-        return Choice(), [Choice()]
     if head is HeadKind.knn:
         counts = sorted({min(int(count), max(1, smallest)) for count in CANDIDATES[str(head)]})
         chosen = [Choice(neighbours=count) for count in counts]
         default = Choice(neighbours=min(_NEIGHBOURS, max(1, smallest)))
         return default, [default] if trials == 1 else chosen[: trials or None]
+    if not head.penalised:
+        return Choice(), [Choice()]
     if weight_decay is not None:
         return Choice(weight_decay=weight_decay), [Choice(weight_decay=weight_decay)]
     decays = CANDIDATES[str(head)]

@@ -83,16 +83,13 @@ def build_head(
             layers.append(nn.Dropout(dropout))
         for before, width in pairwise(widths):
             layers += _hidden_layer(before, width, activation=activation, dropout=dropout, norm=norm)
-        alike = init is HeadInit.zero
-        last = (
-            Cosine(in_features, num_classes, scale=scale, alike=alike)
-            if kind is HeadKind.cosine
-            else _last_layer(widths[-1], num_classes, zero=alike)
-        )
-    return Head(*layers, last)
+        layers.append(_last_layer(kind, widths[-1], num_classes, zero=init is HeadInit.zero, scale=scale))
+    return Head(*layers)
 
 
-def _last_layer(width: int, num_classes: int, *, zero: bool) -> nn.Linear:
+def _last_layer(kind: HeadKind, width: int, num_classes: int, *, zero: bool, scale: float | None) -> nn.Module:
+    if kind is HeadKind.cosine:
+        return Cosine(width, num_classes, scale=scale, alike=zero)
     last = nn.Linear(width, num_classes)
     nn.init.normal_(last.weight, std=0.01)
     if zero:

@@ -3,7 +3,7 @@
 Each equals the same head solved alone, within the tolerance of float32. P problems, M candidates, K classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, li
 from tlexp.train.ridge import solve_ridge
 from tlexp.train.row_space import build_row_space, stacks
 
+CLOSED: dict[str, Callable[[FeatureRows, Tensor, Problem, int], tuple[Tensor, Tensor]]] = {"nearest_mean": solve_means}
+"""Linear heads that have nothing to choose: features, labels, problem, K -> weight (K, D) and bias (K,)."""
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "logreg": WEIGHT_DECAYS,
     "ridge": WEIGHT_DECAYS,
-    "nearest_mean": (0.0,),
     "knn": NEIGHBOURS,
+    **dict.fromkeys(CLOSED, (0.0,)),
 }
 """The kinds, and the default candidates of each: weight decays, nothing, numbers of neighbours."""
 _COPIES = 4
@@ -50,13 +52,13 @@ def solve(
     [0, 0, 1, 1]
 
     Args:
-        kind: logreg, ridge, nearest_mean or knn.
+        kind: logreg, ridge, knn or one of `CLOSED`.
         features: (N, D) of any floating type; as `FeatureRows` they are read in blocks and never held as a whole.
         labels: (N,) int64, 0..K-1.
         problems: Training sets; those of about one size are solved together, e.g. the folds of one budget.
         num_classes: K.
         candidates: Positive weight decays, for features of unit scale; numbers of neighbours for knn; None takes the
-            default ones. nearest_mean has nothing to choose and takes one of any value.
+            default ones. Those of `CLOSED` have nothing to choose and take one of any value.
         tolerance: Of logreg: the weights are within this fraction of the solution.
         temperature: Of knn's votes; None for plain ones.
 
@@ -67,8 +69,8 @@ def solve(
     """
     rows, labels = prepare(features, labels, problems, num_classes)
     chosen = CANDIDATES[kind] if candidates is None else candidates
-    if kind == "nearest_mean":
-        return [[_mean(rows, labels, problem, num_classes)] * len(chosen) for problem in problems]
+    if kind in CLOSED:
+        return [[_closed(kind, rows, labels, problem, num_classes)] * len(chosen) for problem in problems]
     if kind == "knn":
         return [_neighbours(rows, labels, problem, num_classes, chosen, temperature) for problem in problems]
     if min(chosen) <= 0:
@@ -125,8 +127,8 @@ def _rows(features: FeatureRows, positions: Positions) -> Iterator[Tensor]:
     return (gather(features, part) for part in blocks(positions, 8192))
 
 
-def _mean(features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
-    weight, bias = solve_means(features, labels, problem, num_classes)
+def _closed(kind: str, features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
+    weight, bias = CLOSED[kind](features, labels, problem, num_classes)
     (logits,) = _logits(features, problem.validation, weight[None], bias[None])
     return Fitted(head=linear_head(weight, bias), logits=logits, iterations=0, converged=True)
 
