@@ -42,12 +42,12 @@ def test_no_setting_is_listed_that_the_code_does_not_know() -> None:
 
 def test_the_default_rates_are_those_of_the_code() -> None:
     names = {
-        **{policy: f"`{policy}`" for policy in FreezePolicy},
-        FROZEN_MLP: "`all`, mlp",
-        FROZEN_MAP: "`all`, flatten_mlp or attention",
-        SCRATCH: "scratch",
+        **{f"`{policy}`": policy.rates_as for policy in FreezePolicy},
+        "`all`, mlp": FROZEN_MLP,
+        "`all`, flatten_mlp or attention": FROZEN_MAP,
+        "scratch": SCRATCH,
     }
-    for row, name in names.items():
+    for name, row in names.items():
         rates = [DEFAULT_RATES[row, optimizer] for optimizer in (Optimizer.adamw, Optimizer.adam, Optimizer.sgd)]
         cells = " | ".join(f"{rate.lr:g} / {rate.weight_decay:g}" for rate in rates)
         assert f"| {name} | {cells} |" in SETTINGS

@@ -62,9 +62,10 @@ def test_values_are_plain_json_and_every_setting_is_documented() -> None:
 
 
 def test_every_policy_and_optimiser_has_default_rates() -> None:
+    rows = {policy.rates_as for policy in FreezePolicy}
     assert set(DEFAULT_RATES) == {
-        (row, name) for row in (*FreezePolicy, SCRATCH, FROZEN_MLP, FROZEN_MAP) for name in Optimizer
-    }
+        (row, name) for row in (*rows, SCRATCH, FROZEN_MLP, FROZEN_MAP) for name in Optimizer
+    }, "a new policy says in _RATES_AS of config/freeze.py whose rates it has"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def entry_rule(freeze: FreezeConfig, augment: AugmentConfig, head: HeadConfig, *
     if varying is not None:
         return EntryRule(kind=EntryKind.images, reason=varying)
     uncut = "head.units reads what several units make" if head.units else None
-    if freeze.simplest in (FreezePolicy.all, FreezePolicy.lpft, FreezePolicy.gradual):
+    if freeze.simplest is FreezePolicy.all or freeze.simplest.phased:
         return EntryRule(kind=EntryKind.features, reason=None, uncut=uncut)
     return EntryRule(kind=EntryKind.prefix, reason=EVERY_UNIT, uncut=uncut)
 

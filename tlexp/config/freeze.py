@@ -32,6 +32,27 @@ class FreezePolicy(StrEnum):
     bias = "bias"
     lora = "lora"
 
+    @property
+    def phased(self) -> bool:
+        """Whether its fits begin with the head alone and end with everything."""
+        return self in (FreezePolicy.lpft, FreezePolicy.gradual)
+
+    @property
+    def rates_as(self) -> "FreezePolicy":
+        """The policy whose default rates it has: itself, or one under which about as much trains."""
+        return _RATES_AS.get(self, self)
+
+
+_RATES_AS = {
+    # Phases end in full fine-tuning; one that trains the head alone has the rates of `all`.
+    FreezePolicy.lpft: FreezePolicy.none,
+    FreezePolicy.gradual: FreezePolicy.none,
+    # A part of the network trains (Lee et al. search 1e-3 .. 1e-5 with Adam).
+    FreezePolicy.surgical: FreezePolicy.depth,
+    FreezePolicy.bias: FreezePolicy.norm,
+    FreezePolicy.lora: FreezePolicy.norm,
+}
+
 
 class FreezeNorm(StrEnum):
     """What the running statistics of BatchNorm layers do in training.
@@ -97,7 +118,7 @@ class FreezeConfig:
     def freezes_prefix(self) -> bool:
         """Whether leading units are frozen from the first step on, to the last one or for a phase."""
         kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
-        return self.simplest in (*kept, FreezePolicy.lpft, FreezePolicy.gradual)
+        return self.simplest in kept or self.simplest.phased
 
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""

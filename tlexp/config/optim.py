@@ -72,30 +72,12 @@ DEFAULT_RATES: dict[tuple[str, Optimizer], Rates] = {
     (FreezePolicy.none, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
     (FreezePolicy.none, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
     (FreezePolicy.none, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
-    # Phases end in full fine-tuning and have its rates; one that trains the head alone has those of `all`, for the
-    # reason above.
-    (FreezePolicy.lpft, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
-    (FreezePolicy.lpft, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
-    (FreezePolicy.lpft, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
-    (FreezePolicy.gradual, Optimizer.adamw): Rates(lr=1e-4, weight_decay=5e-2),
-    (FreezePolicy.gradual, Optimizer.adam): Rates(lr=1e-4, weight_decay=1e-6),
-    (FreezePolicy.gradual, Optimizer.sgd): Rates(lr=3e-3, weight_decay=1e-4),
-    # As with depth, for it is a part of the network that trains (Lee et al. search 1e-3 .. 1e-5 with Adam).
-    (FreezePolicy.surgical, Optimizer.adamw): Rates(lr=3e-4, weight_decay=5e-2),
-    (FreezePolicy.surgical, Optimizer.adam): Rates(lr=3e-4, weight_decay=1e-6),
-    (FreezePolicy.surgical, Optimizer.sgd): Rates(lr=5e-3, weight_decay=1e-4),
     # Few parameters bear ten times the rate of all: BitFit searches biases at 1e-4 .. 1e-3 where full fine-tuning has
     # 1e-5 .. 5e-5 (arXiv 2106.10199), LoRA takes 2e-4 .. 5e-4 (arXiv 2106.09685). Scales, shifts and biases never
     # decay, so what is stated here concerns adapters and the head.
     (FreezePolicy.norm, Optimizer.adamw): Rates(lr=1e-3, weight_decay=1e-2),
     (FreezePolicy.norm, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
     (FreezePolicy.norm, Optimizer.sgd): Rates(lr=3e-2, weight_decay=1e-6),
-    (FreezePolicy.bias, Optimizer.adamw): Rates(lr=1e-3, weight_decay=1e-2),
-    (FreezePolicy.bias, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
-    (FreezePolicy.bias, Optimizer.sgd): Rates(lr=3e-2, weight_decay=1e-6),
-    (FreezePolicy.lora, Optimizer.adamw): Rates(lr=1e-3, weight_decay=1e-2),
-    (FreezePolicy.lora, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
-    (FreezePolicy.lora, Optimizer.sgd): Rates(lr=3e-2, weight_decay=1e-6),
     (SCRATCH, Optimizer.adamw): Rates(lr=1e-3, weight_decay=5e-2),
     (SCRATCH, Optimizer.adam): Rates(lr=1e-3, weight_decay=1e-6),
     (SCRATCH, Optimizer.sgd): Rates(lr=5e-2, weight_decay=5e-4),

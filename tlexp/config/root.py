@@ -168,7 +168,7 @@ class Config:
         policy = self.freeze.simplest
         if policy is FreezePolicy.all:
             return self._probing()
-        return SCRATCH if self.backbone.random_start else policy
+        return SCRATCH if self.backbone.random_start else policy.rates_as
 
     def _probing(self) -> str:
         """Return the row of a head on a frozen backbone."""

@@ -84,7 +84,7 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
 
     Args:
         policy: none = 0, all = every unit, last = all but the last stage or block and what runs after it, depth = as
-            stated, lpft and gradual = 0 in the end.
+            stated, those with phases = 0 in the end.
         depth: With the policy depth: a count, a fraction, `all` or a unit's name.
         units: The backbone's units in forward order.
         backbone: Its name, for the message.
@@ -93,7 +93,7 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
         ConfigError: The depth cannot be read, is out of range or names no unit; the message lists the units.
     """
     names = [unit.name for unit in units]
-    if policy in (FreezePolicy.none, FreezePolicy.lpft, FreezePolicy.gradual):
+    if policy is FreezePolicy.none or policy.phased:
         return 0
     if policy is FreezePolicy.all:
         return len(names)
