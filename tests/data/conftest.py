@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import DataSource, OnBad
-from tlexp.data import Digits, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
+from tlexp.data import IN_MEMORY, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
 
 Write = Callable[..., Path]
 Open = Callable[..., Source]
@@ -36,8 +36,8 @@ def an_origin(kind: DataSource, root: Path | None = None, **changes: Any) -> Ori
     asked = {"name": "", "split": "train", "test_split": None, "columns": None, "download": False}
     if kind is DataSource.shapes:
         return Shapes(**{**shapes, **changes})
-    if kind is DataSource.digits:
-        return Digits()
+    if kind.in_memory:
+        return IN_MEMORY[kind]
     if kind is DataSource.timm:
         return TimmSet(**{**asked, "root": root, **changes})
     assert root is not None

@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 
 from tests.data.conftest import an_origin
 from tlexp.config.data import SHAPES, DataConfig, DataSource
+from tlexp.data import IN_MEMORY
 from tlexp.errors import DataError
 
 
@@ -52,12 +53,23 @@ class TestContract:
         int(source.digest, 16)
 
 
+def test_every_source_in_memory_has_its_function() -> None:
+    assert {source for source in DataSource if source.in_memory} == set(IN_MEMORY), (
+        "IN_MEMORY in data/in_memory.py and `in_memory` in config/data.py name the same sources"
+    )
+
+
 def test_digits_are_scikit_learns(opened) -> None:
     source = opened(kind=DataSource.digits)
     images, target = load_digits(return_X_y=True)
     assert source.classes == tuple("0123456789")
     assert len(source.pool.labels) + len(source.held_out.labels) == len(target)
     assert 0.19 < len(source.held_out.labels) / len(target) < 0.21
+    digests = source.digest, source.pool.digest(0).hex()
+    assert digests == (  # records and caches of earlier runs hold them
+        "8d681482dd6d193cd473cc839cf8189bdf0d0bbe81eb8345a69a3f17f7634cb2",
+        "0e5c79d6f25fcbd21f8425f8e44a9781981f80ffdd9be48745701c56495ce00f",
+    )
     for split in (source.pool, source.held_out):
         for i in (0, 50, 200):
             place = int(split.names[i].split("/")[1])

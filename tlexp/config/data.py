@@ -23,6 +23,11 @@ class DataSource(StrEnum):
         """A command's words that name the source's files; None where it has none."""
         return _EXAMPLES.get(self)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether a function returns all its images as arrays."""
+        return self is DataSource.digits
+
 
 _EXAMPLES = {
     DataSource.folder: "data=folder data.root=photos",

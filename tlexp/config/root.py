@@ -9,7 +9,7 @@ from typing import Any
 from tlexp.config.augment import AugmentConfig, AugmentKind
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
-from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.data import DataConfig
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
@@ -59,8 +59,8 @@ class Config:
                 f"tune.trials={self.tune.trials} searches learning rate and weight decay: leave out optim.lr and "
                 "optim.weight_decay, or narrow the search with tune.lr=[low,high] and tune.weight_decay=[low,high]"
             )
-        if self.data.source is DataSource.digits and self.data.on_bad != "refuse":
-            found.append("data.on_bad=skip: data=digits has no files that could be bad")
+        if self.data.source.in_memory and self.data.on_bad != "refuse":
+            found.append(f"data.on_bad=skip: data={self.data.source} has no files that could be bad")
         if self.freeze.norm is FreezeNorm.keep and self.backbone.random_start and not self.backbone.calibrate:
             found.append(
                 "freeze.norm=keep keeps BatchNorm statistics as they were pretrained, but with "

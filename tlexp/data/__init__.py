@@ -3,9 +3,9 @@
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
 from tlexp.data.csv_source import TableFile
-from tlexp.data.digits import Digits
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
+from tlexp.data.in_memory import IN_MEMORY
 from tlexp.data.loaders import ImageBank, ImageBatches, Order, Views, chunks, load_bank, view_batch
 from tlexp.data.neither import add_neither
 from tlexp.data.origin import Origin
@@ -15,8 +15,8 @@ from tlexp.data.timm_source import TimmSet
 from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 
 __all__ = [
+    "IN_MEMORY",
     "Augment",
-    "Digits",
     "Fold",
     "Folder",
     "ImageBank",

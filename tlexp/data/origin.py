@@ -1,4 +1,4 @@
-"""What every place that images come from keeps to: `folder`, `csv_source`, `timm_source`, `digits` and `shapes`."""
+"""What every place that images come from keeps to: `folder`, `csv_source`, `timm_source`, `in_memory` and `shapes`."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -11,7 +11,7 @@ from tlexp.config.data import DataSource
 from tlexp.config.labels import parse_labels
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
-    Digits,
+    IN_MEMORY,
     Fold,
     Folder,
     ImageBank,
@@ -76,8 +76,8 @@ def _origin(config: Config, expected: Preprocessing) -> Origin:
             noise=data.noise,
             clutter=data.clutter,
         )
-    if data.source is DataSource.digits:
-        return Digits()
+    if data.source.in_memory:
+        return IN_MEMORY[data.source]
     root = None if data.root is None else Path(data.root).expanduser()
     if data.source is DataSource.timm:
         return TimmSet(

@@ -1,0 +1,87 @@
+"""Images that a library holds, or that code makes, as arrays: one function for each such source.
+
+pixels (N, H, W) grey or (N, H, W, 3) RGB, uint8; labels (N,) int64.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tlexp.config.data import DataSource
+from tlexp.data.budget import hold_out
+from tlexp.data.checked import Reading
+from tlexp.data.classes import choose_classes, keep_classes
+from tlexp.data.images import Source, digest_lines
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Pixels and labels of all images of a source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemory:
+    """All images of a source; a stratified fifth is held out.
+
+    Attributes:
+        name: Of the source; begins the names of its images.
+        labelled: Names of all classes, in the order of the labels.
+        load: Returns pixels and labels, the same ones each time.
+    """
+
+    name: DataSource
+    labelled: tuple[str, ...]
+    load: Callable[[], Arrays]
+
+    def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
+        """Return the images of the wanted classes."""
+        pixels, labels = self.load()
+        pool, held_out = (
+            ArrayImages(
+                source=self.name,
+                pixels=pixels[part],
+                labels=labels[part],
+                names=tuple(f"{self.name}/{place:04d}" for place in part),
+            )
+            for part in hold_out(labels, seed=source_seed, classes=self.labelled)
+        )
+        splits = [[split.names, split.labels.tolist(), split.pixels.tobytes().hex()] for split in (pool, held_out)]
+        digest = digest_lines([[self.name], *splits])
+        whole = Source(classes=self.labelled, pool=pool, held_out=held_out, digest=digest)
+        return keep_classes(whole, classes, where=f"data={self.name}")
+
+    def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
+        """Return the wanted classes."""
+        return choose_classes(self.labelled, classes, where=f"data={self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayImages:
+    """Images of one split, named by their places in the source's order."""
+
+    source: DataSource
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def read(self, index: int) -> Image.Image:
+        """Return one image as RGB."""
+        return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of one image's pixels."""
+        return hashlib.sha256(self.source.encode() + self.pixels[index].tobytes()).digest()
+
+
+def _digits() -> Arrays:
+    bunch = load_digits()
+    return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
+
+
+IN_MEMORY = {
+    origin.name: origin for origin in (InMemory(name=DataSource.digits, labelled=tuple("0123456789"), load=_digits),)
+}
+"""Every source whose `in_memory` is true."""
