@@ -1,6 +1,7 @@
 """What a report leaves for people, from measurements that are made up."""
 
 import csv
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_equal_findings_give_equal_bytes(make_table: Make, tmp_path: Path) -> No
         {path.name: path.read_bytes() for path in (tmp_path / name / "report").iterdir()} for name in ("one", "other")
     )
     assert one == other
+
+
+@pytest.mark.parametrize(("words", "told"), [(("tune.trials=0",), 0), (("tune.trials=2",), 1)])
+def test_few_rates_are_told_where_something_is_trained(words: tuple[str, ...], told: int) -> None:
+    columns = [dataclasses.replace(column, words=("tune.trials=0",)) for column in DEPTHS]
+    columns[0] = dataclasses.replace(columns[0], words=words)
+    table = a_table(columns=columns)
+    table = dataclasses.replace(table, about={**table.about, "fixed": {"tune.trials": 2}})
+    assert build_markdown(build_document(analyse(table))).count("The best of two rates is always an end") == told
 
 
 def test_figures_are_drawn_and_stand_beside_the_page(findings: Findings, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ _TRAINED = {
 }
 _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
-OPTIONAL = ("norm", "bias", "lora")
-"""Ways that not every backbone allows, and of which one needs a package: they are left out, with the reason."""
+_OPTIONAL = {StudyKind.policies: ("norm", "bias", "lora"), StudyKind.heads: None}
+"""Columns that not every backbone allows, and of which one needs a package; None for all of a study."""
 PHASES = 4
 """Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
 LONGER = 4
@@ -61,6 +61,12 @@ def study_columns(
     if kind is StudyKind.heads:
         return _heads(units) + (_others() if controls else [])
     return _policies(units) + (_scratch()[:1] if controls else [])
+
+
+def may_be_left_out(kind: StudyKind, column: str) -> bool:
+    """Return whether a column that the backbone does not allow is left out, with the reason, or ends the study."""
+    optional = _OPTIONAL.get(kind, ())
+    return optional is None or column in optional
 
 
 def _depths(stated: Sequence[str], units: Sequence[str], backbone: str) -> list[int]:

@@ -17,9 +17,9 @@ from tlexp.compose.overrides import leaves, plain_message
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
+from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.session import Session
@@ -29,7 +29,7 @@ from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
-from tlexp.studies.planning.columns import FROZEN, OPTIONAL, study_columns
+from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_columns
 from tlexp.tracking import names
 from tlexp.train import Listener
 
@@ -239,7 +239,7 @@ class StudyPlan:
             try:
                 each = self._column(column, scratch)
             except ConfigError as error:
-                if self.study.kind is StudyKind.heads or column.name in OPTIONAL:  # not every backbone allows it
+                if may_be_left_out(self.study.kind, column.name):
                     self.skipped[column.title] = "; ".join(error.problems)
                 else:
                     problems += error.problems
@@ -265,8 +265,7 @@ class StudyPlan:
             for seed in self.seeds
         )
         classes = len(self.source.classes)
-        heads = self.study.kind is StudyKind.heads and column.competes
-        trainable = _head_size(config, classes) if heads else _trainable(self.network, config, column, classes)
+        trainable = _trainable(self.network, config, classes) if column.competes else 0
         column = dataclasses.replace(column, words=overrides, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
@@ -321,14 +320,14 @@ def replicate(config: Config, labels: str, seed: int) -> Config:
     return dataclasses.replace(config, labels=labels, seed=seed)
 
 
-def _trainable(network: Network, config: Config, column: Column, classes: int) -> int:
-    """Return the trainable parameters of a column that competes.
+def _trainable(network: Network, config: Config, classes: int) -> int:
+    """Return the trainable parameters of a column; a head beside trained layers counts as a linear one.
 
     Raises:
-        ConfigError: The backbone has not what the policy asks for, or a package is missing.
+        ConfigError: The backbone has not what the policy or the head asks for, or a package is missing.
     """
-    if not column.competes:
-        return 0
+    if config.freeze.policy is FreezePolicy.all:
+        return _head_size(config, classes)
     classifier = build_classifier(config, network.frozen_as(config), classes)
     backbone = [each for name, each in classifier.trainable_parameters() if name.startswith("backbone.")]
     return sum(each.numel() for each in backbone) + classes * (feature_width(network.backbone) + 1)

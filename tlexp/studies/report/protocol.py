@@ -13,6 +13,8 @@ from tlexp.tracking.blocks import TrainBlock
 CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
 _ENOUGH_SEEDS = 10
 _ENOUGH_RATES = 3
+_SOLVED = "tune.trials=0"
+"""The override of a column whose head is solved, in a study."""
 
 
 def is_demonstration(table: StudyTable) -> bool:
@@ -123,7 +125,8 @@ def _candidates(table: StudyTable) -> str:
 def _few_rates(table: StudyTable) -> tuple[str, ...]:
     """Return once for all runs what each of them would have to say of its best rate."""
     count = int(_mapping(table.about.get("fixed")).get("tune.trials") or 0)
-    if not 0 < count < _ENOUGH_RATES or _stated(table).get("kind") == "frozen":
+    trained = [column for column in table.columns if _SOLVED not in column.words]
+    if not 0 < count < _ENOUGH_RATES or not trained:
         return ()
     why = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
     return (f"{why}: another range, or more rates (tune.trials=4), may do better.",)
