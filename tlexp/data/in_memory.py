@@ -81,7 +81,8 @@ def _digits() -> Arrays:
     return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
 
 
-IN_MEMORY = {
-    origin.name: origin for origin in (InMemory(name=DataSource.digits, labelled=tuple("0123456789"), load=_digits),)
-}
+_SOURCES = [
+    InMemory(name=DataSource.digits, labelled=tuple("0123456789"), load=_digits),
+]
+IN_MEMORY = {source.name: source for source in _SOURCES}
 """Every source whose `in_memory` is true."""

@@ -18,7 +18,9 @@ from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, li
 from tlexp.train.ridge import solve_ridge
 from tlexp.train.row_space import build_row_space, stacks
 
-CLOSED: dict[str, Callable[[FeatureRows, Tensor, Problem, int], tuple[Tensor, Tensor]]] = {"nearest_mean": solve_means}
+CLOSED: dict[str, Callable[[FeatureRows, Tensor, Problem, int], tuple[Tensor, Tensor]]] = {
+    "nearest_mean": solve_means,
+}
 """Linear heads that have nothing to choose: features, labels, problem, K -> weight (K, D) and bias (K,)."""
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "logreg": WEIGHT_DECAYS,
