@@ -22,7 +22,7 @@ def test_every_option_is_listed() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", SETTINGS, re.M))
     for group in (*GROUPS, "experiment"):
         missing = [option for option in conf_options(group) if f"`{option}`" not in rows[group]]
-        assert not missing, (group, missing)
+        assert not missing, f"the row of {group} in the table of groups lacks {missing}"
 
 
 def test_every_setting_is_listed_as_the_code_documents_it() -> None:
@@ -50,7 +50,8 @@ def test_the_default_rates_are_those_of_the_code() -> None:
     for name, row in names.items():
         rates = [DEFAULT_RATES[row, optimizer] for optimizer in (Optimizer.adamw, Optimizer.adam, Optimizer.sgd)]
         cells = " | ".join(f"{rate.lr:g} / {rate.weight_decay:g}" for rate in rates)
-        assert f"| {name} | {cells} |" in SETTINGS
+        row_of_rates = f"| {name} | {cells} |"
+        assert row_of_rates in SETTINGS, "the table of default rates lacks this row"
 
 
 def table(first: str) -> dict[str, list[str]]:
@@ -63,15 +64,19 @@ def table(first: str) -> dict[str, list[str]]:
 def test_policies_are_those_of_the_code_with_their_settings() -> None:
     rows = {name: re.findall(r"`(\w+)`", cells[1]) for name, cells in table("freeze").items()}
     own = {policy: [key for key, owner, _ in OWN_SETTINGS if owner is policy] for policy in FreezePolicy}
-    assert rows == own
+    assert rows == own, "the table of `freeze=` has a row for each policy, with its own settings"
 
 
 def test_heads_are_those_of_the_code_and_how_they_are_found() -> None:
     found = {name: cells[:2] for name, cells in table("head").items()}
     views = {True: "the whole last map or all tokens", False: "pooled features"}
-    assert found == {head: ["solution" if head.solved else "steps", views[head.sees_map]] for head in HeadKind}
+    assert found == {head: ["solution" if head.solved else "steps", views[head.sees_map]] for head in HeadKind}, (
+        "the table of `head=` has a row for each head, how it is found and what it sees"
+    )
 
 
 def test_sources_are_those_of_the_code_and_what_is_typed() -> None:
     found = {name: cells[1].strip("`") or None for name, cells in table("data").items()}
-    assert found == {source: source.example for source in DataSource}
+    assert found == {source: source.example for source in DataSource}, (
+        "the table of `data=` has a row for each source, with its words"
+    )

@@ -146,17 +146,18 @@ def expected(classifier: Classifier, policy: FreezePolicy, named: tuple[str, ...
             name.rpartition(".")[0] for name, each in parameters.items() if name.endswith("weight") and each.ndim < 2
         }
         return {name for name in parameters if name.rpartition(".")[0] in norms}
+    if policy.phased:  # in the end
+        return set(parameters)
     chosen = {
         FreezePolicy.none: units,
-        FreezePolicy.lpft: units,  # in the end
-        FreezePolicy.gradual: units,
         FreezePolicy.all: (),
         FreezePolicy.last: [unit for unit in units if unit.name != "neck"][-1:]
         + [u for u in units if u.name == "neck"],
         FreezePolicy.depth: units[2:],
         FreezePolicy.surgical: [unit for unit in units if unit.name in named],
-    }[policy]
-    return {name for unit in chosen for name in unit.parameters}
+    }
+    assert policy in chosen, f"say here which units train under {policy}, found in another way than by the code"
+    return {name for unit in chosen[policy] for name in unit.parameters}
 
 
 def state(classifier: Classifier) -> dict[str, Tensor]:

@@ -44,6 +44,6 @@ def test_the_probe_takes_its_share(share: float, steps: int, parts: list[int]) -
     assert phase_steps(found, steps) == parts
 
 
-@pytest.mark.parametrize("policy", [policy for policy in FreezePolicy if policy not in ("lpft", "gradual")])
+@pytest.mark.parametrize("policy", [policy for policy in FreezePolicy if not policy.phased])
 def test_other_policies_have_one_phase(policy: FreezePolicy) -> None:
     assert phases(policy, 5, depth=3) == (Phase(depth=3, until=1.0),)

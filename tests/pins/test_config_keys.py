@@ -8,4 +8,4 @@ from tlexp.config import config_key
 
 def test_every_option_has_the_key_that_it_had() -> None:
     keys = {choice: config_key(load([choice, *NEEDED.get(choice, [])]).config) for choice in ("seed=0", *CHOICES)}
-    assert keys == stored_values("config-keys.json", keys)
+    assert keys == stored_values("config-keys.json", keys), "a new option is pinned by TLEXP_WRITE_PINS=1"
