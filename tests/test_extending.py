@@ -25,7 +25,7 @@ COMMAND = re.compile(r"^```sh\npython -m tlexp (.*)\n```$", re.M)
 RUNS = {
     "A head that is trained": {"head": {"kind": "normed"}},
     "A head that is solved": {"head": {"kind": "fisher"}},
-    "A freeze policy": {"freeze": {"policy": "attention"}},
+    "A freeze policy": {"freeze": {"policy": "first"}},
     "A source of images": {"data": {"source": "stripes"}},
 }
 """Recipes that end in a run, and what its record says of it."""
