@@ -233,3 +233,12 @@ def test_a_depth_that_leaves_nothing_to_train_says_what_does_it_better(depth: st
 def test_a_wholly_frozen_run_without_a_cache_is_not_told_of_a_depth(start: Start) -> None:
     notes = start("freeze=all", "augment=flip", "cache=off", "labels=2", "train.limit_steps=2").record.notes
     assert not any("freeze.depth" in note for note in notes)
+
+
+def test_where_the_folder_cannot_be_written_the_phases_share_the_memory(start: Start, tmp_path: Path) -> None:
+    """Only the first phase finds that out; what crosses the later cuts is too large for the memory."""
+    (tmp_path / "file").touch()
+    words = ("freeze=gradual", "freeze.phases=5", f"cache.dir={tmp_path / 'file' / 'cache'}", "data.memory_bytes=20000")
+    record = start(*words, "train.limit_steps=5").record
+    assert record.train.cache is not None
+    assert record.train.cache.misses == 30

@@ -19,7 +19,7 @@ FOLDS = (
 
 
 class Pretender:
-    """Stands in for a trainee: the validation loss is a function of the rates."""
+    """Stands in for a learner: the validation loss is a function of the rates."""
 
     many = False
 

@@ -65,12 +65,16 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     image = (time.perf_counter() - began) / len(whole)
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
-    room = session.room(config, Listener().message)
-    entries = open_entries(config.entry_rule, classifier, setup, room, images=images, tested=tested)
+    entries = open_entries(
+        config.entry_rule,
+        classifier,
+        setup,
+        lambda: session.room(config, Listener().message),
+        images=images,
+        tested=tested,
+    )
     batches, step = noise.batches(positions), 0.0
-    for entry, phase in zip(entries, setup.plan.phases, strict=True):
-        if classifier.depth != phase.depth:
-            classifier.refreeze(phase.depth)
+    for phase, entry in zip(setup.plan.phases, entries, strict=True):
         share = phase.steps / setup.plan.steps
         step += share * _step_seconds(entry.network(classifier), _crossed(entry, classifier, batches), setup.plan)
     return UnitCosts(step=step, image=image)

@@ -68,16 +68,15 @@ class RunInputs:
             config.entry_rule,
             classifier,
             setup,
-            session.room(config, listener.message),
+            lambda: session.room(config, listener.message),
             images=len(budget.positions),
             tested=sum(len(images.labels) for _, images in source.evaluated()),
         )
-        if config.cache.mode is CacheMode.on and not any(entry.keeps_rows for entry in opened):
-            self._refuse(classifier, opened[0])
-        self.entries = tuple(
-            self._read(classifier, entry, depth=phase.depth)
-            for entry, phase in zip(opened, setup.plan.phases, strict=True)
-        )
+        entries = []
+        for entry in opened:
+            self._refuse(classifier, entry)
+            entries.append(self._read(classifier, entry))
+        self.entries = tuple(entries)
 
     @property
     def use(self) -> Use | None:
@@ -103,17 +102,18 @@ class RunInputs:
             yield split, self._test(images) if split == "test" else self._whole(images)
 
     def _refuse(self, classifier: Classifier, entry: Entry) -> None:
-        """Say why a cache that must keep rows has none to keep."""
+        """Refuse an entry that keeps nothing where the cache must; of several phases the first one keeps features."""
+        alone = len(self._setup.plan.phases) == 1
+        if not alone or self._config.cache.mode is not CacheMode.on or entry.keeps_rows:
+            return
         if 0 < classifier.depth < len(classifier.units):
             told = f"{self._config.backbone.name} {entry.reason}; cache.mode=auto computes it as it goes"
         else:
             told = f"of the leading units freeze={self._config.freeze.policy} freezes {entry.reason}"
         raise ConfigError(f"cache.mode=on, but {told}")
 
-    def _read(self, classifier: Classifier, entry: Entry, *, depth: int) -> Entry:
+    def _read(self, classifier: Classifier, entry: Entry) -> Entry:
         """Return an entry with the label budget as its steps take it."""
-        if classifier.depth != depth:
-            classifier.refreeze(depth)
         pool, positions, views = self._source.pool, self._budget.positions, self._setup.views
         extractor = self._extractor(classifier, entry)
         self.extractors.append(extractor)

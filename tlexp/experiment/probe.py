@@ -71,7 +71,7 @@ def build_probe(
 ) -> Probe:
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
     config = probe_config(config)
-    learner = _solver(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
+    learner = _learner(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
     default, solved = _candidates(config, budget)
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
     selection = select(learner, budget.folds, default=default, search=search, candidates=solved)
@@ -93,7 +93,7 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
-    learner = _solver(first, network, source, whole, session, device=device, listener=listener)
+    learner = _learner(first, network, source, whole, session, device=device, listener=listener)
     refits: dict[Choice, list[Part]] = defaultdict(list)
     groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
     for config, budget in zip(configs, budgets, strict=True):
@@ -125,7 +125,7 @@ def _winner(learner: SolvedLearner, session: Session, budget: Budget, choices: S
     return min(zip(losses, choices, strict=True), key=lambda each: (each[0], -each[1].strength))[1]
 
 
-def _solver(
+def _learner(
     config: Config,
     network: Network,
     source: Source,

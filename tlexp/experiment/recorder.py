@@ -58,7 +58,7 @@ class RunRecorder:
         folder: Its folder.
         listener: Hears of all that the run does, notes among it.
         shown: The configuration as it may be logged.
-        overrides: The words of the command line.
+        overrides: The overrides of the command line.
         study: The name of the sweep that the run is one of.
     """
 
@@ -79,7 +79,7 @@ class RunRecorder:
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
         self.shown = _without_password(run_values(config) if shown is None else shown)
-        self.overrides = [_public_word(word) for word in overrides]
+        self.overrides = [_public_override(word) for word in overrides]
         self.started = _now()
         self.freeze = FreezeBlock(policy=str(config.freeze.policy), norm=str(config.freeze.norm))
         self.data: DataBlock | None = None
@@ -267,7 +267,7 @@ def _status(error: BaseException | None) -> RunStatus:
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
 
 
-def _public_word(word: str) -> str:
+def _public_override(word: str) -> str:
     """Return an override without a password in the tracking URI."""
     key, mark, value = word.partition("=")
     return f"{key}{mark}{public_uri(value)}" if key.lstrip("+") == "tracking.uri" else word

@@ -55,7 +55,7 @@ def run(
         folder: The run's own folder, which exists.
         listener: Hears of progress and may ask to stop.
         shown: The configuration as it may be logged; its own values when None.
-        overrides: The words of the command line.
+        overrides: The overrides of the command line.
         study: The name of the sweep that the run is one of.
         session: What it has in common with other runs of this process; nothing when None.
 

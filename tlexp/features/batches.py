@@ -1,6 +1,6 @@
 """What a learner is fed with: images that pass the whole network, or features that are known already.
 
-pixels (B, 3, S, S) uint8; features (B, D) float32; labels (N,) int64; positions (n,) int64 into the N images of a feed.
+pixels (B, 3, S, S) uint8; features (B, D) float32; labels (N,) int64; positions (n,) int64 into the N images of a set.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from tlexp.data import ImageBank, ImageBatches, Order, Views, build_augment, chu
 from tlexp.train import FitPlan
 
 EVALUATED = 4096
-"""Features that pass a head at once."""
+"""Features that are read at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,24 +228,24 @@ class FeatureBatches:
     """Training batches of features, in the order and the views in which the images would come.
 
     Args:
-        feed: The features.
+        features: What is yielded.
         positions: Images to train on, (n,), at least one.
         setup: How they are fed.
     """
 
-    def __init__(self, feed: FeatureSet, positions: Positions, setup: FitSetup) -> None:
-        self._feed, self._positions = feed, positions
+    def __init__(self, features: FeatureSet, positions: Positions, setup: FitSetup) -> None:
+        self._features, self._positions = features, positions
         self._order = Order(len(positions), batch_size=setup.batch_size, seed=setup.plan.seed)
-        self._rows = torch.from_numpy(feed.varied(positions))
+        self._rows = torch.from_numpy(features.varied(positions))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return features (B, D) and labels (B,) of a step."""
         rows = self._rows[torch.from_numpy(self.rows(step))]
-        return self._feed.take(rows), self._feed.row_labels[rows.to(self._feed.device)]
+        return self._features.take(rows), self._features.row_labels[rows.to(self._features.device)]
 
     def raw(self, step: int) -> Tensor:
         """Return the images of the same batch, (B, 3, S, S) uint8."""
-        return self._feed.shown(self._positions[self.positions(step)], self._order.epochs(step))
+        return self._features.shown(self._positions[self.positions(step)], self._order.epochs(step))
 
     def positions(self, step: int) -> Positions:
         """Return which of the positions make up a batch, (B,)."""
@@ -253,7 +253,7 @@ class FeatureBatches:
 
     def rows(self, step: int) -> Positions:
         """Return which of `FeatureSet.varied` make up a batch, (B,)."""
-        turns = self._order.epochs(step) % max(1, self._feed.views)
+        turns = self._order.epochs(step) % max(1, self._features.views)
         return self.positions(step) + turns * len(self._positions)
 
 

@@ -6,7 +6,7 @@ images (B, 3, S, S) float32 normalised; rows (B, D), what crosses a cut or the f
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -90,7 +90,7 @@ class Entry:
         prefix: Up to the cut behind the frozen units; None for images and for features.
         storage: Where what crosses is kept.
         width: D, numbers of a row; 0 for images.
-        reason: Why training does not enter deeper, or nothing is kept; None where no more can be had.
+        reason: Why training does not enter behind what is frozen; None where it does, or could.
         memory_bytes: How much memory what is kept may fill.
         rows: What crosses of the label budget; None until it is computed, and where images pass at every step.
         images: The images of the label budget; None until they are read, and where rows are kept.
@@ -142,9 +142,15 @@ class Entry:
 
 
 def open_entries(
-    rule: EntryRule, classifier: Classifier, setup: FitSetup, room: Room, *, images: int, tested: int
-) -> tuple[Entry, ...]:
-    """Return where each phase of a fit enters; afterwards the classifier is frozen as in the last one.
+    rule: EntryRule,
+    classifier: Classifier,
+    setup: FitSetup,
+    room: Callable[[], Room],
+    *,
+    images: int,
+    tested: int,
+) -> Iterator[Entry]:
+    """Yield where each phase of a fit enters; the classifier is frozen as in that phase until the next is asked for.
 
     What a phase freezes was frozen in those before it, so it is as it started whenever the phase begins.
 
@@ -152,18 +158,20 @@ def open_entries(
         rule: How deep the configuration lets it enter.
         classifier: The whole network, on its device.
         setup: Of the fit.
-        room: For the rows of all phases together.
+        room: For the rows of all phases together, asked anew for each: a folder may prove not to be writable.
         images: Size of the label budget.
         tested: Images that the trained network is evaluated on.
     """
-    entries: list[Entry] = []
-    for phase in setup.plan.phases:
-        last = len(entries) + 1 == len(setup.plan.phases)
-        kept = row_count(images, views=setup.views, tested=tested if last else 0)
-        entry = open_entry(rule, classifier, phase, setup, room, rows=kept)
-        entries.append(entry)
-        room = _left(room, entry, row_count(images, views=setup.views))
-    return tuple(entries)
+    held = 0
+    for number, phase in enumerate(setup.plan.phases, start=1):
+        last = number == len(setup.plan.phases)
+        asked = room()
+        left = dataclasses.replace(asked, memory_bytes=asked.memory_bytes - held)
+        rows = row_count(images, views=setup.views, tested=tested if last else 0)
+        entry = open_entry(rule, classifier, phase, setup, left, rows=rows)
+        yield entry
+        on_disk = entry.storage is Storage.disk and room().disk_bytes is not None
+        held += _held_bytes(entry, row_count(images, views=setup.views)) * (1 if on_disk else 2)
 
 
 def open_entry(
@@ -280,14 +288,10 @@ def _cut(cutter: Cutter, classifier: Classifier, setup: FitSetup) -> Cut:
         return _within_memory(lambda: cutter.cut(classifier.depth, still=still))
 
 
-def _left(room: Room, entry: Entry, rows: int) -> Room:
-    """Return the room that an entry leaves: what trains lies in memory where it fits, and twice without a folder."""
+def _held_bytes(entry: Entry, rows: int) -> int:
+    """Return the memory of the rows that train, which lie there where they fit; twice where they are kept there too."""
     size = rows * entry.width * 4
-    if not entry.keeps_rows or size > room.memory_bytes:
-        return room
-    return dataclasses.replace(
-        room, memory_bytes=room.memory_bytes - size * (1 if entry.storage is Storage.disk else 2)
-    )
+    return size if entry.keeps_rows and size <= entry.memory_bytes else 0
 
 
 def _within_memory(build: Callable[[], _T]) -> _T:

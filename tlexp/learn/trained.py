@@ -66,6 +66,7 @@ class TrainedLearner:
         listener: Listener,
         heads: Heads | None = None,
     ) -> None:
+        assert len(entries) == 1 or not entries[-1].keeps_rows  # else an earlier phase began behind the last one's cut
         self._entries, self._setup = entries, setup
         self.classifier, self.budget = entries[-1].network(classifier), entries[-1].budget
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
