@@ -20,7 +20,7 @@ from tlexp.models.tracing import CutError
 
 DEPTH = ["freeze=depth", "freeze.depth=2"]
 GRADUAL = ["freeze=gradual", "freeze.phases=3"]
-VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=160"]
+VIT = ["backbone=timm", "backbone.name=test_vit", "backbone.pretrained=false", "backbone.image_size=32"]
 WAYS = {
     "cold": ["cache=on"],
     "warm": ["cache=on"],
@@ -34,14 +34,16 @@ WAYS = {
     "words",
     [
         DEPTH,
-        ["freeze=last", "freeze.norm=keep"],
+        pytest.param(["freeze=last", "freeze.norm=keep"], marks=pytest.mark.slow),
         ["freeze=surgical", "freeze.units=[layer2]"],
-        [*DEPTH, "augment=light", "cache.views=2"],
-        [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
+        pytest.param([*DEPTH, "augment=light", "cache.views=2"], marks=pytest.mark.slow),
+        [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=8"],
         [*DEPTH, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
         ["freeze=lpft", "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
         [*GRADUAL, "augment=light", "cache.views=2"],
-        [*GRADUAL, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
+        pytest.param(
+            [*GRADUAL, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"], marks=pytest.mark.slow
+        ),
     ],
     ids=["depth", "last", "surgical", "views", "tuned", "vit", "lpft", "gradual-views", "gradual-vit"],
 )

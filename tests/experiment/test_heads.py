@@ -31,6 +31,8 @@ UNITS = {
 SIDE_BY_SIDE = [kind for kind in HeadKind if not kind.sees_map]
 HEADS = [(kind, False) for kind in HeadKind] + [(kind, True) for kind in SIDE_BY_SIDE]
 BACKBONES = pytest.mark.parametrize("name", UNITS)
+QUICK = ("test_resnet", "test_vit", known())
+"""Backbones, of maps of either layout and of tokens, on which the default run trains every head."""
 
 
 def words(name: str, kind: HeadKind, units: bool, *more: str) -> list[str]:
@@ -106,7 +108,9 @@ def test_the_seed_decides(kind: HeadKind) -> None:
     assert any(not torch.equal(first[key], value) for key, value in other.items())
 
 
-@BACKBONES
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow) for each in UNITS]
+)
 @pytest.mark.parametrize("freeze", ["all", "last", "none"])
 @pytest.mark.parametrize(("kind", "units"), TRAINED, ids=ids(TRAINED))
 def test_all_that_trains_has_a_gradient_and_the_frozen_rest_stays(
@@ -143,7 +147,10 @@ WAYS = {
     ("name", "way"),
     [
         *(("test_resnet", way) for way in WAYS),
-        *((name, way) for name in ("test_vit", known()) for way in ("attention", "units")),
+        ("test_vit", "units"),
+        (known(), "attention"),
+        pytest.param("test_vit", "attention", marks=pytest.mark.slow),
+        pytest.param(known(), "units", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_is_the_same_to_the_bit_with_and_without_cache_and_image_by_image(

@@ -1,5 +1,6 @@
 """Policies that go through phases, as whole runs: what they equal, what they record, how they go on and are refused."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,16 +30,24 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-@pytest.mark.parametrize("augment", ["none", "light"])
+ALONE = [
+    (["freeze=lpft", "freeze.probe_share=1"], "all"),
+    (["freeze=lpft", "freeze.probe_share=0"], "none"),
+    (["freeze=gradual", "freeze.phases=1"], "none"),
+]
+AUGMENTS = ["none", "light"]
+RATES = [[], ["optim.lr=1e-2"], ["tune.trials=2"]]
+QUICK = {(0, 0, 0), (0, 1, 2), (1, 1, 1), (1, 0, 2), (2, 0, 1), (2, 1, 0)}
+"""Each pair of policy and augmentation once, and each policy with two of the rates."""
+
+
 @pytest.mark.parametrize(
-    ("phased", "plain"),
+    ("phased", "plain", "augment", "rates"),
     [
-        (["freeze=lpft", "freeze.probe_share=1"], "all"),
-        (["freeze=lpft", "freeze.probe_share=0"], "none"),
-        (["freeze=gradual", "freeze.phases=1"], "none"),
+        pytest.param(*ALONE[i], AUGMENTS[j], RATES[k], marks=() if (i, j, k) in QUICK else pytest.mark.slow)
+        for i, j, k in itertools.product(range(3), range(2), range(3))
     ],
 )
-@pytest.mark.parametrize("rates", [[], ["optim.lr=1e-2"], ["tune.trials=2"]])
 def test_one_phase_alone_is_the_policy_that_it_is(
     phased: list[str], plain: str, augment: str, rates: list[str], start: Start, tmp_path: Path
 ) -> None:
@@ -108,8 +117,7 @@ def test_a_policy_without_phases_records_none(start: Start) -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 @pytest.mark.parametrize("policy", PHASED)
 def test_every_family_goes_through_its_phases(policy: str, name: str, start: Start, tmp_path: Path) -> None:
-    size = 160 if name == "test_vit" else 32
-    words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", f"backbone.image_size={size}"]
+    words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false"]
     phases = start(*words, *PHASED[policy][0], "labels=2", "tune.validate=false").record.freeze.phases
     depths = [phase.depth for phase in phases]
     assert depths == sorted(set(depths), reverse=True)
@@ -117,20 +125,21 @@ def test_every_family_goes_through_its_phases(policy: str, name: str, start: Sta
     assert all(phase.digest_before == phase.digest_after for phase in phases)
 
 
-@pytest.mark.parametrize("policy", PHASED)
-def test_an_interrupted_run_goes_on_to_the_same_bits(policy: str, start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("policy", "questions"),
+    [  # in every phase and between them, of both candidates and the final fit
+        ("lpft", (3, 9, 17)),
+        ("gradual", (0, 4, 20)),
+        pytest.param("lpft", (0, 2, 4, 15, 20), marks=pytest.mark.slow),
+        pytest.param("gradual", (2, 3, 9, 15, 17), marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    policy: str, questions: tuple[int, ...], start: Start, tmp_path: Path
+) -> None:
     words = [*PHASED[policy][0], "tune.trials=2", "tune.search=around", "augment=light", "backbone.drop_rate=0.2"]
     whole = start(*words, name="whole").record
-    for question in (
-        0,
-        2,
-        3,
-        4,
-        9,
-        15,
-        17,
-        20,
-    ):  # in every phase and between them, of both candidates and the final fit
+    for question in questions:
         cut, resumed = f"cut{question}", f"resumed{question}"
         with pytest.raises(Interrupted):
             start(*words, name=cut, listener=Stopper(question))

@@ -57,6 +57,14 @@ class Found:
         )
 
 
+def test_every_seventh_bit_of_a_small_entry(tmp_path: Path) -> None:
+    """Each byte is hit, and each bit of a byte."""
+    found = flip(tmp_path, rows=3, width=4, every=7)
+    assert found.flips > 400
+    assert found.faults == 0, found
+
+
+@pytest.mark.slow
 def test_every_bit_of_a_small_entry(tmp_path: Path) -> None:
     found = flip(tmp_path, rows=3, width=4)
     assert found.flips > 3000

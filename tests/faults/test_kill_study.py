@@ -140,7 +140,7 @@ def again() -> None:
 
 def test_a_killed_study_ends_in_the_same_page(tmp_path: Path) -> None:
     load()
-    assert list(rounds(tmp_path, kills=3, seed=0, plant=lambda: None)) == []
+    assert list(rounds(tmp_path, kills=2, seed=0, plant=lambda: None)) == []
 
 
 @pytest.mark.slow

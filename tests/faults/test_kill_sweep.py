@@ -103,7 +103,13 @@ class Found:
 
 
 @pytest.mark.timeout(900)
-def test_killed_sweeps_finish_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_killed_sweeps_finish_as_if_nothing_had_happened_and_eight_begin_on_an_empty_folder(tmp_path: Path) -> None:
+    assert program("both", tmp_path, "--kills", "4", "--times", "1") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_kills(tmp_path: Path) -> None:
     assert program("kill", tmp_path, "--kills", "10") == 0
 
 
@@ -118,10 +124,6 @@ def test_killed_sweeps_of_new_interpreters(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plant", PLANTS)
 def test_the_harness_catches_a_planted_bug(plant: str, tmp_path: Path) -> None:
     assert program("kill", tmp_path, "--kills", "20", "--plant", plant) == FOUND
-
-
-def test_eight_processes_on_an_empty_folder(tmp_path: Path) -> None:
-    assert program("race", tmp_path, "--times", "1") == 0
 
 
 @pytest.mark.slow
@@ -377,7 +379,7 @@ def fork_sweep(folder: Path, seed: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kill", "race"])
+    parser.add_argument("what", choices=["kill", "race", "both"])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--times", type=int, default=20)
@@ -390,12 +392,14 @@ def main() -> None:
     import_all()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        if arguments.what == "race":
-            sys.exit(FOUND if race(folder, arguments.times) else 0)
-        found = kill_sweeps(
-            folder, kills=arguments.kills, seed=arguments.seed, plant=arguments.plant, cold=arguments.cold
-        )
-        sys.exit(FOUND if found.faults else 0)
+        faults = 0
+        if arguments.what != "race":
+            faults += kill_sweeps(
+                folder, kills=arguments.kills, seed=arguments.seed, plant=arguments.plant, cold=arguments.cold
+            ).faults
+        if arguments.what != "kill":
+            faults += race(folder, arguments.times)
+        sys.exit(FOUND if faults else 0)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.command import Command
+from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -15,17 +16,12 @@ WORDS = [
     "labels=10", "tracking.figures=false",
 ]  # fmt: skip
 MANY = ["train.steps=100000"]
+Process = Command | subprocess.Popen[str]
+
+pytestmark = pytest.mark.xdist_group("commands")
 
 
-def _start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tlexp", *WORDS, *words]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-
-
-def _await_training(folder: Path, process: "subprocess.Popen[str]") -> Path:
+def _await_training(folder: Path, process: Process) -> Path:
     """Return the run's folder once its first checkpoint is there."""
     for _ in range(1200):
         states = list(folder.glob("outputs/*/checkpoint/*.state.safetensors"))
@@ -36,9 +32,16 @@ def _await_training(folder: Path, process: "subprocess.Popen[str]") -> Path:
     raise AssertionError("no checkpoint within two minutes")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_checkpoints_and_ends_the_run_as_killed(number: int, status: int, tmp_path: Path) -> None:
-    process = _start(tmp_path, *MANY, "train.checkpoint_seconds=0.2")
+@pytest.mark.parametrize(
+    ("started", "number", "status"),
+    [(begin, signal.SIGTERM, 143), (Command, signal.SIGINT, 130)],
+    ids=["term", "ctrl-c"],
+)
+def test_a_signal_checkpoints_and_ends_the_run_as_killed(
+    started: Callable[..., Process], number: int, status: int, tmp_path: Path, ready_store: Path
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
+    process = started(tmp_path, *WORDS, *MANY, "train.checkpoint_seconds=0.2")
     run = _await_training(tmp_path, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -52,17 +55,17 @@ def test_a_signal_checkpoints_and_ends_the_run_as_killed(number: int, status: in
 
 
 def test_a_run_killed_outright_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    process = _start(tmp_path, "tracking=off", "train.steps=200", "train.checkpoint_seconds=0.05")
+    process = Command(tmp_path, *WORDS, "tracking=off", "train.steps=200", "train.checkpoint_seconds=0.05")
     run = _await_training(tmp_path, process)
     process.kill()
     process.communicate()
     assert not (run / "record.json").exists()
-    resumed = _start(tmp_path, f"resume={run}", "train.checkpoint_seconds=60")
+    resumed = Command(tmp_path, *WORDS, f"resume={run}", "train.checkpoint_seconds=60")
     _, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors
     [ended] = [path.parent for path in tmp_path.glob("outputs/*/record.json")]
     assert read_record(ended).config["train"]["steps"] == 200
-    changed = _start(tmp_path, f"resume={run}", "seed=3")
+    changed = Command(tmp_path, *WORDS, f"resume={run}", "seed=3")
     _, errors = changed.communicate(timeout=60)
     assert changed.returncode == 2
     assert "seed was 0 and would be 3" in errors

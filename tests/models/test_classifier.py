@@ -13,7 +13,7 @@ from tlexp.config.head import HeadInit, HeadKind
 from tlexp.models import Classifier, Unit, build_backbone, build_head, feature_width, find_units, keeps_statistics
 
 RESNET, MOBILENET = ("test_resnet", 64), ("mobilenetv2_050", 64)
-VIT, SWIN = ("test_vit", 160), ("swin_tiny_patch4_window7_224", 32)
+VIT, SWIN = ("test_vit", 32), ("swin_tiny_patch4_window7_224", 32)
 
 
 def build(model: tuple[str, int], depth: int, *, norm: FreezeNorm = FreezeNorm.follow, **options: float) -> Classifier:
@@ -255,7 +255,7 @@ def test_the_digest_leaves_out_updated_statistics_and_nothing_else() -> None:
 
 
 def test_a_network_without_statistics_is_the_same_whatever_norm_says() -> None:
-    batch = images(160)[:3]
+    batch = images(32)[:3]
     expected = build(VIT, 99).train().features(batch)
     for norm in FreezeNorm:
         classifier = build(VIT, 99, norm=norm).train()

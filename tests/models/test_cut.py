@@ -25,35 +25,22 @@ REFUSED = {
 QUICK = (
     "convit",
     "convnext",
-    "cspnet",
-    "densenet",
-    "edgenext",
-    "efficientformer_v2",
-    "efficientnet",
-    "efficientvit_mit",
-    "fastvit",
-    "ghostnet",
     "hrnet",
     "inception_next",
     "levit",
     "mlp_mixer",
     "mobilenetv3",
-    "mobilevit",
     "nfnet",
     "pit",
-    "pvt_v2",
-    "regnet",
     "repghost",
     "resnet",
-    "resnetv2",
-    "senet",
-    "shvit",
-    "sknet",
-    "starnet",
     "vision_transformer",
-    "xcit",
 )
-"""Families of the default run: those with late tokens, several branches or followed necks, and small ones."""
+"""Families of the default run, one of each kind.
+
+Late tokens (convit), several branches (hrnet), followed necks (mobilenetv3), tokens that become maps (levit, pit),
+standardised weights (nfnet), branches that are added and scaled, mixers, and plain ones.
+"""
 
 Network = tuple[nn.Module, tuple[Unit, ...], int]
 

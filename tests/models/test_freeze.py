@@ -76,7 +76,7 @@ def test_refusals_list_the_units(depth: str | None, message: str) -> None:
 
 FAMILIES = {
     "test_resnet": 64,
-    "test_vit": 160,
+    "test_vit": 32,
     "test_convnext": 64,
     "test_efficientnet": 64,
     "swin": 64,
