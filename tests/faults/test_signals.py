@@ -1,14 +1,11 @@
 import signal
 import sqlite3
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.command import Command
-from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -16,12 +13,11 @@ WORDS = [
     "labels=10", "tracking.figures=false",
 ]  # fmt: skip
 MANY = ["train.steps=100000"]
-Process = Command | subprocess.Popen[str]
 
 pytestmark = pytest.mark.xdist_group("commands")
 
 
-def _await_training(folder: Path, process: Process) -> Path:
+def _await_training(folder: Path, process: Command) -> Path:
     """Return the run's folder once its first checkpoint is there."""
     for _ in range(1200):
         states = list(folder.glob("outputs/*/checkpoint/*.state.safetensors"))
@@ -32,16 +28,12 @@ def _await_training(folder: Path, process: Process) -> Path:
     raise AssertionError("no checkpoint within two minutes")
 
 
-@pytest.mark.parametrize(
-    ("started", "number", "status"),
-    [(begin, signal.SIGTERM, 143), (Command, signal.SIGINT, 130)],
-    ids=["term", "ctrl-c"],
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "ctrl-c"])
 def test_a_signal_checkpoints_and_ends_the_run_as_killed(
-    started: Callable[..., Process], number: int, status: int, tmp_path: Path, ready_store: Path
+    number: int, status: int, tmp_path: Path, ready_store: Path
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
-    process = started(tmp_path, *WORDS, *MANY, "train.checkpoint_seconds=0.2")
+    process = Command(tmp_path, *WORDS, *MANY, "train.checkpoint_seconds=0.2")
     run = _await_training(tmp_path, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
