@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from tests.composed import composed
 from tlexp.compose.load import ConfigSource, load, resumed_overrides
 from tlexp.compose.overrides import forbidden_nodes
 from tlexp.config import GROUPS, config_fields, config_key
@@ -27,9 +28,10 @@ NEEDED = {
 CHOICES = [f"{group}={option}" for group in (*GROUPS, "experiment") for option in conf_options(group)]
 
 
+@pytest.mark.xdist_group("options")  # beside the pins of their keys, which are composed once for both
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_option_of_every_group_composes_without_a_problem(choice: str) -> None:
-    load([choice, *NEEDED.get(choice, [])])
+    composed(choice, *NEEDED.get(choice, []))
 
 
 def test_the_defaults_are_those_that_are_promised() -> None:

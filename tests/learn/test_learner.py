@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.composed import composed
 from tests.conftest import SMALL
 from tlexp.arrays import Logits
-from tlexp.compose.load import load
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
@@ -96,7 +96,7 @@ def build(tmp_path: Path) -> Build:
         words, candidates = (
             (TRAINED[name], RATES) if name in TRAINED else ([f"head={name}", "cache=off"], SOLVED[name][1])
         )
-        config = load([*SMALL, *words]).config
+        config = composed(*SMALL, *words).config
         network, _ = SESSION.network(config)
         listener, device = Stop(), torch.device("cpu")
         source = SESSION.images(config, network.expected, listener)

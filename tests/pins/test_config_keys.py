@@ -1,11 +1,14 @@
 """The key of every option of every group: records of earlier runs are found by it."""
 
+import pytest
+
 from tests.compose.test_load import CHOICES, NEEDED
+from tests.composed import composed
 from tests.pins.conftest import stored_values
-from tlexp.compose.load import load
 from tlexp.config import config_key
 
 
+@pytest.mark.xdist_group("options")
 def test_every_option_has_the_key_that_it_had() -> None:
-    keys = {choice: config_key(load([choice, *NEEDED.get(choice, [])]).config) for choice in ("seed=0", *CHOICES)}
+    keys = {choice: config_key(composed(choice, *NEEDED.get(choice, [])).config) for choice in ("seed=0", *CHOICES)}
     assert keys == stored_values("config-keys.json", keys), "a new option is pinned by TLEXP_WRITE_PINS=1"

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.composed import composed
 from tests.conftest import Start
 from tests.pins.conftest import stored_values
 from tlexp.cache import Store
 from tlexp.cache import key as keys
 from tlexp.cache.key import cut_key
-from tlexp.compose.load import load
 from tlexp.models import preprocessing
 
 INNER: dict[str, Any] = {"cut": "layer2 > [0]", "dtype": torch.bfloat16, "width": 2048}
@@ -50,7 +50,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_have_the_cut_keys_that_they_had() -> None:
     found = {}
     for name, (words, arguments) in CASES.items():
-        config = load(words.split()).config
+        config = composed(*words.split()).config
         stated = config.backbone
         expected = preprocessing(
             stated.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pins.conftest import DATA, stored
-from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, a_table
+from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, a_table, leave_undrawn
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
@@ -95,7 +95,8 @@ def test_a_page_is_compared_by_what_it_says_and_not_by_how_it_is_spelled() -> No
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_report_says_what_it_said(name: str, tmp_path: Path) -> None:
+def test_a_report_says_what_it_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_undrawn(monkeypatch)
     findings = analyse(a_table(**TABLES[name]))
     files = {path.name: path for path in write_report(tmp_path, findings)}
     texts = {file: path.read_bytes().decode() for file, path in files.items() if path.suffix in TEXT}

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tlexp import cli
 from tlexp.experiment.session import process_session
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
+from tlexp.studies.report import panels, plots
+from tlexp.studies.report.rendering import RenderedFigure
 from tlexp.tracking import Record, RunStatus, environment
 from tlexp.tracking.blocks import SelectionBlock, to_json
 
@@ -199,6 +201,18 @@ def make_table() -> MakeTable:
     return a_table
 
 
+def leave_undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports have empty figures, for drawing them takes seconds."""
+    for module in (plots, panels):
+        monkeypatch.setattr(module, "render_figure", lambda *_: RenderedFigure(svg=b"<svg></svg>", png=b""))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test looks at words alone."""
+    leave_undrawn(monkeypatch)
+
+
 TINY = [
     "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
     "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
@@ -215,7 +229,7 @@ Study = Callable[..., int]
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def drawn_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
     monkeypatch.chdir(tmp_path)
     process_session.cache_clear()
@@ -229,6 +243,12 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
         return command(monkeypatch, *preset, *stated, *words)
 
     return done
+
+
+@pytest.fixture
+def study(drawn_study: Study, undrawn: None) -> Study:
+    """Do a study whose report has empty figures."""
+    return drawn_study
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

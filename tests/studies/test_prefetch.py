@@ -45,15 +45,20 @@ def fill(configs: list[Config], depths: list[int]) -> Any:
     return fill_cuts(configs, depths, Session(several=True), device=torch.device("cpu"), listener=Listener())
 
 
-@pytest.mark.parametrize("words", [[], VIEWS], ids=["clean", "views"])
+@pytest.mark.parametrize(
+    ("words", "looked_at"),
+    [([], [*DEPTHS]), (VIEWS, [2, 5]), pytest.param(VIEWS, [*DEPTHS], marks=pytest.mark.slow)],
+    ids=["clean", "views", "views of all"],
+)
 def test_each_depth_finds_its_rows_after_one_pass(
     words: list[str],
+    looked_at: list[int],
     configure: Callable[..., Config],
     start: Start,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    without = {depth: start(*more, *words, "cache=off", name=f"off{depth}").record for depth, more in DEPTHS.items()}
+    without = {depth: start(*DEPTHS[depth], *words, "cache=off", name=f"off{depth}").record for depth in looked_at}
     passed: list[int] = []
     chunked = entry.in_chunks
     monkeypatch.setattr(entry, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
@@ -66,8 +71,8 @@ def test_each_depth_finds_its_rows_after_one_pass(
     assert sum(passed) == use.misses
     assert fill(configs, [0, 1, 2, 3, 4, 5]).misses == 0
     passed.clear()
-    for depth, more in DEPTHS.items():
-        record = start(*more, *words, "cache=on", name=f"on{depth}").record
+    for depth in looked_at:
+        record = start(*DEPTHS[depth], *words, "cache=on", name=f"on{depth}").record
         if depth < 5:  # the whole pool is looked at ahead of time where that is cheap
             assert record.train.cache.misses == 0
         assert record.metrics["val/nll"] == without[depth].metrics["val/nll"]
@@ -124,14 +129,15 @@ def test_the_shifted_images_pass_and_count_as_well(
         assert use.hits == 3 * 2 + 24 + 3
 
 
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
 @pytest.mark.parametrize("words", BACKBONES.values(), ids=BACKBONES)
 def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
-    words: list[str], configure: Callable[..., Config], start: Start
+    words: list[str], every: bool, configure: Callable[..., Config], start: Start
 ) -> None:
     """Cut for a run of its own, a network has other modes than when all its cuts are made at once."""
     words = [*words, "labels=2", "train.limit_steps=1", "cache=on"]
     inner = range(1, len(build_network(configure(*words), meta=True).units))
     assert fill([configure(*words)], [*inner]).misses == 3 * 2 + 24
-    for depth in inner:
+    for depth in inner if every else sorted({inner[0], inner[len(inner) // 2], inner[-1]}):
         use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train.cache
         assert (use.hits, use.misses) == (3 * 2 + 24, 0), depth

@@ -35,9 +35,9 @@ def probabilities(folder: Path) -> np.ndarray:
 
 
 def test_a_study_runs_every_replicate_once_and_leaves_a_page(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study() == 0
+    assert drawn_study() == 0
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [
         "freeze-0", "freeze-5", "ridge", "nearest_mean", "knn", "scratch", "scratch-long", "random", "pixels",
@@ -51,7 +51,7 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(
     assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in shown
     before = records(tmp_path)
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
-    assert study() == 0
+    assert drawn_study() == 0
     assert records(tmp_path) == before
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
 

@@ -14,15 +14,14 @@ from tlexp.tracking import sync as sync_module
 from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.names import TAG_PROCESS, TAG_RUN
-from tlexp.tracking.store import ensure_store
 from tlexp.tracking.sync import find_records, sync
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    made = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    ensure_store(made)
-    return made
+def uri(ready_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = tmp_path_factory.mktemp("store") / "mlflow.db"
+    shutil.copy(ready_store, made)
+    return f"sqlite:///{made}"
 
 
 def make_run(folder: Path, *, tracked: bool = True) -> Path:

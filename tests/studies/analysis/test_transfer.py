@@ -88,6 +88,7 @@ def _without_curves(table: StudyTable, column: str, seed: int | None = None) -> 
     return dataclasses.replace(table, cells=cells)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_no_better_than_guessing_is_nothing_to_reach(make_table: MakeTable) -> None:
     strength = STRENGTH | {column.name: (-0.5755, 0.0) for column in (*DEPTHS, *CONTROLS)}
     found = analyse(make_table(strength=strength, failed=(), waiting=()))

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
-
 from tests.studies.conftest import DEPTHS, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
@@ -39,16 +37,6 @@ class Texts(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._within and data.strip():
             self.found.append(data)
-
-
-@pytest.fixture(scope="module")
-def findings() -> Findings:
-    return analyse(a_table(seeds=3))
-
-
-@pytest.fixture(scope="module")
-def report(findings: Findings) -> Document:
-    return build_document(findings)
 
 
 def rows(table: TextTable) -> list[tuple[str, ...]]:
@@ -143,7 +131,7 @@ def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: 
 
 
 def test_a_studys_own_names_make_no_element_even_within_figures() -> None:
-    table = a_table(seeds=2, columns=DEPTHS, failed=(), waiting=(), missing=())
+    table = a_table(seeds=2, budgets=("2", "20"), columns=DEPTHS, failed=(), waiting=(), missing=())
     columns = tuple(dataclasses.replace(column, title=HOSTILE) for column in table.columns)
     hostile = dataclasses.replace(
         table, name=HOSTILE, backbone=HOSTILE, columns=columns, classes=(HOSTILE,) * 4, skipped={HOSTILE: HOSTILE}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.studies.conftest import DEPTHS, STRENGTH, a_table
+from tests.studies.conftest import DEPTHS, STRENGTH
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.report.document import Document
 from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.report import write_report
@@ -23,18 +24,13 @@ from tlexp.studies.report.summary import summary
 Make = Callable[..., StudyTable]
 
 
-@pytest.fixture(scope="module")
-def findings() -> Findings:
-    return analyse(a_table())
-
-
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_page_loads_nothing_and_runs_nothing(findings: Findings, tmp_path: Path) -> None:
-    text = write_report(tmp_path, findings)[0].read_text()
+def test_the_page_loads_nothing_and_runs_nothing(written: list[Path]) -> None:
+    text = written[0].read_text()
     assert not re.search(r"<(script|link|img|iframe|object)\b", text)
     assert not re.search(r"\bsrc=|@import|url\(\s*['\"]?(https?:|//)", text)
     assert not re.search(r'href="(?!#)', text)
@@ -43,12 +39,11 @@ def test_the_page_loads_nothing_and_runs_nothing(findings: Findings, tmp_path: P
     assert len(identities) == len(set(identities))
 
 
-def test_equal_findings_give_equal_bytes(make_table: Make, tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        write_report(tmp_path / name, analyse(make_table()))
+def test_equal_findings_give_equal_bytes(written: list[Path], make_table: Make, tmp_path: Path) -> None:
+    write_report(tmp_path, analyse(make_table()))
     one, other = (
-        {path.name: path.read_bytes() for path in (tmp_path / name / "report").iterdir()} for name in ("one", "other")
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (written[0].parent, tmp_path / "report")
     )
     assert one == other
 
@@ -62,18 +57,18 @@ def test_few_rates_are_told_where_something_is_trained(words: tuple[str, ...], t
     assert build_markdown(build_document(analyse(table))).count("The best of two rates is always an end") == told
 
 
-def test_figures_are_drawn_and_stand_beside_the_page(findings: Findings, tmp_path: Path) -> None:
-    files = {path.name for path in write_report(tmp_path, findings)}
+def test_figures_are_drawn_and_stand_beside_the_page(written: list[Path]) -> None:
+    files = {path.name for path in written}
     assert {"accuracy.svg", "heat-map.png", "differences.svg", "cost.png", "transfer.svg", "controls.png"} <= files
-    for path in (tmp_path / "report").glob("*.png"):
+    for path in written[0].parent.glob("*.png"):
         with Image.open(path) as image:
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20, path.name
 
 
-def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_path: Path) -> None:
-    write_report(tmp_path, findings)
-    page, text = (tmp_path / "report/index.html").read_text(), (tmp_path / "report/report.md").read_text()
-    told = {row["labels"]: row for row in rows(tmp_path / "report/recommendations.csv")}
+def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, written: list[Path]) -> None:
+    folder = written[0].parent
+    page, text = (folder / "index.html").read_text(), (folder / "report.md").read_text()
+    told = {row["labels"]: row for row in rows(folder / "recommendations.csv")}
     for explanation in explain(findings):
         each = explanation.recommendation
         assert told[each.labels]["column"] == (each.column or "")
@@ -83,7 +78,7 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
         assert told[each.labels]["best"] == each.best
         assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
         assert explanation.sentence() in page
-    pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(tmp_path / "report/differences.csv")}
+    pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(folder / "differences.csv")}
     assert len(pairs) == len(findings.differences)
     for pair in findings.differences:
         row = pairs[pair.labels, pair.first, pair.second]
@@ -91,7 +86,7 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
         assert [float(row[name]) for name in ("low", "high", "alone_low", "alone_high")] == [
             *(pair.low, pair.high, pair.alone_low, pair.alone_high)
         ]
-    cells = {(row["column"], row["labels"]): row for row in rows(tmp_path / "report/cells.csv")}
+    cells = {(row["column"], row["labels"]): row for row in rows(folder / "cells.csv")}
     assert set(cells) == set(findings.cells)
     for key, cell in findings.cells.items():
         if cell.accuracy is not None:
@@ -100,13 +95,14 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, tmp_
             assert f"{cell.accuracy.value:.3f}" in text
 
 
-def test_the_recommendation_comes_first(findings: Findings) -> None:
-    titles = [section.title for section in build_document(findings).sections]
+def test_the_recommendation_comes_first(report: Document) -> None:
+    titles = [section.title for section in report.sections]
     assert titles[0] == "Recommendation"
     assert titles[-1] == "To repeat it"
     assert {"Protocol", "Failed, missing and left out", "Environment", "What a fixed rule loses"} <= set(titles)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Path) -> None:
     table = make_table()
     evil = '<script>alert("x")</script>|`'
@@ -123,14 +119,17 @@ def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Pat
             assert "<script>" not in line.replace("\\<", "")
 
 
-def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(findings: Findings) -> None:
-    first = build_document(findings).sections[0]
+def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(
+    findings: Findings, report: Document
+) -> None:
+    first = report.sections[0]
     for word in ("Column", "Control", "Data seed", "Margin", "Simultaneous interval", "Cross-fitted"):
         assert sum(line.startswith(word) for line in first.lines) == 1, word
     assert any(f"{findings.table.margin:g} here, chosen before the study" in line for line in first.lines)
     assert max(map(len, first.lines)) <= 120
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table: Make) -> None:
     strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
     found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
@@ -143,6 +142,7 @@ def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table
     ]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_table: Make) -> None:
     found = analyse(make_table(margin=0.037, strength=STRENGTH | {"scratch": (-0.2, 0.7)}))
     sections = {section.title: section for section in build_document(found).sections}
@@ -162,8 +162,8 @@ def test_captions_and_sentences_of_figures_tell_the_studys_own_figures(make_tabl
     assert {gain.scratch_labels is None for gain in found.transfer} == {True, False}
 
 
-def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findings) -> None:
-    [section] = [each for each in build_document(findings).sections if each.title == "Where columns change places"]
+def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findings, report: Document) -> None:
+    [section] = [each for each in report.sections if each.title == "Where columns change places"]
     means = {place: cell.accuracy.value for place, cell in findings.cells.items() if cell.accuracy is not None}
     told = [re.match(r"(\S+) and (\S+): (\S+) leads at 2, (\S+) leads at 100; ", line) for line in section.lines]
     pairs = [found.groups() for found in told if found is not None]
@@ -174,6 +174,7 @@ def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findi
         assert early != late
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
     few, many = (build_document(analyse(make_table(seeds=count))) for count in (3, 10))
     assert any("demonstration" in text for text in few.notices)
@@ -191,7 +192,7 @@ def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, t
 
 @pytest.mark.parametrize("kind", ["one budget", "one seed", "no controls", "running", "nothing", "all failed"])
 def test_a_study_in_any_state_has_a_page(make_table: Make, tmp_path: Path, kind: str) -> None:
-    table = altered(make_table(), kind)
+    table = altered(make_table(budgets=("2", "20")), kind)
     page = write_report(tmp_path, analyse(table))[0].read_text()
     if kind == "nothing":
         assert "Nothing has finished yet" in page
