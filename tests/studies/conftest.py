@@ -3,6 +3,7 @@
 And real ones, which take seconds.
 """
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -233,16 +234,32 @@ def drawn_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
     monkeypatch.chdir(tmp_path)
     process_session.cache_clear()
+    return lambda *words: do_study(monkeypatch, *words)
 
-    def done(*words: str) -> int:
-        given = {word.partition("=")[0] for word in words}
-        stated = [word for word in TINY if word.partition("=")[0] not in given]
-        kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
-        stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
-        preset = [] if "study" in given else [kind]
-        return command(monkeypatch, *preset, *stated, *words)
 
-    return done
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return the folder in which a study with the words was done, once; it is to be copied, and has empty figures."""
+
+    @functools.cache
+    def folder(*words: str) -> Path:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.chdir(tmp_path_factory.mktemp("study"))
+            process_session.cache_clear()
+            leave_undrawn(monkeypatch)
+            assert do_study(monkeypatch, *words) == 0
+            return Path.cwd()
+
+    return folder
+
+
+def do_study(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    given = {word.partition("=")[0] for word in words}
+    stated = [word for word in TINY if word.partition("=")[0] not in given]
+    kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
+    stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
+    preset = [] if "study" in given else [kind]
+    return command(monkeypatch, *preset, *stated, *words)
 
 
 @pytest.fixture

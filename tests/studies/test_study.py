@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from tlexp.experiment.run import run
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.tracking import read_record
 from tlexp.train import Listener
+
+Finished = Callable[..., Path]
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -56,11 +60,13 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
 
 
-def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_path: Path) -> None:
+def test_a_replicate_is_the_run_that_its_record_tells_to_type(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its words, typed by themselves, make the same run; heads solved together differ by their tolerance at most."""
-    assert study() == 0
+    monkeypatch.chdir(tmp_path)
     seen = set()
-    for path in sorted(tmp_path.glob("multirun/s/runs/*/*/record.json")):
+    for path in sorted(finished().glob("multirun/s/runs/*/*/record.json")):
         record = read_record(path)
         column = json.loads((path.parent / "job.json").read_text())["point"]["column"]
         if column in seen or record.seeds.seed == 0:
@@ -74,9 +80,8 @@ def test_a_replicate_is_the_run_that_its_record_tells_to_type(study: Study, tmp_
     assert len(seen) == 9
 
 
-def test_depth_is_the_only_difference(study: Study, tmp_path: Path) -> None:
-    assert study("study.controls=false") == 0
-    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+def test_depth_is_the_only_difference(finished: Finished) -> None:
+    found = [read_record(path) for path in finished("study.controls=false").glob("multirun/s/runs/*/*/record.json")]
     labels = {(record.config["labels"], record.seeds.seed): set() for record in found}
     for record in found:
         labels[record.config["labels"], record.seeds.seed].add(json.dumps(record.data.counts))
@@ -88,8 +93,8 @@ def test_depth_is_the_only_difference(study: Study, tmp_path: Path) -> None:
         assert record.train.probe.winner == probes[record.config["labels"], record.seeds.seed]
 
 
-def test_more_seeds_and_labels_extend_a_named_study(study: Study, tmp_path: Path) -> None:
-    assert study("study.controls=false") == 0
+def test_more_seeds_and_labels_extend_a_named_study(study: Study, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished("study.controls=false"), tmp_path, dirs_exist_ok=True)
     before = records(tmp_path)
     assert study("study.controls=false", "study.seeds=3", "study.labels=[2,4,6]") == 0
     after = records(tmp_path)
@@ -98,9 +103,9 @@ def test_more_seeds_and_labels_extend_a_named_study(study: Study, tmp_path: Path
 
 
 def test_a_named_study_is_not_continued_with_other_settings(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study.controls=false") == 0
+    shutil.copytree(finished("study.controls=false"), tmp_path, dirs_exist_ok=True)
     before = records(tmp_path)
     capsys.readouterr()
     assert study("study.controls=false", "data.noise=0.2") == 2

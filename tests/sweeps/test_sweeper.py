@@ -11,6 +11,7 @@ import pytest
 
 from tlexp import cli
 from tlexp.experiment import session
+from tlexp.sweeps import results
 from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
 
@@ -23,7 +24,7 @@ Sweep = Callable[..., int]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def drawn_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Sweep in this process, in an empty folder, under the name `s`; return the exit status."""
     monkeypatch.chdir(tmp_path)
 
@@ -37,6 +38,13 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     return swept
 
 
+@pytest.fixture
+def sweep(drawn_sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Sweep without plots."""
+    monkeypatch.setattr(results, "draw_plots", lambda *_, **__: [])
+    return drawn_sweep
+
+
 def records(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.glob("multirun/*/runs/*/*/record.json"))}
 
@@ -47,9 +55,10 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_grid_runs_once_in_the_order_of_its_words(
-    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sweep("freeze=all,none", "seed=0,1") == 0
+    assert drawn_sweep("freeze=all,none", "seed=0,1") == 0
+    assert (tmp_path / "multirun/s/history.png").is_file()
     assert [(row["freeze"], row["seed"], row["status"]) for row in rows(tmp_path)] == [
         ("all", "0", "finished"),
         ("all", "1", "finished"),
@@ -61,7 +70,7 @@ def test_a_grid_runs_once_in_the_order_of_its_words(
     assert "sweep 4/4: done 4, failed 0, left 0, best val/loss" in shown.err
     assert not list(tmp_path.glob("multirun/s/runs/*/*/figures"))
     before, table = records(tmp_path), (tmp_path / "multirun/s/results.csv").read_bytes()
-    assert sweep("freeze=all,none", "seed=0,1") == 0
+    assert drawn_sweep("freeze=all,none", "seed=0,1") == 0
     assert records(tmp_path) == before
     assert (tmp_path / "multirun/s/results.csv").read_bytes() == table
 

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Mode
     return classifier, card, folder
 
 
-@pytest.fixture
-def logged(store: str, exported: tuple[Classifier, ModelCard, Path]) -> tuple[str, Any]:
+@pytest.fixture(scope="module")
+def logged(
+    ready_store: Path, exported: tuple[Classifier, ModelCard, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Any]:
     """The store and the model that a run logged."""
+    store = f"sqlite:///{shutil.copy(ready_store, tmp_path_factory.mktemp('store') / 'mlflow.db')}"
     tracker = Tracker(store, experiment="tlexp", warn=pytest.fail)
     load_mlflow(models=True)
     tracker.start(run_name="r", params={}, tags={}, dataset=DatasetInfo(name="n", digest="d", source="s"))
