@@ -1,13 +1,14 @@
 """An export is a run's network, checked, with a card that says where it comes from; another run can start from it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.command import Command
 from tests.conftest import Start
 from tlexp.errors import ConfigError, TrackingError, WeightsError
 from tlexp.experiment.export import export
@@ -102,19 +103,15 @@ def test_halving_that_changes_the_answers_is_refused(start: Start, tmp_path: Pat
     export(folder, tmp_path / "out", half=False)
 
 
-@pytest.mark.xdist_group("commands")
 def test_the_command_line_names_the_files_and_how_to_use_them(start: Start, tmp_path: Path) -> None:
     start()
-    words = ("export", "run", "out", "--half")
-    done = Command(tmp_path, *words)
-    told, errors = done.communicate(timeout=120)
-    assert done.returncode == 0, errors
-    assert "out/model.safetensors" in told
-    assert "keep their class" in told
-    assert told.splitlines()[-1] == "use it with backbone.weights=out"
-    again = Command(tmp_path, *words)
-    _, errors = again.communicate(timeout=120)
-    assert (again.returncode, "never overwritten" in errors) == (2, True)
+    command = [sys.executable, "-m", "tlexp", "export", "run", "out", "--half"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "out/model.safetensors" in done.stdout
+    assert "keep their class" in done.stdout
+    assert done.stdout.splitlines()[-1] == "use it with backbone.weights=out"
+    again = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
 
 
 def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(start: Start, tmp_path: Path) -> None:

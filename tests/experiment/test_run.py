@@ -585,7 +585,7 @@ def test_a_linear_head_on_frozen_features_agrees_with_logistic_regression(start:
     weights = [f"backbone.weights={tmp_path / 'source'}", "backbone.crop_pct=null"]
     words = ["data=digits", *weights, "train.limit_steps=null", "optim.lr=0.03"]
     ours, theirs = [], []
-    for seed in range(2):
+    for seed in range(3):
         probed = start(*words, f"data.seed={seed}", name=f"probed{seed}")
         classifier, exported = load_classifier(tmp_path / f"probed{seed}")
         config = load([*SMALL, *words, f"data.seed={seed}"]).config

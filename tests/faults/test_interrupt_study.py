@@ -5,9 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.command import Command
+from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -16,11 +14,9 @@ WORDS = [
     "train.checkpoint_seconds=0.2", "tracking=off",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.xdist_group("commands")
-
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_path: Path) -> None:
-    process = Command(tmp_path, *WORDS)
+    process = begin(tmp_path, *WORDS)
     for _ in range(1200):
         if list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors")):
             break
@@ -36,7 +32,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_
     assert not (tmp_path / "multirun/s/report").exists()
     states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))
     assert states
-    again = Command(tmp_path, *WORDS, "--dry-run")
+    again = begin(tmp_path, *WORDS, "--dry-run")
     shown, errors = again.communicate(timeout=120)
     assert "1 cell, 2 data seeds, 2 runs, 2 to do" in shown, errors
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command
 from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
@@ -20,10 +19,8 @@ WORDS = [
 SEEDS = ["seed=0,1,2", "train.checkpoint_seconds=0.2", "hydra.sweeper.name=s"]
 PARALLEL = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
-pytestmark = pytest.mark.xdist_group("commands")
 
-
-def _await_training(folder: Path, process: Command | subprocess.Popen[str], runs: int) -> None:
+def _await_training(folder: Path, process: "subprocess.Popen[str]", runs: int) -> None:
     """Wait until so many runs have written a checkpoint."""
     for _ in range(1200):
         if len({path.parent for path in folder.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors")}) >= runs:
@@ -47,7 +44,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
     words: list[str], number: int, group: bool, status: int, tmp_path: Path, ready_store: Path
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
-    process = (begin if words else Command)(tmp_path, *WORDS, *SEEDS, "train.steps=1500", *words)
+    process = begin(tmp_path, *WORDS, *SEEDS, "train.steps=1500", *words)
     _await_training(tmp_path, process, runs=2 if words else 1)
     (os.killpg if group else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
@@ -59,7 +56,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         assert set(store.execute("select status from runs")) == {("KILLED",)}
     states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*"))
-    again = Command(tmp_path, *WORDS, *SEEDS, "train.steps=1500", "--dry-run")
+    again = begin(tmp_path, *WORDS, *SEEDS, "train.steps=1500", "--dry-run")
     shown, errors = again.communicate(timeout=60)
     assert "0 of 3 runs are there, 3 would run" in shown, errors
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*"))
@@ -67,15 +64,15 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
 
 def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     words = ["train.steps=60", "tracking=off", "seed=0", "train.checkpoint_seconds=0.05"]
-    process = Command(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
+    process = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
     _await_training(tmp_path, process, runs=1)
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    again = Command(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
+    again = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=s")
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
-    whole = Command(tmp_path, *WORDS, *words, "hydra.sweeper.name=whole")
+    whole = begin(tmp_path, *WORDS, *words, "hydra.sweeper.name=whole")
     _, errors = whole.communicate(timeout=120)
     assert whole.returncode == 0, errors
     [killed] = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/002-*/record.json")]
@@ -85,9 +82,9 @@ def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_pat
 
 
 def test_a_second_process_on_the_sweep_is_refused_with_two(tmp_path: Path) -> None:
-    process = Command(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
+    process = begin(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
     _await_training(tmp_path, process, runs=1)
-    second = Command(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
+    second = begin(tmp_path, *WORDS, *SEEDS, "train.steps=100000", "tracking=off")
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"is being worked on by process {process.pid} on" in errors

@@ -1,11 +1,13 @@
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.command import Command
 from tlexp.tracking import read_record
 
 WORDS = [
@@ -14,10 +16,16 @@ WORDS = [
 ]  # fmt: skip
 MANY = ["train.steps=100000"]
 
-pytestmark = pytest.mark.xdist_group("commands")
+
+def _start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tlexp", *WORDS, *words]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
 
 
-def _await_training(folder: Path, process: Command) -> Path:
+def _await_training(folder: Path, process: "subprocess.Popen[str]") -> Path:
     """Return the run's folder once its first checkpoint is there."""
     for _ in range(1200):
         states = list(folder.glob("outputs/*/checkpoint/*.state.safetensors"))
@@ -28,12 +36,9 @@ def _await_training(folder: Path, process: Command) -> Path:
     raise AssertionError("no checkpoint within two minutes")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "ctrl-c"])
-def test_a_signal_checkpoints_and_ends_the_run_as_killed(
-    number: int, status: int, tmp_path: Path, ready_store: Path
-) -> None:
-    (tmp_path / "mlflow.db").write_bytes(ready_store.read_bytes())
-    process = Command(tmp_path, *WORDS, *MANY, "train.checkpoint_seconds=0.2")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_checkpoints_and_ends_the_run_as_killed(number: int, status: int, tmp_path: Path) -> None:
+    process = _start(tmp_path, *MANY, "train.checkpoint_seconds=0.2")
     run = _await_training(tmp_path, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -47,17 +52,17 @@ def test_a_signal_checkpoints_and_ends_the_run_as_killed(
 
 
 def test_a_run_killed_outright_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    process = Command(tmp_path, *WORDS, "tracking=off", "train.steps=200", "train.checkpoint_seconds=0.05")
+    process = _start(tmp_path, "tracking=off", "train.steps=200", "train.checkpoint_seconds=0.05")
     run = _await_training(tmp_path, process)
     process.kill()
     process.communicate()
     assert not (run / "record.json").exists()
-    resumed = Command(tmp_path, *WORDS, f"resume={run}", "train.checkpoint_seconds=60")
+    resumed = _start(tmp_path, f"resume={run}", "train.checkpoint_seconds=60")
     _, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors
     [ended] = [path.parent for path in tmp_path.glob("outputs/*/record.json")]
     assert read_record(ended).config["train"]["steps"] == 200
-    changed = Command(tmp_path, *WORDS, f"resume={run}", "seed=3")
+    changed = _start(tmp_path, f"resume={run}", "seed=3")
     _, errors = changed.communicate(timeout=60)
     assert changed.returncode == 2
     assert "seed was 0 and would be 3" in errors

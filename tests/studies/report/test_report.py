@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.studies.conftest import DEPTHS, STRENGTH
+from tests.studies.conftest import DEPTHS, STRENGTH, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
