@@ -31,7 +31,7 @@ from tlexp.sweeps.space import build_space
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 HUB = "needs a hub"
-MARKS = ("needs a GPU", HUB, "takes minutes", "serves until stopped", "install")
+MARKS = ("needs a GPU", HUB, "takes minutes", "takes hours", "serves until stopped", "install")
 PROGRAM = re.compile(r"(?:\.venv/bin/)?(?:python3?|tlexp|mlflow|pip|uv)(?= |$)")
 INLINE = re.compile(r"`((?:python -m tlexp|tlexp|python tests/\S+) [^`]+)`")
 

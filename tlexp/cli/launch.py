@@ -85,7 +85,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         asked_to_stop: Given by tlexp's own sweeper, which tells people about the run itself.
     """
     signals = Signals(asked_to_stop or (lambda: None))
-    if sys.stderr.isatty():
+    if asked_to_stop is None and sys.stderr.isatty():  # a sweep has a line of its own there
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
     from tlexp.experiment.run import run

@@ -43,7 +43,7 @@ _PAGE = """tlexp: which pretrained backbone, and how much of it to freeze, answe
 usage: tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]       or: python -m tlexp ...
 
 what people do
-  tlexp                                                       # a run: rendered shapes, no network
+  tlexp                                                       # a run: rendered shapes, no download
   tlexp data=folder data.root=photos labels=20                # your photos, a folder per class
   tlexp -m freeze=all,none labels=5,20 seed=0,1,2             # a sweep; typed again it goes on
   tlexp study=freeze_vs_labels data=folder data.root=photos   # a study: the answer, as a page
