@@ -24,7 +24,8 @@ from tlexp.experiment.session import Session
 from tlexp.features.batches import LabelledSet
 from tlexp.learn import trained as trained_module
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
-from tlexp.learn.selection import FINAL, Learner, Search, Selection, refit
+from tlexp.learn.search import Search
+from tlexp.learn.selection import FINAL, Learner, Selection, refit
 from tlexp.learn.solved import SolvedLearner
 from tlexp.learn.trained import TrainedLearner
 from tlexp.models import Classifier

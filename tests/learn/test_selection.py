@@ -7,7 +7,8 @@ import pytest
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
-from tlexp.learn.selection import Search, Selection, candidates_around, select
+from tlexp.learn.search import Search, candidates_around
+from tlexp.learn.selection import Selection, select
 from tlexp.train import FitReport
 
 DEFAULT = Rates(lr=1e-2, weight_decay=1e-3)

@@ -20,7 +20,8 @@ from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
 from tlexp.learn.learner import solved_candidates
-from tlexp.learn.selection import Search, Selection, log_loss, select
+from tlexp.learn.search import Search
+from tlexp.learn.selection import Selection, log_loss, select
 from tlexp.learn.solved import Part, SolvedLearner
 from tlexp.learn.trained import Heads
 from tlexp.models import Classifier

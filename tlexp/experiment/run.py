@@ -23,7 +23,8 @@ from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
-from tlexp.learn.selection import Learner, Search, Selection, refit, select
+from tlexp.learn.search import Search
+from tlexp.learn.selection import Learner, Selection, refit, select
 from tlexp.models import save_classifier
 from tlexp.tracking import Record, TrackedRun, names
 from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, deterministic

@@ -9,7 +9,8 @@ from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice, Rates
 from tlexp.features.batches import FitSetup
 from tlexp.features.entry import Entry
-from tlexp.learn.selection import Learner, Search, candidates_around, spread_candidates
+from tlexp.learn.search import Search, candidates_around, spread_candidates
+from tlexp.learn.selection import Learner
 from tlexp.learn.solved import Solutions, SolvedLearner
 from tlexp.learn.trained import Heads, TrainedLearner
 from tlexp.models import Classifier

@@ -4,41 +4,26 @@ logits (V, K) float32; labels (V,) int64.
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import optuna
 from scipy.special import log_softmax
-from scipy.stats import qmc
 
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
+from tlexp.learn.search import C, Listed, Offered, Search, Trial, edge_flags, offered_by
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
 from tlexp.train import FitReport, FoldFit
 
-C = TypeVar("C", Rates, Choice)
-"""What a learner takes: learning rate and weight decay of one that is trained, the choice of one that is solved."""
 C_in = TypeVar("C_in", Rates, Choice, contravariant=True)
 
 FINAL = "final"
 """Names the fit of the winner on the whole budget."""
-_EDGE = 0.05
-"""A best value within this fraction of the searched range (on its log scale) from an end is flagged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial(Generic[C]):
-    """One candidate: its settings and its log loss over the pooled validation parts; None where it diverged."""
-
-    number: int
-    rates: C
-    loss: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,25 +63,6 @@ class Selection(Generic[C]):
             unsolved=self.unsolved,
             refit=refit,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How many candidates are compared, and where they are looked for.
-
-    Attributes:
-        trials: Candidates; 0 compares none and takes the default.
-        lr: Low and high of the learning rate.
-        weight_decay: Low and high of the weight decay.
-        seed: Of the sampler.
-        around: Whether the candidates lie around the default, in place of those ranges.
-    """
-
-    trials: int
-    lr: tuple[float, float]
-    weight_decay: tuple[float, float]
-    seed: int
-    around: bool = False
 
 
 class Learner(Protocol[C_in]):
@@ -169,7 +135,7 @@ def select(
     if candidates and learner.many:
         results = _all_at_once(learner, folds, candidates)
     else:
-        offered = _Listed(candidates) if candidates else _offered(search, default)
+        offered = Listed(candidates) if candidates else offered_by(search, default)
         results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
     for trial, pooled in results:
         trials.append(trial)
@@ -187,7 +153,7 @@ def select(
         reports=pooled.reports,
         logits=pooled.logits,
         labels=pooled.labels,
-        flags=_edges(winner.rates, search, candidates),
+        flags=edge_flags(winner.rates, search, candidates),
         unsolved=tuple(unsolved),
     )
 
@@ -207,31 +173,10 @@ def refit(
     return learner.train(FINAL, positions, selection.winner), positions
 
 
-def spread_candidates(search: Search, default: Rates) -> list[Rates]:
-    """Return the default and points spread evenly over the searched ranges (Halton 1960), for trying all at once."""
-    points = qmc.Halton(2, scramble=True, rng=search.seed).random(max(0, search.trials - 1))
-    ranges = (search.lr, search.weight_decay)
-    values = [[low * (high / low) ** x for x, (low, high) in zip(point, ranges, strict=True)] for point in points]
-    return [_clipped(default, search), *(Rates(lr=float(lr), weight_decay=float(decay)) for lr, decay in values)]
-
-
 def log_loss(logits: Logits, labels: Labels) -> float:
     """Return the mean negative log likelihood: what candidates are compared by."""
     chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     return float(-chosen.mean())
-
-
-def candidates_around(default: Rates, trials: int) -> list[Rates]:
-    """Return rates spread evenly, on a log scale, from a tenth of the default to ten times it; two decays take turns.
-
-    >>> [round(each.lr, 6) for each in candidates_around(Rates(lr=1e-3, weight_decay=0.05), 2)]
-    [0.000316, 0.003162]
-    """
-    exponents = [(2 * number + 1) / trials - 1 for number in range(trials)]
-    return [
-        Rates(lr=default.lr * 10**exponent, weight_decay=default.weight_decay / (100 if number % 2 else 1))
-        for number, exponent in enumerate(exponents)
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +207,7 @@ def _all_at_once(
 
 
 def _one_by_one(
-    learner: Learner[C], folds: Sequence[Fold], offered: "_Offered[C]", *, alone: bool
+    learner: Learner[C], folds: Sequence[Fold], offered: Offered[C], *, alone: bool
 ) -> Iterator[tuple[Trial[C], _Pooled | None]]:
     for number, candidate in enumerate(offered):
         pooled = _fit(learner, folds, candidate, number=number, alone=alone)
@@ -295,100 +240,3 @@ def _rank(trial: Trial[Any]) -> tuple[float, float]:
 def _values(candidate: Rates | Choice) -> dict[str, float | None]:
     """Return what a candidate chooses."""
     return {name: value for name, value in dataclasses.asdict(candidate).items() if value is not None}
-
-
-class _Offered(Protocol[C]):
-    """Candidates, one after another; what comes next may follow from what was told."""
-
-    def __iter__(self) -> Iterator[C]:
-        """Yield each of them."""
-        ...
-
-    def tell(self, trial: Trial[C]) -> None:
-        """Report the loss of the candidate that was handed out last."""
-        ...
-
-
-class _Listed(Generic[C]):
-    """Candidates that stand beforehand."""
-
-    def __init__(self, candidates: Sequence[C]) -> None:
-        self._candidates: Sequence[C] = candidates
-
-    def __iter__(self) -> Iterator[C]:
-        return iter(self._candidates)
-
-    def tell(self, trial: Trial[C]) -> None:
-        """Nothing follows from a loss."""
-
-
-def _offered(search: Search, default: C) -> _Offered[C]:
-    """Return the default alone, or what a search proposes from it on."""
-    if search.trials == 0:
-        return _Listed([default])
-    assert isinstance(default, Rates)  # a head that is solved has its candidates listed
-    return cast(_Offered[C], _Proposed(search, default))
-
-
-class _Proposed:
-    """The default, and what Optuna's TPE proposes after it.
-
-    The sampler is seeded and told in order, so that a resumed run is offered the same candidates again.
-    """
-
-    def __init__(self, search: Search, default: Rates) -> None:
-        self._search, self._default = search, default
-        self._asked: optuna.trial.Trial | None = None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=search.seed))
-
-    def __iter__(self) -> Iterator[Rates]:
-        self._study.enqueue_trial(dataclasses.asdict(_clipped(self._default, self._search)))
-        for _ in range(self._search.trials):
-            self._asked = self._study.ask()
-            yield Rates(
-                lr=self._asked.suggest_float("lr", *self._search.lr, log=True),
-                weight_decay=self._asked.suggest_float("weight_decay", *self._search.weight_decay, log=True),
-            )
-
-    def tell(self, trial: Trial[Rates]) -> None:
-        """Report the loss of the candidate that was handed out last."""
-        if self._asked is not None:
-            state = optuna.trial.TrialState.FAIL if trial.loss is None else None
-            self._study.tell(self._asked, trial.loss, state=state)
-
-
-def _clipped(rates: Rates, search: Search) -> Rates:
-    return Rates(lr=_clip(rates.lr, search.lr), weight_decay=_clip(rates.weight_decay, search.weight_decay))
-
-
-def _clip(value: float, interval: tuple[float, float]) -> float:
-    return min(max(value, interval[0]), interval[1])
-
-
-def _edges(winner: Rates | Choice, search: Search, candidates: Sequence[Rates | Choice]) -> tuple[str, ...]:
-    """Return a sentence for each setting whose best value lies at the edge of its range."""
-    if isinstance(winner, Choice):
-        decays = [choice.weight_decay for choice in candidates if isinstance(choice, Choice) and choice.weight_decay]
-        if len(decays) > 1 and winner.weight_decay in (min(decays), max(decays)):
-            return (
-                f"the best weight_decay {winner.weight_decay:.3g} is the end of those compared "
-                f"({min(decays):.3g}..{max(decays):.3g})",
-            )
-        return ()
-    rates = [each.lr for each in candidates if isinstance(each, Rates)]
-    if search.around:
-        if len(rates) > 2 and winner.lr in (min(rates), max(rates)):  # one of two is always an end
-            return (f"the best lr {winner.lr:.3g} is the end of those compared ({min(rates):.3g}..{max(rates):.3g})",)
-        return ()
-    if search.trials < 2:
-        return ()
-    found = []
-    for name, value, (low, high) in (
-        ("lr", winner.lr, search.lr),
-        ("weight_decay", winner.weight_decay, search.weight_decay),
-    ):
-        position = math.log(value / low) / math.log(high / low)
-        if position >= 1 - _EDGE or (position <= _EDGE and name == "lr"):  # the least weight decay is none
-            found.append(f"the best {name} {value:.3g} lies at the edge of tune.{name}=[{low:g},{high:g}]: widen it")
-    return tuple(found)
