@@ -7,5 +7,6 @@ from tlexp.compose.load import Composed, load
 
 @functools.cache
 def composed(*words: str) -> Composed:
-    """Return the configuration that the words ask for; nobody changes what it holds."""
-    return load(words)
+    """Return the configuration of the words, with the small backbone if they name none; nobody changes it."""
+    chosen = any(word.startswith(("backbone=", "experiment=")) for word in words)
+    return load(words if chosen else ("backbone=tiny", *words))

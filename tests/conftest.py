@@ -22,6 +22,7 @@ from tlexp.tracking.store import ensure_store
 from tlexp.train import Listener
 
 SMALL = [
+    "backbone=tiny",
     "backbone.image_size=32",
     "data.per_class=24",
     "data.test_per_class=8",

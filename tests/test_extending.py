@@ -35,7 +35,10 @@ PLANS = {
 }
 """Recipes that end in the plan of a study, and what is shown of it."""
 SECTION = "A section of a study's report"
-TINY = ["data.per_class=20", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off"]
+TINY = [
+    "backbone=tiny", "data.per_class=20", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2",
+    "tracking=off",
+]  # fmt: skip
 MOST_FILES = 3
 DRIVER = """
 import contextlib, io, json, sys

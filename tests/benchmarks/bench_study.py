@@ -42,7 +42,10 @@ from tlexp.studies import column
 from tlexp.train import Listener
 
 LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")
-WORDS = ["head=logreg", "tracking.figures=false", "train.save_weights=false", "cache.dir=cache", "tune.search=around"]
+WORDS = [
+    "backbone=tiny", "head=logreg", "tracking.figures=false", "train.save_weights=false", "cache.dir=cache",
+    "tune.search=around",
+]  # fmt: skip
 """Beside those of a budget and a seed: what a study's runs have in common."""
 Cells = dict[str, list[Config]]
 """By label budget, one of each data seed."""
@@ -133,7 +136,7 @@ def overhead(cells: Cells) -> float:
 
 def demonstrate(words: list[str]) -> None:
     """Print what the demonstration takes beside its bound; imports are over already."""
-    sys.argv = ["tlexp", "study=freeze_vs_labels", "study.name=bench", "cache.dir=cache", *words]
+    sys.argv = ["tlexp", "study=freeze_vs_labels", "backbone=tiny", "study.name=bench", "cache.dir=cache", *words]
     clock = Clock()
     with contextlib.suppress(SystemExit):
         cli.main()

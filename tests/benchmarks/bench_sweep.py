@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 WORDS = [
-    "freeze=all", "labels=2", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4",
+    "freeze=all", "backbone=tiny", "labels=2", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4",
     "data.num_classes=2", "train.limit_steps=2",
 ]  # fmt: skip
 

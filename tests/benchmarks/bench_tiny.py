@@ -55,7 +55,7 @@ class Bench:
 
     def __init__(self, name: str, folder: Path | None, words: list[str]) -> None:
         where = [f"data={name}"] if name in EMBEDDED else ["data=folder", f"data.root={folder}/{name}"]
-        self.words = [*where, *words]
+        self.words = ["backbone=tiny", *where, *words]
         config = self.config(labels=5, seed=0)
         network = build.build_network(config)
         self.expected = network.expected

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/render_fractals.py FOLDER [--classes 200] [--train 120] [--test 5]
     python -m tlexp experiment=pretrain_tiny data.root=FOLDER train.epochs=20 hydra.run.dir=outputs/fractals
-    python -m tlexp -m data=folder data.root=cifar10 backbone.weights=outputs/fractals labels=5,20 seed=0,1,2
+    python -m tlexp -m data=folder data.root=cifar10 backbone=tiny backbone.weights=outputs/fractals \
+        labels=5,20 seed=0,1,2
 
 A class is a system of 2 to 7 contracting maps that fills over a fifth of the image; an image of it has one parameter
 scaled by 0.8 to 1.2, a turn, a mirror and two colours. One generator, seed 0, draws everything.

@@ -27,10 +27,10 @@ def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFix
 
 
 def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tlexp("plan", "freeze=depth", "freeze.depth=layer1") == 0
+    assert tlexp("plan", "backbone=tiny", "freeze=depth", "freeze.depth=layer1") == 0
     shown = capsys.readouterr().out
     assert "2 of 5 units wholly frozen" in shown
-    assert tlexp("plan", "freeze=depth", "freeze.depth=9") == 2
+    assert tlexp("plan", "backbone=tiny", "freeze=depth", "freeze.depth=9") == 2
     assert "freeze.depth=9 is out of range" in capsys.readouterr().err
 
 
@@ -50,8 +50,8 @@ def test_sync_names_what_it_closed(
 
 
 def test_cache_lists_verifies_and_removes(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    small = ["data.per_class=8", "data.test_per_class=2", "labels=4", "train.limit_steps=1", "tracking=off"]
-    assert tlexp(*small, f"cache.dir={tmp_path / 'kept'}") == 0
+    small = ["backbone=tiny", "data.per_class=8", "data.test_per_class=2", "labels=4", "train.limit_steps=1"]
+    assert tlexp(*small, "tracking=off", f"cache.dir={tmp_path / 'kept'}") == 0
     capsys.readouterr()
 
     def said(*words: str, status: int = 0) -> str:

@@ -34,10 +34,10 @@ def test_a_step_costs_the_units_that_a_run_makes_it_with(
         return len(classifier.units) - (classifier.depth if rows.ndim == 2 else 0)
 
     monkeypatch.setattr(estimate, "_step_seconds", units)
-    config = load(["backbone.image_size=32", *words]).config
+    config = load(["backbone=tiny", "backbone.image_size=32", *words]).config
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step == pytest.approx(expected)
 
 
 def test_phases_are_measured_by_training_in_them() -> None:
-    config = load(["backbone.image_size=32", "freeze=gradual"]).config
+    config = load(["backbone=tiny", "backbone.image_size=32", "freeze=gradual"]).config
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step > 0

@@ -213,12 +213,12 @@ def test_settings_that_contradict_are_refused(words: list[str], message: str) ->
 @pytest.mark.parametrize("policy", PHASED)
 def test_the_plan_tells_the_phases(policy: str) -> None:
     words, expected = PHASED[policy]
-    plan = build_plan(load(words).config)
+    plan = build_plan(load(["backbone=tiny", *words]).config)
     shares = [phase["share"] for phase in plan["phases"]]
     assert shares == pytest.approx([steps / 6 for steps, _ in expected])
     assert [phase["depth"] for phase in plan["phases"]] == [depth for _, depth in expected]
     for phase in plan["phases"]:
-        alone = build_plan(load(["freeze=depth", f"freeze.depth={phase['depth']}"]).config)
+        alone = build_plan(load(["backbone=tiny", "freeze=depth", f"freeze.depth={phase['depth']}"]).config)
         assert phase["trainable_parameters"] == alone["trainable_parameters"]
     assert plan["trainable_parameters"] == plan["total_parameters"]
     table = plan_table(plan)
@@ -229,6 +229,6 @@ def test_the_plan_tells_the_phases(policy: str) -> None:
 
 
 def test_a_policy_without_phases_is_one_phase_of_the_plan() -> None:
-    plan = build_plan(load(["freeze=last"]).config)
+    plan = build_plan(load(["backbone=tiny", "freeze=last"]).config)
     assert plan["phases"] == [{"share": 1.0, "depth": 4, "trainable_parameters": plan["trainable_parameters"]}]
     assert "phase" not in plan_table(plan)

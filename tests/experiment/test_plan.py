@@ -82,7 +82,7 @@ def test_norms_say_what_moves_their_statistics() -> None:
 
 
 def test_the_table_for_people() -> None:
-    table = plan_table(build_plan(load(["freeze=depth", "freeze.depth=layer1"]).config))
+    table = plan_table(build_plan(load(["backbone=tiny", "freeze=depth", "freeze.depth=layer1"]).config))
     assert "2 of 5 units wholly frozen" in table
     assert table.count("frozen") == 3
     assert all(len(line) <= 100 for line in table.splitlines())

@@ -20,8 +20,8 @@ from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
 WORDS = [
-    "backbone.image_size=32", "data.per_class=24", "data.test_per_class=8", "data.num_classes=3", "tracking=off",
-    "tracking.figures=false", "train.save_weights=false", "cache=off",
+    "backbone=tiny", "backbone.image_size=32", "data.per_class=24", "data.test_per_class=8", "data.num_classes=3",
+    "tracking=off", "tracking.figures=false", "train.save_weights=false", "cache=off",
 ]  # fmt: skip
 CPU = torch.device("cpu")
 

@@ -30,7 +30,7 @@ from tlexp.tracking.names import METRICS
 from tlexp.train import Listener
 
 Start = Callable[..., Outcome]
-SMALL = ["backbone.image_size=32", "labels=10", "tracking=off"]
+SMALL = ["backbone=tiny", "backbone.image_size=32", "labels=10", "tracking=off"]
 SHARED = [*SMALL, "data.per_class=24", "data.test_per_class=8", "data.num_classes=3"]
 FULL = [
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",

@@ -39,8 +39,8 @@ def test_they_are_small_half_precision_and_described() -> None:
 def test_the_default_run_starts_from_them_and_the_record_tells_the_digest(start: Start) -> None:
     weights = start().record.train.weights
     assert weights.source == "tlexp:tiny"
-    network = build.build_network(load([]).config)
-    assert weights.digest == build.load_start(load([]).config, network).digest
+    network = build.build_network(load(["backbone=tiny"]).config)
+    assert weights.digest == build.load_start(load(["backbone=tiny"]).config, network).digest
     assert weights.digest in (TINY / "README.md").read_text()
 
 
@@ -53,7 +53,7 @@ def test_the_same_architecture_without_them_stays_possible(start: Start) -> None
 
 
 def test_loading_takes_no_network_and_no_time() -> None:
-    config = load([]).config
+    config = load(["backbone=tiny"]).config
     network = build.build_network(config)
     build.load_start(config, network)
     began = time.process_time()
@@ -76,7 +76,7 @@ def test_tampered_or_truncated_weights_are_refused(damage: str, copy: Path) -> N
         card.write_text(json.dumps(json.loads(card.read_text()) | {"digest": "0" * 64}))
     else:
         card.write_text("{")
-    config = load([]).config
+    config = load(["backbone=tiny"]).config
     network = build.build_network(config)
     with pytest.raises(WeightsError) as caught:
         build.load_start(config, network)

@@ -13,7 +13,7 @@ from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
-    "-m", "freeze=none", "backbone.image_size=32", "data.per_class=20", "data.test_per_class=5",
+    "-m", "backbone=tiny", "freeze=none", "backbone.image_size=32", "data.per_class=20", "data.test_per_class=5",
     "data.num_classes=2", "labels=10",
 ]  # fmt: skip
 SEEDS = ["seed=0,1,2", "train.checkpoint_seconds=0.2", "hydra.sweeper.name=s"]

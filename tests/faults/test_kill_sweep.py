@@ -48,7 +48,7 @@ from tlexp.tracking.library import load_mlflow
 ROOT = Path(__file__).resolve().parents[2]
 GRID = ["freeze=all,none", "labels=2,4", "seed=0,1,2"]
 TINY = [
-    "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2",
+    "backbone=tiny", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2",
     "train.limit_steps=2", "train.checkpoint_seconds=0.01",
 ]  # fmt: skip
 PARALLEL = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -11,8 +11,8 @@ import pytest
 from tlexp.tracking import read_record
 
 WORDS = [
-    "freeze=none", "backbone.image_size=32", "data.per_class=20", "data.test_per_class=5", "data.num_classes=2",
-    "labels=10", "tracking.figures=false",
+    "backbone=tiny", "freeze=none", "backbone.image_size=32", "data.per_class=20", "data.test_per_class=5",
+    "data.num_classes=2", "labels=10", "tracking.figures=false",
 ]  # fmt: skip
 MANY = ["train.steps=100000"]
 

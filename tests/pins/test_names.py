@@ -21,11 +21,14 @@ FINISHED = {
     "cut": "freeze=depth freeze.depth=2 cache=off",
     "views": "train.save_weights=false augment=light cache.views=2",
 }
-PLANS = {"depth": ["freeze=depth", "freeze.depth=2"], "phases": ["backbone=resnet18", "freeze=gradual"]}
+PLANS = {
+    "depth": ["backbone=tiny", "freeze=depth", "freeze.depth=2"],
+    "phases": ["backbone=resnet18", "freeze=gradual"],
+}
 STUDY = [
-    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
-    "study=freeze_vs_labels", "study.labels=[2]", "study.seeds=2", "study.depths=[all]", "study.controls=false",
-    "study.name=s", "tune.trials=1",
+    "backbone=tiny", "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2",
+    "tracking=off", "study=freeze_vs_labels", "study.labels=[2]", "study.seeds=2", "study.depths=[all]",
+    "study.controls=false", "study.name=s", "tune.trials=1",
 ]  # fmt: skip
 
 

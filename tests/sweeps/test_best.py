@@ -14,8 +14,8 @@ from tlexp.train import Listener
 Swept = Callable[..., list[JobOutcome]]
 GRID = {"freeze": ("all", "none", "last"), "labels": ("10", "0.5"), "seed": ("3", "4")}
 SMALL = (
-    "backbone.image_size=32", "data.per_class=24", "data.test_per_class=8", "data.num_classes=3", "train.limit_steps=2",
-    "tracking=off", "optim=sgd", "optim.lr=1e-5",
+    "backbone=tiny", "backbone.image_size=32", "data.per_class=24", "data.test_per_class=8", "data.num_classes=3",
+    "train.limit_steps=2", "tracking=off", "optim=sgd", "optim.lr=1e-5",
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
 
 TINY = [
-    "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2", "labels=2",
-    "train.limit_steps=2", "tracking=off",
+    "backbone=tiny", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2",
+    "labels=2", "train.limit_steps=2", "tracking=off",
 ]  # fmt: skip
 
 Sweep = Callable[..., int]
