@@ -1,6 +1,7 @@
 """What people see in the terminal: progress while a run goes on, and a table at its end."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Never
@@ -9,13 +10,16 @@ from tqdm import tqdm
 
 from tlexp.cli.signals import Signals
 from tlexp.config.backbone import PIXELS
+from tlexp.experiment.notes import understood
 from tlexp.experiment.run import Outcome
 from tlexp.terminal import aligned, short_path
-from tlexp.tracking import names
+from tlexp.tracking import Record, names
 from tlexp.tracking.blocks import FreezeBlock
 from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
+_SAME = ("backbone", "data")
+"""How overrides begin that choose the network and the images."""
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
 
@@ -117,9 +121,11 @@ def summary(outcome: Outcome, folder: Path) -> str:
             )
         )
     table = aligned(rows, right=range(len(rows[0])))
-    assert record.train.weights is not None  # known before training
-    start = f"weights {record.train.weights.source}"
-    return "\n".join(["", title, start, "", *table, "", *_cost(record.metrics), *_places(outcome, folder)])
+    assert record.train.weights is not None  # these two are known before training
+    assert record.data is not None
+    start = [f"weights {record.train.weights.source}", f"images  {understood(record.data)}"]
+    end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder)]
+    return "\n".join(["", title, *start, "", *table, "", *end])
 
 
 def _network(name: str, freeze: FreezeBlock) -> str:
@@ -139,12 +145,25 @@ def _network(name: str, freeze: FreezeBlock) -> str:
 def _cost(metrics: dict[str, float]) -> list[str]:
     cost = {name: metrics.get(names.cost_metric(name)) for name in names.COSTS}
     trainable, total = cost["trainable_parameters"] or 0, cost["total_parameters"] or 1
+    speed = cost["images_per_second"]
     parts = [
         f"{cost['seconds'] or 0:.1f} s in all",
-        f"{cost['images_per_second'] or 0:,.0f} training images per second",
+        *([] if speed is None else [f"{speed:,.0f} training images per second"]),
         f"{trainable:,.0f} of {total:,.0f} parameters trained",
     ]
     return [", ".join(parts)]
+
+
+def _next(record: Record, folder: Path) -> list[str]:
+    """Return what to type next: the same images and network in a study, and the trained network for others."""
+    same = " ".join(shlex.quote(word) for word in record.overrides if word.startswith(_SAME))
+    lines = []
+    if not any(word.startswith("experiment") for word in record.overrides):  # it may hold what a study chooses itself
+        study = f"python -m tlexp study=quick {same}".rstrip()
+        lines.append((study, "heads and labels compared, in about one forward pass"))
+    if (folder / names.MODEL_WEIGHTS_FILE).is_file():
+        lines.append((f"python -m tlexp export {short_path(folder)} FOLDER", "the trained network, for others"))
+    return [f"next    {line}" for line in aligned(lines)] if lines else []
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:

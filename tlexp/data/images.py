@@ -110,6 +110,9 @@ class Source:
         pool: What label budgets are drawn from.
         held_out: The test split.
         shifted: A second one, from another domain; None where there is none.
+        pool_from: Where the pool lies, in words, e.g. "training/".
+        held_out_from: Where the test split lies; None where it was split off the pool.
+        short_sides: Smallest, median and largest short side of the images as they lie, in pixels; None if all are made.
         digest: sha256 of classes, names, labels and content, 64 hexadecimal digits; does not depend on where it lies.
         skipped: Images that were left out, each as "name: reason".
         notes: Remarks for the user, one sentence each.
@@ -122,6 +125,9 @@ class Source:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     shifted: Images | None = None
+    pool_from: str = ""
+    held_out_from: str | None = None
+    short_sides: tuple[int, int, int] | None = None
 
     def evaluated(self) -> list[tuple[str, Images]]:
         """Return the splits that a trained network is evaluated on, with their names."""

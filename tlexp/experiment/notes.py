@@ -1,8 +1,9 @@
 """What the readers of a run's record are told, one sentence each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from tlexp.config import Config
+from tlexp.config import Config, Preprocessing
+from tlexp.config.backbone import PIXELS
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EVERY_UNIT, EntryKind
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
@@ -10,7 +11,11 @@ from tlexp.data import Source
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
-from tlexp.models import Classifier, keeps_statistics
+from tlexp.models import Classifier, keeps_statistics, preprocessing
+from tlexp.tracking.blocks import DataBlock
+from tlexp.train import Evaluation
+
+_CLASSES_SHOWN = 8
 
 
 def start_notes(config: Config, network: Network, images: Source, budget: Budget) -> Iterator[str]:
@@ -29,6 +34,7 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         )
     if freeze.norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
         yield f"freeze.norm={freeze.norm} changes nothing: {name} has no norms with running statistics"
+    yield from size_notes(config, network.expected, images)
     yield from images.notes
     if images.skipped:
         yield f"unreadable images left out: {len(images.skipped)}; record.json names them"
@@ -40,6 +46,64 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
     if changed:
         yield f"outside protocol: {', '.join(changed)}"
+
+
+def understood(data: DataBlock) -> str:
+    """Return how a run understood its images: classes, where they were drawn from, what is tested, their sizes.
+
+    Args:
+        data: Of the run; records from before this was kept say less.
+    """
+    counts = data.pool or {}
+    parts = [_listed(data.classes, counts)]
+    if data.pool_from:
+        parts.append(f"{sum(counts.values()):,} to learn from, {data.pool_from}")
+    where = "" if data.pool is None else f", {data.held_out_from or 'a fifth that was split off'}"
+    parts.append(f"tested on {sum(data.counts['test'].values()):,}{where}")
+    if data.short_sides is not None:
+        low, median, high = data.short_sides
+        parts.append(
+            f"short sides {low:,} px" if low == high else f"short sides {low:,} to {high:,} px, half {median:,}"
+        )
+    return "; ".join(parts)
+
+
+def _listed(classes: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Return how many classes there are, and the first ones with their images.
+
+    >>> _listed(["ant", "bee"], {"ant": 3, "bee": 4})
+    '2 classes (ant 3, bee 4)'
+    """
+    first = [f"{name} {counts[name]:,}" if name in counts else name for name in classes[:_CLASSES_SHOWN]]
+    more = [f"{len(classes) - _CLASSES_SHOWN:,} more"] if len(classes) > _CLASSES_SHOWN else []
+    return f"{len(classes):,} classes ({', '.join([*first, *more])})"
+
+
+def size_notes(config: Config, expected: Preprocessing, images: Source) -> Iterator[str]:
+    """Yield what is worth knowing of the size at which a pretrained network sees the images."""
+    backbone = config.backbone
+    if backbone.name == PIXELS or not backbone.pretrained or backbone.weights is not None:
+        return
+    native, used = preprocessing(backbone.name, image_size=None).image_size, expected.image_size
+    if used < native:
+        yield (
+            f"{backbone.name} was trained at {native} px and sees {used} here: larger is usually more accurate; "
+            f"backbone.image_size={native} takes about {(native / used) ** 2:.0f} times as long"
+        )
+    if images.short_sides is not None and 2 * images.short_sides[1] < used:
+        yield f"half of the images are at most {images.short_sides[1]} px at their short side, enlarged to {used}"
+
+
+def guess_note(config: Config, test: Evaluation) -> Iterator[str]:
+    """Yield a warning where the test says no more than the most frequent class does by itself."""
+    if config.study.column is not None:  # a study has columns that are meant to
+        return
+    most = max(test.support) / test.count
+    if test.accuracy_interval[0] <= most:
+        yield (
+            f"test accuracy {test.metrics['accuracy']:.3f} is not surely above guessing: always naming the most "
+            f"frequent class gives {most:.3f}; are these the classes, and are the labels right?"
+        )
 
 
 def cache_notes(config: Config, classifier: Classifier, inputs: RunInputs) -> Iterator[str]:

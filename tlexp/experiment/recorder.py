@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tlexp.cache import Use
 from tlexp.config import Config, config_key, run_values
@@ -106,8 +107,8 @@ class RunRecorder:
         """Enter what the head starts from."""
         self.train = replace(self.train, probe=probe)
 
-    def describe(self, network: Network, origin: WeightsOrigin, images: Source, budget: Budget) -> None:
-        """Enter what is known before training: units, weights and images."""
+    def describe(self, network: Network, origin: WeightsOrigin, images: Source, budget: Budget) -> DataBlock:
+        """Enter what is known before training, units, weights and images; return what is entered of the images."""
         solved = self.config.head.kind.solved
         units = tuple(network.freezing.frozen_units(network.units))
         self.freeze = replace(self.freeze, depth=network.depth, units=units)
@@ -118,8 +119,16 @@ class RunRecorder:
             outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
         self.data = DataBlock(
-            digest=images.digest, classes=images.classes, counts=_counts(images, budget), skipped=images.skipped
+            digest=images.digest,
+            classes=images.classes,
+            counts=_counts(images, budget),
+            pool=_per_class(images.classes, images.pool.labels),
+            pool_from=images.pool_from or None,
+            held_out_from=images.held_out_from,
+            short_sides=images.short_sides,
+            skipped=images.skipped,
         )
+        return self.data
 
     def begin(self, frozen: str) -> None:
         """Begin the run in the tracking store, if there is to be one.
@@ -173,9 +182,10 @@ class RunRecorder:
         self, splits: dict[str, Evaluation], report: FitReport, classifier: Classifier, *, seconds: float
     ) -> None:
         """Enter every score of every split, and what the run cost."""
+        frozen = classifier.depth == len(classifier.units)  # then a step costs what the head costs
         costs = {
             "seconds": seconds,
-            "images_per_second": report.images_per_second,
+            "images_per_second": None if frozen else report.images_per_second,
             "peak_bytes": report.peak_bytes,
             "flops": report.flops,
             "trainable_parameters": sum(parameter.numel() for _, parameter in classifier.trainable_parameters()),
@@ -251,10 +261,11 @@ def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:
         "val": budget.labels[validation],
         **{split: held_out.labels for split, held_out in images.evaluated()},
     }
-    return {
-        split: dict(zip(images.classes, np.bincount(labels, minlength=len(images.classes)).tolist(), strict=True))
-        for split, labels in parts.items()
-    }
+    return {split: _per_class(images.classes, labels) for split, labels in parts.items()}
+
+
+def _per_class(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
 def _status(error: BaseException | None) -> RunStatus:

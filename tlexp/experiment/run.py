@@ -18,7 +18,7 @@ from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
-from tlexp.experiment.notes import cache_notes, start_notes
+from tlexp.experiment.notes import cache_notes, guess_note, start_notes, understood
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
@@ -88,7 +88,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
         recorder.probed(probe.block())
         heads = probe.heads
     classifier = build_classifier(config, network, len(images.classes)).to(device)
-    recorder.describe(network, origin, images, budget)
+    listener.message(understood(recorder.describe(network, origin, images, budget)))
     recorder.note(start_notes(config, network, images, budget))
     recorder.begin(classifier.frozen_digest(session.digest))
 
@@ -113,6 +113,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     # All choices are made. The held-out splits are read here, once.
     predictions = Predictions.of(learner, selection, trained, inputs.held_out())
     splits = predictions.evaluate(label_smoothing=config.train.label_smoothing)
+    recorder.note(guess_note(config, splits["test"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
     recorder.measured(splits, report, classifier, seconds=time.perf_counter() - began + learner.beforehand)

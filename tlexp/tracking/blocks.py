@@ -67,12 +67,20 @@ class DataBlock:
         digest: Of all images and their labels.
         classes: Their names.
         counts: Images of each class in train, val, test and, where there is one, shifted.
+        pool: Images of each class that label budgets are drawn from.
+        pool_from: Where they lie, in words.
+        held_out_from: Where the test images lie, in words; None where they were split off.
+        short_sides: Smallest, median and largest short side of the images as they lie, in pixels.
         skipped: Files that could not be read.
     """
 
     digest: str
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
+    pool: dict[str, int] | None = None
+    pool_from: str | None = None
+    held_out_from: str | None = None
+    short_sides: tuple[int, int, int] | None = None
     skipped: tuple[str, ...]
 
 
