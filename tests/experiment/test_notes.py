@@ -26,7 +26,7 @@ MONKEYS = DataBlock(
 def test_it_is_told_which_classes_there_are_and_what_is_tested() -> None:
     assert understood(MONKEYS) == (
         "2 classes (n0 1,104, n1 110); 1,214 to learn from, training/; tested on 54, validation/; "
-        "short sides 183 to 1,200 px, half 400"
+        "short sides 183 to 1,200 px, half at most 400"
     )
 
 
