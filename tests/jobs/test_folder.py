@@ -149,6 +149,17 @@ def test_a_changed_fixed_setting_is_refused_and_named(folder: SweepFolder) -> No
     assert about["fixed"] == {"labels": "20"}
 
 
+def test_a_folder_of_another_protocol_is_not_gone_on_with(folder: SweepFolder) -> None:
+    folder.path.mkdir(parents=True)
+    folder.state({"fixed": {"protocol": 4}, "swept": ["seed"]})
+    with pytest.raises(ConfigError) as refused:
+        folder.agree({"protocol": 5})
+    assert str(refused.value).endswith(
+        "protocol was 4 and would be 5: a sweep compares runs that share their fixed settings; the version of tlexp "
+        "that began it goes on with it, or give the new one another hydra.sweeper.name"
+    )
+
+
 def test_a_damaged_study_file_is_named(folder: SweepFolder) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "study.json").write_text("{")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tlexp import cli
+from tlexp.config import PROTOCOL
 from tlexp.experiment import session
 from tlexp.sweeps import results
 from tlexp.tracking import read_record
@@ -112,6 +113,49 @@ def test_a_changed_fixed_setting_is_refused_and_named(
     assert "labels was 2 and would be 3" in shown
     assert "optim.lr was null and would be 0.1" in shown
     assert records(tmp_path) == before
+
+
+def under_protocol(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    for module in ("tlexp.config.root", "tlexp.sweeps.points"):
+        monkeypatch.setattr(f"{module}.PROTOCOL", number)
+
+
+def test_a_named_sweep_of_another_protocol_is_not_gone_on_with(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as before:
+        under_protocol(before, 4)
+        assert sweep("seed=0") == 0
+    assert read_record(next(tmp_path.glob("multirun/s/runs/*/*"))).status == "finished"
+    there = sorted(tmp_path.rglob("*"))
+    for words in (["seed=0"], ["seed=0,1"], ["seed=0", "--dry-run"]):
+        capsys.readouterr()
+        assert sweep(*words) == 2
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"multirun/s: protocol was 4 and would be {PROTOCOL}" in told
+        assert "the version of tlexp that began it goes on with it, or give the new one another hydra.sweeper" in told
+    assert sorted(tmp_path.rglob("*")) == there
+
+
+def test_a_sweep_without_a_name_says_why_it_starts_anew(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["hydra.sweeper.name=null", "seed=0"]
+    with monkeypatch.context() as before:
+        under_protocol(before, 4)
+        assert sweep(*words) == 0
+    [old] = (tmp_path / "multirun").iterdir()
+    capsys.readouterr()
+    for dry in (["--dry-run"], []):
+        assert sweep(*words, *dry) == 0
+        [note] = [line for line in capsys.readouterr().err.splitlines() if "starts anew" in line]
+        assert note.startswith("note: multirun/shapes-")
+        assert note.endswith(f" starts anew beside multirun/{old.name}, for runs of different settings are not mixed: "
+                             f"protocol was 4 and is {PROTOCOL}")  # fmt: skip
+    assert len(list((tmp_path / "multirun").iterdir())) == 2
+    assert sweep(*words, "--dry-run") == 0
+    assert sweep(*words, "labels=3", "--dry-run") == 0
+    assert "starts anew" not in capsys.readouterr().err
 
 
 def test_a_failure_stays_inside_its_run_and_runs_again(

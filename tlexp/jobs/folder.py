@@ -25,6 +25,8 @@ from tlexp.tracking.environment import is_alive, process_identity
 _SCHEMA = 1
 _RUNS = "runs"
 _DYING_SECONDS = 3.0
+_BACK = {"protocol": "the version of tlexp that began it goes on with it"}
+"""How to go on with a setting that cannot be stated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +122,9 @@ class SweepFolder:
         before = self.about()
         stands = {} if before is None else before["fixed"]
         changed = [
-            f"{self.path}: {name} was {_shown(stands[name])} and would be {_shown(value)}: a sweep compares "
-            f"runs that share their fixed settings; bring it back, or give the new one another {self._named_by}"
+            f"{self.path}: {name} was {show_setting(stands[name])} and would be {show_setting(value)}: a sweep "
+            f"compares runs that share their fixed settings; {_BACK.get(name, 'bring it back')}, or give the new one "
+            f"another {self._named_by}"
             for name, value in fixed.items()
             if name in stands and stands[name] != value
         ]
@@ -262,5 +265,6 @@ def _holder(path: Path) -> str:
     return "another process" if found is None else f"process {found.get('pid')} on {found.get('host')}"
 
 
-def _shown(value: Any) -> str:
+def show_setting(value: Any) -> str:
+    """Return the value of a setting for messages."""
     return "null" if value is None else str(value)

@@ -39,6 +39,7 @@ class Plan:
         notes: What people should know about them.
         first: Some point, for what all share.
         about: What all runs share, for study.json.
+        stated: The settings and groups that the command line fixes.
         folder: Of the sweep.
 
     Raises:
@@ -65,7 +66,14 @@ class Plan:
             self.first = self.points[0]
         explicit = {override.key_or_group for override in parsed if not override.is_sweep_override()}
         fixed = shared_settings(self.first, self.space.names, explicit)
-        self.about = {"fixed": fixed, "swept": list(self.space.names), "objective": settings.objective}
+        words = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+        self.about: dict[str, Any] = {
+            "fixed": fixed,
+            "swept": list(self.space.names),
+            "objective": settings.objective,
+            "stated": sorted(word for word in words if not word.startswith("tracking")),  # may hold a password
+        }
+        self.stated = explicit
         self.folder = SweepFolder(_folder(settings, context.config, self.first, self.about))
 
     @property

@@ -12,6 +12,7 @@ from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned, way_out
+from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
@@ -38,6 +39,9 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     plan = Plan(settings, overrides, context)
     for note in plan.notes:
         say(f"note: {note}")
+    plan.folder.agree(plan.about["fixed"])
+    if before := predecessor_note(plan.folder.path, plan.about, plan.stated):
+        say(f"note: {before}")
     if settings.dry_run:
         runs = Sweep(settings, plan, RunIndex(plan.folder.attempts())).runs()
         text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
