@@ -129,14 +129,59 @@ def test_messages_escape_names(write, opened) -> None:
     assert "train/a/x\\n\\x1b[31m.png: not an image" in refused(opened, root)
 
 
-def test_duplicates_across_splits_and_labels_are_noted(write, opened) -> None:
+def test_copies_across_splits_and_labels_are_left_out(write, opened) -> None:
     root = write(*SPLITS)
     shutil.copy(root / "train/a/0.png", root / "test/a/copy.png")
-    shutil.copy(root / "train/a/1.png", root / "train/b/copy.png")
-    assert opened(root).notes == (
-        "1 held-out images are also in the training pool, e.g. test/a/copy.png = train/a/0.png",
-        "1 images lie in several classes, e.g. train/a/1.png = train/b/copy.png",
+    shutil.copy(root / "train/b/0.png", root / "train/b/twice.png")
+    shutil.copy(root / "train/a/1.png", root / "test/b/2.png")
+    source = opened(root)
+    assert [(copy.name, copy.same_as, copy.split, str(copy.kind)) for copy in source.copies] == [
+        ("test/b/2.png", "train/a/1.png", "test", "under two classes"),
+        ("train/a/0.png", "test/a/copy.png", "train", "in the test split"),
+        ("train/a/1.png", "test/b/2.png", "train", "under two classes"),
+        ("train/b/twice.png", "train/b/0.png", "train", "counts once"),
+    ]
+    assert source.pool.names == ("train/a/2.png", *(f"train/b/{number}.png" for number in range(3)))
+    assert source.held_out.names == (
+        *(f"test/a/{name}.png" for name in ("0", "1", "2", "copy")),
+        "test/b/0.png",
+        "test/b/1.png",
     )
+    assert (source.notes, source.skipped) == ((), ())
+    for copy in source.copies:
+        (root / copy.name).unlink()
+    clean = opened(root)
+    assert (clean.digest, clean.copies) == (source.digest, ())
+
+
+def test_a_fifth_is_split_off_what_is_there_once(write, opened) -> None:
+    root = write(*TREE)
+    before = opened(root)
+    for name in TREE:
+        shutil.copy(root / name, root / name.replace(".png", "x.png"))
+    source = opened(root)
+    assert len(source.copies) == 20
+    assert (source.pool.names, source.held_out.names) == (before.pool.names, before.held_out.names)
+    assert source.digest == before.digest
+
+
+def test_a_class_of_copies_alone_is_refused(write, opened) -> None:
+    root = write(*SPLITS)
+    shutil.rmtree(root / "train/b")
+    shutil.copytree(root / "test/b", root / "train/b")
+    assert refused(opened, root) == (
+        f"data.root={root}: no image of class b is left in the split train, for exact copies are one image and 3 are "
+        "left out, e.g. train/b/0.png = test/b/0.png (in the test split); remove the copies that are out of place, or "
+        "add images of the class"
+    )
+    tree = write(*(f"tree/{name}" for name in TREE)) / "tree"
+    shutil.copytree(tree / "a", tree / "b", dirs_exist_ok=True)
+    assert "class a is left in the split train, for exact copies are one image and 10 are" in refused(opened, tree)
+    shutil.rmtree(tree / "b")
+    (tree / "b").mkdir()
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (9, 9)).save(tree / "b" / name)
+    assert refused(opened, tree).startswith("b: fewer than 2 images (exact copies count as one), so none can be held")
 
 
 def test_conversions_and_other_files_are_noted(write, opened) -> None:

@@ -105,7 +105,9 @@ def test_neither_needs_a_name_a_folder_and_images_of_its_own(write, opened, othe
         "there is a class neither already; rename that one, or leave out data.neither"
     )
     message = refused(tree, tmp_path / "photos")
-    assert "40 images are also of another class, e.g. neither:tree/cat/0.png = cat/0.png; remove them" in message
+    assert "data.neither=" in message
+    assert "no image of class cat is left in the split train" in message
+    assert "e.g. cat/0.png = neither:tree/cat/0.png (under two classes); remove the copies" in message
 
 
 def test_bad_images_of_neither_are_named_or_skipped(write, opened, others: Path) -> None:
@@ -117,17 +119,42 @@ def test_bad_images_of_neither_are_named_or_skipped(write, opened, others: Path)
     assert [line.split(": ")[0] for line in source.skipped] == ["neither:sea/bad.png"]
 
 
-def test_equal_images_on_both_sides_of_neither_are_told(write, opened, others: Path) -> None:
+def test_copies_within_neither_count_once(write, opened, others: Path) -> None:
     source = opened(write(*(f"tree/{name}" for name in TREE)) / "tree")
-    assert "training pool" not in str(add_neither(source, others, source_seed=0, reading=reading()).notes)
+    before = add_neither(source, others, source_seed=0, reading=reading())
     for copy in range(30):
         shutil.copy(others / "0.png", others / f"copy{copy}.png")
     found = add_neither(source, others, source_seed=0, reading=reading())
-    same = [found.pool.digest(i) for i in range(len(found.pool.names))]
-    count = sum(found.held_out.digest(i) in same for i in range(len(found.held_out.names)))
-    [told] = [note for note in found.notes if "training pool" in note]
-    assert count > 0
-    assert told.startswith(f"{count} held-out images of data.neither are also in the training pool, e.g. neither:")
+    assert {(copy.same_as, copy.split, str(copy.kind)) for copy in found.copies} == {
+        ("neither:0.png", "neither", "counts once")
+    }
+    assert (len(found.copies), found.digest) == (30, before.digest)
+    assert (found.pool.names, found.held_out.names) == (before.pool.names, before.held_out.names)
+
+
+def test_what_is_of_a_class_and_of_neither_is_left_out_on_both_sides(write, opened, others: Path) -> None:
+    tree = write(*(f"tree/{name}" for name in TREE)) / "tree"
+    shutil.copy(tree / "cat" / "3.png", tree / "dog" / "torn.png")
+    source = opened(tree)
+    pool, held_out = source.pool.names[0], source.held_out.names[0]
+    for number, name in enumerate((pool, held_out, "cat/3.png")):
+        shutil.copy(tree / name, others / f"copy{number}.png")
+    found = add_neither(source, others, source_seed=0, reading=reading())
+    assert {copy.name: copy.same_as for copy in found.copies} == {
+        "cat/3.png": "dog/torn.png",
+        "dog/torn.png": "cat/3.png",
+        pool: "neither:copy0.png",
+        "neither:copy0.png": pool,
+        held_out: "neither:copy1.png",
+        "neither:copy1.png": held_out,
+        "neither:copy2.png": "dog/torn.png",
+    }
+    assert {str(copy.kind) for copy in found.copies} == {"under two classes"}
+    names = {*found.pool.names, *found.held_out.names}
+    assert len(names) == 39 - 2 + 30
+    assert not names & {copy.name for copy in found.copies}
+    (others / "copy1.png").unlink()
+    assert add_neither(source, others, source_seed=0, reading=reading()).digest != found.digest
 
 
 def test_images_of_several_parts_are_found_without_counting_them_again(write, opened, others: Path) -> None:

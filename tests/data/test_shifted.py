@@ -60,14 +60,37 @@ def test_a_missing_folder_and_an_empty_class_are_refused(source: Source, root: P
         add_shifted(source, root / "drawn", some=False, reading=reading())
 
 
-def test_bad_images_and_images_of_the_pool_are_named(source: Source, root: Path) -> None:
+def test_copies_in_the_shifted_set_are_not_learned_from(source: Source, root: Path) -> None:
+    pool, held_out = source.pool.names[0], source.held_out.names[0]
+    for place, name in (("cat/1", pool), ("cat/2", pool), ("cat/3", held_out), ("cat/4", source.held_out.names[-1])):
+        shutil.copy(root / "photos" / name, root / "drawn" / f"{place}.png")
+    found = add_shifted(source, root / "drawn", some=False, reading=reading())
+    assert [(copy.name, copy.same_as, copy.split, str(copy.kind)) for copy in found.copies] == [
+        (pool, "shifted:cat/1.png", "train", "in data.shifted"),
+        (source.held_out.names[-1], "shifted:cat/4.png", "test", "under two classes"),
+        ("shifted:cat/2.png", "shifted:cat/1.png", "shifted", "counts once"),
+        ("shifted:cat/4.png", source.held_out.names[-1], "shifted", "under two classes"),
+    ]
+    assert tuple(found.pool.names) == source.pool.names[1:]
+    assert tuple(found.held_out.names) == source.held_out.names[:-1]
+    assert len(found.shifted.names) == 8 + 2
+    assert found.notes == (f"1 images of data.shifted are also in the test split, e.g. shifted:cat/3.png = {held_out}",)
+    (root / "drawn" / "cat" / "1.png").unlink()
+    (root / "drawn" / "cat" / "2.png").unlink()
+    assert add_shifted(source, root / "drawn", some=False, reading=reading()).digest != found.digest
+
+
+def test_a_class_of_the_shifted_set_needs_an_image(source: Source, root: Path) -> None:
+    shutil.rmtree(root / "drawn" / "dog")
+    (root / "drawn" / "dog").mkdir()
+    shutil.copy(root / "drawn" / "cat" / "deep" / "0.png", root / "drawn" / "dog" / "0.png")
+    with pytest.raises(DataError, match=r"data.shifted=.*no image of class dog is left in the split shifted.* 1 are"):
+        add_shifted(source, root / "drawn", some=False, reading=reading())
+
+
+def test_bad_images_are_named(source: Source, root: Path) -> None:
     (root / "drawn" / "cat" / "bad.png").write_text("no image")
     with pytest.raises(DataError, match=r"1 of 9 images cannot be used:\n  shifted:cat/bad.png: not an image"):
         add_shifted(source, root / "drawn", some=False, reading=reading())
-    known = source.pool.names[0]
-    shutil.copy(root / "photos" / known, root / "drawn" / "cat" / "copy.png")
     shifted = add_shifted(source, root / "drawn", some=False, reading=reading(OnBad.skip))
     assert [line.split(": ")[0] for line in shifted.skipped] == ["shifted:cat/bad.png"]
-    assert shifted.notes == (
-        f"1 images of data.shifted are also in the training pool, e.g. shifted:cat/copy.png = {known}",
-    )

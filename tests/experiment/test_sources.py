@@ -1,6 +1,7 @@
 """Whole runs on images of the user's own: the way in which they are named changes nothing, and extras change little."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,21 @@ def test_a_shifted_set_is_read_once_after_all_choices_and_told_beside_the_test(
     assert evaluation["shifted"]["support"] == [15, 15]
     assert list(outcome.splits) == ["train", "val", "test", "shifted"]
     assert "shifted" not in plain.record.data.counts
+
+
+def test_copies_are_told_counted_out_and_listed(start: Start, photos: Path, tmp_path: Path) -> None:
+    plain = start(*WORDS, f"data.root={photos}", name="plain")
+    assert not (tmp_path / "plain" / "copies.csv").exists()
+    for path in sorted(photos.glob("*/*.png")):
+        shutil.copy(path, path.with_name(f"{path.stem}x.png"))
+    record = start(*WORDS, f"data.root={photos}").record
+    assert record.notes[0] == "30 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists them"
+    lines = (tmp_path / "run" / "copies.csv").read_text().splitlines()
+    assert lines[:2] == ["name,same_as,split,why", "cat/0x.png,cat/0.png,train,counts once"]
+    assert len(lines) == 31
+    assert "copies.csv" in record.files
+    assert record.data == plain.record.data
+    assert np.array_equal(probabilities(tmp_path / "run"), probabilities(tmp_path / "plain"))
 
 
 def test_neither_is_one_more_class_of_the_run(start: Start, photos: Path, tmp_path: Path) -> None:

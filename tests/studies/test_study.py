@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.studies.conftest import Study, command
 from tlexp.compose.load import load
-from tlexp.config import config_key
+from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.run import run
@@ -124,6 +125,43 @@ def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tm
         assert study("study=quick", "study.name=null", "study.controls=false", f"data.noise={noise}") == 0
     folders = list(tmp_path.glob("multirun/frozen-shapes-test_resnet-*"))
     assert len(folders) == 2
+
+
+QUICK = ["study=quick", "study.controls=false", "study.labels=[2]", "study.seeds=1"]
+
+
+def test_a_study_of_another_protocol_is_not_gone_on_with_and_still_reported(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as before:
+        for module in ("tlexp.config.root", "tlexp.studies.planning.study_plan"):
+            before.setattr(f"{module}.PROTOCOL", 4)
+        assert study(*QUICK, "study.name=null") == 0
+    [old] = (tmp_path / "multirun").iterdir()
+    shutil.copytree(old, tmp_path / "multirun" / "s")
+    kept = records(tmp_path)
+    capsys.readouterr()
+    assert study(*QUICK) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"multirun/s: protocol was 4 and would be {PROTOCOL}: " in told
+    assert "the version of tlexp that began it goes on with it, or give the new one another study.name" in told
+    assert study(*QUICK, "study.name=null", "--dry-run") == 0
+    [note] = [line for line in capsys.readouterr().err.splitlines() if "starts anew" in line]
+    assert f" starts anew beside multirun/{old.name}, for runs of different settings are not mixed: " in note
+    assert note.endswith(f": protocol was 4 and is {PROTOCOL}")
+    assert command(monkeypatch, "report", "s") == 0
+    assert records(tmp_path) == kept
+
+
+def test_a_study_lists_copies_once(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for shade in range(8):
+        path = tmp_path / "photos" / ("cat", "dog")[shade // 4] / f"{shade % 4}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (30 * shade, 0, 0)).save(path)
+    shutil.copy(tmp_path / "photos/cat/0.png", tmp_path / "photos/cat/0x.png")
+    assert study(*QUICK, "data=folder", f"data.root={tmp_path / 'photos'}") == 0
+    assert "note: 1 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists" in capsys.readouterr().err
+    assert [path.parent.name for path in tmp_path.rglob("copies.csv")] == ["s"]
 
 
 def test_a_run_that_fails_fails_alone(

@@ -2,6 +2,7 @@
 
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
+from tlexp.data.copies import copies_csv, copy_notes
 from tlexp.data.csv_source import TableFile
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
@@ -36,6 +37,8 @@ __all__ = [
     "budget_counts",
     "build_augment",
     "chunks",
+    "copies_csv",
+    "copy_notes",
     "draw_budget",
     "fit_image",
     "load_bank",

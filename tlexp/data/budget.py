@@ -64,8 +64,8 @@ def hold_out(
     lonely = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
     if lonely:
         raise DataError(
-            f"{_listed(lonely)}: fewer than 2 images, so none can be held out as a test; add images, "
-            "remove the class, or give a test folder of your own beside a train folder"
+            f"{_listed(lonely)}: fewer than 2 images (exact copies count as one), so none can be held out as a test; "
+            "add images, remove the class, or give a test folder of your own beside a train folder"
         )
     held = [
         own[_permutation(len(own), _HELD_OUT, seed, label)[: _part(len(own), share)]]

@@ -1,7 +1,7 @@
 """Images that were read once at the start, for their digests and to see that they decode."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from PIL import Image
 
 from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
+from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.decode import DECODER, pillow_guard
 from tlexp.data.files import Listing, UnreadImage
-from tlexp.data.images import OnProgress, Source, digest_lines, repeats
+from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
+from tlexp.data.splits import TRAIN
 from tlexp.errors import DataError
 
 _NAMED = 20
@@ -119,18 +121,24 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
     """
     listings = [found.pool, *([] if found.held_out is None else [found.held_out])]
     checked, skipped = read_all(listings, found.classes, reading, where=found.where)
+    read: list[Images] = [CheckedImages(checked=items, max_pixels=reading.max_pixels) for items in checked]
+    given = dict(zip((TRAIN, "test"), read, strict=False))
+    copies = find_copies({split: describe(images) for split, images in given.items()})
+    splits = [without(images, copies) for images in read]
+    labels = dict(zip(given, (images.labels for images in splits), strict=True))
+    require_classes(found.classes, labels, copies, where=found.where)
     if found.held_out is None:
-        labels = np.array([item.file.label for item in checked[0]])
-        parts = hold_out(labels, seed=source_seed, classes=found.classes)
-        checked = [tuple(checked[0][i] for i in part) for part in parts]
-    pool, held_out = (CheckedImages(checked=items, max_pixels=reading.max_pixels) for items in checked)
+        parts = hold_out(splits[0].labels, seed=source_seed, classes=found.classes)
+        splits = [subset(splits[0], part) for part in parts]
+    pool, held_out = splits
     return Source(
         classes=found.classes,
         pool=pool,
         held_out=held_out,
         digest=_digest(found.classes, pool, held_out),
         skipped=skipped,
-        notes=(*found.notes, *_notes(listings, pool, held_out)),
+        copies=copies,
+        notes=(*found.notes, *_notes(listings, [item for items in checked for item in items])),
     )
 
 
@@ -195,28 +203,22 @@ def _first(lines: Sequence[str]) -> str:
     return "\n".join(f"  {line}" for line in (*lines[:_NAMED], *more))
 
 
-def _digest(classes: Sequence[str], pool: CheckedImages, held_out: CheckedImages) -> str:
+def _digest(classes: Sequence[str], pool: Images, held_out: Images) -> str:
     """Return the digest of images that were read, whoever read them.
 
     It says "folder" for tables and timm's datasets too: equal digests mean equal names, labels, splits and contents,
     and then the source is the same one, named in another way.
     """
     return digest_lines(
-        [
-            ["folder", DECODER, list(classes)],
-            *([item.file.name, item.file.label, item.digest] for item in pool.checked),
-            ["held out"],
-            *([item.file.name, item.file.label, item.digest] for item in held_out.checked),
-        ]
+        [["folder", DECODER, list(classes)], *describe(pool), ["held out"], *describe(held_out)],
     )
 
 
-def _notes(listings: Sequence[Listing], pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
-    """Say what was passed over, converted, or lies there twice."""
+def _notes(listings: Sequence[Listing], checked: Sequence[Checked]) -> Iterator[str]:
+    """Say what was passed over or converted."""
     if others := sum(listing.others for listing in listings):
         yield f"{others} other files between the images are not used"
-    yield from conversions((*pool.checked, *held_out.checked))
-    yield from _duplicates(pool, held_out)
+    yield from conversions(checked)
 
 
 def conversions(items: Sequence[Checked]) -> Iterator[str]:
@@ -229,15 +231,3 @@ def conversions(items: Sequence[Checked]) -> Iterator[str]:
             examples.setdefault(conversion, item.file.name)
     for conversion, count in sorted(counts.items()):
         yield f"{count} images {conversion}, e.g. {examples[conversion]}"
-
-
-def _duplicates(pool: CheckedImages, held_out: CheckedImages) -> Iterator[str]:
-    """Say which images are the same byte for byte, where that leaks the test split or contradicts a label."""
-    yield from repeats(pool, held_out, "held-out images")
-    same: defaultdict[str, list[UnreadImage]] = defaultdict(list)
-    for item in (*pool.checked, *held_out.checked):
-        same[item.digest].append(item.file)
-    torn = [files for files in same.values() if len({file.label for file in files}) > 1]
-    if torn:
-        other = next(file for file in torn[0] if file.label != torn[0][0].label)
-        yield f"{len(torn)} images lie in several classes, e.g. {torn[0][0].name} = {other.name}"

@@ -1,16 +1,20 @@
 """What every source of images gives: lazily read pictures with labels and names, and the two splits made of them."""
 
+import dataclasses
 import functools
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tlexp.data.copies import Copy, remaining, require_classes
+from tlexp.data.splits import TRAIN
 
 OnProgress = Callable[[int, int], None]
 """Called with (images done, images in all) from the calling thread."""
@@ -103,7 +107,7 @@ class Joined:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Labelled images in two splits that share no image.
+    """Labelled images in two splits that share no image; no content is there twice.
 
     Attributes:
         classes: Class names in the order of the labels, printable.
@@ -114,7 +118,8 @@ class Source:
         held_out_from: Where the test split lies; None where it was split off the pool.
         short_sides: Smallest, median and largest short side of the images as they lie, in pixels; None if all are made.
         digest: sha256 of classes, names, labels and content, 64 hexadecimal digits; does not depend on where it lies.
-        skipped: Images that were left out, each as "name: reason".
+        skipped: Images that cannot be read and were left out, each as "name: reason".
+        copies: Images that were left out because others are the same.
         notes: Remarks for the user, one sentence each.
     """
 
@@ -123,6 +128,7 @@ class Source:
     held_out: Images
     digest: str
     skipped: tuple[str, ...] = ()
+    copies: tuple[Copy, ...] = ()
     notes: tuple[str, ...] = ()
     shifted: Images | None = None
     pool_from: str = ""
@@ -133,27 +139,39 @@ class Source:
         """Return the splits that a trained network is evaluated on, with their names."""
         return [("test", self.held_out), *([] if self.shifted is None else [("shifted", self.shifted)])]
 
+    def without(self, copies: Sequence[Copy], *, where: str) -> "Source":
+        """Return the source without images that are the same as others, among these or elsewhere.
+
+        Args:
+            copies: Those to leave out; some may be images that are not in it.
+            where: What has been compared, for messages.
+
+        Raises:
+            DataError: A class has nothing else.
+        """
+        pool, held_out = (without(images, copies) for images in (self.pool, self.held_out))
+        require_classes(self.classes, {TRAIN: pool.labels, "test": held_out.labels}, copies, where=where)
+        same = pool is self.pool and held_out is self.held_out
+        digest = self.digest if same else digest_lines([["without"], self.digest, [copy.name for copy in copies]])
+        copies = (*self.copies, *copies)
+        return dataclasses.replace(self, pool=pool, held_out=held_out, digest=digest, copies=copies)
+
+
+def without(images: Images, copies: Iterable[Copy]) -> Images:
+    """Return the images of a split that are not left out; the split itself where all stay."""
+    places = remaining(images.names, copies)
+    return images if len(places) == len(images.labels) else subset(images, places)
+
+
+def subset(images: Images, places: NDArray[np.int64]) -> Subset:
+    """Return some images of a split: places (N,) in it."""
+    return Subset(images=images, places=places, labels=images.labels[places])
+
 
 def describe(images: Images) -> list[list[Any]]:
     """Return name, label and digest of every image, as JSON values."""
     digests = (images.digest(index).hex() for index in range(len(images.names)))
     return [list(line) for line in zip(images.names, images.labels.tolist(), digests, strict=True)]
-
-
-def repeats(pool: Images, others: Images, what: str) -> Iterator[str]:
-    """Say which of other images may be learned from, for they are also in the pool byte for byte.
-
-    Args:
-        pool: What label budgets are drawn from.
-        others: What a network is tested on.
-        what: Calls them, e.g. "held-out images".
-    """
-    known = {pool.digest(index): index for index in reversed(range(len(pool.names)))}
-    names = others.names
-    same = [(names[index], known[each]) for index in range(len(names)) if (each := others.digest(index)) in known]
-    if same:
-        name, index = same[0]
-        yield f"{len(same)} {what} are also in the training pool, e.g. {name} = {pool.names[index]}"
 
 
 def digest_lines(lines: Iterable[Any]) -> str:

@@ -3,6 +3,7 @@
 pixels (N, H, W) grey or (N, H, W, 3) RGB, uint8; labels (N,) int64.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from tlexp.config.data import DataSource
 from tlexp.data.budget import hold_out
 from tlexp.data.checked import Reading
 from tlexp.data.classes import choose_classes, keep_classes
-from tlexp.data.images import Source, digest_lines
+from tlexp.data.copies import find_copies, remaining
+from tlexp.data.images import Source, describe, digest_lines
+from tlexp.data.splits import TRAIN
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Pixels and labels of all images of a source."""
@@ -39,18 +42,14 @@ class InMemory:
     def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
         """Return the images of the wanted classes."""
         pixels, labels = self.load()
-        pool, held_out = (
-            ArrayImages(
-                source=self.name,
-                pixels=pixels[part],
-                labels=labels[part],
-                names=tuple(f"{self.name}/{place:04d}" for place in part),
-            )
-            for part in hold_out(labels, seed=source_seed, classes=self.labelled)
-        )
+        names = tuple(f"{self.name}/{place:04d}" for place in range(len(labels)))
+        loaded = ArrayImages(source=self.name, pixels=pixels, labels=labels, names=names)
+        copies = find_copies({TRAIN: describe(loaded)})
+        left = loaded.take(remaining(names, copies))
+        pool, held_out = (left.take(part) for part in hold_out(left.labels, seed=source_seed, classes=self.labelled))
         splits = [[split.names, split.labels.tolist(), split.pixels.tobytes().hex()] for split in (pool, held_out)]
         digest = digest_lines([[self.name], *splits])
-        whole = Source(classes=self.labelled, pool=pool, held_out=held_out, digest=digest)
+        whole = Source(classes=self.labelled, pool=pool, held_out=held_out, digest=digest, copies=copies)
         return keep_classes(whole, classes, where=f"data={self.name}")
 
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
@@ -60,12 +59,21 @@ class InMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayImages:
-    """Images of one split, named by their places in the source's order."""
+    """Images of a source, named by their places in its order."""
 
     source: DataSource
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
+
+    def take(self, places: NDArray[np.int64]) -> "ArrayImages":
+        """Return some of the images, by their positions among these."""
+        return dataclasses.replace(
+            self,
+            pixels=self.pixels[places],
+            labels=self.labels[places],
+            names=tuple(self.names[place] for place in places),
+        )
 
     def read(self, index: int) -> Image.Image:
         """Return one image as RGB."""

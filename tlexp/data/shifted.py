@@ -1,12 +1,15 @@
 """A second held-out set of the same classes, from another domain: read once, like the test split."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from tlexp.data.checked import CheckedImages, Reading, conversions, read_all
+from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.decode import printable
-from tlexp.data.images import Source, describe, digest_lines, repeats
+from tlexp.data.images import Images, Source, describe, digest_lines, without
 from tlexp.data.listing import list_classes
+from tlexp.data.splits import TRAIN
 
 _SETTING = "data.shifted"
 
@@ -21,7 +24,8 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
         reading: How files are read.
 
     Raises:
-        DataError: The folder cannot be used or has other classes; images cannot be read.
+        DataError: The folder cannot be used or has other classes; images cannot be read; a class has nothing but
+            copies.
     """
     listing = list_classes(
         folder,
@@ -33,11 +37,23 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
     )
     where = f"{_SETTING}={printable(str(folder))}"
     (checked,), skipped = read_all([listing], source.classes, reading, where=where)
-    images = CheckedImages(checked=checked, max_pixels=reading.max_pixels)
+    read = CheckedImages(checked=checked, max_pixels=reading.max_pixels)
+    splits: dict[str, Images] = {TRAIN: source.pool, "test": source.held_out, "shifted": read}
+    copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
+    rest, images = source.without(copies, where=where), without(read, copies)
+    require_classes(source.classes, {"shifted": images.labels}, copies, where=where)
     return dataclasses.replace(
-        source,
+        rest,
         shifted=images,
-        digest=digest_lines([["shifted"], source.digest, *describe(images)]),
+        digest=digest_lines([["shifted"], rest.digest, *describe(images)]),
         skipped=(*source.skipped, *skipped),
-        notes=(*source.notes, *conversions(checked), *repeats(source.pool, images, f"images of {_SETTING}")),
+        notes=(*source.notes, *conversions(checked), *_tested_twice(rest.held_out, images)),
     )
+
+
+def _tested_twice(held_out: Images, shifted: Images) -> Iterator[str]:
+    """Say how many images both held-out sets have: neither is learned from, so they stay in both."""
+    known = {digest: name for name, _, digest in describe(held_out)}
+    same = [(name, known[digest]) for name, _, digest in describe(shifted) if digest in known]
+    if same:
+        yield f"{len(same)} images of {_SETTING} are also in the test split, e.g. {same[0][0]} = {same[0][1]}"

@@ -7,7 +7,7 @@ from tlexp.config.backbone import PIXELS
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EVERY_UNIT, EntryKind
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
-from tlexp.data import Source
+from tlexp.data import Source, copy_notes
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
@@ -36,6 +36,7 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         yield f"freeze.norm={freeze.norm} changes nothing: {name} has no norms with running statistics"
     yield from size_notes(config, network.expected, images)
     yield from images.notes
+    yield from copy_notes(images.copies)
     if images.skipped:
         yield f"unreadable images left out: {len(images.skipped)}; record.json names them"
     if 2 * len(budget.positions) > len(images.pool.labels):

@@ -13,6 +13,7 @@ from typing import Any
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.config.tune import SearchKind
+from tlexp.data import copies_csv
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
@@ -26,6 +27,7 @@ from tlexp.learn.learner import build_learner, solved_candidates, trained_candid
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, refit, select
 from tlexp.models import save_classifier
+from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
 from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, deterministic
 
@@ -90,6 +92,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     classifier = build_classifier(config, network, len(images.classes)).to(device)
     listener.message(understood(recorder.describe(network, origin, images, budget)))
     recorder.note(start_notes(config, network, images, budget))
+    if images.copies and config.study.column is None:  # a study lists them once
+        publish(recorder.folder / names.COPIES_FILE, copies_csv(images.copies))
     recorder.begin(classifier.frozen_digest(session.digest))
 
     checkpoint = _checkpoint(config, recorder.folder, f"{images.digest}-{origin.digest}-{device.type}")

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
+from tlexp.data import copies_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.folder import Attempt
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
+from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
@@ -54,14 +56,26 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     found = estimate(plan, session, done)
     shorten(plan, found)
     print(survey(plan, found))  # noqa: T201 - this is what people see first
+    about = plan.about({"seconds": round(found.total(plan), 1)})
+    if note := predecessor_note(plan.folder.path, about, ()):
+        say(f"note: {note}")
     if dry_run:
         return
     with plan.folder.locked():
-        plan.folder.state(plan.about({"seconds": round(found.total(plan), 1)}))
+        plan.folder.state(about)
+        _list_copies(plan)
         _run(plan, context, found)
         failed = _report(plan)
     if failed:
         raise TrainingError(f"{failed} of {len(plan.runs)} runs did not finish; the same command typed again runs them")
+
+
+def _list_copies(plan: StudyPlan) -> None:
+    """List the images that all runs leave out, because others are the same, in the study's own folder."""
+    path = plan.folder.path / names.COPIES_FILE
+    path.unlink(missing_ok=True)
+    if plan.source.copies:
+        publish(path, copies_csv(plan.source.copies))
 
 
 def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:

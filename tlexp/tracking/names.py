@@ -42,6 +42,8 @@ CURVES_FILE = "metrics.jsonl"
 PREDICTIONS_FILE = "predictions.npz"
 EVALUATION_FILE = "evaluation.json"
 CANDIDATES_FILE = "candidates.csv"
+COPIES_FILE = "copies.csv"
+"""Images that were left out because others are the same; a study has one for all of its runs."""
 MODEL_CARD_FILE = "model.json"
 MODEL_WEIGHTS_FILE = "model.safetensors"
 FIGURES_FOLDER = "figures"
@@ -56,6 +58,7 @@ RUN_FILES = (
     "predictions-shifted.npz",
     EVALUATION_FILE,
     CANDIDATES_FILE,
+    COPIES_FILE,
     MODEL_CARD_FILE,
     "*.safetensors",
     f"{FIGURES_FOLDER}/*.png",
