@@ -312,3 +312,24 @@ def test_modules_with_two_names_keep_their_tensors() -> None:
     assert not any(parameter.is_meta for parameter in backbone.parameters())
     with torch.no_grad():
         assert backbone.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all()
+
+
+def test_operations_are_the_multiply_adds_that_paper_and_pencil_give() -> None:
+    def stage(side: int, wide: int) -> int:
+        half = wide // 2  # the first convolution and the shortcut halve the map and double the channels
+        return side**2 * (9 * half * wide + 3 * 9 * wide * wide + half * wide)
+
+    counted = [unit.operations for unit in dry("resnet18")[1]]
+    expected = [112**2 * 64 * 3 * 7**2, 4 * 56**2 * 9 * 64 * 64, stage(28, 128), stage(14, 256), stage(7, 512)]
+    assert counted == expected
+    tokens, width = 14**2 + 1, 384
+    projections = (3 + 1 + 4 + 4) * tokens * width**2  # query, key and value; out; and both layers of the MLP
+    attention = 2 * tokens**2 * width  # query by key, weights by value
+    counted = [unit.operations for unit in dry("vit_small_patch16_224")[1]]
+    assert counted == [14**2 * width * 3 * 16**2, *[projections + attention] * 12, 0]
+
+
+def test_sizes_are_those_of_the_parameters() -> None:
+    backbone, units, _ = dry("vgg16")
+    assert sum(unit.size for unit in units) == sum(each.numel() for each in backbone.parameters())
+    assert units[0].size == 3 * 3 * 3 * 64 + 64

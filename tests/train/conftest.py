@@ -45,6 +45,8 @@ def small_units(net: SmallNet) -> tuple[Unit, ...]:
                 parameters=tuple((["token"] if name == "stem" else []) + parameters),
                 buffers=tuple(buffers),
                 modules=tuple(modules),
+                size=0,
+                operations=0,
                 shape=None,
             )
         )

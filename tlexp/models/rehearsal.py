@@ -1,4 +1,4 @@
-"""A forward pass on the meta device: shapes and the order of use, without values, memory or time.
+"""A forward pass on the meta device: shapes, the order of use and operations, without values, memory or time.
 
 images (2, 3, S, S) -> features (2, D). The backbone may be real or on the meta device itself and is left as it was.
 """
@@ -14,6 +14,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from tlexp.models.operations import OperationCounter
+
 
 class Rehearsal(TorchFunctionMode):
     """What happened when, in ticks: modules starting, parameters and buffers used, tensors made and consumed.
@@ -22,6 +24,7 @@ class Rehearsal(TorchFunctionMode):
         features: What the backbone returned.
         started: Module name -> tick of its first call.
         used: Parameter or buffer name -> tick of its first use in a computation.
+        operations: Tick -> multiply-adds of one image then; what torch has no formula for counts as none.
     """
 
     def __init__(self, backbone: nn.Module, *, image_size: int) -> None:
@@ -39,6 +42,8 @@ class Rehearsal(TorchFunctionMode):
         images = torch.empty(2, 3, image_size, image_size, device="meta")
         self.started: dict[str, int] = {}
         self.used: dict[str, int] = {}
+        self.operations: dict[int, int] = {}
+        self._counter = OperationCounter()
         self._names = {id(tensor): name for name, tensor in reversed(stand_ins.items())}
         self._modules = {id(module): name for name, module in backbone.named_modules()}
         self._tick = 0
@@ -48,7 +53,7 @@ class Rehearsal(TorchFunctionMode):
         self._by_id: dict[int, Tensor] = {id(images): images}
         hook = register_module_forward_pre_hook(self._note_start)
         try:
-            with _evaluating(backbone), torch.no_grad(), torch.device("meta"), self:
+            with _evaluating(backbone), torch.no_grad(), torch.device("meta"), self._counter, self:
                 self.features: Any = functional_call(backbone, stand_ins, (images,), tie_weights=False)
         finally:
             hook.remove()
@@ -57,11 +62,14 @@ class Rehearsal(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call the function and note what it used and made; questions about shapes make no tensor and do not count."""
+        before = self._counter.get_total_flops()
         result = func(*args, **(kwargs or {}))
         made = _tensors(args[0] if func is Tensor.__setitem__ else result)
         if made:
             self._tick += 1
             self._note_call(_tensors((args, kwargs)), made)
+            # Two for each multiplication that is added to a sum, of two images.
+            self.operations[self._tick] = (self._counter.get_total_flops() - before) // 4
         return result
 
     def crossing(self, tick: int) -> list[tuple[int, ...]]:

@@ -34,6 +34,10 @@ class Unit:
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
     modules: tuple[str, ...]
+    size: int
+    """How many numbers its parameters are."""
+    operations: int
+    """Multiply-adds of its part of one image's forward pass: of convolutions, linear layers and attention."""
     shape: tuple[int, ...] | None
     """What crosses behind the unit, without the batch dimension: (C, h, w), (T, C) or (D,); None if several tensors."""
 
@@ -243,6 +247,10 @@ def _finish(backbone: nn.Module, drafts: Sequence[_Draft], rehearsal: Rehearsal)
     starts = _starts(owner, len(drafts), rehearsal)
     modules = _owners_of_modules(backbone, owner, starts, rehearsal)
     buffers = {name: _owner_of_buffer(name, owner, modules, starts, rehearsal) for name, _ in backbone.named_buffers()}
+    operations = Counter[int]()
+    for tick, count in rehearsal.operations.items():
+        operations[_unit_at(tick, starts)] += count
+    sizes = {name: parameter.numel() for name, parameter in backbone.named_parameters()}
     units = []
     for index, draft in enumerate(drafts):
         crossing = (
@@ -253,9 +261,11 @@ def _finish(backbone: nn.Module, drafts: Sequence[_Draft], rehearsal: Rehearsal)
             Unit(
                 index=index,
                 name=draft.name,
-                parameters=tuple(name for name, _ in backbone.named_parameters() if owner[name] == index),
+                parameters=tuple(name for name in sizes if owner[name] == index),
                 buffers=tuple(name for name, unit in buffers.items() if unit == index),
                 modules=tuple(name for name, unit in modules.items() if unit == index),
+                size=sum(size for name, size in sizes.items() if owner[name] == index),
+                operations=operations[index],
                 shape=crossing[0][1:] if one else None,
             )
         )

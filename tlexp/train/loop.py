@@ -13,8 +13,9 @@ import torch.nn.functional as F
 
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.models.classifier import Classifier
+from tlexp.models.operations import OperationCounter
 from tlexp.train.checkpoint import Checkpoint, FitProgress
-from tlexp.train.cost import OperationCounter, peak_bytes, reset_peak
+from tlexp.train.cost import peak_bytes, reset_peak
 from tlexp.train.device import kept_generators, seed_generators, within_memory
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
 from tlexp.train.listener import Listener
