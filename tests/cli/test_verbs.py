@@ -12,13 +12,13 @@ Run = Callable[..., int]
 def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert tlexp("plan", "--json", "backbone=vgg16", "freeze=last", "tracking=off") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["schema"] == 2, "another set of keys has another number"
+    assert plan["schema"] == 3, "another set of keys has another number"
     assert list(plan) == [
-        "schema", "backbone", "policy", "depth", "units", "backbone_parameters", "head_parameters",
-        "trainable_parameters", "total_parameters", "phases",
+        "schema", "backbone", "policy", "depth", "frozen", "units", "backbone_parameters", "backbone_operations",
+        "head_parameters", "trainable_parameters", "total_parameters", "phases",
     ]  # fmt: skip
     assert list(plan["units"][0]) == [
-        "index", "name", "parameters", "trainable_parameters", "trainable", "norm", "shape",
+        "index", "name", "parameters", "operations", "trainable_parameters", "trainable", "norm", "shape",
     ]  # fmt: skip
     assert list(plan["phases"][0]) == ["share", "depth", "trainable_parameters"]
     assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]

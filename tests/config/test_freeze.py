@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tlexp.config import Config, config_key
-from tlexp.config.freeze import FreezeConfig, FreezePolicy
+from tlexp.config.freeze import FreezeBy, FreezeConfig, FreezePolicy
 
 WHOLE: dict[FreezePolicy, dict[str, Any]] = {
     FreezePolicy.depth: {"depth": "3"},
@@ -54,6 +54,27 @@ def test_a_setting_belongs_to_its_policy_which_needs_it(policy: FreezePolicy, na
 def test_a_wrong_value_is_refused(policy: str, changed: dict[str, Any], message: str) -> None:
     [problem] = FreezeConfig(policy=FreezePolicy(policy), **(WHOLE[FreezePolicy(policy)] | changed)).problems()
     assert problem.startswith(message)
+
+
+@pytest.mark.parametrize("by", [FreezeBy.parameters, FreezeBy.operations])
+def test_a_share_is_a_decimal_of_the_policy_depth(by: FreezeBy) -> None:
+    assert FreezeConfig(policy=FreezePolicy.depth, depth="0.5", by=by).problems() == []
+    for depth in ("3", "layer2", "all"):
+        [problem] = FreezeConfig(policy=FreezePolicy.depth, depth=depth, by=by).problems()
+        assert problem == (
+            f"freeze.by={by} measures a decimal, and freeze.depth={depth} is none: use freeze.by={by} "
+            "freeze.depth=0.5, or leave freeze.by out"
+        )
+    [problem] = FreezeConfig(policy=FreezePolicy.last, by=by).problems()
+    assert problem == (
+        f"freeze.by={by} needs freeze=depth, but freeze=last: use freeze=depth freeze.by={by} freeze.depth=0.5, or "
+        "leave freeze.by out"
+    )
+
+
+def test_what_a_share_is_measured_by_makes_another_run() -> None:
+    keys = {config_key(Config(freeze=FreezeConfig(policy=FreezePolicy.depth, depth="0.5", by=by))) for by in FreezeBy}
+    assert len(keys) == 3
 
 
 def test_the_order_of_units_is_a_spelling() -> None:

@@ -72,6 +72,35 @@ def test_counts_that_can_be_worked_out_by_hand() -> None:
     assert [unit["trainable_parameters"] for unit in units] == [0, *[per_block] * 12, 0]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("freeze=depth", "freeze.depth=0.5 freezes 3 of 5 units: 6.1 % of the backbone's parameters, 54.7 % of its"),
+        ("freeze=last", "freeze=last freezes 4 of 5 units: 24.9 % of the backbone's parameters, 77.3 % of its"),
+        (
+            "freeze=depth freeze.by=parameters freeze.depth=0.2",
+            "freeze.depth=0.2 freeze.by=parameters freezes 4 of 5 units: 24.9 % of the backbone's parameters",
+        ),
+        (
+            "freeze=depth freeze.by=operations freeze.depth=0.3",
+            "freeze.depth=0.3 freeze.by=operations freezes 2 of 5 units: 1.4 % of the backbone's parameters, 32.0 % of",
+        ),
+    ],
+)
+def test_a_depth_says_what_share_it_freezes(words: str, told: str) -> None:
+    plan = build_plan(load(["backbone=resnet18", *words.split()]).config)
+    assert told in plan_table(plan)
+    frozen = plan["units"][: plan["depth"]]
+    for name in ("parameters", "operations"):
+        assert plan["frozen"][name] == sum(unit[name] for unit in frozen) / plan[f"backbone_{name}"]
+
+
+def test_a_policy_without_a_depth_asked_for_none() -> None:
+    plan = build_plan(load(["freeze=all"]).config)
+    assert plan["frozen"] == {"asked": None, "parameters": 1.0, "operations": 1.0}
+    assert " freezes " not in plan_table(plan)
+
+
 def test_norms_say_what_moves_their_statistics() -> None:
     for norm, expected in (("keep", ["eval"] * 5), ("update", ["train"] * 5)):
         units = build_plan(load(["backbone=resnet18", "freeze=last", f"freeze.norm={norm}"]).config)["units"]
@@ -85,7 +114,7 @@ def test_the_table_for_people() -> None:
     table = plan_table(build_plan(load(["backbone=tiny", "freeze=depth", "freeze.depth=layer1"]).config))
     assert "2 of 5 units wholly frozen" in table
     assert table.count("frozen") == 3
-    assert all(len(line) <= 100 for line in table.splitlines())
+    assert all(len(line) <= 110 for line in table.splitlines())
 
 
 def test_raw_pixels_have_no_units_and_a_head_to_train() -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlexp.config.freeze import FreezeNorm, FreezePolicy
+from tlexp.config.freeze import FreezeBy, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadInit, HeadKind
 from tlexp.config.optim import Optimizer
 from tlexp.errors import ConfigError
@@ -31,7 +31,13 @@ from tlexp.train.optim import build_optimizer
 
 
 def units(*names: str) -> list[Unit]:
-    return [Unit(index=i, name=name, parameters=(), buffers=(), modules=(), shape=None) for i, name in enumerate(names)]
+    return [unit(index, name) for index, name in enumerate(names)]
+
+
+def unit(index: int, name: str, size: int = 1, operations: int = 1) -> Unit:
+    return Unit(
+        index=index, name=name, parameters=(), buffers=(), modules=(), size=size, operations=operations, shape=None
+    )
 
 
 RESNET = units("stem", "layer1", "layer2", "layer3", "layer4")
@@ -56,6 +62,15 @@ VIT = units("stem", "blocks.0", "blocks.1", "neck")
 )
 def test_depth(policy: str, depth: str | None, of: list[Unit], expected: int) -> None:
     assert freeze_depth(FreezePolicy(policy), depth, of, backbone="b") == expected
+
+
+def test_a_fraction_is_measured_by_what_is_asked_for() -> None:
+    staged = [unit(0, "stem", 1, 4), unit(1, "layer1", 3, 5), unit(2, "layer2", 6, 1), unit(3, "layer3", 10, 0)]
+    depths = {by: freeze_depth(FreezePolicy.depth, "0.5", staged, backbone="b", by=by) for by in FreezeBy}
+    assert depths == {FreezeBy.units: 2, FreezeBy.parameters: 3, FreezeBy.operations: 1}
+    assert freeze_depth(FreezePolicy.depth, "0.99", staged, backbone="b", by=FreezeBy.parameters) == 3
+    assert Freezing(depth=3).shares(staged) == (0.5, 1.0)
+    assert Freezing(depth=0).shares([]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def test_the_public_names_are_these() -> None:
         "find_units",
         "freeze_depth",
         "freeze_phases",
+        "frozen_told",
         "keeps_statistics",
         "load_classifier",
         "load_weights",

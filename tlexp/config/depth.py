@@ -34,13 +34,15 @@ def parse_depth(text: str) -> Depth:
     )
 
 
-def resolve_depth(depth: Depth, names: Sequence[str], *, backbone: str) -> int:
+def resolve_depth(depth: Depth, names: Sequence[str], *, backbone: str, sizes: Sequence[int] = ()) -> int:
     """Return the number of leading units that are frozen.
 
     Args:
-        depth: A parsed freeze depth. A fraction f means floor(f * n + 0.5) units; a name is inclusive.
+        depth: A parsed freeze depth; a name is inclusive. A fraction f means floor(f * n + 0.5) units, or with sizes
+            as many as `nearest_depth` says.
         names: The backbone's unit names in forward order.
         backbone: Its name, for the message.
+        sizes: What each unit counts for a fraction; empty where all count alike.
 
     >>> resolve_depth(0.5, ["stem", "layer1", "layer2"], backbone="b"), resolve_depth("stem", ["stem"], backbone="b")
     (2, 1)
@@ -56,7 +58,26 @@ def resolve_depth(depth: Depth, names: Sequence[str], *, backbone: str) -> int:
             return names.index(depth) + 1
         raise ValueError(f"freeze.depth={depth} is not a unit of {backbone}: {units}")
     if isinstance(depth, float):
+        if sizes:
+            return nearest_depth(depth, sizes)
         return math.floor(depth * len(names) + 0.5)
     if depth > len(names):
         raise ValueError(f"freeze.depth={depth} is out of range for {backbone}: {units}")
     return depth
+
+
+def nearest_depth(fraction: float, sizes: Sequence[int]) -> int:
+    """Return the number of leading units whose share of all sizes is nearest to a fraction.
+
+    Of two that are as near it is the smaller. A fraction is neither nothing nor everything: at least one unit is
+    frozen and at least one trains, however large the first or the last is; a single unit trains.
+
+    Args:
+        fraction: Strictly between 0 and 1.
+        sizes: Of the units in forward order, e.g. their parameters.
+
+    >>> nearest_depth(0.5, [5, 20, 25, 50]), nearest_depth(0.5, [1, 1, 98]), nearest_depth(0.1, [50, 50])
+    (3, 2, 1)
+    """
+    allowed = range(min(1, len(sizes) - 1), len(sizes))
+    return min(allowed, key=lambda depth: abs(sum(sizes[:depth]) - fraction * sum(sizes)))

@@ -67,6 +67,17 @@ class FreezeNorm(StrEnum):
     update = "update"
 
 
+class FreezeBy(StrEnum):
+    """What a decimal freeze depth is a fraction of: the units, their parameters, or the operations of a forward pass.
+
+    Late stages hold most parameters, early ones take most operations: they tell of memory and of time.
+    """
+
+    units = "units"
+    parameters = "parameters"
+    operations = "operations"
+
+
 @dataclass
 class FreezeConfig:
     """The freeze policy. Frozen layers keep parameters and evaluation mode, and statistics unless norm is update."""
@@ -80,6 +91,11 @@ class FreezeConfig:
         None,
         "With policy depth: leading units that are frozen, as a count, a decimal strictly between 0 and 1, "
         "all, or a unit's name (inclusive).",
+    )
+    by: FreezeBy = setting(
+        FreezeBy.units,
+        "What a decimal depth is a fraction of: units (rounded), or parameters or operations (multiply-adds) of the "
+        "backbone (the nearest depth that freezes at least one unit, and not all).",
     )
     probe_share: float | None = setting(
         None,
@@ -115,6 +131,18 @@ class FreezeConfig:
         return FreezePolicy.none if self.policy is FreezePolicy.gradual and self.phases == 1 else self.policy
 
     @property
+    def prefix(self) -> str | None:
+        """How people say which leading units are frozen, where that is another depth for another backbone; else None.
+
+        >>> FreezeConfig(policy=FreezePolicy.depth, depth="0.5").prefix
+        'freeze.depth=0.5'
+        """
+        if self.policy is FreezePolicy.depth:
+            measured = "" if self.by is FreezeBy.units else f" freeze.by={self.by}"
+            return f"freeze.depth={self.depth}{measured}"
+        return "freeze=last" if self.policy is FreezePolicy.last else None
+
+    @property
     def freezes_prefix(self) -> bool:
         """Whether leading units are frozen from the first step on, to the last one or for a phase."""
         kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)
@@ -132,6 +160,11 @@ class FreezeConfig:
                     f"freeze.{key}={_spelt(value)} needs freeze={policy}, but freeze={self.policy}: "
                     f"use freeze={policy} freeze.{key}={_spelt(value)}, or leave freeze.{key} out"
                 )
+        if self.by is not FreezeBy.units and self.policy is not FreezePolicy.depth:
+            found.append(
+                f"freeze.by={self.by} needs freeze=depth, but freeze={self.policy}: use freeze=depth "
+                f"freeze.by={self.by} freeze.depth=0.5, or leave freeze.by out"
+            )
         return found or self._values()
 
     def _values(self) -> list[str]:
@@ -139,7 +172,12 @@ class FreezeConfig:
         found = []
         if self.depth is not None:
             try:
-                parse_depth(self.depth)
+                decimal = isinstance(parse_depth(self.depth), float)
+                if self.by is not FreezeBy.units and not decimal:
+                    found.append(
+                        f"freeze.by={self.by} measures a decimal, and freeze.depth={self.depth} is none: use "
+                        f"freeze.by={self.by} freeze.depth=0.5, or leave freeze.by out"
+                    )
             except ValueError as error:
                 found.append(str(error))
         if self.probe_share is not None and not 0 <= self.probe_share <= 1:

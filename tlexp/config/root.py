@@ -12,7 +12,7 @@ from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
-from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
+from tlexp.config.freeze import FreezeBy, FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadInit
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
@@ -223,6 +223,8 @@ def key_values(config: Config) -> dict[str, Any]:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
+    if config.freeze.by is FreezeBy.units:
+        del values["freeze"]["by"]  # as records have it that knew nothing else
     values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     values["head"]["units"] = sorted(config.head.units, key=str)  # what they make is put in forward order
     return values

@@ -109,6 +109,7 @@ def _freezing(config: Config, backbone: nn.Module, units: Sequence[Unit], expect
         name=config.backbone.name,
         image_size=expected.image_size,
         depth=freeze.depth,
+        by=freeze.by,
         named=freeze.units,
     )
 

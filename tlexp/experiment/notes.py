@@ -11,7 +11,7 @@ from tlexp.data import Source, copy_notes
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
-from tlexp.models import Classifier, keeps_statistics, preprocessing
+from tlexp.models import Classifier, frozen_told, keeps_statistics, preprocessing
 from tlexp.tracking.blocks import DataBlock
 from tlexp.train import Evaluation
 
@@ -27,6 +27,10 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
             + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
         )
+    if freeze.prefix is not None:
+        parameters, operations = network.freezing.shares(network.units)
+        told = frozen_told(network.depth, len(network.units), parameters=parameters, operations=operations)
+        yield f"{freeze.prefix} freezes {told}"
     if network.freezing.adapted:
         yield (
             f"freeze=lora: adapters of rank {freeze.rank} train beside {len(network.freezing.adapted)} layers; "

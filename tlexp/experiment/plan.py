@@ -5,16 +5,18 @@ from typing import Any
 from tlexp.config import Config
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import count_classes
-from tlexp.models import Classifier, Unit, keeps_statistics
+from tlexp.models import Classifier, Unit, frozen_told, keeps_statistics
 from tlexp.terminal import aligned
 
-SCHEMA = 2
-"""Of the keys: 2 added `phases`."""
+SCHEMA = 3
+"""Of the keys: 2 added `phases`, 3 `frozen` and operations."""
 
 
 def build_plan(config: Config) -> dict[str, Any]:
     """Return the plan as plain JSON values; parameters are counted, shapes are without the batch.
 
+    Operations are multiply-adds of one image's forward pass. `frozen` says what the leading units that are wholly
+    frozen are of the backbone, as shares, and how that depth was asked for; None where it was not by a depth.
     A unit's `norm` says what its BatchNorm statistics do: "eval" (they stay), "train" (they move), None (it has none).
     Units are told as in the last phase; `share` of a phase is its part of the steps, which add up to 1.
 
@@ -27,13 +29,16 @@ def build_plan(config: Config) -> dict[str, Any]:
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
+    shares = network.freezing.shares(network.units)
     return {
         "schema": SCHEMA,
         "backbone": config.backbone.name,
         "policy": str(config.freeze.policy),
         "depth": network.depth,
+        "frozen": {"asked": config.freeze.prefix, "parameters": shares[0], "operations": shares[1]},
         "units": units,
         "backbone_parameters": backbone,
+        "backbone_operations": sum(unit["operations"] for unit in units),
         "head_parameters": head,
         "trainable_parameters": head + sum(unit["trainable_parameters"] for unit in units),
         "total_parameters": backbone + head,
@@ -43,20 +48,30 @@ def build_plan(config: Config) -> dict[str, Any]:
 
 def plan_table(plan: dict[str, Any]) -> str:
     """Return the plan for people."""
-    rows = [("", "unit", "parameters", "trains", "BatchNorm", "output")]
+    rows = [("", "unit", "parameters", "operations", "trains", "BatchNorm", "output")]
     for unit in plan["units"]:
         shape = "x".join(map(str, unit["shape"])) if unit["shape"] else "-"
         trained = f"{unit['trainable_parameters']:,}" if unit["trainable"] else "frozen"
-        rows.append((str(unit["index"]), unit["name"], f"{unit['parameters']:,}", trained, unit["norm"] or "-", shape))
+        counts = f"{unit['parameters']:,}", f"{unit['operations']:,}"
+        rows.append((str(unit["index"]), unit["name"], *counts, trained, unit["norm"] or "-", shape))
     head = f"{plan['head_parameters']:,}"
-    rows.append(("", "head", head, head, "-", ""))
-    lines = aligned(rows, right=(0, 2, 3))
+    rows.append(("", "head", head, "", head, "-", ""))
+    lines = aligned(rows, right=(0, 2, 3, 4))
     trainable, total = plan["trainable_parameters"], plan["total_parameters"]
     frozen = sum(not unit["trainable"] for unit in plan["units"])
     title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units wholly frozen"
     title += " in the end" if len(plan["phases"]) > 1 else ""
     trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
-    return "\n".join([title, "", *lines, "", *_phase_lines(plan), trains])
+    return "\n".join([title, "", *lines, "", *_phase_lines(plan), *_frozen_lines(plan), trains])
+
+
+def _frozen_lines(plan: dict[str, Any]) -> list[str]:
+    """Return what a depth that was asked for comes to."""
+    frozen = plan["frozen"]
+    if frozen["asked"] is None:
+        return []
+    shares = {name: frozen[name] for name in ("parameters", "operations")}
+    return [f"{frozen['asked']} freezes {frozen_told(plan['depth'], len(plan['units']), **shares)}"]
 
 
 def _phase_lines(plan: dict[str, Any]) -> list[str]:
@@ -92,6 +107,7 @@ def _unit(classifier: Classifier, unit: Unit) -> dict[str, Any]:
         "index": unit.index,
         "name": unit.name,
         "parameters": sum(parameter.numel() for parameter in parameters),
+        "operations": unit.operations,
         "trainable_parameters": trained,
         "trainable": trained > 0,
         "norm": ("train" if any(moving) else "eval") if moving else None,

@@ -4,7 +4,7 @@ from tlexp.models.backbone import build_backbone, feature_shape, feature_width, 
 from tlexp.models.calibration import CALIBRATED, calibrate
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ExportedModel, HeadOptions, ModelCard, load_classifier, save_classifier
-from tlexp.models.freeze import Freezing, freeze_depth, resolve_freezing
+from tlexp.models.freeze import Freezing, freeze_depth, frozen_told, resolve_freezing
 from tlexp.models.head import build_head
 from tlexp.models.norms import keeps_statistics
 from tlexp.models.phases import Phase, freeze_phases, phase_steps
@@ -29,6 +29,7 @@ __all__ = [
     "find_units",
     "freeze_depth",
     "freeze_phases",
+    "frozen_told",
     "keeps_statistics",
     "load_classifier",
     "load_weights",

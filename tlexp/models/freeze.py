@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tlexp.config.depth import parse_depth, resolve_depth
-from tlexp.config.freeze import FreezePolicy
+from tlexp.config.freeze import FreezeBy, FreezePolicy
 from tlexp.errors import ConfigError
 from tlexp.models.lora import adaptable_layers
 from tlexp.models.norms import is_norm
@@ -33,6 +33,16 @@ class Freezing:
         """Return the one in which all units behind a depth train."""
         return cls(depth=depth, trainable=frozenset(name for unit in units[depth:] for name in unit.parameters))
 
+    def shares(self, units: Sequence[Unit]) -> tuple[float, float]:
+        """Return which shares of the backbone's parameters and of its operations stand in front of the depth, [0, 1].
+
+        Nothing is frozen of a backbone without parameters.
+        """
+        frozen = units[: self.depth]
+        parameters = sum(unit.size for unit in frozen) / max(1, sum(unit.size for unit in units))
+        operations = sum(unit.operations for unit in frozen) / max(1, sum(unit.operations for unit in units))
+        return parameters, operations
+
     def keeps(self, units: Sequence[Unit]) -> bool:
         """Return whether any parameter of the backbone stays as it is."""
         return any(name not in self.trainable for unit in units for name in unit.parameters)
@@ -43,6 +53,16 @@ class Freezing:
         return [unit.name for unit in units if moving.isdisjoint((*unit.parameters, *unit.modules))]
 
 
+def frozen_told(depth: int, units: int, *, parameters: float, operations: float) -> str:
+    """Return in words how much a depth freezes.
+
+    >>> frozen_told(3, 5, parameters=0.06, operations=0.55)
+    "3 of 5 units: 6.0 % of the backbone's parameters, 55.0 % of its operations"
+    """
+    shares = f"{100 * parameters:.1f} % of the backbone's parameters, {100 * operations:.1f} % of its operations"
+    return f"{depth} of {units} units: {shares}"
+
+
 def resolve_freezing(
     policy: FreezePolicy,
     backbone: nn.Module,
@@ -51,6 +71,7 @@ def resolve_freezing(
     name: str,
     image_size: int,
     depth: str | None = None,
+    by: FreezeBy = FreezeBy.units,
     named: Sequence[str] = (),
 ) -> Freezing:
     """Return what trains under a policy.
@@ -62,6 +83,7 @@ def resolve_freezing(
         name: Its name, for messages.
         image_size: Side of the square input in pixels.
         depth: With the policy depth, as for `freeze_depth`.
+        by: What a fraction is measured by.
         named: With the policy surgical, the names of the units that train.
 
     Raises:
@@ -76,10 +98,12 @@ def resolve_freezing(
         return _parts(units, _norm_parameters(backbone), policy, name, "scale or shift in any normalisation layer")
     if policy is FreezePolicy.bias:
         return _parts(units, _biases(backbone), policy, name, "bias")
-    return Freezing.behind(freeze_depth(policy, depth, units, backbone=name), units)
+    return Freezing.behind(freeze_depth(policy, depth, units, backbone=name, by=by), units)
 
 
-def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit], *, backbone: str) -> int:
+def freeze_depth(
+    policy: FreezePolicy, depth: str | None, units: Sequence[Unit], *, backbone: str, by: FreezeBy = FreezeBy.units
+) -> int:
     """Return how many leading units are frozen.
 
     Args:
@@ -88,6 +112,7 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
         depth: With the policy depth: a count, a fraction, `all` or a unit's name.
         units: The backbone's units in forward order.
         backbone: Its name, for the message.
+        by: What a fraction is measured by.
 
     Raises:
         ConfigError: The depth cannot be read, is out of range or names no unit; the message lists the units.
@@ -101,8 +126,12 @@ def freeze_depth(policy: FreezePolicy, depth: str | None, units: Sequence[Unit],
         return max(0, len(names) - (2 if names[-1:] == [NECK] else 1))
     if depth is None:
         raise ConfigError(f"freeze.depth is missing: {backbone} has units 0..{len(names)} ({', '.join(names)})")
+    counted = {
+        FreezeBy.parameters: [unit.size for unit in units],
+        FreezeBy.operations: [unit.operations for unit in units],
+    }
     try:
-        return resolve_depth(parse_depth(depth), names, backbone=backbone)
+        return resolve_depth(parse_depth(depth), names, backbone=backbone, sizes=counted.get(by, ()))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
