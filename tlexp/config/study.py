@@ -44,8 +44,8 @@ class StudyConfig:
     )
     depths: list[str] = setting(
         [],
-        "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes all depths of the backbone, or three for the "
-        "embedded shapes.",
+        "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes none, all and those nearest to a quarter, "
+        "half and three quarters of the backbone's operations, or three for the embedded shapes.",
         key=False,
     )
     controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)

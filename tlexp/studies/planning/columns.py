@@ -1,16 +1,17 @@
 """The columns of each kind of study: what competes, and what stands beside it.
 
 A column is the overrides that make a run one of it. In a study of depths every one starts from its replicate's tuned
-probe and keeps the pretrained BatchNorm statistics, so that depth is the only difference.
+probe and keeps the pretrained BatchNorm statistics, so that depth is the only difference. Depths that nobody states lie
+evenly by operations, for late stages hold most parameters and early ones take most of the time.
 """
 
 from collections.abc import Sequence
 
-from tlexp.config.depth import parse_depth, resolve_depth
+from tlexp.config.depth import nearest_depth, parse_depth, resolve_depth
 from tlexp.config.head import HeadKind
 from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError
-from tlexp.models.units import NECK
+from tlexp.models.units import NECK, Unit
 from tlexp.studies.analysis.table import Column, Role
 
 FROZEN = ("freeze=all", "head=logreg")
@@ -32,6 +33,8 @@ _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
 _OPTIONAL = {StudyKind.policies: ("norm", "bias", "lora"), StudyKind.heads: None}
 """Columns that not every backbone allows, and of which one needs a package; None for all of a study."""
+SHARES = (0.25, 0.5, 0.75)
+"""Of the backbone's operations that the inner depths freeze, as near as its units allow, where none are stated."""
 PHASES = 4
 """Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
 LONGER = 4
@@ -39,28 +42,29 @@ LONGER = 4
 
 
 def study_columns(
-    kind: StudyKind, units: Sequence[str], *, depths: Sequence[str], controls: bool, backbone: str
+    kind: StudyKind, units: Sequence[Unit], *, depths: Sequence[str], controls: bool, backbone: str
 ) -> list[Column]:
     """Return the columns of a study, those that compete first.
 
     Args:
         kind: What is compared.
         units: The backbone's units in forward order.
-        depths: Those that are compared, as in freeze.depth; none for all.
+        depths: Those that are compared, as in freeze.depth; where none are stated, none, all and those of `SHARES`.
         controls: Whether controls stand beside them.
         backbone: Its name, for messages.
 
     Raises:
         ConfigError: A depth that the backbone does not have.
     """
+    names = [unit.name for unit in units]
     if kind is StudyKind.depths:
-        columns = [_depth(depth, units) for depth in _depths(depths, units, backbone)]
+        columns = [_depth(depth, names) for depth in _depths(depths, units, backbone)]
         return columns + (_closed() + _scratch() + _others() if controls else [])
     if kind is StudyKind.frozen:
         return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
     if kind is StudyKind.heads:
-        return _heads(units) + (_others() if controls else [])
-    return _policies(units) + (_scratch()[:1] if controls else [])
+        return _heads(names) + (_others() if controls else [])
+    return _policies(names) + (_scratch()[:1] if controls else [])
 
 
 def may_be_left_out(kind: StudyKind, column: str) -> bool:
@@ -69,13 +73,14 @@ def may_be_left_out(kind: StudyKind, column: str) -> bool:
     return optional is None or column in optional
 
 
-def _depths(stated: Sequence[str], units: Sequence[str], backbone: str) -> list[int]:
+def _depths(stated: Sequence[str], units: Sequence[Unit], backbone: str) -> list[int]:
     if not stated:
-        return list(range(len(units) + 1))
+        inner = {nearest_depth(share, [unit.operations for unit in units]) for share in SHARES}
+        return sorted({0, *inner, len(units)})
     problems, found = [], set()
     for text in stated:
         try:
-            found.add(resolve_depth(parse_depth(text), units, backbone=backbone))
+            found.add(resolve_depth(parse_depth(text), [unit.name for unit in units], backbone=backbone))
         except ValueError as error:
             problems.append(str(error).replace("freeze.depth", "study.depths"))
     if problems:

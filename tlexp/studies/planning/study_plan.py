@@ -227,10 +227,11 @@ class StudyPlan:
         return values if self.demonstration else ()
 
     def _columns(self, config: Config) -> list[PlannedColumn]:
-        units = [unit.name for unit in self.network.units]
         depths = self.study.depths or self._few(_FEW_DEPTHS)
         backbone = config.backbone.name
-        found = study_columns(self.study.kind, units, depths=depths, controls=self.study.controls, backbone=backbone)
+        found = study_columns(
+            self.study.kind, self.network.units, depths=depths, controls=self.study.controls, backbone=backbone
+        )
         scratch = {str(parse_labels(text)) for text in self.study.scratch_labels or self._few(_SCRATCH_LABELS)}
         planned: list[PlannedColumn] = []
         problems: list[str] = []
