@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Start
 from tlexp.cli.console import summary
 
@@ -12,8 +14,16 @@ def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tm
     lines = summary(start("backbone=tiny", "labels=2", "data.clutter=3"), tmp_path / "run").splitlines()
     assert any(line.startswith("images  3 classes (circle 24, square 24, triangle 24)") for line in lines)
     following = [line for line in lines if line.startswith("next")]
-    assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[0]
-    assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[1]
+    assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[1]
+    assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[2]
+
+
+@pytest.mark.parametrize(("words", "told"), [([], True), (["backbone.pretrained=false"], False)])
+def test_a_run_from_the_small_weights_names_the_larger_network(
+    words: list[str], told: bool, start: Start, tmp_path: Path
+) -> None:
+    text = summary(start("backbone=tiny", "labels=2", *words), tmp_path)
+    assert ("python -m tlexp backbone=lite0 labels=2" in text) == told
 
 
 def test_the_speed_of_a_head_alone_is_not_told(start: Start, tmp_path: Path) -> None:

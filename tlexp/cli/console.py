@@ -9,7 +9,7 @@ from typing import Never
 from tqdm import tqdm
 
 from tlexp.cli.signals import Signals
-from tlexp.config.backbone import PIXELS
+from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.notes import understood
 from tlexp.experiment.run import Outcome
 from tlexp.terminal import aligned, short_path
@@ -20,6 +20,7 @@ from tlexp.train import Listener
 
 _SAME = ("backbone", "data")
 """How overrides begin that choose the network and the images."""
+_TINY = f"{PACKAGED}tiny"
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
 
@@ -155,9 +156,13 @@ def _cost(metrics: dict[str, float]) -> list[str]:
 
 
 def _next(record: Record, folder: Path) -> list[str]:
-    """Return what to type next: the same images and network in a study, and the trained network for others."""
-    same = " ".join(shlex.quote(word) for word in record.overrides if word.startswith(_SAME))
+    """Return what to type next: a better network, the same one in a study, and the trained network for others."""
+    words = [shlex.quote(word) for word in record.overrides]
+    same = " ".join(word for word in words if word.startswith(_SAME))
     lines = []
+    if record.train.weights is not None and record.train.weights.source == _TINY:
+        larger = " ".join(word for word in words if not word.startswith("backbone"))
+        lines.append((f"python -m tlexp backbone=lite0 {larger}".rstrip(), "a network of ImageNet; this one is small"))
     if not any(word.startswith("experiment") for word in record.overrides):  # it may hold what a study chooses itself
         study = f"python -m tlexp study=quick {same}".rstrip()
         lines.append((study, "heads and labels compared, in about one forward pass"))

@@ -67,9 +67,7 @@ def understood(data: DataBlock) -> str:
     parts.append(f"tested on {sum(data.counts['test'].values()):,}{where}")
     if data.short_sides is not None:
         low, median, high = data.short_sides
-        parts.append(
-            f"short sides {low:,} px" if low == high else f"short sides {low:,} to {high:,} px, half {median:,}"
-        )
+        parts.append(f"short sides {low:,} to {high:,} px, half at most {median:,}")
     return "; ".join(parts)
 
 
