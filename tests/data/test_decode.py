@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tlexp.data.decode import decode, pillow_guard, printable
+from tlexp.data.decode import decode, missing_decoders, pillow_guard, printable
 from tlexp.errors import DataError
 
 LIMIT = 10**6
@@ -263,3 +263,82 @@ def test_the_file_stays_open_for_its_owner(tmp_path: Path) -> None:
     with path.open("rb") as file:
         assert decode(file, max_pixels=LIMIT).image.size == (3, 3)
         assert not file.closed
+
+
+# --- formats that not every installation decodes
+
+pillow_heif = pytest.importorskip("pillow_heif")
+
+
+def quarters(width: int = 48, height: int = 32) -> np.ndarray:
+    """Return an image whose quarters are red, green, blue and black."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2, 0] = 255
+    pixels[: height // 2, width // 2 :, 1] = 255
+    pixels[height // 2 :, : width // 2, 2] = 255
+    return pixels
+
+
+def optional(form: str, **options: Any) -> bytes:
+    if form == "HEIF":
+        pillow_heif.register_heif_opener()
+    return encoded(Image.fromarray(quarters()), form, quality=100, **options)
+
+
+TURNS = {1: lambda pixels: pixels, 3: lambda pixels: pixels[::-1, ::-1], 6: lambda pixels: np.rot90(pixels, -1)}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("form", ["HEIF", "AVIF"])
+def test_photographs_of_phones_are_upright(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    result, upright = decoded(optional(form, exif=exif.tobytes())), TURNS[orientation](quarters())
+    assert result.shape == upright.shape
+    rows, columns = (np.array([0.25, 0.75]) * np.array(upright.shape[:2])[:, None]).astype(int)
+    middles = np.ix_(rows, columns)
+    assert np.abs(result[middles].astype(int) - upright[middles]).max() < 40
+
+
+def test_another_decoder_gives_its_files_alone_other_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = "0" * 64
+    names = [decode(io.BytesIO(optional(form)), max_pixels=LIMIT).content(digest) for form in ("HEIF", "AVIF", "PNG")]
+    assert names[0] != digest == names[1] == names[2]
+    assert len(bytes.fromhex(names[0])) == 32
+    monkeypatch.setattr("tlexp.data.decode._optional", lambda: {"HEIF": "pillow-heif 99", "AVIF": ""})
+    assert decode(io.BytesIO(optional("HEIF")), max_pixels=LIMIT).content(digest) not in names
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("HEIF", "HEIC, which needs pillow-heif: pip install 'tlexp[heif]'"),
+        ("AVIF", "AVIF, which needs Pillow 11.3 or later, built with AVIF"),
+    ],
+)
+def test_what_cannot_be_decoded_here_says_what_it_needs(form: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = optional(form)
+    monkeypatch.setattr("tlexp.data.decode._optional", dict)
+    assert refused(content) == told
+
+
+def test_a_large_photograph_is_refused_by_its_header() -> None:
+    assert "48 x 32 pixels exceed data.max_pixels=1500" in refused(optional("HEIF"), 1500)
+
+
+def test_damaged_photographs_are_refused() -> None:
+    for form in ("HEIF", "AVIF"):
+        content = optional(form)
+        for cut in (20, len(content) // 2, len(content) - 20):
+            with pytest.raises(DataError):
+                decode(io.BytesIO(content[:cut]), max_pixels=LIMIT)
+
+
+def test_missing_decoders_are_told_once_for_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a/1.HEIC", "a/2.heif", "b/3.jpg", "b/heic"]
+    assert missing_decoders(names) is None
+    monkeypatch.setattr("tlexp.data.decode._optional", lambda: {"AVIF": ""})
+    assert missing_decoders([*names, "b/4.avif"]) == (
+        "2 of 5 images are HEIC, e.g. a/1.HEIC, which needs pillow-heif: pip install 'tlexp[heif]'"
+    )
+    assert missing_decoders(names[2:]) is None

@@ -2,28 +2,38 @@
 
 Policy: EXIF orientation is applied; 16-bit grey keeps its upper 8 bits (as Pillow itself does for 16-bit colour);
 transparency is put on white; of several frames the first is taken; palette, CMYK and 1-bit become RGB. Floating-point
-and 32-bit integer images are refused, because nothing says which value is white.
+and 32-bit integer images are refused, because nothing says which value is white. HEIC is decoded by pillow-heif where
+it is installed, which turns images upright itself, and AVIF by Pillow where it was built so.
 """
 
 import contextlib
+import functools
+import hashlib
+import importlib.util
 import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from tlexp.errors import DataError
 
 DECODER = 1
 """Raised whenever the same file gives other pixels than before; part of a folder's digest."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_OPTIONAL = {".heic": "HEIF", ".heif": "HEIF", ".avif": "AVIF"}
+"""Extension -> a format that not every installation decodes."""
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", *_OPTIONAL})
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_NEEDS = {"HEIF": "pillow-heif: pip install 'tlexp[heif]'", "AVIF": "Pillow 11.3 or later, built with AVIF"}
+_BRANDS = {b"heic": "HEIF", b"heix": "HEIF", b"heim": "HEIF", b"heis": "HEIF", b"mif1": "HEIF", b"avif": "AVIF"}
+"""What stands at byte 8 of such a file."""
 
 UNREADABLE = (
     OSError,
@@ -55,10 +65,24 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """An RGB image and what was done to it beyond decoding, in words for a note."""
+    """An RGB image.
+
+    Attributes:
+        image: Its pixels.
+        conversions: What was done to it beyond decoding, in words for a note.
+        decoder: Name and version of what decoded it, where that is a package of its own; empty for Pillow.
+    """
 
     image: Image.Image
     conversions: tuple[str, ...]
+    decoder: str = ""
+
+    def content(self, digest: str) -> str:
+        """Return what names the pixels, given the sha256 of the file, 64 hexadecimal digits.
+
+        Cached rows know Pillow's version by their key; that of another decoder concerns its files alone.
+        """
+        return hashlib.sha256(f"{digest} {self.decoder}".encode()).hexdigest() if self.decoder else digest
 
 
 class PillowGuard:
@@ -106,12 +130,52 @@ def decode(file: IO[bytes], *, max_pixels: int) -> Decoded:
         DataError: The reason why there is no image, without the file's name.
     """
     try:
-        with pillow_guard, Image.open(file, formats=_FORMATS) as image:
+        with pillow_guard, Image.open(file, formats=(*_FORMATS, *_optional())) as image:
             return _decode(image, max_pixels)
     except UnidentifiedImageError as error:
-        raise DataError("not an image of a supported format") from error
+        raise DataError(_unknown(file)) from error
     except UNREADABLE as error:
         raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
+
+
+@functools.cache
+def _optional() -> dict[str, str]:
+    """Return the formats beyond Pillow's usual ones that can be decoded here, with their decoders."""
+    Image.init()
+    found = {"AVIF": ""} if "AVIF" in Image.OPEN and features.check("avif") else {}
+    if importlib.util.find_spec("pillow_heif") is not None:
+        import pillow_heif  # lazy: an extra
+
+        pillow_heif.register_heif_opener()
+        found["HEIF"] = f"pillow-heif {pillow_heif.__version__}, libheif {pillow_heif.libheif_version()}"
+    return found
+
+
+def missing_decoders(names: Iterable[str]) -> str | None:
+    """Return which images cannot be decoded here for want of a package, and which one; None where all can.
+
+    Args:
+        names: Names of image files.
+    """
+    kinds = [(name, _OPTIONAL.get(f".{name.rpartition('.')[2].lower()}")) for name in names]
+    for form in sorted({kind for _, kind in kinds if kind is not None} - _optional().keys()):
+        those = [name for name, kind in kinds if kind == form]
+        return f"{len(those)} of {len(kinds)} images are {_shown(form)}, e.g. {those[0]}, which needs {_NEEDS[form]}"
+    return None
+
+
+def _shown(form: str) -> str:
+    return "HEIC" if form == "HEIF" else form
+
+
+def _unknown(file: IO[bytes]) -> str:
+    """Return why a file is no image: a photograph of a phone is named by what it needs, whatever its extension."""
+    file.seek(0)
+    head = file.read(12)
+    form = _BRANDS.get(head[8:]) if head[4:8] == b"ftyp" else None
+    if form is None or form in _optional():
+        return "not an image of a supported format"
+    return f"{_shown(form)}, which needs {_NEEDS[form]}"
 
 
 def printable(text: str) -> str:
@@ -142,7 +206,8 @@ def _decode(image: Image.Image, max_pixels: int) -> Decoded:
     if turn is not None:
         result = result.transpose(turn)
         conversions.append("are turned upright as their EXIF orientation says")
-    return Decoded(image=result, conversions=(*conversions, *conversion))
+    decoder = _optional().get(image.format or "", "")
+    return Decoded(image=result, conversions=(*conversions, *conversion), decoder=decoder)
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:

@@ -44,7 +44,8 @@ class ReaderImage:
         except UNREADABLE as error:
             raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
         if isinstance(content, bytes):
-            return hashlib.sha256(content).hexdigest(), decode(io.BytesIO(content), max_pixels=max_pixels)
+            decoded = decode(io.BytesIO(content), max_pixels=max_pixels)
+            return decoded.content(hashlib.sha256(content).hexdigest()), decoded
         if content.width * content.height > max_pixels:
             raise DataError(f"{content.width} x {content.height} pixels exceed data.max_pixels={max_pixels}")
         image = content.convert("RGB")
