@@ -55,6 +55,16 @@ def test_the_key_sees_values_not_spellings() -> None:
     assert config_key(forth) == config_key(back)
 
 
+def test_a_setting_that_came_later_leaves_earlier_keys_as_they_were() -> None:
+    later = [name for name, entry in config_fields().items() if entry.metadata["later"]]
+    assert {"data.train", "data.test", "data.class_names"} <= set(later)
+    values = config_values(Config(), key_only=True)
+    assert not [name for name in later if name.partition(".")[2] in values[name.partition(".")[0]]]
+    config = Config()
+    config.data.train = "photos"
+    assert config_values(config, key_only=True)["data"]["train"] == "photos"
+
+
 def test_values_are_plain_json_and_every_setting_is_documented() -> None:
     json.dumps(config_values(_config()))
     assert all(entry.metadata["doc"].endswith(".") for entry in config_fields().values())

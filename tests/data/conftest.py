@@ -40,8 +40,8 @@ def an_origin(kind: DataSource, root: Path | None = None, **changes: Any) -> Ori
         return IN_MEMORY[kind]
     if kind is DataSource.timm:
         return TimmSet(**{**asked, "root": root, **changes})
-    assert root is not None
     if kind is DataSource.csv:
+        assert root is not None
         return TableFile(path=root, **{"columns": None, **changes})
     return Folder(root=root, **{"follow_links": False, **changes})
 
@@ -55,7 +55,8 @@ def opened() -> Open:
         wanted: dict[str, Any] = {"classes": None, "at_least": 2, "source_seed": 0}
         for plain in (reading, wanted):
             plain |= {name: changes.pop(name) for name in plain if name in changes}
-        origin = an_origin(kind or (DataSource.folder if root else DataSource.shapes), root, **changes)
+        files = root is not None or "train" in changes
+        origin = an_origin(kind or (DataSource.folder if files else DataSource.shapes), root, **changes)
         links = changes.get("follow_links", False)
         return origin.open(**wanted, reading=Reading(**reading, follow_links=links))
 

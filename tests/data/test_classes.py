@@ -1,8 +1,11 @@
+import re
+
 import pytest
 
 from tlexp.config import Config, config_key
 from tlexp.config.data import DataSource
 from tlexp.data.classes import choose_classes
+from tlexp.data.decode import printable
 from tlexp.errors import DataError
 
 FOUND = ("cat", "cow", "dog")
@@ -73,3 +76,27 @@ def test_the_order_in_which_classes_are_asked_for_is_no_other_run() -> None:
         keys.append(config_key(config))
     assert keys[1] == keys[2]
     assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("cat", "Cat", "cat and Cat"),
+        ("cat", printable("cat\u200b"), r"cat and cat\u200b"),
+        ("hot dog", printable("hot\u00a0dog"), r"hot dog and hot\xa0dog"),
+        ("cat", "cat ", "cat and cat "),
+        ("stra\u00dfe", "STRASSE", r"stra\xdfe and STRASSE"),
+        ("fi", "\ufb01", r"fi and \ufb01"),
+        ("cat", "c\u034fat", r"cat and c\u034fat"),
+        (printable("a\\n"), printable("a\\n\u2060"), r"a\\n and a\\n\u2060"),
+    ],
+)
+def test_classes_that_look_the_same_are_shown_with_escapes(one: str, other: str, shown: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"here: classes {shown} differ only in case, blanks, invisible")):
+        choose_classes([one, "dog", other], None, where="here")
+    assert choose_classes([one, "dog", other], [one, "dog"], where="here") == (one, "dog")
+
+
+def test_classes_that_look_different_stay() -> None:
+    names = ["cafe", "caf\u00e9", printable("a\n"), printable("a\\n"), "a n", "\u0441at", "cat", "1", "10"]
+    assert choose_classes(names, None, where="here") == tuple(names)

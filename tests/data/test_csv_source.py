@@ -132,7 +132,7 @@ def test_missing_and_unreadable_images_are_all_named_or_skipped(table, opened) -
         ("cat/0.png,,train", "line 22: label is empty"),
         (",cat,train", "line 22: path is empty"),
         ("cat/0.png,cat,", "line 22: split is empty"),
-        ("cat/0.png,cat,tset", "line 22: split tset is none of train, test, val, validation"),
+        ("cat/0.png,cat,tset", "line 22: split tset is none of train, test, val"),
         ("cat/0.png,cat", "line 22: 2 cells, the header has 3 (a comma inside a cell needs quotes around it)"),
         ("cat/0.png,cat,train,x", "line 22: 4 cells, the header has 3"),
         ("cat/../cat/0.png,dog,train", "line 22: cat/0.png has the label dog, in line "),
@@ -194,3 +194,12 @@ def test_a_missing_table_and_a_folder_are_refused(table, opened) -> None:
     missing = refused(opened, path.with_name("none.csv"))
     assert re.search(r"none.csv cannot be read: No such file or directory; data=csv needs a table, a header", missing)
     assert "cannot be read: Is a directory" in refused(opened, path.parent)
+
+
+def test_splits_are_known_in_every_common_spelling(table, opened) -> None:
+    told = {"train": "Training", "test": "testing"}
+    lines = [f"{row},{told['train' if number % 3 else 'test']}" for number, row in enumerate(rows())]
+    plain = [f"{row},{'train' if number % 3 else 'test'}" for number, row in enumerate(rows())]
+    source = opened(table(*lines, header="path,label,split"), kind=DataSource.csv)
+    assert (source.pool_from, source.held_out_from) == ("split training", "split testing")
+    assert source.digest == opened(table(*plain, header="path,label,split"), kind=DataSource.csv).digest

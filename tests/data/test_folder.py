@@ -190,7 +190,7 @@ def test_conversions_and_other_files_are_noted(write, opened) -> None:
     Image.new("RGBA", (4, 4), (9, 9, 9, 9)).save(root / "train/a/clear.png")
     (root / "train/b/list.csv").touch()
     assert opened(root).notes == (
-        "1 other files between the images are not used",
+        "1 file is not used: 1 .csv (e.g. train/b/list.csv)",
         "1 images have 16 bits, of which the upper 8 are kept, e.g. train/a/deep.png",
         "1 images have transparent parts, which are put on white, e.g. train/a/clear.png",
     )
@@ -230,3 +230,27 @@ def test_pixels_are_not_kept(write, opened) -> None:
 
     opened(root, progress=count)
     assert alive[-1] <= 8  # no more than threads
+
+
+def test_photographs_of_phones_are_read_or_refused_as_one(write, opened, monkeypatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    root = write(*SPLITS)
+    pillow_heif.register_heif_opener()
+    for name in ("train/a/IMG_1.HEIC", "test/b/IMG_2.heic"):
+        with Image.open(root / "train/a/0.png") as image:
+            image.resize((64, 48)).rotate(len(name)).save(root / name, format="HEIF")
+    (root / "train/a/jpeg.jpg").write_bytes((root / "train/a/IMG_1.HEIC").read_bytes())
+    source = opened(root)
+    assert "train/a/IMG_1.HEIC" in source.pool.names
+    assert source.pool.read(source.pool.names.index("train/a/IMG_1.HEIC")).size == (64, 48)
+
+    monkeypatch.setattr("tlexp.data.decode._optional", dict)
+    message = refused(opened, root)
+    assert message == (
+        f"data.root={root}: 2 of 15 images are HEIC, e.g. train/a/IMG_1.HEIC, which needs pillow-heif: pip install "
+        "'tlexp[heif]', or leave them out with data.on_bad=skip"
+    )
+    assert [line.split(": ", 1) for line in opened(root, on_bad=OnBad.skip).skipped] == [
+        [name, "HEIC, which needs pillow-heif: pip install 'tlexp[heif]'"]
+        for name in ("test/b/IMG_2.heic", "train/a/IMG_1.HEIC", "train/a/jpeg.jpg")
+    ]

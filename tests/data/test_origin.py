@@ -104,3 +104,22 @@ def test_classes_are_known_without_reading_an_image(write, opened) -> None:
 def test_files_need_a_root(kind: DataSource) -> None:
     problems = DataConfig(source=kind).problems()
     assert problems == [f"data.root is missing: data={kind} needs it, e.g. {kind.example}"]
+
+
+def test_every_source_says_where_its_splits_come_from(source) -> None:
+    assert source.pool_from
+    assert source.held_out_from != ""
+
+
+def test_a_fifth_that_was_split_off_comes_from_nowhere_else(write, opened) -> None:
+    root = write(*(f"{name}/{i}.png" for name in "abc" for i in range(7)))
+    told = {kind: opened(root, kind=kind) for kind in (DataSource.folder, DataSource.timm)}
+    told[DataSource.csv] = opened(table_of(root), kind=DataSource.csv)
+    told |= {kind: opened(kind=kind) for kind in (DataSource.digits, DataSource.shapes)}
+    assert {kind: (source.pool_from, source.held_out_from) for kind, source in told.items()} == {
+        DataSource.folder: (f"{root}/", None),
+        DataSource.timm: ("split train", None),
+        DataSource.csv: ("labels.csv", None),
+        DataSource.digits: ("data=digits", None),
+        DataSource.shapes: ("shapes rendered here", "others rendered here"),
+    }

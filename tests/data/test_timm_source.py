@@ -230,3 +230,11 @@ def test_settings_of_timm_have_their_rules() -> None:
     assert "data.split=a: must name a split, another" in problems(**timm, name="hfds/x", split="a", test_split="a")
     for change in ({"name": "torch/mnist"}, {"split": "a"}, {"test_split": "a"}, {"download": True}):
         assert "needs data=timm: data=shapes knows none" in problems(**change)
+
+
+@pytest.mark.parametrize("name", ["", "torch/image_folder"])
+def test_a_folder_may_spell_its_splits_in_any_common_way(name: str, write, opened, timm) -> None:
+    root = write(*(f"Training/{image}" for image in TREE), *(f"Testing/{image}" for image in TREE[::4]))
+    source = timm(name=name, root=root)
+    assert source.digest == opened(root).digest
+    assert (source.classes, source.held_out_from) == (("10", "9", "cat"), "split Testing")

@@ -198,10 +198,11 @@ _CHOICE = (
     "labels", "data.columns", "data.split", "data.test_split", "data.classes", "data.seed", "data.on_bad",
     "data.follow_links", "data.per_class", "data.test_per_class", "data.num_classes",
 )  # fmt: skip
+_PATHS = ("data.root", "data.train", "data.test", "data.neither", "data.shifted")
 IRRELEVANT_SETTINGS = {
     **dict.fromkeys(_TRAINING, "shapes training, which comes behind the rows"),
     **dict.fromkeys(_CHOICE, "chooses images, never changes one"),
-    **dict.fromkeys(("data.root", "data.neither", "data.shifted"), "the bytes of a file count, not where it lies"),
+    **dict.fromkeys(_PATHS, "the bytes of a file count, not where it lies"),
     **dict.fromkeys(
         ("backbone.drop_rate", "backbone.drop_path_rate"), "frozen units are in eval, where nothing is dropped"
     ),
@@ -213,6 +214,7 @@ IRRELEVANT_SETTINGS = {
     "seed": "random weights are in the weights' digest",
     "resume": "goes on with a run",
     "data.download": "says where images come from",
+    "data.class_names": "names classes, of which no row knows",
     "data.max_pixels": "refuses images, never changes one",
     "data.memory_bytes": "says where pixels lie",
     "train.compile": "rows come from the network itself, never from its compiled form",

@@ -36,6 +36,16 @@ _EXAMPLES = {
 }
 
 
+_NAMED = {
+    "train": ("folder", "photos/train"),
+    "test": ("folder", "photos/test"),
+    "class_names": ("file", "names.csv"),
+    "neither": ("folder", "others"),
+    "shifted": ("folder", "others"),
+}
+"""Setting of a path -> what it names, and an example."""
+
+
 class OnBad(StrEnum):
     """What happens with an image that cannot be read."""
 
@@ -55,9 +65,17 @@ class DataConfig:
     source: DataSource = setting(DataSource.shapes, "shapes, digits, folder, csv or timm.")
     root: str | None = setting(
         None,
-        "data=folder: folder with train/ and test/ or val/ trees, or one tree, of one folder per class; data=csv: the "
-        "table, with a row per image: path (from the table's folder, or absolute), label and, if given, split; "
-        "data=timm: where the dataset lies.",
+        "data=folder: folder with train/ and test/ or val/ trees (also Training, seg_train and the like), or one tree, "
+        "of one folder per class; data=csv: the table, with a row per image: path (from the table's folder, or "
+        "absolute), label and, if given, split; data=timm: where the dataset lies.",
+    )
+    train: str | None = setting(
+        None,
+        "data=folder: folder with one folder per class, in place of data.root; alone, a fifth is held out.",
+        later=True,
+    )
+    test: str | None = setting(
+        None, "data=folder: the test images of data.train, with the same class folders.", later=True
     )
     columns: list[str] | None = setting(
         None,
@@ -77,6 +95,12 @@ class DataConfig:
     download: bool = setting(False, "data=timm: fetch the dataset where it is missing.", key=False)
     classes: list[str] | None = setting(
         None, "Classes to use, in any order: labels keep the order of the source; null takes all."
+    )
+    class_names: str | None = setting(
+        None,
+        "Table from classes to names for people, which are shown everywhere: columns label and name by their header, "
+        "else the first two.",
+        later=True,
     )
     neither: str | None = setting(
         None,
@@ -113,9 +137,9 @@ class DataConfig:
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = [*self._file_problems(), *self._timm_problems()]
-        for name in ("neither", "shifted"):
+        for name, (kind, example) in _NAMED.items():
             if getattr(self, name) == "":
-                found.append(f"data.{name}= names no folder: give one, e.g. data.{name}=others, or leave it out")
+                found.append(f"data.{name}= names no {kind}: give one, e.g. data.{name}={example}, or leave it out")
         for name, least in (("source_seed", 0), ("per_class", 1), ("test_per_class", 1), ("max_pixels", 1)):
             if getattr(self, name) < least:
                 found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")
@@ -137,7 +161,8 @@ class DataConfig:
         """Return the broken rules of what names files and classes."""
         found = []
         rootless = self.source is DataSource.timm and (self.name or "").startswith(_ROOTLESS)
-        if self.source.example and not self.root and not rootless:
+        found += self._tree_problems()
+        if self.source.example and not self.root and not rootless and self.train is None and self.test is None:
             found.append(f"data.root is missing: data={self.source} needs it, e.g. {self.source.example}")
         if self.root and not self.source.example:
             found.append(
@@ -156,6 +181,17 @@ class DataConfig:
                 "for all"
             )
         return found
+
+    def _tree_problems(self) -> list[str]:
+        """Return the broken rules of a training and a test folder that are named apart."""
+        given = [f"data.{name}={value}" for name, value in (("train", self.train), ("test", self.test)) if value]
+        if given and self.source is not DataSource.folder:
+            return [f"{' '.join(given)} needs data=folder: data={self.source} knows none"]
+        if given and self.root:
+            return [f"data.root={self.root} beside {' '.join(given)}: name one folder, or training and test folder"]
+        if self.test and not self.train:
+            return [f"data.test={self.test} needs data.train=DIR, the folder of the training images"]
+        return []
 
     def _timm_problems(self) -> list[str]:
         """Return the broken rules of what timm is asked for."""

@@ -202,9 +202,15 @@ def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
             nested = config_values(value, key_only=key_only)
             if nested:
                 values[entry.name] = nested
-        elif not key_only or entry.metadata.get("key", True):
+        elif not key_only or _in_key(entry, value):
             values[entry.name] = str(value) if isinstance(value, str) else value
     return values
+
+
+def _in_key(entry: dataclasses.Field[Any], value: Any) -> bool:
+    """Return whether a value is part of the key: one at the default of a later setting says nothing new."""
+    plain = entry.metadata.get("later", False) and value == entry.default
+    return bool(entry.metadata.get("key", True)) and not plain
 
 
 def run_values(config: Config) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from PIL import Image
 from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.copies import find_copies, require_classes
-from tlexp.data.decode import DECODER, pillow_guard
-from tlexp.data.files import Listing, UnreadImage
+from tlexp.data.decode import DECODER, missing_decoders, pillow_guard
+from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
 from tlexp.data.splits import TRAIN
 from tlexp.errors import DataError
@@ -52,6 +52,8 @@ class Found:
         classes: Printable class names, in the order of the labels.
         pool: What label budgets are drawn from.
         held_out: The test split; None where it has to be split off the pool.
+        pool_from: Where the pool comes from, as people know it.
+        held_out_from: The same for the test split.
         notes: Remarks for the user.
     """
 
@@ -59,6 +61,8 @@ class Found:
     classes: tuple[str, ...]
     pool: Listing
     held_out: Listing | None
+    pool_from: str
+    held_out_from: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -139,6 +143,8 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         skipped=skipped,
         copies=copies,
         notes=(*found.notes, *_notes(listings, [item for items in checked for item in items])),
+        pool_from=found.pool_from,
+        held_out_from=found.held_out_from,
     )
 
 
@@ -152,6 +158,8 @@ def read_all(
     """
     files = [file for listing in listings for file in listing.files]
     bad = [pair for listing in listings for pair in listing.refused]
+    if reading.on_bad is OnBad.refuse and (lacking := missing_decoders([file.name for file in files])):
+        raise DataError(f"{where}: {lacking}, or leave them out with data.on_bad=skip")
     checked: list[Checked] = []
     for result in _load_all(files, reading):
         checked.append(result) if isinstance(result, Checked) else bad.append(result)
@@ -216,8 +224,8 @@ def _digest(classes: Sequence[str], pool: Images, held_out: Images) -> str:
 
 def _notes(listings: Sequence[Listing], checked: Sequence[Checked]) -> Iterator[str]:
     """Say what was passed over or converted."""
-    if others := sum(listing.others for listing in listings):
-        yield f"{others} other files between the images are not used"
+    if others := [name for listing in listings for name in listing.others]:
+        yield unused_files(others)
     yield from conversions(checked)
 
 

@@ -1,8 +1,9 @@
 """Which classes of a source a run tells apart."""
 
 import dataclasses
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from tlexp.errors import DataError
 
 NEITHER = "neither"
 """The class of images that show none of the others, see `neither`."""
+_ESCAPE = r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[tnr\\])"
+"""What `printable` makes of a character."""
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
+"""Characters that show nothing although Unicode counts them as letters or marks."""
 
 
 def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where: str) -> tuple[str, ...]:
@@ -23,8 +28,7 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
         where: The source for messages.
 
     Raises:
-        DataError: A wanted class is not there, or two names differ only in case (one folder on some systems, two on
-            others) or in the coding of accents.
+        DataError: A wanted class is not there, or two names look alike, see `look`.
     """
     unknown = [f"{name}{nearest(name, found)}" for name in wanted or () if name not in found]
     if unknown:
@@ -32,15 +36,37 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
             f"data.classes: {', '.join(unknown)} not in {where}, which has {len(found)} classes: {listed(found)}"
         )
     chosen = tuple(name for name in found if wanted is None or name in wanted)
-    spelled: dict[str, str] = {}
-    for name in chosen:
-        first = spelled.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if first is not name:
-            raise DataError(
-                f"{where}: classes {first} and {name} differ only in case or in the coding of accents; rename or merge "
-                "them"
-            )
+    if twins := alike(chosen):
+        one, other = (name.encode("ascii", "backslashreplace").decode() for name in twins)
+        raise DataError(
+            f"{where}: classes {one} and {other} differ only in case, blanks, invisible characters or the coding of "
+            "letters; rename or merge them"
+        )
     return chosen
+
+
+def alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first two names that look the same, see `look`; None where there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(look(name), name)
+        if first != name:
+            return first, name
+    return None
+
+
+def look(name: str) -> str:
+    r"""Return what is left of a printable name without case, blanks at its ends, invisible characters and codings.
+
+    Names of one look are one folder on some systems and two on others, or cannot be told apart by people.
+
+    >>> look("Cat\u200b") == look("\uff43\uff41\uff54") == look("cat")
+    True
+    """
+    raw = re.sub(_ESCAPE, lambda escape: escape[0].encode().decode("unicode_escape"), name)
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", raw).casefold())
+    seen = "".join(char for char in plain if unicodedata.category(char) != "Cf" and char not in _UNSEEN)
+    return " ".join(seen.split())
 
 
 def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str) -> Source:

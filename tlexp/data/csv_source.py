@@ -1,7 +1,7 @@
 """The user's own images in a table: a CSV file with a row per image, its path, its label and perhaps its split.
 
-Paths are relative to the file's own folder, or absolute. Splits are train and test (or val, or validation), in the
-protocol of `listing`. Classes are sorted by name, character by character.
+Paths are relative to the file's own folder, or absolute. Splits are train and test (or val), in the spellings of
+`splits` and the protocol of `listing`. Classes are sorted by name, character by character.
 """
 
 import csv
@@ -16,7 +16,7 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
-from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, split_meant, splits_meant
 from tlexp.errors import DataError
 
 COLUMNS = ("path", "label", "split")
@@ -43,6 +43,8 @@ class ImageTable:
         classes: Printable class names, sorted.
         pool: The rows of the training pool.
         held_out: Those of the test split; None where it has to be split off the pool.
+        pool_from: What the table calls the split of the pool; its own name where it has one split.
+        held_out_from: The same of the test split.
         notes: Remarks for the user.
     """
 
@@ -50,6 +52,8 @@ class ImageTable:
     classes: tuple[str, ...]
     pool: tuple[Row, ...]
     held_out: tuple[Row, ...] | None
+    pool_from: str
+    held_out_from: str | None
     notes: tuple[str, ...]
 
 
@@ -72,19 +76,24 @@ class TableFile:
             DataError: The table cannot be used, see `read_table`; images are missing or cannot be read (all of them in
                 one message).
         """
-        table = read_table(self.path, columns=self.columns, classes=classes, at_least=at_least)
-        found = Found(
-            where=table.where,
-            classes=table.classes,
-            pool=_listing(table.pool, table.classes),
-            held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
-            notes=table.notes,
-        )
-        return check(found, reading, source_seed=source_seed)
+        return check(self._listed(classes, at_least), reading, source_seed=source_seed)
 
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the labels of the training pool."""
         return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
+
+    def _listed(self, classes: Sequence[str] | None, at_least: int) -> Found:
+        """Return what the table names."""
+        table = read_table(self.path, columns=self.columns, classes=classes, at_least=at_least)
+        return Found(
+            where=table.where,
+            classes=table.classes,
+            pool=_listing(table.pool, table.classes),
+            held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
+            pool_from=table.pool_from,
+            held_out_from=table.held_out_from,
+            notes=table.notes,
+        )
 
 
 def read_table(
@@ -99,12 +108,12 @@ def read_table(
     where = f"data.root={printable(str(path))}"
     rows, repeated = _unique(_rows(path, columns, where), where)
     notes = [f"{repeated} rows of {path.name} are there twice and count once"] if repeated else []
-    given = {row.split for row in rows}
-    if TRAIN not in given:
+    meant = splits_meant(sorted({row.split for row in rows}))
+    if TRAIN not in meant:
         raise DataError(f"{where}: no row has the split train; label budgets are drawn from those rows")
-    test, unused = choose_held_out(given)
-    pool = [row for row in rows if row.split == TRAIN]
-    held_out = [row for row in rows if row.split == test]
+    test, unused = choose_held_out(meant)
+    pool = [row for row in rows if row.split in meant[TRAIN]]
+    held_out = [row for row in rows if row.split in meant.get(test or "", ())]
     chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
     if len(chosen) < at_least:
         raise DataError(
@@ -119,6 +128,8 @@ def read_table(
         classes=chosen,
         pool=tuple(row for row in pool if row.label in chosen),
         held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
+        pool_from=printable(path.name) if test is None else f"split {', '.join(meant[TRAIN])}",
+        held_out_from=None if test is None else f"split {', '.join(meant[test])}",
         notes=(*notes, *unused),
     )
 
@@ -194,7 +205,7 @@ def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], 
     if empty := [header[places[kind]] for kind, value in values.items() if not value]:
         return f"{', '.join(empty)} is empty"
     split = values.get("split", TRAIN)
-    if split.casefold() not in (TRAIN, *HELD_OUT):
+    if split_meant(split) is None:
         return f"split {printable(split)} is none of {', '.join((TRAIN, *HELD_OUT))}"
     return None
 

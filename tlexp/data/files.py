@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +14,8 @@ from tlexp.errors import DataError
 
 _WHOLE_BYTES = 64 << 20
 """Larger files are not read into memory in one piece."""
+_KINDS = 6
+"""So many extensions of unused files are named."""
 
 
 class UnreadImage(Protocol):
@@ -33,7 +37,7 @@ class UnreadImage(Protocol):
         ...
 
     def load(self, max_pixels: int) -> tuple[str, Decoded]:
-        """Return the sha256 of its content, 64 hexadecimal digits, and the image.
+        """Return what names its content, 64 hexadecimal digits, and the image.
 
         Raises:
             DataError: The reason why it cannot be read, without its name.
@@ -58,7 +62,7 @@ class ImageFile:
             return 0
 
     def load(self, max_pixels: int) -> tuple[str, Decoded]:
-        """Return the sha256 of the file's bytes and its image.
+        """Return what names the file's content, the sha256 of its bytes but for `Decoded.content`, and its image.
 
         Raises:
             DataError: The reason why it cannot be read.
@@ -69,7 +73,8 @@ class ImageFile:
                 stream: io.BytesIO | io.BufferedReader = io.BytesIO(opened.read()) if whole else opened
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 stream.seek(0)
-                return digest, decode(stream, max_pixels=max_pixels)
+                decoded = decode(stream, max_pixels=max_pixels)
+                return decoded.content(digest), decoded
         except OSError as error:
             raise DataError(error.strerror or type(error).__name__) from error
 
@@ -81,9 +86,24 @@ class Listing:
     Attributes:
         files: The images, sorted by name.
         refused: Names of what must not or cannot be opened, with the reason, sorted.
-        others: How many files are no images by their names.
+        others: Names of the files that are no images by their names, sorted.
     """
 
     files: tuple[UnreadImage, ...]
     refused: tuple[tuple[str, str], ...] = ()
-    others: int = 0
+    others: tuple[str, ...] = ()
+
+
+def unused_files(names: Sequence[str]) -> str:
+    """Return which files are not used: each extension with how many there are and one of them, the most first.
+
+    >>> unused_files(["a/1.txt", "a/2.txt", "b/LICENSE"])
+    '3 files are not used: 2 .txt (e.g. a/1.txt), 1 without extension (e.g. b/LICENSE)'
+    """
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        kinds[os.path.splitext(name)[1].lower() or "without extension"].append(name)  # noqa: PTH122 - many names
+    ranked = sorted(kinds.items(), key=lambda kind: (-len(kind[1]), kind[0]))
+    told = [f"{len(found)} {kind} (e.g. {min(found)})" for kind, found in ranked[:_KINDS]]
+    more = [f"{sum(len(found) for _, found in ranked[_KINDS:])} of other kinds"] if ranked[_KINDS:] else []
+    return f"{len(names)} file{' is' if len(names) == 1 else 's are'} not used: {', '.join([*told, *more])}"

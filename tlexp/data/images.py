@@ -114,8 +114,8 @@ class Source:
         pool: What label budgets are drawn from.
         held_out: The test split.
         shifted: A second one, from another domain; None where there is none.
-        pool_from: Where the pool lies, in words, e.g. "training/".
-        held_out_from: Where the test split lies; None where it was split off the pool.
+        pool_from: Where the images of the pool come from, as people know it, e.g. "training/" or "split train".
+        held_out_from: The same for the test split; None where it is a stratified fifth of what they come from.
         short_sides: Smallest, median and largest short side of the images as they lie, in pixels; None if all are made.
         digest: sha256 of classes, names, labels and content, 64 hexadecimal digits; does not depend on where it lies.
         skipped: Images that cannot be read and were left out, each as "name: reason".
@@ -131,7 +131,7 @@ class Source:
     copies: tuple[Copy, ...] = ()
     notes: tuple[str, ...] = ()
     shifted: Images | None = None
-    pool_from: str = ""
+    pool_from: str
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
 

@@ -49,7 +49,14 @@ class InMemory:
         pool, held_out = (left.take(part) for part in hold_out(left.labels, seed=source_seed, classes=self.labelled))
         splits = [[split.names, split.labels.tolist(), split.pixels.tobytes().hex()] for split in (pool, held_out)]
         digest = digest_lines([[self.name], *splits])
-        whole = Source(classes=self.labelled, pool=pool, held_out=held_out, digest=digest, copies=copies)
+        whole = Source(
+            classes=self.labelled,
+            pool=pool,
+            held_out=held_out,
+            digest=digest,
+            copies=copies,
+            pool_from=f"data={self.name}",
+        )
         return keep_classes(whole, classes, where=f"data={self.name}")
 
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:

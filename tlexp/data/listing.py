@@ -1,23 +1,28 @@
 """Which files a folder of images consists of, and which class each belongs to. Nothing is opened here.
 
-Either root/train and root/test (or val, or validation), each with one folder per class, or root itself with one folder
-per class. Classes are sorted by name, character by character ("10" before "9"), as torchvision's ImageFolder does.
+Either root/train and root/test (or val; `splits` knows the spellings), each with one folder per class, or root itself
+with one folder per class, or two such folders anywhere. Classes are sorted by name, character by character ("10" before
+"9"), as torchvision's ImageFolder does.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlexp.data.classes import NEITHER, choose_classes, require_equal
+from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
-from tlexp.data.files import ImageFile, Listing
-from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out
+from tlexp.data.files import Listing
+from tlexp.data.refusals import absent, better, did_you_mean, flat, misread, nested, unused
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, splits_meant
+from tlexp.data.walk import Naming, Walk, is_folder, leads_out, loose_images, subfolders, visible_entries
 from tlexp.errors import DataError
 
-_LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"})
 _COUNTS = {1: "one is", 2: "two are"}
 _FORM = "data.root needs one folder per class (root/cat, root/dog), or root/train and root/test with such folders"
+_TREE = "it needs one folder per class"
+_ANY = "it needs a folder of images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +30,31 @@ class Layout:
     """Where classes and splits lie.
 
     Attributes:
-        root: The root, links resolved.
+        root: The root, links resolved; None where training and test folder are named apart.
         classes: Printable class names, sorted.
         pool: The folder whose subfolders are the classes.
         held_out: The same for the test split; None where it has to be split off the pool.
         notes: Remarks for the user.
     """
 
-    root: Path
+    root: Path | None
     classes: tuple[str, ...]
     pool: Path
     held_out: Path | None
     notes: tuple[str, ...]
+
+    def naming(self, split: Path) -> Naming:
+        """Return how the images of a split are named: two folders as if they were train and test of one root."""
+        if self.root is not None:
+            return Naming(root=self.root)
+        if self.held_out is None:
+            return Naming(root=self.pool, setting="data.train")
+        name = "train" if split == self.pool else "test"
+        return Naming(root=split, setting=f"data.{name}", prefix=f"{name}/")
+
+    def shown(self, split: Path) -> str:
+        """Return a split for messages."""
+        return self.naming(split).shown(split)
 
 
 def find_layout(root: Path, *, follow_links: bool, classes: Sequence[str] | None = None, at_least: int = 2) -> Layout:
@@ -49,32 +67,66 @@ def find_layout(root: Path, *, follow_links: bool, classes: Sequence[str] | None
         at_least: So many classes are needed.
 
     Raises:
-        DataError: The root is missing, a file, unreadable or empty; there are too few classes; a wanted class is
-            missing; two class names differ only in case; the splits have different classes; a split is a link out of
+        DataError: The root is missing, a file, unreadable, empty, flat or one folder too high; its folders are parts of
+            a data set rather than classes, or two mean the same split; there are too few classes; a wanted class is
+            missing; two class names are hard to tell apart; the splits have different classes; a split is a link out of
             the root.
     """
-    if not root.is_dir():
-        wrong = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"data.root={printable(str(root))} {wrong}; {_FORM}")
-    root = root.resolve()
-    folders = _folders(root)
-    if not folders:
-        raise DataError(f"data.root={printable(str(root))} holds no folder; {_FORM}")
-    pool, held_out, notes = _splits(root, folders)
+    root = _folder(root, "data.root", _FORM)
+    pool, held_out, notes = _splits(Naming(root=root), stated=classes is not None)
     for split in (pool, held_out):
         if split is not None and not follow_links and leads_out(split, root):
-            raise DataError(f"{_show(split, root)} is a link out of data.root; data.follow_links=true follows it")
-    chosen = choose_classes(_classes(pool, root, at_least), classes, where=_show(pool, root))
+            where = Naming(root=root).shown(split)
+            raise DataError(f"{where} is a link out of data.root; data.follow_links=true follows it")
+    held_out = None if held_out is None else nested(held_out)
+    layout = Layout(root=root, classes=(), pool=nested(pool), held_out=held_out, notes=notes)
+    return _with_classes(layout, classes, at_least)
+
+
+def find_trees(train: Path, test: Path | None, *, classes: Sequence[str] | None = None, at_least: int = 2) -> Layout:
+    """Find classes where training and test folder are named apart: all that lies in them is a class folder.
+
+    Args:
+        train: A folder with one folder per class.
+        test: Another one; None where a test split has to be split off.
+        classes: Those to use; all when None.
+        at_least: So many classes are needed.
+
+    Raises:
+        DataError: A folder is missing, a file, unreadable, empty or flat; they are the same, or one lies in the other;
+            their folders are splits; there are too few classes; a wanted class is missing; two class names are hard to
+            tell apart; the two have different classes.
+    """
+    pool = _folder(train, "data.train", _TREE)
+    held_out = None if test is None else _folder(test, "data.test", _TREE)
+    if held_out is not None and (pool.is_relative_to(held_out) or held_out.is_relative_to(pool)):
+        relation = "are the same folder" if pool == held_out else "lie one inside the other"
+        raise DataError(
+            f"data.train={printable(str(pool))} and data.test={printable(str(held_out))} {relation}, so that images "
+            "would be tested that were learned; name two folders apart, or data.train alone to hold out a fifth"
+        )
+    held_out = None if held_out is None else nested(held_out)
+    layout = Layout(root=None, classes=(), pool=nested(pool), held_out=held_out, notes=())
+    return _with_classes(layout, classes, at_least)
+
+
+def _with_classes(layout: Layout, wanted: Sequence[str] | None, at_least: int) -> Layout:
+    """Return the layout with its classes, which both splits have."""
+    pool, held_out = layout.pool, layout.held_out
+    found = _classes(layout, pool, at_least)
+    if wanted is None and (wrong := misread(layout.naming(pool), pool)):
+        raise DataError(wrong)
+    chosen = choose_classes(found, wanted, where=layout.shown(pool))
     if held_out is not None:
-        others = [name for name in _classes(held_out, root, at_least) if classes is None or name in classes]
+        others = [name for name in _classes(layout, held_out, at_least) if wanted is None or name in wanted]
         require_equal(
             chosen,
-            choose_classes(others, None, where=_show(held_out, root)),
-            where=_show(held_out, root),
-            than=_show(pool, root),
+            choose_classes(others, None, where=layout.shown(held_out)),
+            where=layout.shown(held_out),
+            than=layout.shown(pool),
             way_out="both need the same class folders",
         )
-    return Layout(root=root, classes=chosen, pool=pool, held_out=held_out, notes=notes)
+    return dataclasses.replace(layout, classes=chosen)
 
 
 def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
@@ -83,18 +135,37 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
     Raises:
         DataError: A folder cannot be read, or a class has no image.
     """
-    folders = _folders(split)
-    walk = _Walk(layout.root, follow_links)
-    walk.others = sum(1 for entry in _entries(split) if not entry.is_dir())
+    folders = subfolders(split)
+    walk = Walk(layout.naming(split), follow_links=follow_links)
+    for entry in visible_entries(split):
+        if not is_folder(entry):
+            walk.pass_over(entry)
     for label, name in enumerate(layout.classes):
         walk.visit(folders[name], label)
     empty = [name for label, name in enumerate(layout.classes) if label not in walk.labels]
     if empty:
+        offer = did_you_mean(layout.naming(split).setting, better(split)) if split == layout.root else ""
         raise DataError(
-            f"{_show(split, layout.root)}: no image in class {', '.join(empty)}; add images or remove the "
-            f"folder in every split (images end in {' '.join(sorted(EXTENSIONS))})"
+            f"{layout.shown(split)}: no image in class {listed(empty)}; {offer and f'{offer} Else '}add images or "
+            f"remove the folder in every split (images end in {' '.join(sorted(EXTENSIONS))})"
         )
     return walk.listing()
+
+
+def deeper_notes(split: Path, layout: Layout, listing: Listing) -> Iterator[str]:
+    """Say which class folders hold images in several folders, as those of a data set one folder too high would."""
+    start = len(layout.naming(split).image(str(split)).removesuffix(".").split("/")) if split != layout.root else 0
+    inside: defaultdict[int, set[str]] = defaultdict(set)
+    for file in listing.files:
+        parts = file.name.split("/")[start:]
+        inside[file.label].update(parts[1:-1][:1])
+    several = {label: sorted(names) for label, names in inside.items() if len(names) > 1}
+    if several:
+        label, names = next(iter(sorted(several.items())))
+        yield (
+            f"images lie in folders inside {len(several)} of the class folders, e.g. {layout.classes[label]} holds "
+            f"{listed(names)}; all below a class folder belongs to its class"
+        )
 
 
 def list_tree(root: Path, *, setting: str, prefix: str, follow_links: bool) -> Listing:
@@ -109,8 +180,8 @@ def list_tree(root: Path, *, setting: str, prefix: str, follow_links: bool) -> L
     Raises:
         DataError: It is missing, no folder, cannot be read or holds no image.
     """
-    root = _folder(root, setting)
-    walk = _Walk(root, follow_links, setting=setting, prefix=prefix)
+    root = _folder(root, setting, _ANY)
+    walk = Walk(Naming(root=root, setting=setting, prefix=prefix), follow_links=follow_links)
     walk.visit(root, 0)
     if not walk.labels:
         raise DataError(
@@ -136,8 +207,8 @@ def list_classes(
     Raises:
         DataError: It is missing, no folder, cannot be read, or has other classes; a class has no image.
     """
-    root = _folder(root, setting)
-    folders = _folders(root)
+    root = _folder(root, setting, _ANY)
+    folders = subfolders(root)
     require_equal(
         classes,
         [name for name in folders if name in classes or not others],
@@ -147,7 +218,7 @@ def list_classes(
         + (f", {NEITHER} among them as data.neither is given" if NEITHER in classes else "")
         + "; data.classes=[...] keeps those that both have",
     )
-    walk = _Walk(root, follow_links, setting=setting, prefix=prefix)
+    walk = Walk(Naming(root=root, setting=setting, prefix=prefix), follow_links=follow_links)
     for label, name in enumerate(classes):
         walk.visit(folders[name], label)
     if empty := [name for label, name in enumerate(classes) if label not in walk.labels]:
@@ -155,151 +226,90 @@ def list_classes(
     return walk.listing()
 
 
-def _folder(root: Path, setting: str) -> Path:
-    if not root.is_dir():
-        wrong = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{setting}={printable(str(root))} {wrong}; it needs a folder of images")
-    return root.resolve()
-
-
-def leads_out(path: str | Path, root: Path) -> bool:
-    """Return whether a path, with all links followed, lies outside the root."""
-    return not Path(os.path.realpath(path)).is_relative_to(root)
-
-
-class _Walk:
-    """Collects the files of all class folders of a split."""
-
-    def __init__(self, root: Path, follow_links: bool, *, setting: str = "data.root", prefix: str = "") -> None:
-        self.files: list[ImageFile] = []
-        self.refused: list[tuple[str, str]] = []
-        self.others = 0
-        self.labels: set[int] = set()
-        self._root = root
-        self._follow_links = follow_links
-        self._setting, self._prefix = setting, prefix
-
-    def visit(self, folder: Path, label: int) -> None:
-        """Collect a class folder. A folder is visited once per class, and its parents never, so that loops end."""
-        seen = {_identity(parent) for parent in (folder.parent, self._root)} - {_identity(folder)}
-        waiting = [str(folder)]
-        while waiting:
-            current = waiting.pop()
-            if reason := self._refusal(current):
-                self._refuse(current, label, reason)
-            elif (identity := _identity(current)) not in seen:
-                seen.add(identity)
-                waiting += self._sort(_entries(current), label)
-
-    def listing(self) -> Listing:
-        """Return what was collected."""
-        return Listing(
-            files=tuple(sorted(self.files, key=lambda file: file.name)),
-            refused=tuple(sorted(self.refused)),
-            others=self.others,
-        )
-
-    def _sort(self, entries: Iterable[os.DirEntry[str]], label: int) -> Iterator[str]:
-        """Take the files in and return the folders."""
-        for entry in entries:
-            if _is_folder(entry):
-                yield entry.path
-            elif os.path.splitext(entry.name)[1].lower() not in EXTENSIONS:  # noqa: PTH122 - a Path per file is slow
-                self.others += 1
-            elif reason := self._refusal(entry.path, linked=entry.is_symlink()) or _irregular(entry):
-                self._refuse(entry.path, label, reason)
-            else:
-                self.files.append(self._file(entry.path, label))
-
-    def _refusal(self, path: str, *, linked: bool | None = None) -> str | None:
-        """Return why a link is not followed; None for everything else."""
-        if linked is False or not Path(path).is_symlink():
-            return None
-        if not Path(path).exists():
-            return "a link that leads nowhere"
-        if not self._follow_links and leads_out(path, self._root):
-            return f"a link out of {self._setting}, which data.follow_links=true follows"
-        return None
-
-    def _refuse(self, path: str, label: int, reason: str) -> None:
-        self.refused.append((self._file(path, label).name, reason))
-
-    def _file(self, path: str, label: int) -> ImageFile:
-        self.labels.add(label)
-        relative = os.path.relpath(path, self._root).replace(os.sep, "/")
-        return ImageFile(path=path, name=self._prefix + printable(relative), label=label)
-
-
-def _irregular(entry: os.DirEntry[str]) -> str | None:
-    """Return a reason for pipes, devices and the like, which could block for ever when opened."""
-    return None if entry.is_file() else "not a regular file"
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _identity(path: str | Path) -> tuple[int, int]:
-    status = os.stat(path)  # noqa: PTH116 - takes both kinds of path
-    return status.st_dev, status.st_ino
-
-
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder, sorted by name, without hidden files and the litter of file managers.
+def _folder(path: Path, setting: str, form: str) -> Path:
+    """Return a folder, links resolved.
 
     Raises:
-        DataError: The folder cannot be read.
+        DataError: There is none.
     """
-    try:
-        with os.scandir(folder) as scan:
-            visible = [entry for entry in scan if not entry.name.startswith(".") and entry.name not in _LITTER]
-    except OSError as error:
-        raise DataError(f"folder {printable(str(folder))} cannot be read: {error.strerror}") from error
-    return sorted(visible, key=lambda entry: entry.name)
+    if not path.is_dir():
+        raise DataError(absent(path, setting, form))
+    return path.resolve()
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """Return the subfolders by printable name, sorted by it."""
-    found = {printable(entry.name): Path(entry.path) for entry in _entries(folder) if _is_folder(entry)}
-    return dict(sorted(found.items()))
+def _splits(naming: Naming, *, stated: bool) -> tuple[Path, Path | None, tuple[str, ...]]:
+    """Return pool, held-out folder and notes.
 
-
-def _splits(root: Path, folders: dict[str, Path]) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """Return pool, held-out folder and notes."""
-    by_name = {name.casefold(): path for name, path in folders.items() if name.casefold() in (TRAIN, *HELD_OUT)}
-    train = by_name.pop(TRAIN, None)
-    if train is None:
-        if len(by_name) == len(folders):
-            given = ", ".join(name for name in HELD_OUT if name in by_name)
-            raise DataError(f"data.root={printable(str(root))} has {given} but no train folder; {_FORM}")
-        return root, None, ()
+    Args:
+        naming: The root.
+        stated: Whether the user named the classes, of which one may be called as a split is.
+    """
+    root, where, folders = naming.root, naming.shown(naming.root), subfolders(naming.root)
+    if not folders:
+        loose = loose_images(root)
+        raise DataError(flat(where, root, loose) if loose else f"{where} holds no folder; {_FORM}")
+    meant = splits_meant(folders)
+    given = [name for split in (TRAIN, *HELD_OUT) for name in meant.get(split, ())]
+    if TRAIN not in meant:
+        if not meant or (stated and len(given) < len(folders)):
+            return root, None, ()
+        raise DataError(_no_train(root, where, given, [name for name in folders if name not in given]))
     # A class may be called "train" too: then its folder holds images, not folders, and no other split stands beside it.
-    if not by_name and len(folders) > 1 and not _folders(train):
+    if len(given) == 1 < len(folders) and not subfolders(folders[given[0]]):
         return root, None, ()
-    held_out, notes = choose_held_out(by_name)
-    rest = [name for name in folders if name.casefold() not in (TRAIN, *HELD_OUT)]
+    _require_one_each(where, meant)
+    train, *_ = given
+    held_out, notes = choose_held_out(given[1:])
+    notes = (*notes, *_beside(root, train, [path for name, path in folders.items() if name not in given]))
+    return folders[train], None if held_out is None else folders[held_out], notes
+
+
+def _no_train(root: Path, where: str, given: Sequence[str], others: Sequence[str]) -> str:
+    """Return the refusal of held-out splits without a training split."""
+    if not others:
+        return f"{where} has {', '.join(given)} but no train folder; {_FORM}"
+    return (
+        f"{where} has {', '.join(given)} beside other folders and no train folder, so it may be a split or a class; "
+        f"data.train={printable(str(root))} takes every folder as a class, 'data.classes=[{','.join(others[:3])}"
+        f"{',...' if len(others) > 3 else ''}]' leaves it out"
+    )
+
+
+def _require_one_each(where: str, meant: dict[str, list[str]]) -> None:
+    """Refuse two folders that mean the same split."""
+    for split, names in meant.items():
+        if len(names) > 1:
+            raise DataError(
+                f"{where}: {' and '.join(names)} both mean the {split} split; rename or remove all but one, or name "
+                "the folders with data.train=DIR data.test=DIR"
+            )
+
+
+def _beside(root: Path, train: str, rest: Sequence[Path]) -> Iterator[str]:
+    """Say what lies beside the splits and is not used."""
     if rest:
-        notes = (*notes, f"folders beside train are not used: {', '.join(rest)}")
-    return train, None if held_out is None else by_name[held_out], notes
+        yield f"folders beside {train} are not used: {', '.join(unused(path) for path in rest)}"
+    if loose := loose_images(root):
+        yield f"images beside {train} are not used: {len(loose)}, e.g. {loose[0]}"
 
 
-def _classes(split: Path, root: Path, at_least: int) -> tuple[str, ...]:
+def _classes(layout: Layout, split: Path, at_least: int) -> tuple[str, ...]:
     """Return the class names of a split, sorted.
 
     Raises:
         DataError: Fewer than `at_least`.
     """
-    names = tuple(_folders(split))
-    if len(names) < at_least:
-        found = f"one class only ({names[0]})" if names else "no class folders"
-        raise DataError(f"{_show(split, root)}: {found}, at least {_COUNTS[at_least]} needed; {_FORM}")
-    return names
-
-
-def _show(path: Path, root: Path) -> str:
-    """Return a folder for messages: the root itself, or its name below it."""
-    below = os.path.relpath(path, root)
-    return f"data.root={printable(str(root))}" + ("" if below == "." else f", folder {printable(below)}")
+    names = tuple(subfolders(split))
+    if len(names) >= at_least:
+        return names
+    loose, where, tested = loose_images(split), layout.shown(split), split == layout.held_out
+    setting = layout.naming(split).setting
+    if split != layout.root and not tested:
+        setting = "data.train"
+    way_out = did_you_mean(setting, [] if tested else better(split)) or (_FORM if layout.root is not None else _TREE)
+    found = f"one class only ({names[0]})" if names else "no class folders"
+    reason = f"{where}: {found}, at least {_COUNTS[at_least]} needed; {way_out}"
+    if loose and not names:
+        reason = flat(where, split, loose)
+    alone = f"; data.train={printable(str(layout.pool))} without data.test holds out a fifth instead" if tested else ""
+    raise DataError(reason + alone)

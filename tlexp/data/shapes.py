@@ -67,6 +67,8 @@ class Shapes:
             pool=ShapeImages(shapes=self, split="train", source_seed=source_seed, per_class=self.per_class),
             held_out=ShapeImages(shapes=self, split="test", source_seed=source_seed, per_class=self.test_per_class),
             digest=digest_lines([["shapes", RENDERER], parameters]),
+            pool_from="shapes rendered here",
+            held_out_from="others rendered here",
         )
         return keep_classes(whole, classes, where=_WHERE)
 

@@ -1,15 +1,55 @@
-"""Which of a source's own splits label budgets are drawn from, and which is held out."""
+"""Which of a source's own splits label budgets are drawn from, which is held out, and how people spell their names."""
 
-from collections.abc import Collection
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 
 TRAIN = "train"
-HELD_OUT = ("test", "val", "validation")
-"""Names of a held-out split, the first that there is being taken."""
+HELD_OUT = ("test", "val")
+"""What a held-out split can mean, the first that there is being taken."""
+
+_SPELLINGS = {
+    TRAIN: ("train", "training", "trn"),
+    "test": ("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"),
+    "val": ("val", "valid", "validation", "validating", "dev", "devel", "development"),
+}
+_MEANS = {spelling: split for split, spellings in _SPELLINGS.items() for spelling in spellings}
+_FILLERS = frozenset({"seg", "set", "split", "data", "dataset", "images", "imgs", "folder"})
+"""Words around a split's name that say nothing: seg_train, test_set, "Training Images"."""
 
 
-def choose_held_out(given: Collection[str]) -> tuple[str | None, tuple[str, ...]]:
-    """Return the split that is held out, None where there is none, and a note on others that could have been."""
-    found = [name for name in HELD_OUT if name in given]
+def split_meant(name: str) -> str | None:
+    """Return the split that a name means, in any common spelling and case; None for any other name.
+
+    >>> [split_meant(name) for name in ("Training", "seg_test", "val2017", "hold-out", "trainset", "cat")]
+    ['train', 'test', 'val', 'test', 'train', None]
+    """
+    if not re.fullmatch(r"[\w .-]+", name):
+        return None
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    words = re.findall(r"[^\W\d_]+", spaced.casefold())
+    word = "".join(word for word in words if word not in _FILLERS)
+    return _MEANS.get(word) or _MEANS.get(word.removesuffix("set"))
+
+
+def splits_meant(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that mean a split, by what they mean; several of one meaning are left to the caller."""
+    meant: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if (split := split_meant(name)) is not None:
+            meant[split].append(name)
+    return dict(meant)
+
+
+def choose_held_out(given: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the split that is held out, None where there is none, and a note on others that could have been.
+
+    >>> choose_held_out(["train", "validation", "Testing"])
+    ('Testing', ('validation beside Testing is not used: Testing is held out as the test split',))
+    """
+    meant = splits_meant(given)
+    found = [name for split in HELD_OUT for name in meant.get(split, ())]
     if len(found) < 2:
         return (found[0] if found else None), ()
     first, *rest = found

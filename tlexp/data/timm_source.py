@@ -21,7 +21,7 @@ from tlexp.data.decode import printable
 from tlexp.data.files import Listing, UnreadImage
 from tlexp.data.images import Source
 from tlexp.data.reader import ReaderImage, ReaderImages, StreamedImages
-from tlexp.data.splits import HELD_OUT, choose_held_out
+from tlexp.data.splits import choose_held_out, split_meant
 from tlexp.errors import DataError
 
 _NEEDS = {
@@ -33,6 +33,8 @@ _NEEDS = {
 """Prefix of a name -> the module that timm imports for it, and our extra that brings it."""
 _VALIDATED = ("imagenet", "places365", "inaturalist", "inat")
 """Datasets of torchvision whose labelled held-out split is validation."""
+_FOLDERS = ("", "torch/folder", "torch/image_folder")
+"""Names of which the splits are folders at the root."""
 _REFUSALS = (AssertionError, RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
 """What timm and the libraries behind it raise on a name, root or split that they cannot open."""
 
@@ -87,6 +89,8 @@ class TimmSet:
             classes=chosen,
             pool=pool.listing(chosen),
             held_out=None if held_out is None else held_out.listing(chosen),
+            pool_from=f"split {printable(self.split)}",
+            held_out_from=None if test is None else f"split {printable(test)}",
             notes=notes,
         )
         return check(found, reading, source_seed=source_seed)
@@ -141,7 +145,8 @@ class _Split:
     @property
     def others(self) -> list[str]:
         """The names of the other splits, as far as can be told without opening them."""
-        return [name for name in _known_splits(self._asked, self._dataset) if name != self._split]
+        own = (self._split, _spelled(self._asked, self._split))
+        return [name for name in _known_splits(self._asked, self._dataset) if name not in own]
 
     def _name(self, target: Any, numbered: dict[int, str]) -> str:
         """Return the class name of a label.
@@ -177,7 +182,7 @@ def _create(asked: TimmSet, split: str) -> Any:
         return create_dataset(
             asked.name,
             root=None if asked.root is None else str(asked.root),
-            split=split,
+            split=_spelled(asked, split),
             download=asked.download,
             **keys,
         )
@@ -200,7 +205,20 @@ def _known_splits(asked: TimmSet, dataset: Any) -> Sequence[str]:
         return list(reader.builder.info.splits)
     if asked.prefix == "wds":
         return list(reader.info.get("splits", ()))
-    return [name for name in HELD_OUT if asked.root is not None and (asked.root / name).is_dir()]
+    return _split_folders(asked)
+
+
+def _split_folders(asked: TimmSet) -> list[str]:
+    """Return the folders of a folder that are called as splits are."""
+    if asked.root is None or not asked.root.is_dir() or asked.name.lower() not in _FOLDERS:
+        return []
+    return sorted(path.name for path in asked.root.iterdir() if path.is_dir() and split_meant(path.name))
+
+
+def _spelled(asked: TimmSet, split: str) -> str:
+    """Return a split as a folder spells it, e.g. Training: timm knows few spellings, and would take it as a class."""
+    alike = [name for name in _split_folders(asked) if split_meant(name) == split_meant(split)]
+    return split if split in alike else (alike or [split])[0]
 
 
 def _numbered(dataset: Any) -> dict[int, str]:

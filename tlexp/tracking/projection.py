@@ -97,7 +97,7 @@ def run_files(folder: Path) -> list[tuple[Path, str]]:
 def dataset_of(config: Mapping[str, Any], digest: str) -> DatasetInfo:
     """Return the dataset of a run from its configuration and the digest of its images."""
     source = str(config["data"]["source"])
-    root = config["data"].get("root")
+    root = config["data"].get("root") or config["data"].get("train")
     return DatasetInfo(name=source, digest=digest, source=str(root) if root else f"tlexp:{source}")
 
 

@@ -82,7 +82,7 @@ def data_words(table: StudyTable) -> str:
     data = _mapping(None if table.record is None else table.record.config.get("data"))
     fixed = _mapping(table.about.get("fixed"))
     source = data.get("source") or _stated(table).get("data") or fixed.get("data.source") or "unknown"
-    root = data.get("root") or fixed.get("data.root")
+    root = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
     named = f"{source} in {root}" if root else str(source)
     return named + (f", {len(table.classes)} classes, {len(table.labels)} test images" if len(table.labels) else "")
 
