@@ -3,6 +3,7 @@
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
 from tlexp.data.copies import copies_csv, copy_notes
+from tlexp.data.class_names import ClassNames, name_classes, read_class_names
 from tlexp.data.csv_source import TableFile
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
@@ -18,6 +19,7 @@ from tlexp.data.transforms import Augment, build_augment, fit_image, normalise
 __all__ = [
     "IN_MEMORY",
     "Augment",
+    "ClassNames",
     "Fold",
     "Folder",
     "ImageBank",
@@ -42,7 +44,9 @@ __all__ = [
     "draw_budget",
     "fit_image",
     "load_bank",
+    "name_classes",
     "normalise",
+    "read_class_names",
     "selection_folds",
     "view_batch",
 ]

@@ -12,6 +12,7 @@ from tlexp.config.labels import parse_labels
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
     IN_MEMORY,
+    ClassNames,
     Fold,
     Folder,
     ImageBank,
@@ -26,6 +27,8 @@ from tlexp.data import (
     add_shifted,
     draw_budget,
     load_bank,
+    name_classes,
+    read_class_names,
     selection_folds,
 )
 from tlexp.errors import ConfigError
@@ -39,6 +42,9 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         DataError: They do not allow a run.
     """
     data = config.data
+    names = _class_names(config)
+    if names is not None and data.source is not DataSource.timm:  # opening those takes long
+        names.of(_origin(config, expected).class_names(classes=data.classes, at_least=data.at_least))
     reading = Reading(
         on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
     )
@@ -50,18 +56,25 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     if data.shifted is not None:
         some = data.classes is not None
         source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
-    return source
+    return source if names is None else name_classes(source, names, neither=data.neither is not None)
 
 
 def count_classes(config: Config, expected: Preprocessing) -> int:
     """Return how many classes the images have, without reading one.
 
     Raises:
-        DataError: The folder or table is missing or has no usable form, or a class is not there.
+        DataError: The folder or table is missing or has no usable form, or a class is not there, or has no name.
     """
     data = config.data
-    named = _origin(config, expected).class_names(classes=data.classes, at_least=data.at_least)
-    return len(named) + (data.neither is not None)
+    found = _origin(config, expected).class_names(classes=data.classes, at_least=data.at_least)
+    if (names := _class_names(config)) is not None:
+        names.of(found)
+    return len(found) + (data.neither is not None)
+
+
+def _class_names(config: Config) -> ClassNames | None:
+    path = config.data.class_names
+    return None if path is None else read_class_names(Path(path).expanduser())
 
 
 def _origin(config: Config, expected: Preprocessing) -> Origin:
@@ -78,7 +91,9 @@ def _origin(config: Config, expected: Preprocessing) -> Origin:
         )
     if data.source.in_memory:
         return IN_MEMORY[data.source]
-    root = None if data.root is None else Path(data.root).expanduser()
+    root, train, test = (
+        None if path is None else Path(path).expanduser() for path in (data.root, data.train, data.test)
+    )
     if data.source is DataSource.timm:
         return TimmSet(
             name=data.name or "",
@@ -88,10 +103,10 @@ def _origin(config: Config, expected: Preprocessing) -> Origin:
             columns=data.columns,
             download=data.download,
         )
-    assert root is not None  # a configuration without one has problems
     if data.source is DataSource.csv:
+        assert root is not None  # a configuration without one has problems
         return TableFile(path=root, columns=data.columns)
-    return Folder(root=root, follow_links=data.follow_links)
+    return Folder(root=root, train=train, test=test, follow_links=data.follow_links)
 
 
 def decode(
