@@ -161,6 +161,11 @@ HOPELESS = {
         "has test beside other folders and no train folder, so it may be a split or a class; data.train=ROOT takes "
         "every folder as a class, 'data.classes=[cat,dog]' leaves it out",
     ),
+    "a class called train with folders in it": (
+        [*split("train/", 2, ("vid1", "vid2")), *split("", 2, ("boxing", "running"))],
+        "has train with folders in it beside images in boxing and no test folder, so it may be a split or a class; "
+        "data.train=ROOT/train takes the classes in it, data.train=ROOT every folder as a class",
+    ),
     "valid among classes": (
         split("", 3, ("invalid", "valid")),
         "has valid beside other folders and no train folder, so it may be a split or a class; data.train=ROOT",
@@ -190,7 +195,7 @@ HOPELESS = {
     ),
     "annotations beside the images": (
         [*split("images/"), "annotations/1.xml"],
-        "holds annotations, images, which are no classes; did you mean data.root=ROOT/images?",
+        "holds annotations, images, which are no classes by their names; did you mean data.root=ROOT/images?",
     ),
     "no image in a folder beside": (
         [*split("images/"), "imdb/imdb.mat", "labels/train1.txt"],
@@ -198,11 +203,11 @@ HOPELESS = {
     ),
     "flat images beside their masks": (
         ["images/1.png", "images/2.png", "masks/1.png", "masks/2.png"],
-        "holds images, masks, which are no classes; make one folder per class",
+        "holds images, masks, which are no classes by their names; make one folder per class",
     ),
     "boxes in splits": (
         ["train/images/1.png", "train/labels/1.txt", "test/images/1.png", "test/labels/1.txt"],
-        "folder train holds images, labels, which are no classes; make one folder per class",
+        "folder train holds images, labels, which are no classes by their names; make one folder per class",
     ),
     "flat": (
         ["1.png", "2.png", "3.png"],
@@ -300,7 +305,9 @@ class TestTrainAndTest:
 
     def test_folders_of_splits_and_of_other_classes_are_refused(self, build, opened, tmp_path: Path) -> None:
         root = build(split("train/") + split("test/"))
-        with pytest.raises(DataError, match=f"holds test, train, which are no classes; did you mean data.root={root}?"):
+        with pytest.raises(
+            DataError, match=f"holds test, train, which are no classes by their names; did you mean data.root={root}?"
+        ):
             opened(train=root)
         shutil.rmtree(root / "test" / "dog")
         (root / "test" / "cow").mkdir()

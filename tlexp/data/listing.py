@@ -14,13 +14,12 @@ from pathlib import Path
 from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import Listing
-from tlexp.data.refusals import absent, better, did_you_mean, flat, misread, nested, unused
-from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, splits_meant
+from tlexp.data.refusals import absent, better, did_you_mean, flat, misread, nested
+from tlexp.data.split_folders import FORM, find_splits
 from tlexp.data.walk import Naming, Walk, is_folder, leads_out, loose_images, subfolders, visible_entries
 from tlexp.errors import DataError
 
 _COUNTS = {1: "one is", 2: "two are"}
-_FORM = "data.root needs one folder per class (root/cat, root/dog), or root/train and root/test with such folders"
 _TREE = "it needs one folder per class"
 _ANY = "it needs a folder of images"
 
@@ -72,8 +71,8 @@ def find_layout(root: Path, *, follow_links: bool, classes: Sequence[str] | None
             missing; two class names are hard to tell apart; the splits have different classes; a split is a link out of
             the root.
     """
-    root = _folder(root, "data.root", _FORM)
-    pool, held_out, notes = _splits(Naming(root=root), stated=classes is not None)
+    root = _folder(root, "data.root", FORM)
+    pool, held_out, notes = find_splits(Naming(root=root), stated=classes is not None)
     for split in (pool, held_out):
         if split is not None and not follow_links and leads_out(split, root):
             where = Naming(root=root).shown(split)
@@ -237,62 +236,6 @@ def _folder(path: Path, setting: str, form: str) -> Path:
     return path.resolve()
 
 
-def _splits(naming: Naming, *, stated: bool) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """Return pool, held-out folder and notes.
-
-    Args:
-        naming: The root.
-        stated: Whether the user named the classes, of which one may be called as a split is.
-    """
-    root, where, folders = naming.root, naming.shown(naming.root), subfolders(naming.root)
-    if not folders:
-        loose = loose_images(root)
-        raise DataError(flat(where, root, loose) if loose else f"{where} holds no folder; {_FORM}")
-    meant = splits_meant(folders)
-    given = [name for split in (TRAIN, *HELD_OUT) for name in meant.get(split, ())]
-    if TRAIN not in meant:
-        if not meant or (stated and len(given) < len(folders)):
-            return root, None, ()
-        raise DataError(_no_train(root, where, given, [name for name in folders if name not in given]))
-    # A class may be called "train" too: then its folder holds images, not folders, and no other split stands beside it.
-    if len(given) == 1 < len(folders) and not subfolders(folders[given[0]]):
-        return root, None, ()
-    _require_one_each(where, meant)
-    train, *_ = given
-    held_out, notes = choose_held_out(given[1:])
-    notes = (*notes, *_beside(root, train, [path for name, path in folders.items() if name not in given]))
-    return folders[train], None if held_out is None else folders[held_out], notes
-
-
-def _no_train(root: Path, where: str, given: Sequence[str], others: Sequence[str]) -> str:
-    """Return the refusal of held-out splits without a training split."""
-    if not others:
-        return f"{where} has {', '.join(given)} but no train folder; {_FORM}"
-    return (
-        f"{where} has {', '.join(given)} beside other folders and no train folder, so it may be a split or a class; "
-        f"data.train={printable(str(root))} takes every folder as a class, 'data.classes=[{','.join(others[:3])}"
-        f"{',...' if len(others) > 3 else ''}]' leaves it out"
-    )
-
-
-def _require_one_each(where: str, meant: dict[str, list[str]]) -> None:
-    """Refuse two folders that mean the same split."""
-    for split, names in meant.items():
-        if len(names) > 1:
-            raise DataError(
-                f"{where}: {' and '.join(names)} both mean the {split} split; rename or remove all but one, or name "
-                "the folders with data.train=DIR data.test=DIR"
-            )
-
-
-def _beside(root: Path, train: str, rest: Sequence[Path]) -> Iterator[str]:
-    """Say what lies beside the splits and is not used."""
-    if rest:
-        yield f"folders beside {train} are not used: {', '.join(unused(path) for path in rest)}"
-    if loose := loose_images(root):
-        yield f"images beside {train} are not used: {len(loose)}, e.g. {loose[0]}"
-
-
 def _classes(layout: Layout, split: Path, at_least: int) -> tuple[str, ...]:
     """Return the class names of a split, sorted.
 
@@ -306,7 +249,7 @@ def _classes(layout: Layout, split: Path, at_least: int) -> tuple[str, ...]:
     setting = layout.naming(split).setting
     if split != layout.root and not tested:
         setting = "data.train"
-    way_out = did_you_mean(setting, [] if tested else better(split)) or (_FORM if layout.root is not None else _TREE)
+    way_out = did_you_mean(setting, [] if tested else better(split)) or (FORM if layout.root is not None else _TREE)
     found = f"one class only ({names[0]})" if names else "no class folders"
     reason = f"{where}: {found}, at least {_COUNTS[at_least]} needed; {way_out}"
     if loose and not names:

@@ -27,7 +27,7 @@ def absent(path: Path, setting: str, form: str) -> str:
     where = f"{setting}={printable(str(path))}"
     if not path.exists():
         return f"{where} does not exist{_near(path)}; {form}"
-    if path.suffix.lower() in _TABLES:
+    if setting == "data.root" and path.suffix.lower() in _TABLES:
         return f"{where} is not a folder; a table of images is read by data=csv data.root={printable(str(path))}"
     unpack = "unpack it first: " if path.suffix.lower() in _ARCHIVES else ""
     return f"{where} is not a folder; {unpack}{form}"
@@ -138,7 +138,7 @@ def misread(naming: Naming, folder: Path) -> str | None:
     if all(map(no_class, classes)):
         whole = did_you_mean("data.root", [folder] if TRAIN in splits_meant(classes) else [])
         offer = whole or did_you_mean(setting, better(folder)) or _SORT
-        return f"{where} holds {_some(classes)}, which are no classes; {offer}"
+        return f"{where} holds {_some(classes)}, which are no classes by their names; {offer}"
     shared = [] if naming.setting == "data.train" else _shared(classes.values())
     if not shared:
         return None
@@ -173,14 +173,19 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
 
 
-def unused(folder: Path) -> str:
-    """Return a folder that is not used, for notes: its name, how many images it has and one of them."""
-    images = [
+def images_below(folder: Path) -> list[str]:
+    """Return the printable names of the images in a folder, however deep, links to folders not followed."""
+    return [
         printable(os.path.relpath(os.path.join(here, name), folder))  # noqa: PTH118 - a Path per file is slow
         for here, _, names in os.walk(folder)
         for name in names
         if not name.startswith(".") and has_image_name(name)
     ]
+
+
+def unused(folder: Path) -> str:
+    """Return a folder that is not used, for notes: its name, how many images it has and one of them."""
+    images = images_below(folder)
     example = f", e.g. {printable(folder.name)}/{min(images)}" if images else ""
     return f"{printable(folder.name)} ({counted(len(images), 'image')}{example})"
 
