@@ -303,6 +303,17 @@ class TestTrainAndTest:
         assert alone.digest == opened(root).digest
         assert (alone.pool_from, alone.held_out_from) == (f"{root}/", None)
 
+    def test_what_they_name_is_taken_at_its_word(self, build, opened) -> None:
+        for files in (
+            split("", 10, ("images", "masks")),
+            [f"{a}/{b}/{i}.png" for a in "cd" for b in "xy" for i in "12"],
+        ):
+            root = build(files)
+            with pytest.raises(DataError, match=f"data.train={root} takes all below a folder as one class"):
+                opened(root)
+            assert opened(train=root).classes == tuple(sorted({name.partition("/")[0] for name in files}))
+            shutil.rmtree(root)
+
     def test_folders_of_splits_and_of_other_classes_are_refused(self, build, opened, tmp_path: Path) -> None:
         root = build(split("train/") + split("test/"))
         with pytest.raises(

@@ -131,19 +131,19 @@ def no_class(name: str) -> bool:
 def misread(naming: Naming, folder: Path) -> str | None:
     """Return why the folders in a folder are no classes, with the way out; None where nothing says so.
 
-    What data.train names is taken at its word, unless all of its folders are called as no class is.
+    What data.train names is taken at its word, unless all of its folders are splits.
     """
-    where, classes = naming.shown(folder), subfolders(folder)
-    setting = "data.root" if folder == naming.root and naming.setting == "data.root" else "data.train"
-    if all(map(no_class, classes)):
+    where, classes, stated = naming.shown(folder), subfolders(folder), naming.setting != "data.root"
+    setting = "data.root" if folder == naming.root and not stated else "data.train"
+    plain = "" if stated else f"data.train={printable(str(folder))} takes all below a folder as one class"
+    if all(map(split_meant if stated else no_class, classes)):
         whole = did_you_mean("data.root", [folder] if TRAIN in splits_meant(classes) else [])
-        offer = whole or did_you_mean(setting, better(folder)) or _SORT
-        return f"{where} holds {_some(classes)}, which are no classes by their names; {offer}"
-    shared = [] if naming.setting == "data.train" else _shared(classes.values())
+        offer = whole or did_you_mean(setting, better(folder)) or f"{_SORT};"
+        return f"{where} holds {_some(classes)}, which are no classes by their names; {offer} {plain}".rstrip("; ")
+    shared = [] if stated else _shared(classes.values())
     if not shared:
         return None
     told = f"{where}: its folders {_some(classes)} all hold {_some(shared)}"
-    plain = f"data.train={printable(str(folder))} takes all below a folder as one class"
     if found := better(folder):
         return f"{told}, so it is one folder too high; {did_you_mean(setting, found)} Else {plain}"
     if all(map(split_meant, shared)):
