@@ -2,8 +2,8 @@
 
 from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
 from tlexp.data.checked import Reading
-from tlexp.data.copies import copies_csv, copy_notes
 from tlexp.data.class_names import ClassNames, name_classes, read_class_names
+from tlexp.data.copies import copies_csv, copy_notes
 from tlexp.data.csv_source import TableFile
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
