@@ -17,6 +17,7 @@ OF_ROOT = {"__main__", "cli"}
 
 LAWS = {
     "cache/test_package": "what a package offers",
+    "data/test_package": "what a package offers",
     "models/test_package": "what a package offers",
     "data/test_folder_layouts": "folders of images as people have them",
     "experiment/test_cuts": "runs behind a cut equal runs on images",

@@ -36,6 +36,40 @@ def test_help_and_mistakes_import_no_heavy_library(words: list[str], tmp_path: P
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data=folder", "data.root=wrong"],
+        ["plan", "data=csv", "data.root=wrong.csv"],
+        ["study=quick", "data=folder", "data.root=wrong"],
+        ["-m", "data=folder", "data.root=wrong", "seed=0,1"],
+        ["labels=300"],
+        ["backbone.weights=mine.pth"],
+        ["resume=wrong"],
+    ],
+)
+def test_what_the_disk_refuses_is_told_without_torch_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from tlexp.cli import main\n"
+        f"sys.argv = ['tlexp', *{words!r}]\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert ended.code == 2\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_timm_does_not_have_leaves_nothing(
+    tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp("backbone=timm", "backbone.name=resnet5") == 2
+    assert "backbone.name=resnet5: timm has no model 'resnet5'; nearest: resnet50" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_mistakes_end_with_two_without_a_traceback_and_leave_nothing(
     tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

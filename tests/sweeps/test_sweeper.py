@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tlexp import cli
 from tlexp.config import PROTOCOL
@@ -344,3 +345,31 @@ def test_a_run_that_was_not_whole_in_the_store_is_written_again(sweep: Sweep, st
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         found = database.execute(query).fetchall()
     assert [(status, study) for _, status, study in found] == [("FINISHED", "s")] * 3
+
+
+def test_runs_that_could_not_begin_are_refused_before_the_sweep_has_a_folder(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["data=folder", "data.root=wrong", "seed=0,1"], ["labels=9,99", "seed=0,1", "--dry-run"]):
+        assert sweep(*words) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(": each")[0].partition(";")[0] for line in told] == [
+        "error: data.root=wrong does not exist", "error: labels=9", "error: labels=99",
+    ]  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_that_finished_needs_its_images_no_more(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [f"photos/{kind}/{number}.png" for kind in "ab" for number in range(5)]
+    for number, name in enumerate(photos):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (number * 20, 0, 0)).save(tmp_path / name)
+    words = ["data=folder", "data.root=photos", "freeze=all,last"]
+    assert sweep(*words) == 0
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert sweep(*words) == 0
+    capsys.readouterr()
+    assert sweep(*words, "seed=0,1") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: data.root=photos does not exist")

@@ -38,6 +38,10 @@ def launch(words: list[str]) -> int:
             raise ConfigError(
                 "--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ..."
             )
+        if not multirun and not looks_only:
+            from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
+
+            Preflight().check(loaded.config)  # a sweep does so itself, for the runs that are left
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
     words = [*words, *(["hydra.sweeper.dry_run=true"] if dry else [])]
     if source.path is not None:  # Hydra would take a relative one from this file's folder

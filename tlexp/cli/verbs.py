@@ -18,7 +18,10 @@ def _plan(words: list[str]) -> int:
     as_json = take(words, "--json")
     arguments = hydra_arguments(words)
     loaded = load(arguments.overrides, source_of(arguments))
-    from tlexp.experiment.plan import build_plan, plan_table  # lazy: keeps --help fast
+    from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
+
+    Preflight().check(loaded.config)
+    from tlexp.experiment.plan import build_plan, plan_table  # lazy: torch and timm
 
     planned = build_plan(loaded.config)
     print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan_table(planned))

@@ -41,8 +41,8 @@ def draw_budget(
         DataError: A class has no image, or fewer than k.
     """
     members = [np.flatnonzero(labels == label) for label in range(len(classes))]
+    require_budget(budget, [len(own) for own in members], classes=classes)
     wanted = budget_counts(budget, [len(own) for own in members])
-    _require(classes, [len(own) for own in members], wanted, budget)
     orders = [_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members)]
     return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
 
@@ -50,6 +50,40 @@ def draw_budget(
 def budget_counts(budget: LabelBudget, available: Sequence[int]) -> list[int]:
     """Return how many images of each class the budget takes; more than are available where a class is too small."""
     return [_share(budget, have) for have in available]
+
+
+def require_budget(
+    budget: LabelBudget, available: Sequence[int], *, classes: Sequence[str], held_out: Sequence[int] | None = None
+) -> None:
+    """Refuse a budget that a class cannot fill.
+
+    Args:
+        budget: What is asked for.
+        available: Images of each class in the pool.
+        classes: Class names, for the message.
+        held_out: Images of each class that were split off them, where that is to be told.
+
+    Raises:
+        DataError: A class has no image, or fewer than k.
+    """
+    wanted = budget_counts(budget, available)
+    short = [label for label, (have, want) in enumerate(zip(available, wanted, strict=True)) if have < want]
+    if not short:
+        return
+    told = [f"{classes[label]} ({available[label]})" for label in short]
+    needs = f"each class needs {max(wanted) if budget.per_class else 1} images in the training pool"
+    if held_out is None:
+        why = f"{needs}, but these have fewer: {_listed(told)}"
+    else:
+        have, given = available[short[0]], available[short[0]] + held_out[short[0]]
+        why = (
+            f"{classes[short[0]]} has {given} images, of which a fifth is held out for testing: {have} "
+            f"{'is' if have == 1 else 'are'} left, but {needs}"
+        )
+        why += f"; so it is with {_listed(told[1:])}" if told[1:] else ""
+    least = min(available)
+    fewer = f"labels={least}{' or less' if least > 1 else ''}, " if least else ""
+    raise DataError(f"labels={budget}: {why}; use {fewer}labels=all, or more images (data=shapes: data.per_class)")
 
 
 def hold_out(
@@ -61,18 +95,34 @@ def hold_out(
         DataError: A class has a single image, which cannot be on both sides.
     """
     members = [np.flatnonzero(labels == label) for label in range(len(classes))]
-    lonely = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
+    _, parts = split_counts([len(own) for own in members], classes=classes, share=share)
+    held = [
+        own[_permutation(len(own), _HELD_OUT, seed, label)[:part]]
+        for label, (own, part) in enumerate(zip(members, parts, strict=True))
+    ]
+    held_out = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def split_counts(
+    counts: Sequence[int], *, classes: Sequence[str], share: float = 0.2
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return how many images of each class stay in the pool, and how many `hold_out` splits off.
+
+    >>> split_counts([10, 7], classes=["a", "b"])
+    ((8, 6), (2, 1))
+
+    Raises:
+        DataError: A class has a single image, which cannot be on both sides.
+    """
+    lonely = [name for name, count in zip(classes, counts, strict=True) if count < 2]
     if lonely:
         raise DataError(
             f"{_listed(lonely)}: fewer than 2 images (exact copies count as one), so none can be held out as a test; "
             "add images, remove the class, or give a test folder of your own beside a train folder"
         )
-    held = [
-        own[_permutation(len(own), _HELD_OUT, seed, label)[: _part(len(own), share)]]
-        for label, own in enumerate(members)
-    ]
-    held_out = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+    held = tuple(_part(count, share) for count in counts)
+    return tuple(count - part for count, part in zip(counts, held, strict=True)), held
 
 
 def selection_folds(labels: NDArray[np.int64], *, per_class: int, seed: int) -> tuple[Fold, ...]:
@@ -119,19 +169,6 @@ def _part(count: int, share: float) -> int:
     [1, 1, 2, 2, 3]
     """
     return max(1, min(count - 1, math.floor(count * share + 0.5)))
-
-
-def _require(classes: Sequence[str], available: Sequence[int], wanted: Sequence[int], budget: LabelBudget) -> None:
-    """Refuse a budget that a class cannot fill."""
-    short = [f"{name} ({have})" for name, have, want in zip(classes, available, wanted, strict=True) if have < want]
-    if not short:
-        return
-    least = min(available)
-    fewer = f"labels={least} or less, " if least else ""
-    raise DataError(
-        f"labels={budget}: each class needs {max(wanted) if budget.per_class else 1} images in the training pool, but "
-        f"these have fewer: {_listed(short)}; use {fewer}labels=all, or more images (data=shapes: data.per_class)"
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

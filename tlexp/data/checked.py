@@ -13,6 +13,7 @@ from PIL import Image
 from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.copies import find_copies, require_classes
+from tlexp.data.counts import Counts, count_listed
 from tlexp.data.decode import DECODER, missing_decoders, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
@@ -64,6 +65,11 @@ class Found:
     pool_from: str
     held_out_from: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counts | None:
+        """How many images each class has; None where some listed ones are refused, which only reading can weigh."""
+        return count_listed(self.classes, self.pool, self.held_out)
 
 
 @dataclass(frozen=True, kw_only=True)

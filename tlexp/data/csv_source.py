@@ -13,6 +13,7 @@ from pathlib import Path
 from tlexp.config.casting import nearest
 from tlexp.data.checked import Found, Reading, check
 from tlexp.data.classes import choose_classes, listed, require_equal
+from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
@@ -81,6 +82,10 @@ class TableFile:
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the labels of the training pool."""
         return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+        """Return how many files the table names for each label."""
+        return self._listed(classes, at_least).counts
 
     def _listed(self, classes: Sequence[str] | None, at_least: int) -> Found:
         """Return what the table names."""

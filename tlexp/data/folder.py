@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.data.checked import Found, Reading, check
+from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.images import Source
 from tlexp.data.listing import Layout, deeper_notes, find_layout, find_trees, list_images
@@ -38,6 +39,10 @@ class Folder:
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the names of the class folders."""
         return self._layout(classes, at_least).classes
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+        """Return how many image files each class folder holds."""
+        return self._listed(classes, at_least).counts
 
     def _listed(self, classes: Sequence[str] | None, at_least: int) -> Found:
         """Return what lies there."""

@@ -14,10 +14,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tlexp.config.data import DataSource
-from tlexp.data.budget import hold_out
+from tlexp.data.budget import hold_out, split_counts
 from tlexp.data.checked import Reading
 from tlexp.data.classes import choose_classes, keep_classes
 from tlexp.data.copies import find_copies, remaining
+from tlexp.data.counts import Counts
 from tlexp.data.images import Source, describe, digest_lines
 from tlexp.data.splits import TRAIN
 
@@ -62,6 +63,14 @@ class InMemory:
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the wanted classes."""
         return choose_classes(self.labelled, classes, where=f"data={self.name}")
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts:
+        """Return how many images of the wanted classes the library holds."""
+        chosen = self.class_names(classes=classes, at_least=at_least)
+        labels = self.load()[1].tolist()
+        given = [labels.count(self.labelled.index(name)) for name in chosen]
+        pool, held_out = split_counts(given, classes=chosen)
+        return Counts(classes=chosen, pool=pool, held_out=held_out, split_off=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tlexp.data.checked import Reading
+from tlexp.data.counts import Counts
 from tlexp.data.images import Source
 
 
@@ -29,5 +30,13 @@ class Origin(Protocol):
 
         Raises:
             DataError: The images are missing or lie in no usable form, or a class is not there.
+        """
+        ...
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+        """Return how many images there are of each class to use; None where only opening them could tell.
+
+        Raises:
+            DataError: As `class_names`; a class has no image, or one alone where a fifth is held out.
         """
         ...

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from tlexp.config.data import SHAPES
 from tlexp.data.checked import Reading
 from tlexp.data.classes import choose_classes, keep_classes
+from tlexp.data.counts import Counts
 from tlexp.data.images import Source, digest_lines
 
 RENDERER = 1
@@ -75,6 +76,12 @@ class Shapes:
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the wanted ones of the first classes."""
         return choose_classes(self._classes, classes, where=_WHERE)
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts:
+        """Return how many images of the wanted classes are rendered."""
+        chosen = self.class_names(classes=classes, at_least=at_least)
+        pool, held_out = ((each,) * len(chosen) for each in (self.per_class, self.test_per_class))
+        return Counts(classes=chosen, pool=pool, held_out=held_out, split_off=False)
 
     @property
     def _classes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset
 
 from tlexp.data.checked import Found, Reading, check
 from tlexp.data.classes import choose_classes, require_equal
+from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import Listing, UnreadImage
 from tlexp.data.images import Source
@@ -102,6 +103,10 @@ class TimmSet:
             DataError: A package is missing, timm cannot open it, or it has no usable labels.
         """
         return _Split(self, self.split).choose(classes, at_least)
+
+    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+        """Return None: some readers go through all images to count them."""
+        return None
 
 
 class _Split:

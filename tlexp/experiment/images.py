@@ -6,23 +6,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tlexp.compose.origin import origin_of
 from tlexp.config import Config, Preprocessing
 from tlexp.config.data import DataSource
 from tlexp.config.labels import parse_labels
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
-    IN_MEMORY,
     ClassNames,
     Fold,
-    Folder,
     ImageBank,
     Images,
-    Origin,
     Reading,
-    Shapes,
     Source,
-    TableFile,
-    TimmSet,
     add_neither,
     add_shifted,
     draw_budget,
@@ -43,14 +38,13 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     """
     data = config.data
     names = _class_names(config)
+    origin = origin_of(data, image_size=expected.image_size)
     if names is not None and data.source is not DataSource.timm:  # opening those takes long
-        names.of(_origin(config, expected).class_names(classes=data.classes, at_least=data.at_least))
+        names.of(origin.class_names(classes=data.classes, at_least=data.at_least))
     reading = Reading(
         on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
     )
-    source = _origin(config, expected).open(
-        classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading
-    )
+    source = origin.open(classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading)
     if data.neither is not None:
         source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
     if data.shifted is not None:
@@ -66,7 +60,8 @@ def count_classes(config: Config, expected: Preprocessing) -> int:
         DataError: The folder or table is missing or has no usable form, or a class is not there, or has no name.
     """
     data = config.data
-    found = _origin(config, expected).class_names(classes=data.classes, at_least=data.at_least)
+    origin = origin_of(data, image_size=expected.image_size)
+    found = origin.class_names(classes=data.classes, at_least=data.at_least)
     if (names := _class_names(config)) is not None:
         names.of(found)
     return len(found) + (data.neither is not None)
@@ -75,38 +70,6 @@ def count_classes(config: Config, expected: Preprocessing) -> int:
 def _class_names(config: Config) -> ClassNames | None:
     path = config.data.class_names
     return None if path is None else read_class_names(Path(path).expanduser())
-
-
-def _origin(config: Config, expected: Preprocessing) -> Origin:
-    """Return where the images come from."""
-    data = config.data
-    if data.source is DataSource.shapes:
-        return Shapes(
-            per_class=data.per_class,
-            test_per_class=data.test_per_class,
-            num_classes=data.num_classes,
-            size=data.size or expected.image_size,
-            noise=data.noise,
-            clutter=data.clutter,
-        )
-    if data.source.in_memory:
-        return IN_MEMORY[data.source]
-    root, train, test = (
-        None if path is None else Path(path).expanduser() for path in (data.root, data.train, data.test)
-    )
-    if data.source is DataSource.timm:
-        return TimmSet(
-            name=data.name or "",
-            root=root,
-            split=data.split,
-            test_split=data.test_split,
-            columns=data.columns,
-            download=data.download,
-        )
-    if data.source is DataSource.csv:
-        assert root is not None  # a configuration without one has problems
-        return TableFile(path=root, columns=data.columns)
-    return Folder(root=root, train=train, test=test, follow_links=data.follow_links)
 
 
 def decode(

@@ -11,11 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from tlexp.compose.overrides import leaves
+from tlexp.compose.preflight import Preflight
 from tlexp.config import GROUPS, PROTOCOL, key_values
 from tlexp.config.labels import parse_labels
 from tlexp.config.sweep import Sampler, SweepConfig
-from tlexp.errors import ConfigError
+from tlexp.errors import ConfigError, TlexpError
 from tlexp.jobs.folder import SweepFolder
+from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import ROOT, Planned
 from tlexp.jobs.runner import HydraContext
 from tlexp.sweeps.composer import Composer
@@ -56,6 +58,7 @@ class Plan:
         self.trials = settings.n_trials
         self.searches = not self.candidates.finite or (self.trials or math.inf) < self.candidates.size
         self._composer = Composer(context.hydra.config_loader, context.config, parsed, self.space)
+        self._preflight = Preflight()
         self.notes: list[str] = []
         self.points: list[Planned] = []
         if self.searches:
@@ -97,6 +100,25 @@ class Plan:
         """Return a point without its seeds."""
         return {name: point[name] for name in self.candidates.names}
 
+    def require_inputs(self, index: RunIndex) -> None:
+        """Refuse what is left of the sweep, or the middle of a search, where a run could not begin.
+
+        Args:
+            index: What is there: a run that finished needs its images no more.
+
+        Raises:
+            TlexpError: As `Preflight.check` has it; of several problems a ConfigError with all of them.
+        """
+        found: dict[str, TlexpError] = {}
+        for planned in self.points or [self.first]:
+            if index.counting(planned.key) is None:
+                try:
+                    self._preflight.check(planned.composed.config)
+                except TlexpError as error:
+                    found.setdefault(str(error), error)
+        if found:
+            raise _refusal(list(found)) if len(found) > 1 else next(iter(found.values()))
+
     def _every_point(self) -> list[Planned]:
         planned: dict[str, Planned] = {}
         problems: dict[str, str] = {}
@@ -111,9 +133,7 @@ class Plan:
             if same is not found:
                 self.notes.append(f"{shown(point)} is the same run as {shown(same.point)} and runs once")
         if problems:
-            told = [f"{problem} [{point}]" if point else problem for problem, point in problems.items()]
-            more = len(told) - _MOST_PROBLEMS
-            raise ConfigError(told[:_MOST_PROBLEMS] + ([f"and {more} more problems"] if more > 0 else []))
+            raise _refusal([f"{problem} [{point}]" if point else problem for problem, point in problems.items()])
         return list(planned.values())
 
     def _refuse_vague(self, settings: SweepConfig) -> None:
@@ -136,6 +156,11 @@ class Plan:
                     f"labels={labels}: one image per class leaves none for validation, and a search needs "
                     f"{settings.objective}: use labels=2 or more, or list the values, which run unranked"
                 )
+
+
+def _refusal(told: list[str]) -> ConfigError:
+    more = len(told) - _MOST_PROBLEMS
+    return ConfigError(told[:_MOST_PROBLEMS] + ([f"and {more} more problems"] if more > 0 else []))
 
 
 def shown(point: dict[str, str]) -> str:

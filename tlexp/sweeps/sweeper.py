@@ -30,6 +30,7 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
 
     Raises:
         ConfigError: The settings do not fit, or another process works on the sweep.
+        DataError, WeightsError: Runs that are left could not begin.
         TrainingError: The sweep came to its end, but some runs did not finish.
         Interrupted: A signal asked to stop.
     """
@@ -43,13 +44,19 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     if before := predecessor_note(plan.folder.path, plan.about, plan.stated):
         say(f"note: {before}")
     if settings.dry_run:
-        runs = Sweep(settings, plan, RunIndex(plan.folder.attempts())).runs()
+        index = RunIndex(plan.folder.attempts())
+        plan.require_inputs(index)
+        runs = Sweep(settings, plan, index).runs()
         text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
         print(text)  # noqa: T201 - this is what was asked for
         return
+    if not plan.folder.path.exists():
+        plan.require_inputs(RunIndex([]))  # before it is made
     with plan.folder.locked():
         plan.folder.state(plan.about)
-        Sweep(settings, plan, RunIndex(plan.folder.attempts())).run(context)
+        index = RunIndex(plan.folder.attempts())
+        plan.require_inputs(index)
+        Sweep(settings, plan, index).run(context)
 
 
 class Sweep:

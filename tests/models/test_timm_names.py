@@ -1,0 +1,14 @@
+import timm
+
+from tlexp.config.timm_names import TABLE
+from tlexp.models.timm_names import table_text
+
+
+def test_the_table_has_the_names_of_the_installed_timm() -> None:
+    head, *lines = TABLE.read_text().splitlines()
+    now, *names = table_text().splitlines()
+    have = {line.partition(" ")[0]: set(line.split()[1:]) for line in names}
+    gone = {line for line in lines if not set(line.split()[1:]) <= have.get(line.partition(" ")[0], set("-"))}
+    assert not gone, "python -m tlexp.models.timm_names writes the table anew"
+    if head == now == f"# timm {timm.__version__}":
+        assert lines == names

@@ -1,0 +1,93 @@
+"""What of a configuration can be refused by a look at the disk, before torch is loaded and anything is written.
+
+Files are listed, none is opened. What is left for the run: images that cannot be read, weights that do not fit.
+"""
+
+from pathlib import Path
+
+from tlexp.compose.origin import origin_of
+from tlexp.config import Config
+from tlexp.config.backbone import PIXELS, BackboneConfig
+from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.labels import parse_labels
+from tlexp.config.study import StudyKind
+from tlexp.config.timm_names import is_known
+from tlexp.data import Counts, read_class_names
+from tlexp.data.classes import NEITHER
+from tlexp.data.listing import list_classes, list_tree
+from tlexp.errors import WeightsError
+
+
+class Preflight:
+    """Looks at what configurations name; at the images of a sweep once, however many points it has."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, Counts | None] = {}
+
+    def check(self, config: Config) -> None:
+        """Refuse a run that could not begin.
+
+        Raises:
+            DataError: Images are missing or lie in no usable form; a class has too few for the label budget.
+            WeightsError: The weights' file is missing.
+            ConfigError: timm has no such model.
+        """
+        counts = self._counts(config.data)
+        if counts is not None and config.study.kind is StudyKind.none:  # a study skips what the images do not allow
+            counts.require(parse_labels(config.labels))
+        _require_weights(config.backbone)
+        _require_model(config.backbone.name)
+
+    def _counts(self, data: DataConfig) -> Counts | None:
+        wanted = repr(data)
+        if wanted not in self._counted:
+            self._counted[wanted] = count_images(data)
+        return self._counted[wanted]
+
+
+def count_images(data: DataConfig) -> Counts | None:
+    """Return how many images of each class there are; None where only opening them could tell.
+
+    Raises:
+        DataError: Images are missing or lie in no usable form, or a class is not in the table of names.
+    """
+    counts = None
+    if data.source is not DataSource.timm:  # which loads torch, and may go through all images
+        counts = origin_of(data, image_size=0).counts(classes=data.classes, at_least=data.at_least)
+    if data.class_names is not None and counts is not None:
+        read_class_names(Path(data.class_names).expanduser()).of(counts.classes)
+    if data.neither is not None:
+        folder = Path(data.neither).expanduser()
+        others = list_tree(folder, setting="data.neither", prefix="", follow_links=data.follow_links)
+        counts = counts and (None if others.refused else counts.with_class(NEITHER, len(others.files)))
+    if data.shifted is not None and counts is not None:
+        list_classes(
+            Path(data.shifted).expanduser(),
+            counts.classes,
+            others=data.classes is not None,
+            setting="data.shifted",
+            prefix="",
+            follow_links=data.follow_links,
+        )
+    return counts
+
+
+def _require_weights(backbone: BackboneConfig) -> None:
+    """Refuse a path of weights at which nothing lies."""
+    weights = backbone.weights
+    if weights is None or backbone.packaged is not None or backbone.random_start or weights.startswith("runs:"):
+        return
+    if not Path(weights).exists():
+        raise WeightsError(
+            f"backbone.weights={weights}: there is no such file; name a .safetensors or .pth file, a folder or a run's "
+            "folder, or leave backbone.weights null for the pretrained weights"
+        )
+
+
+def _require_model(name: str) -> None:
+    """Ask timm for a model that the table does not have: it may be a newer one."""
+    if name == PIXELS or is_known(name):
+        return
+    from tlexp.models.backbone import pretrained_cfg  # lazy: torch and timm
+
+    pretrained_cfg(name)
