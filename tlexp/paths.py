@@ -56,7 +56,8 @@ def publish(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written; nothing stands under the final name then.
+        OSError: The disk is full or the folder cannot be written; it names the file, a note says how many bytes it
+            needs, and what stood under the final name still does.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -65,6 +66,10 @@ def publish(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a write names none, and nobody knows the temporary one
+        error.add_note(f"{len(content):,} bytes were to be written")
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

@@ -54,7 +54,7 @@ def test_what_the_disk_refuses_is_told_without_torch_and_leaves_nothing(words: l
         f"sys.argv = ['tlexp', *{words!r}]\n"
         "try: main()\n"
         "except SystemExit as ended: assert ended.code == 2\n"
-        "heavy = {'torch', 'timm', 'mlflow', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
@@ -88,6 +88,34 @@ def test_a_word_that_is_neither_verb_nor_override_is_refused(tlexp: Run, capsys:
     assert "trian is neither a verb (plan, export, cache, report, sync) nor an override" in capsys.readouterr().err
     assert tlexp("freeze=all", "plan") == 2
     assert "plan is a verb and goes first: tlexp plan freeze=all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("reprot s", "nor an override such as labels=20 (did you mean report or export?); see tlexp --help"),
+        ("train labels=20", "error: train is no verb, and none is needed: python -m tlexp labels=20 trains\n"),
+        ("fit", "error: fit is no verb, and none is needed: python -m tlexp trains\n"),
+        ("run -m seed=0,1", "error: run is no verb, and none is needed: python -m tlexp -m seed=0,1 trains\n"),
+        ("plan labels=5, 20", "error: labels=5, 20: a blank stands beside the comma"),
+        ("-m freeze=all,nonee seed=0,1", "error: freeze=nonee is no option (did you mean none?); options: all, bias"),
+        ("data=folder data.root=my photos", "if the value has one, quote it: 'data.root=my photos'\n"),
+    ],
+)
+def test_what_was_meant_is_shown(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp(*words.split()) == 2
+    told = capsys.readouterr().err
+    assert text in told
+    assert len(told.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_have_any_name(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ([], ["plan"]):
+        assert tlexp(*verb, "data=folder", "data.root=meine Füße (1)") == 2
+        assert capsys.readouterr().err.startswith("error: data.root=meine Füße (1) does not exist")
 
 
 def test_several_values_need_a_sweep(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:

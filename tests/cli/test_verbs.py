@@ -68,7 +68,31 @@ def test_cache_lists_verifies_and_removes(tlexp: Run, capsys: pytest.CaptureFixt
     assert "0 files removed" in said("clear")
 
 
-@pytest.mark.parametrize("words", [["prune"], ["--max-bytes=1"], ["prune", "--max-bytes=-1"], ["burn"]])
-def test_cache_refuses_half_a_wish(words: list[str], tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tlexp("cache", *words) == 2
-    assert "usage: tlexp cache" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            "cache prune",
+            "tlexp cache: --max-bytes=BYTES belongs to prune, e.g. tlexp cache prune --max-bytes=1000000000",
+        ),
+        ("cache --max-bytes=1", "tlexp cache: --max-bytes=BYTES belongs to prune"),
+        ("cache prune --max-bytes=-1", "tlexp cache: --max-bytes=BYTES belongs to prune"),
+        ("cache purge", "tlexp cache: purge is none of list, verify, prune, clear (did you mean prune?)"),
+        ("cache --halp", "tlexp cache: --halp does not belong here (did you mean --help?)"),
+        ("report", "tlexp report: the following arguments are required: study"),
+        ("sync --uri", "tlexp sync: argument --uri: expected one argument"),
+    ],
+)
+def test_verbs_refuse_half_a_wish_in_one_line(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tlexp(*words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {text}")
+    assert told.endswith(f"; see tlexp {words.split()[0]} --help\n")
+    assert len(told.splitlines()) == 1
+
+
+def test_verbs_still_help(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tlexp("cache", "--help") == 0
+    assert "list|verify|prune|clear" in capsys.readouterr().out

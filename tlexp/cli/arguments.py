@@ -1,8 +1,10 @@
 """What stands on the command line: our own flags, and what Hydra will make of the rest."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Never
 
+from tlexp.config import GROUPS, config_fields
 from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError
 
@@ -32,7 +34,7 @@ def hydra_arguments(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
     arguments, left = parser.parse_known_args(words)
     if left:
-        raise ConfigError([_stray(word, parser) for word in left])
+        raise ConfigError([_stray(word, words, parser) for word in left])
     if arguments.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun loads a pickle, which may hold code: use resume=RUN instead")
     asked = [f"--{flag}" for flag in _MODES if getattr(arguments, flag) not in (None, False)]
@@ -47,13 +49,50 @@ def hydra_arguments(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _stray(word: str, parser: argparse.ArgumentParser) -> str:
+def _stray(word: str, words: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """Return what is wrong with a word that is no flag and no setting in its place."""
     if not word.startswith("-"):
         return f"{word} stands apart from other settings: give all of them in a row, before or behind the flags"
-    flag = word.partition("=")[0]
+    flag, sign, value = word.partition("=")
+    if settings := _settings(flag):
+        behind = [*words[words.index(word) + 1 :], "-"][0]
+        stated = value if sign else "VALUE" if behind.startswith("-") or "=" in behind else behind
+        forms = " or ".join(f"{key}={stated}" for key in settings)
+        return f"{flag} is no flag: a setting is given without dashes, {forms}"
     close = nearest(flag, [*_OWN, *(name for action in parser._actions for name in action.option_strings)])
     return f"{flag} is no flag{close}; see tlexp --help, and --hydra-help for Hydra's own"
+
+
+def _settings(flag: str) -> list[str]:
+    """Return the settings or groups that a word with dashes in front may be meant for."""
+    name = flag.lstrip("-").replace("-", "_")
+    known = [*GROUPS, "experiment", *config_fields()]
+    return [key for key in known if key == name] or [key for key in known if key.partition(".")[2] == name]
+
+
+class VerbParser(argparse.ArgumentParser):
+    """The words behind a verb; what is wrong with them is told as all mistakes are."""
+
+    def parse_args(self, words: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
+        """Return what the words say.
+
+        Raises:
+            ConfigError: They do not fit the verb.
+        """
+        arguments, left = self.parse_known_args(words)
+        if left:
+            flag = left[0].partition("=")[0]
+            close = nearest(flag, [name for action in self._actions for name in action.option_strings])
+            self.error(f"{flag} does not belong here{close}")
+        return arguments
+
+    def error(self, message: str) -> Never:
+        """Raise what is wrong.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def source_of(arguments: argparse.Namespace) -> "ConfigSource":

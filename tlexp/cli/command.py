@@ -1,6 +1,7 @@
 """The command: its first word names a verb, its end is an exit status."""
 
 import os
+import shlex
 import signal
 import sys
 
@@ -10,6 +11,7 @@ from tlexp.cli.complaint import FINDINGS, INTERNAL, SIGNALLED, USER, complain
 from tlexp.cli.launch import launch
 from tlexp.cli.page import page
 from tlexp.cli.verbs import VERBS
+from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
 
 
@@ -37,12 +39,25 @@ def main() -> None:
         sys.exit(INTERNAL)
 
 
+_TRAINS = ("train", "fit", "run")
+"""What people type where no verb is needed."""
+
+
+def _no_verb(words: list[str]) -> str:
+    """Return what is wrong with a first word that is no verb."""
+    first, *others = words
+    if first in _TRAINS:
+        return f"{first} is no verb, and none is needed: {shlex.join(['python', '-m', 'tlexp', *others])} trains"
+    return (
+        f"{first} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20{nearest(first, VERBS)}; see "
+        "tlexp --help"
+    )
+
+
 def _dispatch(words: list[str]) -> int:
     verb = words[0] if words and words[0] in VERBS else None
     if words and verb is None and not words[0].startswith("-") and "=" not in words[0]:
-        raise ConfigError(
-            f"{words[0]} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20; see tlexp --help"
-        )
+        raise ConfigError(_no_verb(words))
     misplaced = next((word for word in words[1:] if word in VERBS), None)
     if misplaced is not None and verb is None:
         raise ConfigError(f"{misplaced} is a verb and goes first: tlexp {misplaced} {' '.join(words[:1])} ...")

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from tlexp.errors import ConfigError, TlexpError
+from tlexp.terminal import short_path
 
 INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
 """Exit statuses: our fault, the user's, completed with failures, and the base of a signal's number."""
@@ -26,10 +27,15 @@ def complain(error: Exception, *, debug: bool) -> None:
 
 
 def _of_disk(error: OSError) -> str:
-    """Return what a file system refused, with the free bytes where it is full."""
+    """Return what a file system refused, with the bytes that are free and needed where it is full."""
     place = error.filename or "the output"
-    if error.errno != errno.ENOSPC:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return f"{place}: {error.strerror or error}; choose a folder that can be written, e.g. hydra.run.dir=PATH"
     folder = next((path for path in Path(place).absolute().parents if path.is_dir()), Path.cwd())
-    free = shutil.disk_usage(folder).free
-    return f"{place}: no space left, {free:,} bytes are free in {folder}; free some, then resume with resume=RUN"
+    needed = "".join(f"{note}, " for note in getattr(error, "__notes__", []))
+    run = next((each for each in (folder, *folder.parents) if (each / ".hydra").is_dir()), None)
+    again = "type the command again" if run is None else f"go on with resume={short_path(run)}"
+    return (
+        f"{place}: no space left: {needed}{shutil.disk_usage(folder).free:,} bytes are free in {folder}; what was "
+        f"written there before is whole; free some, then {again}"
+    )

@@ -24,7 +24,9 @@ _told: set[str] = set()
 def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
+    from tlexp.compose.words import quoted_paths
 
+    words = quoted_paths(words)
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
     multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
@@ -56,13 +58,13 @@ def _through_hydra(words: list[str]) -> int:
 
     from tlexp.compose.load import hydra_job, register, typed  # lazy: keeps --help fast
 
-    failures: list[TlexpError] = []
+    failures: list[TlexpError | OSError] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
         try:
             _task(typed(composed), hydra_job(), asked_to_stop)
-        except TlexpError as error:  # Hydra would print the words of the job before it
+        except (TlexpError, OSError) as error:  # Hydra would print the words of the job before it
             if asked_to_stop is not None:
                 raise  # tlexp's own sweeper keeps account of its runs
             failures.append(error)

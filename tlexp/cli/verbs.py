@@ -1,22 +1,23 @@
 """The verbs. A new one is a function and a line of `VERBS`, which the command and its help page read."""
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlexp.cli.arguments import hydra_arguments, source_of, take
+from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take
 from tlexp.cli.complaint import FINDINGS
+from tlexp.config.casting import nearest
 
 
 def _plan(words: list[str]) -> int:
     """What would be trained, without training."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
+    from tlexp.compose.words import quoted_paths
 
     as_json = take(words, "--json")
-    arguments = hydra_arguments(words)
+    arguments = hydra_arguments(quoted_paths(words))
     loaded = load(arguments.overrides, source_of(arguments))
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
@@ -30,7 +31,7 @@ def _plan(words: list[str]) -> int:
 
 def _sync(words: list[str]) -> int:
     """Replay records into the tracking store."""
-    parser = argparse.ArgumentParser(prog="tlexp sync", description="Replay records into the tracking store.")
+    parser = VerbParser(prog="tlexp sync", description="Replay records into the tracking store.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
     parser.add_argument("--uri", help="MLflow tracking URI (the one that each run asked for)")
     parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
@@ -53,7 +54,7 @@ def _sync(words: list[str]) -> int:
 
 def _export(words: list[str]) -> int:
     """Write a run's trained network into a folder of its own."""
-    parser = argparse.ArgumentParser(prog="tlexp export", description="Write a run's trained network for others.")
+    parser = VerbParser(prog="tlexp export", description="Write a run's trained network for others.")
     parser.add_argument("run", type=Path, help="the run's folder, such as outputs/<time>-<id>")
     parser.add_argument("folder", type=Path, help="where to; it must hold no export yet")
     parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
@@ -72,13 +73,19 @@ def _export(words: list[str]) -> int:
     return 0
 
 
+_CACHE = ("list", "verify", "prune", "clear")
+"""What can be done with the cache; the first one where nothing is said."""
+
+
 def _cache(words: list[str]) -> int:
     """Show, verify or empty the feature cache."""
-    parser = argparse.ArgumentParser(prog="tlexp cache", description="Show, verify or empty the feature cache.")
-    parser.add_argument("do", nargs="?", choices=["list", "verify", "prune", "clear"], default="list")
+    parser = VerbParser(prog="tlexp cache", description="Show, verify or empty the feature cache.")
+    parser.add_argument("do", nargs="?", metavar="|".join(_CACHE), default=_CACHE[0])
     parser.add_argument("--dir", help="its folder (TLEXP_CACHE_DIR, else the user's own cache folder)")
     parser.add_argument("--max-bytes", type=int, help="what prune leaves, at most: used least recently goes first")
     arguments = parser.parse_args(words)
+    if arguments.do not in _CACHE:
+        parser.error(f"{arguments.do} is none of {', '.join(_CACHE)}{nearest(arguments.do, _CACHE)}")
     if (arguments.do == "prune") != (arguments.max_bytes is not None) or (arguments.max_bytes or 0) < 0:
         parser.error("--max-bytes=BYTES belongs to prune, e.g. tlexp cache prune --max-bytes=1000000000")
     from tlexp.cache import Store, cache_folder, overview  # lazy: keeps --help fast
@@ -98,7 +105,7 @@ def _cache(words: list[str]) -> int:
 
 def _report(words: list[str]) -> int:
     """Write a study's page again."""
-    parser = argparse.ArgumentParser(prog="tlexp report", description="Write a study's page, also while it runs.")
+    parser = VerbParser(prog="tlexp report", description="Write a study's page, also while it runs.")
     parser.add_argument("study", help="its name below multirun, or its folder")
     arguments = parser.parse_args(words)
     from tlexp.studies.analysis.reading import find_study  # lazy: keeps --help fast

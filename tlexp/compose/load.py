@@ -28,6 +28,7 @@ from tlexp.compose.overrides import (
     override_problems,
     parse_overrides,
     plain_message,
+    several_values,
     swept_choices,
 )
 from tlexp.config import Config, config_values, key_values, run_values
@@ -115,12 +116,8 @@ def load(
         wrong |= launcher_problems(parsed)
     problems = [problem for found in wrong.values() for problem in found]
     if not swept:
-        problems += [
-            f"{override.input_line} holds several values: -m runs each of them, all else takes one; quote a text that "
-            "has a comma"
-            for override in parsed
-            if override.is_sweep_override()
-        ]
+        study = any(override.key_or_group == "study" and override.value() != "none" for override in parsed)
+        problems += [several_values(override, study=study) for override in parsed if override.is_sweep_override()]
     groups = {key.split(".")[0] for key, found in wrong.items() if found}
     sound = [
         override.input_line or ""
@@ -131,7 +128,7 @@ def load(
         composed = _compose(sound, source)
         if not partial:
             loaded = typed(composed)
-        for choice in swept_choices(parsed):
+        for choice in swept_choices(override for override in parsed if not wrong[override.key_or_group]):
             _compose([*sound, choice], source)  # an option that is one of several may hold a forbidden node as well
     except ConfigError as error:
         problems += error.problems

@@ -13,8 +13,9 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from tlexp.compose.words import torn_words
 from tlexp.config import GROUPS, config_fields
-from tlexp.config.casting import check_sweep_value, check_value, nearest, unknown_key
+from tlexp.config.casting import check_sweep_value, check_value, nearest, takes_list, unknown_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_options
 
@@ -64,15 +65,17 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     """Return the overrides as Hydra understands them.
 
     Raises:
-        ConfigError: An override that Hydra's grammar refuses.
+        ConfigError: An override that the shell tore apart, or that Hydra's grammar refuses.
     """
+    if torn := torn_words(overrides):
+        raise ConfigError(torn)
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise ConfigError(
             f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
             "'head.hidden=[256]', "
-            "and other signs for both, 'data.root=\"~/photos\"'"
+            "and other signs for both, 'study.name=\"a (b)\"'"
         ) from error
 
 
@@ -110,6 +113,30 @@ def override_problems(override: Override, *, own: bool) -> list[str]:
     return problems
 
 
+def several_values(override: Override, *, study: bool) -> str:
+    """Return why an override with several values is refused, and what to write instead.
+
+    Args:
+        override: The parsed override.
+        study: Whether a study is asked for, which refuses -m.
+    """
+    key, line = override.key_or_group, override.input_line or ""
+    values = ",".join(override.sweep_string_iterator()) if override.is_choice_sweep() else "..."
+    if not study and not key.startswith("study."):
+        listed = f"; a list is written '{key}=[{values}]'" if takes_list(key) else ""
+        return (
+            f"{line} holds several values: -m runs each of them, all else takes one{listed}; quote a text that has a "
+            "comma"
+        )
+    crossed = {"labels": "study.labels", "freeze.depth": "study.depths"}.get(key, key)
+    if takes_list(crossed):
+        return f"{line} holds several values: a study takes a list, '{crossed}=[{values}]'"
+    return (
+        f"{line} holds several values: a study takes one for each setting and crosses depths, labels and seeds by "
+        "itself (study.depths, study.labels, study.seeds); type one study for each value"
+    )
+
+
 def launcher_problems(parsed: Sequence[Override]) -> dict[str, list[str]]:
     """Return by key what is wrong with settings of a launcher where none is chosen: Hydra's plain one has none."""
     if any(override.key_or_group == "hydra/launcher" for override in parsed):
@@ -127,10 +154,12 @@ def launcher_problems(parsed: Sequence[Override]) -> dict[str, list[str]]:
 def _option_problems(override: Override) -> list[str]:
     group = override.key_or_group
     known = conf_options(group)
-    if override.is_sweep_override() or isinstance(override.value(), dict):
-        return []
     value = override.value()
+    if isinstance(value, dict) or (override.is_sweep_override() and not override.is_choice_sweep()):
+        return []
     chosen = value if isinstance(value, list) else [value]
+    if override.is_choice_sweep():
+        chosen = [] if isinstance(value, Glob) else [name for name in _choices(override) if name != "null"]
     return [
         f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
         + ("; for any other timm model: backbone=timm backbone.name=NAME" if group == "backbone" else "")

@@ -52,13 +52,23 @@ def unknown_key(key: str) -> str:
     return f"{key} is no setting of tlexp{alike}; see tlexp --help"
 
 
+def takes_list(key: str) -> bool:
+    """Return whether a setting is a list.
+
+    >>> takes_list("study.labels"), takes_list("labels"), takes_list("data.classes")
+    (True, False, True)
+    """
+    hint = _hints().get(key)
+    return any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint)))
+
+
 def nearest(name: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
     """Return a question that offers the names that look alike, as they are shown, or nothing.
 
     >>> nearest("resnet5", ["resnet50", "vgg16"])
     ' (did you mean resnet50?)'
     """
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     told = [(shown or {}).get(each, each) for each in close]
     return f" (did you mean {' or '.join(told)}?)" if told else ""
 

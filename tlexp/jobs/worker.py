@@ -1,5 +1,6 @@
 """What a launcher calls for each job: the task of the command line, in this process or in one of several workers."""
 
+import contextlib
 import json
 import os
 import signal
@@ -76,7 +77,8 @@ class JobTask:
         except TlexpError:
             raise
         except Exception:
-            (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+            with contextlib.suppress(OSError):  # the disk may be what is at fault
+                publish(folder / TRACEBACK_FILE, traceback.format_exc().encode())
             raise
 
     def _settle(self, composed: DictConfig) -> None:

@@ -213,8 +213,12 @@ def _create_locked(path: Path) -> None:
             stale.unlink(missing_ok=True)
         if not _is_there(path):
             temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-            _build(temporary, artifacts=path.parent / "mlruns")
-            temporary.replace(path)
+            try:
+                _build(temporary, artifacts=path.parent / "mlruns")
+                temporary.replace(path)
+            finally:
+                for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):
+                    left.unlink(missing_ok=True)
 
 
 def _build(path: Path, *, artifacts: Path) -> None:

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from tlexp.compose.load import Composed, typed
-from tlexp.compose.overrides import leaves, plain_message
+from tlexp.compose.overrides import leaves, plain_message, several_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
@@ -299,10 +299,7 @@ def _check(overrides: Sequence[str], context: HydraContext) -> None:
     for override in parsed:
         key = override.key_or_group
         if override.is_sweep_override():
-            problems.append(
-                f"{override.input_line} holds several values: a study takes one for each setting and crosses depths, "
-                "labels and seeds by itself (study.depths, study.labels, study.seeds); type one study for each value"
-            )
+            problems.append(several_values(override, study=True))
         elif key.partition(".")[0] in _OWN and key != "head.global_pool":
             hint = "use study.labels=[5,20,100]" if key == "labels" else "leave it out"
             if key.partition(".")[0] == "freeze":

@@ -1,0 +1,48 @@
+import pytest
+
+from tlexp.compose.load import load
+from tlexp.errors import ConfigError
+
+
+def refused(*words: str, swept: bool = False) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as error:
+        load(words, swept=swept)
+    return error.value.problems
+
+
+ONE_EACH = (
+    "a study takes one for each setting and crosses depths, labels and seeds by itself (study.depths, study.labels, "
+    "study.seeds); type one study for each value"
+)
+SWEEP = "-m runs each of them, all else takes one; "
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("study=quick study.labels=5,20", "a study takes a list, 'study.labels=[5,20]'"),
+        ("study.depths=0,0.5,all", "a study takes a list, 'study.depths=[0,0.5,all]'"),
+        ("study=quick labels=5,20", "a study takes a list, 'study.labels=[5,20]'"),
+        ("study=freeze_vs_labels freeze.depth=0,1", "a study takes a list, 'study.depths=[0,1]'"),
+        ("study=quick study.seeds=3,5", ONE_EACH),
+        ("study=quick backbone=tiny,resnet18", ONE_EACH),
+        ("labels=5,20", SWEEP + "quote a text that has a comma"),
+        ("head.hidden=8,16", SWEEP + "a list is written 'head.hidden=[8,16]'; quote a text that has a comma"),
+    ],
+)
+def test_several_values_are_told_what_to_write_instead(words: str, advice: str) -> None:
+    assert f"{words.split()[-1]} holds several values: {advice}" in refused(*words.split())
+
+
+def test_a_swept_option_that_is_none_is_told_as_a_single_one_is() -> None:
+    text = (
+        "freeze=nonee is no option (did you mean none?); options: all, bias, depth, gradual, last, lora, lpft, none, "
+        "norm, surgical"
+    )
+    assert refused("freeze=all,nonee", swept=True) == refused("freeze=nonee") == (text,)
+    assert refused("freeze=choice(nonee,all)", "seed=0,1", swept=True) == (text,)
+    load(["freeze=all,none", "head=glob(li*)"], swept=True)
+
+
+def test_torn_words_are_told_before_the_grammar_is_asked() -> None:
+    assert refused("labels=5,", "20")[0].startswith("labels=5, 20: a blank stands beside the comma")

@@ -1,0 +1,83 @@
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from tlexp.compose.words import PATHS, quoted_paths, torn_words
+from tlexp.config import config_fields
+
+
+def test_the_paths_are_settings() -> None:
+    assert set(PATHS) <= set(config_fields())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "photos",
+        "my photos",
+        "~/photos",
+        "photos (1)",
+        "Füße",
+        "a=b",
+        "C:\\photos",
+        "./a b/",
+        "#1",
+        "50%",
+        "a&b",
+    ],
+)
+def test_a_path_comes_through_as_it_is_typed(value: str) -> None:
+    [word] = quoted_paths([f"data.root={value}"])
+    parsed = OverridesParser.create().parse_overrides([word])[0].value()
+    assert getattr(parsed, "text", parsed) == value
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "data.root=a,b c (1)",
+        "data.root='~/a'",
+        'data.root="~/a"',
+        "data.root=${oc.env:HOME}",
+        "data.root=choice(a, b)",
+        "study.name=a (1)",
+        "data.classes=[~a]",
+        "data.root",
+        "-m",
+    ],
+)
+def test_what_may_be_meant_for_hydra_is_left_alone(word: str) -> None:
+    assert quoted_paths([word]) == [word]
+
+
+@pytest.mark.parametrize(
+    ("words", "problems"),
+    [
+        (["labels=5", "seed=0"], []),
+        (["~data.seed", "labels=5"], []),
+        (
+            ["labels=5,", "20", "seed=0"],
+            [
+                "labels=5, 20: a blank stands beside the comma, where the shell begins another word; write labels=5,20 "
+                "with -m"
+            ],
+        ),
+        (
+            ["study.labels=[5,", "20]"],
+            [
+                "study.labels=[5, 20]: a blank stands beside the comma, where the shell begins another word; write "
+                "'study.labels=[5,20]'"
+            ],
+        ),
+        (["labels=5,", "seed=0"], ["labels=5, ends in a comma, behind which nothing stands; write labels=5"]),
+        (
+            ["data=folder", "data.root=my", "photos"],
+            [
+                "photos stands apart from data.root=my, for the shell begins another word at a blank; if the value has "
+                "one, quote it: 'data.root=my photos'"
+            ],
+        ),
+        (["photos", "labels=5"], ["photos is no override such as labels=20: give key=value"]),
+    ],
+)
+def test_words_that_the_shell_tore_apart(words: list[str], problems: list[str]) -> None:
+    assert torn_words(words) == problems
