@@ -20,7 +20,7 @@ import pytest
 
 from tlexp import cli
 from tlexp.cli import page as help_page
-from tlexp.cli.arguments import hydra_arguments, source_of
+from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of
 from tlexp.compose.load import Composed, load
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
@@ -97,7 +97,9 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
 
         monkeypatch.setattr("tlexp.compose.load.load", loads)
         monkeypatch.setattr("tlexp.cli.launch._through_hydra", lambda given: launched.extend(given) or 0)
-        monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config: {})
+        monkeypatch.setattr("tlexp.compose.preflight.Preflight.check", lambda self, config: None)  # nobody has photos
+        monkeypatch.setattr("tlexp.compose.preflight.Preflight.counts", lambda self, data: None)
+        monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config, counts: {})
         monkeypatch.setattr("tlexp.experiment.plan.plan_table", lambda plan: "")
         parses_only(monkeypatch)
         monkeypatch.setattr(sys, "argv", ["tlexp", *words])
@@ -114,13 +116,14 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
 
 def parses_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let programs end when their arguments are understood."""
-    parse = argparse.ArgumentParser.parse_args
+    for kind in (argparse.ArgumentParser, VerbParser):
+        parse = kind.parse_args
 
-    def parsed(parser: argparse.ArgumentParser, words: list[str] | None = None) -> None:
-        parse(parser, words)
-        raise Parsed
+        def parsed(parser: Any, words: Any = None, parse: Callable[..., Any] = parse) -> None:
+            parse(parser, words)
+            raise Parsed
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+        monkeypatch.setattr(kind, "parse_args", parsed)
 
 
 def points(overrides: Sequence[str]) -> Iterator[list[str]]:

@@ -15,11 +15,13 @@ def test_plan_prints_json_and_nothing_else(tlexp: Run, capsys: pytest.CaptureFix
     assert plan["schema"] == 3, "another set of keys has another number"
     assert list(plan) == [
         "schema", "backbone", "policy", "depth", "frozen", "units", "backbone_parameters", "backbone_operations",
-        "head_parameters", "trainable_parameters", "total_parameters", "phases",
+        "head_parameters", "trainable_parameters", "total_parameters", "phases", "images",
     ]  # fmt: skip
     assert list(plan["units"][0]) == [
         "index", "name", "parameters", "operations", "trainable_parameters", "trainable", "norm", "shape",
     ]  # fmt: skip
+    assert plan["images"]["labels"] == "20"
+    assert list(plan["images"]) == ["pool", "held_out", "labels", "drawn"]
     assert list(plan["phases"][0]) == ["share", "depth", "trainable_parameters"]
     assert plan["total_parameters"] == plan["backbone_parameters"] + plan["head_parameters"]
     assert plan["trainable_parameters"] < plan["total_parameters"]
@@ -32,6 +34,27 @@ def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert "2 of 5 units wholly frozen" in shown
     assert tlexp("plan", "backbone=tiny", "freeze=depth", "freeze.depth=9") == 2
     assert "freeze.depth=9 is out of range" in capsys.readouterr().err
+
+
+def test_plan_counts_the_images(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for kind, count in (("cat", 10), ("dog", 20), ("elk", 5)):
+        (tmp_path / "my photos" / kind).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "my photos" / kind / f"{number}.jpg").touch()
+    words = ["data=folder", "data.root=my photos", "labels=0.5"]
+    assert tlexp("plan", *words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "labels=0.5 draws 14 of 28 images of 3 classes (the smallest has 4); 7 others are held out for testing"
+    )
+    assert tlexp("plan", "--json", *words) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["images"] == {
+        "pool": {"cat": 8, "dog": 16, "elk": 4},
+        "held_out": {"cat": 2, "dog": 4, "elk": 1},
+        "labels": "0.5",
+        "drawn": 14,
+    }
+    assert plan["head_parameters"] % 3 == 0
 
 
 def test_sync_names_what_it_closed(

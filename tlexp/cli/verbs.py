@@ -21,10 +21,11 @@ def _plan(words: list[str]) -> int:
     loaded = load(arguments.overrides, source_of(arguments))
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
-    Preflight().check(loaded.config)
+    preflight = Preflight()
+    preflight.check(loaded.config)
     from tlexp.experiment.plan import build_plan, plan_table  # lazy: torch and timm
 
-    planned = build_plan(loaded.config)
+    planned = build_plan(loaded.config, preflight.counts(loaded.config.data))
     print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan_table(planned))
     return 0
 

@@ -32,13 +32,18 @@ class Preflight:
             WeightsError: The weights' file is missing.
             ConfigError: timm has no such model.
         """
-        counts = self._counts(config.data)
+        counts = self.counts(config.data)
         if counts is not None and config.study.kind is StudyKind.none:  # a study skips what the images do not allow
             counts.require(parse_labels(config.labels))
         _require_weights(config.backbone)
         _require_model(config.backbone.name)
 
-    def _counts(self, data: DataConfig) -> Counts | None:
+    def counts(self, data: DataConfig) -> Counts | None:
+        """Return how many images of each class there are; None where only opening them could tell.
+
+        Raises:
+            DataError: Images are missing or lie in no usable form.
+        """
         wanted = repr(data)
         if wanted not in self._counted:
             self._counted[wanted] = count_images(data)

@@ -3,16 +3,18 @@
 from typing import Any
 
 from tlexp.config import Config
+from tlexp.config.labels import parse_labels
+from tlexp.data import Counts, budget_counts
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import count_classes
 from tlexp.models import Classifier, Unit, frozen_told, keeps_statistics
 from tlexp.terminal import aligned
 
 SCHEMA = 3
-"""Of the keys: 2 added `phases`, 3 `frozen` and operations."""
+"""Of the keys: 2 added `phases`, 3 `frozen`, operations and `images`."""
 
 
-def build_plan(config: Config) -> dict[str, Any]:
+def build_plan(config: Config, counts: Counts | None = None) -> dict[str, Any]:
     """Return the plan as plain JSON values; parameters are counted, shapes are without the batch.
 
     Operations are multiply-adds of one image's forward pass. `frozen` says what the leading units that are wholly
@@ -20,12 +22,17 @@ def build_plan(config: Config) -> dict[str, Any]:
     A unit's `norm` says what its BatchNorm statistics do: "eval" (they stay), "train" (they move), None (it has none).
     Units are told as in the last phase; `share` of a phase is its part of the steps, which add up to 1.
 
+    Args:
+        config: Of the run.
+        counts: Of its images; None where only opening them could tell, and then the plan has none.
+
     Raises:
         ConfigError: The settings do not allow the run.
         DataError: The image folder has no classes.
     """
     network = build_network(config, meta=True)
-    classifier = build_classifier(config, network, count_classes(config, network.expected))
+    classes = count_classes(config, network.expected) if counts is None else len(counts.classes)
+    classifier = build_classifier(config, network, classes)
     units = [_unit(classifier, unit) for unit in classifier.units]
     head = sum(parameter.numel() for parameter in classifier.head.parameters())
     backbone = sum(unit["parameters"] for unit in units)
@@ -43,6 +50,7 @@ def build_plan(config: Config) -> dict[str, Any]:
         "trainable_parameters": head + sum(unit["trainable_parameters"] for unit in units),
         "total_parameters": backbone + head,
         "phases": _phases(network, units, head),
+        "images": None if counts is None else _images(config, counts),
     }
 
 
@@ -62,7 +70,7 @@ def plan_table(plan: dict[str, Any]) -> str:
     title = f"{plan['backbone']}, freeze={plan['policy']}: {frozen} of {len(plan['units'])} units wholly frozen"
     title += " in the end" if len(plan["phases"]) > 1 else ""
     trains = f"{trainable:,} of {total:,} parameters train ({trainable / total:.2%})"
-    return "\n".join([title, "", *lines, "", *_phase_lines(plan), *_frozen_lines(plan), trains])
+    return "\n".join([title, "", *lines, "", *_phase_lines(plan), *_frozen_lines(plan), trains, *_image_lines(plan)])
 
 
 def _frozen_lines(plan: dict[str, Any]) -> list[str]:
@@ -72,6 +80,27 @@ def _frozen_lines(plan: dict[str, Any]) -> list[str]:
         return []
     shares = {name: frozen[name] for name in ("parameters", "operations")}
     return [f"{frozen['asked']} freezes {frozen_told(plan['depth'], len(plan['units']), **shares)}"]
+
+
+def _images(config: Config, counts: Counts) -> dict[str, Any]:
+    """Return the images of each class in each split, and how many of them the label budget takes."""
+    return {
+        "pool": dict(zip(counts.classes, counts.pool, strict=True)),
+        "held_out": dict(zip(counts.classes, counts.held_out, strict=True)),
+        "labels": config.labels,
+        "drawn": sum(budget_counts(parse_labels(config.labels), counts.pool)),
+    }
+
+
+def _image_lines(plan: dict[str, Any]) -> list[str]:
+    """Return a line on the images where they are counted."""
+    if (images := plan["images"]) is None:
+        return []
+    pool, held_out = images["pool"].values(), images["held_out"].values()
+    return [
+        f"labels={images['labels']} draws {images['drawn']:,} of {sum(pool):,} images of {len(pool)} classes "
+        f"(the smallest has {min(pool):,}); {sum(held_out):,} others are held out for testing"
+    ]
 
 
 def _phase_lines(plan: dict[str, Any]) -> list[str]:
