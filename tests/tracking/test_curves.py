@@ -62,3 +62,12 @@ def test_a_broken_line_in_the_middle_is_an_error_with_its_number(tmp_path: Path,
     path.write_text(path.read_text() + line + "\n" + path.read_text())
     with pytest.raises(TrackingError, match="line 2 is no point of a curve"):
         read_points(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_full_disk_is_told_once_with_the_file() -> None:
+    log = MetricsLog(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left") as error:
+        log.write(phase="final", fold=None, step=1, values={"train/loss": 1.0})
+    assert error.value.filename == "/dev/full"
+    log.close()

@@ -194,3 +194,15 @@ def test_the_page_of_a_file_is_served_by_a_command(tmp_path: Path, monkeypatch: 
     assert serve_command(absolute_uri("sqlite:///mlflow.db")) == "mlflow ui"
     assert serve_command("sqlite:////else/where.db") == "mlflow ui --backend-store-uri sqlite:////else/where.db"
     assert serve_command("https://host:5000") == ""
+
+
+def test_a_store_that_could_not_be_made_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, *, artifacts: Path) -> None:
+        for name in (path, path.with_name(f"{path.name}-journal")):
+            name.write_text("half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(store_module, "_build", half)
+    with pytest.raises((OSError, TrackingError), match="no space left"):
+        ensure_store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []

@@ -5,6 +5,7 @@ seeds, folds and penalties together. The batch is always the whole column, so th
 again finds the same solutions as one that was not.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -170,7 +171,8 @@ def _run_one(
     except TlexpError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - the record says failed, and the other replicates have their turn
-        (attempt.folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+        with contextlib.suppress(OSError):  # the disk may be what is at fault
+            publish(attempt.folder / TRACEBACK_FILE, traceback.format_exc().encode())
         return f"{type(error).__name__}: {error}"
     finally:
         sys.stderr.flush()

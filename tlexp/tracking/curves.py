@@ -1,5 +1,6 @@
 """metrics.jsonl: every point of every curve, one line each, {phase, fold, step, name, value}."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -41,16 +42,24 @@ class MetricsLog:
         """Append one line per finite value; JSON has no way to say nan or inf.
 
         Raises:
-            OSError: The disk is full.
+            OSError: The disk is full; it names the file.
         """
         for name, value in values.items():
             if math.isfinite(value):
                 point = Point(phase=phase, fold=fold, step=step, name=name, value=float(value))
-                self._file.write(json.dumps(asdict(point), allow_nan=False) + "\n")
+                self._append(json.dumps(asdict(point), allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a line that was refused before, and told then
+            self._file.close()
+
+    def _append(self, line: str) -> None:
+        try:
+            self._file.write(line)
+        except OSError as error:
+            error.filename = self._file.name  # a write names none
+            raise
 
     def __enter__(self) -> Self:
         return self
