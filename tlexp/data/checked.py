@@ -1,6 +1,7 @@
 """Images that were read once at the start, for their digests and to see that they decode."""
 
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,11 +75,19 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """An image that decodes: the digest of its content, 64 hexadecimal digits, and what its decoding converted."""
+    """An image that decodes.
+
+    Attributes:
+        file: Where it is.
+        digest: Of its content, 64 hexadecimal digits.
+        conversions: What its decoding converted.
+        short_side: In pixels.
+    """
 
     file: UnreadImage
     digest: str
     conversions: tuple[str, ...]
+    short_side: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +160,17 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         notes=(*found.notes, *_notes(listings, [item for items in checked for item in items])),
         pool_from=found.pool_from,
         held_out_from=found.held_out_from,
+        short_sides=_short_sides([item.short_side for items in checked for item in items]),
     )
+
+
+def _short_sides(sides: Sequence[int]) -> tuple[int, int, int]:
+    """Return the smallest, the median and the largest.
+
+    >>> _short_sides([3, 1, 2, 9])
+    (1, 2, 9)
+    """
+    return min(sides), statistics.median_low(sides), max(sides)
 
 
 def read_all(
@@ -194,7 +213,8 @@ def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checke
             digest, decoded = file.load(reading.max_pixels)
         except DataError as error:
             return file.name, str(error)
-        return Checked(file=file, digest=digest, conversions=decoded.conversions)
+        short_side = min(decoded.image.size)
+        return Checked(file=file, digest=digest, conversions=decoded.conversions, short_side=short_side)
 
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     done = 0
