@@ -359,17 +359,18 @@ def test_runs_that_could_not_begin_are_refused_before_the_sweep_has_a_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("swept", [["freeze=all,last"], ["optim.lr=interval(0.1,1)", "hydra.sweeper.n_trials=1"]])
 def test_a_sweep_that_finished_needs_its_images_no_more(
-    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    swept: list[str], sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = [f"photos/{kind}/{number}.png" for kind in "ab" for number in range(5)]
     for number, name in enumerate(photos):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32), (number * 20, 0, 0)).save(tmp_path / name)
-    words = ["data=folder", "data.root=photos", "freeze=all,last"]
+    words = ["data=folder", "data.root=photos", *swept]
     assert sweep(*words) == 0
     (tmp_path / "photos").rename(tmp_path / "moved")
     assert sweep(*words) == 0
     capsys.readouterr()
-    assert sweep(*words, "seed=0,1") == 2
+    assert sweep(*words, "seed=0,1", "hydra.sweeper.name=t") == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: data.root=photos does not exist")

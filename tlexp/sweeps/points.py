@@ -101,7 +101,7 @@ class Plan:
         return {name: point[name] for name in self.candidates.names}
 
     def require_inputs(self, index: RunIndex) -> None:
-        """Refuse what is left of the sweep, or the middle of a search, where a run could not begin.
+        """Refuse what is left of the sweep, or the middle of a search that has not begun, where a run could not begin.
 
         Args:
             index: What is there: a run that finished needs its images no more.
@@ -110,7 +110,8 @@ class Plan:
             TlexpError: As `Preflight.check` has it; of several problems a ConfigError with all of them.
         """
         found: dict[str, TlexpError] = {}
-        for planned in self.points or [self.first]:
+        looked_at = [self.first] if self.searches and not index.every() else self.points
+        for planned in looked_at:
             if index.counting(planned.key) is None:
                 try:
                     self._preflight.check(planned.composed.config)
