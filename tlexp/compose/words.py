@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-PATHS = ("data.root", "data.neither", "data.shifted", "backbone.weights", "cache.dir")
+PATHS = (
+    "data.root",
+    "data.train",
+    "data.test",
+    "data.class_names",
+    "data.neither",
+    "data.shifted",
+    "backbone.weights",
+    "cache.dir",
+)
 """Settings that hold a path."""
 _PLAIN = re.compile(r"[\w/\\+.$%*@?| :-]*", re.ASCII)
 """What Hydra takes without quotes."""
