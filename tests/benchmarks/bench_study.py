@@ -9,7 +9,7 @@ column    freeze=all, head=logreg: all budgets and data seeds as the job of a st
           solves, is tested, writes its record and its MLflow run. It has no cache (cache=off), so that it neither finds
           features nor writes any. No side pays for imports. --sample N: cells of N seeds of each budget are run alone
           and stand for the others. The column is run before and after them.
-demonstration  python -m tlexp study=freeze_vs_labels as a whole, against its bound: what its units cost (a pass over an
+demonstration  python -m tlexp study=demonstration as a whole, against its bound: what its units cost (a pass over an
           image, a step, a head), measured before it starts, times how often they are needed
 overhead  seconds of a replicate of that column when its solution is known: labels drawn, predictions, record, tracking
 (--resnet18: at 64 px, with random weights from a file)
@@ -136,7 +136,7 @@ def overhead(cells: Cells) -> float:
 
 def demonstrate(words: list[str]) -> None:
     """Print what the demonstration takes beside its bound; imports are over already."""
-    sys.argv = ["tlexp", "study=freeze_vs_labels", "backbone=tiny", "study.name=bench", "cache.dir=cache", *words]
+    sys.argv = ["tlexp", "study=demonstration", "study.name=bench", "cache.dir=cache", *words]
     clock = Clock()
     with contextlib.suppress(SystemExit):
         cli.main()

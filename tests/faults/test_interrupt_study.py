@@ -9,9 +9,10 @@ from tests.faults.conftest import begin
 from tlexp.tracking import read_record
 
 WORDS = [
-    "study=freeze_vs_labels", "backbone=tiny", "study.controls=false", "study.depths=[0]", "study.labels=[10]",
-    "study.seeds=2", "study.name=s", "data.per_class=20", "data.test_per_class=5", "data.num_classes=2",
-    "train.steps=1500", "train.checkpoint_seconds=0.2", "tracking=off",
+    "study=freeze_vs_labels", "backbone=tiny", "backbone.image_size=32", "tune.trials=2",
+    "study.controls=false", "study.depths=[0]", "study.labels=[10]", "study.seeds=2",
+    "study.name=s", "data.per_class=20", "data.test_per_class=5", "data.num_classes=2", "train.steps=1500",
+    "train.checkpoint_seconds=0.2", "tracking=off",
 ]  # fmt: skip
 
 

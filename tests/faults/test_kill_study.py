@@ -27,7 +27,8 @@ from tlexp.jobs.index import RunIndex
 from tlexp.tracking import RunStatus, read_record
 
 WORDS = [
-    "study=freeze_vs_labels", "backbone=tiny", "data.per_class=12", "data.test_per_class=30", "data.num_classes=3",
+    "study=freeze_vs_labels", "backbone=tiny", "backbone.image_size=32", "tune.trials=2",
+    "data.per_class=12", "data.test_per_class=30", "data.num_classes=3",
     "train.limit_steps=3", "train.checkpoint_seconds=0.01", "tracking=off", "study.labels=[2,6]", "study.seeds=3",
     "study.depths=[0,all]", "study.scratch_labels=[2]", "study.name=killed",
 ]  # fmt: skip

@@ -26,9 +26,10 @@ PLANS = {
     "phases": ["backbone=resnet18", "freeze=gradual"],
 }
 STUDY = [
-    "backbone=tiny", "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2",
-    "tracking=off", "study=freeze_vs_labels", "study.labels=[2]", "study.seeds=2", "study.depths=[all]",
-    "study.controls=false", "study.name=s", "tune.trials=1",
+    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
+    "study=freeze_vs_labels", "backbone=tiny", "backbone.image_size=32",
+    "study.labels=[2]", "study.seeds=2", "study.depths=[all]", "study.controls=false",
+    "study.name=s", "tune.trials=1",
 ]  # fmt: skip
 
 

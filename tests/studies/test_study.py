@@ -17,6 +17,7 @@ from tlexp.compose.load import load
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
+from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.tracking import read_record
@@ -37,6 +38,27 @@ def records(folder: Path) -> dict[str, bytes]:
 def probabilities(folder: Path) -> np.ndarray:
     with np.load(folder / "predictions.npz") as file:
         return file["probability"]
+
+
+def test_the_demonstration_is_small_and_has_no_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    slow = UnitCosts(step=600.0, image=0.0)
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", lambda *_, **__: slow)
+    assert command(monkeypatch, "study=demonstration", "tracking=off", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    found = re.findall(r"^(\S+) .*  ([\d,]+) +(\d+) +0 +(\w+) ", shown, re.M)
+    assert found == [
+        ("freeze-0", "2,10,100", "9", "2"),
+        ("freeze-3", "2,10,100", "9", "2"),
+        ("freeze-5", "2,10,100", "9", "solved"),
+        *[(name, "2,10,100", "9", "solved") for name in ("ridge", "nearest_mean", "knn")],
+        ("scratch", "10", "3", "2"),
+        ("scratch-long", "10", "3", "2"),
+        *[(name, "2,10,100", "9", "solved") for name in ("random", "pixels")],
+    ]
+    assert "left out" not in shown
 
 
 def test_a_study_runs_every_replicate_once_and_leaves_a_page(

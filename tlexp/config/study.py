@@ -39,26 +39,27 @@ class StudyConfig:
     labels: list[str] = setting(
         [], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False
     )
-    seeds: int | None = setting(
-        None, "Data seeds per budget, from `seed` on; null takes 10, or 3 for the embedded shapes.", key=False
-    )
+    seeds: int | None = setting(None, "Data seeds per budget, from `seed` on; null takes 10.", key=False)
     depths: list[str] = setting(
         [],
         "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes none, all and those nearest to a quarter, "
-        "half and three quarters of the backbone's operations, or three for the embedded shapes.",
+        "half and three quarters of the backbone's operations.",
         key=False,
     )
     controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)
     scratch_labels: list[str] = setting(
         [],
-        "Label budgets that are trained from scratch; empty takes all of study.labels, or one for the embedded shapes.",
+        "Label budgets that are trained from scratch; empty takes all of study.labels.",
         key=False,
     )
     margin: float = setting(
         0.01, "A cheaper depth is recommended if it loses less than this, in balanced accuracy, (0, 1).", key=False
     )
     minutes: float | None = setting(
-        None, "Time that the study may take by estimate; columns, then budgets are dropped until it fits.", key=False
+        None,
+        "Time that the study may take by estimate; columns, then budgets are dropped until it fits. 0 is no limit; "
+        "null takes 60 on the CPU and no limit on a GPU.",
+        key=False,
     )
     column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)
 
@@ -68,7 +69,8 @@ class StudyConfig:
         if self.kind is StudyKind.none:
             stated = [name for name, value in vars(self).items() if value != getattr(StudyConfig(), name)]
             found += [
-                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads or policies" for name in stated
+                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads, policies or demonstration"
+                for name in stated
             ]
         elif self.kind is not StudyKind.depths and self.depths:
             found.append(
@@ -90,8 +92,8 @@ class StudyConfig:
             found.append(f"study.seeds={self.seeds}: must be at least 1")
         if not 0 < self.margin < 1:
             found.append(f"study.margin={self.margin}: must be between 0 and 1, e.g. 0.01")
-        if self.minutes is not None and self.minutes <= 0:
-            found.append(f"study.minutes={self.minutes}: must be positive, or null for no limit")
+        if self.minutes is not None and self.minutes < 0:
+            found.append(f"study.minutes={self.minutes}: must be positive, or 0 for no limit")
         if self.name is not None and not self.name.strip():
             found.append("study.name is empty: name a folder below multirun, or null")
         return found

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from tlexp.train import FitPlan, Listener, choose_device, fit, predict
 from tlexp.train.loop import BatchStream
 
 _STEPS = 3
+_SLOW_SECONDS = 0.5
+"""What takes longer than this is measured once: more would not tell more than it costs."""
 _OVERHEAD_SECONDS = 0.2
 """Of a run besides its training: record, tracking, predictions."""
 
@@ -59,10 +62,7 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     noise = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
     whole = np.arange(-(-batch // CHUNK) * CHUNK) % batch  # a last chunk that is filled with zeros takes as long
-    predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast)
-    began = time.perf_counter()
-    predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast)
-    image = (time.perf_counter() - began) / len(whole)
+    image = _seconds(lambda: predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast)) / len(whole)
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
     entries = open_entries(
@@ -118,10 +118,22 @@ def _crossed(entry: Entry, classifier: Classifier, images: BatchStream) -> Batch
 
 
 def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
-    """Return the seconds of a step with what the classifier freezes; the first fit warms up."""
-    seconds = 0.0
-    for steps in (1, 1 + _STEPS):
+    """Return the seconds of a step with what the classifier freezes; the first fit warms up, which takes as long."""
+
+    def seconds(steps: int) -> float:
         short = dataclasses.replace(plan, steps=steps, phases=())
         report = fit(classifier, batches, short, fit_id="estimate", listener=Listener(), checkpoint=None)
-        seconds = report.seconds / steps
-    return seconds
+        return report.seconds / steps
+
+    return seconds(1 if seconds(1) > _SLOW_SECONDS else 1 + _STEPS)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return how long something takes once it has warmed up, which is left out where it is slow."""
+    for _ in range(2):
+        began = time.perf_counter()
+        work()
+        passed = time.perf_counter() - began
+        if passed > _SLOW_SECONDS:
+            break
+    return passed

@@ -24,7 +24,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
 from tlexp.studies.planning.costs import Estimate, estimate
-from tlexp.studies.planning.minutes import shorten
+from tlexp.studies.planning.minutes import refuse_longer, shorten
 from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report
@@ -44,7 +44,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         dry_run: Say what would run and how long it would take.
 
     Raises:
-        ConfigError: The overrides do not fit, or another process works on the study.
+        ConfigError: The overrides do not fit, the study does not fit its minutes, or another process works on it.
         TrainingError: The study came to its end, but some runs did not finish.
         Interrupted: A signal asked to stop.
     """
@@ -56,6 +56,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     found = estimate(plan, session, done)
     shorten(plan, found)
     print(survey(plan, found))  # noqa: T201 - this is what people see first
+    refuse_longer(plan, found)
     about = plan.about({"seconds": round(found.total(plan), 1)})
     if note := predecessor_note(plan.folder.path, about, ()):
         say(f"note: {note}")

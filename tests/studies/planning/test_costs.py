@@ -1,16 +1,21 @@
 import re
+from pathlib import Path
 
 import pytest
+import torch
 
 from tests.studies.conftest import Study
+from tlexp.config import Config
+from tlexp.experiment.estimate import UnitCosts
 
 
 def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
-    assert study(*words, "study.minutes=0.0001") == 0
-    shown = capsys.readouterr().out
+    assert study(*words, "study.minutes=0.0001") == 2
+    captured = capsys.readouterr()
+    shown, refused = captured.out, " ".join(captured.err.split())
     assert re.findall(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
@@ -24,13 +29,12 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     ]
     assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
     assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
-    told = re.search(r"study.minutes=0.0001 cannot be met: what is left takes about (\d+ \w+) at least", shown)
+    told = re.search(r"study.minutes=0.0001: the smallest study takes about (\d+ \w+); allow it with study", refused)
     assert told is not None
     assert f"about {told[1]}, " in shown
     assert study(*words, "study.minutes=1000") == 0
     shown = capsys.readouterr().out
     assert "left out" not in shown
-    assert "cannot be met" not in shown
 
 
 def test_an_estimate_counts_what_comes_once(
@@ -43,3 +47,55 @@ def test_an_estimate_counts_what_comes_once(
     monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 5 * 3600.0)
     assert study(*quick, "--dry-run") == 0
     assert "0 to do, about 5.0 h, 5.0 h of them to start and to report" in capsys.readouterr().out
+
+
+def test_the_cpu_has_an_hour_unless_minutes_are_stated(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pass over an image that takes minutes does not fit, and says what would."""
+    costs = UnitCosts(step=600.0, image=1.0)
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", lambda *_, **__: costs)
+    assert study("study.labels=[2,4,6]", "study.seeds=5", "--dry-run") == 2
+    captured = capsys.readouterr()
+    assert "left out: labels=6: to fit study.minutes=60; with it about" in captured.out
+    assert "limit: study.minutes=60, the default on the CPU; study.minutes=0 is no limit" in captured.out
+    told = " ".join(captured.err.split())
+    assert re.search(
+        r"study.minutes=60, which the CPU has by default: the smallest study takes about [\d.]+ h; allow it with "
+        r"study.minutes=\d+ \(0 is no limit\), or take a smaller backbone.image_size, study.seeds=3 or smaller "
+        r"budgets \(study.labels=\[2,5\]\); study=quick trains no layers and is a first answer",
+        told,
+    )
+    minutes = re.search(r"with study.minutes=(\d+)", told)
+    assert minutes is not None
+    assert study("study.labels=[2,4]", "study.seeds=5", f"study.minutes={int(minutes[1]) + 1}", "--dry-run") == 0
+    assert "limit:" not in capsys.readouterr().out
+    assert study("study.seeds=5", "study.minutes=0", "--dry-run") == 0
+    assert "left out" not in capsys.readouterr().out
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_a_gpu_has_no_limit_by_default(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlexp.studies.planning.minutes.choose_device", lambda _: torch.device("cuda"))
+    assert study("study=quick", "study.controls=false", "--dry-run") == 0
+    assert "limit:" not in capsys.readouterr().out
+
+
+def test_what_costs_the_same_is_measured_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def costs(config: Config, *_: object, **__: object) -> UnitCosts:
+        measured.append(f"{config.backbone.name} {config.backbone.pretrained} {config.freeze.policy}")
+        return UnitCosts(step=0.0, image=0.0)
+
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", costs)
+    assert study("--dry-run") == 0
+    assert measured == [
+        "test_resnet True depth",
+        "test_resnet True all",
+        "test_resnet False none",
+        "test_resnet False all",
+        "pixels True all",
+    ]

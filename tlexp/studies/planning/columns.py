@@ -16,6 +16,7 @@ from tlexp.studies.analysis.table import Column, Role
 
 FROZEN = ("freeze=all", "head=logreg")
 PROBE_FIRST = ("head=linear", "head.init=probe", "freeze.norm=keep")
+RAW_PIXELS = ("backbone=pixels", "backbone.image_size=null", *FROZEN)  # at its own size, whatever a preset states
 RANDOM = ("backbone.pretrained=false", "backbone.weights=null")
 _SOLVED = {
     "logreg": "logistic regression",
@@ -136,7 +137,7 @@ def _others() -> list[Column]:
     random = (*RANDOM, "backbone.calibrate=true", *FROZEN)
     return [
         Column(name="random", title="random frozen features", role=Role.random, depth=None, words=random),
-        Column(name="pixels", title="raw pixels", role=Role.pixels, depth=None, words=("backbone=pixels", *FROZEN)),
+        Column(name="pixels", title="raw pixels", role=Role.pixels, depth=None, words=RAW_PIXELS),
     ]
 
 

@@ -1,8 +1,11 @@
 """What a study will take, from a few measured steps of each column's network."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
+from tlexp.config import Config, config_key
+from tlexp.config.head import HeadKind
 from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
@@ -45,11 +48,14 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     largest = plan.budgets[-1].images
     classes, tested = len(plan.source.classes), len(plan.source.held_out.labels)
     image = 0.0
+    measured: dict[str, UnitCosts] = {}
     for column in plan.columns:
-        left = [run for run in column.runs if run.key not in done]
-        costs = UnitCosts(step=0.0, image=0.0)
-        if left:
-            costs = measure_costs(column.runs[-1].config, shared, images=largest, classes=classes, tested=tested)
+        costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
+        if any(run.key not in done for run in column.runs):
+            alike = _alike(config)
+            if alike not in measured:
+                measured[alike] = measure_costs(config, shared, images=largest, classes=classes, tested=tested)
+            costs = measured[alike]
         image = max(image, costs.image if column.column.competes else 0.0)
         for run in column.runs:
             seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
@@ -58,6 +64,12 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     images = (len(plan.source.pool.labels) + tested) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
     return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
+
+
+def _alike(config: Config) -> str:
+    """Return what names the runs of which an image and a step cost the same; heads that are solved take no steps."""
+    head = dataclasses.replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
+    return config_key(dataclasses.replace(config, head=head, train=dataclasses.replace(config.train, longer=1)))
 
 
 def _run(run: PlannedRun, costs: UnitCosts, tested: int) -> float:

@@ -1,20 +1,35 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
+import math
+
+from tlexp.errors import ConfigError
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.terminal import duration
+from tlexp.train import choose_device
+
+DEFAULT = 60.0
+"""Minutes of a study on the CPU that states none: what runs for days should have been asked for."""
+_FEW_SEEDS = 3
+"""The fewest that give an interval of some use."""
+
+
+def allowed_minutes(plan: StudyPlan) -> float:
+    """Return what `study.minutes` allows, or where it is null the default; infinity for no limit."""
+    if plan.study.minutes is not None:
+        return plan.study.minutes or math.inf
+    device = choose_device(plan.columns[0].composed.config.train.device)
+    return DEFAULT if device.type == "cpu" else math.inf
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave columns, then budgets, out of the plan until it fits `study.minutes`.
+    """Leave columns, then budgets, out of the plan until it fits the minutes.
 
     First the longer training from scratch, then the inner depths from the shallow end, which cost most, then training
     from scratch, then budgets from the largest; two budgets and the outer depths always stay.
     """
-    minutes = plan.study.minutes
-    if minutes is None:
-        return
+    minutes = allowed_minutes(plan)
     while estimate.total(plan) > 60 * minutes:
         why = f"to fit study.minutes={minutes:g}; with it about {duration(estimate.total(plan))}"
         column = _dispensable(plan)
@@ -24,6 +39,31 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
             plan.drop_budget(plan.budgets[-1], why)
         else:
             return
+
+
+def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
+    """Refuse a plan that takes longer than the minutes although all that may be left out has been.
+
+    One of which nothing is left to do is never refused.
+
+    Raises:
+        ConfigError: The smallest study does not fit; the message says what it takes, and what would take less.
+    """
+    minutes, seconds = allowed_minutes(plan), estimate.total(plan)
+    if seconds <= 60 * minutes or all(run.key in estimate.done for _, run in plan.runs):
+        return
+    wanted = math.ceil(seconds / 60)
+    stated = "" if plan.study.minutes is not None else ", which the CPU has by default"
+    cheaper = ["a smaller backbone.image_size"]
+    if len(plan.seeds) > _FEW_SEEDS:
+        cheaper.append(f"study.seeds={_FEW_SEEDS}")
+    cheaper.append("smaller budgets (study.labels=[2,5])")
+    trained = any(not column.composed.config.head.kind.solved for column in plan.columns)
+    first = "; study=quick trains no layers and is a first answer" if trained else ""
+    raise ConfigError(
+        f"study.minutes={minutes:g}{stated}: the smallest study takes about {duration(seconds)}; allow it with "
+        f"study.minutes={wanted} (0 is no limit), or take {', '.join(cheaper[:-1])} or {cheaper[-1]}{first}"
+    )
 
 
 def _dispensable(plan: StudyPlan) -> PlannedColumn | None:

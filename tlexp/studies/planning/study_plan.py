@@ -33,10 +33,7 @@ from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_column
 from tlexp.tracking import names
 from tlexp.train import Listener
 
-_FEW_LABELS, _FEW_DEPTHS, _SCRATCH_LABELS, _FEW_SEEDS = ("2", "10", "100"), ("0", "0.5", "all"), ("10",), 3
-"""What a study of the embedded shapes does, so that it takes minutes; each can be stated."""
-_SEEDS, _TRIALS, _FEW_TRIALS = 10, 4, 2
-_SMALL_SIDE = 32
+_SEEDS, _TRIALS = 10, 4
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 
@@ -112,21 +109,16 @@ class _Command:
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(plain_message(error)) from error
 
-    def completed(self, config: Config) -> "_Command":
+    def completed(self, config: Config, side: int) -> "_Command":
         """Return the command line with what the study adds.
 
         Args:
             config: What it composes to without that.
+            side: Of the backbone's input, in pixels.
         """
-        keys = {override.partition("=")[0] for override in self.stated}
-        demonstration = config.data.source is DataSource.shapes
-        small = demonstration and config.backbone.packaged is not None and "backbone.image_size" not in keys
-        side = _SMALL_SIDE if small else config.backbone.image_size
-        own = [f"backbone.image_size={_SMALL_SIDE}"] if small else []
-        if demonstration and "data.size" not in keys and side:
-            own.append(f"data.size={side}")  # the same images for every column
-        trials = config.tune.trials or (_FEW_TRIALS if demonstration else _TRIALS)
-        return dataclasses.replace(self, own=tuple(own), trials=f"tune.trials={trials}")
+        rendered = config.data.source is DataSource.shapes and config.data.size is None
+        own = (f"data.size={side}",) if rendered else ()  # the same images for every column
+        return dataclasses.replace(self, own=own, trials=f"tune.trials={config.tune.trials or _TRIALS}")
 
 
 class StudyPlan:
@@ -162,19 +154,17 @@ class StudyPlan:
                 "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
             )
         self.study = first.study
-        self.demonstration = first.data.source is DataSource.shapes
-        self._command = command.completed(first)
+        self.network, _ = shared.network(first)
+        self._command = command.completed(first, self.network.expected.image_size)
         config = self._command.compose(self._command.overrides(FROZEN)).config
-        self.network, _ = shared.network(config)
         self.source = shared.images(config, self.network.expected, listener)
-        stated = self.study.labels or self._few(_FEW_LABELS) or FULL
+        stated = self.study.labels or FULL
         pool = self.source.pool.labels
         self.budgets, self.skipped = allowed_budgets(stated, pool, self.source.classes)
         if not self.budgets:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
-        count = self.study.seeds or (_FEW_SEEDS if self.demonstration else _SEEDS)
-        self.seeds = tuple(range(config.seed, config.seed + count))
+        self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
         self.columns = self._columns(config)
         self.folder = SweepFolder(self._folder(config), named_by="study.name")
 
@@ -206,7 +196,6 @@ class StudyPlan:
             "columns": [dataclasses.asdict(each.column) for each in self.columns],
             "skipped": dict(self.skipped),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
-            "demonstration": self.demonstration or len(self.seeds) < _SEEDS,
             "command": " ".join(["python -m tlexp", *map(_shell, self._command.stated)]),
             "estimate": dict(estimate),
         }
@@ -223,16 +212,12 @@ class StudyPlan:
         self.columns = [each.without(budget.labels) for each in self.columns]
         self.skipped[f"labels={budget.labels}"] = why
 
-    def _few(self, values: Sequence[str]) -> Sequence[str]:
-        return values if self.demonstration else ()
-
     def _columns(self, config: Config) -> list[PlannedColumn]:
-        depths = self.study.depths or self._few(_FEW_DEPTHS)
-        backbone = config.backbone.name
+        study, backbone = self.study, config.backbone.name
         found = study_columns(
-            self.study.kind, self.network.units, depths=depths, controls=self.study.controls, backbone=backbone
+            study.kind, self.network.units, depths=study.depths, controls=study.controls, backbone=backbone
         )
-        scratch = {str(parse_labels(text)) for text in self.study.scratch_labels or self._few(_SCRATCH_LABELS)}
+        scratch = {str(parse_labels(text)) for text in study.scratch_labels}
         planned: list[PlannedColumn] = []
         problems: list[str] = []
         seen: set[str] = set()

@@ -6,6 +6,7 @@ import numpy as np
 
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.minutes import allowed_minutes
 from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.terminal import aligned, duration
 
@@ -17,7 +18,7 @@ _WIDE = 0.1
 
 
 def survey(plan: StudyPlan, found: Estimate) -> str:
-    """Return cells, replicates, candidates and the time that they will take by estimate."""
+    """Return the bill: what is computed, in how much time by estimate, and what is left out."""
     rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
     for each in plan.columns:
         budgets = dict.fromkeys(run.budget.labels for run in each.runs)
@@ -38,7 +39,9 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
         f"study {plan.folder.path}: {counted}, {seeds}, {len(plan.runs)} runs, {left} to do, "
         f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
     )
-    return "\n".join([*lines, *_warnings(plan, found)])
+    if plan.study.minutes is None and math.isfinite(minutes := allowed_minutes(plan)):
+        lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
+    return "\n".join([*lines, *_warnings(plan)])
 
 
 def _seeds_told(count: int) -> str:
@@ -50,15 +53,9 @@ def _seeds_told(count: int) -> str:
     return f"{count} data seed{'' if count == 1 else 's'}"
 
 
-def _warnings(plan: StudyPlan, found: Estimate) -> list[str]:
+def _warnings(plan: StudyPlan) -> list[str]:
     """Return what people should know before the study takes their time."""
     warnings = []
-    minutes, seconds = plan.study.minutes, found.total(plan)
-    if minutes is not None and seconds > 60 * minutes:
-        warnings.append(
-            f"note: study.minutes={minutes:g} cannot be met: what is left takes about {duration(seconds)} at least, "
-            "and the study will run over"
-        )
     if len(plan.seeds) < _FEW:
         warnings.append(
             f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "

@@ -18,8 +18,8 @@ _SOLVED = "tune.trials=0"
 
 
 def is_demonstration(table: StudyTable) -> bool:
-    """Return whether a study has too few seeds for a claim, or says of itself that it shows how one goes."""
-    return len(table.seeds) < _ENOUGH_SEEDS or bool(_stated(table).get("demonstration"))
+    """Return whether a study has too few seeds for a claim."""
+    return len(table.seeds) < _ENOUGH_SEEDS
 
 
 def protocol_sentences(findings: Findings) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def _demonstration(table: StudyTable) -> tuple[str, ...]:
     if not is_demonstration(table):
         return ()
     count = len(table.seeds)
-    why = f"{count} data seed{'' if count == 1 else 's'}" if count < _ENOUGH_SEEDS else "images made for the purpose"
+    why = f"{count} data seed{'' if count == 1 else 's'}"
     return (f"This is a demonstration ({why}): a claim wants {_ENOUGH_SEEDS} data seeds on images that matter.",)
 
 
