@@ -69,9 +69,12 @@ def test_another_head_or_seed_makes_no_forward_pass(start: Start, cache: Path, m
         assert use.saved_seconds > 0
 
 
-def test_a_large_pool_is_not_read_for_a_small_budget(start: Start, cache: Path) -> None:
-    use = start("labels=2", "data.per_class=60").record.train.cache
-    assert use.misses == 6 + 24
+@pytest.mark.parametrize(("labels", "pool"), [(2, 60), (10, 32)])
+def test_a_pool_that_more_than_doubles_the_images_is_not_read(
+    labels: int, pool: int, start: Start, cache: Path
+) -> None:
+    use = start(f"labels={labels}", f"data.per_class={pool}").record.train.cache
+    assert use.misses == 3 * labels + 24
 
 
 @pytest.mark.parametrize("words", [["cache=off"], ["cache.max_bytes=0"]])

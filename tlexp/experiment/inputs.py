@@ -193,9 +193,10 @@ class RunInputs:
         It is where that at most doubles the images.
         """
         pool, key = self._source.pool, self._key(extractor)
-        wanted = len(self._budget.positions) + len(self._source.held_out.labels)
+        tested = len(self._source.held_out.labels)
+        little = len(pool.labels) + tested <= 2 * (len(self._budget.positions) + tested)
         alone = len(self._setup.plan.phases) == 1 and entry.prefix is None
-        if alone and extractor.keeps and len(pool.labels) <= 2 * wanted and key not in self._session.prepared:
+        if alone and extractor.keeps and little and key not in self._session.prepared:
             extractor.prepare(pool, np.arange(len(pool.labels)))
             self._session.prepared.add(key)
 
