@@ -3,6 +3,7 @@
 And real ones, which take seconds.
 """
 
+import contextlib
 import functools
 import math
 import sys
@@ -215,9 +216,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TINY = [
-    "backbone=tiny", "backbone.image_size=32", "tune.trials=2",
-    "data.per_class=12", "data.test_per_class=10", "data.num_classes=2", "train.limit_steps=2", "tracking=off",
-    "study.labels=[2,4]", "study.seeds=2", "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
+    "backbone=tiny", "backbone.image_size=32", "tune.trials=2", "data.per_class=12", "data.test_per_class=10",
+    "data.num_classes=2", "train.limit_steps=2", "tracking=off", "study.labels=[2,4]", "study.seeds=2",
+    "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
 ]  # fmt: skip
 
 FOREIGN = {
@@ -228,6 +229,11 @@ FOREIGN = {
 """What a kind of study has no use for."""
 
 Study = Callable[..., int]
+Finished = Callable[..., Path]
+QUICK = ("study=quick", "study.controls=false", "study.labels=[2]")
+"""What makes a study of a second; several tests look at the same."""
+shares_studies = pytest.mark.xdist_group("studies")
+"""For tests that look at finished studies, so that one process makes them."""
 
 
 @pytest.fixture
@@ -239,16 +245,21 @@ def drawn_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return the folder in which a study with the words was done, once; it is to be copied, and has empty figures."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return the folder in which a study with the words was done, once; it is to be copied.
+
+    What was printed is in `shown.txt`. Without words the figures are drawn, else they are empty.
+    """
 
     @functools.cache
     def folder(*words: str) -> Path:
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.chdir(tmp_path_factory.mktemp("study"))
             process_session.cache_clear()
-            leave_undrawn(monkeypatch)
-            assert do_study(monkeypatch, *words) == 0
+            if words:
+                leave_undrawn(monkeypatch)
+            with Path("shown.txt").open("w") as shown, contextlib.redirect_stdout(shown):
+                assert do_study(monkeypatch, *words) == 0
             return Path.cwd()
 
     return folder

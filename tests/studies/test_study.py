@@ -4,7 +4,6 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.studies.conftest import Study, command
+from tests.studies.conftest import QUICK, Finished, Study, command, shares_studies
 from tlexp.compose.load import load
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
@@ -20,10 +19,11 @@ from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
 from tlexp.studies.column import COLUMN_FILE
+from tlexp.studies.planning import costs
 from tlexp.tracking import read_record
 from tlexp.train import Listener
 
-Finished = Callable[..., Path]
+pytestmark = shares_studies
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def test_the_demonstration_is_small_and_has_no_limit(
 
 
 def test_a_study_runs_every_replicate_once_and_leaves_a_page(
-    drawn_study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_study: Study, finished: Finished, tmp_path: Path
 ) -> None:
-    assert drawn_study() == 0
+    shutil.copytree(finished(), tmp_path, dirs_exist_ok=True)
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [
         "freeze-0", "freeze-5", "ridge", "nearest_mean", "knn", "scratch", "scratch-long", "random", "pixels",
@@ -74,8 +74,7 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(
     assert {labels for name, labels in cells if name == "freeze-0"} == {"2", "4"}
     assert len(records(tmp_path)) == 2 * len(cells) == len(about(tmp_path)["replicates"])
     assert (tmp_path / "multirun/s/report/index.html").is_file()
-    shown = capsys.readouterr().out
-    assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in shown
+    assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in (tmp_path / "shown.txt").read_text()
     before = records(tmp_path)
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
     assert drawn_study() == 0
@@ -144,7 +143,7 @@ def test_a_named_study_is_not_continued_with_other_settings(
 
 def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
     for noise in ("0.1", "0.2", "0.1"):
-        assert study("study=quick", "study.name=null", "study.controls=false", f"data.noise={noise}") == 0
+        assert study(*QUICK, "study.seeds=1", "study.name=null", f"data.noise={noise}") == 0
     folders = list(tmp_path.glob("multirun/frozen-shapes-test_resnet-*"))
     assert len(folders) == 2
 
@@ -197,13 +196,14 @@ def test_a_run_that_fails_fails_alone(
         return real(config, account, session)
 
     monkeypatch.setattr(run_module, "_run", breaks)
-    assert study("study.controls=false") == 3
+    words = "study.controls=false", "study.labels=[2]"
+    assert study(*words) == 3
     shown = capsys.readouterr()
     assert "failed: freeze-0 labels=2 seed=1: loss is nan at step 1" in shown.err
-    assert "1 of 8 runs did not finish" in shown.err
+    assert "1 of 4 runs did not finish" in shown.err
     assert "nan at step 1" in (tmp_path / "multirun/s/report/index.html").read_text()
     monkeypatch.setattr(run_module, "_run", real)
-    assert study("study.controls=false") == 0
+    assert study(*words) == 0
 
 
 def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +274,7 @@ PHASED = ("lpft", "gradual")
 def test_ways_of_transferring_are_compared_at_the_same_labels(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study=policies", "study.labels=[4]", "train.limit_steps=4") == 0
+    assert study("study=policies", "study.labels=[4]", "study.seeds=1", "tune.trials=1", "train.limit_steps=4") == 0
     assert "use freeze.norm" not in capsys.readouterr().err
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [
@@ -311,16 +311,17 @@ def test_ways_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     assert [line for line in shown.splitlines() if line.startswith("bias")]
 
 
-def test_an_unknown_study_names_the_nearest(study: Study, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    assert study("study=quick", "study.controls=false", "study.labels=[2]", "study.name=mine") == 0
+def test_an_unknown_study_names_the_nearest(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    shutil.copytree(finished(*QUICK) / "multirun" / "s", tmp_path / "multirun" / "mine")
     assert command(monkeypatch, "report", "mime") == 2
     assert "did you mean mine" in capsys.readouterr().err
     assert command(monkeypatch, "report", "mine") == 0
 
 
-def test_a_column_says_when_it_is_over(study: Study, tmp_path: Path) -> None:
-    assert study("study=quick", "study.controls=false", "study.labels=[2]") == 0
-    ended = [json.loads(path.read_text()) for path in tmp_path.glob(f"multirun/s/columns/*/*/{COLUMN_FILE}")]
+def test_a_column_says_when_it_is_over(finished: Finished) -> None:
+    ended = [json.loads(path.read_text()) for path in finished(*QUICK).glob(f"multirun/s/columns/*/*/{COLUMN_FILE}")]
     assert {each["column"]: each["ran"] for each in ended} == dict.fromkeys(
         ("logreg", "ridge", "nearest_mean", "knn"), 2
     )
@@ -330,7 +331,7 @@ HEADS = ["logreg", "ridge", "nearest_mean", "knn", "units", "mlp", "cosine", "at
 
 
 def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> None:
-    assert study("study=heads", "study.labels=[4]", "study.controls=false") == 0
+    assert study("study=heads", "study.labels=[4]", "study.seeds=1", "study.controls=false") == 0
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == HEADS
     assert "head.units=[layer1,layer2,layer3,layer4]" in columns["units"]["words"]
@@ -344,8 +345,9 @@ def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> N
 
 
 def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
-    study: Study, capsys: pytest.CaptureFixture[str]
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.01, image=0.01))  # it is a large one
     two_branches = ["backbone=timm", "backbone.name=crossvit_tiny_240", "backbone.pretrained=false"]
     words = [*two_branches, "backbone.image_size=null", "backbone.weights=null", "study.controls=false", "--dry-run"]
     assert study("study=heads", *words) == 0

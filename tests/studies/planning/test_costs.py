@@ -1,10 +1,11 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.studies.conftest import Study
+from tests.studies.conftest import QUICK, Finished, Study, shares_studies
 from tlexp.config import Config
 from tlexp.experiment.estimate import UnitCosts
 
@@ -12,7 +13,7 @@ from tlexp.experiment.estimate import UnitCosts
 def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["study.depths=[0,1,2,3,4,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
+    words = ["study.depths=[0,1,3,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
     assert study(*words, "study.minutes=0.0001") == 2
     captured = capsys.readouterr()
     shown, refused = captured.out, " ".join(captured.err.split())
@@ -21,9 +22,7 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     ) == [
         "from scratch, 4 x the steps",
         "1 of 5 units frozen (to stem)",
-        "2 of 5 units frozen (to layer1)",
         "3 of 5 units frozen (to layer2)",
-        "4 of 5 units frozen (to layer3)",
         "from scratch",
         "labels=6",
     ]
@@ -37,15 +36,18 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     assert "left out" not in shown
 
 
+@shares_studies
 def test_an_estimate_counts_what_comes_once(
-    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    study: Study,
+    finished: Finished,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All runs are there, and what is left is the start, which has been measured, and the report."""
-    quick = "study=quick", "study.controls=false", "study.labels=[2]"
-    assert study(*quick) == 0
-    capsys.readouterr()
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 5 * 3600.0)
-    assert study(*quick, "--dry-run") == 0
+    assert study(*QUICK, "--dry-run") == 0
     assert "0 to do, about 5.0 h, 5.0 h of them to start and to report" in capsys.readouterr().out
 
 

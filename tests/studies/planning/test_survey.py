@@ -1,15 +1,18 @@
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.studies.conftest import Study
+from tests.studies.conftest import QUICK, Finished, Study, shares_studies
 
 
-def test_the_survey_counts_what_is_there_and_what_is_left(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = "study=quick", "study.controls=false"
-    assert study(*quick, "study.labels=[2]") == 0
-    capsys.readouterr()
-    assert study(*quick, "--dry-run") == 0
+@shares_studies
+def test_the_survey_counts_what_is_there_and_what_is_left(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
+    assert study("study=quick", "study.controls=false", "--dry-run") == 0
     shown = capsys.readouterr().out
     for name in ("logreg", "ridge", "nearest_mean", "knn"):
         assert re.search(rf"^{name} .* 2,4 +4 +2 +solved +\d+ s$", shown, re.M)
@@ -22,18 +25,17 @@ def test_the_survey_counts_what_is_there_and_what_is_left(study: Study, capsys: 
 def test_few_test_images_are_warned_of_before_the_study_begins(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = "study=quick", "study.controls=false", "study.labels=[2]"
     warning = "only 8 test images: intervals will be about +- 0.35; more held-out images help most"
-    assert study(*quick, "data.test_per_class=4", "--dry-run") == 0
+    assert study(*QUICK, "data.test_per_class=4", "--dry-run") == 0
     assert warning in capsys.readouterr().out
-    assert study(*quick, "data.test_per_class=4") == 0
+    assert study(*QUICK, "study.seeds=1", "data.test_per_class=4") == 0
     assert warning in capsys.readouterr().out
-    assert study(*quick, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
+    assert study(*QUICK, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
     assert "test images" not in capsys.readouterr().out
 
 
 def test_few_seeds_are_warned_of_before_the_study_begins(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = "study=quick", "study.controls=false", "study.labels=[2]", "--dry-run"
+    quick = *QUICK, "--dry-run"
     for seeds, warned in ((2, True), (3, False)):
         assert study(*quick, f"study.seeds={seeds}", f"study.name=of{seeds}") == 0
         told = "with 2 data seeds hardly anything can be told apart, or from guessing; take study.seeds=5 or more"
