@@ -115,6 +115,13 @@ def test_python_objects_are_refused_before_hydra_acts(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("word", [word for word in HOSTILE if "_target_" in word and "callbacks" not in word])
+def test_a_python_object_is_refused_with_the_rule(word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load([word])
+    assert f"{word}: a configuration holds values, not Python objects; remove _target_" in caught.value.problems
+
+
 def test_python_objects_in_a_folder_of_configurations_are_refused(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     node = "# @package _global_\nhydra:\n  callbacks:\n    x: {_target_: shutil.copy, src: a, dst: b}\n"

@@ -37,9 +37,9 @@ WAYS = {
         pytest.param(["freeze=last", "freeze.norm=keep"], marks=pytest.mark.slow),
         ["freeze=surgical", "freeze.units=[layer2]"],
         pytest.param([*DEPTH, "augment=light", "cache.views=2"], marks=pytest.mark.slow),
-        [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=8"],
+        [*DEPTH, "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=2"],
         [*DEPTH, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"],
-        ["freeze=lpft", "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=4"],
+        ["freeze=lpft", "head=mlp", "head.hidden=[8]", "head.dropout=0.3", "tune.trials=2", "labels=2"],
         [*GRADUAL, "augment=light", "cache.views=2"],
         pytest.param(
             [*GRADUAL, *VIT, "backbone.drop_path_rate=0.2", "train.channels_last=false"], marks=pytest.mark.slow

@@ -1,7 +1,6 @@
 """An export is a run's network, checked, with a card that says where it comes from; another run can start from it."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import Start
+from tlexp import cli
 from tlexp.errors import ConfigError, TrackingError, WeightsError
 from tlexp.experiment.export import export
 from tlexp.models import load_classifier
@@ -103,15 +103,26 @@ def test_halving_that_changes_the_answers_is_refused(start: Start, tmp_path: Pat
     export(folder, tmp_path / "out", half=False)
 
 
-def test_the_command_line_names_the_files_and_how_to_use_them(start: Start, tmp_path: Path) -> None:
+def test_the_command_line_names_the_files_and_how_to_use_them(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     start()
-    command = [sys.executable, "-m", "tlexp", "export", "run", "out", "--half"]
-    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "out/model.safetensors" in done.stdout
-    assert "keep their class" in done.stdout
-    assert done.stdout.splitlines()[-1] == "use it with backbone.weights=out"
-    again = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
-    assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+
+    def exported() -> int:
+        monkeypatch.setattr(sys, "argv", ["tlexp", "export", "run", "out", "--half"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    assert exported() == 0
+    shown = capsys.readouterr().out
+    assert "out/model.safetensors" in shown
+    assert "keep their class" in shown
+    assert shown.splitlines()[-1] == "use it with backbone.weights=out"
+    assert exported() == 2
+    assert "never overwritten" in capsys.readouterr().err
 
 
 def test_the_chain_of_experiments_hands_the_first_runs_network_to_the_second(start: Start, tmp_path: Path) -> None:

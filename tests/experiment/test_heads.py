@@ -2,13 +2,16 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.composed import composed
 from tests.conftest import Start
 from tests.models.small_swin import known
 from tlexp.compose.load import load
@@ -30,9 +33,25 @@ UNITS = {
 """Backbones with maps of both layouts and with tokens, and two units of each."""
 SIDE_BY_SIDE = [kind for kind in HeadKind if not kind.sees_map]
 HEADS = [(kind, False) for kind in HeadKind] + [(kind, True) for kind in SIDE_BY_SIDE]
-BACKBONES = pytest.mark.parametrize("name", UNITS)
 QUICK = ("test_resnet", "test_vit", known())
-"""Backbones, of maps of either layout and of tokens, on which the default run trains every head."""
+"""Backbones, of maps of either layout and of tokens, on which the default run trains heads."""
+FEW = ((HeadKind.linear, False), (HeadKind.linear, True), (HeadKind.flatten_mlp, False), (HeadKind.attention, False))
+"""Heads that see something of their own: pooled features, those of units, the map in order and as a set."""
+
+
+def paired(heads: list[tuple[HeadKind, bool]], names: Iterable[str] = UNITS) -> list[Any]:
+    """Return every head on one backbone and a few on the others, as parameters; all on all are slow."""
+    return [
+        pytest.param(
+            name,
+            kind,
+            units,
+            id=f"{name}-{kind}{'-units' * units}",
+            marks=() if name in names and (name == "test_resnet" or (kind, units) in FEW) else pytest.mark.slow,
+        )
+        for name in UNITS
+        for kind, units in heads
+    ]
 
 
 def words(name: str, kind: HeadKind, units: bool, *more: str) -> list[str]:
@@ -65,14 +84,9 @@ def noise(config: Config, count: int = 4) -> torch.Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))  # type: ignore[arg-type]
 
 
-def ids(heads: list[tuple[HeadKind, bool]]) -> list[str]:
-    return [f"{kind}{'-units' * units}" for kind, units in heads]
-
-
-@BACKBONES
-@pytest.mark.parametrize(("kind", "units"), HEADS, ids=ids(HEADS))
+@pytest.mark.parametrize(("name", "kind", "units"), paired(HEADS))
 def test_a_head_comes_back_and_gives_the_same_logits(name: str, kind: HeadKind, units: bool, tmp_path: Path) -> None:
-    config = load(words(name, kind, units)).config
+    config = composed(*words(name, kind, units)).config
     network, classifier = built(config)
     card = describe_model(config, network, WeightsOrigin(source="random", digest=""), CLASSES)
     save_classifier(classifier, tmp_path, description=card)
@@ -88,10 +102,9 @@ def test_a_head_comes_back_and_gives_the_same_logits(name: str, kind: HeadKind, 
 TRAINED = [(kind, units) for kind, units in HEADS if not kind.solved]
 
 
-@BACKBONES
-@pytest.mark.parametrize(("kind", "units"), TRAINED, ids=ids(TRAINED))
+@pytest.mark.parametrize(("name", "kind", "units"), paired(TRAINED))
 def test_the_plan_counts_what_is_there(name: str, kind: HeadKind, units: bool) -> None:
-    config = load(words(name, kind, units)).config
+    config = composed(*words(name, kind, units)).config
     plan = build_plan(config)
     _, classifier = built(config)
     assert plan["total_parameters"] == sum(parameter.numel() for parameter in classifier.parameters())
@@ -108,11 +121,8 @@ def test_the_seed_decides(kind: HeadKind) -> None:
     assert any(not torch.equal(first[key], value) for key, value in other.items())
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow) for each in UNITS]
-)
 @pytest.mark.parametrize("freeze", ["all", "last", "none"])
-@pytest.mark.parametrize(("kind", "units"), TRAINED, ids=ids(TRAINED))
+@pytest.mark.parametrize(("name", "kind", "units"), paired(TRAINED, QUICK))
 def test_all_that_trains_has_a_gradient_and_the_frozen_rest_stays(
     name: str, freeze: str, kind: HeadKind, units: bool
 ) -> None:
@@ -161,7 +171,7 @@ def test_a_run_is_the_same_to_the_bit_with_and_without_cache_and_image_by_image(
     chosen = [*words(name, HeadKind.linear, False)[:4], *WAYS[way], *units, "optim.lr=1e-3", "optim.weight_decay=0.1"]
     depth = len(build_network(load(chosen).config, meta=True).units)
     ways = {"cold": [], "off": ["cache=off"], "live": ["freeze=depth", f"freeze.depth={depth}"]}
-    runs = {each: start(*chosen, *more, "labels=4", name=each) for each, more in ways.items()}
+    runs = {each: start(*chosen, *more, "labels=2", name=each) for each, more in ways.items()}
     assert runs["live"].record.train.cache is None
     assert len({probabilities(tmp_path / each) for each in runs}) == 1
 

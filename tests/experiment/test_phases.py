@@ -128,10 +128,10 @@ def test_every_family_goes_through_its_phases(policy: str, name: str, start: Sta
 @pytest.mark.parametrize(
     ("policy", "questions"),
     [  # in every phase and between them, of both candidates and the final fit
-        ("lpft", (3, 9, 17)),
-        ("gradual", (0, 4, 20)),
-        pytest.param("lpft", (0, 2, 4, 15, 20), marks=pytest.mark.slow),
-        pytest.param("gradual", (2, 3, 9, 15, 17), marks=pytest.mark.slow),
+        ("lpft", (3, 17)),
+        ("gradual", (4, 20)),
+        pytest.param("lpft", (0, 2, 4, 9, 15, 20), marks=pytest.mark.slow),
+        pytest.param("gradual", (0, 2, 3, 9, 15, 17), marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(

@@ -5,6 +5,8 @@ from tlexp.experiment.build import build_classifier, build_network
 from tlexp.experiment.plan import build_plan, plan_table
 from tlexp.paths import conf_options
 
+PARTS = ("surgical", "norm", "bias", "lora")
+
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_small", "mobilenetv3_large"])
 @pytest.mark.parametrize("freeze", ["none", "all", "last", "depth"])
@@ -38,8 +40,18 @@ def test_units_tell_shapes_and_batchnorm() -> None:
     assert [unit["norm"] for unit in units] == ["eval"] * 4 + ["train"]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_small", "convnext_tiny"])
-@pytest.mark.parametrize("freeze", ["surgical", "norm", "bias", "lora"])
+@pytest.mark.parametrize(
+    ("name", "freeze"),
+    [
+        *(("resnet18", freeze) for freeze in PARTS),
+        ("vit_small", "norm"),
+        ("vit_small", "lora"),
+        ("convnext_tiny", "surgical"),
+        pytest.param("vit_small", "surgical", marks=pytest.mark.slow),
+        pytest.param("vit_small", "bias", marks=pytest.mark.slow),
+        *(pytest.param("convnext_tiny", freeze, marks=pytest.mark.slow) for freeze in PARTS[1:]),
+    ],
+)
 def test_parts_of_units_are_counted(name: str, freeze: str) -> None:
     config = load([f"backbone={name}", f"freeze={freeze}", *(["freeze.units=[stem]"] if freeze == "surgical" else [])])
     plan, whole = build_plan(config.config), build_plan(load([f"backbone={name}", "freeze=none"]).config)

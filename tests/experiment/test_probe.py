@@ -75,7 +75,7 @@ def test_one_image_per_class_takes_the_stated_penalty() -> None:
 def test_heads_solved_together_are_those_that_each_run_solves_alone(
     head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = [config(f"head={head}", labels=labels, seed=seed) for labels in (1, 3, 10) for seed in (0, 1)]
+    asked = [config(f"head={head}", labels=labels, seed=seed) for labels, seed in ((1, 0), (3, 0), (3, 1), (10, 0))]
     session = Session(several=True)
     solve_together(asked, session, device=CPU, listener=Listener())
     alone, together = [], []

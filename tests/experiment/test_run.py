@@ -245,10 +245,10 @@ def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_
 @pytest.mark.parametrize(
     ("norm", "questions"),
     [
-        ("follow", (0, 8, 13)),
-        ("update", (3, 11, 16)),
-        pytest.param("follow", (3, 11, 16), marks=pytest.mark.slow),
-        pytest.param("update", (0, 8, 13), marks=pytest.mark.slow),
+        ("follow", (8, 13)),
+        ("update", (3, 16)),
+        pytest.param("follow", (0, 3, 11, 16), marks=pytest.mark.slow),
+        pytest.param("update", (0, 8, 11, 13), marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
@@ -357,7 +357,8 @@ def test_a_run_is_the_start_of_the_next(start: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
 def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start: Start, tmp_path: Path) -> None:
     words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false"]
-    record = start(*words, *freeze, "head.init=normal", "train.limit_steps=2", "labels=2").record
+    quick = ("head.init=normal", "train.limit_steps=2", "labels=2", "tune.validate=false")
+    record = start(*words, *freeze, *quick).record
     assert record.freeze.digest_before == record.freeze.digest_after
     assert record.freeze.depth == len(record.freeze.units)
 
@@ -367,7 +368,7 @@ def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start
 def test_statistics_end_as_they_began_where_norm_keeps_them(
     norm: str, freeze: str, start: Start, tmp_path: Path
 ) -> None:
-    record = start(freeze, f"freeze.norm={norm}").record
+    record = start(freeze, f"freeze.norm={norm}", "tune.validate=false").record
     assert record.freeze.norm == norm
     assert record.freeze.digest_before == record.freeze.digest_after
     network = build.build_network(load([*SMALL]).config)

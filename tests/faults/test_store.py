@@ -1,59 +1,47 @@
 """The sqlite store's creation: eight processes at once, and kill -9 at random moments.
 
-Run as a program, this file is the harness: it imports mlflow once and forks for each process, for an import takes
-longer than the creation. `unsafe` creates in place and without a lock, as MLflow does by itself: the harness must
-catch that.
+mlflow is imported once, and each process is a fork, for an import takes longer than the creation. `unsafe` creates in
+place and without a lock, as MLflow does by itself: the harness must catch that.
 """
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.store import ensure_store
+
 PROCESSES = 8
 
 
-def harness(counts: dict[str, int], folder: Path, way: str = "safe") -> list[str]:
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
-    words = [f"{kind}={count}" for kind, count in counts.items()]
-    command = [sys.executable, __file__, str(folder), way, *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=True)
-    print(done.stdout)
-    return [line for line in done.stdout.splitlines() if line.endswith("bricked")]
-
-
 def test_neither_eight_processes_on_an_empty_folder_nor_killed_creations_brick_a_store(tmp_path: Path) -> None:
-    assert harness({"race": 1, "kill": 3}, tmp_path) == [
-        "8 processes, 0 failed; 1 stores, 0 bricked",
-        "3 kills, 0 bricked",
-    ]
+    assert race(tmp_path / "race", 1) == "8 processes, 0 failed; 1 stores, 0 bricked"
+    assert kill(tmp_path / "kill", 3) == "3 kills, 0 bricked"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1600)
 def test_eight_processes_on_an_empty_folder_twenty_times(tmp_path: Path) -> None:
-    assert harness({"race": 20}, tmp_path) == ["160 processes, 0 failed; 20 stores, 0 bricked"]
+    assert race(tmp_path, 20) == "160 processes, 0 failed; 20 stores, 0 bricked"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1600)
 def test_a_hundred_killed_creations_brick_nothing(tmp_path: Path) -> None:
-    assert harness({"kill": 100}, tmp_path) == ["100 kills, 0 bricked"]
+    assert kill(tmp_path, 100) == "100 kills, 0 bricked"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1600)
 def test_the_harness_catches_a_creation_in_place_without_a_lock(tmp_path: Path) -> None:
-    [raced, killed] = harness({"race": 1, "kill": 8}, tmp_path, "unsafe")
-    assert not raced.startswith("8 processes, 0 failed")
-    assert not killed.endswith(" 0 bricked")
+    assert not race(tmp_path / "race", 1, "unsafe").startswith("8 processes, 0 failed")
+    assert not kill(tmp_path / "kill", 8, "unsafe").endswith(" 0 bricked")
 
 
 # --- the harness
@@ -62,8 +50,6 @@ def test_the_harness_catches_a_creation_in_place_without_a_lock(tmp_path: Path) 
 def use_store(uri: str, way: str) -> None:
     """Open the store as a run does, and write one."""
     from mlflow import MlflowClient
-
-    from tlexp.tracking.store import ensure_store
 
     if way == "safe":
         ensure_store(uri)
@@ -75,12 +61,14 @@ def use_store(uri: str, way: str) -> None:
 
 def forked(work: Callable[[], None]) -> int:
     """Do the work in a process of its own and return its pid."""
+    load_mlflow()
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        warnings.simplefilter("ignore")
         work()
         status = 0
     finally:
@@ -91,17 +79,17 @@ def failed(pid: int) -> bool:
     return os.waitpid(pid, 0)[1] != 0
 
 
-def race(folder: Path, count: int, way: str) -> None:
+def race(folder: Path, count: int, way: str = "safe") -> str:
     failures = bricked = 0
     for number in range(count):
         uri = fresh(folder / str(number))
         pids = [forked(lambda uri=uri: use_store(uri, way)) for _ in range(PROCESSES)]
         failures += sum([failed(pid) for pid in pids])
         bricked += failed(forked(lambda uri=uri: use_store(uri, way)))
-    print(f"{count * PROCESSES} processes, {failures} failed; {count} stores, {bricked} bricked")
+    return f"{count * PROCESSES} processes, {failures} failed; {count} stores, {bricked} bricked"
 
 
-def kill(folder: Path, count: int, way: str) -> None:
+def kill(folder: Path, count: int, way: str = "safe") -> str:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     draw = random.Random(seed)
@@ -116,20 +104,9 @@ def kill(folder: Path, count: int, way: str) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         bricked += failed(forked(lambda uri=uri: use_store(uri, way)))
-    print(f"{count} kills, {bricked} bricked")
+    return f"{count} kills, {bricked} bricked"
 
 
 def fresh(folder: Path) -> str:
     folder.mkdir(parents=True)
     return f"sqlite:///{folder}/mlflow.db"
-
-
-if __name__ == "__main__":
-    from tlexp.tracking.library import load_mlflow
-
-    load_mlflow()
-    root, way = Path(sys.argv[1]), sys.argv[2]
-    use_store(fresh(root / "warm"), "safe")  # what each process would build again, such as mappings
-    for word in sys.argv[3:]:
-        kind, _, count = word.partition("=")
-        {"race": race, "kill": kill}[kind](root / kind, int(count), way)

@@ -138,6 +138,6 @@ def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
     words = [*words, "labels=2", "train.limit_steps=1", "cache=on"]
     inner = range(1, len(build_network(configure(*words), meta=True).units))
     assert fill([configure(*words)], [*inner]).misses == 3 * 2 + 24
-    for depth in inner if every else sorted({inner[0], inner[len(inner) // 2], inner[-1]}):
+    for depth in inner if every else (inner[0], inner[-1]):
         use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train.cache
         assert (use.hits, use.misses) == (3 * 2 + 24, 0), depth
