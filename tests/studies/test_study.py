@@ -148,9 +148,6 @@ def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tm
     assert len(folders) == 2
 
 
-QUICK = ["study=quick", "study.controls=false", "study.labels=[2]", "study.seeds=1"]
-
-
 def test_a_study_of_another_protocol_is_not_gone_on_with_and_still_reported(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
