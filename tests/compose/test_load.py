@@ -36,7 +36,7 @@ def test_every_option_of_every_group_composes_without_a_problem(choice: str) -> 
 
 def test_the_defaults_are_those_that_are_promised() -> None:
     config = load([]).config
-    assert (config.backbone.name, config.backbone.image_size, config.labels) == ("test_resnet", 64, "20")
+    assert (config.backbone.name, config.backbone.weights, config.labels) == ("tf_efficientnet_lite0", None, "20")
     assert [config.freeze.policy, config.head.kind, config.data.source, config.augment.kind] == [
         "all", "linear", "shapes", "none",
     ]  # fmt: skip

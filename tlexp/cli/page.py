@@ -45,7 +45,7 @@ usage: tlexp [VERB] [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]       or: python 
 what people do
   tlexp                                                       # a run: rendered shapes, no download
   tlexp data=folder data.root=photos labels=20                # your photos, a folder per class
-  tlexp -m freeze=all,none labels=5,20 seed=0,1,2             # a sweep; typed again it goes on
+  tlexp -m backbone=tiny freeze=all,none labels=5,20          # a sweep; typed again it goes on
   tlexp study=freeze_vs_labels data=folder data.root=photos   # a study: the answer, as a page
   mlflow ui                                                   # all runs; serves until stopped
 
