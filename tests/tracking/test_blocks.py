@@ -6,6 +6,7 @@ probe: a head that starts from the tuned probe.
 early, killed: what ended before its images were known; while it trained.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import Record, publish_record, read_record
-from tlexp.tracking.blocks import Checkout, ProbeBlock, TrainBlock, to_json
+from tlexp.tracking.blocks import Checkout, DataBlock, ProbeBlock, TrainBlock, to_json
 from tlexp.tracking.record import _checksum
 
 RECORDS = Path(__file__).parent / "records"
@@ -113,3 +114,36 @@ def test_what_no_version_wrote_is_refused(tmp_path: Path, change: Change, rule: 
     path = changed(tmp_path, change)
     with pytest.raises(TrackingError, match=rf"does not have the fields of a record \(.*{rule}.*\): restore the file"):
         read_record(path)
+
+
+MONKEYS = DataBlock(
+    digest="ab" * 32,
+    classes=("n0", "n1"),
+    counts={"train": {"n0": 20, "n1": 20}, "test": {"n0": 26, "n1": 28}},
+    pool={"n0": 1104, "n1": 110},
+    pool_from="training/",
+    held_out_from="validation/",
+    short_sides=(183, 400, 1200),
+    skipped=(),
+)
+
+
+def test_it_is_told_which_classes_there_are_and_what_is_tested() -> None:
+    assert MONKEYS.told == (
+        "2 classes (n0 1,104, n1 110); 1,214 to learn from, training/; tested on 54, validation/; "
+        "short sides 183 to 1,200 px, half at most 400"
+    )
+
+
+def test_a_part_that_was_split_off_is_told_as_that() -> None:
+    assert "tested on 54, a fifth that was split off" in dataclasses.replace(MONKEYS, held_out_from=None).told
+
+
+def test_of_many_classes_the_first_are_named() -> None:
+    many = dataclasses.replace(MONKEYS, classes=tuple(f"c{number}" for number in range(242)), pool=None)
+    assert many.told.startswith("242 classes (c0, c1, c2, c3, c4, c5, c6, c7, 234 more)")
+
+
+def test_records_from_before_say_what_they_know() -> None:
+    old = DataBlock(digest="ab" * 32, classes=("a", "b"), counts={"test": {"a": 1, "b": 2}}, skipped=())
+    assert old.told == "2 classes (a, b); tested on 3"

@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from tlexp.cli.signals import Signals
 from tlexp.config.backbone import PACKAGED, PIXELS
-from tlexp.experiment.notes import understood
 from tlexp.experiment.run import Outcome
 from tlexp.terminal import aligned, short_path
 from tlexp.tracking import Record, names
@@ -124,7 +123,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
     table = aligned(rows, right=range(len(rows[0])))
     assert record.train.weights is not None  # these two are known before training
     assert record.data is not None
-    start = [f"weights {record.train.weights.source}", f"images  {understood(record.data)}"]
+    start = [f"weights {record.train.weights.source}", f"images  {record.data.told}"]
     end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder)]
     return "\n".join(["", title, *start, "", *table, "", *end])
 

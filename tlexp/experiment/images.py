@@ -1,5 +1,6 @@
 """The images of a run and its label budget, from the configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tlexp.data import (
     selection_folds,
 )
 from tlexp.errors import ConfigError
+from tlexp.tracking.blocks import DataBlock
 from tlexp.train import Listener
 
 
@@ -70,6 +72,30 @@ def count_classes(config: Config, expected: Preprocessing) -> int:
 def _class_names(config: Config) -> ClassNames | None:
     path = config.data.class_names
     return None if path is None else read_class_names(Path(path).expanduser())
+
+
+def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBlock:
+    """Return what a record says of the images.
+
+    Args:
+        source: Where they are.
+        counts: Images of each class in each split.
+    """
+    return DataBlock(
+        digest=source.digest,
+        classes=source.classes,
+        counts=counts,
+        pool=per_class(source.classes, source.pool.labels),
+        pool_from=source.pool_from,
+        held_out_from=source.held_out_from,
+        short_sides=source.short_sides,
+        skipped=source.skipped,
+    )
+
+
+def per_class(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
+    """Return how many images of each class there are among labels (N,) int64."""
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
 def decode(

@@ -1,6 +1,6 @@
 """What the readers of a run's record are told, one sentence each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from tlexp.config import Config, Preprocessing
 from tlexp.config.backbone import PIXELS
@@ -12,10 +12,7 @@ from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
 from tlexp.models import Classifier, frozen_told, keeps_statistics, preprocessing
-from tlexp.tracking.blocks import DataBlock
 from tlexp.train import Evaluation
-
-_CLASSES_SHOWN = 8
 
 
 def start_notes(config: Config, network: Network, images: Source, budget: Budget) -> Iterator[str]:
@@ -51,35 +48,6 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
     if changed:
         yield f"outside protocol: {', '.join(changed)}"
-
-
-def understood(data: DataBlock) -> str:
-    """Return how a run understood its images: classes, where they were drawn from, what is tested, their sizes.
-
-    Args:
-        data: Of the run; records from before this was kept say less.
-    """
-    counts = data.pool or {}
-    parts = [_listed(data.classes, counts)]
-    if data.pool_from:
-        parts.append(f"{sum(counts.values()):,} to learn from, {data.pool_from}")
-    where = "" if data.pool is None else f", {data.held_out_from or 'a fifth that was split off'}"
-    parts.append(f"tested on {sum(data.counts['test'].values()):,}{where}")
-    if data.short_sides is not None:
-        low, median, high = data.short_sides
-        parts.append(f"short sides {low:,} to {high:,} px, half at most {median:,}")
-    return "; ".join(parts)
-
-
-def _listed(classes: Sequence[str], counts: Mapping[str, int]) -> str:
-    """Return how many classes there are, and the first ones with their images.
-
-    >>> _listed(["ant", "bee"], {"ant": 3, "bee": 4})
-    '2 classes (ant 3, bee 4)'
-    """
-    first = [f"{name} {counts[name]:,}" if name in counts else name for name in classes[:_CLASSES_SHOWN]]
-    more = [f"{len(classes) - _CLASSES_SHOWN:,} more"] if len(classes) > _CLASSES_SHOWN else []
-    return f"{len(classes):,} classes ({', '.join([*first, *more])})"
 
 
 def size_notes(config: Config, expected: Preprocessing, images: Source) -> Iterator[str]:

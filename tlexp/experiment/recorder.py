@@ -9,14 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tlexp.cache import Use
 from tlexp.config import Config, config_key, run_values
 from tlexp.data import Source
 from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment.build import Network
-from tlexp.experiment.images import Budget
+from tlexp.experiment.images import Budget, describe_images, per_class
 from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
 from tlexp.tracking import (
@@ -118,16 +117,7 @@ class RunRecorder:
             weights=WeightsBlock(source=origin.source, digest=origin.digest),
             outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
-        self.data = DataBlock(
-            digest=images.digest,
-            classes=images.classes,
-            counts=_counts(images, budget),
-            pool=_per_class(images.classes, images.pool.labels),
-            pool_from=images.pool_from or None,
-            held_out_from=images.held_out_from,
-            short_sides=images.short_sides,
-            skipped=images.skipped,
-        )
+        self.data = describe_images(images, _counts(images, budget))
         return self.data
 
     def begin(self, frozen: str) -> None:
@@ -261,11 +251,7 @@ def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:
         "val": budget.labels[validation],
         **{split: held_out.labels for split, held_out in images.evaluated()},
     }
-    return {split: _per_class(images.classes, labels) for split, labels in parts.items()}
-
-
-def _per_class(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
-    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    return {split: per_class(images.classes, labels) for split, labels in parts.items()}
 
 
 def _status(error: BaseException | None) -> RunStatus:

@@ -19,7 +19,7 @@ from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
-from tlexp.experiment.notes import cache_notes, guess_note, start_notes, understood
+from tlexp.experiment.notes import cache_notes, guess_note, start_notes
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
@@ -90,7 +90,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
         recorder.probed(probe.block())
         heads = probe.heads
     classifier = build_classifier(config, network, len(images.classes)).to(device)
-    listener.message(understood(recorder.describe(network, origin, images, budget)))
+    listener.message(recorder.describe(network, origin, images, budget).told)
     recorder.note(start_notes(config, network, images, budget))
     if images.copies and config.study.column is None:  # a study lists them once
         publish(recorder.folder / names.COPIES_FILE, copies_csv(images.copies))

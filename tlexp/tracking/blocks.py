@@ -7,13 +7,14 @@ ended so early, or had no such part, ever wrote its key; every other one stands 
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Settings = dict[str, float | None]
 """What a candidate chooses, by name: lr, weight_decay, neighbours."""
+_CLASSES_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,20 @@ class DataBlock:
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
     skipped: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        """How the images were understood, for people; records from before this was kept say less."""
+        counts = self.pool or {}
+        parts = [_listed(self.classes, counts)]
+        if self.pool_from:
+            parts.append(f"{sum(counts.values()):,} to learn from, {self.pool_from}")
+        where = "" if self.pool is None else f", {self.held_out_from or 'a fifth that was split off'}"
+        parts.append(f"tested on {sum(self.counts['test'].values()):,}{where}")
+        if self.short_sides is not None:
+            low, median, high = self.short_sides
+            parts.append(f"short sides {low:,} to {high:,} px, half at most {median:,}")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +233,17 @@ class Environment:
     git: Checkout | None
     user: str | None
     process: Process
+
+
+def _listed(classes: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Return how many classes there are, and the first ones with their images.
+
+    >>> _listed(["ant", "bee"], {"ant": 3, "bee": 4})
+    '2 classes (ant 3, bee 4)'
+    """
+    first = [f"{name} {counts[name]:,}" if name in counts else name for name in classes[:_CLASSES_SHOWN]]
+    more = [f"{len(classes) - _CLASSES_SHOWN:,} more"] if len(classes) > _CLASSES_SHOWN else []
+    return f"{len(classes):,} classes ({', '.join([*first, *more])})"
 
 
 def to_json(value: object) -> Any:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tlexp.experiment.images import describe_images, per_class
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.minutes import allowed_minutes
@@ -19,6 +20,8 @@ _WIDE = 0.1
 
 def survey(plan: StudyPlan, found: Estimate) -> str:
     """Return the bill: what is computed, in how much time by estimate, and what is left out."""
+    source = plan.source
+    images = describe_images(source, {"test": per_class(source.classes, source.held_out.labels)})
     rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
     for each in plan.columns:
         budgets = dict.fromkeys(run.budget.labels for run in each.runs)
@@ -41,7 +44,7 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
     )
     if plan.study.minutes is None and math.isfinite(minutes := allowed_minutes(plan)):
         lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
-    return "\n".join([*lines, *_warnings(plan)])
+    return "\n".join([images.told, *lines, *_warnings(plan)])
 
 
 def _seeds_told(count: int) -> str:
