@@ -24,7 +24,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
 from tlexp.studies.planning.costs import Estimate, estimate
-from tlexp.studies.planning.minutes import refuse_longer, shorten
+from tlexp.studies.planning.minutes import leave_out_again, refuse_longer, shorten
 from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report
@@ -53,10 +53,14 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     plan.folder.agree(plan.fixed)
     index = RunIndex(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
+    begun = plan.begun
+    again = () if begun is None else leave_out_again(plan, begun)
     found = estimate(plan, session, done)
-    shorten(plan, found)
-    print(survey(plan, found))  # noqa: T201 - this is what people see first
-    refuse_longer(plan, found)
+    if begun is None:
+        shorten(plan, found)
+    print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
+    if begun is None:
+        refuse_longer(plan, found)
     about = plan.about({"seconds": round(found.total(plan), 1)})
     if note := predecessor_note(plan.folder.path, about, ()):
         say(f"note: {note}")

@@ -1,6 +1,8 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.table import Role
@@ -21,6 +23,27 @@ def allowed_minutes(plan: StudyPlan) -> float:
         return plan.study.minutes or math.inf
     device = choose_device(plan.columns[0].composed.config.train.device)
     return DEFAULT if device.type == "cpu" else math.inf
+
+
+def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...]:
+    """Leave out what was left out when the study began, so that neither its progress nor a busy machine chooses.
+
+    Args:
+        plan: All that may be compared.
+        begun: What study.json says of the study.
+
+    Returns:
+        What was left out to fit the minutes.
+    """
+    before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
+    budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
+    for column in plan.columns:
+        if column.column.name not in columns:
+            plan.drop_column(column, why.get(column.column.title, ""))
+    for budget in plan.budgets:
+        if budget.labels not in budgets:
+            plan.drop_budget(budget, why.get(f"labels={budget.labels}", ""))
+    return tuple(name for name in plan.skipped if name not in before)
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,10 +197,23 @@ class StudyPlan:
             "columns": [dataclasses.asdict(each.column) for each in self.columns],
             "skipped": dict(self.skipped),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
-            "command": " ".join(["python -m tlexp", *map(_shell, self._command.stated)]),
+            "command": self._typed,
             "estimate": dict(estimate),
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
+
+    @property
+    def begun(self) -> Mapping[str, Any] | None:
+        """What study.json says of this study; None where it has not begun, or its own settings are stated otherwise."""
+        before = self.folder.about() or {}
+        begun: Mapping[str, Any] = before.get("study", {})
+        same = _own_words(begun.get("command", "")) == _own_words(self._typed)
+        return begun if begun and same else None
+
+    @property
+    def _typed(self) -> str:
+        """The command line."""
+        return shlex.join(["python", "-m", "tlexp", *self._command.stated])
 
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
@@ -298,6 +312,16 @@ def _check(overrides: Sequence[str], context: HydraContext) -> None:
         raise ConfigError(problems)
 
 
+def _own_words(command: str) -> list[str]:
+    """Return what a command says of the study itself, but for its name.
+
+    >>> _own_words("python -m tlexp study=quick 'study.labels=[2,5]' study.name=mine backbone=tiny")
+    ['study.labels=[2,5]', 'study=quick']
+    """
+    words = (word for word in shlex.split(command) if word.startswith(("study=", "study.")))
+    return sorted(word for word in words if not word.startswith("study.name="))
+
+
 def replicate(config: Config, labels: str, seed: int) -> Config:
     """Return what a column computes with a label budget and a data seed."""
     return dataclasses.replace(config, labels=labels, seed=seed)
@@ -326,7 +350,3 @@ def _head_size(config: Config, classes: int) -> int:
     if config.head.kind.solved:
         return classes * (feature_width(network.backbone) + 1)
     return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
-
-
-def _shell(override: str) -> str:
-    return f"'{override}'" if any(sign in override for sign in "[](){}$* ~") else override

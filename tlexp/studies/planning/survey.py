@@ -1,6 +1,7 @@
 """What a study is about to do, as a table for people."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,8 +19,14 @@ _WIDE = 0.1
 """Intervals that reach so far to either side tell few columns apart."""
 
 
-def survey(plan: StudyPlan, found: Estimate) -> str:
-    """Return the bill: what is computed, in how much time by estimate, and what is left out."""
+def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> str:
+    """Return the bill: what is computed, in how much time by estimate, and what is left out.
+
+    Args:
+        plan: What is computed.
+        found: The estimate.
+        again: What is left out because it was left out when the study began.
+    """
     source = plan.source
     images = describe_images(source, {"test": per_class(source.classes, source.held_out.labels)})
     rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
@@ -36,7 +43,9 @@ def survey(plan: StudyPlan, found: Estimate) -> str:
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     seeds = _seeds_told(len(plan.seeds))
-    lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items()]
+    lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
+    if again:
+        lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
     left = sum(run.key not in found.done for _, run in plan.runs)
     lines.append(
         f"study {plan.folder.path}: {counted}, {seeds}, {len(plan.runs)} runs, {left} to do, "
