@@ -174,9 +174,22 @@ def test_a_pair_that_changes_places_is_told_with_who_leads_where(findings: Findi
         assert early != late
 
 
+def on_photographs(table: StudyTable) -> StudyTable:
+    assert table.record is not None
+    config = table.record.config | {"data": {"source": "folder", "root": "photos"}}
+    return dataclasses.replace(table, record=dataclasses.replace(table.record, config=config))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_rendered_shapes_are_a_demonstration_with_any_number_of_seeds(make_table: Make) -> None:
+    document = build_document(analyse(make_table(seeds=10)))
+    assert any("demonstration" in text for text in document.notices)
+    assert "This is a demonstration (rendered shapes): " in str(document)
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
-    few, many = (build_document(analyse(make_table(seeds=count))) for count in (3, 10))
+    few, many = (build_document(analyse(on_photographs(make_table(seeds=count)))) for count in (3, 10))
     assert any("demonstration" in text for text in few.notices)
     assert not any("demonstration" in text for text in many.notices)
 

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from tlexp.config.data import DataSource
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
@@ -18,8 +19,8 @@ _SOLVED = "tune.trials=0"
 
 
 def is_demonstration(table: StudyTable) -> bool:
-    """Return whether a study has too few seeds for a claim."""
-    return len(table.seeds) < _ENOUGH_SEEDS
+    """Return whether a study has too few seeds for a claim, or images that no claim is about."""
+    return bool(_no_claim(table))
 
 
 def protocol_sentences(findings: Findings) -> tuple[str, ...]:
@@ -79,9 +80,9 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
-    data = _mapping(None if table.record is None else table.record.config.get("data"))
+    data = _data(table)
     fixed = _mapping(table.about.get("fixed"))
-    source = data.get("source") or _stated(table).get("data") or fixed.get("data.source") or "unknown"
+    source = _source(table) or "unknown"
     root = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
     named = f"{source} in {root}" if root else str(source)
     return named + (f", {len(table.classes)} classes, {len(table.labels)} test images" if len(table.labels) else "")
@@ -107,9 +108,15 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 def _demonstration(table: StudyTable) -> tuple[str, ...]:
     if not is_demonstration(table):
         return ()
-    count = len(table.seeds)
-    why = f"{count} data seed{'' if count == 1 else 's'}"
+    why = ", ".join(_no_claim(table))
     return (f"This is a demonstration ({why}): a claim wants {_ENOUGH_SEEDS} data seeds on images that matter.",)
+
+
+def _no_claim(table: StudyTable) -> list[str]:
+    """Return what keeps a study from a claim."""
+    count, few = len(table.seeds), len(table.seeds) < _ENOUGH_SEEDS
+    seeds = [f"{count} data seed{'' if count == 1 else 's'}"] if few else []
+    return [*seeds, *(["rendered shapes"] if _source(table) == DataSource.shapes else [])]
 
 
 def _candidates(table: StudyTable) -> str:
@@ -136,6 +143,17 @@ def _family(families: list[int]) -> str:
     if not families:
         return "no pair was compared"
     return f"{' or '.join(map(str, families))} comparison{'' if families == [1] else 's'} a budget"
+
+
+def _source(table: StudyTable) -> object:
+    """Return where the images come from; None where neither a record nor study.json says so."""
+    fixed = _mapping(table.about.get("fixed"))
+    return _data(table).get("source") or _stated(table).get("data") or fixed.get("data.source")
+
+
+def _data(table: StudyTable) -> Mapping[str, Any]:
+    """Return the settings of the images; none where nothing has finished."""
+    return _mapping(None if table.record is None else table.record.config.get("data"))
 
 
 def _stated(table: StudyTable) -> Mapping[str, Any]:
