@@ -1,11 +1,17 @@
 """The end of a run as people see it."""
 
+import dataclasses
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Start
-from tlexp.cli.console import summary
+from tests.studies.conftest import RECORD
+from tlexp.cli.console import _next, summary
+from tlexp.compose.load import load
+from tlexp.tracking.blocks import WeightsBlock
 
 CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limit_steps=1")
 
@@ -29,6 +35,48 @@ def test_a_run_from_the_small_weights_names_the_larger_network(
 def test_the_speed_of_a_head_alone_is_not_told(start: Start, tmp_path: Path) -> None:
     assert "images per second" not in summary(start("backbone=tiny", "labels=2"), tmp_path / "run")
     assert "images per second" in summary(start(*CONTROL, "freeze=none", name="whole"), tmp_path / "whole")
+
+
+def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Start, tmp_path: Path) -> None:
+    assert "images per second" in summary(start(*CONTROL, "augment=flip"), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        (
+            ["backbone=tiny", "freeze=depth", "freeze.depth=layer2", "labels=5"],
+            [["backbone=lite0", "labels=5"], ["study=quick", "backbone=tiny"]],
+        ),
+        (
+            ["backbone=tiny", "freeze=surgical", "freeze.units=[layer2]", "data.size=32"],
+            [["backbone=lite0", "data.size=32"], ["study=quick", "backbone=tiny", "data.size=32"]],
+        ),
+        (
+            ["backbone=tiny", "head.units=[layer1,layer2]", "data.seed=1", "seed=2"],
+            [["backbone=lite0", "seed=2"], ["study=quick", "backbone=tiny"]],
+        ),
+        (["backbone=tiny", "freeze=none"], [["backbone=lite0"], ["study=quick", "backbone=tiny"]]),
+        (["backbone=resnet18", "data=digits"], [["study=quick", "backbone=resnet18", "data=digits"]]),
+        (["backbone=pixels", "freeze=all"], []),
+        (["experiment=shapes", "backbone=tiny"], []),
+    ],
+)
+def test_what_is_suggested_composes(words: list[str], following: list[list[str]], tmp_path: Path) -> None:
+    config = load(words).config
+    weights = WeightsBlock(source=f"{config.backbone.weights}", digest="")
+    record = dataclasses.replace(
+        RECORD,
+        overrides=words,
+        config={"backbone": {"name": config.backbone.name}},
+        train=dataclasses.replace(RECORD.train, weights=weights),
+    )
+    lines = [re.split(r"  +", line)[1] for line in _next(record, tmp_path)]
+    suggested = [shlex.split(line)[3:] for line in lines]
+    assert suggested == following
+    for each in suggested:
+        kind = load(each).config.study.kind
+        assert (str(kind) != "none") == ("study=quick" in each)
 
 
 def test_complete_settings_are_not_offered_to_a_study(start: Start, tmp_path: Path) -> None:

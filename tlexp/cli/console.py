@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Never
 
@@ -18,7 +19,9 @@ from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 _SAME = ("backbone", "data")
-"""How overrides begin that choose the network and the images."""
+"""Groups that choose the network and the images."""
+_OWN = ("freeze", "head.units", "data.seed", "resume")
+"""What holds for one network, or for one run."""
 _TINY = f"{PACKAGED}tiny"
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
@@ -156,18 +159,33 @@ def _cost(metrics: dict[str, float]) -> list[str]:
 
 def _next(record: Record, folder: Path) -> list[str]:
     """Return what to type next: a better network, the same one in a study, and the trained network for others."""
-    words = [shlex.quote(word) for word in record.overrides]
-    same = " ".join(word for word in words if word.startswith(_SAME))
+    # Complete settings may hold what fits their network alone, or what a study chooses by itself.
+    complete = any(_of(word, ("experiment",)) for word in record.overrides)
+    words = [word for word in record.overrides if not _of(word, _OWN)]
     lines = []
-    if record.train.weights is not None and record.train.weights.source == _TINY:
-        larger = " ".join(word for word in words if not word.startswith("backbone"))
-        lines.append((f"python -m tlexp backbone=lite0 {larger}".rstrip(), "a network of ImageNet; this one is small"))
-    if not any(word.startswith("experiment") for word in record.overrides):  # it may hold what a study chooses itself
-        study = f"python -m tlexp study=quick {same}".rstrip()
-        lines.append((study, "heads and labels compared, in about one forward pass"))
+    if not complete and record.train.weights is not None and record.train.weights.source == _TINY:
+        larger = [word for word in words if not _of(word, ("backbone",))]
+        lines.append((_typed("backbone=lite0", *larger), "a network of ImageNet; this one is small"))
+    if not complete and record.config["backbone"]["name"] != PIXELS:
+        same = [word for word in words if _of(word, _SAME)]
+        lines.append((_typed("study=quick", *same), "heads and labels compared, in about one forward pass"))
     if (folder / names.MODEL_WEIGHTS_FILE).is_file():
         lines.append((f"python -m tlexp export {short_path(folder)} FOLDER", "the trained network, for others"))
     return [f"next    {line}" for line in aligned(lines)] if lines else []
+
+
+def _of(word: str, names: Iterable[str]) -> bool:
+    """Return whether an override states one of the groups or settings, or a setting of one of the groups.
+
+    >>> _of("freeze.depth=layer2", ["freeze"]), _of("freeze=depth", ["freeze"]), _of("data.size=32", ["data.seed"])
+    (True, True, False)
+    """
+    key = word.lstrip("+~").partition("=")[0].partition("@")[0]
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _typed(*words: str) -> str:
+    return shlex.join(["python", "-m", "tlexp", *words])
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:
