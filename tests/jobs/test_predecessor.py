@@ -3,8 +3,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tlexp.jobs.predecessor import predecessor_note
 
 SETTINGS = {"protocol": 5, "labels": "20", "optim.lr": None}
@@ -24,12 +22,11 @@ def sweep(path: Path, *, swept: list[str] | None = None, stated: list[str] | Non
 
 def note(root: Path) -> str | None:
     about = {"fixed": SETTINGS, "swept": ["seed"], "stated": WORDS}
-    return predecessor_note(root / "new", about, ["labels"])
+    return predecessor_note(root / "new", about)
 
 
-@pytest.mark.parametrize("stated", [WORDS, None], ids=["command", "none"])
-def test_a_changed_protocol_and_a_changed_default_are_told(tmp_path: Path, stated: list[str] | None) -> None:
-    old = sweep(tmp_path / "old", protocol=4, stated=stated, **{"optim.lr": 0.1})
+def test_a_changed_protocol_and_a_changed_default_are_told(tmp_path: Path) -> None:
+    old = sweep(tmp_path / "old", protocol=4, **{"optim.lr": 0.1})
     assert note(tmp_path) == (
         f"{tmp_path / 'new'} starts anew beside {old}, for runs of different settings are not mixed: "
         "protocol was 4 and is 5, optim.lr was 0.1 and is null"
@@ -47,7 +44,7 @@ def test_the_folder_that_differs_least_is_named_of_equals_the_latest(tmp_path: P
 def test_other_commands_and_the_folder_itself_have_no_note(tmp_path: Path) -> None:
     assert note(tmp_path) is None
     sweep(tmp_path / "typed", labels="5", stated=["labels=5"])
-    sweep(tmp_path / "typed without a word of it", labels="5", stated=None)
+    sweep(tmp_path / "without a word of what was typed", protocol=4, stated=None)
     sweep(tmp_path / "swept", protocol=4, swept=["seed", "freeze"])
     sweep(tmp_path / "equal")
     sweep(tmp_path / "damaged")
@@ -68,6 +65,6 @@ def test_a_study_is_known_by_its_command(tmp_path: Path) -> None:
     for name, command in (("mine", "tlexp study=quick"), ("other", "tlexp study=heads")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "study.json").write_text(json.dumps({"schema": 1, **study(command, 4)}))
-    found = predecessor_note(tmp_path / "new", study("tlexp study=heads", 5), ())
+    found = predecessor_note(tmp_path / "new", study("tlexp study=heads", 5))
     assert found is not None
     assert f"starts anew beside {tmp_path / 'other'}," in found

@@ -62,7 +62,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     if begun is None:
         refuse_longer(plan, found)
     about = plan.about({"seconds": round(found.total(plan), 1)})
-    if note := predecessor_note(plan.folder.path, about, ()):
+    if note := predecessor_note(plan.folder.path, about):
         say(f"note: {note}")
     if dry_run:
         return

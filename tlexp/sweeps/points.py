@@ -41,7 +41,6 @@ class Plan:
         notes: What people should know about them.
         first: Some point, for what all share.
         about: What all runs share, for study.json.
-        stated: The settings and groups that the command line fixes.
         folder: Of the sweep.
 
     Raises:
@@ -76,7 +75,6 @@ class Plan:
             "objective": settings.objective,
             "stated": sorted(word for word in words if not word.startswith("tracking")),  # may hold a password
         }
-        self.stated = explicit
         self.folder = SweepFolder(_folder(settings, context.config, self.first, self.about))
 
     @property

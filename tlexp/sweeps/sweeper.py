@@ -41,7 +41,7 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     for note in plan.notes:
         say(f"note: {note}")
     plan.folder.agree(plan.about["fixed"])
-    if before := predecessor_note(plan.folder.path, plan.about, plan.stated):
+    if before := predecessor_note(plan.folder.path, plan.about):
         say(f"note: {before}")
     if settings.dry_run:
         index = RunIndex(plan.folder.attempts())
