@@ -28,7 +28,8 @@ def _other(value: Any) -> Any:
 
 
 NEVER_KEY = {
-    "data.memory_bytes", "data.download", "train.checkpoint_seconds", "train.save_weights", "train.progress",
+    "data.memory_bytes", "data.download", "data.class_names",
+    "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model", "resume",
     "cache.mode", "cache.dir", "cache.max_bytes",
     *(name for name in config_fields() if name.startswith("study.")),
@@ -53,16 +54,6 @@ def test_the_key_sees_values_not_spellings() -> None:
     assert config_key(one) == config_key(other)
     forth, back = (Config(head=HeadConfig(units=units)) for units in (["layer3", "layer4"], ["layer4", "layer3"]))
     assert config_key(forth) == config_key(back)
-
-
-def test_a_setting_that_came_later_leaves_earlier_keys_as_they_were() -> None:
-    later = [name for name, entry in config_fields().items() if entry.metadata["later"]]
-    assert {"data.train", "data.test", "data.class_names"} <= set(later)
-    values = config_values(Config(), key_only=True)
-    assert not [name for name in later if name.partition(".")[2] in values[name.partition(".")[0]]]
-    config = Config()
-    config.data.train = "photos"
-    assert config_values(config, key_only=True)["data"]["train"] == "photos"
 
 
 def test_values_are_plain_json_and_every_setting_is_documented() -> None:

@@ -72,11 +72,8 @@ class DataConfig:
     train: str | None = setting(
         None,
         "data=folder: folder with one folder per class, in place of data.root; alone, a fifth is held out.",
-        later=True,
     )
-    test: str | None = setting(
-        None, "data=folder: the test images of data.train, with the same class folders.", later=True
-    )
+    test: str | None = setting(None, "data=folder: the test images of data.train, with the same class folders.")
     columns: list[str] | None = setting(
         None,
         "data=csv: names of the columns [path,label] or [path,label,split]; data=timm: keys of [image,label] where its "
@@ -100,7 +97,7 @@ class DataConfig:
         None,
         "Table from classes to names for people, which are shown everywhere: columns label and name by their header, "
         "else the first two.",
-        later=True,
+        key=False,
     )
     neither: str | None = setting(
         None,

@@ -12,7 +12,7 @@ from tlexp.config.cache import CacheConfig, CacheMode
 from tlexp.config.data import DataConfig
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
-from tlexp.config.freeze import FreezeBy, FreezeConfig, FreezeNorm, FreezePolicy
+from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadInit
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
@@ -202,15 +202,9 @@ def config_values(config: Any, *, key_only: bool = False) -> dict[str, Any]:
             nested = config_values(value, key_only=key_only)
             if nested:
                 values[entry.name] = nested
-        elif not key_only or _in_key(entry, value):
+        elif not key_only or entry.metadata.get("key", True):
             values[entry.name] = str(value) if isinstance(value, str) else value
     return values
-
-
-def _in_key(entry: dataclasses.Field[Any], value: Any) -> bool:
-    """Return whether a value is part of the key: one at the default of a later setting says nothing new."""
-    plain = entry.metadata.get("later", False) and value == entry.default
-    return bool(entry.metadata.get("key", True)) and not plain
 
 
 def run_values(config: Config) -> dict[str, Any]:
@@ -229,8 +223,6 @@ def key_values(config: Config) -> dict[str, Any]:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:
         values["freeze"]["depth"] = str(parse_depth(config.freeze.depth))
-    if config.freeze.by is FreezeBy.units:
-        del values["freeze"]["by"]  # as records have it that knew nothing else
     values["freeze"]["units"] = sorted(config.freeze.units, key=str)
     values["head"]["units"] = sorted(config.head.units, key=str)  # what they make is put in forward order
     return values

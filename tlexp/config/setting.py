@@ -4,16 +4,15 @@ from dataclasses import field
 from typing import Any
 
 
-def setting(default: Any, doc: str, *, key: bool = True, later: bool = False) -> Any:
+def setting(default: Any, doc: str, *, key: bool = True) -> Any:
     """Return a dataclass field that carries its own documentation.
 
     Args:
         default: The default; lists are copied for each instance.
         doc: Meaning, unit and range, one sentence or two. Shown by `--help` and in error messages.
         key: Whether two runs that differ only here are different runs. False for what cannot change a result.
-        later: Whether runs were recorded before the setting was there: at its default it is left out of their keys.
     """
-    metadata = {"doc": doc, "key": key, "later": later}
+    metadata = {"doc": doc, "key": key}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)

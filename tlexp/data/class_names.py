@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tlexp.data.classes import NEITHER, listed, look
 from tlexp.data.decode import printable
-from tlexp.data.images import Source, digest_lines
+from tlexp.data.images import Source
 from tlexp.errors import DataError
 
 _KEYS = ("folder", "directory", "wnid", "synset", "id", "code", "key", "class", "label")
@@ -137,7 +137,7 @@ def _columns(cells: Sequence[str]) -> tuple[int, int, bool]:
 
 
 def name_classes(source: Source, names: ClassNames, *, neither: bool) -> Source:
-    """Return the source with other names of its classes, which keep their order and so their labels.
+    """Return the source with other names of its classes, which keep their order and so their labels and the digest.
 
     Args:
         source: The images.
@@ -152,6 +152,4 @@ def name_classes(source: Source, names: ClassNames, *, neither: bool) -> Source:
     if neither and NEITHER in map(look, given):
         raise DataError(f"{names.where}: {NEITHER} is the name of the class of data.neither; choose another one")
     classes = (*given, NEITHER) if neither else given
-    return dataclasses.replace(
-        source, classes=classes, digest=digest_lines([["class names", list(classes)], source.digest])
-    )
+    return dataclasses.replace(source, classes=classes)

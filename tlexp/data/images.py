@@ -117,7 +117,8 @@ class Source:
         pool_from: Where the images of the pool come from, as people know it, e.g. "training/" or "split train".
         held_out_from: The same for the test split; None where it is a stratified fifth of what they come from.
         short_sides: Smallest, median and largest short side of the images as they lie, in pixels; None if all are made.
-        digest: sha256 of classes, names, labels and content, 64 hexadecimal digits; does not depend on where it lies.
+        digest: sha256 of the source's own classes, names, labels and content, 64 hexadecimal digits; does not depend on
+            where it lies or on names for people.
         skipped: Images that cannot be read and were left out, each as "name: reason".
         copies: Images that were left out because others are the same.
         notes: Remarks for the user, one sentence each.
