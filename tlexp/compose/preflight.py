@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tlexp.compose.origin import origin_of
 from tlexp.config import Config
-from tlexp.config.backbone import PIXELS, BackboneConfig
+from tlexp.config.backbone import PIXELS, BackboneConfig, missing_weights
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.labels import parse_labels
 from tlexp.config.study import StudyKind
@@ -83,10 +83,7 @@ def _require_weights(backbone: BackboneConfig) -> None:
     if weights is None or backbone.packaged is not None or backbone.random_start or weights.startswith("runs:"):
         return
     if not Path(weights).exists():
-        raise WeightsError(
-            f"backbone.weights={weights}: there is no such file; name a .safetensors or .pth file, a folder or a run's "
-            "folder, or leave backbone.weights null for the pretrained weights"
-        )
+        raise WeightsError(missing_weights(weights))
 
 
 def _require_model(name: str) -> None:

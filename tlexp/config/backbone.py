@@ -12,6 +12,14 @@ PIXELS = "pixels"
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 
 
+def missing_weights(path: object) -> str:
+    """Return what is said where nothing lies at the path that `backbone.weights` names."""
+    return (
+        f"backbone.weights={path}: there is no such file; name a .safetensors or .pth file, a folder or a run's "
+        "folder, or leave backbone.weights null for the pretrained weights"
+    )
+
+
 @dataclass
 class BackboneConfig:
     """The backbone. What is null comes from the model's own pretrained configuration."""

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tlexp.config.backbone import missing_weights
 from tlexp.errors import WeightsError
 from tlexp.models.digest import tensors_digest
 
@@ -44,10 +45,7 @@ def read_weights(path: Path) -> StateFile:
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise WeightsError(
-            f"backbone.weights={path}: there is no such file; name a .safetensors or .pth file, a folder or a run's "
-            "folder, or leave backbone.weights null for the pretrained weights"
-        )
+        raise WeightsError(missing_weights(path))
     return StateFile(tensors=read_state(path), source=f"file {path}")
 
 
