@@ -131,10 +131,10 @@ class FreezeConfig:
         return FreezePolicy.none if self.policy is FreezePolicy.gradual and self.phases == 1 else self.policy
 
     @property
-    def prefix(self) -> str | None:
+    def asked(self) -> str | None:
         """How people say which leading units are frozen, where that is another depth for another backbone; else None.
 
-        >>> FreezeConfig(policy=FreezePolicy.depth, depth="0.5").prefix
+        >>> FreezeConfig(policy=FreezePolicy.depth, depth="0.5").asked
         'freeze.depth=0.5'
         """
         if self.policy is FreezePolicy.depth:

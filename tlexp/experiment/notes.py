@@ -14,6 +14,9 @@ from tlexp.experiment.inputs import RunInputs
 from tlexp.models import Classifier, frozen_told, keeps_statistics, preprocessing
 from tlexp.train import Evaluation
 
+_PRECISE = 10
+"""Ratios below it are told with a decimal."""
+
 
 def start_notes(config: Config, network: Network, images: Source, budget: Budget) -> Iterator[str]:
     """Yield what is known before training: of the start, of what is frozen, of the images and of the protocol."""
@@ -24,10 +27,10 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
             + (", calibrated on the label budget" if config.backbone.calibrate else "")
             + ("; its frozen part is not trained at all" if network.freezing.keeps(network.units) else "")
         )
-    if freeze.prefix is not None:
+    if freeze.asked is not None:
         parameters, operations = network.freezing.shares(network.units)
         told = frozen_told(network.depth, len(network.units), parameters=parameters, operations=operations)
-        yield f"{freeze.prefix} freezes {told}"
+        yield f"{freeze.asked} freezes {told}"
     if network.freezing.adapted:
         yield (
             f"freeze=lora: adapters of rank {freeze.rank} train beside {len(network.freezing.adapted)} layers; "
@@ -57,9 +60,10 @@ def size_notes(config: Config, expected: Preprocessing, images: Source) -> Itera
         return
     native, used = preprocessing(backbone.name, image_size=None).image_size, expected.image_size
     if used < native:
+        longer = (native / used) ** 2
         yield (
             f"{backbone.name} was trained at {native} px and sees {used} here: larger is usually more accurate; "
-            f"backbone.image_size={native} takes about {(native / used) ** 2:.0f} times as long"
+            f"backbone.image_size={native} takes about {longer:.{int(longer < _PRECISE)}f} times as long"
         )
     if images.short_sides is not None and 2 * images.short_sides[1] < used:
         yield f"half of the images are at most {images.short_sides[1]} px at their short side, enlarged to {used}"

@@ -42,7 +42,7 @@ def build_plan(config: Config, counts: Counts | None = None) -> dict[str, Any]:
         "backbone": config.backbone.name,
         "policy": str(config.freeze.policy),
         "depth": network.depth,
-        "frozen": {"asked": config.freeze.prefix, "parameters": shares[0], "operations": shares[1]},
+        "frozen": {"asked": config.freeze.asked, "parameters": shares[0], "operations": shares[1]},
         "units": units,
         "backbone_parameters": backbone,
         "backbone_operations": sum(unit["operations"] for unit in units),
