@@ -85,6 +85,14 @@ class RunInputs:
         return functools.reduce(operator.add, uses) if uses else None
 
     @property
+    def head_alone(self) -> bool:
+        """Whether no step of any phase runs a unit, because the features are kept."""
+        phases = self._setup.plan.phases
+        return all(
+            entry.keeps_rows and phase.depth == self._units for entry, phase in zip(self.entries, phases, strict=True)
+        )
+
+    @property
     def uncut(self) -> str | None:
         """Why the network could not be cut behind the frozen units of a phase; None if it could, or had no need to."""
         if self._config.entry_rule.kind is EntryKind.images:

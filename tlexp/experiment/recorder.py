@@ -169,13 +169,26 @@ class RunRecorder:
             self.listener.message(f"cache {mode}: {use}")
 
     def measured(
-        self, splits: dict[str, Evaluation], report: FitReport, classifier: Classifier, *, seconds: float
+        self,
+        splits: dict[str, Evaluation],
+        report: FitReport,
+        classifier: Classifier,
+        *,
+        head_alone: bool,
+        seconds: float,
     ) -> None:
-        """Enter every score of every split, and what the run cost."""
-        frozen = classifier.depth == len(classifier.units)  # then a step costs what the head costs
+        """Enter every score of every split, and what the run cost.
+
+        Args:
+            splits: What was measured on each.
+            report: Of the final fit.
+            classifier: The network as trained.
+            head_alone: Whether its steps ran the head alone, so that their pace says nothing of the network.
+            seconds: Of the run.
+        """
         costs = {
             "seconds": seconds,
-            "images_per_second": None if frozen else report.images_per_second,
+            "images_per_second": None if head_alone else report.images_per_second,
             "peak_bytes": report.peak_bytes,
             "flops": report.flops,
             "trainable_parameters": sum(parameter.numel() for _, parameter in classifier.trainable_parameters()),

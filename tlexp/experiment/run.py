@@ -120,7 +120,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.note(guess_note(config, splits["test"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
-    recorder.measured(splits, report, classifier, seconds=time.perf_counter() - began + learner.beforehand)
+    seconds = time.perf_counter() - began + learner.beforehand
+    recorder.measured(splits, report, classifier, head_alone=inputs.head_alone, seconds=seconds)
     card = describe_model(config, network, origin, images.classes)
     if config.train.save_weights:
         save_classifier(classifier, recorder.folder, description=card)
