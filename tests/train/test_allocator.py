@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tlexp.errors import ConfigError
+from tlexp.experiment.session import Session
 from tlexp.train import allocator, choose_device
 from tlexp.train.allocator import keep_freed_memory
 
@@ -56,15 +58,24 @@ def test_passes_do_not_wait_for_pages_of_the_one_before() -> None:
     assert system < 0.05 * user, (user, system)
 
 
-def test_the_device_is_chosen_first_and_the_process_decides_once(anew: list[tuple[int, int]]) -> None:
+def test_a_session_begins_with_it_and_the_process_decides_once(anew: list[tuple[int, int]]) -> None:
     choose_device("cpu")
-    choose_device("cpu")
+    assert anew == []
+    Session()
+    Session()
     assert anew == [(-3, 1 << 30), (-1, (1 << 31) - 1)]
 
 
 def test_the_environment_leaves_it_as_it_comes(anew: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(allocator.VARIABLE, "default")
     assert not keep_freed_memory()
+    assert anew == []
+
+
+def test_a_value_that_is_none_is_refused(anew: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(allocator.VARIABLE, "off")
+    with pytest.raises(ConfigError, match="TLEXP_MALLOC=off: must be default"):
+        keep_freed_memory()
     assert anew == []
 
 

@@ -24,7 +24,7 @@ from tlexp.features.entry import Room
 from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
-from tlexp.train import Listener
+from tlexp.train import Listener, keep_freed_memory
 
 
 class Session:
@@ -37,9 +37,13 @@ class Session:
         solutions: Heads that were solved beforehand.
         held_out: The test split as a frozen network sees it: what names it, the features, and what finding them takes.
         prepared: What names the pools of which all features are kept.
+
+    Raises:
+        ConfigError: The environment asks for an allocator that there is not.
     """
 
     def __init__(self, *, several: bool = False) -> None:
+        keep_freed_memory()  # every run, study and estimate begins here, before its first large tensor
         self.solutions = Solutions()
         self.held_out: tuple[tuple[str, str], LabelledSet, Use] | None = None
         self.prepared: set[tuple[str, str]] = set()

@@ -1,5 +1,6 @@
 """Training and measuring."""
 
+from tlexp.train.allocator import keep_freed_memory
 from tlexp.train.checkpoint import Checkpoint, FinishedFit
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
@@ -29,6 +30,7 @@ __all__ = [
     "deterministic",
     "evaluate",
     "fit",
+    "keep_freed_memory",
     "measure",
     "on_curve",
     "peak_bytes",

@@ -9,6 +9,8 @@ import functools
 import os
 import platform
 
+from tlexp.errors import ConfigError
+
 VARIABLE = "TLEXP_MALLOC"
 """Of the environment: `default` leaves the allocator as it is."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -23,8 +25,14 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, where its C library is glibc; return whether it does.
 
     The first call of a process decides; called before its first large tensor.
+
+    Raises:
+        ConfigError: The environment asks for something else than `default`.
     """
-    if os.environ.get(VARIABLE) == "default" or platform.libc_ver()[0] != "glibc":
+    asked = os.environ.get(VARIABLE, "")
+    if asked not in ("", "default"):
+        raise ConfigError(f"{VARIABLE}={asked}: must be default, which leaves the allocator as it comes, or not be set")
+    if asked or platform.libc_ver()[0] != "glibc":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -10,7 +10,6 @@ import torch
 
 from tlexp.config.train import Precision
 from tlexp.errors import ConfigError, OutOfMemoryError
-from tlexp.train.allocator import keep_freed_memory
 
 T = TypeVar("T")
 # Keeps these draws apart from those of batches and weights that start from the same seed.
@@ -20,15 +19,12 @@ _STREAM = 0x7261696E
 def choose_device(name: str) -> torch.device:
     """Return the device that `train.device` names; auto takes cuda, else mps, else cpu.
 
-    Every run, estimate and column of a study begins here, and with it what the process does with memory that it frees.
-
     Args:
         name: auto, cpu, mps, cuda or cuda:<n>.
 
     Raises:
         ConfigError: This machine has no such device.
     """
-    keep_freed_memory()
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if _count(kind))
     device = torch.device(name)
