@@ -18,7 +18,11 @@ _FEW_SEEDS = 3
 
 
 def allowed_minutes(plan: StudyPlan) -> float:
-    """Return what `study.minutes` allows, or where it is null the default; infinity for no limit."""
+    """Return what `study.minutes` allows, or where it is null the default; infinity for no limit.
+
+    Raises:
+        ConfigError: This machine has not the device that the study names.
+    """
     if plan.study.minutes is not None:
         return plan.study.minutes or math.inf
     device = choose_device(plan.columns[0].composed.config.train.device)
