@@ -99,6 +99,7 @@ def _spanned(
             solved = solve_logreg(space, weight_decays, tolerance=tolerance)
             weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
         else:
+            assert kind == "ridge"  # a new kind needs a branch of its own
             space = build_row_space(features, labels, chosen, num_classes, precise=True)
             weights = solve_ridge(space, weight_decays)
             iterations, converged = ([[value] * len(weight_decays)] * len(stack) for value in (0, True))
