@@ -11,8 +11,8 @@ HELD_OUT = ("test", "val")
 
 _SPELLINGS = {
     TRAIN: ("train", "training", "trn"),
-    "test": ("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"),
-    "val": ("val", "valid", "validation", "validating", "dev", "devel", "development"),
+    "test": ("test", "testing", "tst", "holdout", "heldout"),
+    "val": ("val", "valid", "validation", "validating", "eval", "evaluation", "dev", "devel", "development"),
 }
 _MEANS = {spelling: split for split, spellings in _SPELLINGS.items() for spelling in spellings}
 _FILLERS = frozenset({"seg", "set", "split", "data", "dataset", "images", "imgs", "folder"})
@@ -45,11 +45,15 @@ def splits_meant(names: Iterable[str]) -> dict[str, list[str]]:
 def choose_held_out(given: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
     """Return the split that is held out, None where there is none, and a note on others that could have been.
 
+    Of several that mean the same, the one that is spelled plainly comes first: test before holdout.
+
     >>> choose_held_out(["train", "validation", "Testing"])
     ('Testing', ('validation beside Testing is not used: Testing is held out as the test split',))
     """
     meant = splits_meant(given)
-    found = [name for split in HELD_OUT for name in meant.get(split, ())]
+    found = [
+        name for split in HELD_OUT for name in sorted(meant.get(split, ()), key=lambda name: name.casefold() != split)
+    ]
     if len(found) < 2:
         return (found[0] if found else None), ()
     first, *rest = found
