@@ -132,7 +132,7 @@ def test_missing_and_unreadable_images_are_all_named_or_skipped(table, opened) -
         ("cat/0.png,,train", "line 22: label is empty"),
         (",cat,train", "line 22: path is empty"),
         ("cat/0.png,cat,", "line 22: split is empty"),
-        ("cat/0.png,cat,tset", "line 22: split tset is none of train, test, val"),
+        ("cat/0.png,cat,tset", "line 22: split tset is none of train, test, evaluation, val"),
         ("cat/0.png,cat", "line 22: 2 cells, the header has 3 (a comma inside a cell needs quotes around it)"),
         ("cat/0.png,cat,train,x", "line 22: 4 cells, the header has 3"),
         ("cat/../cat/0.png,dog,train", "line 22: cat/0.png has the label dog, in line "),
@@ -203,3 +203,17 @@ def test_splits_are_known_in_every_common_spelling(table, opened) -> None:
     source = opened(table(*lines, header="path,label,split"), kind=DataSource.csv)
     assert (source.pool_from, source.held_out_from) == ("split training", "split testing")
     assert source.digest == opened(table(*plain, header="path,label,split"), kind=DataSource.csv).digest
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (("test", "holdout"), "holdout and test both mean the test split"),
+        (("dev", "val"), "dev and val both mean the val split"),
+        (("training", "test"), "train and training both mean the train split"),
+    ],
+)
+def test_two_splits_of_one_meaning_are_not_one(others: tuple[str, str], told: str, table, opened) -> None:
+    parts = dict.fromkeys("23456789", "train") | dict(zip("01", others, strict=True))
+    path = table(*(f"{row},{parts[row[4]]}" for row in rows()), header="path,label,split")
+    assert f"data.root={path}: {told}; give their rows one name, or remove" in refused(opened, path)

@@ -5,7 +5,8 @@ from tlexp.data.splits import choose_held_out, split_meant, splits_meant
 MEANINGS = {
     "train": "train Train TRAINING trn train_set training-set trainset TrainSet seg_train train2017 train.1",
     "test": "test Testing TST test_set testset seg_test hold-out holdout held_out test1",
-    "val": "val VALID validation ValidationSet dev val_set dev_set development val2017 Evaluation eval",
+    "evaluation": "Evaluation eval eval_set",
+    "val": "val VALID validation ValidationSet dev val_set dev_set development val2017",
     None: "cat trains testament dev+ops valley invalid vale contest pretrain latest set data images 1 _ training_day",
 }
 

@@ -17,7 +17,7 @@ from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
-from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, split_meant, splits_meant
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, require_one_each, split_meant, splits_meant
 from tlexp.errors import DataError
 
 COLUMNS = ("path", "label", "split")
@@ -108,7 +108,8 @@ def read_table(
 
     Raises:
         DataError: The file is missing or no CSV in UTF-8; a column is missing; rows are incomplete, unknown splits or
-            contradict each other (all of them in one message); there are too few classes, or others in the test split.
+            contradict each other (all of them in one message); two splits mean the same; there are too few classes, or
+            others in the test split.
     """
     where = f"data.root={printable(str(path))}"
     rows, repeated = _unique(_rows(path, columns, where), where)
@@ -116,9 +117,11 @@ def read_table(
     meant = splits_meant(sorted({row.split for row in rows}))
     if TRAIN not in meant:
         raise DataError(f"{where}: no row has the split train; label budgets are drawn from those rows")
-    test, unused = choose_held_out(meant)
-    pool = [row for row in rows if row.split in meant[TRAIN]]
-    held_out = [row for row in rows if row.split in meant.get(test or "", ())]
+    require_one_each(meant, where=where, way_out="give their rows one name, or remove those of one")
+    (train,) = meant[TRAIN]
+    test, unused = choose_held_out(name for names in meant.values() for name in names)
+    pool = [row for row in rows if row.split == train]
+    held_out = [row for row in rows if row.split == test]
     chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
     if len(chosen) < at_least:
         raise DataError(
@@ -133,8 +136,8 @@ def read_table(
         classes=chosen,
         pool=tuple(row for row in pool if row.label in chosen),
         held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
-        pool_from=printable(path.name) if test is None else f"split {', '.join(meant[TRAIN])}",
-        held_out_from=None if test is None else f"split {', '.join(meant[test])}",
+        pool_from=printable(path.name) if test is None else f"split {train}",
+        held_out_from=None if test is None else f"split {test}",
         notes=(*notes, *unused),
     )
 

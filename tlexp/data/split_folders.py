@@ -5,11 +5,12 @@ from pathlib import Path
 
 from tlexp.data.decode import printable
 from tlexp.data.refusals import flat, images_below, unused
-from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, splits_meant
+from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, require_one_each, splits_meant
 from tlexp.data.walk import Naming, loose_images, subfolders
 from tlexp.errors import DataError
 
 FORM = "data.root needs one folder per class (root/cat, root/dog), or root/train and root/test with such folders"
+_ONE_EACH = "rename or remove all but one, or name the folders with data.train=DIR data.test=DIR"
 
 
 def find_splits(naming: Naming, *, stated: bool) -> tuple[Path, Path | None, tuple[str, ...]]:
@@ -36,7 +37,7 @@ def find_splits(naming: Naming, *, stated: bool) -> tuple[Path, Path | None, tup
     # A class may be called "train" too: then its folder holds images, not folders, and no other split stands beside it.
     if len(given) == 1 < len(folders) and not subfolders(folders[given[0]]):
         return root, None, ()
-    _require_one_each(where, meant)
+    require_one_each(meant, where=where, way_out=_ONE_EACH)
     train, *_ = given
     held_out, notes = choose_held_out(given[1:])
     rest = [path for name, path in folders.items() if name not in given]
@@ -63,16 +64,6 @@ def _split_or_class(where: str, train: Path, other: Path) -> str:
         f"folder, so it may be a split or a class; data.train={printable(str(train))} takes the classes in it, "
         f"data.train={printable(str(train.parent))} every folder as a class"
     )
-
-
-def _require_one_each(where: str, meant: dict[str, list[str]]) -> None:
-    """Refuse two folders that mean the same split."""
-    for split, names in meant.items():
-        if len(names) > 1:
-            raise DataError(
-                f"{where}: {' and '.join(names)} both mean the {split} split; rename or remove all but one, or name "
-                "the folders with data.train=DIR data.test=DIR"
-            )
 
 
 def _beside(root: Path, train: str, rest: Sequence[Path]) -> Iterator[str]:

@@ -3,16 +3,19 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+from tlexp.errors import DataError
 
 TRAIN = "train"
-HELD_OUT = ("test", "val")
-"""What a held-out split can mean, the first that there is being taken."""
+HELD_OUT = ("test", "evaluation", "val")
+"""What a held-out split can mean, the first that there is being taken: sets call the test or the validation part evaluation."""
 
 _SPELLINGS = {
     TRAIN: ("train", "training", "trn"),
     "test": ("test", "testing", "tst", "holdout", "heldout"),
-    "val": ("val", "valid", "validation", "validating", "eval", "evaluation", "dev", "devel", "development"),
+    "evaluation": ("evaluation", "eval"),
+    "val": ("val", "valid", "validation", "validating", "dev", "devel", "development"),
 }
 _MEANS = {spelling: split for split, spellings in _SPELLINGS.items() for spelling in spellings}
 _FILLERS = frozenset({"seg", "set", "split", "data", "dataset", "images", "imgs", "folder"})
@@ -42,6 +45,22 @@ def splits_meant(names: Iterable[str]) -> dict[str, list[str]]:
     return dict(meant)
 
 
+def require_one_each(meant: Mapping[str, Sequence[str]], *, where: str, way_out: str) -> None:
+    """Refuse two names that mean the same split.
+
+    Args:
+        meant: Names by the split that they mean.
+        where: What has them, for the message.
+        way_out: What to do about it.
+
+    Raises:
+        DataError: As said.
+    """
+    for split, names in meant.items():
+        if len(names) > 1:
+            raise DataError(f"{where}: {' and '.join(names)} both mean the {split} split; {way_out}")
+
+
 def choose_held_out(given: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
     """Return the split that is held out, None where there is none, and a note on others that could have been.
 
@@ -51,9 +70,10 @@ def choose_held_out(given: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
     ('Testing', ('validation beside Testing is not used: Testing is held out as the test split',))
     """
     meant = splits_meant(given)
-    found = [
-        name for split in HELD_OUT for name in sorted(meant.get(split, ()), key=lambda name: name.casefold() != split)
+    plain_first = [
+        sorted(meant.get(split, ()), key=lambda name: split_meant(name) != name.casefold()) for split in HELD_OUT
     ]
+    found = [name for names in plain_first for name in names]
     if len(found) < 2:
         return (found[0] if found else None), ()
     first, *rest = found
