@@ -56,7 +56,9 @@ def test_nothing_is_counted_where_reading_would_leave_something_out(write, tmp_p
 
 def test_one_image_cannot_be_on_both_sides(write) -> None:
     root = write("a/1.png", "a/2.png", "b/1.png")
-    with pytest.raises(DataError, match=r"^b: fewer than 2 images, so none can be held out"):
+    with pytest.raises(
+        DataError, match=r"^b: fewer than 2 images \(exact copies count as one\), so none can be held out"
+    ):
         counted(DataSource.folder, root)
 
 
@@ -78,4 +80,9 @@ def test_a_budget_that_a_class_cannot_fill_says_where_its_images_are() -> None:
 
 def test_one_more_class_is_split_as_the_others_are() -> None:
     counts = Counts(classes=("a", "b"), pool=(6, 6), held_out=(6, 6), split_off=False).with_class("neither", 9)
-    assert counts == Counts(classes=("a", "b", "neither"), pool=(6, 6, 4), held_out=(6, 6, 5), split_off=False)
+    assert counts == Counts(
+        classes=("a", "b", "neither"), pool=(6, 6, 4), held_out=(6, 6, 5), split_off=False, estimated=1
+    )
+    counts.require(parse_labels("6"))  # copies in the test split would leave more of the class in the pool
+    with pytest.raises(DataError, match=r"fewer: a \(6\), b \(6\); use"):
+        counts.require(parse_labels("7"))

@@ -17,12 +17,14 @@ class Counts:
         pool: What label budgets are drawn from.
         held_out: The test split.
         split_off: Whether the test split is a fifth of what is given, which comes in one part.
+        estimated: So many of the last classes are split as is known only when copies are left out.
     """
 
     classes: tuple[str, ...]
     pool: tuple[int, ...]
     held_out: tuple[int, ...]
     split_off: bool
+    estimated: int = 0
 
     def with_class(self, name: str, images: int) -> "Counts":
         """Return them with one more class, of which as large a share is held out as of all others together.
@@ -37,15 +39,18 @@ class Counts:
             pool=(*self.pool, *pool),
             held_out=(*self.held_out, *held_out),
             split_off=self.split_off,
+            estimated=self.estimated + 1,
         )
 
     def require(self, budget: LabelBudget) -> None:
-        """Refuse a label budget that a class cannot fill.
+        """Refuse a label budget that a class cannot fill, whatever reading leaves out; estimated ones are not asked.
 
         Raises:
             DataError: As said.
         """
-        require_budget(budget, self.pool, classes=self.classes, held_out=self.held_out if self.split_off else None)
+        known = slice(len(self.classes) - self.estimated)
+        held_out = self.held_out[known] if self.split_off else None
+        require_budget(budget, self.pool[known], classes=self.classes[known], held_out=held_out)
 
 
 def count_listed(classes: Sequence[str], pool: Listing, held_out: Listing | None) -> Counts | None:

@@ -9,7 +9,7 @@ from tlexp.errors import DataError
 
 TRAIN = "train"
 HELD_OUT = ("test", "evaluation", "val")
-"""What a held-out split can mean, the first that there is being taken: sets call the test or the validation part evaluation."""
+"""What a held-out split can mean, the first that there is being taken; evaluation is either of the others to some."""
 
 _SPELLINGS = {
     TRAIN: ("train", "training", "trn"),
@@ -70,9 +70,7 @@ def choose_held_out(given: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
     ('Testing', ('validation beside Testing is not used: Testing is held out as the test split',))
     """
     meant = splits_meant(given)
-    plain_first = [
-        sorted(meant.get(split, ()), key=lambda name: split_meant(name) != name.casefold()) for split in HELD_OUT
-    ]
+    plain_first = [sorted(meant.get(split, ()), key=lambda name: split_meant(name) != name) for split in HELD_OUT]
     found = [name for names in plain_first for name in names]
     if len(found) < 2:
         return (found[0] if found else None), ()
