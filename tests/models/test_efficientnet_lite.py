@@ -85,6 +85,16 @@ def test_a_changed_tensor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert part in str(caught.value)
 
 
+def test_tensors_in_another_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tensors()
+    names = list(state)
+    place = names.index("_bn0.weight")
+    names[place : place + 2] = reversed(names[place : place + 2])
+    install(tmp_path, monkeypatch, {name: state[name] for name in names})
+    with pytest.raises(WeightsError, match="the digest of its tensors is"):
+        load()
+
+
 def test_tensors_of_another_shape_number_or_order_are_refused() -> None:
     state = tensors()
     wider = state | {"_conv_stem.weight": torch.zeros(40, 3, 3, 3)}

