@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tlexp.data.files import Listing
-from tlexp.data.listing import find_layout, list_images
+from tlexp.data.listing import deeper_notes, find_layout, find_trees, list_images
 from tlexp.errors import DataError
 
 
@@ -152,6 +152,27 @@ def test_a_split_that_leads_out_is_refused(write, tmp_path: Path) -> None:
     (root / "photos" / "test").symlink_to(root / "elsewhere")
     assert "folder test is a link out of data.root" in refused(root / "photos")
     assert find_layout(root / "photos", follow_links=True).held_out is not None
+
+
+def test_a_folder_inside_a_split_that_leads_out_is_refused(write, tmp_path: Path) -> None:
+    root = write("photos/train/notes.txt.png", "elsewhere/a/1.png", "elsewhere/b/1.png")
+    (root / "photos" / "train" / "notes.txt.png").unlink()
+    (root / "photos" / "train" / "train").symlink_to(root / "elsewhere")
+    assert "folder train/train is a link out of data.root; data.follow_links=true" in refused(root / "photos")
+    assert find_layout(root / "photos", follow_links=True).classes == ("a", "b")
+    train = root / "photos" / "train"
+    with pytest.raises(DataError, match=r"folder train is a link out of data.train; data.follow_links=true"):
+        find_trees(train, None, follow_links=False)
+    assert find_trees(train, None, follow_links=True).pool == (root / "elsewhere").resolve()
+
+
+@pytest.mark.parametrize("tested", [False, True])
+def test_folders_inside_a_class_are_noted_wherever_the_split_lies(tested: bool, write) -> None:
+    root = write(*(f"{name}/1.png" for name in ("a/cat/in", "a/cat/out", "a/dog", "b/cat", "b/dog")))
+    layout = find_trees(root / "a", root / "b" if tested else None, follow_links=False)
+    found = list_images(layout.pool, layout, follow_links=False)
+    (note,) = deeper_notes(layout.pool, layout, found)
+    assert "1 of the class folders, e.g. cat holds in, out; all below" in note
 
 
 def test_pipes_and_dangling_links_are_never_opened(write) -> None:

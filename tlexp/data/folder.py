@@ -61,7 +61,7 @@ class Folder:
 
     def _layout(self, classes: Sequence[str] | None, at_least: int) -> Layout:
         if self.train is not None:
-            return find_trees(self.train, self.test, classes=classes, at_least=at_least)
+            return find_trees(self.train, self.test, follow_links=self.follow_links, classes=classes, at_least=at_least)
         assert self.root is not None  # a configuration with neither has problems
         return find_layout(self.root, follow_links=self.follow_links, classes=classes, at_least=at_least)
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
@@ -73,28 +73,28 @@ def find_layout(root: Path, *, follow_links: bool, classes: Sequence[str] | None
     """
     root = _folder(root, "data.root", FORM)
     pool, held_out, notes = find_splits(Naming(root=root), stated=classes is not None)
-    for split in (pool, held_out):
-        if split is not None and not follow_links and leads_out(split, root):
-            where = Naming(root=root).shown(split)
-            raise DataError(f"{where} is a link out of data.root; data.follow_links=true follows it")
-    held_out = None if held_out is None else nested(held_out)
-    layout = Layout(root=root, classes=(), pool=nested(pool), held_out=held_out, notes=notes)
+    naming = Naming(root=root)
+    held_out = None if held_out is None else _innermost(held_out, naming, follow_links)
+    layout = Layout(root=root, classes=(), pool=_innermost(pool, naming, follow_links), held_out=held_out, notes=notes)
     return _with_classes(layout, classes, at_least)
 
 
-def find_trees(train: Path, test: Path | None, *, classes: Sequence[str] | None = None, at_least: int = 2) -> Layout:
+def find_trees(
+    train: Path, test: Path | None, *, follow_links: bool, classes: Sequence[str] | None = None, at_least: int = 2
+) -> Layout:
     """Find classes where training and test folder are named apart: all that lies in them is a class folder.
 
     Args:
         train: A folder with one folder per class.
         test: Another one; None where a test split has to be split off.
+        follow_links: Whether a folder that is nested in one of the same name may be a link out of it.
         classes: Those to use; all when None.
         at_least: So many classes are needed.
 
     Raises:
         DataError: A folder is missing, a file, unreadable, empty or flat; they are the same, or one lies in the other;
-            their folders are splits; there are too few classes; a wanted class is missing; two class names are hard to
-            tell apart; the two have different classes.
+            one is nested behind a link; their folders are splits; there are too few classes; a wanted class is
+            missing; two class names are hard to tell apart; the two have different classes.
     """
     pool = _folder(train, "data.train", _TREE)
     held_out = None if test is None else _folder(test, "data.test", _TREE)
@@ -104,9 +104,23 @@ def find_trees(train: Path, test: Path | None, *, classes: Sequence[str] | None 
             f"data.train={printable(str(pool))} and data.test={printable(str(held_out))} {relation}, so that images "
             "would be tested that were learned; name two folders apart, or data.train alone to hold out a fifth"
         )
-    held_out = None if held_out is None else nested(held_out)
-    layout = Layout(root=None, classes=(), pool=nested(pool), held_out=held_out, notes=())
+    if held_out is not None:
+        held_out = _innermost(held_out, Naming(root=held_out, setting="data.test"), follow_links).resolve()
+    pool = _innermost(pool, Naming(root=pool, setting="data.train"), follow_links).resolve()
+    layout = Layout(root=None, classes=(), pool=pool, held_out=held_out, notes=())
     return _with_classes(layout, classes, at_least)
+
+
+def _innermost(split: Path, naming: Naming, follow_links: bool) -> Path:
+    """Return the folder of a split that holds its classes, see `nested`.
+
+    Raises:
+        DataError: It lies behind a link out of the folder that was named.
+    """
+    inner = nested(split)
+    if not follow_links and leads_out(inner, naming.root):
+        raise DataError(f"{naming.shown(inner)} is a link out of {naming.setting}; data.follow_links=true follows it")
+    return inner
 
 
 def _with_classes(layout: Layout, wanted: Sequence[str] | None, at_least: int) -> Layout:
@@ -153,7 +167,7 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
 
 def deeper_notes(split: Path, layout: Layout, listing: Listing) -> Iterator[str]:
     """Say which class folders hold images in several folders, as those of a data set one folder too high would."""
-    start = len(layout.naming(split).image(str(split)).removesuffix(".").split("/")) if split != layout.root else 0
+    start = len(PurePosixPath(layout.naming(split).image(str(split))).parts)
     inside: defaultdict[int, set[str]] = defaultdict(set)
     for file in listing.files:
         parts = file.name.split("/")[start:]
