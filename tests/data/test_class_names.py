@@ -46,6 +46,10 @@ def refused(tmp_path: Path, text: str, *classes: str) -> str:
         ("id,label\n0,zero\n1,one\n", ("0", "1"), ("zero", "one")),
         ("label,name\nlabel,tag\nother,rest\n", ("label", "other"), ("tag", "rest")),
         ("a ant\nb bee\n", ("a", "b"), ("ant", "bee")),
+        ("id,file name,common\na,1.png,ant\nb,2.png,bee\n", ("a", "b"), ("ant", "bee")),
+        ("id,filename,class name\na,1.png,ant\nb,2.png,bee\n", ("a", "b"), ("ant", "bee")),
+        ("a\u0308,ant\nB,bee\n", ("\u00e4", "b"), ("ant", "bee")),
+        ("A,other\na,ant\nb,bee,\n", ("a", "b"), ("ant", "bee")),
         ("b,bee\na,ant\na,ant\nc,cow\n", ("a", "b"), ("ant", "bee")),
     ],
 )
@@ -64,6 +68,14 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path: Path) -> None:
     assert f"{where}: line 3 gives no name to class b;" in refused(tmp_path, "a,ant\n\nb,\n", "a", "b")
     assert f"{where}: lines 1 and 3 name class a in two ways" in refused(tmp_path, "a,ant\nb,bee\na,aunt\n", "a", "b")
     assert f"{where}: lines 1 and 2 give the same name, Ant and ant" in refused(tmp_path, "a,Ant\nb,ant\n", "a", "b")
+    cut = refused(tmp_path, "a,ant\nb,bee, red\n", "a", "b")
+    assert (
+        cut == f"{where}: line 2 has more than the 2 cells of others; put quotes around a name that holds the separator"
+    )
+    cut = refused(tmp_path, "id,name\na,ant, red\nb,bee, red\n", "a", "b")
+    assert f"{where}: line 2 has more than the 2 cells of the header; put quotes" in cut
+    assert "gives no name to class a" in refused(tmp_path, "id,file name\na,1.png\n", "a")
+    assert f"{where} is no table: field larger" in refused(tmp_path, '{"a":"' + "x" * 140_000 + '"}', "a")
     assert f"{where} is empty;" in refused(tmp_path, "\n\n", "a")
     with pytest.raises(DataError, match=r"absent.csv cannot be read: No such file or directory; it needs two columns"):
         read_class_names(tmp_path / "absent.csv")
