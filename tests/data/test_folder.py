@@ -247,10 +247,18 @@ def test_photographs_of_phones_are_read_or_refused_as_one(write, opened, monkeyp
     monkeypatch.setattr("tlexp.data.decode._optional", dict)
     message = refused(opened, root)
     assert message == (
-        f"data.root={root}: 2 of 15 images are HEIC, e.g. train/a/IMG_1.HEIC, which needs pillow-heif: pip install "
-        "'tlexp[heif]', or leave them out with data.on_bad=skip"
+        f"data.root={root}: 2 of 15 images are HEIC or AVIF by their names, e.g. train/a/IMG_1.HEIC: HEIC, which "
+        "needs pillow-heif: pip install 'tlexp[heif]', or leave them out with data.on_bad=skip"
     )
     assert [line.split(": ", 1) for line in opened(root, on_bad=OnBad.skip).skipped] == [
         [name, "HEIC, which needs pillow-heif: pip install 'tlexp[heif]'"]
         for name in ("test/b/IMG_2.heic", "train/a/IMG_1.HEIC", "train/a/jpeg.jpg")
     ]
+
+
+def test_a_jpeg_that_is_called_heic_needs_no_decoder(write, opened, monkeypatch) -> None:
+    root = write(*(f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(5)))
+    (root / "cat" / "0.jpg").rename(root / "cat" / "0.heic")
+    monkeypatch.setattr("tlexp.data.decode._optional", dict)
+    source = opened(root)
+    assert "cat/0.heic" in {*source.pool.names, *source.held_out.names}

@@ -15,7 +15,7 @@ from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
-from tlexp.data.decode import DECODER, missing_decoders, pillow_guard
+from tlexp.data.decode import DECODER, doubtful, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
 from tlexp.data.splits import TRAIN
@@ -183,8 +183,8 @@ def read_all(
     """
     files = [file for listing in listings for file in listing.files]
     bad = [pair for listing in listings for pair in listing.refused]
-    if reading.on_bad is OnBad.refuse and (lacking := missing_decoders([file.name for file in files])):
-        raise DataError(f"{where}: {lacking}, or leave them out with data.on_bad=skip")
+    if reading.on_bad is OnBad.refuse:
+        _require_decoders(files, reading, where)
     checked: list[Checked] = []
     for result in _load_all(files, reading):
         checked.append(result) if isinstance(result, Checked) else bad.append(result)
@@ -203,6 +203,23 @@ def read_all(
             names = ", ".join(classes[label] for label in sorted(missing))
             raise DataError(f"no image that can be read is left in class {names}:\n{_first(lines)}")
     return kept, lines
+
+
+def _require_decoders(files: Sequence[UnreadImage], reading: Reading, where: str) -> None:
+    """Refuse photographs of phones where they cannot be decoded before all are read: they are many and large.
+
+    Raises:
+        DataError: The first of them does not decode. Its name alone says little: it may be a JPEG.
+    """
+    if not (those := [file for file in files if doubtful(file.name)]):
+        return
+    try:
+        those[0].load(reading.max_pixels)
+    except DataError as error:
+        raise DataError(
+            f"{where}: {len(those)} of {len(files)} images are HEIC or AVIF by their names, e.g. {those[0].name}: "
+            f"{error}, or leave them out with data.on_bad=skip"
+        ) from error
 
 
 def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checked | tuple[str, str]]:

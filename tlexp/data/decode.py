@@ -14,7 +14,6 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
@@ -151,17 +150,10 @@ def _optional() -> dict[str, str]:
     return found
 
 
-def missing_decoders(names: Iterable[str]) -> str | None:
-    """Return which images cannot be decoded here for want of a package, and which one; None where all can.
-
-    Args:
-        names: Names of image files.
-    """
-    kinds = [(name, _OPTIONAL.get(f".{name.rpartition('.')[2].lower()}")) for name in names]
-    for form in sorted({kind for _, kind in kinds if kind is not None} - _optional().keys()):
-        those = [name for name, kind in kinds if kind == form]
-        return f"{len(those)} of {len(kinds)} images are {_shown(form)}, e.g. {those[0]}, which needs {_NEEDS[form]}"
-    return None
+def doubtful(name: str) -> bool:
+    """Return whether an image file's name is that of a format which cannot be decoded here."""
+    form = _OPTIONAL.get(f".{name.rpartition('.')[2].lower()}")
+    return form is not None and form not in _optional()
 
 
 def _shown(form: str) -> str:
