@@ -131,11 +131,12 @@ def read_table(
         others = {row.label for row in held_out if classes is None or row.label in classes}
         way_out = "both need the same labels"
         require_equal(chosen, sorted(others), where=f"{where}, split {test},", than="split train", way_out=way_out)
+    used = frozenset(chosen)
     return ImageTable(
         where=where,
         classes=chosen,
-        pool=tuple(row for row in pool if row.label in chosen),
-        held_out=tuple(row for row in held_out if row.label in chosen) if held_out else None,
+        pool=tuple(row for row in pool if row.label in used),
+        held_out=tuple(row for row in held_out if row.label in used) if held_out else None,
         pool_from=printable(path.name) if test is None else f"split {train}",
         held_out_from=None if test is None else f"split {test}",
         notes=(*notes, *unused),
@@ -144,10 +145,11 @@ def read_table(
 
 def _listing(rows: Sequence[Row], classes: Sequence[str]) -> Listing:
     """Return the images of rows, sorted by name; what is no file is refused."""
+    label = {name: number for number, name in enumerate(classes)}
     files, refused = [], []
     for row in rows:
-        if Path(row.path).is_file():
-            files.append(ImageFile(path=row.path, name=row.name, label=classes.index(row.label)))
+        if os.path.isfile(row.path):  # noqa: PTH113 - a Path per row is slow
+            files.append(ImageFile(path=row.path, name=row.name, label=label[row.label]))
         else:
             refused.append((row.name, "not a regular file" if Path(row.path).exists() else "no such file"))
     return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=tuple(sorted(refused)))
@@ -169,6 +171,7 @@ def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
         raise DataError(f"{where} cannot be read: {error.strerror}; data=csv needs a table, {_FORM}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{where} is no CSV file in UTF-8: {error}; it needs {_FORM}") from error
+    folder = path.parent.resolve()
     rows, wrong = [], []
     for line, row in cells:
         values = {name: row[place].strip() for name, place in places.items() if place < len(row)}
@@ -176,7 +179,7 @@ def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
         if problem:
             wrong.append(f"line {line}: {problem}")
         else:
-            rows.append(_row(line, values, path.parent))
+            rows.append(_row(line, values, str(folder)))
     _refuse(wrong, where)
     if not rows:
         raise DataError(f"{where} has no rows below its header; it needs {_FORM}")
@@ -218,10 +221,16 @@ def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], 
     return None
 
 
-def _row(line: int, values: dict[str, str], folder: Path) -> Row:
-    """Return a row; images below the table's folder are named by the path from there, so that both can be moved."""
-    path = os.path.normpath(folder.resolve() / values["path"])
-    below = os.path.relpath(path, folder.resolve())
+def _row(line: int, values: dict[str, str], folder: str) -> Row:
+    """Return a row; images below the table's folder are named by the path from there, so that both can be moved.
+
+    Args:
+        line: Where it stands.
+        values: Its cells by what they hold.
+        folder: Of the table, links resolved.
+    """
+    path = os.path.normpath(os.path.join(folder, values["path"]))  # noqa: PTH118 - a Path per row is slow
+    below = os.path.relpath(path, folder)
     name = path if below.startswith(os.pardir) else below
     split = values.get("split", TRAIN).casefold()
     return Row(
