@@ -104,7 +104,7 @@ def test_the_images_of_many_configurations_are_listed_once(photos: Photos, monke
     count = preflight.count_images
     monkeypatch.setattr(preflight, "count_images", lambda data: looks.append(data.root or "") or count(data))
     several = Preflight()
-    for words in ("seed=0", "seed=1", "freeze=none", "labels=4"):
+    for words in ("seed=0", "data.seed=1", "data.source_seed=1", "freeze=none", "labels=4"):
         several.check(composed(*FOLDER, words).config)
     with pytest.raises(DataError):
         several.check(composed(*FOLDER, "labels=5").config)

@@ -3,6 +3,7 @@
 Files are listed, none is opened. What is left for the run: images that cannot be read, weights that do not fit.
 """
 
+import dataclasses
 from pathlib import Path
 
 from tlexp.compose.origin import origin_of
@@ -44,7 +45,7 @@ class Preflight:
         Raises:
             DataError: Images are missing or lie in no usable form.
         """
-        wanted = repr(data)
+        wanted = repr(dataclasses.replace(data, seed=None, source_seed=0))  # which draw, but do not count
         if wanted not in self._counted:
             self._counted[wanted] = count_images(data)
         return self._counted[wanted]
