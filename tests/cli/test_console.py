@@ -56,7 +56,7 @@ def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Sta
             ["backbone=tiny", "head.units=[layer1,layer2]", "data.seed=1", "seed=2"],
             [["backbone=lite0", "seed=2"], ["study=quick", "backbone=tiny"]],
         ),
-        (["backbone=tiny", "freeze=none"], [["backbone=lite0"], ["study=quick", "backbone=tiny"]]),
+        (["backbone=tiny", "freeze=none"], [["backbone=lite0", "freeze=none"], ["study=quick", "backbone=tiny"]]),
         (["backbone=resnet18", "data=digits"], [["study=quick", "backbone=resnet18", "data=digits"]]),
         (["backbone=pixels", "freeze=all"], []),
         (["experiment=shapes", "backbone=tiny"], []),

@@ -20,7 +20,7 @@ from tlexp.train import Listener
 
 _SAME = ("backbone", "data")
 """Groups that choose the network and the images."""
-_OWN = ("freeze", "head.units", "data.seed", "resume")
+_OWN = ("head.units", "data.seed", "resume")
 """What holds for one network, or for one run."""
 _TINY = f"{PACKAGED}tiny"
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
@@ -161,7 +161,9 @@ def _next(record: Record, folder: Path) -> list[str]:
     """Return what to type next: a better network, the same one in a study, and the trained network for others."""
     # Complete settings may hold what fits their network alone, or what a study chooses by itself.
     complete = any(_of(word, ("experiment",)) for word in record.overrides)
-    words = [word for word in record.overrides if not _of(word, _OWN)]
+    detailed = any(word.startswith("freeze.") for word in record.overrides)  # an option such as surgical needs them
+    own = (*_OWN, "freeze") if detailed else _OWN
+    words = [word for word in record.overrides if not _of(word, own)]
     lines = []
     if not complete and record.train.weights is not None and record.train.weights.source == _TINY:
         larger = [word for word in words if not _of(word, ("backbone",))]
