@@ -18,7 +18,7 @@ def predecessor_note(folder: Path, about: Mapping[str, Any]) -> str | None:
     """
     if (folder / names.STUDY_FILE).exists():
         return None
-    others = sorted(folder.parent.glob(f"*/{names.STUDY_FILE}"), key=lambda path: -path.stat().st_mtime)
+    others = sorted(folder.parent.glob(f"*/{names.STUDY_FILE}"), key=lambda path: (-path.stat().st_mtime, path))
     changes = {path.parent: changed for path in others if (changed := _changes(path.parent, about))}
     if not changes:
         return None
