@@ -55,7 +55,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert stored["freeze"]["depth"] == 4
     assert stored["freeze"]["norm"] == "follow"
     assert stored["freeze"]["digest_before"] == stored["freeze"]["digest_after"]
-    assert set(stored["data"]) == {"digest", "classes", "counts", "skipped"}
+    assert set(stored["data"]) == {"digest", "classes", "counts", "pool", "pool_from", "held_out_from", "skipped"}
     assert stored["train"]["steps"] == 6
     assert stored["train"]["outside_protocol"] == ["train.limit_steps=6"]
     names = {"predictions.npz", "evaluation.json", "metrics.jsonl", "model.json", "model.safetensors"}
@@ -536,7 +536,9 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
             heard.append(text)
 
     record = start("labels=20", "backbone.pretrained=false", listener=Notes()).record
-    assert [text for text in heard if not text.startswith("cache ")] == record.notes
+    assert record.data is not None
+    assert heard[0] == record.data.told
+    assert [text for text in heard[1:] if not text.startswith("cache ")] == record.notes
     assert any("random weights" in note for note in heard)
     assert any("conditional on this pool" in note for note in heard)
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)

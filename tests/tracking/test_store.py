@@ -68,12 +68,13 @@ def test_a_password_is_not_shown() -> None:
 def test_a_store_has_its_name_when_it_is_whole_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(path: Path, *, artifacts: Path) -> None:
         path.write_bytes(b"half a store")
+        assert [found.name for found in tmp_path.glob("mlflow.db*")] == [f"mlflow.db.{os.getpid()}.tmp"]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store_module, "_build", killed)
     with pytest.raises(KeyboardInterrupt):
         ensure_store(absolute_uri(f"sqlite:///{tmp_path / 'mlflow.db'}"))
-    assert [path.name for path in tmp_path.glob("mlflow.db*")] == [f"mlflow.db.{os.getpid()}.tmp"]
+    assert not list(tmp_path.glob("mlflow.db*"))
 
 
 def test_a_store_is_made_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
