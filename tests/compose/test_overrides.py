@@ -37,7 +37,7 @@ def test_several_values_are_told_what_to_write_instead(words: str, advice: str) 
 def test_a_swept_option_that_is_none_is_told_as_a_single_one_is() -> None:
     text = (
         "freeze=nonee is no option (did you mean none?); options: all, bias, depth, gradual, last, lora, lpft, none, "
-        "norm, surgical"
+        "norm, surgical; for a share or a unit: freeze=depth freeze.depth=0.5"
     )
     assert refused("freeze=all,nonee", swept=True) == refused("freeze=nonee") == (text,)
     assert refused("freeze=choice(nonee,all)", "seed=0,1", swept=True) == (text,)

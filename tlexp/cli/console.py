@@ -10,6 +10,7 @@ from typing import Never
 from tqdm import tqdm
 
 from tlexp.cli.signals import Signals
+from tlexp.compose.words import unquoted_paths
 from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.run import Outcome
 from tlexp.terminal import aligned, short_path
@@ -187,7 +188,7 @@ def _of(word: str, names: Iterable[str]) -> bool:
 
 
 def _typed(*words: str) -> str:
-    return shlex.join(["python", "-m", "tlexp", *words])
+    return shlex.join(["python", "-m", "tlexp", *unquoted_paths(words)])
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The verbs. A new one is a function and a line of `VERBS`, which the command and its help page read."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def _export(words: list[str]) -> int:
             f"against the run's own network, on random images: logits differ by at most {exported.difference:.2g}, "
             f"{exported.agreement:.0%} keep their class"
         )
-    print(f"use it with backbone.weights={arguments.folder}")
+    print(f"use it with {shlex.quote(f'backbone.weights={arguments.folder}')}")
     return 0
 
 

@@ -21,6 +21,12 @@ from tlexp.paths import conf_options
 
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 """Where a launcher or a sweeper may come from."""
+_OTHERWISE = {
+    "backbone": "; for any other timm model: backbone=timm backbone.name=NAME",
+    "freeze": "; for a share or a unit: freeze=depth freeze.depth=0.5",
+    "data": "; for a folder of images: data=folder data.root=PATH",
+}
+"""What may be meant where a group has no such option."""
 
 
 def forbidden_nodes(composed: DictConfig) -> list[str]:
@@ -162,7 +168,7 @@ def _option_problems(override: Override) -> list[str]:
         chosen = [] if isinstance(value, Glob) else [name for name in _choices(override) if name != "null"]
     return [
         f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
-        + ("; for any other timm model: backbone=timm backbone.name=NAME" if group == "backbone" else "")
+        + _OTHERWISE.get(group, "")
         for name in chosen
         if name is not None and str(name) not in known
     ]

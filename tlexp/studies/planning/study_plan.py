@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from tlexp.tracking import names
 from tlexp.train import Listener
 
 _SEEDS, _TRIALS = 10, 4
+SEEDS = "further data seeds"
+"""What stands for seeds among what is left out."""
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 
@@ -70,6 +72,10 @@ class PlannedColumn:
     def without(self, labels: str) -> "PlannedColumn":
         """Return the column without a budget."""
         return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.budget.labels != labels))
+
+    def seeded(self, seeds: Container[int]) -> "PlannedColumn":
+        """Return the column with these data seeds alone."""
+        return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.seed in seeds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +225,12 @@ class StudyPlan:
         """Leave a column out."""
         self.columns = [each for each in self.columns if each is not column]
         self.skipped[column.column.title] = why
+
+    def drop_seeds(self, left: int, why: str) -> None:
+        """Leave all data seeds out but the first ones."""
+        self.seeds = self.seeds[:left]
+        self.columns = [each.seeded(self.seeds) for each in self.columns]
+        self.skipped[SEEDS] = why
 
     def drop_budget(self, budget: BudgetSize, why: str) -> None:
         """Leave a budget out."""
