@@ -64,7 +64,7 @@ def test_weights_that_cannot_be_had_name_everything_and_the_ways_out(own_cache: 
         "HF_HUB_OFFLINE is set",
         "connect once",
         "backbone.weights=FILE",
-        "backbone=tiny",
+        "backbone=lite0",
         "python -m tlexp backbone=timm backbone.name=test_resnet backbone.pretrained=false",
     ):
         assert part in text
