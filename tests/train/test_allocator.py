@@ -19,16 +19,15 @@ GLIBC = platform.libc_ver()[0] == "glibc"
 FORWARD = """
 import resource, runpy, sys, torch
 from torch import nn
-assert runpy.run_path(sys.argv[1])["keep_freed_memory"]()
+runpy.run_path(sys.argv[1])["keep_freed_memory"]()
 network = nn.Sequential(nn.Conv2d(3, 48, 3, 2, 1), nn.ReLU(), nn.Conv2d(48, 48, 3, 1, 1, groups=48), nn.ReLU())
 images = torch.zeros(32, 3, 224, 224)
 with torch.no_grad():
-    for turn in range(8):
+    for turn in range(6):
         if turn == 2:
-            before = resource.getrusage(resource.RUSAGE_SELF)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         network(images)
-after = resource.getrusage(resource.RUSAGE_SELF)
-print(after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 """Of torch alone, for it is loaded anew; tensors of 77 MB, as the first layers of lite0 make them."""
 
@@ -49,13 +48,18 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
     keep_freed_memory.cache_clear()
 
 
+def pages_awaited(**variables: str) -> int:
+    """Return how many pages four passes had to wait for, the heap having grown in two before."""
+    command = [sys.executable, "-c", FORWARD, allocator.__file__]
+    others = {name: value for name, value in os.environ.items() if name != allocator.VARIABLE}
+    environment = others | {"OMP_NUM_THREADS": "1"} | variables
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
 @pytest.mark.skipif(not GLIBC, reason="only glibc gives memory back at once and has a switch for it")
 def test_passes_do_not_wait_for_pages_of_the_one_before() -> None:
-    command = [sys.executable, "-c", FORWARD, allocator.__file__]
-    variables = {name: value for name, value in os.environ.items() if name != allocator.VARIABLE}
-    done = subprocess.run(command, env=variables | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True)
-    user, system = map(float, done.stdout.split())
-    assert system < 0.05 * user, (user, system)
+    # Counted, not timed: what a page costs differs from machine to machine. The heap may still grow once or twice.
+    assert pages_awaited() < 0.25 * pages_awaited(**{allocator.VARIABLE: "default"})
 
 
 def test_a_session_begins_with_it_and_the_process_decides_once(anew: list[tuple[int, int]]) -> None:
