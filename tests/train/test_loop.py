@@ -363,7 +363,7 @@ def test_a_formula_that_fails_leaves_the_flops_unknown(monkeypatch, build_classi
         raise ValueError("no formula for this shape")
 
     registry = dict.fromkeys(torch.utils.flop_counter.flop_registry, broken)
-    monkeypatch.setattr("torch.utils.flop_counter.flop_registry", registry)
+    monkeypatch.setattr("tlexp.models.operations.flop_registry", registry)
     with_fault, without = build_classifier(), build_classifier()
     report = run(with_fault, build_batches(), build_plan())
     monkeypatch.undo()

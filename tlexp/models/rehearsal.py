@@ -62,14 +62,14 @@ class Rehearsal(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call the function and note what it used and made; questions about shapes make no tensor and do not count."""
-        before = self._counter.get_total_flops()
+        before = self._counter.counted
         result = func(*args, **(kwargs or {}))
         made = _tensors(args[0] if func is Tensor.__setitem__ else result)
         if made:
             self._tick += 1
             self._note_call(_tensors((args, kwargs)), made)
             # Two for each multiplication that is added to a sum, of two images.
-            self.operations[self._tick] = (self._counter.get_total_flops() - before) // 4
+            self.operations[self._tick] = (self._counter.counted - before) // 4
         return result
 
     def crossing(self, tick: int) -> list[tuple[int, ...]]:

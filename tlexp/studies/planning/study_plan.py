@@ -346,19 +346,20 @@ def _trainable(network: Network, config: Config, classes: int) -> int:
         ConfigError: The backbone has not what the policy or the head asks for, or a package is missing.
     """
     if config.freeze.policy is FreezePolicy.all:
-        return _head_size(config, classes)
+        return _head_size(network, config, classes)
     classifier = build_classifier(config, network.frozen_as(config), classes)
     backbone = [each for name, each in classifier.trainable_parameters() if name.startswith("backbone.")]
     return sum(each.numel() for each in backbone) + classes * (feature_width(network.backbone) + 1)
 
 
-def _head_size(config: Config, classes: int) -> int:
+def _head_size(network: Network, config: Config, classes: int) -> int:
     """Return the trainable parameters of a head on a frozen backbone.
 
     Raises:
         ConfigError: The backbone has not what the head needs.
     """
-    network = build_network(config, meta=True)
+    if config.head.kind.sees_map or config.head.units:
+        network = build_network(config, meta=True)  # which gives other features
     if config.head.kind.solved:
         return classes * (feature_width(network.backbone) + 1)
     return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
