@@ -1,9 +1,12 @@
-"""The package's version, where its own files lie, and how a file is written so that no reader ever sees half of it."""
+"""The package's version, where its own files lie, how a file is opened, and written so that no reader sees half."""
 
 import csv
+import errno
+import functools
 import hashlib
 import io
 import os
+import stat
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -35,9 +38,72 @@ def packaged_weights() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted((PACKAGE / "weights").glob("*/model.json"))}
 
 
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+_KERNEL = ("/proc", "/sys")
+"""Where the kernel shows itself as regular files that may never end, or never begin."""
+
+
+def open_regular(path: Path | str, *, follow_links: bool = True, empty: bool = False) -> io.BufferedReader:
+    """Return an ordinary file, opened to read its bytes: everything that was not written here is opened by this.
+
+    A pipe, a device or what the kernel shows as a file could be waited for for ever, and opening it could do something.
+
+    Args:
+        path: The file.
+        follow_links: Open what a link leads to.
+        empty: Open it without any bytes in it as well.
+
+    Raises:
+        OSError: It is missing, cannot be read, is empty, or is not a regular file; `strerror` says which.
+    """
+    require_regular(path, follow_links=follow_links, empty=empty)
+    # Something else may have taken its place since: it is neither waited for nor read.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
+    try:
+        _require_ordinary(os.fstat(descriptor), path, empty)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def require_regular(path: Path | str, *, follow_links: bool = True, empty: bool = False) -> None:
+    """Refuse what `open_regular` does, without opening it: for libraries that open files by their names.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    _require_ordinary(os.stat(path, follow_symlinks=follow_links), path, empty)  # noqa: PTH116 - takes both kinds
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a file itself: no link, no folder, no pipe."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _require_ordinary(found: os.stat_result, path: Path | str, empty: bool) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode) or found.st_dev in _kernel_devices():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if found.st_size == 0 and not empty:  # files of the kernel that are mounted elsewhere have no size either
+        raise OSError(errno.ENODATA, "the file is empty", str(path))
+
+
+@functools.cache
+def _kernel_devices() -> frozenset[int]:
+    return frozenset(Path(place).stat().st_dev for place in _KERNEL if Path(place).is_mount())
+
+
+def file_digest(path: Path, *, follow_links: bool = True) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits.
+
+    Raises:
+        OSError: As `open_regular`, but for empty files.
+    """
+    with open_regular(path, follow_links=follow_links, empty=True) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

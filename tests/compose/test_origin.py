@@ -12,7 +12,7 @@ def origin(*words: str):
 def test_each_source_is_its_own_place() -> None:
     assert origin("data=folder", "data.root=a", "data.follow_links=true") == Folder(root=Path("a"), follow_links=True)
     assert origin("data=folder", "data.root='~/a'") == Folder(root=Path.home() / "a", follow_links=False)
-    assert origin("data=csv", "data.root=a.csv") == TableFile(path=Path("a.csv"), columns=None)
+    assert origin("data=csv", "data.root=a.csv") == TableFile(path=Path("a.csv"), columns=None, follow_links=False)
     assert origin("data=digits") is IN_MEMORY["digits"]
     assert isinstance(origin("data=timm", "data.root=a"), TimmSet)
 

@@ -42,7 +42,7 @@ def an_origin(kind: DataSource, root: Path | None = None, **changes: Any) -> Ori
         return TimmSet(**{**asked, "root": root, **changes})
     if kind is DataSource.csv:
         assert root is not None
-        return TableFile(path=root, **{"columns": None, **changes})
+        return TableFile(path=root, **{"columns": None, "follow_links": False, **changes})
     return Folder(root=root, **{"follow_links": False, **changes})
 
 

@@ -170,7 +170,7 @@ def test_cells_may_be_quoted_and_padded(table, opened) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "has no column path, label; it has "),
+        (b"", "cannot be read: the file is empty; data=csv needs a table, "),
         (b"path,label\n", "has no rows below its header"),
         (b"path,label\n\xff\xfe,a\n", "is no CSV file in UTF-8"),
         (b'path,label\n"a,b\n', "is no CSV file in UTF-8"),
@@ -217,3 +217,37 @@ def test_two_splits_of_one_meaning_are_not_one(others: tuple[str, str], told: st
     parts = dict.fromkeys("23456789", "train") | dict(zip("01", others, strict=True))
     path = table(*(f"{row},{parts[row[4]]}" for row in rows()), header="path,label,split")
     assert f"data.root={path}: {told}; give their rows one name, or remove" in refused(opened, path)
+
+
+@pytest.mark.parametrize("way", ["file", "folder", "elsewhere"])
+def test_links_out_of_the_folder_are_followed_on_request_alone(way: str, table, opened, tmp_path: Path) -> None:
+    path = table(*rows())
+    secret = tmp_path / "away" / "secret.png"
+    secret.parent.mkdir()
+    (path.parent / "cat/0.png").rename(secret)
+    if way == "file":
+        (path.parent / "cat/0.png").symlink_to(secret)
+        link, root = "cat/0.png", path.parent
+    elif way == "folder":
+        (path.parent / "more").symlink_to(secret.parent)
+        link, root = "more/secret.png", path.parent
+    else:
+        root = tmp_path / "named"
+        root.mkdir()
+        (root / "a.png").symlink_to(secret)
+        link = str(root / "a.png")
+    path.write_text(path.read_text().replace("cat/0.png", link))
+    refusal = f"  {link}: a link out of {root}, which data.follow_links=true follows"
+    assert refusal in refused(opened, path)
+    assert len(opened(path, kind=DataSource.csv, follow_links=True).held_out.names) == 4
+
+
+def test_links_within_the_folder_and_folders_that_are_links_elsewhere_are_followed(table, opened, tmp_path) -> None:
+    path = table(*rows())
+    (path.parent / "cat/0.png").rename(path.parent / "cat/first.png")
+    (path.parent / "cat/0.png").symlink_to("first.png")
+    (tmp_path / "disk").symlink_to(path.parent)
+    text = path.read_text().replace("dog/1.png", str(tmp_path / "disk" / "dog/1.png"))
+    path.write_text(text)
+    source = opened(path, kind=DataSource.csv)
+    assert len(source.pool.names) + len(source.held_out.names) == 20

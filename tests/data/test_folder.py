@@ -125,7 +125,7 @@ def test_max_pixels_refuses_large_images(write, opened) -> None:
 
 def test_messages_escape_names(write, opened) -> None:
     root = write(*SPLITS)
-    (root / "train/a/x\n\x1b[31m.png").touch()
+    (root / "train/a/x\n\x1b[31m.png").write_text("no image")
     assert "train/a/x\\n\\x1b[31m.png: not an image" in refused(opened, root)
 
 

@@ -59,7 +59,7 @@ def test_folders_are_searched_for_a_weights_file(tmp_path: Path, name: str) -> N
 def test_a_run_gives_its_backbone_alone(tmp_path: Path) -> None:
     whole = {f"backbone.{name}": tensor for name, tensor in TENSORS.items()} | {"head.0.weight": torch.ones(2)}
     save_file(whole, tmp_path / "model.safetensors")
-    (tmp_path / "model.json").write_text(json.dumps({"digest": tensors_digest(whole)}))
+    (tmp_path / "model.json").write_text(json.dumps({"schema": 1, "digest": tensors_digest(whole)}))
     found = read_weights(tmp_path)
     assert same(found.tensors)
     assert found.source == f"run {tmp_path}"

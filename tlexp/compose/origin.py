@@ -42,5 +42,5 @@ def origin_of(data: DataConfig, *, image_size: int) -> Origin:
         )
     if data.source is DataSource.csv:
         assert root is not None  # a configuration without one has problems
-        return TableFile(path=root, columns=data.columns)
+        return TableFile(path=root, columns=data.columns, follow_links=data.follow_links)
     return Folder(root=root, train=train, test=test, follow_links=data.follow_links)

@@ -112,7 +112,10 @@ class DataConfig:
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
     on_bad: OnBad = setting(OnBad.refuse, "Unreadable images: refuse (all named) or skip (counted, never replaced).")
-    follow_links: bool = setting(False, "Follow links that lead out of data.root.")
+    follow_links: bool = setting(
+        False,
+        "Follow links that lead out of data.root, or of the folder that a table's path names.",
+    )
     max_pixels: int = setting(100_000_000, "Largest image that is decoded, in pixels, against decompression bombs.")
     memory_bytes: int = setting(
         4 << 30, "Decoded images above this many bytes are kept in a memory map on disk instead.", key=False

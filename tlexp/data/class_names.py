@@ -15,6 +15,7 @@ from tlexp.data.classes import NEITHER, listed, look
 from tlexp.data.decode import printable
 from tlexp.data.images import Source
 from tlexp.errors import DataError
+from tlexp.paths import open_regular
 
 _KEYS = ("folder", "directory", "wnid", "synset", "id", "code", "key", "class", "label")
 """Headers of the column that holds the classes, the first that is there being taken."""
@@ -88,7 +89,8 @@ def read_class_names(path: Path) -> ClassNames:
     """
     where = f"data.class_names={printable(str(path))}"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror}; {_FORM}") from error
     except UnicodeDecodeError as error:

@@ -1,10 +1,12 @@
 """The user's own images in a table: a CSV file with a row per image, its path, its label and perhaps its split.
 
-Paths are relative to the file's own folder, or absolute. Splits are train and test (or val), in the spellings of
+Paths are relative to the file's own folder, or absolute; links do not lead out of it, nor out of the folder that such a
+path names, unless they are to be followed. Splits are train and test (or val), in the spellings of
 `splits` and the protocol of `listing`. Classes are sorted by name, character by character.
 """
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,9 @@ from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
 from tlexp.data.images import Source
 from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, require_one_each, split_meant, splits_meant
+from tlexp.data.walk import NamedPaths
 from tlexp.errors import DataError
+from tlexp.paths import open_regular
 
 COLUMNS = ("path", "label", "split")
 _NAMED = 20
@@ -65,10 +69,12 @@ class TableFile:
     Attributes:
         path: The CSV file.
         columns: Names of the columns of path, label and, if there is one, split; COLUMNS when None.
+        follow_links: Follow links out of the folder that a path starts from.
     """
 
     path: Path
     columns: Sequence[str] | None
+    follow_links: bool
 
     def open(self, *, classes: Sequence[str] | None, at_least: int, source_seed: int, reading: Reading) -> Source:
         """Check the images that the table names; a fifth is held out where it has no test split.
@@ -93,12 +99,32 @@ class TableFile:
         return Found(
             where=table.where,
             classes=table.classes,
-            pool=_listing(table.pool, table.classes),
-            held_out=None if table.held_out is None else _listing(table.held_out, table.classes),
+            pool=self._listing(table.pool, table.classes),
+            held_out=None if table.held_out is None else self._listing(table.held_out, table.classes),
             pool_from=table.pool_from,
             held_out_from=table.held_out_from,
             notes=table.notes,
         )
+
+    def _listing(self, rows: Sequence[Row], classes: Sequence[str]) -> Listing:
+        """Return the images of rows, sorted by name; what is no file, or is not to be followed, is refused."""
+        label = {name: number for number, name in enumerate(classes)}
+        links = NamedPaths(self.path.parent.resolve())
+        files, refused = [], []
+        for row in rows:
+            reason = _missing(row.path) or (None if self.follow_links else links.refusal(row.path))
+            if reason is None:
+                files.append(ImageFile(path=row.path, name=row.name, label=label[row.label]))
+            else:
+                refused.append((row.name, reason))
+        return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=tuple(sorted(refused)))
+
+
+def _missing(path: str) -> str | None:
+    """Return why there is no file to open."""
+    if os.path.isfile(path):  # noqa: PTH113 - a Path per row is slow
+        return None
+    return "not a regular file" if Path(path).exists() else "no such file"
 
 
 def read_table(
@@ -143,18 +169,6 @@ def read_table(
     )
 
 
-def _listing(rows: Sequence[Row], classes: Sequence[str]) -> Listing:
-    """Return the images of rows, sorted by name; what is no file is refused."""
-    label = {name: number for number, name in enumerate(classes)}
-    files, refused = [], []
-    for row in rows:
-        if os.path.isfile(row.path):  # noqa: PTH113 - a Path per row is slow
-            files.append(ImageFile(path=row.path, name=row.name, label=label[row.label]))
-        else:
-            refused.append((row.name, "not a regular file" if Path(row.path).exists() else "no such file"))
-    return Listing(files=tuple(sorted(files, key=lambda file: file.name)), refused=tuple(sorted(refused)))
-
-
 def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
     """Return all rows.
 
@@ -162,7 +176,7 @@ def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
         DataError: The file cannot be read, a column is missing, or cells are.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             places = _places(header, columns, where)

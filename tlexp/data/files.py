@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tlexp.data.decode import Decoded, decode
 from tlexp.errors import DataError
+from tlexp.paths import open_regular
 
 _WHOLE_BYTES = 64 << 20
 """Larger files are not read into memory in one piece."""
@@ -68,7 +69,7 @@ class ImageFile:
             DataError: The reason why it cannot be read.
         """
         try:
-            with open(self.path, "rb") as opened:  # noqa: PTH123 - a Path per file is slow
+            with open_regular(self.path) as opened:
                 whole = os.fstat(opened.fileno()).st_size <= _WHOLE_BYTES
                 stream: io.BytesIO | io.BufferedReader = io.BytesIO(opened.read()) if whole else opened
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()

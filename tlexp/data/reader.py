@@ -10,13 +10,13 @@ import tempfile
 import threading
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 
 from tlexp.data.decode import UNREADABLE, Decoded, decode, printable
 from tlexp.errors import DataError
+from tlexp.paths import open_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,4 +140,5 @@ class _Lost(logging.Handler):
 
 
 def _file_bytes(path: str) -> bytes:
-    return Path(path).read_bytes()
+    with open_regular(path) as file:
+        return file.read()

@@ -1,4 +1,7 @@
-"""All files of class folders: what is an image by its name, what must not be opened, what is neither."""
+"""All files of class folders: what is an image by its name, what must not be opened, what is neither.
+
+Where links may lead is settled here, for files that a table names as well.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -99,6 +102,29 @@ class Walk:
     def _file(self, path: str, label: int) -> ImageFile:
         self.labels.add(label)
         return ImageFile(path=path, name=self._naming.image(path), label=label)
+
+
+class NamedPaths:
+    """Files that a table names, of which some are links out of the folder that they start from.
+
+    Args:
+        folder: Of the table, links resolved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._outside: dict[str, bool] = {}
+
+    def refusal(self, path: str) -> str | None:
+        """Return why an absolute path is not followed; the folders before one elsewhere are the user's word."""
+        folder = os.path.dirname(path)  # noqa: PTH120 - a Path per row is slow
+        below = os.path.commonpath([folder, self._folder]) == str(self._folder)
+        if folder not in self._outside:
+            self._outside[folder] = below and leads_out(folder, self._folder)
+        root = self._folder if below else Path(folder).resolve()
+        if not self._outside[folder] and not (os.path.islink(path) and leads_out(path, root)):  # noqa: PTH114 - slow
+            return None
+        return f"a link out of {printable(str(root))}, which data.follow_links=true follows"
 
 
 def leads_out(path: str | Path, root: Path) -> bool:

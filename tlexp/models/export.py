@@ -19,11 +19,9 @@ from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
 from tlexp.models.head import Head, build_head
 from tlexp.models.lora import merged_state
-from tlexp.models.statefile import EXPORT, read_export
+from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_description, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +137,11 @@ def read_card(path: Path) -> ExportedModel:
     Raises:
         WeightsError: It is missing, damaged, or of another version.
     """
+    content = read_description(path)
     try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] != SCHEMA:
-            raise WeightsError(f"{path}: schema {content['schema']} is not {SCHEMA}; export again with this version")
         return _exported(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path}: cannot be read as the description of a model ({type(error).__name__}: {error}); export again"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise no_description(path, error) from error
 
 
 def _exported(content: Mapping[str, Any]) -> ExportedModel:

@@ -14,11 +14,14 @@ from torch import Tensor
 from tlexp.config.backbone import missing_weights
 from tlexp.errors import WeightsError
 from tlexp.models.digest import tensors_digest
+from tlexp.paths import open_regular, require_regular
 
 PICKLED = (".pth", ".pt", ".bin")
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training programs keep the weights in a checkpoint, timm's preference first."""
 EXPORT = ("model.json", "model.safetensors")
+SCHEMA = 1
+"""Of model.json."""
 _FOLDER_FILES = (
     "model.safetensors",
     "pytorch_model.safetensors",
@@ -66,11 +69,12 @@ def read_export(folder: Path) -> dict[str, Tensor]:
     """Return the tensors of a run's export, which are those that its model.json vouches for.
 
     Raises:
-        WeightsError: Files are missing, damaged or do not belong together.
+        WeightsError: Files are missing, damaged, of another version or do not belong together.
     """
     card, weights = (folder / name for name in EXPORT)
+    vouched = str(read_description(card).get("digest"))
     state = read_state(weights) if weights.is_file() else None
-    if state is None or tensors_digest(state) != _stated_digest(card):
+    if state is None or tensors_digest(state) != vouched:
         raise WeightsError(
             f"{weights} is missing or is not the file that {card} describes (its digest differs): restore both from "
             "one run, or export again"
@@ -78,13 +82,28 @@ def read_export(folder: Path) -> dict[str, Tensor]:
     return state
 
 
-def _stated_digest(card: Path) -> str:
+def read_description(card: Path) -> dict[str, Any]:
+    """Return the values of a model.json of this version.
+
+    Raises:
+        WeightsError: It is missing, damaged, or of another version.
+    """
     try:
-        return str(json.loads(card.read_bytes())["digest"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{card}: cannot be read as the description of a model ({type(error).__name__}: {error}); export again"
-        ) from error
+        with open_regular(card) as file:
+            content: dict[str, Any] = json.load(file)
+        schema = content["schema"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise no_description(card, error) from error
+    if schema != SCHEMA:
+        raise WeightsError(f"{card}: schema {schema} is not {SCHEMA}; export again with this version")
+    return content
+
+
+def no_description(card: Path, error: Exception) -> WeightsError:
+    """Return the refusal of a file that is no model.json."""
+    return WeightsError(
+        f"{card}: cannot be read as the description of a model ({type(error).__name__}: {error}); export again"
+    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -102,6 +121,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
+        require_regular(path)
         return dict(load_file(path, device="cpu"))
     except Exception as error:  # its own error derives from Exception alone
         raise _damaged(path, error) from error
@@ -109,7 +129,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tlexp.errors import TrackingError
+from tlexp.paths import open_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +77,11 @@ def read_points(path: Path) -> list[Point]:
     Raises:
         TrackingError: Another line is not a point.
     """
-    if not path.is_file():
+    try:
+        with open_regular(path, empty=True) as file:
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
         return []
-    lines = path.read_bytes().split(b"\n")
     points: dict[tuple[str, int | None, str, int], Point] = {}
     for number, line in enumerate(lines[:-1], 1):
         try:

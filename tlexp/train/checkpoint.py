@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.models.classifier import Classifier
-from tlexp.paths import publish
+from tlexp.paths import open_regular, publish, require_regular
 
 _SCHEMA = "1"
 _BEGIN_ANEW = "delete the file to repeat this fit, or start anew without resume"
@@ -160,7 +160,8 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 publish(path, json.dumps({"schema": _SCHEMA, "key": key}).encode())
-            mark = json.loads(path.read_text(encoding="utf-8"))
+            with open_regular(path, empty=True) as file:
+                mark = json.load(file)
             owner = mark["key"] if mark["schema"] == _SCHEMA else None
         except OSError as error:
             raise TrainingError(
@@ -234,6 +235,7 @@ def _write(path: Path, fit_id: str, tensors: dict[str, torch.Tensor], values: di
 def _read(path: Path, fit_id: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return tensors and values of one file."""
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
