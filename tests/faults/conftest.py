@@ -1,5 +1,5 @@
 """The fixtures of the cache's own tests."""
 
-from tests.cache.conftest import store, told
+from tests.cache.conftest import again, store, told
 
-__all__ = ["store", "told"]
+__all__ = ["again", "store", "told"]

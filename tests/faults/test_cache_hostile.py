@@ -210,3 +210,64 @@ def test_what_is_noted_may_be_anything(store: Store, tmp_path: Path) -> None:
         (cut / "hits").write_bytes(b"5\nno\n-3\n\xff\n9999999999999999999999\n")
         assert store.entries()[0].hits == 5
         assert "\x1b" not in "".join(entries_lines(store))
+
+
+other_user = pytest.mark.skipif(os.geteuid() != 0, reason="files are given to another user")
+NOBODY = 65534
+
+
+def planted(store: Store) -> Path:
+    """Write an entry that lies about the rows, as another user could, and return its path."""
+    content = good()
+    path = store.open(a_key())._cut_folder.write(content, {})  # type: ignore[union-attr]
+    os.chown(path, NOBODY, -1)
+    return path
+
+
+@other_user
+def test_entries_of_another_user_are_not_believed_and_said_once(again: Callable[[], Store], told: list[str]) -> None:
+    path = planted(again())
+    images = some_images(COUNT)
+    compute = Computer(images)
+    store = again()
+    for key in (a_key(), a_key(cut="other")):
+        rows, _ = store.open(key).fill(images, compute)
+        assert torch.equal(rows.take(np.arange(COUNT)), true_rows(images))
+    assert len(told) == 1
+    assert f"1 entries of the feature cache belong to other users and are not believed, e.g. {path}" in told[0]
+    assert path.is_file(), "it is not ours to move"
+    assert store.verify().bad == ()
+    assert [line.files for line in again().entries()] == [2, 2]  # our own, two blocks of each cut
+
+
+@other_user
+def test_an_entry_that_changes_hands_between_listing_and_opening_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = planted(store)
+    monkeypatch.setattr("tlexp.cache.cut_folder.is_own", lambda found: True)
+    assert len(store.open(a_key()).find(some_images(COUNT)).missing) == COUNT
+    assert not path.exists() or path.stat().st_uid == NOBODY
+
+
+@other_user
+@pytest.mark.parametrize("up", [0, 1], ids=["of the cut", "of all cuts"])
+def test_a_folder_of_another_user_is_neither_read_nor_written(
+    up: int, again: Callable[[], Store], told: list[str]
+) -> None:
+    path = planted(again())
+    os.chown(path, 0, -1)
+    os.chown(path.parents[up], NOBODY, -1)
+    images = some_images(COUNT)
+    rows, use = again().open(a_key()).fill(images, Computer(images))
+    assert torch.equal(rows.take(np.arange(COUNT)), true_rows(images))
+    assert (use.hits, use.written_bytes) == (0, 0)
+    assert len(told) == 1
+    assert "is a link or another user's, whom the cache does not follow" in told[0]
+
+
+def test_folders_of_the_cache_are_this_users_alone(store: Store) -> None:
+    images = some_images(COUNT)
+    store.open(a_key()).fill(images, Computer(images))
+    made = [store.folder, *(path for path in store.folder.rglob("*") if path.is_dir())]
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o700"}

@@ -1,5 +1,7 @@
 """The folder of one cut on disk: what lies in it, and how files come and go. Foreign files are left alone.
 
+Files and folders of other users count as foreign: what they hold is not believed.
+
 <cache>/<schema>/<cut key>/cut.json                 what made the rows; informational
                            <sha256>.safetensors     an entry; its time of change is that of its last use
                            hits                     a line for each use: rows that needed no computing
@@ -21,8 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tlexp.cache.entry import ENTRY_NAME, is_regular
-from tlexp.paths import publish
+from tlexp.cache.entry import ENTRY_NAME, is_own
+from tlexp.paths import is_regular, open_regular, publish
 
 SCHEMA = "1"
 """Raised whenever the files change their form; other schemas are not looked at."""
@@ -62,6 +64,10 @@ class CutFolder:
     def entries(self) -> list[Path]:
         """Return the entries' files in the order of their names; none if the folder is not there or is a link."""
         return sorted(path for path in self._listed(self.folder) if ENTRY_NAME.fullmatch(path.name))
+
+    def foreign(self) -> list[Path]:
+        """Return the files of other users that are named as entries are."""
+        return sorted(path for path in self._listed(self.folder, own=False) if ENTRY_NAME.fullmatch(path.name))
 
     def files(self) -> Iterator[CutFile]:
         """Yield entries, good and bad."""
@@ -179,36 +185,36 @@ class CutFolder:
     def _set_aside(self) -> list[Path]:
         return sorted(path for path in self._listed(self.quarantine) if ENTRY_NAME.fullmatch(path.name))
 
-    def _listed(self, folder: Path) -> list[Path]:
-        """Return the regular files of a folder that is no link."""
+    def _listed(self, folder: Path, *, own: bool = True) -> list[Path]:
+        """Return the regular files of a folder that is no link: this user's, or those of others."""
         if not self._is_there() or not _is_folder(folder):
             return []
         with contextlib.suppress(OSError), os.scandir(folder) as found:
-            return [Path(item.path) for item in found if item.is_file(follow_symlinks=False)]
+            files = [item for item in found if item.is_file(follow_symlinks=False)]
+            return [Path(item.path) for item in files if is_own(item.stat(follow_symlinks=False)) is own]
         return []
 
     def _is_there(self) -> bool:
-        """Return whether the folder exists, and no link leads to it from within the cache."""
+        """Return whether the folder exists, is this user's, and no link leads to it from within the cache."""
         return _is_folder(self.folder.parent) and _is_folder(self.folder)
 
     def _make(self) -> None:
         """Make the folder, for this user alone.
 
         Raises:
-            OSError: It cannot be made, or a link stands in its place.
+            OSError: It cannot be made, or a link or another user's folder stands in its place.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.folder.parent, self.folder):
             folder.mkdir(mode=0o700, exist_ok=True)
             if not _is_folder(folder):
-                raise NotADirectoryError(f"{folder} is a link, which the cache does not follow")
+                raise NotADirectoryError(f"{folder} is a link or another user's, whom the cache does not follow")
 
     def _note(self, name: str) -> bytes:
-        path = self.folder / name
-        if not self._is_there() or not is_regular(path):
+        if not self._is_there():
             return b""
         try:
-            with path.open("rb") as file:
+            with open_regular(self.folder / name, follow_links=False) as file:
                 return file.read(_NOTE_BYTES)
         except OSError:
             return b""
@@ -227,8 +233,9 @@ def cut_folders(root: Path) -> list[CutFolder]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Return whether a path is a folder itself, not a link to one."""
+    """Return whether a path is a folder of this user's itself, not a link to one."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        found = path.lstat()
+        return stat.S_ISDIR(found.st_mode) and is_own(found)
     except OSError:
         return False

@@ -42,6 +42,8 @@ class CutRows:
         self._files: dict[Path, CacheEntry] = {}
         self._memory: list[CacheEntry] = []
         self._refused: set[Path] = set()
+        if self._cut_folder is not None:
+            folder.pass_over(self._cut_folder.foreign())
 
     def find(self, images: Digests) -> Rows:
         """Return what is stored of images, verified.

@@ -12,7 +12,6 @@ import math
 import mmap
 import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tlexp.cache.key import CutKey, dtype_name
+from tlexp.paths import open_regular
 
 Digests = NDArray[np.uint8]
 """sha256 digests of images, (n, 32) uint8."""
@@ -150,25 +150,23 @@ class _Form:
     images: slice
 
 
-def is_regular(path: Path) -> bool:
-    """Return whether a path is a file itself: no link, no folder, no pipe."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+def is_own(found: os.stat_result) -> bool:
+    """Return whether a file or folder is this user's, or that of root, who could do anything anyway.
+
+    A checksum shows accidents alone: whoever can write an entry can write its name, and with it the rows of a run.
+    """
+    return found.st_uid in (0, os.geteuid())
 
 
 def _map(path: Path) -> mmap.mmap:
     # A link or a pipe may have taken the file's place since it was listed; neither is followed or waited for.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size < 8:
-            raise BadEntryError("it is cut short" if stat.S_ISREG(found.st_mode) else "it is no file")
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(descriptor)
+    with open_regular(path, follow_links=False) as file:
+        found = os.fstat(file.fileno())
+        if not is_own(found):
+            raise BadEntryError("it belongs to another user")
+        if found.st_size < 8:
+            raise BadEntryError("it is cut short")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _form(mapped: mmap.mmap) -> _Form:

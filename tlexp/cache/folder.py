@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class CacheFolder:
         self.folder, self.max_bytes, self.warn = folder, max_bytes, warn
         self.writable = folder is not None
         self._opened: dict[Path, CacheEntry] = {}
+        self._told_foreign = False
 
     @property
     def keeps(self) -> bool:
@@ -148,6 +149,15 @@ class CacheFolder:
     def forget(self, path: Path) -> None:
         """Open an entry anew the next time."""
         self._opened.pop(path, None)
+
+    def pass_over(self, foreign: Sequence[Path]) -> None:
+        """Say once that there are other users' entries, which count as absent."""
+        if foreign and not self._told_foreign:
+            self._told_foreign = True
+            self.warn(
+                f"{len(foreign)} entries of the feature cache belong to other users and are not believed, e.g. "
+                f"{foreign[0]}: their rows are computed again; name a folder of your own with cache.dir"
+            )
 
     def give_up(self, error: OSError) -> None:
         """Write no more, and say so once."""
