@@ -61,8 +61,10 @@ def test_plan_counts_the_images(tlexp: Run, capsys: pytest.CaptureFixture[str], 
 def test_sync_names_what_it_closed(
     tlexp: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    left = ((Path("r\x1b"), ("a", "b")),)
+
     def synced(*_: object, **__: object) -> SyncReport:
-        return SyncReport(stores=("s",), written=1, present=2, untracked=3, closed=("ab", "cd"), broken=())
+        return SyncReport(store="s", written=1, present=2, untracked=3, closed=("ab", "cd"), broken=(), left_out=left)
 
     monkeypatch.setattr("tlexp.tracking.sync.sync", synced)
     assert tlexp("sync") == 0
@@ -70,6 +72,7 @@ def test_sync_names_what_it_closed(
         "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 0, closed: 2",
         "  ab: left open by a dead process, and has no record here; closed as KILLED",
         "  cd: left open by a dead process, and has no record here; closed as KILLED",
+        "  r\\x1b: written without a, b, which record.json does not vouch for",
     ]
 
 

@@ -143,3 +143,32 @@ def test_raw_pixels_are_exported_without_the_name_of_a_network(start: Start, tmp
     images = torch.randn(4, 3, 32, 32)
     logits = [load_classifier(tmp_path / name)[0](images) for name in ("run", "pixels")]
     torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0.05)
+
+
+def altered(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "refusal"),
+    [
+        ("model.json", {"schema": 2}, r"model.json is not the file that record.json beside it vouches for"),
+        ("record.json", {"schema": 99}, r"record.json has schema 99, this version reads 1: update tlexp"),
+        ("record.json", {"metrics": {}}, r"record.json was changed after it was written \(its checksum differs\)"),
+    ],
+)
+def test_a_run_starts_from_no_run_that_export_would_refuse(
+    name: str, fields: dict[str, object], refusal: str, start: Start, tmp_path: Path
+) -> None:
+    start()
+    altered(tmp_path / "run" / name, **fields)
+    with pytest.raises(WeightsError, match=f"backbone.weights=.*run: .*{refusal}"):
+        start(f"backbone.weights={tmp_path / 'run'}", name="second")
+
+
+def test_a_run_starts_from_no_export_of_another_version(start: Start, tmp_path: Path) -> None:
+    start()
+    (tmp_path / "run" / "record.json").unlink()
+    altered(tmp_path / "run" / "model.json", schema=2)
+    with pytest.raises(WeightsError, match=r"model.json: schema 2 is not 1; export again with this version"):
+        start(f"backbone.weights={tmp_path / 'run'}", name="second")

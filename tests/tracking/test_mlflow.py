@@ -370,7 +370,7 @@ def project_live(record: Record, folder: Path, uri: str) -> None:
     for step in range(20):
         tracker.log(step, {names.curve_metric("select", 1, "train/loss"): 2 / (step + 1)})
         tracker.log(step, {names.curve_metric("final", None, "train/loss"): 1 / (step + 1)})
-    assert finish(tracker, record.status, metrics=record.metrics, files=run_files(folder)) is not None
+    assert finish(tracker, record.status, metrics=record.metrics, files=run_files(folder, record)) is not None
 
 
 def test_a_replayed_run_equals_one_that_was_written_live(
@@ -479,7 +479,7 @@ def test_a_server_killed_in_the_middle_has_the_same_run_after_a_replay(
         os.killpg(process.pid, signal.SIGKILL)
     began = time.monotonic()
     tracker.log(1, {"train/loss": 0.5})
-    assert finish(tracker, metrics=record.metrics, files=run_files(folder)) is None
+    assert finish(tracker, metrics=record.metrics, files=run_files(folder, record)) is None
     assert time.monotonic() - began < 1.0
     assert len(warnings) == 1
     with real_server(tmp_path, port):

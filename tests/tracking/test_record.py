@@ -8,7 +8,7 @@ import pytest
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import Record, RunStatus, publish_record, read_record
-from tlexp.tracking.record import changed_files
+from tlexp.tracking.record import left_out, require_vouched
 
 CONTRACT = {
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
@@ -103,14 +103,29 @@ def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
-def test_files_that_changed_are_named_and_missing_ones_are_not(tmp_path: Path, make_record: Make) -> None:
-    for name in ("model.json", "metrics.jsonl", "predictions.npz"):
-        (tmp_path / name).write_text(name)
-    record = read_record(publish_record(tmp_path, make_record()))
-    assert changed_files(tmp_path, record) == []
+def test_a_file_that_the_record_does_not_vouch_for_is_refused(tmp_path: Path, make_record: Make) -> None:
+    require_vouched(tmp_path, "model.json")  # no record: no run
+    (tmp_path / "model.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").touch()
+    publish_record(tmp_path, make_record())
+    require_vouched(tmp_path, "model.json")
+    require_vouched(tmp_path, "predictions.npz")  # whoever needs it sees that it is gone
     (tmp_path / "model.json").write_text("other")
-    (tmp_path / "predictions.npz").unlink()
-    assert changed_files(tmp_path, record) == ["model.json"]
+    (tmp_path / "predictions.npz").write_text("new")
+    for name in ("model.json", "predictions.npz"):
+        with pytest.raises(TrackingError, match=rf"{name} is not the file that record.json beside it vouches for"):
+            require_vouched(tmp_path, name)
+
+
+def test_links_are_not_vouched_for_and_what_is_not_is_named(tmp_path: Path, make_record: Make) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "run" / "model.json").write_text("{}")
+    (tmp_path / "run" / "copies.csv").symlink_to(tmp_path / "secret")
+    record = read_record(publish_record(tmp_path / "run", make_record()))
+    assert list(record.files) == ["model.json"]
+    (tmp_path / "run" / "late.safetensors").touch()
+    assert left_out(tmp_path / "run", record) == ("copies.csv", "late.safetensors")
 
 
 def test_what_finished_or_was_pruned_needs_no_repetition() -> None:

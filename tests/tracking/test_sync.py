@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import pytest
 from tlexp.config import Config, config_values
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
+from tlexp.paths import file_digest
 from tlexp.tracking import Record, RunStatus, environment, publish_record, read_record
 from tlexp.tracking import sync as sync_module
 from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.names import TAG_PROCESS, TAG_RUN
+from tlexp.tracking.projection import replay
+from tlexp.tracking.record import _checksum
+from tlexp.tracking.store import Pulse, sqlite_path
 from tlexp.tracking.sync import find_records, sync
 
 
@@ -24,8 +29,8 @@ def uri(ready_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{made}"
 
 
-def make_run(folder: Path, *, tracked: bool = True) -> Path:
-    folder.mkdir(parents=True)
+def make_run(folder: Path, *, tracked: bool = True, exists: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=exists)
     return publish_record(
         folder,
         Record(
@@ -99,16 +104,45 @@ def test_a_store_that_is_away_is_an_error_with_a_way_out(tmp_path: Path) -> None
 
 
 def test_a_store_that_goes_away_in_the_middle_is_no_fault_of_the_records(
-    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run(tmp_path / "one")
 
     def gone(*words: object, **more: object) -> bool:
+        (sqlite_path(store) or Path()).write_bytes(b"no store any more " * 100)
         raise ConnectionError("connection reset")
 
     monkeypatch.setattr(sync_module, "replay", gone)
-    with pytest.raises(TrackingError, match=r"connection reset.*run tlexp sync again"):
-        sync([tmp_path], uri=uri, experiment="e")
+    with pytest.raises(TrackingError, match=r"refused .*one after 0 .*connection reset.*run tlexp sync again"):
+        sync([tmp_path], uri=store, experiment="e")
+
+
+def test_a_run_that_the_store_does_not_take_is_named_and_the_others_are_written(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [make_run(tmp_path / name).parent for name in ("one", "strange", "two")]
+
+    def refused(record: Record, folder: Path, **more: Any) -> bool:
+        if folder.name == "strange":
+            raise ValueError("a strange run")
+        return replay(record, folder, **more)
+
+    monkeypatch.setattr(sync_module, "replay", refused)
+    report = sync([tmp_path], uri=uri, experiment="strange")
+    assert (report.written, report.broken) == (2, ((folders[1] / "record.json", "a strange run"),))
+
+
+STRANGE = ["""it's "both" \\ ` or 1=1 --""", "50%", "new\nline\x1b[31m", "\udcff"]
+
+
+def test_folders_of_any_name_are_written_once(tmp_path: Path, uri: str) -> None:
+    for name in STRANGE:
+        make_run(tmp_path / "outputs" / name)
+    first = sync([tmp_path / "outputs"], uri=uri, experiment="names")
+    assert (first.written, first.present, first.broken) == (len(STRANGE), 0, ())
+    second = sync([tmp_path / "outputs"], uri=uri, experiment="names")
+    assert (second.written, second.present) == (0, len(STRANGE))
+    assert len({run.data.tags[TAG_RUN] for run in runs(uri, "names")}) == len(STRANGE)
 
 
 def test_the_same_folder_moved_elsewhere_is_the_same_run(tmp_path: Path, uri: str) -> None:
@@ -118,15 +152,133 @@ def test_the_same_folder_moved_elsewhere_is_the_same_run(tmp_path: Path, uri: st
     assert sync([tmp_path / "there"], uri=uri, experiment="moved").present == 1
 
 
-def test_without_a_uri_each_run_goes_where_it_asked_to_go(tmp_path: Path, uri: str) -> None:
-    folder = tmp_path / "outputs" / "asked"
+def asking(folder: Path, **tracking: Any) -> Path:
+    """Make a run that asks for another place than usual."""
     record = read_record(make_run(folder))
     (folder / "record.json").unlink()
-    config = record.config | {"tracking": record.config["tracking"] | {"uri": uri, "experiment": "asked"}}
-    publish_record(folder, dataclasses.replace(record, config=config))
+    config = record.config | {"tracking": record.config["tracking"] | tracking}
+    return publish_record(folder, dataclasses.replace(record, config=config))
+
+
+def test_without_a_uri_runs_go_where_a_run_here_goes(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    make_run(tmp_path / "outputs" / "default")
+    asking(tmp_path / "outputs" / "asked", uri=uri, experiment="asked")
     report = sync([tmp_path / "outputs"], uri=None, experiment=None)
-    assert (report.stores, report.written) == ((uri,), 1)
+    assert (report.store, report.written, report.broken) == (uri, 2, ())
     assert [run.data.tags[TAG_RUN] for run in runs(uri, "asked")] == ["asked"]
+
+
+@pytest.mark.parametrize("asked", ["http://me:secret@127.0.0.1:9/a", "sqlite:////tmp/nowhere/other.db"])
+def test_the_store_that_a_record_names_is_not_asked_for_anything_on_its_word(
+    asked: str, tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    folder = asking(tmp_path / "outputs" / "foreign", uri=asked).parent
+    make_run(tmp_path / "outputs" / "own")
+    spoken_to: list[str] = []
+    answers = Pulse.beats
+    monkeypatch.setattr(Pulse, "beats", lambda self, seconds: spoken_to.append(self._uri) or answers(self, seconds))
+    report = sync([tmp_path / "outputs"], uri=None, experiment=f"foreign {asked[:4]}")
+    shown = asked.replace("me:secret@", "")
+    assert (report.written, [path.parent for path, _ in report.broken]) == (1, [folder])
+    assert f"it asks for tracking store {shown}" in report.broken[0][1]
+    assert f"tlexp sync {folder} --uri {shown}" in report.broken[0][1]
+    assert "secret" not in report.broken[0][1]
+    assert set(spoken_to) == {uri}
+    assert sync([folder], uri=uri, experiment=f"foreign {asked[:4]}").written == 1
+
+
+def test_records_that_name_other_stores_alone_make_no_store_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    asking(tmp_path / "outputs" / "foreign", uri="http://127.0.0.1:9")
+    assert len(sync([tmp_path / "outputs"], uri=None, experiment=None).broken) == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def sent(uri: str, experiment: str) -> set[str]:
+    """Return the artifacts of an experiment's only run."""
+    from mlflow import MlflowClient
+
+    [run] = runs(uri, experiment)
+    place = Path(MlflowClient(tracking_uri=uri).get_run(run.info.run_id).info.artifact_uri.removeprefix("file://"))
+    return {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+
+
+def test_files_that_no_record_vouches_for_stay_and_are_named(tmp_path: Path, uri: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    folder = tmp_path / "run"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "evaluation.json").write_text("{}")
+    make_run(folder, exists=True)
+    (folder / "copies.csv").symlink_to(secret)
+    (folder / "figures" / "planted.png").write_text("planted")
+    os.mkfifo(folder / "late.safetensors")
+    (folder / "mine.txt").write_text("mine")
+    report = sync([tmp_path], uri=uri, experiment="vouched")
+    assert report.left_out == ((folder, ("copies.csv", "late.safetensors", "figures/planted.png")),)
+    assert sent(uri, "vouched") == {"record.json", "evaluation.json"}
+
+
+@pytest.mark.timeout(20)  # a pipe would be waited for
+@pytest.mark.parametrize("place", ["link", "pipe"])
+def test_what_stands_in_a_files_place_is_not_sent(place: str, tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "evaluation.json").write_text("{}")
+    make_run(folder, exists=True)
+    (folder / "evaluation.json").rename(tmp_path / "same")
+    if place == "link":
+        (folder / "evaluation.json").symlink_to(tmp_path / "same")
+    else:
+        os.mkfifo(folder / "evaluation.json")
+    report = sync([tmp_path], uri=uri, experiment="placed")
+    assert report.written == 0
+    assert "holds changed files (evaluation.json): restore them" in report.broken[0][1]
+
+
+def forged(folder: Path, **fields: Any) -> None:
+    """Change a record as whoever can write it can: its checksum follows."""
+    values = json.loads((folder / "record.json").read_text()) | fields
+    del values["checksum"]
+    values["checksum"] = _checksum(values)
+    (folder / "record.json").write_text(json.dumps(values))
+
+
+def test_a_record_vouches_for_nothing_outside_its_folder(tmp_path: Path, uri: str) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text("secret")
+    digest = file_digest(secret)
+    folder = make_run(tmp_path / "run").parent
+    forged(folder, files=dict.fromkeys(("../secret.json", str(secret), "figures/../../secret.json"), digest))
+    assert sync([tmp_path], uri=uri, experiment="forged").written == 1
+    assert sent(uri, "forged") == {"record.json"}
+
+
+def test_a_record_of_a_version_without_digests_is_written_without_files(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "evaluation.json").write_text("{}")
+    (folder / "metrics.jsonl").write_text('{"phase": "final", "step": 0}\n')
+    make_run(folder, exists=True)
+    forged(folder, files={})
+    report = sync([tmp_path], uri=uri, experiment="old")
+    assert (report.written, report.left_out) == (1, ((folder, ("metrics.jsonl", "evaluation.json")),))
+    assert sent(uri, "old") == {"record.json"}
+
+
+def test_links_below_a_folder_lead_to_no_records(tmp_path: Path) -> None:
+    away = make_run(tmp_path / "away" / "run").parent
+    (tmp_path / "outputs" / "linked").mkdir(parents=True)
+    (tmp_path / "outputs" / "folder").symlink_to(away)
+    (tmp_path / "outputs" / "linked" / "record.json").symlink_to(away / "record.json")
+    assert find_records([tmp_path / "outputs"]) == []
+    (tmp_path / "named").symlink_to(tmp_path / "away")
+    assert find_records([tmp_path / "named"]) == [away / "record.json"]
 
 
 def test_what_dead_processes_left_open_is_closed_or_written_again(tmp_path: Path, uri: str) -> None:

@@ -35,22 +35,24 @@ def _sync(words: list[str]) -> int:
     """Replay records into the tracking store."""
     parser = VerbParser(prog="tlexp sync", description="Replay records into the tracking store.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders with runs (outputs and multirun)")
-    parser.add_argument("--uri", help="MLflow tracking URI (the one that each run asked for)")
+    parser.add_argument("--uri", help="MLflow tracking URI (the one that a run takes here; others only if named)")
     parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
     arguments = parser.parse_args(words)
-    from tlexp.tracking.sync import sync  # lazy: keeps --help fast
+    from tlexp.data.decode import printable  # lazy: keeps --help fast
+    from tlexp.tracking.sync import sync
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
-    stores = ", ".join(report.stores) or "no store"
     print(
-        f"{stores}: runs written: {report.written}, there already: {report.present}, "
+        f"{report.store}: runs written: {report.written}, there already: {report.present}, "
         f"made with tracking=off: {report.untracked}, not written: {len(report.broken)}, closed: {len(report.closed)}"
     )
     for run in report.closed:
         print(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
+    for folder, files in report.left_out:
+        print(printable(f"  {folder}: written without {', '.join(files)}, which record.json does not vouch for"))
     for path, reason in report.broken:
-        print(f"  {path}: {reason}", file=sys.stderr)
+        print(printable(f"  {path}: {reason}"), file=sys.stderr)
     return FINDINGS if report.broken else 0
 
 

@@ -1,5 +1,6 @@
 """`conf/tracking`: where runs are logged. Nothing here changes a result."""
 
+import math
 from dataclasses import dataclass
 
 from tlexp.config.setting import setting
@@ -21,6 +22,12 @@ class TrackingConfig:
     )
     log_model: bool = setting(False, "Log a pyfunc model that needs no pickle, with its signature.", key=False)
 
+    wait_seconds: float = setting(
+        0.8,
+        "Time that a tracking server may hold a run up, all in all; what it has not taken then, `tlexp sync` writes.",
+        key=False,
+    )
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
@@ -28,4 +35,6 @@ class TrackingConfig:
             found.append("tracking.uri is empty: name a URI such as http://127.0.0.1:5000, or null")
         if not self.experiment.strip():
             found.append("tracking.experiment is empty: name an MLflow experiment")
+        if not 0 < self.wait_seconds < math.inf:
+            found.append(f"tracking.wait_seconds={self.wait_seconds} must be above 0, in seconds")
         return found

@@ -131,7 +131,12 @@ class RunRecorder:
         tracking = self.config.tracking
         if not tracking.enabled:
             return
-        self._tracker = Tracker(tracking.uri, experiment=tracking.experiment, warn=self.listener.message)
+        self._tracker = Tracker(
+            tracking.uri,
+            experiment=tracking.experiment,
+            warn=self.listener.message,
+            seconds=tracking.wait_seconds,
+        )
         self._tracker.start(
             run_name=names.run_name(self.shown),
             params=names.flat_params(self.shown),
@@ -226,7 +231,7 @@ class RunRecorder:
                 self._finish(self._tracker, dataclasses.replace(record, status=RunStatus.failed))
             raise
         if self._tracker is not None:
-            self.tracked = self._finish(self._tracker, record)
+            self.tracked = self._finish(self._tracker, self.record)
 
     def _record(self, error: BaseException | None) -> Record:
         store = self._tracker
@@ -253,7 +258,9 @@ class RunRecorder:
         wanted = self.config.tracking.log_model and (self.folder / names.MODEL_WEIGHTS_FILE).is_file()
         if wanted and record.data is not None:
             model = PyfuncModel(folder=self.folder, classes=record.data.classes)
-        return tracker.finish(status=record.status, metrics=record.metrics, files=run_files(self.folder), model=model)
+        return tracker.finish(
+            status=record.status, metrics=record.metrics, files=run_files(self.folder, record), model=model
+        )
 
 
 def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:

@@ -8,8 +8,10 @@ from tlexp.errors import TrackingError
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.progress import say
 from tlexp.tracking import absolute_uri, ensure_store
+from tlexp.tracking.patience import attempt
 from tlexp.tracking.projection import whole_runs
 from tlexp.tracking.stale import close_dead_runs
+from tlexp.tracking.store import sqlite_path
 from tlexp.tracking.sync import sync
 
 _TRIES = 3
@@ -33,8 +35,10 @@ class TrackedSweep:
         if self._is_there:
             return
         self._is_there = True
+        uri = absolute_uri(self._tracking.uri)
         try:
-            ensure_store(absolute_uri(self._tracking.uri))
+            if sqlite_path(uri) is not None:
+                attempt(uri, lambda: ensure_store(uri))
         except TrackingError as error:
             say(f"note: {error}")
 
@@ -55,6 +59,6 @@ class TrackedSweep:
                 torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
                 if not torn:
                     break
-                sync(torn, uri=None, experiment=None)  # where each run asked to go
+                sync(torn, uri=absolute_uri(uri), experiment=experiment)
         except TrackingError as error:
             say(f"note: {error}")

@@ -1,9 +1,11 @@
 """One run, written into a store through MLflow's client; everything here may take long and may fail."""
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +63,22 @@ class Ending:
 class RunWriter:
     """Writes one run into a store; every method may take long, and raises whatever MLflow raises."""
 
-    def __init__(self, uri: str, experiment: str, *, artifacts: Path | None) -> None:
+    def __init__(
+        self, uri: str, experiment: str, *, artifacts: Path | None, abandoned: threading.Event | None = None
+    ) -> None:
         """Open nothing yet.
 
         Args:
             uri: Absolute tracking URI.
             experiment: Name of the MLflow experiment; created where it is missing.
             artifacts: Folder for the experiment's artifacts; None leaves that to the server.
+            abandoned: Once it is set the store is not spoken to any more: somebody else may write the run anew.
         """
         from mlflow import MlflowClient  # lazy: keeps --help fast
 
-        self.client = MlflowClient(tracking_uri=uri)
+        self.client: Any = _Client(MlflowClient(tracking_uri=uri), abandoned or threading.Event())
+        self.is_preparing = False
+        """Whether it is at work on this machine alone."""
         self.experiment_id = _experiment_id(self.client, experiment, artifacts)
         self.run_id = ""
         self._last_step: dict[str, int] = {}
@@ -88,10 +95,14 @@ class RunWriter:
         """Create the run and return its id."""
         from mlflow.entities import Param as MlflowParam  # lazy: keeps --help fast
 
+        tags = {
+            name: storable(names.findable(value) if name in names.FOUND_BY else value) for name, value in tags.items()
+        }
         tags = {name: value for name, value in tags.items() if value}
-        run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=tags, run_name=run_name)
+        run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=tags, run_name=storable(run_name))
         self.run_id = run.info.run_id
-        entries = [MlflowParam(names.legal_name(name), str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
+        shown = {names.legal_name(name): storable(str(value))[:_LONGEST_PARAM] for name, value in params.items()}
+        entries = [MlflowParam(name, value) for name, value in shown.items()]
         for start in range(0, len(entries), _PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=entries[start : start + _PARAMS_PER_CALL])
         self._log_dataset(dataset)
@@ -110,13 +121,21 @@ class RunWriter:
         for path, folder in ending.files:
             self.client.log_artifact(self.run_id, str(path), folder or None)
         if ending.model is not None:
-            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model)
+            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model, preparing=self._preparing)
         # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
         steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
         entries = self._entries([(ending.ended_ms, steps[name], name, each) for name, each in ending.metrics.items()])
         # Stores write the tags of a batch after its metrics.
         self.client.log_batch(self.run_id, metrics=entries, tags=[RunTag(names.TAG_STATUS, ending.status.value)])
         self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)
+
+    @contextlib.contextmanager
+    def _preparing(self) -> Iterator[None]:
+        self.is_preparing = True
+        try:
+            yield
+        finally:
+            self.is_preparing = False
 
     def _entries(self, values: Sequence[Value]) -> list[Any]:
         """Return finite points as MLflow's metrics, and remember how far each curve is."""
@@ -138,7 +157,7 @@ class RunWriter:
             name=dataset.name,
             digest=dataset.digest[:_LONGEST_DIGEST],
             source_type="local",
-            source=json.dumps({"uri": dataset.source}),
+            source=json.dumps({"uri": dataset.source}),  # which escapes what is not ASCII
         )
         inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
         try:
@@ -148,10 +167,27 @@ class RunWriter:
             self.client.log_inputs(self.run_id, inputs)
 
 
-def open_writer(uri: str, experiment: str) -> RunWriter:
+class _Client:
+    """MLflow's client, until it is abandoned."""
+
+    def __init__(self, client: Any, abandoned: threading.Event) -> None:
+        self._client, self._abandoned = client, abandoned
+
+    def __getattr__(self, name: str) -> Any:
+        if self._abandoned.is_set():
+            raise TrackingError("nobody waits for the tracking store any more")
+        return getattr(self._client, name)
+
+
+def storable(text: str) -> str:
+    """Return text that every store takes: what is no Unicode, such as a file's name in another encoding, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def open_writer(uri: str, experiment: str, *, abandoned: threading.Event | None = None) -> RunWriter:
     """Return a writer whose artifacts lie beside a sqlite store, whatever the working folder is."""
     path = sqlite_path(uri)
-    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns")
+    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns", abandoned=abandoned)
 
 
 def run_tags(environment: Environment) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """MLflow as a projection of runs: live while they train, and from a run's id back to its weights.
 
-Nothing here may slow training down or fail a run. A thread of its own talks to the store; the caller only fills a list.
+Nothing here may slow training down or fail a run. A thread of its own talks to the store; the caller only fills a list,
+and waits at the end, no longer than one budget of seconds for all of it.
 When the store is away, what waits is dropped, for the run's record is the truth and `tlexp sync` replays it.
 """
 
 import atexit
 import re
+import shlex
 import shutil
 import tempfile
 import threading
@@ -15,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlexp.errors import WeightsError
+from tlexp.errors import TrackingError, WeightsError
 from tlexp.tracking import names
 from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.library import load_mlflow
-from tlexp.tracking.patience import first_line
+from tlexp.tracking.patience import RUN_SECONDS, Patience, first_line
 from tlexp.tracking.pyfunc import PyfuncModel
-from tlexp.tracking.record import RunStatus
+from tlexp.tracking.record import RunStatus, require_vouched
 from tlexp.tracking.stale import close_dead
 from tlexp.tracking.store import (
     PROBE_SECONDS,
@@ -35,6 +37,7 @@ from tlexp.tracking.store import (
 )
 
 _FLUSH_SECONDS = 1.0
+_SILENT = "it does not answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +59,21 @@ class TrackedRun:
 class Tracker:
     """One run, written into a store while it trains.
 
-    `start`, `log` and `finish` never raise for the store's sake and together cost under a second when it is away; then
-    `warn` is called once, from the thread that called them.
+    `start`, `log`, `identity` and `finish` never raise for the store's sake. Together they wait no longer for a server
+    than the budget says, and for a file no longer than it shows signs of life; then they go on without, and `warn` is
+    called once, from the thread that called them.
     """
 
-    def __init__(self, uri: str | None, *, experiment: str, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, uri: str | None, *, experiment: str, warn: Callable[[str], None], seconds: float = RUN_SECONDS
+    ) -> None:
         """Touch nothing yet.
 
         Args:
             uri: Tracking URI; None takes MLFLOW_TRACKING_URI, else mlflow.db of the working folder.
             experiment: Name of the MLflow experiment.
             warn: Receives one sentence for the user.
+            seconds: The budget.
         """
         self.uri = absolute_uri(uri)
         self.run_id: str | None = None
@@ -75,6 +82,8 @@ class Tracker:
         self._warn = warn
         self._waiting: list[Value] = []
         self._ending: Ending | None = None
+        self._patience = Patience(self.uri, seconds=seconds)
+        self._abandoned = threading.Event()
         self._closing = threading.Event()
         self._opened = threading.Event()
         self._done = threading.Event()
@@ -94,8 +103,8 @@ class Tracker:
                 f"{path} lies on {kind}, where SQLite's locks are unreliable: use a local path or a server, e.g. "
                 "tracking.uri=http://127.0.0.1:5000"
             )
-        if path is None and not Pulse(self.uri).beats(PROBE_SECONDS):
-            self._give_up("it does not answer")
+        if path is None and not self._patience.asks():
+            self._give_up(_SILENT)
             self._tell()
             return
         load_mlflow()
@@ -153,7 +162,7 @@ class Tracker:
         """Write the run; the body of the thread."""
         try:
             ensure_store(self.uri)
-            self._writer = open_writer(self.uri, self._experiment)
+            self._writer = open_writer(self.uri, self._experiment, abandoned=self._abandoned)
             opening["tags"] = run_tags(environment("")) | opening["tags"]
             self.run_id = self._writer.open(**opening)
             self._opened.set()
@@ -183,12 +192,14 @@ class Tracker:
         del self._waiting[:count]
 
     def _wait(self, event: threading.Event) -> None:
-        """Wait for the thread to come so far, as long as the store shows signs of life."""
-        if not Pulse(self.uri).outlasts(event):
-            self._give_up("it does not answer")
+        """Wait for the thread to come so far, as long as patience lasts."""
+        if not self._patience.outlasts(event, at_store=lambda: self._writer is None or not self._writer.is_preparing):
+            slow = f"it held the run up for tracking.wait_seconds={self._patience.seconds:g}"
+            self._give_up(slow if self._patience.left <= 0 else _SILENT)
 
     def _give_up(self, reason: str) -> None:
         self._away = self._away or reason
+        self._abandoned.set()
         self._waiting.clear()
 
     def _tell(self) -> None:
@@ -197,8 +208,14 @@ class Tracker:
             self._warned = True
             self._warn(
                 f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
-                f"write it there later with: tlexp sync --uri {public_uri(self.uri)}"
+                f"write it there later with: {_sync_command(self.uri)}"
             )
+
+
+def _sync_command(uri: str) -> str:
+    """Return the command that writes into a store what it lacks; a password is left to the user."""
+    shown = public_uri(uri)
+    return f"tlexp sync --uri {shlex.quote(shown)}" + ("" if shown == uri else ", with the user and password in it")
 
 
 def tracked_run(uri: str, experiment_id: str, run_id: str) -> TrackedRun:
@@ -236,9 +253,11 @@ def resolve_weights(text: str, *, uri: str | None) -> Path:
         uri: Tracking URI that knows the run; None as for `Tracker`.
 
     Raises:
-        WeightsError: No such run, no exported network in it, or the store cannot be reached.
+        WeightsError: No such run, no exported network in it, the store cannot be reached, or the record of a run's
+            folder does not vouch for its network.
     """
     if not text.startswith("runs:"):
+        _require_own_network(Path(text))
         return Path(text)
     uri = absolute_uri(uri)
     match = re.fullmatch(r"runs:/([0-9a-f]{32})(/model)?/?", text)
@@ -261,6 +280,14 @@ def resolve_weights(text: str, *, uri: str | None) -> Path:
             f"train.save_weights=false or did not finish: choose another run, or its folder under outputs/"
         )
     return folder
+
+
+def _require_own_network(folder: Path) -> None:
+    """Refuse a run's folder whose card its record does not vouch for; the card vouches for the weights in its turn."""
+    try:
+        require_vouched(folder, names.MODEL_CARD_FILE)
+    except TrackingError as error:
+        raise WeightsError(f"backbone.weights={folder}: {error}, or name a folder made by tlexp export") from error
 
 
 def _download(uri: str, run_id: str) -> Path:

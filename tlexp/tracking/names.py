@@ -1,10 +1,12 @@
 """Every parameter, metric, tag and artifact name that a run carries, spelled once."""
 
+import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 SPLITS = ("train", "val", "test", "shifted")
 SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
@@ -18,6 +20,8 @@ TAG_SWEEP = "tlexp.sweep"
 """Host and folder of a sweep; marks the sweep's own run, which holds its tables and plots."""
 TAG_RUN = "tlexp.run"
 """The name of the run's folder, which is unique: by it a replay finds what is already there."""
+FOUND_BY = (TAG_STUDY, TAG_SWEEP, TAG_RUN)
+"""Tags by which runs are searched; their values are `findable`."""
 TAG_STATUS = "tlexp.status"
 TAG_REASON = "tlexp.reason"
 """Why a run was closed by another process than its own."""
@@ -66,6 +70,7 @@ RUN_FILES = (
 """What a record vouches for by digest, as patterns below the run's folder."""
 
 _LONGEST_NAME = 250
+_UNSEARCHABLE = frozenset('"`\\%')
 
 
 def split_metric(split: str, score: str) -> str:
@@ -121,6 +126,35 @@ def artifact_folder(name: str) -> str:
     if path.name == MODEL_CARD_FILE or path.suffix == ".safetensors":
         return MODEL_FOLDER
     return "" if path.parent == Path() else path.parent.as_posix()
+
+
+def is_run_file(name: str) -> bool:
+    """Return whether a name below a run's folder is one of RUN_FILES; none of them leads out of the folder.
+
+    >>> [is_run_file(name) for name in ("figures/a.png", "figures/../a.png", "../a.safetensors", "/a.safetensors")]
+    [True, False, False, False]
+    """
+    parts = name.split("/")
+    patterns = (pattern.split("/") for pattern in RUN_FILES)
+    return any(len(parts) == len(each) and all(map(fnmatch.fnmatchcase, parts, each)) for each in patterns)
+
+
+def findable(text: str) -> str:
+    r"""Return a name as it stands in tags by which runs are found: what a search cannot spell is escaped.
+
+    >>> findable("2026-11-28-run"), findable("it's 50%\n")
+    ('2026-11-28-run', "it's 50%25%0A")
+    """
+    plain = (char.isprintable() and char not in _UNSEARCHABLE for char in text)
+    return "".join(
+        char if kept else quote(char.encode("utf-8", "surrogateescape"), safe="")
+        for char, kept in zip(text, plain, strict=True)
+    )
+
+
+def tagged(tag: str, value: str) -> str:
+    """Return the words that search runs by a tag, whose value is `findable`."""
+    return f'tags.`{tag}` = "{findable(value)}"'
 
 
 def study_of(folder: Path) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.tracking import names
-from tlexp.tracking.client import RunWriter, open_writer, run_tags
+from tlexp.tracking.client import RunWriter, open_writer, run_tags, storable
 from tlexp.tracking.environment import environment
 from tlexp.tracking.mlflow import TrackedRun, tracked_run
 from tlexp.tracking.patience import SWEEP_SECONDS, attempt
@@ -26,10 +26,12 @@ def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experime
         experiment: Name of the MLflow experiment.
 
     Raises:
-        TrackingError: The store is away or refuses; that costs under a second, or SWEEP_SECONDS for a locked file.
+        TrackingError: The store is away or refuses; that costs SWEEP_SECONDS at most.
     """
     uri = absolute_uri(uri)
-    return attempt(uri, lambda: _show(folder.resolve(), files, uri, experiment), file_seconds=SWEEP_SECONDS)
+    return attempt(
+        uri, lambda: _show(folder.resolve(), files, uri, experiment), seconds=SWEEP_SECONDS, file_seconds=SWEEP_SECONDS
+    )
 
 
 def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> TrackedRun:
@@ -44,17 +46,18 @@ def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> Tra
 
 def _run_of(writer: RunWriter, folder: Path) -> str:
     """Return the id of the sweep's run, made where there is none."""
+    place = f"{socket.gethostname()}:{folder}"
     tags = run_tags(environment("")) | {
-        names.TAG_SWEEP: f"{socket.gethostname()}:{folder}",
-        names.TAG_STUDY: folder.name,
+        names.TAG_SWEEP: names.findable(place),
+        names.TAG_STUDY: names.findable(folder.name),
         names.TAG_STATUS: RunStatus.finished.value,
     }
-    quote = '"' if "'" in tags[names.TAG_SWEEP] else "'"
-    wanted = f"tags.`{names.TAG_SWEEP}` = {quote}{tags[names.TAG_SWEEP]}{quote}"
-    found = writer.client.search_runs([writer.experiment_id], wanted)
+    found = writer.client.search_runs([writer.experiment_id], names.tagged(names.TAG_SWEEP, place))
     if not found:
         tags = {name: value for name, value in tags.items() if value}
-        return str(writer.client.create_run(writer.experiment_id, tags=tags, run_name=folder.name).info.run_id)
+        return str(
+            writer.client.create_run(writer.experiment_id, tags=tags, run_name=storable(folder.name)).info.run_id
+        )
     run_id = str(found[0].info.run_id)
     for name, value in tags.items():
         if value:

@@ -1,8 +1,10 @@
 """The trained network as an MLflow pyfunc model from code: safetensors, JSON and a small file, no pickle."""
 
+import contextlib
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -61,14 +63,25 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
         shutil.rmtree(unused)
 
 
-def log_pyfunc(client: Any, experiment_id: str, run_id: str, model: PyfuncModel) -> str:
-    """Log the model as an output of the run and return its id; `models:/<id>` loads it."""
+def log_pyfunc(
+    client: Any,
+    experiment_id: str,
+    run_id: str,
+    model: PyfuncModel,
+    *,
+    preparing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> str:
+    """Log the model as an output of the run and return its id; `models:/<id>` loads it.
+
+    `preparing` is entered while the model is put together, which does not concern the store.
+    """
     from mlflow.entities import LoggedModelOutput  # lazy: keeps --help fast
 
     logged = client.create_logged_model(experiment_id, name=PYFUNC_MODEL, source_run_id=run_id)
     with tempfile.TemporaryDirectory(prefix="tlexp-model-") as folder:
         path = Path(folder) / PYFUNC_MODEL
-        save_pyfunc(model, path, run_id=run_id, model_id=logged.model_id, model_uuid=logged.model_id)
+        with preparing():
+            save_pyfunc(model, path, run_id=run_id, model_id=logged.model_id, model_uuid=logged.model_id)
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tlexp.errors import TrackingError
-from tlexp.paths import file_digest, publish
+from tlexp.paths import file_digest, is_regular, open_regular, publish
 from tlexp.tracking.blocks import (
     DataBlock,
     Environment,
@@ -136,7 +137,8 @@ def read_record(path: Path) -> Record:
     path = path / RECORD_FILE if path.is_dir() else path
     way_out = "restore the file from a copy, or remove the folder and run again"
     try:
-        values = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            values = json.load(file)
     except FileNotFoundError as error:
         raise TrackingError(f"{path} is missing: name the folder of a run that has ended") from error
     except (OSError, ValueError) as error:
@@ -154,19 +156,41 @@ def read_record(path: Path) -> Record:
         raise TrackingError(f"{path} does not have the fields of a record ({error}): {way_out}") from error
 
 
-def changed_files(folder: Path, record: Record) -> list[str]:
-    """Return the names of files that differ from what the record vouches for; files that are gone do not count."""
-    return [
-        name
-        for name, digest in record.files.items()
-        if (folder / name).is_file() and file_digest(folder / name) != digest
-    ]
+def require_vouched(folder: Path, name: str) -> None:
+    """Refuse a folder with a record that is altered or of another version, or that vouches for another file.
+
+    Raises:
+        TrackingError: As said; a folder without a record is none of a run, and passes.
+    """
+    if not os.path.lexists(folder / RECORD_FILE):
+        return
+    if _differs(folder / name, read_record(folder).files.get(name)):
+        raise TrackingError(
+            f"{folder / name} is not the file that {RECORD_FILE} beside it vouches for (its digest differs): restore "
+            "it from a copy"
+        )
+
+
+def left_out(folder: Path, record: Record) -> tuple[str, ...]:
+    """Return the names of a run's usual files that lie in its folder although its record does not vouch for them."""
+    found = (path.relative_to(folder).as_posix() for pattern in RUN_FILES for path in sorted(folder.glob(pattern)))
+    return tuple(name for name in found if name not in record.files)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Return {name: sha256} of the files that belong to a run's results."""
-    found = (path for pattern in RUN_FILES for path in sorted(folder.glob(pattern)) if path.is_file())
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in found}
+    """Return {name: sha256} of the files that belong to a run's results; a link is none of them."""
+    found = (path for pattern in RUN_FILES for path in sorted(folder.glob(pattern)) if is_regular(path))
+    return {path.relative_to(folder).as_posix(): file_digest(path, follow_links=False) for path in found}
+
+
+def _differs(path: Path, digest: str | None) -> bool:
+    """Return whether a file is there but is another one, or none that could be read."""
+    try:
+        return file_digest(path) != digest
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _finite(record: Record) -> Record:

@@ -26,8 +26,14 @@ def close_dead_runs(uri: str | None, *, experiment: str, own: bool = False) -> l
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
         return []
+
+    def work() -> list[str]:
+        return _close_in(uri, experiment, own)
+
     try:
-        return attempt(uri, lambda: _close_in(uri, experiment, own), file_seconds=SWEEP_SECONDS if own else 0.0)
+        if own:
+            return attempt(uri, work, seconds=SWEEP_SECONDS, file_seconds=SWEEP_SECONDS)
+        return attempt(uri, work)
     except TrackingError:
         return []
 

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import glob
 import http.client
+import json
 import os
 import re
 import sqlite3
@@ -26,13 +27,13 @@ from tlexp.errors import TrackingError
 from tlexp.tracking.library import load_mlflow
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
-_CREATION_SECONDS = 60
+_BEAT_SECONDS = 0.1
+"""A process that creates a store touches its lock so often."""
+_QUIET_SECONDS = 5
+"""One that has not touched it for so long is stopped, or hangs."""
+_POLL_SECONDS = 0.05
 _BUSY_SECONDS = 20
 PROBE_SECONDS = 0.5
-_PATIENCE_SECONDS = 0.25
-"""How long work in a store is waited for before the store is asked whether it is still alive."""
-_UNASKABLE_SECONDS = 30
-"""How long it is waited for in a store of a kind that cannot be asked, such as a remote database."""
 _NETWORK_FILESYSTEMS = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|lustre|gpfs|beegfs|ceph|afs|9p|fuse\.(sshfs|glusterfs|s3fs)"
 )
@@ -95,8 +96,8 @@ def ensure_store(uri: str) -> None:
         _check_schema(path)
     except Timeout as error:
         raise TrackingError(
-            f"{path} has been under creation by another process for {_CREATION_SECONDS} s: end that process, then run "
-            "tlexp sync"
+            f"{path} is under creation by another process, which has not stirred for {_QUIET_SECONDS} s: end that "
+            f"process ({_creators(path)}), then run tlexp sync"
         ) from error
     except OSError as error:
         raise TrackingError(f"{path} cannot be created ({error}): name another place with tracking.uri") from error
@@ -156,7 +157,7 @@ class Pulse:
         """Return whether the store answers within the time; stores of a kind that cannot be asked always do."""
         if self._path is not None:
             # Other processes at work change the file, before or meanwhile: then it is busy, not stuck.
-            return self._moved() or _accepts_writes(self._path, max(seconds, self._file_seconds)) or self._moved()
+            return self.stirs() or self._is_free(self._path, max(seconds, self._file_seconds)) or self.stirs()
         if not self.can_be_asked:
             return True
         # In a thread, because looking up a host's name knows no time limit.
@@ -166,25 +167,30 @@ class Pulse:
         asking.join(seconds)
         return answers == [True]
 
-    def outlasts(self, done: threading.Event) -> bool:
-        """Wait until something is done, as long as the store shows signs of life; return whether it was done."""
-        latest = time.monotonic() + _UNASKABLE_SECONDS
-        while not done.wait(_PATIENCE_SECONDS):
-            if not self.beats(PROBE_SECONDS) or (not self.can_be_asked and time.monotonic() > latest):
+    def _is_free(self, path: Path, seconds: float) -> bool:
+        """Return whether the file can be written within the time, or would be created."""
+        latest = time.monotonic() + seconds
+        while path in _awaited and not _is_there(path):
+            if self.stirs():
+                return True
+            if time.monotonic() > latest:
                 return False
-        return True
+            time.sleep(_POLL_SECONDS)
+        return _accepts_writes(path, seconds)
 
-    def _moved(self) -> bool:
+    def stirs(self) -> bool:
         """Return whether the file was changed since it was last looked at."""
         seen, self._seen = self._seen, self._traces()
         return seen != self._seen
 
     def _traces(self) -> list[tuple[int, int]]:
-        """Return size and time of change of the sqlite file and its journals."""
+        """Return size and time of change of the sqlite file, its journals and the lock of its creation."""
         if self._path is None:
             return []
-        files = (self._path.with_name(self._path.name + suffix) for suffix in ("", "-journal", "-wal"))
-        return [(found.st_size, found.st_mtime_ns) for path in files if (found := _stat(path))]
+        files = [self._path.with_name(self._path.name + suffix) for suffix in ("", "-journal", "-wal")]
+        return [
+            (found.st_size, found.st_mtime_ns) for path in (*files, _lock_path(self._path)) if (found := _stat(path))
+        ]
 
 
 def _sqlite_uri(path: Path) -> str:
@@ -205,10 +211,15 @@ def _is_there(path: Path) -> bool:
     return found is not None and found.st_size > 0
 
 
+_awaited: set[Path] = set()
+"""Stores of which this process waits for the creation by another one."""
+
+
 def _create_locked(path: Path) -> None:
     """Create the store, unless another process has meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock"), timeout=_CREATION_SECONDS):
+    load_mlflow()  # before others have to wait
+    with _creating(path):
         for stale in path.parent.glob(f"{glob.escape(path.name)}.*.tmp*"):
             stale.unlink(missing_ok=True)
         if not _is_there(path):
@@ -219,6 +230,61 @@ def _create_locked(path: Path) -> None:
             finally:
                 for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):
                     left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _creating(path: Path) -> Iterator[None]:
+    """Hold the lock of a store's creation, and touch it all the while, so that others see that this process is alive.
+
+    Raises:
+        Timeout: Another process holds it and does not stir.
+    """
+    lock = FileLock(_lock_path(path))
+    _acquire(lock, path)
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(_BEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(_lock_path(path))
+
+    threading.Thread(target=beat, name="tlexp-beat", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        lock.release()
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    """Wait for the lock as long as the process that holds it stirs.
+
+    Raises:
+        Timeout: It does not.
+    """
+    pulse, latest = Pulse(absolute_uri(_sqlite_uri(path))), time.monotonic() + _QUIET_SECONDS
+    _awaited.add(path)
+    try:
+        while True:
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=_POLL_SECONDS)
+                return
+            if pulse.stirs():
+                latest = time.monotonic() + _QUIET_SECONDS
+            elif time.monotonic() > latest:
+                raise Timeout(lock.lock_file)
+    finally:
+        _awaited.discard(path)
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _creators(path: Path) -> str:
+    """Return which processes are at a store's creation, in words."""
+    found = {name.split(".")[-2] for each in path.parent.glob(f"{glob.escape(path.name)}.*.tmp") if (name := each.name)}
+    return f"its number is {', '.join(sorted(found))}" if found else "it holds the lock beside it"
 
 
 def _build(path: Path, *, artifacts: Path) -> None:
@@ -290,14 +356,18 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+_QUESTION = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+"""What every server of MLflow's answers, and only one whose database does; its health page says less."""
+
+
 def _answers(uri: str, seconds: float) -> bool:
-    """Return whether an HTTP server answers its health page; refusing a stranger is an answer too."""
+    """Return whether a server of MLflow's answers; refusing a stranger is an answer too."""
     try:
-        with urllib.request.urlopen(public_uri(uri).rstrip("/") + "/health", timeout=seconds):
-            return True
+        with urllib.request.urlopen(public_uri(uri).rstrip("/") + _QUESTION, timeout=seconds) as reply:
+            return isinstance(json.load(reply), dict)
     except urllib.error.HTTPError as error:
         return error.code < 500
     except urllib.error.URLError as error:
         return isinstance(error.reason, ssl.SSLError)
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return False

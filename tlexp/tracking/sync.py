@@ -1,13 +1,20 @@
-"""`tlexp sync`: write runs into a tracking store that was away, from their records."""
+"""`tlexp sync`: write runs into a tracking store that was away, from their records.
 
-from collections.abc import Sequence
+A folder may be anybody's. The store that a record names is not asked for on its word, links are not followed, and a
+folder that cannot be written does not stop the others.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.errors import TrackingError
 from tlexp.tracking.names import RECORD_FILE
+from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.projection import replay
-from tlexp.tracking.record import Record, read_record
+from tlexp.tracking.record import Record, left_out, read_record
 from tlexp.tracking.stale import close_dead_runs
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
@@ -20,32 +27,34 @@ class SyncReport:
     """What came of it.
 
     Attributes:
-        stores: Where they were written to.
+        store: Where they were written to.
         written: Runs that were missing and are there now.
         present: Runs that were there already.
         untracked: Runs made with tracking=off, which are not written.
         closed: Ids of the runs that dead processes had left open there.
         broken: Records that cannot be replayed, and why.
+        left_out: Folders of runs that were written without some of their files, which no record vouches for.
     """
 
-    stores: tuple[str, ...]
+    store: str
     written: int
     present: int
     untracked: int
     closed: tuple[str, ...]
     broken: tuple[tuple[Path, str], ...]
+    left_out: tuple[tuple[Path, tuple[str, ...]], ...]
 
 
 def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) -> SyncReport:
     """Write every run below the folders that the store does not have; a second time there is nothing left to do.
 
-    Runs that were made with tracking=off stay out.
-
-    Runs that dead processes left open there are closed; those that have a record were written again before.
+    Runs that were made with tracking=off stay out. Runs that dead processes left open there are closed; those that have
+    a record were written again before.
 
     Args:
         folders: Runs' folders, or folders that hold them up to four levels down; missing ones are passed over.
-        uri: Tracking URI; None takes the one that each run asked for.
+        uri: Tracking URI; None takes the one that a run started here takes by default, and leaves out records that ask
+            for another one: what they say is anybody's word, and their files would go there.
         experiment: Name of the MLflow experiment; None takes the one that each run asked for.
 
     Raises:
@@ -55,55 +64,119 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
         raise TrackingError(
             f"no such folder: {', '.join(map(str, folders))}: name folders of runs, e.g. tlexp sync outputs"
         )
-    reached: dict[str | None, str] = {}
-    if uri is not None:
-        reached[uri] = _reach(uri)
-    places: set[tuple[str, str]] = set()
-    written, present, untracked = 0, 0, 0
-    broken: list[tuple[Path, str]] = []
+    replayed = _Replayed(uri, experiment)
     for path in find_records(folders):
         try:
-            record = read_record(path)
-            if record.data is None:  # it ended before its images were known, and was never tracked
-                continue
-            if not record.config["tracking"]["enabled"]:
-                untracked += 1
-                continue
-            name = experiment or _stated(record, "experiment")
-            wanted = uri or _stated(record, "uri")
-            if wanted not in reached:
-                reached[wanted] = _reach(wanted)
-            store = reached[wanted]
-            places.add((store, str(name)))
-            if replay(record, path.parent, uri=store, experiment=str(name)):
-                written += 1
-            else:
-                present += 1
+            replayed.add(path.parent, read_record(path))
+        except _AwayError:
+            raise
         except TrackingError as error:
-            broken.append((path, str(error)))
-        except Exception as error:
-            raise TrackingError(
-                f"tracking store {public_uri(store)} refused {path.parent} after {written} runs were written "
-                f"({error}): run tlexp sync again once the store is well; it goes on where it stopped"
-            ) from error
-    stores = tuple(public_uri(store) for store in reached.values())
-    closed = tuple(run for store, name in sorted(places) for run in close_dead_runs(store, experiment=name))
-    return SyncReport(
-        stores=stores, written=written, present=present, untracked=untracked, closed=closed, broken=tuple(broken)
-    )
+            replayed.broken.append((path, str(error)))
+        except Exception as error:  # noqa: BLE001 - a folder may hold anything, and is no reason to leave others out
+            replayed.require_store(path.parent, error)
+            replayed.broken.append((path, first_line(error)))
+    return replayed.report()
 
 
-def _reach(uri: str | None) -> str:
-    """Return the absolute URI of a store that answers.
+class _AwayError(TrackingError):
+    """The store does not answer, which concerns all runs."""
 
-    Raises:
-        TrackingError: It does not, or cannot be used.
+
+class _Replayed:
+    """What has been written so far; the store is asked for with the first run.
+
+    Args:
+        uri: Tracking URI that the user named.
+        experiment: Name of the experiment that the user named.
     """
-    uri = absolute_uri(uri)
-    if not Pulse(uri).beats(_PROBE_SECONDS):
-        raise TrackingError(f"tracking store {public_uri(uri)} does not answer: start it, or name another with --uri")
-    ensure_store(uri)
-    return uri
+
+    def __init__(self, uri: str | None, experiment: str | None) -> None:
+        self._stated, self._experiment = uri, experiment
+        self._store = absolute_uri(uri)
+        self._reached = False
+        if uri is not None:
+            self._reach()
+        self._experiments: set[str] = set()
+        self._written = self._present = self._untracked = 0
+        self.broken: list[tuple[Path, str]] = []
+        self._left_out: list[tuple[Path, tuple[str, ...]]] = []
+
+    def add(self, folder: Path, record: Record) -> None:
+        """Write a run, if the store does not have it.
+
+        Raises:
+            TrackingError: It cannot be replayed.
+            Exception: Whatever a store's client raises.
+        """
+        if record.data is None:  # it ended before its images were known, and was never tracked
+            return
+        if not record.config["tracking"]["enabled"]:
+            self._untracked += 1
+            return
+        if self._stated is None:
+            self._require_default(folder, _stated(record, "uri"))
+        experiment = str(self._experiment or _stated(record, "experiment"))
+        self._reach()
+        self._experiments.add(experiment)
+        if not replay(record, folder, uri=self._store, experiment=experiment):
+            self._present += 1
+            return
+        self._written += 1
+        if left := left_out(folder, record):
+            self._left_out.append((folder, left))
+
+    def require_store(self, folder: Path, error: Exception) -> None:
+        """Go on after an error if the store still answers a question: then the fault is the run's.
+
+        Raises:
+            TrackingError: It does not.
+        """
+        if not self._reached:
+            return
+        try:
+            attempt(self._store, lambda: _ask(self._store), seconds=_PROBE_SECONDS)
+        except TrackingError:
+            raise TrackingError(
+                f"tracking store {public_uri(self._store)} refused {folder} after {self._written} runs were written "
+                f"({first_line(error)}): run tlexp sync again once the store is well; it goes on where it stopped"
+            ) from error
+
+    def report(self) -> SyncReport:
+        """Return what came of it, after closing what dead processes left open."""
+        closed = [run for name in sorted(self._experiments) for run in close_dead_runs(self._store, experiment=name)]
+        return SyncReport(
+            store=public_uri(self._store),
+            written=self._written,
+            present=self._present,
+            untracked=self._untracked,
+            closed=tuple(closed),
+            broken=tuple(self.broken),
+            left_out=tuple(self._left_out),
+        )
+
+    def _require_default(self, folder: Path, asked: str | None) -> None:
+        """Refuse a record that asks for a store which nobody here has named."""
+        shown = None if asked is None else public_uri(absolute_uri(asked))
+        if shown is not None and shown != public_uri(self._store):
+            raise TrackingError(
+                f"it asks for tracking store {shown}, and a record is not believed where files are to go: if that is "
+                f"where you want them, {shlex.join(['tlexp', 'sync', str(folder), '--uri', shown])}"
+            )
+
+    def _reach(self) -> None:
+        """Make sure, once, that the store answers.
+
+        Raises:
+            TrackingError: It does not, or cannot be used.
+        """
+        if self._reached:
+            return
+        if not Pulse(self._store).beats(_PROBE_SECONDS):
+            raise _AwayError(
+                f"tracking store {public_uri(self._store)} does not answer: start it, or name another with --uri"
+            )
+        ensure_store(self._store)
+        self._reached = True
 
 
 def _stated(record: Record, field: str) -> str | None:
@@ -118,7 +191,28 @@ def _stated(record: Record, field: str) -> str | None:
     return value
 
 
+def _ask(uri: str) -> None:
+    """Ask the store something that every store can answer."""
+    from mlflow import MlflowClient  # lazy: keeps --help fast
+
+    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
 def find_records(folders: Sequence[Path]) -> list[Path]:
-    """Return every record.json in the folders and up to four levels below them, sorted, each once."""
-    patterns = ["*/" * depth + RECORD_FILE for depth in range(_DEPTH + 1)]
-    return sorted({path.resolve() for folder in folders for pattern in patterns for path in folder.glob(pattern)})
+    """Return every record.json in the folders and up to four levels below them, sorted, each once.
+
+    The folders may be links; below them none is followed.
+    """
+    return sorted({path for folder in folders for path in _records(folder.resolve(), _DEPTH)})
+
+
+def _records(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # missing, or not to be read
+        return
+    for entry in entries:
+        if entry.name == RECORD_FILE and entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+        elif depth and entry.is_dir(follow_symlinks=False):
+            yield from _records(Path(entry.path), depth - 1)
