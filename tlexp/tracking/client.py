@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import queue
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _LONGEST_PARAM = 6000
 _LONGEST_DIGEST = 36
 _POINTS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
+_SENDERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class RunWriter:
         from mlflow import MlflowClient  # lazy: keeps --help fast
 
         self.client: Any = _Client(MlflowClient(tracking_uri=uri), abandoned or threading.Event())
+        self._senders = _SENDERS if artifacts is None else 1
         self.is_preparing = False
         """Whether it is at work on this machine alone."""
         self.experiment_id = _experiment_id(self.client, experiment, artifacts)
@@ -118,8 +121,7 @@ class RunWriter:
         """Write what comes at the end; the status comes last, so that a run with one is whole."""
         from mlflow.entities import RunTag  # lazy: keeps --help fast
 
-        for path, folder in ending.files:
-            self.client.log_artifact(self.run_id, str(path), folder or None)
+        self._send(ending.files)
         if ending.model is not None:
             log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model, preparing=self._preparing)
         # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
@@ -128,6 +130,32 @@ class RunWriter:
         # Stores write the tags of a batch after its metrics.
         self.client.log_batch(self.run_id, metrics=entries, tags=[RunTag(names.TAG_STATUS, ending.status.value)])
         self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)
+
+    def _send(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Send files, to a server several at once: one far away answers each after a while."""
+        failed: list[Exception] = []
+        waiting: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
+
+        def send() -> None:
+            with contextlib.suppress(queue.Empty):
+                while not failed:
+                    path, folder = waiting.get_nowait()
+                    try:
+                        self.client.log_artifact(self.run_id, str(path), folder or None)
+                    except Exception as error:  # noqa: BLE001 - handed to the thread that waits
+                        failed.append(error)
+
+        for part in (files[:1], files[1:]):  # the first one finds out where to
+            for file in part:
+                waiting.put(file)
+            # Those of a pool would be waited for when the process ends.
+            threads = [threading.Thread(target=send, daemon=True) for _ in part[: self._senders]]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if failed:
+                raise failed[0]
 
     @contextlib.contextmanager
     def _preparing(self) -> Iterator[None]:
