@@ -7,8 +7,8 @@ import pytest
 
 from tlexp.errors import TrackingError
 from tlexp.tracking.library import load_mlflow
-from tlexp.tracking.patience import attempt, first_line
-from tlexp.tracking.store import sqlite_path
+from tlexp.tracking.patience import Patience, attempt, first_line
+from tlexp.tracking.store import Pulse, sqlite_path
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +55,69 @@ def test_work_that_hangs_is_left_behind_within_a_second(store: str, tmp_path: Pa
 def test_an_error_without_words_is_named() -> None:
     assert first_line(KeyError()) == "KeyError"
     assert len(first_line(ValueError("x" * 900))) == 200
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Never(threading.Event):
+    """Something that is never done, waited for on that clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.clock.now += timeout
+        return self.is_set()
+
+
+def test_a_server_has_one_budget_for_all_that_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    patience = Patience("http://127.0.0.1:9", seconds=0.8, clock=clock)
+
+    def beats(pulse: Pulse, seconds: float) -> bool:
+        clock.now += 0.3
+        return True
+
+    monkeypatch.setattr(Pulse, "beats", beats)
+    assert patience.asks()
+    assert patience.left == pytest.approx(0.5)
+    never = Never(clock)
+    assert not patience.outlasts(never)
+    assert clock.now == pytest.approx(0.8)
+    assert not patience.outlasts(never)
+    assert clock.now == pytest.approx(0.8)
+    never.set()
+    assert patience.outlasts(never), "what is done is not waited for"
+
+
+def test_time_that_is_not_spent_at_the_store_is_free() -> None:
+    clock = Clock()
+    patience = Patience("http://127.0.0.1:9", seconds=0.8, clock=clock)
+    assert not patience.outlasts(Never(clock), at_store=lambda: clock.now > 10)
+    assert clock.now == pytest.approx(10.8, abs=0.1)
+
+
+def test_a_file_is_waited_for_as_long_as_it_shows_signs_of_life(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    signs = iter([True] * 100 + [False])
+    monkeypatch.setattr(Pulse, "beats", lambda pulse, seconds: next(signs))
+    assert not Patience(store, seconds=0.8, clock=clock).outlasts(Never(clock))
+    assert clock.now > 20
+
+
+def test_what_the_work_itself_says_is_said_as_it_is(store: str) -> None:
+    def refuses() -> None:
+        raise TrackingError("with its way out")
+
+    with pytest.raises(TrackingError, match=r"^with its way out$"):
+        attempt(store, refuses)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import store as store_module
@@ -218,3 +219,38 @@ def test_a_store_that_could_not_be_made_leaves_no_file(tmp_path: Path, monkeypat
     with pytest.raises((OSError, TrackingError), match="no space left"):
         ensure_store(f"sqlite:///{tmp_path}/mlflow.db")
     assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
+
+
+def test_whoever_creates_a_store_shows_others_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = absolute_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    beaten: list[bool] = []
+
+    def slow(path: Path, *, artifacts: Path) -> None:
+        pulse = Pulse(uri)
+        latest = time.monotonic() + 10
+        while len(beaten) < 3 and time.monotonic() < latest:
+            time.sleep(0.01)
+            beaten.extend([True] * pulse.stirs())
+        path.write_bytes(b"whole")
+
+    monkeypatch.setattr(store_module, "_build", slow)
+    store_module._create_locked(tmp_path / "mlflow.db")
+    assert len(beaten) >= 3
+    assert (tmp_path / "mlflow.db").read_bytes() == b"whole"
+    assert not [thread for thread in threading.enumerate() if thread.name == "tlexp-beat" and thread.join(5)]
+
+
+def test_a_creation_that_does_not_stir_is_waited_for_no_longer_and_one_that_does_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlflow.db"
+    (tmp_path / "mlflow.db.77.tmp").touch()
+    monkeypatch.setattr(store_module, "_QUIET_SECONDS", 0.2)
+    with FileLock(tmp_path / ".mlflow.db.lock"):
+        with pytest.raises(TrackingError, match=r"has not stirred for 0.2 s: end that process \(its number is 77\)"):
+            ensure_store(f"sqlite:///{path}")
+        monkeypatch.setattr(store_module, "_awaited", {path})
+        assert not Pulse(f"sqlite:///{path}").beats(0.1)
+        pulse = Pulse(f"sqlite:///{path}")
+        os.utime(tmp_path / ".mlflow.db.lock", (1, 1))
+        assert pulse.beats(0.1)

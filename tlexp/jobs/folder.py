@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlexp.errors import ConfigError, TrackingError
-from tlexp.paths import publish
+from tlexp.paths import open_regular, publish
 from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, process_identity
 
@@ -202,7 +202,8 @@ def read_about(folder: Path, *, command: str = "the command") -> Any:
     """
     path = folder / names.STUDY_FILE
     try:
-        return json.loads(path.read_bytes())
+        with open_regular(path, empty=True) as file:
+            return json.load(file)
     except ValueError as error:
         raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
 
@@ -253,7 +254,8 @@ def _is_at_work(process: dict[str, Any]) -> bool:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            found = json.load(file)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
