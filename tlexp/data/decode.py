@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
+from tlexp.data.whole import load_whole
 from tlexp.errors import DataError
 
 DECODER = 1
@@ -130,7 +131,7 @@ def decode(file: IO[bytes], *, max_pixels: int) -> Decoded:
     """
     try:
         with pillow_guard, Image.open(file, formats=(*_FORMATS, *_optional())) as image:
-            return _decode(image, max_pixels)
+            return _decode(image, file, max_pixels)
     except UnidentifiedImageError as error:
         raise DataError(_unknown(file)) from error
     except UNREADABLE as error:
@@ -185,14 +186,14 @@ def printable(text: str) -> str:
     )
 
 
-def _decode(image: Image.Image, max_pixels: int) -> Decoded:
+def _decode(image: ImageFile.ImageFile, file: IO[bytes], max_pixels: int) -> Decoded:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={max_pixels}")
     conversions = []
     if getattr(image, "is_animated", False):
         conversions.append("have several frames, of which the first is taken")
-    image.load()
+    load_whole(image, file)
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     result, conversion = _to_rgb(image)
     if turn is not None:
