@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tlexp.config.data import DataConfig, DataSource
@@ -28,7 +30,10 @@ FOLDER = DataSource.folder
             {"source": FOLDER, "root": "r", "class_names": ""},
             ["data.class_names= names no file: give one, e.g. data.class_names=names.csv, or leave it out"],
         ),
+        ({"source": FOLDER, "root": "r", "bits": 12}, []),
+        ({"source": FOLDER, "root": "r", "bits": 7}, ["data.bits=7: must be 8..16, or null for all 16"]),
+        ({"bits": 12}, ["data.bits=12 needs image files: data=shapes reads none"]),
     ],
 )
-def test_training_and_test_folder_stand_in_place_of_a_root(given: dict[str, str], problems: list[str]) -> None:
+def test_settings_of_files_are_refused_where_they_mean_nothing(given: dict[str, Any], problems: list[str]) -> None:
     assert DataConfig(**given).problems() == problems

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import DataSource, OnBad
-from tlexp.data import IN_MEMORY, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
+from tlexp.data import IN_MEMORY, Decoding, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
 
 Write = Callable[..., Path]
 Open = Callable[..., Source]
@@ -51,13 +51,14 @@ def opened() -> Open:
     """Open a source, with everything that is not given at a plain value."""
 
     def open_plain(root: Path | None = None, *, kind: DataSource | None = None, **changes: Any) -> Source:
-        reading: dict[str, Any] = {"on_bad": OnBad.refuse, "max_pixels": 10**6, "progress": lambda done, total: None}
+        reading: dict[str, Any] = {"on_bad": OnBad.refuse, "progress": lambda done, total: None}
+        decoding: dict[str, Any] = {"max_pixels": 10**6, "bits": None}
         wanted: dict[str, Any] = {"classes": None, "at_least": 2, "source_seed": 0}
-        for plain in (reading, wanted):
+        for plain in (reading, decoding, wanted):
             plain |= {name: changes.pop(name) for name in plain if name in changes}
         files = root is not None or "train" in changes
         origin = an_origin(kind or (DataSource.folder if files else DataSource.shapes), root, **changes)
         links = changes.get("follow_links", False)
-        return origin.open(**wanted, reading=Reading(**reading, follow_links=links))
+        return origin.open(**wanted, reading=Reading(**reading, decoding=Decoding(**decoding), follow_links=links))
 
     return open_plain

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tlexp.data.decode import decode, doubtful, pillow_guard, printable
+from tlexp.data.decode import Decoding, decode, doubtful, pillow_guard, printable
 from tlexp.errors import DataError
 
 LIMIT = 10**6
@@ -24,12 +24,12 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def decoded(content: bytes, limit: int = LIMIT) -> np.ndarray:
-    return np.asarray(decode(io.BytesIO(content), max_pixels=limit).image)
+    return np.asarray(decode(io.BytesIO(content), Decoding(max_pixels=limit)).image)
 
 
 def refused(content: bytes, limit: int = LIMIT) -> str:
     with pytest.raises(DataError) as error:
-        decode(io.BytesIO(content), max_pixels=limit)
+        decode(io.BytesIO(content), Decoding(max_pixels=limit))
     return str(error.value)
 
 
@@ -80,7 +80,7 @@ def test_exif_orientation_is_applied_once(form: str, orientation: int) -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
 def test_16_bits_are_scaled_to_8(form: str) -> None:
     values = np.array([[0, 255, 256, 1000], [32767, 32768, 65279, 65535]], dtype=np.uint16)
-    result = decode(io.BytesIO(encoded(Image.fromarray(values), form)), max_pixels=LIMIT)
+    result = decode(io.BytesIO(encoded(Image.fromarray(values), form)), Decoding(max_pixels=LIMIT))
     assert np.array_equal(np.asarray(result.image)[..., 0], values >> 8)
     assert result.conversions == ("have 16 bits, of which the upper 8 are kept",)
 
@@ -95,7 +95,7 @@ def test_big_endian_16_bits_are_scaled_too() -> None:
 def test_transparency_is_put_on_white() -> None:
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[..., 3] = [[0, 255], [128, 0]]
-    result = decode(io.BytesIO(encoded(Image.fromarray(pixels))), max_pixels=LIMIT)
+    result = decode(io.BytesIO(encoded(Image.fromarray(pixels))), Decoding(max_pixels=LIMIT))
     assert np.asarray(result.image)[..., 0].tolist() == [[255, 0], [127, 255]]
     assert result.conversions == ("have transparent parts, which are put on white",)
 
@@ -113,7 +113,7 @@ def test_a_transparent_colour_is_put_on_white() -> None:
 
 def test_full_opacity_is_no_conversion() -> None:
     image = Image.fromarray(noise(4, 4, 3)).convert("RGBA")
-    result = decode(io.BytesIO(encoded(image)), max_pixels=LIMIT)
+    result = decode(io.BytesIO(encoded(image)), Decoding(max_pixels=LIMIT))
     assert result.conversions == ()
     assert np.array_equal(np.asarray(result.image), np.asarray(image.convert("RGB")))
 
@@ -124,7 +124,7 @@ def test_the_first_frame_is_taken_and_noted(form: str) -> None:
     content = encoded(
         frames[0], form, save_all=True, append_images=frames[1:], **({"lossless": True} if form == "WEBP" else {})
     )
-    result = decode(io.BytesIO(content), max_pixels=LIMIT)
+    result = decode(io.BytesIO(content), Decoding(max_pixels=LIMIT))
     assert np.asarray(result.image)[4, 4].tolist() == [255, 0, 0]
     assert result.conversions == ("have several frames, of which the first is taken",)
 
@@ -133,7 +133,7 @@ def test_palette_cmyk_bilevel_and_grey_become_rgb() -> None:
     base = Image.fromarray(noise(16, 16, 3))
     for mode, form in (("P", "PNG"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("1", "PNG"), ("L", "PNG"), ("LA", "PNG")):
         image = base.convert(mode)
-        result = decode(io.BytesIO(encoded(image, form)), max_pixels=LIMIT).image
+        result = decode(io.BytesIO(encoded(image, form)), Decoding(max_pixels=LIMIT)).image
         assert (result.mode, result.size) == ("RGB", (16, 16))
     assert decoded(encoded(base.convert("1")))[..., 0].max() == 255
 
@@ -261,7 +261,7 @@ def test_the_file_stays_open_for_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.new("RGB", (3, 3))))
     with path.open("rb") as file:
-        assert decode(file, max_pixels=LIMIT).image.size == (3, 3)
+        assert decode(file, Decoding(max_pixels=LIMIT)).image.size == (3, 3)
         assert not file.closed
 
 
@@ -302,11 +302,14 @@ def test_photographs_of_phones_are_upright(form: str, orientation: int) -> None:
 
 def test_another_decoder_gives_its_files_alone_other_digests(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = "0" * 64
-    names = [decode(io.BytesIO(optional(form)), max_pixels=LIMIT).content(digest) for form in ("HEIF", "AVIF", "PNG")]
+    names = [
+        decode(io.BytesIO(optional(form)), Decoding(max_pixels=LIMIT)).content(digest)
+        for form in ("HEIF", "AVIF", "PNG")
+    ]
     assert names[0] != digest == names[1] == names[2]
     assert len(bytes.fromhex(names[0])) == 32
     monkeypatch.setattr("tlexp.data.decode._optional", lambda: {"HEIF": "pillow-heif 99", "AVIF": ""})
-    assert decode(io.BytesIO(optional("HEIF")), max_pixels=LIMIT).content(digest) not in names
+    assert decode(io.BytesIO(optional("HEIF")), Decoding(max_pixels=LIMIT)).content(digest) not in names
 
 
 @pytest.mark.parametrize(
@@ -331,7 +334,7 @@ def test_damaged_photographs_are_refused() -> None:
         content = optional(form)
         for cut in (20, len(content) // 2, len(content) - 20):
             with pytest.raises(DataError):
-                decode(io.BytesIO(content[:cut]), max_pixels=LIMIT)
+                decode(io.BytesIO(content[:cut]), Decoding(max_pixels=LIMIT))
 
 
 def test_a_name_is_doubted_where_its_format_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_a_class_of_copies_alone_is_refused(write, opened) -> None:
 
 def test_conversions_and_other_files_are_noted(write, opened) -> None:
     root = write(*SPLITS)
-    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(root / "train/a/deep.png")
+    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(root / "train/a/deep.png")
     Image.new("RGBA", (4, 4), (9, 9, 9, 9)).save(root / "train/a/clear.png")
     (root / "train/b/list.csv").touch()
     assert opened(root).notes == (

@@ -6,7 +6,7 @@ import pytest
 
 from tlexp.config.data import DataSource, OnBad
 from tlexp.config.labels import parse_labels
-from tlexp.data import Reading, Source, add_neither, draw_budget
+from tlexp.data import Decoding, Reading, Source, add_neither, draw_budget
 from tlexp.errors import DataError
 
 TREE = tuple(f"{name}/{i}.png" for name in ("cat", "dog") for i in range(20))
@@ -14,7 +14,9 @@ SPLITS = (*(f"train/{name}" for name in TREE), *(f"test/{name}" for name in TREE
 
 
 def reading(on_bad: OnBad = OnBad.refuse) -> Reading:
-    return Reading(on_bad=on_bad, follow_links=False, max_pixels=10**6, progress=lambda done, total: None)
+    return Reading(
+        on_bad=on_bad, follow_links=False, decoding=Decoding(max_pixels=10**6), progress=lambda done, total: None
+    )
 
 
 @pytest.fixture

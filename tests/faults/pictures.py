@@ -1,6 +1,7 @@
 """Files of pictures: good ones in every form that people have, and the same ones damaged or disguised. All are made."""
 
 import io
+import itertools
 import struct
 import zlib
 from dataclasses import dataclass
@@ -145,3 +146,91 @@ def interlaced(image: Image.Image, passes: int = 7) -> bytes:
     palette = png_chunk(b"PLTE", bytes(image.getpalette() or ())) if image.mode == "P" else b""
     data = png_chunk(b"IDAT", zlib.compress(b"".join(rows)))
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + palette + data + png_chunk(b"IEND", b"")
+
+
+# --- colour profiles (ICC.1:2001-04)
+
+Primaries = tuple[tuple[float, float, float], ...]
+SRGB: Primaries = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+DISPLAY_P3: Primaries = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+ADOBE_RGB: Primaries = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+"""X, Y, Z of red, green and blue, for the white of ICC's connection space."""
+
+
+def srgb_light(values: np.ndarray) -> np.ndarray:
+    """Return the light (0..1) of sRGB's values (0..1)."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _xyz(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def _curve(gamma: float | None) -> bytes:
+    """Return a power, or sRGB's own curve."""
+    if gamma is not None:
+        return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
+    table = np.round(srgb_light(np.linspace(0, 1, 1024)) * 65535).astype(">u2")
+    return b"curv\0\0\0\0" + struct.pack(">I", len(table)) + table.tobytes()
+
+
+def _profile(kind: bytes, space: bytes, connection: bytes, name: str, tags: dict[bytes, bytes]) -> bytes:
+    text = name.encode("ascii") + b"\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": _xyz(0.9642, 1, 0.8249),
+        **tags,
+    }
+    place, table, bodies = 128 + 4 + 12 * len(tags), b"", b""
+    for tag, body in tags.items():
+        table += tag + struct.pack(">II", place + len(bodies), len(body))
+        bodies += body + bytes(-len(body) % 4)
+    white = _xyz(0.9642, 1, 0.8249)[8:]
+    head = struct.pack(">I4xI4s4s4s12x4s28x", place + len(bodies), 0x02400000, kind, space, connection, b"acsp") + white
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + bodies
+
+
+def rgb_profile(primaries: Primaries, name: str, gamma: float | None = None) -> bytes:
+    """Return a profile of a display."""
+    tags = {tag: _xyz(*colour) for tag, colour in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(gamma))
+    return _profile(b"mntr", b"RGB ", b"XYZ ", name, tags)
+
+
+def grey_profile(name: str, gamma: float | None = None) -> bytes:
+    """Return a profile of grey."""
+    return _profile(b"mntr", b"GRAY", b"XYZ ", name, {b"kTRC": _curve(gamma)})
+
+
+def cmyk_profile(name: str) -> bytes:
+    """Return a profile of a printer whose inks take lightness alone."""
+    inks = np.array(list(itertools.product((0, 1), repeat=4)))
+    lightness = np.round(255 * np.prod(1 - inks * (0.3, 0.3, 0.1, 0.9), axis=1)).astype(np.uint8)
+    grid = np.stack([lightness, np.full(16, 128, np.uint8), np.full(16, 128, np.uint8)], axis=1)
+    identity = b"".join(struct.pack(">i", 65536 * (row == column)) for row in range(3) for column in range(3))
+    ramp = bytes(range(256))
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + 4 * ramp + grid.tobytes() + 3 * ramp
+    return _profile(b"prtr", b"CMYK", b"Lab ", name, {b"A2B0": table})
+
+
+# --- two bytes a value
+
+
+def png_rgb16(values: np.ndarray) -> bytes:
+    """Return a PNG of colours (H, W, 3) uint16."""
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in chunks)
+
+
+def tiff_grey(values: np.ndarray, bits: int) -> bytes:
+    """Return a TIFF of grey (H, W) with so many bits a value, packed."""
+    height, width = values.shape
+    spread = (values[..., None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).reshape(height, -1)
+    data = np.packbits(spread, axis=1).tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data += bytes(len(data) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)

@@ -183,6 +183,7 @@ IMAGE_SETTINGS = {
     "data.source": "each source digests what it decodes",
     "data.name": "each source digests what it decodes",
     "data.source_seed": "renders shapes; elsewhere it only splits",
+    "data.bits": "part of the digests of those images that it changes",
     "data.size": "renders shapes",
     "data.noise": "renders shapes",
     "data.clutter": "renders shapes",

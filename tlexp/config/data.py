@@ -117,6 +117,10 @@ class DataConfig:
         "Follow links that lead out of data.root, or of the folder that a table's path names.",
     )
     max_pixels: int = setting(100_000_000, "Largest image that is decoded, in pixels, against decompression bombs.")
+    bits: int | None = setting(
+        None,
+        "Bits that the values of 16-bit grey images use, 8..16; null takes all 16, and notes images that use fewer.",
+    )
     memory_bytes: int = setting(
         4 << 30, "Decoded images above this many bytes are kept in a memory map on disk instead.", key=False
     )
@@ -145,6 +149,10 @@ class DataConfig:
                 found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")
         if self.seed is not None and self.seed < 0:
             found.append(f"data.seed={self.seed}: must be at least 0, or null for the run's seed")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            found.append(f"data.bits={self.bits}: must be 8..16, or null for all 16")
+        if self.bits is not None and not self.source.example:
+            found.append(f"data.bits={self.bits} needs image files: data={self.source} reads none")
         if self.memory_bytes < 0:
             found.append(f"data.memory_bytes={self.memory_bytes}: must be at least 0 bytes")
         if not 2 <= self.num_classes <= len(SHAPES):

@@ -219,6 +219,8 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.data.bits is None:  # younger than the records that are found by these values
+        del values["data"]["bits"]
     if config.data.classes is not None:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:

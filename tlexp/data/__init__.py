@@ -12,6 +12,7 @@ from tlexp.data.class_names import ClassNames, name_classes, read_class_names
 from tlexp.data.copies import copies_csv, copy_notes
 from tlexp.data.counts import Counts
 from tlexp.data.csv_source import TableFile
+from tlexp.data.decode import Decoding
 from tlexp.data.folder import Folder
 from tlexp.data.images import Images, OnProgress, Source
 from tlexp.data.neither import add_neither
@@ -30,6 +31,7 @@ __all__ = [
     "Augment",
     "ClassNames",
     "Counts",
+    "Decoding",
     "Fold",
     "Folder",
     "ImageBank",

@@ -15,7 +15,7 @@ from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
-from tlexp.data.decode import DECODER, doubtful, pillow_guard
+from tlexp.data.decode import DECODER, Decoding, doubtful, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
 from tlexp.data.splits import TRAIN
@@ -35,13 +35,13 @@ class Reading:
     Attributes:
         on_bad: Whether unreadable images are an error or left out.
         follow_links: Follow links out of a folder.
-        max_pixels: Largest image that is decoded.
+        decoding: How files become pixels.
         progress: Called as images are read.
     """
 
     on_bad: OnBad
     follow_links: bool
-    max_pixels: int
+    decoding: Decoding
     progress: OnProgress
 
 
@@ -95,7 +95,7 @@ class CheckedImages:
     """Images of one split, decoded anew at every reading."""
 
     checked: tuple[Checked, ...]
-    max_pixels: int
+    decoding: Decoding
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -115,7 +115,7 @@ class CheckedImages:
         """
         item = self.checked[index]
         try:
-            digest, decoded = item.file.load(self.max_pixels)
+            digest, decoded = item.file.load(self.decoding)
         except DataError as error:
             raise DataError(f"{item.file.name} could be read when the run began, now not: {error}") from error
         if digest != item.digest:
@@ -140,7 +140,7 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
     """
     listings = [found.pool, *([] if found.held_out is None else [found.held_out])]
     checked, skipped = read_all(listings, found.classes, reading, where=found.where)
-    read: list[Images] = [CheckedImages(checked=items, max_pixels=reading.max_pixels) for items in checked]
+    read: list[Images] = [CheckedImages(checked=items, decoding=reading.decoding) for items in checked]
     given = dict(zip((TRAIN, "test"), read, strict=False))
     copies = find_copies({split: describe(images) for split, images in given.items()})
     splits = [without(images, copies) for images in read]
@@ -214,7 +214,7 @@ def _require_decoders(files: Sequence[UnreadImage], reading: Reading, where: str
     if not (those := [file for file in files if doubtful(file.name)]):
         return
     try:
-        those[0].load(reading.max_pixels)
+        those[0].load(reading.decoding)
     except DataError as error:
         raise DataError(
             f"{where}: {len(those)} of {len(files)} images are HEIC or AVIF by their names, e.g. {those[0].name}: "
@@ -227,7 +227,7 @@ def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checke
 
     def load(file: UnreadImage) -> Checked | tuple[str, str]:
         try:
-            digest, decoded = file.load(reading.max_pixels)
+            digest, decoded = file.load(reading.decoding)
         except DataError as error:
             return file.name, str(error)
         short_side = min(decoded.image.size)

@@ -1,9 +1,8 @@
 """One image file to upright 8-bit RGB, or the reason why not.
 
-Policy: EXIF orientation is applied; 16-bit grey keeps its upper 8 bits (as Pillow itself does for 16-bit colour);
-transparency is put on white; of several frames the first is taken; palette, CMYK and 1-bit become RGB. Floating-point
-and 32-bit integer images are refused, because nothing says which value is white. HEIC is decoded by pillow-heif where
-it is installed, which turns images upright itself, and AVIF by Pillow where it was built so.
+Policy: a file of which rows are missing is refused (`whole`); EXIF orientation is applied; of several frames the first
+is taken; values and colours become those of 8-bit sRGB (`rgb`, `colour`). HEIC is decoded by pillow-heif where it is
+installed, which turns images upright itself, and AVIF by Pillow where it was built so.
 """
 
 import contextlib
@@ -18,14 +17,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
 
-import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
+from tlexp.data.rgb import to_rgb
 from tlexp.data.whole import load_whole
 from tlexp.errors import DataError
 
 DECODER = 1
-"""Raised whenever the same file gives other pixels than before; part of a folder's digest."""
+"""Raised whenever files give other pixels than before under the same `Decoded.content`; part of a folder's digest."""
 
 _OPTIONAL = {".heic": "HEIF", ".heif": "HEIF", ".avif": "AVIF"}
 """Extension -> a format that not every installation decodes."""
@@ -70,7 +69,7 @@ class Decoded:
     Attributes:
         image: Its pixels.
         conversions: What was done to it beyond decoding, in words for a note.
-        decoder: Name and version of what decoded it, where that is a package of its own; empty for Pillow.
+        decoder: What made these pixels besides Pillow: packages with their versions, a number of bits that was stated.
     """
 
     image: Image.Image
@@ -80,7 +79,7 @@ class Decoded:
     def content(self, digest: str) -> str:
         """Return what names the pixels, given the sha256 of the file, 64 hexadecimal digits.
 
-        Cached rows know Pillow's version by their key; that of another decoder concerns its files alone.
+        Cached rows know Pillow's version by their key; what else made pixels concerns its files alone.
         """
         return hashlib.sha256(f"{digest} {self.decoder}".encode()).hexdigest() if self.decoder else digest
 
@@ -119,19 +118,32 @@ class PillowGuard:
 pillow_guard = PillowGuard()
 
 
-def decode(file: IO[bytes], *, max_pixels: int) -> Decoded:
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How files become pixels.
+
+    Attributes:
+        max_pixels: Largest width x height that is decoded; the header alone is read for the comparison.
+        bits: How many the values of 16-bit grey use, 8..16; None where nobody said.
+    """
+
+    max_pixels: int
+    bits: int | None = None
+
+
+def decode(file: IO[bytes], asked: Decoding) -> Decoded:
     """Decode an image file completely.
 
     Args:
         file: The open file, at its start.
-        max_pixels: Largest width x height that is decoded; the header alone is read for the comparison.
+        asked: How.
 
     Raises:
         DataError: The reason why there is no image, without the file's name.
     """
     try:
         with pillow_guard, Image.open(file, formats=(*_FORMATS, *_optional())) as image:
-            return _decode(image, file, max_pixels)
+            return _decode(image, file, asked)
     except UnidentifiedImageError as error:
         raise DataError(_unknown(file)) from error
     except UNREADABLE as error:
@@ -186,38 +198,19 @@ def printable(text: str) -> str:
     )
 
 
-def _decode(image: ImageFile.ImageFile, file: IO[bytes], max_pixels: int) -> Decoded:
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={max_pixels}")
+def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
+    if image.width * image.height > asked.max_pixels:
+        raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={asked.max_pixels}")
     conversions = []
     if getattr(image, "is_animated", False):
         conversions.append("have several frames, of which the first is taken")
+    two_bytes = any(";16" in str(part[3]) for part in image.tile)
     load_whole(image, file)
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    result, conversion = _to_rgb(image)
+    rgb = to_rgb(image, bits=asked.bits, two_bytes=two_bytes)
+    result = rgb.image
     if turn is not None:
         result = result.transpose(turn)
         conversions.append("are turned upright as their EXIF orientation says")
-    decoder = _optional().get(image.format or "", "")
-    return Decoded(image=result, conversions=(*conversions, *conversion), decoder=decoder)
-
-
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return the image as RGB with plain 8-bit values."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        # The decoder's own image goes away with its file; this one stays.
-        return image.copy(), ()
-    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-        kind = "floating-point" if image.mode == "F" else "32-bit integer"
-        raise DataError(f"{kind} values have no agreed white: convert the image to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        grey = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB"), ("have 16 bits, of which the upper 8 are kept",)
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        if layered.getchannel("A").getextrema() == (255, 255):
-            return layered.convert("RGB"), ()
-        white = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(white, layered).convert("RGB"), ("have transparent parts, which are put on white",)
-    return image.convert("RGB"), (("are CMYK, converted to RGB",) if image.mode == "CMYK" else ())
+    decoder = ", ".join(part for part in (_optional().get(image.format or "", ""), *rgb.by) if part)
+    return Decoded(image=result, conversions=(*conversions, *map(printable, rgb.conversions)), decoder=decoder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tlexp.data.decode import Decoded, decode
+from tlexp.data.decode import Decoded, Decoding, decode
 from tlexp.errors import DataError
 from tlexp.paths import open_regular
 
@@ -37,7 +37,7 @@ class UnreadImage(Protocol):
         """Size on the disk; 0 where threads would be of no use or no file can be asked."""
         ...
 
-    def load(self, max_pixels: int) -> tuple[str, Decoded]:
+    def load(self, asked: Decoding) -> tuple[str, Decoded]:
         """Return what names its content, 64 hexadecimal digits, and the image.
 
         Raises:
@@ -62,7 +62,7 @@ class ImageFile:
         except OSError:
             return 0
 
-    def load(self, max_pixels: int) -> tuple[str, Decoded]:
+    def load(self, asked: Decoding) -> tuple[str, Decoded]:
         """Return what names the file's content, the sha256 of its bytes but for `Decoded.content`, and its image.
 
         Raises:
@@ -74,7 +74,7 @@ class ImageFile:
                 stream: io.BytesIO | io.BufferedReader = io.BytesIO(opened.read()) if whole else opened
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 stream.seek(0)
-                decoded = decode(stream, max_pixels=max_pixels)
+                decoded = decode(stream, asked)
                 return decoded.content(digest), decoded
         except OSError as error:
             raise DataError(error.strerror or type(error).__name__) from error

@@ -38,7 +38,7 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
     listing = list_tree(folder, setting=_SETTING, prefix=f"{NEITHER}:", follow_links=reading.follow_links)
     (checked,), skipped = read_all([listing], [NEITHER], reading, where=where)
     label = len(source.classes)
-    read = _labelled(CheckedImages(checked=checked, max_pixels=reading.max_pixels), label)
+    read = _labelled(CheckedImages(checked=checked, decoding=reading.decoding), label)
     splits = {TRAIN: source.pool, "test": source.held_out, NEITHER: read}
     copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
     rest, images = source.without(copies, where=where), without(read, copies)

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from tlexp.data.decode import UNREADABLE, Decoded, decode, printable
+from tlexp.data.decode import UNREADABLE, Decoded, Decoding, decode, printable
 from tlexp.errors import DataError
 from tlexp.paths import open_regular
 
@@ -33,7 +33,7 @@ class ReaderImage:
         """Return 0: readers are asked by one thread at a time."""
         return 0
 
-    def load(self, max_pixels: int) -> tuple[str, Decoded]:
+    def load(self, asked: Decoding) -> tuple[str, Decoded]:
         """Return the sha256 of the file's bytes, or of the pixels where there is no file, and the image.
 
         Raises:
@@ -44,10 +44,10 @@ class ReaderImage:
         except UNREADABLE as error:
             raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
         if isinstance(content, bytes):
-            decoded = decode(io.BytesIO(content), max_pixels=max_pixels)
+            decoded = decode(io.BytesIO(content), asked)
             return decoded.content(hashlib.sha256(content).hexdigest()), decoded
-        if content.width * content.height > max_pixels:
-            raise DataError(f"{content.width} x {content.height} pixels exceed data.max_pixels={max_pixels}")
+        if content.width * content.height > asked.max_pixels:
+            raise DataError(f"{content.width} x {content.height} pixels exceed data.max_pixels={asked.max_pixels}")
         image = content.convert("RGB")
         digest = hashlib.sha256(f"pixels {image.width} x {image.height} ".encode() + image.tobytes()).hexdigest()
         return digest, Decoded(image=image, conversions=())

@@ -37,7 +37,7 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
     )
     where = f"{_SETTING}={printable(str(folder))}"
     (checked,), skipped = read_all([listing], source.classes, reading, where=where)
-    read = CheckedImages(checked=checked, max_pixels=reading.max_pixels)
+    read = CheckedImages(checked=checked, decoding=reading.decoding)
     splits: dict[str, Images] = {TRAIN: source.pool, "test": source.held_out, "shifted": read}
     copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
     rest, images = source.without(copies, where=where), without(read, copies)

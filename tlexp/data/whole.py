@@ -1,7 +1,7 @@
 """Images of which every row stands in their file.
 
-Pillow leaves rows of a PNG or a TIFF black that the file does not give, as long as what it gives has a proper end. Black
-rows are cheap to find, and only then what a PNG holds is counted.
+Pillow leaves rows of a PNG or a TIFF black that the file does not give, as long as what it gives has a proper end.
+Black rows are cheap to find, and only then what a PNG holds is counted.
 """
 
 import struct

@@ -14,6 +14,7 @@ from tlexp.config.labels import parse_labels
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
     ClassNames,
+    Decoding,
     Fold,
     ImageBank,
     Images,
@@ -43,9 +44,8 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     origin = origin_of(data, image_size=expected.image_size)
     if names is not None and data.source is not DataSource.timm:  # opening those takes long
         names.of(origin.class_names(classes=data.classes, at_least=data.at_least))
-    reading = Reading(
-        on_bad=data.on_bad, follow_links=data.follow_links, max_pixels=data.max_pixels, progress=listener.images
-    )
+    decoding = Decoding(max_pixels=data.max_pixels, bits=data.bits)
+    reading = Reading(on_bad=data.on_bad, follow_links=data.follow_links, decoding=decoding, progress=listener.images)
     source = origin.open(classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading)
     if data.neither is not None:
         source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
