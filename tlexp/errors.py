@@ -3,6 +3,7 @@
     TlexpError                 shown to people without a traceback; exit status 2
     |-- ConfigError            a setting, or settings that do not fit together
     |-- DataError              images, labels, folders, budgets
+    |   `-- BadImagesError     files that cannot be used, each with its reason
     |-- WeightsError           weights that cannot be had, read or fitted
     |-- TrackingError          the tracking store (a warning where the run can go on)
     `-- TrainingError          training started and could not go on; exit status 3
@@ -30,6 +31,34 @@ class ConfigError(TlexpError):
 
 class DataError(TlexpError):
     """The images, the labels or their folders do not allow the run."""
+
+
+class BadImagesError(DataError):
+    """Image files cannot be used.
+
+    Args:
+        problem: How many, of what.
+        lines: All of them with their reasons, each one printable line.
+        way_out: What to do.
+    """
+
+    named = 20
+    """So many are named to people; the others stand in a file."""
+
+    def __init__(self, problem: str, lines: Sequence[str], way_out: str) -> None:
+        self.problem, self.lines, self.way_out = problem, tuple(lines), way_out
+        super().__init__("\n".join([problem, *self.details]))
+
+    @property
+    def details(self) -> list[str]:
+        """The lines below the problem: the first files, how many more there are, and the way out."""
+        more = len(self.lines) - self.named
+        first = [*self.lines[: self.named], *([f"... and {more} more"] if more > 0 else [])]
+        return [*(f"  {line}" for line in first), self.way_out]
+
+    def listed_in(self, place: str) -> "BadImagesError":
+        """Return the same error for people who find all files listed somewhere."""
+        return BadImagesError(self.problem, self.lines, f"{self.way_out}. All are listed in {place}")
 
 
 class WeightsError(TlexpError):

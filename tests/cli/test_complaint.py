@@ -70,3 +70,25 @@ def test_a_folder_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == (
         "error: /x: Permission denied; choose a folder that can be written, e.g. hydra.run.dir=PATH\n"
     )
+
+
+@pytest.mark.parametrize("words", [["labels=2"], ["study=quick", "study.minutes=1"]])
+def test_twenty_bad_images_are_shown_a_line_each_and_all_are_in_a_file(
+    words: list[str], tlexp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(15):
+            (tmp_path / "photos" / name / f"\x1b[31m{number:02}.jpg").touch()
+    assert tlexp("data=folder", "data.root=photos", "tracking=off", "cache=off", *words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.startswith("error: data.root="))
+    assert lines[begin].endswith(": 30 of 30 images cannot be used:")
+    assert lines[begin + 1] == "  cat/\\x1b[31m00.jpg: not an image of a supported format"
+    assert lines[begin + 21] == "  ... and 10 more"
+    place = lines[-1].rpartition("All are listed in ")[2]
+    assert len(lines) == begin + 23
+    named = (tmp_path / place).read_text().splitlines()
+    assert [line.partition(":")[0] for line in named] == [
+        f"{name}/\\x1b[31m{number:02}.jpg" for name in ("cat", "dog") for number in range(15)
+    ]

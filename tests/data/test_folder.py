@@ -1,3 +1,4 @@
+import errno
 import gc
 import os
 import shutil
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import OnBad
-from tlexp.errors import DataError
+from tlexp.errors import BadImagesError, DataError
 
 SPLITS = tuple(f"{split}/{name}/{i}.png" for split in ("train", "test") for name in "ab" for i in range(3))
 TREE = tuple(f"{name}/{i}.png" for name in "ab" for i in range(10))
@@ -262,3 +263,64 @@ def test_a_jpeg_that_is_called_heic_needs_no_decoder(write, opened, monkeypatch)
     monkeypatch.setattr("tlexp.data.decode._optional", dict)
     source = opened(root)
     assert "cat/0.heic" in {*source.pool.names, *source.held_out.names}
+
+
+def shut(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let some folders be those of somebody else."""
+    real = os.scandir
+
+    def scan(folder):
+        if Path(folder).name in names:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_the_bad_images(
+    write, opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(*SPLITS, "train/a/theirs/1.png")
+    (root / "train/b/zero.png").touch()
+    shut(monkeypatch, "theirs")
+    message = refused(opened, root)
+    assert "2 of 14 images cannot be used" in message
+    assert "  train/a/theirs: a folder that cannot be read: Permission denied\n  train/b/zero.png: " in message
+    source = opened(root, on_bad=OnBad.skip)
+    assert [line.partition(":")[0] for line in source.skipped] == ["train/a/theirs", "train/b/zero.png"]
+    assert len(source.pool.names) == 6
+
+
+def test_a_class_folder_that_cannot_be_read_is_named_and_never_an_empty_class(
+    write, opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(*SPLITS)
+    (root / "train/a").rename(root / "train/shut")
+    (root / "test/a").rename(root / "test/shut")
+    shut(monkeypatch, "shut")
+    assert "  train/shut: a folder that cannot be read: Permission denied\n" in refused(opened, root)
+    assert "no image that can be read is left in class shut" in refused(opened, root, on_bad=OnBad.skip)
+
+
+def test_what_holds_all_bad_images_names_twenty(write, opened) -> None:
+    root = write(*TREE)
+    for i in range(25):
+        (root / "a" / f"bad{i:02}.jpg").touch()
+    with pytest.raises(BadImagesError) as raised:
+        opened(root)
+    error = raised.value.listed_in("runs/1/bad-images.txt")
+    assert [line.partition(":")[0] for line in error.lines] == [f"a/bad{i:02}.jpg" for i in range(25)]
+    assert len(error.details) == 22
+    assert error.details[-2:] == [
+        "  ... and 5 more",
+        "Mend or remove them, or leave them out with data.on_bad=skip. All are listed in runs/1/bad-images.txt",
+    ]
+
+
+def test_names_that_people_would_read_wrongly_are_noted(write, opened) -> None:
+    root = write(*(f"{name}/{i}.png" for name in ("cat\u200b", "dog", "d\u043eg") for i in range(5)))
+    assert opened(root).notes == (
+        "the name of class cat\\u200b holds characters that do not show",
+        "the name of class d\\u043eg mixes letters that look alike, CYRILLIC and LATIN",
+        "classes dog and d\\u043eg look alike, but are classes of their own",
+    )

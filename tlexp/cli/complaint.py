@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from tlexp.errors import ConfigError, TlexpError
+from tlexp.errors import BadImagesError, ConfigError, TlexpError
 from tlexp.terminal import short_path
 
 INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
@@ -19,11 +19,14 @@ def complain(error: Exception, *, debug: bool) -> None:
         traceback.print_exception(error)
     kind = type(error).__name__
     problems = error.problems if isinstance(error, ConfigError) else (str(error) or kind,)
+    details = error.details if isinstance(error, BadImagesError) else []
+    if isinstance(error, BadImagesError):
+        problems = (error.problem,)
     if isinstance(error, OSError):
         problems = (_of_disk(error),)
     label = "error" if isinstance(error, TlexpError | OSError) else f"internal error, {kind}"
-    for problem in problems:
-        print(f"{label}: {problem}", file=sys.stderr)
+    for line in (*(f"{label}: {problem}" for problem in problems), *details):
+        print(line, file=sys.stderr)
 
 
 def _of_disk(error: OSError) -> str:

@@ -13,16 +13,15 @@ from PIL import Image
 
 from tlexp.config.data import OnBad
 from tlexp.data.budget import hold_out
+from tlexp.data.classes import name_notes
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
 from tlexp.data.decode import DECODER, Decoding, doubtful, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
 from tlexp.data.splits import TRAIN
-from tlexp.errors import DataError
+from tlexp.errors import BadImagesError, DataError
 
-_NAMED = 20
-"""So many bad images are named in an error."""
 _CHUNK = 16
 """Files a thread takes at once: large enough for small images, small enough to stop soon."""
 _SMALL_BYTES = 8 << 10
@@ -136,7 +135,8 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         source_seed: Splits off the held-out fifth where there is no test split.
 
     Raises:
-        DataError: Images cannot be read (all of them in one message); a class is empty.
+        BadImagesError: Images cannot be read.
+        DataError: A class is empty but for copies, or photographs of phones cannot be decoded here.
     """
     listings = [found.pool, *([] if found.held_out is None else [found.held_out])]
     checked, skipped = read_all(listings, found.classes, reading, where=found.where)
@@ -157,7 +157,11 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         digest=_digest(found.classes, pool, held_out),
         skipped=skipped,
         copies=copies,
-        notes=(*found.notes, *_notes(listings, [item for items in checked for item in items])),
+        notes=(
+            *found.notes,
+            *name_notes(found.classes),
+            *_notes(listings, [item for items in checked for item in items]),
+        ),
         pool_from=found.pool_from,
         held_out_from=found.held_out_from,
         short_sides=_short_sides([item.short_side for items in checked for item in items]),
@@ -179,7 +183,7 @@ def read_all(
     """Read every listed image; return what can be used of each listing, and what cannot as "name: reason".
 
     Raises:
-        DataError: Something cannot be read and on_bad is refuse, or a class has nothing left in a listing.
+        BadImagesError: Something cannot be read and on_bad is refuse, or a class has nothing left in a listing.
     """
     files = [file for listing in listings for file in listing.files]
     bad = [pair for listing in listings for pair in listing.refused]
@@ -191,9 +195,10 @@ def read_all(
     lines = tuple(f"{name}: {reason}" for name, reason in sorted(bad))
     if bad and reading.on_bad is OnBad.refuse:
         total = len(files) + sum(len(listing.refused) for listing in listings)
-        raise DataError(
-            f"{where}: {len(lines)} of {total} images cannot be used:\n{_first(lines)}\n"
-            "Mend or remove them, or leave them out with data.on_bad=skip"
+        raise BadImagesError(
+            f"{where}: {len(lines)} of {total} images cannot be used:",
+            lines,
+            "Mend or remove them, or leave them out with data.on_bad=skip",
         )
     split_of = {file.name: i for i, listing in enumerate(listings) for file in listing.files}
     kept = [tuple(item for item in checked if split_of[item.file.name] == i) for i in range(len(listings))]
@@ -201,7 +206,11 @@ def read_all(
         missing = set(range(len(classes))) - {item.file.label for item in items}
         if missing:
             names = ", ".join(classes[label] for label in sorted(missing))
-            raise DataError(f"no image that can be read is left in class {names}:\n{_first(lines)}")
+            raise BadImagesError(
+                f"{where}: no image that can be read is left in class {names}:",
+                lines,
+                "Mend some of them, or remove the class in every split",
+            )
     return kept, lines
 
 
@@ -246,12 +255,6 @@ def _threads(files: Sequence[UnreadImage]) -> int:
     """Return how many threads read: small images spend their time in Python, where threads only hinder each other."""
     sizes = [0, *(file.file_bytes for file in files[:: max(1, len(files) // 100)])]
     return 1 if sum(sizes) < _SMALL_BYTES * len(sizes) else min(8, os.cpu_count() or 1)
-
-
-def _first(lines: Sequence[str]) -> str:
-    """Return the first lines, indented, and how many more there are."""
-    more = [f"... and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
-    return "\n".join(f"  {line}" for line in (*lines[:_NAMED], *more))
 
 
 def _digest(classes: Sequence[str], pool: Images, held_out: Images) -> str:

@@ -3,18 +3,30 @@
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tlexp.config.casting import nearest
 from tlexp.data.images import Images, Source, Subset, digest_lines
+from tlexp.data.splits import split_meant
 from tlexp.errors import DataError
 
 NEITHER = "neither"
 """The class of images that show none of the others, see `neither`."""
 _ESCAPE = r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[tnr\\])"
 """What `printable` makes of a character."""
+_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
+"""Alphabets of which letters are drawn alike, as Unicode calls them."""
+_CONFUSABLE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458\u0501\u051b\u051d"
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0405\u0406\u0408"
+    "\u03b1\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+    "\u0131\u0251\u0261\u0585\u057d01I|",
+    "abekmhopctyxsijdqwabekmhopctyxsijaikvoptuxabezhikmnoptyxiagouolll",
+)
+"""Cyrillic, Greek and other letters -> the Latin ones that they look like, and 0, 1, I and | -> o and l."""
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
 """Characters that show nothing although Unicode counts them as letters or marks."""
 
@@ -37,7 +49,7 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
         )
     chosen = tuple(name for name in found if wanted is None or name in wanted)
     if twins := alike(chosen):
-        one, other = (name.encode("ascii", "backslashreplace").decode() for name in twins)
+        one, other = map(coded, twins)
         raise DataError(
             f"{where}: classes {one} and {other} differ only in case, blanks, invisible characters or the coding of "
             "letters; rename or merge them"
@@ -63,10 +75,53 @@ def look(name: str) -> str:
     >>> look("Cat\u200b") == look("\uff43\uff41\uff54") == look("cat")
     True
     """
-    raw = re.sub(_ESCAPE, lambda escape: escape[0].encode().decode("unicode_escape"), name)
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", raw).casefold())
-    seen = "".join(char for char in plain if unicodedata.category(char) != "Cf" and char not in _UNSEEN)
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _raw(name)).casefold())
+    seen = "".join(char for char in plain if not _shows_nothing(char))
     return " ".join(seen.split())
+
+
+def _raw(name: str) -> str:
+    """Return what `printable` was given."""
+    return re.sub(_ESCAPE, lambda escape: escape[0].encode().decode("unicode_escape"), name)
+
+
+def _shows_nothing(char: str) -> bool:
+    return unicodedata.category(char) == "Cf" or char in _UNSEEN
+
+
+def _skeleton(name: str) -> str:
+    """Return a name with letters and digits in place of those that they cannot be told from (Unicode's TR 39)."""
+    return look(name.translate(_CONFUSABLE)).translate(_CONFUSABLE)
+
+
+def _alphabets(name: str) -> set[str]:
+    """Return the alphabets of a name among those whose letters look alike."""
+    return {unicodedata.name(char, "").partition(" ")[0] for char in name if char.isalpha()} & _ALIKE
+
+
+def name_notes(classes: Sequence[str]) -> Iterator[str]:
+    """Say which names of classes people would read wrongly, or that may be those of splits.
+
+    >>> list(name_notes(["cat", "dog"]))
+    []
+    """
+    if unseen := [name for name in classes if any(map(_shows_nothing, _raw(name)))]:
+        yield f"the name of class {listed(unseen)} holds characters that do not show"
+    if mixed := [name for name in classes if len(_alphabets(name)) > 1]:
+        alphabets = " and ".join(sorted(_alphabets(mixed[0])))
+        yield f"the name of class {coded(mixed[0])} mixes letters that look alike, {alphabets}"
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(_skeleton(name), name), name) for name in classes]
+    if twins := [(one, other) for one, other in pairs if one != other]:
+        more = f", as do {len(twins) - 1} others" if len(twins) > 1 else ""
+        yield f"classes {' and '.join(map(coded, twins[0]))} look alike{more}, but are classes of their own"
+    if len(splits := [name for name in classes if split_meant(name)]) > 1:
+        yield f"classes {listed(splits)} are called as splits are; a root of splits is named by data.root"
+
+
+def coded(name: str) -> str:
+    """Return a name in ASCII, other characters by their numbers: people cannot tell them apart."""
+    return name.encode("ascii", "backslashreplace").decode()
 
 
 def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str) -> Source:
@@ -96,8 +151,9 @@ def require_equal(expected: Sequence[str], other: Sequence[str], *, where: str, 
     Raises:
         DataError: Classes are missing, or there are others.
     """
+    spell = coded if alike((*expected, *(set(other) - set(expected)))) else str
     differences = [
-        f"{word} {listed(names)}"
+        f"{word} {listed([*map(spell, names)])}"
         for word, names in (
             ("missing", sorted(set(expected) - set(other))),
             ("extra", sorted(set(other) - set(expected))),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tlexp.config.casting import nearest
 from tlexp.data.decode import printable
-from tlexp.data.splits import TRAIN, split_meant, splits_meant
+from tlexp.data.splits import TRAIN, names_split, split_meant, splits_meant
 from tlexp.data.walk import Naming, has_image_name, loose_images, subfolders
 from tlexp.errors import DataError
 
@@ -125,7 +125,7 @@ def nested(split: Path) -> Path:
 
 def no_class(name: str) -> bool:
     """Return whether a folder's name is that of a part of a data set rather than of a class."""
-    return name.casefold() in _PARTS or split_meant(name) is not None
+    return name.casefold() in _PARTS or split_meant(name) is not None or names_split(name)
 
 
 def misread(naming: Naming, folder: Path) -> str | None:
@@ -158,9 +158,14 @@ def _shared(classes: Iterable[Path]) -> list[str]:
     """Return the folders that all of several hold, two at least or splits alone, where no image lies beside them."""
     inside: list[set[str]] = []
     for folder in classes:
-        if loose_images(folder):
-            return []
-        inside.append(set(subfolders(folder)))
+        try:
+            if loose_images(folder):
+                return []
+            inside.append(set(subfolders(folder)))
+        except DataError:  # is named among the images that cannot be used
+            continue
+    if not inside:
+        return []
     some, every = set.union(*inside), set.intersection(*inside)
     if some and all(map(split_meant, some)):
         return sorted(some, key=lambda name: (split_meant(name) != TRAIN, name))

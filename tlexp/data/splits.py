@@ -30,10 +30,19 @@ def split_meant(name: str) -> str | None:
     """
     if not re.fullmatch(r"[\w .-]+", name):
         return None
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
-    words = re.findall(r"[^\W\d_]+", spaced.casefold())
-    word = "".join(word for word in words if word not in _FILLERS)
+    word = "".join(word for word in _words(name) if word not in _FILLERS)
     return _MEANS.get(word) or _MEANS.get(word.removesuffix("set"))
+
+
+def names_split(name: str) -> bool:
+    """Return whether a split's word is one of a name's, as in trainA, test_rgb or "images for validation"."""
+    return not _MEANS.keys().isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in small letters, taken apart also where a capital begins."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    return re.findall(r"[^\W\d_]+", spaced.casefold())
 
 
 def splits_meant(names: Iterable[str]) -> dict[str, list[str]]:

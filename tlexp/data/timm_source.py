@@ -16,13 +16,13 @@ from timm.data import create_dataset
 from torch.utils.data import IterableDataset
 
 from tlexp.data.checked import Found, Reading, check
-from tlexp.data.classes import choose_classes, require_equal
+from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import Listing, UnreadImage
 from tlexp.data.images import Source
 from tlexp.data.reader import ReaderImage, ReaderImages, StreamedImages
-from tlexp.data.splits import choose_held_out, split_meant
+from tlexp.data.splits import choose_held_out, require_one_each, split_meant, splits_meant
 from tlexp.errors import DataError
 
 _NEEDS = {
@@ -131,6 +131,11 @@ class _Split:
     def choose(self, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the classes that are used."""
         chosen = choose_classes(self.classes, classes, where=self._asked.where)
+        if hidden := [name for name in chosen if name.startswith(".") and self._asked.name.lower() in _FOLDERS]:
+            raise DataError(
+                f"{self._asked.where} split {self._split}: {listed(hidden)} would be a class, but is a hidden folder; "
+                "data=folder leaves it out, data.classes=[...] names those that are meant"
+            )
         if len(chosen) < at_least:
             raise DataError(f"{self._asked.where} split {self._split}: {len(chosen)} classes, at least two are needed")
         return chosen
@@ -222,7 +227,9 @@ def _split_folders(asked: TimmSet) -> list[str]:
 
 def _spelled(asked: TimmSet, split: str) -> str:
     """Return a split as a folder spells it, e.g. Training: timm knows few spellings, and would take it as a class."""
-    alike = [name for name in _split_folders(asked) if split_meant(name) == split_meant(split)]
+    folders = _split_folders(asked)
+    require_one_each(splits_meant(folders), where=asked.where, way_out="rename or remove all but one")
+    alike = [name for name in folders if split_meant(name) == split_meant(split)]
     return split if split in alike else (alike or [split])[0]
 
 

@@ -51,16 +51,22 @@ class Walk:
         self._follow_links = follow_links
 
     def visit(self, folder: Path, label: int) -> None:
-        """Collect a class folder. A folder is visited once per class, and its parents never, so that loops end."""
+        """Collect a class folder. A folder is visited once per class, and its parents never, so that loops end.
+
+        One that cannot be read is refused as images are, so that all that is wrong is said at once.
+        """
         seen = {_identity(parent) for parent in (folder.parent, self._naming.root)} - {_identity(folder)}
         waiting = [str(folder)]
         while waiting:
             current = waiting.pop()
-            if reason := self._refusal(current):
-                self._refuse(current, label, reason)
-            elif (identity := _identity(current)) not in seen:
-                seen.add(identity)
-                waiting += self._sort(visible_entries(current), label)
+            try:
+                if reason := self._refusal(current):
+                    self._refuse(current, label, reason)
+                elif (identity := _identity(current)) not in seen:
+                    seen.add(identity)
+                    waiting += self._sort(_visible(current), label)
+            except OSError as error:
+                self._refuse(current, label, f"a folder that cannot be read: {error.strerror}")
 
     def pass_over(self, entry: os.DirEntry[str]) -> None:
         """Remember a file that is not used."""
@@ -162,10 +168,14 @@ def visible_entries(folder: str | Path) -> list[os.DirEntry[str]]:
         DataError: The folder cannot be read.
     """
     try:
-        with os.scandir(folder) as scan:
-            visible = [entry for entry in scan if not entry.name.startswith(".") and entry.name not in _LITTER]
+        return _visible(folder)
     except OSError as error:
         raise DataError(f"folder {printable(str(folder))} cannot be read: {error.strerror}") from error
+
+
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as scan:
+        visible = [entry for entry in scan if not entry.name.startswith(".") and entry.name not in _LITTER]
     return sorted(visible, key=lambda entry: entry.name)
 
 

@@ -1,6 +1,7 @@
 """The images of a run and its label budget, from the configuration."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,11 @@ from tlexp.data import (
     read_class_names,
     selection_folds,
 )
-from tlexp.errors import ConfigError
+from tlexp.errors import BadImagesError, ConfigError
+from tlexp.paths import publish
+from tlexp.terminal import short_path
 from tlexp.tracking.blocks import DataBlock
+from tlexp.tracking.names import BAD_IMAGES_FILE
 from tlexp.train import Listener
 
 
@@ -53,6 +57,26 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         some = data.classes is not None
         source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
     return source if names is None else name_classes(source, names, neither=data.neither is not None)
+
+
+@contextlib.contextmanager
+def listing_bad_images(folder: Path) -> Iterator[None]:
+    """Write all images that cannot be used to a file in a folder, and remove one of an earlier attempt.
+
+    Raises:
+        BadImagesError: As inside, with the place of the file.
+    """
+    path = folder / BAD_IMAGES_FILE
+    try:
+        yield
+    except BadImagesError as error:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            publish(path, "".join(f"{line}\n" for line in error.lines).encode())
+        except OSError:
+            raise error from None  # the images matter more than the list
+        raise error.listed_in(short_path(path)) from error
+    path.unlink(missing_ok=True)
 
 
 def count_classes(config: Config, expected: Preprocessing) -> int:

@@ -17,7 +17,7 @@ from tlexp.data import copies_csv
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
-from tlexp.experiment.images import Budget, draw_labels
+from tlexp.experiment.images import Budget, draw_labels, listing_bad_images
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.notes import cache_notes, guess_note, start_notes
 from tlexp.experiment.probe import build_probe
@@ -80,7 +80,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     device = choose_device(config.train.device)
     recorder.took_place_on(str(device))
     network, origin = session.network(config)  # a wrong model or depth is refused before an image is read
-    images = session.images(config, network.expected, listener)
+    with listing_bad_images(recorder.folder):
+        images = session.images(config, network.expected, listener)
     budget = draw_labels(config, images)
     if config.backbone.calibrate:
         origin = calibrate_start(config, network, origin, images, budget, device, listener)

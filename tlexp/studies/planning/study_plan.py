@@ -23,6 +23,7 @@ from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
+from tlexp.experiment.images import listing_bad_images
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT, compose_overrides
@@ -164,7 +165,8 @@ class StudyPlan:
         self.network, _ = shared.network(first)
         self._command = command.completed(first, self.network.expected.image_size)
         config = self._command.compose(self._command.overrides(FROZEN)).config
-        self.source = shared.images(config, self.network.expected, listener)
+        with listing_bad_images(ROOT):
+            self.source = shared.images(config, self.network.expected, listener)
         stated = self.study.labels or FULL
         pool = self.source.pool.labels
         self.budgets, self.skipped = allowed_budgets(stated, pool, self.source.classes)
