@@ -17,7 +17,7 @@ MODES = ["RGB", "RGBA", "L", "LA", "P", "1"]
 def loaded(content: bytes) -> np.ndarray:
     file = io.BytesIO(content)
     with Image.open(file) as image:
-        load_whole(image, file)
+        assert load_whole(image, file) == ()
         return np.asarray(image)
 
 
@@ -78,3 +78,13 @@ def test_a_tiff_without_its_last_strips_is_refused(mode: str) -> None:
 @pytest.mark.parametrize("form", ["GIF", "BMP", "WEBP", "PPM", "TIFF"])
 def test_black_pictures_of_other_formats_are_whole(form: str) -> None:
     assert not loaded(encoded(Image.new("RGB", (50, 40)), form)).any()
+
+
+def test_a_webp_that_ends_in_zeros_is_doubtful_and_a_flat_one_is_not() -> None:
+    for picture in (photo(0, (300, 300), bottom=0), Image.new("RGB", (300, 300), "white")):
+        for method in (0, 4):
+            loaded(encoded(picture, "WEBP", method=method))
+    content = encoded(photo(0, (300, 300)), "WEBP")
+    file = io.BytesIO(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with Image.open(file) as image:
+        assert load_whole(image, file) == ("end in zeros for 50% of the file, as a copy that stopped does",)

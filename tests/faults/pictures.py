@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,3 +236,174 @@ def tiff_grey(values: np.ndarray, bits: int) -> bytes:
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     data += bytes(len(data) % 2)
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+# --- the same files, damaged
+
+WHERE_NOTHING_SHOWS = ("WEBP", "HEIF", "AVIF")
+"""Formats whose data decode to something whatever they are: they are told of, not refused."""
+
+
+def half(content: bytes, form: Form) -> bytes:
+    """Return the first half, as after a download that stopped."""
+    return content[: len(content) // 2]
+
+
+def head(content: bytes, form: Form) -> bytes:
+    """Return the signature and nothing else."""
+    return content[:10]
+
+
+def zeros(content: bytes, form: Form) -> bytes | None:
+    """Return the file with zeros in place of its second half, as after a copy that stopped."""
+    if not form.checked or form.form in WHERE_NOTHING_SHOWS:
+        return None
+    return half(content, form) + bytes(len(content) - len(content) // 2)
+
+
+def ended(content: bytes, form: Form) -> bytes | None:
+    """Return the first half with the proper end of its format."""
+    if form.form == "JPEG":
+        start = content.index(b"\xff\xda")
+        return content[: (start + len(content)) // 2] + b"\xff\xd9"
+    if form.form == "GIF":
+        return half(content, form) + b"\0;"
+    if form.form == "WEBP":
+        part = content[: len(content) // 4 * 2]
+        return part[:4] + struct.pack("<I", len(part) - 8) + part[8:]
+    if form.form == "PNG":
+        start, stop = content.index(b"IDAT"), content.rindex(b"IEND") - 4
+        rows = zlib.decompressobj().decompress(_pixels(content))
+        data = png_chunk(b"IDAT", zlib.compress(rows[: len(rows) // 2]))
+        return content[: start - 4] + data + content[stop:]
+    return None
+
+
+def _pixels(content: bytes) -> bytes:
+    """Return the compressed data of a PNG."""
+    place, parts = 8, []
+    while place < len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        parts += [content[place + 8 : place + 8 + length]] if kind == b"IDAT" else []
+        place += length + 12
+    return b"".join(parts)
+
+
+def taller(content: bytes, form: Form) -> bytes | None:
+    """Return the file with twice its height in its header."""
+    data = bytearray(content)
+    if form.form == "PNG":
+        height = int.from_bytes(data[20:24], "big")
+        data[20:24] = (2 * height).to_bytes(4, "big")
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    elif form.form == "JPEG":
+        place = re.search(rb"\xff[\xc0\xc2]\x00", content).start() + 5  # type: ignore[union-attr]
+        data[place : place + 2] = (2 * int.from_bytes(data[place : place + 2], "big")).to_bytes(2, "big")
+    elif form.form == "BMP":
+        data[22:26] = (2 * int.from_bytes(data[22:26], "little")).to_bytes(4, "little")
+    elif form.form == "TIFF":
+        (start,) = struct.unpack_from("<I", data, 4)
+        for place in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+            tag, kind, _ = struct.unpack_from("<HHI", data, place)
+            if tag == 257:
+                code = "<I" if kind == 4 else "<H"
+                struct.pack_into(code, data, place + 8, 2 * struct.unpack_from(code, data, place + 8)[0])
+    elif form.form == "GIF":
+        place = content.index(b",", 13 + (3 << (data[10] & 7) + 1 if data[10] & 128 else 0))
+        data[place + 7 : place + 9] = (2 * int.from_bytes(data[place + 7 : place + 9], "little")).to_bytes(2, "little")
+    elif form.form == "PPM":
+        width, height = content.split(b"\n", 2)[1].split()
+        return content.replace(width + b" " + height, width + b" %d" % (2 * int(height)), 1)
+    else:
+        return None
+    return bytes(data)
+
+
+DAMAGES = {"half": half, "head": head, "zeros": zeros, "half with an end": ended, "twice as tall": taller}
+"""What becomes of files; None where it would leave a picture like any other."""
+
+
+def damaged() -> Iterator[tuple[str, str, bytes]]:
+    """Yield name, ending and content of every kind of file that is no picture any more."""
+    for number, form in enumerate(FORMS):
+        whole = form.write(photo(number, (120, 90)))
+        for damage, do in DAMAGES.items():
+            if (content := do(whole, form)) is not None:
+                yield f"{form.name}: {damage}", form.ending, content
+    for ending in ("jpg", "png", "gif", "webp", "tif", "bmp"):
+        yield f"empty {ending}", ending, b""
+        yield f"a page in place of a {ending}", ending, b"<!DOCTYPE html><html><title>404</title></html>\n" * 9
+    scratch = np.random.default_rng(0).bytes(4000)
+    yield "noise", "jpg", scratch
+    yield "32 bits of integers", "tif", encoded(Image.new("I", (9, 9), 70000), "TIFF")
+    yield "floating point", "tif", encoded(Image.new("F", (9, 9), 0.5), "TIFF")
+    claim = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    yield "a bomb", "png", b"\x89PNG\r\n\x1a\n" + claim + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
+
+
+def misread() -> Iterator[tuple[str, bytes, str]]:
+    """Yield name and content of kinds that most readers take for other pictures, and what has to be told of them."""
+    for form in FORMS:
+        if form.form in WHERE_NOTHING_SHOWS:
+            whole = form.write(photo(0, (120, 90)))
+            told = "end in zeros for 50% of the file"
+            yield f"{form.name}: zeros", half(whole, form) + bytes(len(whole) - len(whole) // 2), told
+    p3, adobe = rgb_profile(DISPLAY_P3, "Display P3"), rgb_profile(ADOBE_RGB, "Adobe RGB", 2.2)
+    wider = "converted from Display P3"
+    for bits, form in itertools.product((8, 10, 12, 14), ("PNG", "TIFF")):
+        yield f"{bits} bits in a {form} of 16", encoded(wide(photo(bits), bits), form), f"use {bits} at most"
+    yield "12-bit colours of 16", png_rgb16(np.asarray(photo(0)).astype(np.uint16) << 4), "use 12 at most"
+    yield "a TIFF of 12 bits", tiff_grey(np.asarray(wide(photo(0), 12)), 12), "have 12 bits"
+    yield "16 bits", encoded(wide(photo(0)), "PNG"), "have 16 bits"
+    for form in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", *(["AVIF"] if features.check("avif") else [])):
+        yield f"Display P3 in {form}", encoded(photo(1), form, icc_profile=p3), wider
+    yield "Display P3 with a palette", encoded(photo(1).convert("P"), "PNG", icc_profile=p3), wider
+    yield "Adobe RGB", encoded(photo(1), "JPEG", icc_profile=adobe), "converted from Adobe RGB"
+    yield "linear grey", encoded(photo(1).convert("L"), "PNG", icc_profile=grey_profile("linear", 1.0)), "from linear"
+    inks = photo(1).convert("CMYK")
+    yield "inks with a profile", encoded(inks, "JPEG", icc_profile=cmyk_profile("print")), "converted from print"
+    yield "inks", encoded(inks, "JPEG"), "CMYK"
+    yield "a broken profile", encoded(photo(1), "JPEG", icc_profile=p3[:99]), "profile that cannot be used"
+    yield "a profile of other images", encoded(photo(1), "PNG", icc_profile=cmyk_profile("print")), "cannot be used"
+    clear = photo(2).convert("RGBA")
+    clear.putalpha(photo(3).convert("L"))
+    for form in ("PNG", "WEBP", "TIFF"):
+        yield f"transparent {form}", encoded(clear, form), "transparent"
+    for form in ("GIF", "PNG", "WEBP", "TIFF"):
+        frames = [photo(seed).convert("RGB") for seed in (4, 5)]
+        yield f"animated {form}", encoded(frames[0], form, save_all=True, append_images=frames[1:]), "several frames"
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        yield f"orientation {orientation}", encoded(photo(6), "JPEG", exif=exif), "turned upright"
+
+
+@dataclass(frozen=True)
+class Good:
+    """A file with nothing wrong: its form, and the picture that was written."""
+
+    name: str
+    form: Form
+    content: bytes
+
+
+SHAPES = [(96, 64), (61, 97), (33, 32), (1, 1), (17, 5), (200, 150), (8, 16)]
+BOTTOMS = [None, 0, 128, 255]
+QUALITIES = [{}, {"quality": 30}, {"quality": 100}]
+
+
+def good(count: int, start: int = 0) -> Iterator[Good]:
+    """Yield so many good files, of all forms, sizes, qualities and bottoms of one colour."""
+    for number in range(start, start + count):
+        form = FORMS[number % len(FORMS)]
+        turn = number // len(FORMS)
+        size, bottom = SHAPES[turn % len(SHAPES)], BOTTOMS[turn % len(BOTTOMS)]
+        picture = Image.new("RGB", size, (bottom or 0,) * 3) if turn % 9 == 8 else photo(number, size, bottom)
+        made = wide(picture) if form.mode == "I;16" else picture.convert(form.mode)
+        options = dict(form.options)
+        if form.form in ("JPEG", "WEBP") and "quality" not in options:
+            options |= QUALITIES[turn % len(QUALITIES)]
+        content = interlaced(made) if form.form == "PNG" and turn % 3 == 2 and made.mode in _COLOURS else None
+        if content is not None and "bits" in options:
+            content = None
+        yield Good(f"{number} {form.name} {size} {bottom}", form, content or encoded(made, form.form, **options))

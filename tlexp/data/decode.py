@@ -201,11 +201,9 @@ def printable(text: str) -> str:
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
     if image.width * image.height > asked.max_pixels:
         raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={asked.max_pixels}")
-    conversions = []
-    if getattr(image, "is_animated", False):
-        conversions.append("have several frames, of which the first is taken")
+    several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
     two_bytes = any(";16" in str(part[3]) for part in image.tile)
-    load_whole(image, file)
+    conversions = [*several, *load_whole(image, file)]
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     rgb = to_rgb(image, bits=asked.bits, two_bytes=two_bytes)
     result = rgb.image
