@@ -15,6 +15,7 @@ from typing import IO, Any
 from PIL import Image
 
 from tlexp.data.decode import UNREADABLE, Decoded, Decoding, decode, printable
+from tlexp.data.rgb import to_rgb
 from tlexp.errors import DataError
 from tlexp.paths import open_regular
 
@@ -48,9 +49,10 @@ class ReaderImage:
             return decoded.content(hashlib.sha256(content).hexdigest()), decoded
         if content.width * content.height > asked.max_pixels:
             raise DataError(f"{content.width} x {content.height} pixels exceed data.max_pixels={asked.max_pixels}")
-        image = content.convert("RGB")
+        rgb = to_rgb(content, bits=asked.bits, two_bytes=False)
+        image = rgb.image
         digest = hashlib.sha256(f"pixels {image.width} x {image.height} ".encode() + image.tobytes()).hexdigest()
-        return digest, Decoded(image=image, conversions=())
+        return digest, Decoded(image=image, conversions=tuple(map(printable, rgb.conversions)))
 
 
 class ReaderImages:
