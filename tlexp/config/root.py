@@ -214,13 +214,19 @@ def run_values(config: Config) -> dict[str, Any]:
     return values
 
 
+YOUNGER = ("data.bits",)
+"""Settings that keys do not name while they are null: younger than the records that are found by them."""
+
+
 def key_values(config: Config) -> dict[str, Any]:
     """Return what a run computes as plain JSON values, in one spelling: `0.10` and `.1` are the same budget."""
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
-    if config.data.bits is None:  # younger than the records that are found by these values
-        del values["data"]["bits"]
+    for name in YOUNGER:
+        group, _, field = name.partition(".")
+        if values[group][field] is None:
+            del values[group][field]
     if config.data.classes is not None:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:

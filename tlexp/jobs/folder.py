@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.paths import open_regular, publish
 from tlexp.tracking import Record, RunStatus, names, read_record
@@ -120,7 +121,8 @@ class SweepFolder:
             ConfigError: It was about something else; each setting that differs is named.
         """
         before = self.about()
-        stands = {} if before is None else before["fixed"]
+        null = dict.fromkeys(YOUNGER)
+        stands, fixed = {} if before is None else null | before["fixed"], null | dict(fixed)
         changed = [
             f"{self.path}: {name} was {show_setting(stands[name])} and would be {show_setting(value)}: a sweep "
             f"compares runs that share their fixed settings; {_BACK.get(name, 'bring it back')}, or give the new one "
