@@ -35,6 +35,15 @@ SMALL = [
 """Settings of a whole run in well under a second."""
 
 Start = Callable[..., Outcome]
+SLOW_SECONDS = 3600
+"""What a long harness may take: it is counted in kills, bits or studies, and a busy machine is no fault of theirs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each long harness its hour; the limit of all other tests is for those that hang."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 class Stopper(Listener):

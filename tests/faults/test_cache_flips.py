@@ -82,7 +82,6 @@ def test_the_harness_catches_a_planted_bug(plant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_ten_thousand_bits_of_a_large_entry(tmp_path: Path) -> None:
     assert flip(tmp_path, rows=4096, width=512, random_flips=10_000).faults == 0
 

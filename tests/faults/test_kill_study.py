@@ -114,8 +114,8 @@ def test_a_killed_study_ends_in_the_same_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_many_kills(tmp_path: Path) -> None:
-    assert list(rounds(tmp_path, *WHOLE, kills=50, seed=1)) == []
+def test_ten_kills(tmp_path: Path) -> None:
+    assert list(rounds(tmp_path, *WHOLE, kills=10, seed=1)) == []
 
 
 def main() -> int:

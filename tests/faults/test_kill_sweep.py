@@ -97,26 +97,22 @@ def test_killed_sweeps_finish_as_if_nothing_had_happened(tmp_path: Path, ready_s
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_ten_kills(tmp_path: Path, ready_store: Path) -> None:
     assert kill_sweeps(tmp_path, ready_store, kills=10).faults == 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_killed_sweeps_of_new_interpreters(tmp_path: Path, ready_store: Path) -> None:
     assert kill_sweeps(tmp_path, ready_store, kills=10, cold=True).faults == 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("plant", PLANTS)
 def test_the_harness_catches_a_planted_bug(plant: str, tmp_path: Path, ready_store: Path) -> None:
     assert kill_sweeps(tmp_path, ready_store, kills=20, plant=plant).faults > 0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_eight_sweeps_begin_at_once_on_an_empty_folder_twenty_times(tmp_path: Path) -> None:
     assert race(tmp_path, 20) == 0
 

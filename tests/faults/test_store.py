@@ -26,19 +26,16 @@ def test_neither_eight_processes_on_an_empty_folder_nor_killed_creations_brick_a
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1600)
 def test_eight_processes_on_an_empty_folder_twenty_times(tmp_path: Path) -> None:
     assert race(tmp_path, 20) == "160 processes, 0 failed; 20 stores, 0 bricked"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1600)
 def test_a_hundred_killed_creations_brick_nothing(tmp_path: Path) -> None:
     assert kill(tmp_path, 100) == "100 kills, 0 bricked"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1600)
 def test_the_harness_catches_a_creation_in_place_without_a_lock(tmp_path: Path) -> None:
     assert not race(tmp_path / "race", 1, "unsafe").startswith("8 processes, 0 failed")
     assert not kill(tmp_path / "kill", 8, "unsafe").endswith(" 0 bricked")

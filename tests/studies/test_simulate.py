@@ -57,7 +57,6 @@ def test_crossing_regions_hold_the_true_crossing_and_say_something() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", KINDS)
 def test_ten_thousand_studies(name: str, seeds: int) -> None:
@@ -66,7 +65,6 @@ def test_ten_thousand_studies(name: str, seeds: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seeds", SEEDS)
 def test_ten_thousand_crossings(seeds: int) -> None:
     for images in IMAGES:
