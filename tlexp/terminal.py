@@ -1,9 +1,69 @@
-"""What a terminal shows: aligned columns, lengths of time, paths from where one stands."""
+"""What a terminal shows: lines that move no cursor, aligned columns, lengths of time, paths from where one stands."""
 
+import contextlib
 import math
 import os
-from collections.abc import Container, Sequence
+import sys
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TextIO
+
+
+def one_line(text: str) -> str:
+    r"""Return text as one line that moves no cursor and hides nothing: what is not printable is escaped.
+
+    Those are control characters, ends of lines, marks that turn the direction of writing, characters without width and
+    the bytes of names that are no UTF-8. A second time nothing is left to do.
+
+    >>> print(one_line("cat\n\x1b[31m"), one_line(one_line("\u202e \u200b \udcff")))
+    cat\n\x1b[31m \u202e \u200b \udcff
+    """
+    return text if text.isprintable() else _escaped(text, keep="")
+
+
+class PlainStream:
+    """A stream for people to which nobody can send escapes: ends of lines, tabs and a return at the start remain.
+
+    It stands where everything is printed, so that no message, table or library has to think of it. What shows bars
+    returns to the start of the line by itself.
+
+    Args:
+        stream: Where the text goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text with what is not printable escaped."""
+        returned = text[:1] if text.startswith("\r") else ""
+        self._stream.write(returned + _escaped(text[len(returned) :], keep="\n\t"))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def plain_streams() -> Iterator[None]:
+    """Let what is printed hold no escapes."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (PlainStream(stream) for stream in before)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def show(*lines: str, error: bool = False) -> None:
+    """Print lines, each of which stays one whatever it holds.
+
+    Args:
+        lines: Without their ends.
+        error: Print them where errors and progress are shown.
+    """
+    for line in lines:
+        print(one_line(line), file=sys.stderr if error else None)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
@@ -13,9 +73,10 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> lis
     (['run  seconds', 'a    12'], ['run  seconds', 'a         12'])
 
     Args:
-        rows: All of the same length.
+        rows: All of the same length; what is not printable in a cell is escaped.
         right: The columns whose cells end, not begin, below each other.
     """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = column_widths(rows)
     return ["  ".join(_padded(row, widths, right)).rstrip() for row in rows]
 
@@ -56,6 +117,12 @@ def short_path(path: Path) -> str:
     ('outputs', '/')
     """
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+def _escaped(text: str, *, keep: str) -> str:
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def _padded(row: Sequence[str], widths: Sequence[int], right: Container[int]) -> list[str]:

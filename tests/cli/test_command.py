@@ -208,6 +208,34 @@ def test_flags_that_do_not_go_together_are_the_user_s_to_mend(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tri\x1b[2Jan"],
+        ["labels=\x1b]0;mine\x07"],
+        ["lab\x9bels=20"],
+        ["data=folder", "data.root=wr\u202egno"],
+        ["--\x1b[31m"],
+        ["--cfg", "job", "tracking.experiment=a\x1b[2Jb"],
+        ["report", "\x1b[2J"],
+        ["export", "no\x1brun", "x"],
+        ["sync", "no\x1b[2Jne"],
+        ["cache", "--dir", "no\x1b[2Jne"],
+        ["resume=\x1b[2J"],
+        ["--debug", "backbone=\x1b[2J"],
+    ],
+    ids=repr,
+)
+def test_nobody_s_words_are_printed_with_escapes(
+    words: list[str], tlexp: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tlexp(*words)
+    shown = "".join(capsys.readouterr())
+    assert "internal error" not in shown
+    assert [line for line in shown.splitlines() if not line.replace("\t", "").isprintable()] == []
+    assert "\\x1b" in shown or "\\x9b" in shown or "\\u202e" in shown
+
+
 @pytest.mark.parametrize("flag", ["--config-path", "--config-dir"])
 def test_a_folder_of_configurations_lies_below_the_working_folder(
     flag: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -64,14 +64,18 @@ def test_sync_names_what_it_closed(
     left = ((Path("r\x1b"), ("a", "b")),)
 
     def synced(*_: object, **__: object) -> SyncReport:
-        return SyncReport(store="s", written=1, present=2, untracked=3, closed=("ab", "cd"), broken=(), left_out=left)
+        broken = ((Path("a\nb"), "\x1b[2Jits server said so"),)
+        closed = ("ab", "c\nd")
+        return SyncReport(store="s", written=1, present=2, untracked=3, closed=closed, broken=broken, left_out=left)
 
     monkeypatch.setattr("tlexp.tracking.sync.sync", synced)
-    assert tlexp("sync") == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 0, closed: 2",
+    assert tlexp("sync") == 3
+    shown = capsys.readouterr()
+    assert shown.err == "  a\\nb: \\x1b[2Jits server said so\n"
+    assert shown.out.splitlines() == [
+        "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 1, closed: 2",
         "  ab: left open by a dead process, and has no record here; closed as KILLED",
-        "  cd: left open by a dead process, and has no record here; closed as KILLED",
+        "  c\\nd: left open by a dead process, and has no record here; closed as KILLED",
         "  r\\x1b: written without a, b, which record.json does not vouch for",
     ]
 

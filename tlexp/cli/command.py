@@ -13,10 +13,16 @@ from tlexp.cli.page import page
 from tlexp.cli.verbs import VERBS
 from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
+from tlexp.terminal import plain_streams
 
 
 def main() -> None:
-    """Run the command line and exit with its status."""
+    """Run the command line and exit with its status; nothing that it prints holds escapes."""
+    with plain_streams():
+        _main()
+
+
+def _main() -> None:
     words = sys.argv[1:]
     debug = take(words, "--debug")
     try:

@@ -2,12 +2,11 @@
 
 import errno
 import shutil
-import sys
 import traceback
 from pathlib import Path
 
 from tlexp.errors import BadImagesError, ConfigError, TlexpError
-from tlexp.terminal import short_path
+from tlexp.terminal import short_path, show
 
 INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
 """Exit statuses: our fault, the user's, completed with failures, and the base of a signal's number."""
@@ -26,7 +25,7 @@ def complain(error: Exception, *, debug: bool) -> None:
         problems = (_of_disk(error),)
     label = "error" if isinstance(error, TlexpError | OSError) else f"internal error, {kind}"
     for line in (*(f"{label}: {problem}" for problem in problems), *details):
-        print(line, file=sys.stderr)
+        show(line, error=True)
 
 
 def _of_disk(error: OSError) -> str:

@@ -13,7 +13,7 @@ from tlexp.cli.signals import Signals
 from tlexp.compose.words import unquoted_paths
 from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.run import Outcome
-from tlexp.terminal import aligned, short_path
+from tlexp.terminal import aligned, one_line, short_path
 from tlexp.tracking import Record, names
 from tlexp.tracking.blocks import FreezeBlock
 from tlexp.tracking.store import serve_command
@@ -72,7 +72,7 @@ class Console(Listener):
         if text in self._told:
             return
         self._told.add(text)
-        tqdm.write(f"note: {text}", file=sys.stderr)
+        tqdm.write(one_line(f"note: {text}"), file=sys.stderr)
 
     def should_stop(self) -> int | None:
         """Return the signal that was received, or None."""
@@ -129,7 +129,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
     assert record.data is not None
     start = [f"weights {record.train.weights.source}", f"images  {record.data.told}"]
     end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder)]
-    return "\n".join(["", title, *start, "", *table, "", *end])
+    return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
 
 
 def _network(name: str, freeze: FreezeBlock) -> str:

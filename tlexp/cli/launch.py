@@ -13,6 +13,7 @@ from tlexp.cli.signals import Signals
 from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError, Interrupted, TlexpError
 from tlexp.paths import conf_folder
+from tlexp.terminal import show
 
 if TYPE_CHECKING:
     from tlexp.compose.load import Composed, ConfigSource, HydraJob
@@ -107,7 +108,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         run_column(loaded, folder=job.folder, overrides=job.overrides, run=run, listener=listener)
         return
     if asked_to_stop is None:
-        print(f"run {os.path.relpath(job.folder)}", file=sys.stderr)
+        show(f"run {os.path.relpath(job.folder)}", error=True)
     try:
         outcome = run(
             config,
@@ -121,7 +122,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         listener.ended()
         if asked_to_stop is None and (job.folder / CHECKPOINT_FOLDER).is_dir():
             again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
-            print(f"interrupted; go on with: {again}", file=sys.stderr)
+            show(f"interrupted; go on with: {again}", error=True)
         raise
     if asked_to_stop is None:
         print(summary(outcome, job.folder))

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
+from tlexp.terminal import show
 
 
 def _plan(words: list[str]) -> int:
@@ -43,16 +43,16 @@ def _sync(words: list[str]) -> int:
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
-    print(
+    show(
         f"{report.store}: runs written: {report.written}, there already: {report.present}, "
         f"made with tracking=off: {report.untracked}, not written: {len(report.broken)}, closed: {len(report.closed)}"
     )
     for run in report.closed:
-        print(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
+        show(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
     for folder, files in report.left_out:
-        print(printable(f"  {folder}: written without {', '.join(files)}, which record.json does not vouch for"))
+        show(f"  {folder}: written without {', '.join(files)}, which record.json does not vouch for")
     for path, reason in report.broken:
-        print(printable(f"  {path}: {reason}"), file=sys.stderr)
+        show(f"  {path}: {reason}", error=True)
     return FINDINGS if report.broken else 0
 
 
@@ -67,13 +67,13 @@ def _export(words: list[str]) -> int:
 
     exported = export(arguments.run, arguments.folder, half=arguments.half)
     for path in exported.files:
-        print(f"{path}  {path.stat().st_size:,} bytes")
+        show(f"{path}  {path.stat().st_size:,} bytes")
     if arguments.half:
         print(
             f"against the run's own network, on random images: logits differ by at most {exported.difference:.2g}, "
             f"{exported.agreement:.0%} keep their class"
         )
-    print(f"use it with {shlex.quote(f'backbone.weights={arguments.folder}')}")
+    show(f"use it with {shlex.quote(f'backbone.weights={arguments.folder}')}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _cache(words: list[str]) -> int:
         lines = overview.prune_lines(store, arguments.max_bytes)
     else:
         lines = overview.clear_lines(store) if arguments.do == "clear" else overview.entries_lines(store)
-    print("\n".join(lines))
+    show(*lines)
     return 0 if well else FINDINGS
 
 

@@ -22,6 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from tlexp.data.rgb import to_rgb
 from tlexp.data.whole import load_whole
 from tlexp.errors import DataError
+from tlexp.terminal import one_line
 
 DECODER = 1
 """Raised whenever files give other pixels than before under the same `Decoded.content`; part of a folder's digest."""
@@ -191,11 +192,7 @@ def printable(text: str) -> str:
     >>> print(printable("cat\n\x1b[31m"))
     cat\n\x1b[31m
     """
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(
-        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    return one_line(text.replace("\\", "\\\\"))
 
 
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:

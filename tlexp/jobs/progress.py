@@ -6,7 +6,7 @@ from typing import Never
 
 from tqdm import tqdm
 
-from tlexp.terminal import duration
+from tlexp.terminal import duration, one_line, show
 
 _WIDTH = 100
 
@@ -74,11 +74,11 @@ class SweepProgress:
 
     def _show(self) -> None:
         if self._bar is not None:
-            self._bar.set_description_str(self.line())
+            self._bar.set_description_str(one_line(self.line()))
         else:
-            print(self.line(), file=sys.stderr, flush=True)  # noqa: T201 - this is what people see
+            show(self.line(), error=True)
 
 
 def say(text: str) -> None:
     """Print one line for people, beside a progress line."""
-    tqdm.write(" ".join(text.split()), file=sys.stderr)
+    tqdm.write(one_line(" ".join(text.split())), file=sys.stderr)

@@ -29,6 +29,7 @@ from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
+from tlexp.terminal import one_line
 from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
@@ -98,7 +99,7 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:
             command = serve_command(shown.uri)
             lines.append("\n".join([f"compare {shown.comparison}", *([f"show    {command}"] if command else [])]))
         except TrackingError as error:
-            lines.append(f"MLflow does not show the study: {error}")
+            lines.append(one_line(f"MLflow does not show the study: {error}"))
     return "\n\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from tlexp.sweeps.best import command, write_best
 from tlexp.sweeps.plots import draw_plots
 from tlexp.sweeps.ranking import rank, swept_keys
 from tlexp.sweeps.standings import WIDTH, count_line, faults_table, provenance, standing_table
-from tlexp.terminal import short_path
+from tlexp.terminal import one_line, short_path
 from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
@@ -125,7 +125,7 @@ def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | Non
     try:
         shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
     except TrackingError as error:
-        return f"MLflow does not show the sweep: {error}"
+        return one_line(f"MLflow does not show the sweep: {error}")
     lines = [f"compare {shown.comparison}", f"MLflow  run {folder.resolve().name} holds these files"]
     command = serve_command(shown.uri)
     return "\n".join([*lines, *([f"show    {command}"] if command else [])])

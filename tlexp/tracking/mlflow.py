@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tlexp.errors import TrackingError, WeightsError
 from tlexp.tracking import names
@@ -234,7 +235,7 @@ def run_link(uri: str, experiment_id: str, run_id: str) -> str:
     >>> run_link("http://host:5000/", "1", "abc")
     'http://host:5000/#/experiments/1/runs/abc?workflowType=machine_learning'
     """
-    return f"{_server(uri)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return f"{_server(uri)}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}?workflowType=machine_learning"
 
 
 def comparison_link(uri: str, experiment_id: str) -> str:
@@ -242,7 +243,9 @@ def comparison_link(uri: str, experiment_id: str) -> str:
 
     Without the workflow's type MLflow opens an empty page for language models.
     """
-    return f"{_server(uri)}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    return (
+        f"{_server(uri)}/#/experiments/{quote(experiment_id)}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    )
 
 
 def resolve_weights(text: str, *, uri: str | None) -> Path:
