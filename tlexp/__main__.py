@@ -1,6 +1,24 @@
-"""`python -m tlexp`."""
+"""`python -m tlexp`, and the program `tlexp`: whoever asks it to end is heard before anything is loaded."""
 
-from tlexp.cli import main
+import os
+import signal
+from types import FrameType
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End at once, as nothing has begun: modules that load might swallow an exception."""
+    os._exit(128 + number)
+
+
+def main() -> None:
+    """Load the command line and run it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    from tlexp import cli  # lazy: a signal is heard while it loads
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

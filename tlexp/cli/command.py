@@ -10,6 +10,7 @@ from tlexp.cli.arguments import take
 from tlexp.cli.complaint import FINDINGS, INTERNAL, SIGNALLED, USER, complain
 from tlexp.cli.launch import launch
 from tlexp.cli.page import page
+from tlexp.cli.signals import hear
 from tlexp.cli.verbs import VERBS
 from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
@@ -18,6 +19,7 @@ from tlexp.terminal import plain_streams
 
 def main() -> None:
     """Run the command line and exit with its status; nothing that it prints holds escapes."""
+    hear()
     with plain_streams():
         _main()
 

@@ -7,6 +7,18 @@ from types import FrameType
 from tlexp.errors import Interrupted
 
 
+def hear() -> None:
+    """Let SIGTERM end the command as Ctrl-C does, at any moment from here on; runs and sweeps listen by themselves."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
 class Signals:
     """Remembers the first SIGTERM or Ctrl-C for the training loop, which writes a checkpoint before it ends.
 
@@ -32,6 +44,7 @@ class Signals:
         return self._signalled if self._signalled is not None else self._asked_to_stop()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if not self.waits or self._signalled is not None:
+        at_once = not self.waits or self._signalled is not None
+        self._signalled = number  # also where it is raised: a module that loads may swallow that
+        if at_once:
             raise Interrupted(number)
-        self._signalled = number
