@@ -1,20 +1,31 @@
 """The package's version, where its own files lie, how a file is opened, and written so that no reader sees half."""
 
+import contextlib
 import csv
 import errno
 import functools
 import hashlib
 import io
 import os
+import re
+import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 VERSION = "0.1.0"
 """Of the package; pyproject.toml states it as well."""
 PACKAGE = Path(__file__).resolve().parent
 """The package's own folder."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def conf_folder() -> Path:
@@ -125,20 +136,113 @@ def publish(path: Path, content: bytes) -> None:
         OSError: The disk is full or the folder cannot be written; it names the file, a note says how many bytes it
             needs, and what stood under the final name still does.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with _written_whole(path, len(content)) as file:
+        file.write(content)
+
+
+def publish_copy(path: Path, source: Path) -> None:
+    """Write a copy of a file whole or not at all; what else lies in another's folder, a link too, is no file.
+
+    Raises:
+        OSError: As for `publish`.
+    """
+    with (
+        open_regular(source, follow_links=False, empty=True) as original,
+        _written_whole(path, os.fstat(original.fileno()).st_size) as file,
+    ):
+        shutil.copyfileobj(original, file)
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path, size: int) -> Iterator[BinaryIO]:
+    temporary, file = _open_temporary(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
+        with file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if os.name == "nt":
+                file.close()  # an open file cannot be renamed there
+            temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # a write names none, and nobody knows the temporary one
-        error.add_note(f"{len(content):,} bytes were to be written")
+        error.filename, error.filename2 = str(path), None  # a write names none, and nobody knows the temporary one
+        error.add_note(f"{size:,} bytes needed")
         raise
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _open_temporary(path: Path) -> tuple[Path, BinaryIO]:
+    """Open a new file beside the path; it is locked for as long as it is written, so that others know."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            file = temporary.open("xb")
+        except OSError as error:
+            error.filename = str(path)
+            error.add_note("a file needed")
+            raise
+        _lock(file.fileno(), wait=True)
+        if temporary.exists():  # nobody took it for abandoned before it was locked
+            return temporary, file
+        file.close()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files in a folder, at any depth, that no process writes any more: it was killed."""
+    for path in folder.rglob(".*.tmp"):
+        if is_abandoned(path):
+            path.unlink(missing_ok=True)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file is a temporary one of ours that no process writes any more; False where nobody can know."""
+    if not _TEMPORARY.fullmatch(path.name) or not path.is_file() or path.is_symlink():
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return _lock(descriptor, wait=False)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed, which the death of its process does too; return whether that worked."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def refusal(error: OSError) -> str:
+    """Return in words what a file system refused: the file, and of a full disk which one, what it needs and has."""
+    name = error.filename2 or error.filename
+    place = Path(os.fsdecode(name)).absolute() if isinstance(name, str | bytes | os.PathLike) else None
+    if error.errno not in _FULL or place is None:
+        where = "a file, which the system does not name" if place is None else os.fsdecode(name)
+        return f"{where}: {error.strerror or error}"
+    disk = next(path for path in (place, *place.parents) if path.exists())
+    while not disk.is_mount():
+        disk = disk.parent
+    needed = "".join(f"{note}, " for note in getattr(error, "__notes__", []))
+    return f"{os.fsdecode(name)}: no space left on the disk at {disk}: {needed}{_room(disk, error.errno)}"
+
+
+def _room(disk: Path, number: int) -> str:
+    """Return what is left on a full disk: a quota or the number of files may be what is used up."""
+    if number == errno.EDQUOT:
+        return "your quota there is used up"
+    free = shutil.disk_usage(disk).free
+    found = os.statvfs(disk) if hasattr(os, "statvfs") else None
+    files = " and no more files" if found is not None and found.f_files > 0 and found.f_favail == 0 else ""
+    return f"{free:,} bytes{files} free"
 
 
 def _sync_folder(folder: Path) -> None:

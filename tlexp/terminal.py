@@ -48,7 +48,7 @@ class PlainStream:
 def plain_streams() -> Iterator[None]:
     """Let what is printed hold no escapes."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (PlainStream(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (PlainStream(stream) for stream in before)
     try:
         yield
     finally:

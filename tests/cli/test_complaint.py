@@ -32,6 +32,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return fill
 
 
+def mount_of(path: Path) -> Path:
+    return next(each for each in (path, *path.parents) if each.is_mount())
+
+
 def test_a_full_disk_names_file_and_bytes_and_tears_nothing(
     full: Callable[[int], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,8 +46,8 @@ def test_a_full_disk_names_file_and_bytes_and_tears_nothing(
         publish(path, b"x" * 1234)
     complain(error.value, debug=False)
     assert capsys.readouterr().err == (
-        f"error: {path}: no space left: 1,234 bytes were to be written, 4,096 bytes are free in {tmp_path}; what was "
-        "written there before is whole; free some, then type the command again\n"
+        f"error: {path}: no space left on the disk at {mount_of(tmp_path)}: 1,234 bytes needed, 4,096 bytes free; what "
+        "was written there before is whole; free some, then type the command again\n"
     )
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("record.json", b"before")]
 
@@ -60,7 +64,8 @@ def test_a_run_on_a_full_disk_ends_with_two(
     assert "Traceback" not in told
     line = told.splitlines()[-1]
     assert line.startswith(f"error: {run}/")
-    assert "no space left: " in line
+    assert f": no space left on the disk at {mount_of(tmp_path)}: " in line
+    assert " bytes needed, 4,096 bytes free; " in line
     assert line.endswith(f"; free some, then go on with resume=outputs/{run.name}")
     assert not list(tmp_path.rglob("*.tmp"))
 

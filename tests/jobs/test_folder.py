@@ -181,3 +181,18 @@ def test_a_setting_that_keys_leave_out_while_it_is_null_is_fixed_too(folder: Swe
     folder.state({"fixed": {"data.bits": 12}, "swept": ["seed"]})
     with pytest.raises(ConfigError, match=r"data\.bits was 12 and would be null"):
         folder.agree({})
+
+
+def test_what_killed_attempts_left_half_written_goes_when_the_sweep_goes_on(folder: SweepFolder) -> None:
+    attempt = begin(folder)
+    half = [
+        attempt.folder / ".record.json.01234567.tmp",
+        attempt.folder / "checkpoint" / ".final.state.safetensors.89abcdef.tmp",
+        folder.path / ".results.csv.01234567.tmp",
+    ]
+    (attempt.folder / "checkpoint").mkdir()
+    for path in half:
+        path.write_bytes(b"half")
+    with folder.locked():
+        assert not any(path.exists() for path in half)
+        assert attempt.folder.exists()

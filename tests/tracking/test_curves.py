@@ -1,5 +1,7 @@
 import json
 import math
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,21 @@ def test_a_full_disk_is_told_once_with_the_file() -> None:
         log.write(phase="final", fold=None, step=1, values={"train/loss": 1.0})
     assert error.value.filename == "/dev/full"
     log.close()
+
+
+def test_a_line_that_a_full_disk_takes_in_part_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    write(path, range(2))
+    whole = path.read_bytes()
+    with MetricsLog(path) as log:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as error:
+                log.write(phase="final", fold=None, step=2, values={"train/loss": 0.5})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == whole

@@ -141,10 +141,10 @@ def test_a_full_disk_leaves_the_former_state(tmp_path, monkeypatch, checkpoint, 
     checkpoint.save_state("final", classifier, optimizer, FitProgress(step=2))
 
     def full(path, content):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("tlexp.train.checkpoint.publish", full)
-    with pytest.raises(TrainingError, match=r"final\.state\.safetensors cannot be written \(No space left on device\)"):
+    with pytest.raises(TrainingError, match=r"final\.state\.safetensors: no space left on the disk at /"):
         checkpoint.save_state("final", classifier, optimizer, FitProgress(step=3))
     assert checkpoint.load_state("final", classifier, optimizer).step == 2
 

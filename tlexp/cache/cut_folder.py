@@ -15,7 +15,6 @@ import json
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlexp.cache.entry import ENTRY_NAME, is_own
-from tlexp.paths import is_regular, open_regular, publish
+from tlexp.paths import is_abandoned, is_regular, open_regular, publish
 
 SCHEMA = "1"
 """Raised whenever the files change their form; other schemas are not looked at."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OWN = re.compile(r"\.[0-9a-f]{32}\.lock|cut\.json|hits")
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-_STALE_SECONDS = 3600.0
-"""A temporary file of this age was left by a process that was killed."""
 _NOTE_BYTES = 1 << 20
 """cut.json and hits are read up to here."""
 
@@ -165,10 +161,9 @@ class CutFolder:
     def sweep(self) -> None:
         """Remove what killed writers left."""
         for path in self._listed(self.folder):
-            if _TEMPORARY.fullmatch(path.name):
+            if is_abandoned(path):
                 with contextlib.suppress(OSError):
-                    if time.time() - path.lstat().st_mtime > _STALE_SECONDS:
-                        path.unlink()
+                    path.unlink()
 
     def clear(self) -> None:
         """Remove all of the cache's own files but those being written, and the folders if nothing is left in them."""

@@ -1,11 +1,12 @@
 """How an error is told to people, and the exit status that says the same to programs."""
 
 import errno
-import shutil
+import os
 import traceback
 from pathlib import Path
 
 from tlexp.errors import BadImagesError, ConfigError, TlexpError
+from tlexp.paths import refusal
 from tlexp.terminal import short_path, show
 
 INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
@@ -29,15 +30,10 @@ def complain(error: Exception, *, debug: bool) -> None:
 
 
 def _of_disk(error: OSError) -> str:
-    """Return what a file system refused, with the bytes that are free and needed where it is full."""
-    place = error.filename or "the output"
+    """Return what a file system refused, and how to go on."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return f"{place}: {error.strerror or error}; choose a folder that can be written, e.g. hydra.run.dir=PATH"
-    folder = next((path for path in Path(place).absolute().parents if path.is_dir()), Path.cwd())
-    needed = "".join(f"{note}, " for note in getattr(error, "__notes__", []))
-    run = next((each for each in (folder, *folder.parents) if (each / ".hydra").is_dir()), None)
+        return f"{refusal(error)}; choose a folder that can be written, e.g. hydra.run.dir=PATH"
+    folder = Path(os.fsdecode(error.filename or ".")).absolute()
+    run = next((each for each in folder.parents if (each / ".hydra").is_dir()), None)
     again = "type the command again" if run is None else f"go on with resume={short_path(run)}"
-    return (
-        f"{place}: no space left: {needed}{shutil.disk_usage(folder).free:,} bytes are free in {folder}; what was "
-        f"written there before is whole; free some, then {again}"
-    )
+    return f"{refusal(error)}; what was written there before is whole; free some, then {again}"

@@ -38,7 +38,6 @@ def _sync(words: list[str]) -> int:
     parser.add_argument("--uri", help="MLflow tracking URI (the one that a run takes here; others only if named)")
     parser.add_argument("--experiment", help="MLflow experiment (the one that each run asked for)")
     arguments = parser.parse_args(words)
-    from tlexp.data.decode import printable  # lazy: keeps --help fast
     from tlexp.tracking.sync import sync
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]

@@ -15,6 +15,8 @@ from tlexp.errors import ConfigError, WeightsError
 from tlexp.models import Classifier, ExportedModel, load_classifier, save_classifier
 from tlexp.models.digest import tensors_digest
 from tlexp.models.statefile import EXPORT
+from tlexp.paths import publish
+from tlexp.terminal import one_line
 from tlexp.tracking import Record, RunStatus, read_record
 from tlexp.tracking.blocks import DataBlock, Environment
 
@@ -70,7 +72,7 @@ def export(run: Path, folder: Path, *, half: bool) -> Exported:
     files = save_classifier(classifier, folder, description=described.card, half=half)
     card = folder / CARD
     again, described = load_classifier(folder)  # as the next run will see it
-    card.write_text(_card(record, again, described, folder / EXPORT[1], half=half), encoding="utf-8")
+    publish(card, _card(record, again, described, folder / EXPORT[1], half=half).encode())
     return Exported(files=(*files, card), difference=difference, agreement=agreement)
 
 
@@ -116,7 +118,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
             if name.startswith("test/")
         ),
     }
-    rows = "\n".join(f"| {name} | {text} |" for name, text in facts.items())
+    rows = "\n".join(f"| {name} | {one_line(text)} |" for name, text in facts.items())
     return (
         f"# {described.card.backbone}, trained on {len(described.card.classes)} classes\n\n"
         f"Made by tlexp; use it with `backbone.weights=FOLDER`.\n\n| | |\n|---|---|\n{rows}\n"

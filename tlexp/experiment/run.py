@@ -27,9 +27,9 @@ from tlexp.learn.learner import build_learner, solved_candidates, trained_candid
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, refit, select
 from tlexp.models import save_classifier
-from tlexp.paths import open_regular, publish
+from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
-from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, deterministic
+from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, copy_checkpoint, deterministic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,17 +145,11 @@ def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:
                 f"resume={config.resume}: {interrupted} is missing; a finished run has none, and one that was killed "
                 "before its first checkpoint has to start anew without resume"
             )
-        shutil.copytree(interrupted, folder / names.CHECKPOINT_FOLDER, copy_function=_copy_file)
+        copy_checkpoint(interrupted, folder / names.CHECKPOINT_FOLDER)
     elif config.head.kind.solved:
         return None
     key = f"{config_key(config)}-{start}"
     return Checkpoint(folder / names.CHECKPOINT_FOLDER, key=key, seconds=config.train.checkpoint_seconds)
-
-
-def _copy_file(source: str, target: str) -> None:
-    """Copy a file that is one: whatever else lies in another's folder would be waited for, or is not its."""
-    with open_regular(source, follow_links=False, empty=True) as opened, Path(target).open("xb") as copy:
-        shutil.copyfileobj(opened, copy)
 
 
 def _select(config: Config, learner: Learner[Any], budget: Budget) -> Selection[Any]:

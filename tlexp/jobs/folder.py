@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
-from tlexp.paths import open_regular, publish
+from tlexp.paths import open_regular, publish, remove_abandoned
 from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, process_identity
 
@@ -95,6 +95,7 @@ class SweepFolder:
             ) from error
         try:
             publish(holder, json.dumps(process_identity()).encode())
+            remove_abandoned(self.path)
             yield
         finally:
             holder.unlink(missing_ok=True)

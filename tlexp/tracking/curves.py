@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +34,11 @@ class Point:
 
 
 class MetricsLog:
-    """Appends points to a run's metrics.jsonl; each line reaches the file at once."""
+    """Appends points to a run's metrics.jsonl; each line reaches the file at once, whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         _mend(path)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)
 
     def write(self, *, phase: str, fold: int | None, step: int, values: Mapping[str, float]) -> None:
         """Append one line per finite value; JSON has no way to say nan or inf.
@@ -48,18 +49,22 @@ class MetricsLog:
         for name, value in values.items():
             if math.isfinite(value):
                 point = Point(phase=phase, fold=fold, step=step, name=name, value=float(value))
-                self._append(json.dumps(asdict(point), allow_nan=False) + "\n")
+                self._append((json.dumps(asdict(point), allow_nan=False) + "\n").encode())
 
     def close(self) -> None:
         """Close the file."""
-        with contextlib.suppress(OSError):  # of a line that was refused before, and told then
-            self._file.close()
+        self._file.close()
 
-    def _append(self, line: str) -> None:
+    def _append(self, line: bytes) -> None:
+        end, left = os.fstat(self._file.fileno()).st_size, line
         try:
-            self._file.write(line)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
-            error.filename = self._file.name  # a write names none
+            with contextlib.suppress(OSError):  # what cannot be cut off now is passed over by who reads it
+                self._file.truncate(end)
+            error.filename = str(self._file.name)  # a write names none
+            error.add_note(f"{len(line):,} bytes needed")
             raise
 
     def __enter__(self) -> Self:

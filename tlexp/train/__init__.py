@@ -1,7 +1,7 @@
 """Training and measuring."""
 
 from tlexp.train.allocator import keep_freed_memory
-from tlexp.train.checkpoint import Checkpoint, FinishedFit
+from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport, FoldFit
@@ -27,6 +27,7 @@ __all__ = [
     "Problem",
     "autocast_dtype",
     "choose_device",
+    "copy_checkpoint",
     "deterministic",
     "evaluate",
     "fit",

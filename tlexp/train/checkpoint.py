@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.models.classifier import Classifier
-from tlexp.paths import open_regular, publish, require_regular
+from tlexp.paths import open_regular, publish, publish_copy, refusal, remove_abandoned, require_regular
 
 _SCHEMA = "1"
 _BEGIN_ANEW = "delete the file to repeat this fit, or start anew without resume"
@@ -164,9 +164,7 @@ class Checkpoint:
                 mark = json.load(file)
             owner = mark["key"] if mark["schema"] == _SCHEMA else None
         except OSError as error:
-            raise TrainingError(
-                f"{path} cannot be used ({error.strerror}): free the disk or move the folder"
-            ) from error
+            raise TrainingError(f"{refusal(error)}: free the disk or move the folder") from error
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{path} is not a checkpoint's mark: start anew without resume") from error
         if owner != key:
@@ -178,6 +176,23 @@ class Checkpoint:
     def _path(self, fit_id: str, kind: str) -> Path:
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", fit_id), fit_id
         return self.folder / f"{fit_id}.{kind}.safetensors"
+
+
+def copy_checkpoint(source: Path, folder: Path) -> None:
+    """Write the checkpoint of an interrupted run into the folder of one that goes on with it, each file whole.
+
+    Args:
+        source: The interrupted run's; what its process left half-written there is removed.
+        folder: Made.
+
+    Raises:
+        OSError: The disk is full or a file cannot be read.
+    """
+    remove_abandoned(source)
+    folder.mkdir()
+    for path in sorted(source.glob("[!.]*")):
+        if path.is_file():
+            publish_copy(folder / path.name, path)
 
 
 def _progress(values: dict[str, Any]) -> FitProgress:
@@ -227,9 +242,7 @@ def _write(path: Path, fit_id: str, tensors: dict[str, torch.Tensor], values: di
     try:
         publish(path, save(content, metadata=header))
     except OSError as error:
-        raise TrainingError(
-            f"{path} cannot be written ({error.strerror}): free the disk and resume, or use train.checkpoint_seconds=0"
-        ) from error
+        raise TrainingError(f"{refusal(error)}: free the disk and resume, or use train.checkpoint_seconds=0") from error
 
 
 def _read(path: Path, fit_id: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
