@@ -60,7 +60,9 @@ def test_other_commands_and_the_folder_itself_have_no_note(tmp_path: Path) -> No
 
 def test_a_study_is_known_by_its_command(tmp_path: Path) -> None:
     def study(command: str, protocol: int) -> dict[str, Any]:
-        return {"fixed": {"protocol": protocol}, "swept": ["seed"], "study": {"command": command}}
+        planned = {"seeds": [], "budgets": [], "columns": [], "skipped": {}, "replicates": {}}
+        stated = {"name": "a", "backbone": "b", "margin": 0.1, **planned, "command": command}
+        return {"fixed": {"protocol": protocol}, "swept": ["seed"], "study": stated}
 
     for name, command in (("mine", "tlexp study=quick"), ("other", "tlexp study=heads")):
         (tmp_path / name).mkdir()

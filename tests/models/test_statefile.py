@@ -114,3 +114,21 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "w.onnx").touch()
     with pytest.raises(WeightsError, match=r"must end in \.safetensors, \.pth"):
         read_weights(tmp_path / "w.onnx")
+
+
+def test_a_file_that_holds_itself_has_no_tensors(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="holds no named tensors"):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_a_refusal_without_a_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise pickle.UnpicklingError
+
+    (tmp_path / "a.pth").write_bytes(b"x")
+    monkeypatch.setattr("torch.load", refuse)
+    with pytest.raises(WeightsError, match=r"holds more than tensors \(UnpicklingError\)"):
+        read_weights(tmp_path / "a.pth")

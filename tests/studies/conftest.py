@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from tlexp import cli
 from tlexp.experiment.session import process_session
+from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
 from tlexp.studies.report import panels, plots
 from tlexp.studies.report.rendering import RenderedFigure
 from tlexp.tracking import Record, RunStatus, environment
-from tlexp.tracking.blocks import SelectionBlock, to_json
+from tlexp.tracking.blocks import SelectionBlock
 
 MakeTable = Callable[..., StudyTable]
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tlexp.errors import TrackingError
+from tlexp.jsonfile import to_json
 from tlexp.tracking import Record, publish_record, read_record
-from tlexp.tracking.blocks import Checkout, DataBlock, ProbeBlock, TrainBlock, to_json
+from tlexp.tracking.blocks import Checkout, DataBlock, ProbeBlock, TrainBlock
 from tlexp.tracking.record import _checksum
 
 RECORDS = Path(__file__).parent / "records"
@@ -94,10 +95,10 @@ def test_a_whole_number_where_others_have_fractions_stays_one(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda values: values.update(status="well"), "'well' is not a valid RunStatus"),
-        (lambda values: values.update(mood="fine"), "unexpected keyword argument 'mood'"),
-        (lambda values: values.pop("freeze"), "missing 1 required keyword-only argument: 'freeze'"),
-        (lambda values: values.pop("status"), "'status'"),
+        (lambda values: values.update(status="well"), "status is 'well', none of finished, failed"),
+        (lambda values: values.update(mood="fine"), "it has mood"),
+        (lambda values: values.pop("freeze"), "it lacks freeze"),
+        (lambda values: values.pop("status"), "it lacks status"),
         (lambda values: values.update(train=[]), r"train is \[\], not a block of values"),
         (lambda values: values["freeze"].pop("policy"), "freeze lacks policy"),
         (lambda values: values["train"].update(steps="three"), r"train\.steps is 'three', not int"),

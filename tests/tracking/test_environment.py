@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.tracking.blocks import Checkout, to_json
+from tlexp.jsonfile import to_json
+from tlexp.tracking.blocks import Checkout
 from tlexp.tracking.environment import checkout, environment, is_alive, process_identity
 
 MODULE = importlib.import_module("tlexp.tracking.environment")  # the package has a function of the same name

@@ -85,7 +85,8 @@ def test_every_change_of_a_value_is_noticed(tmp_path: Path, make_record: Make) -
     [
         ("", "cannot be read"),
         ("{", "cannot be read"),
-        ("[]", "is not the record of a run"),
+        ("[]", "it holds no JSON object"),
+        ("{}", "is not the record of a run"),
         ('{"checksum": "x", "schema": 2}', "has schema 2, this version reads 1: update tlexp"),
         ('{"checksum": "x", "schema": 1}', "was changed after it was written"),
     ],

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tlexp.jsonfile import to_json
 from tlexp.tracking import DatasetInfo, Record, RunStatus, Tracker, names, publish_record, replay, stale
-from tlexp.tracking.blocks import to_json
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.stale import close_dead_runs
@@ -21,7 +21,7 @@ from tlexp.tracking.store import sqlite_path
 DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
 PROGRAM = """
 import sys, time
-from tlexp.tracking.blocks import to_json
+from tlexp.jsonfile import to_json
 from tlexp.tracking import DatasetInfo, Tracker
 tracker = Tracker(sys.argv[1], experiment="tlexp", warn=print)
 dataset = DatasetInfo(name="shapes", digest="ab", source="tlexp:shapes")

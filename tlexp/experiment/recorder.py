@@ -16,6 +16,7 @@ from tlexp.data import Source
 from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget, describe_images, per_class
+from tlexp.jsonfile import from_json
 from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
 from tlexp.tracking import (
@@ -43,7 +44,6 @@ from tlexp.tracking.blocks import (
     TrackingBlock,
     TrainBlock,
     WeightsBlock,
-    from_json,
 )
 from tlexp.train import Evaluation, FitReport, Listener, on_curve
 

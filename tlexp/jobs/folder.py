@@ -19,13 +19,67 @@ from filelock import FileLock, Timeout
 
 from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
-from tlexp.paths import open_regular, publish, remove_abandoned
+from tlexp.jsonfile import from_json, read_json
+from tlexp.paths import publish, remove_abandoned
 from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, process_identity
 
 _SCHEMA = 1
 _RUNS = "runs"
 _DYING_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JobFile:
+    """job.json: what an attempt is at."""
+
+    key: str
+    number: int
+    point: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Budget:
+    labels: str
+    per_class: float
+    conditional: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    name: str
+    title: str
+    role: str
+    depth: int | None
+    words: tuple[str, ...] = ()
+    trainable: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Study:
+    """What study.json says of a study besides."""
+
+    name: str
+    backbone: str
+    margin: float
+    seeds: tuple[int, ...]
+    budgets: tuple[_Budget, ...]
+    columns: tuple[_Column, ...]
+    skipped: dict[str, str]
+    replicates: dict[str, tuple[str, str, int]]
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """study.json: what all runs of a sweep or a study share."""
+
+    schema: int
+    fixed: dict[str, Any]
+    swept: tuple[str, ...]
+    study: _Study | None = None
+
+
 _BACK = {"protocol": "the version of tlexp that began it goes on with it"}
 """How to go on with a setting that cannot be stated."""
 
@@ -141,26 +195,22 @@ class SweepFolder:
             ConfigError: The file is damaged or of another version.
         """
         try:
-            about = read_about(self.path)
+            return read_about(self.path)
         except FileNotFoundError:
             return None
-        if not isinstance(about, dict) or about.get("schema") != _SCHEMA:
-            path = self.path / names.STUDY_FILE
-            raise ConfigError(f"{path} has another schema than {_SCHEMA}: use another {self._named_by}")
-        return about
 
     def attempts(self, keys: Iterable[str] | None = None) -> list[Attempt]:
         """Return every attempt, or those at some runs; those of one key together and in their order.
 
         Raises:
-            ConfigError: A process of an earlier sweep still works on one.
+            ConfigError: A process of an earlier sweep still works on one, or its job.json is damaged.
         """
         found = []
         for folder in attempt_folders(self.path, keys):
-            job = _json(folder / names.JOB_FILE)
+            job = _job(folder)
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue
-            attempt = read_attempt(folder, key=job["key"], number=job["number"], point=job["point"])
+            attempt = read_attempt(folder, key=job.key, number=job.number, point=job.point)
             process = attempt.process
             if attempt.record is None and process is not None and _is_at_work(process):
                 raise ConfigError(
@@ -192,8 +242,8 @@ class SweepFolder:
         return read_attempt(attempt.folder, key=attempt.key, number=attempt.number, point=attempt.point)
 
 
-def read_about(folder: Path, *, command: str = "the command") -> Any:
-    """Return what the study.json of a folder says, whatever that is.
+def read_about(folder: Path, *, command: str = "the command") -> dict[str, Any]:
+    """Return what the study.json of a folder says; its fields have their types.
 
     Args:
         folder: Of a sweep or a study.
@@ -201,14 +251,17 @@ def read_about(folder: Path, *, command: str = "the command") -> Any:
 
     Raises:
         FileNotFoundError: There is none.
-        ConfigError: It is damaged.
+        ConfigError: It is damaged or of another version.
     """
     path = folder / names.STUDY_FILE
     try:
-        with open_regular(path, empty=True) as file:
-            return json.load(file)
-    except ValueError as error:
+        about = read_json(path)
+        if about.get("schema") != _SCHEMA:
+            raise ConfigError(f"{path} has another schema than {_SCHEMA}: type {command} with another name for it")
+        from_json(_About, about, "it")
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
+    return about
 
 
 def attempt_folders(folder: Path, keys: Iterable[str] | None = None) -> list[Path]:
@@ -255,13 +308,28 @@ def _is_at_work(process: dict[str, Any]) -> bool:
     return False
 
 
+def _job(folder: Path) -> _JobFile | None:
+    """Return what an attempt is at; None where its process was killed before it could say so.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    path = folder / names.JOB_FILE
+    try:
+        return from_json(_JobFile, read_json(path), "it")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error}): restore it from a copy, or remove {folder}, whose run is done again then"
+        ) from error
+
+
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        with open_regular(path) as file:
-            found = json.load(file)
+        return read_json(path)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _holder(path: Path) -> str:

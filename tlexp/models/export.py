@@ -3,10 +3,8 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save
 from torch import nn
@@ -14,6 +12,7 @@ from torch import nn
 from tlexp.config import Preprocessing
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
 from tlexp.errors import ConfigError, WeightsError
+from tlexp.jsonfile import from_json
 from tlexp.models.backbone import build_backbone, feature_shape
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
@@ -139,28 +138,9 @@ def read_card(path: Path) -> ExportedModel:
     """
     content = read_description(path)
     try:
-        return _exported(content)
+        return from_json(ExportedModel, content, "it", strict=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise no_description(path, error) from error
-
-
-def _exported(content: Mapping[str, Any]) -> ExportedModel:
-    card = dict(content["card"])
-    expected, head = dict(card.pop("preprocessing")), dict(card.pop("head"))
-    expected |= {name: tuple(expected[name]) for name in ("mean", "std")}
-    head |= {
-        "kind": HeadKind(head["kind"]),
-        "hidden": tuple(head["hidden"]),
-        "activation": Activation(head["activation"]),
-        "norm": HeadNorm(head["norm"]),
-        "init": HeadInit(head["init"]),
-    }
-    card |= {name: tuple(card.get(name, ())) for name in ("classes", "head_units")}
-    return ExportedModel(
-        card=ModelCard(preprocessing=Preprocessing(**expected), head=HeadOptions(**head), **card),
-        depth=int(content["depth"]),
-        digest=str(content["digest"]),
-    )
 
 
 def _build(exported: ExportedModel, path: Path) -> Classifier:

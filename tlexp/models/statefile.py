@@ -1,6 +1,5 @@
 """Weights as they lie on disk: a file or a folder -> tensors by name. Nothing that is read can run code."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from tlexp.config.backbone import missing_weights
 from tlexp.errors import WeightsError
+from tlexp.jsonfile import read_json
 from tlexp.models.digest import tensors_digest
 from tlexp.paths import open_regular, require_regular
 
@@ -89,10 +89,9 @@ def read_description(card: Path) -> dict[str, Any]:
         WeightsError: It is missing, damaged, or of another version.
     """
     try:
-        with open_regular(card) as file:
-            content: dict[str, Any] = json.load(file)
-        schema = content["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        content = read_json(card)
+        schema = content.pop("schema")
+    except (OSError, ValueError, KeyError) as error:
         raise no_description(card, error) from error
     if schema != SCHEMA:
         raise WeightsError(f"{card}: schema {schema} is not {SCHEMA}; export again with this version")
@@ -132,7 +131,7 @@ def _read_pickled(path: Path) -> Any:
         with open_regular(path) as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise WeightsError(
             f"weights file {path}: holds more than tensors ({reason}) and is not loaded, because what else it holds "
             "could run code; save the weights alone, with safetensors or "
@@ -153,11 +152,9 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
 
 def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, from under the key where training programs keep them."""
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in WRAPPERS:  # a file may hold itself
+        inner = next((content[key] for key in WRAPPERS if isinstance(content, Mapping) and _wraps(content, key)), None)
+        content = content if inner is None else inner
     tensors = {}
     if isinstance(content, Mapping):
         tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
@@ -167,3 +164,7 @@ def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
             "name that file with backbone.weights=FILE"
         )
     return tensors
+
+
+def _wraps(content: Mapping[Any, Any], key: str) -> bool:
+    return isinstance(content.get(key), Mapping)

@@ -1,17 +1,12 @@
-"""The blocks of a run's record, typed, and their JSON.
+"""The blocks of a run's record, typed.
 
 What is not known when a run ends is None. A field with the default None is left out of the JSON then, since no run that
 ended so early, or had no such part, ever wrote its key; every other one stands as null.
 """
 
-import dataclasses
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-T = TypeVar("T")
 Settings = dict[str, float | None]
 """What a candidate chooses, by name: lr, weight_decay, neighbours."""
 _CLASSES_SHOWN = 8
@@ -244,59 +239,3 @@ def _listed(classes: Sequence[str], counts: Mapping[str, int]) -> str:
     first = [f"{name} {counts[name]:,}" if name in counts else name for name in classes[:_CLASSES_SHOWN]]
     more = [f"{len(classes) - _CLASSES_SHOWN:,} more"] if len(classes) > _CLASSES_SHOWN else []
     return f"{len(classes):,} classes ({', '.join([*first, *more])})"
-
-
-def to_json(value: object) -> Any:
-    """Return a block, or what one holds, as plain JSON values.
-
-    >>> to_json(FreezeBlock(policy="all", units=("stem",))), to_json(TrackingBlock(uri="x", run_id=None))
-    ({'policy': 'all', 'units': ['stem']}, {'uri': 'x', 'run_id': None})
-    """
-    if dataclasses.is_dataclass(value):
-        fields = ((entry, getattr(value, entry.name)) for entry in dataclasses.fields(value))
-        return {entry.name: to_json(held) for entry, held in fields if not (held is None and entry.default is None)}
-    if isinstance(value, Mapping):
-        return {name: to_json(held) for name, held in value.items()}
-    return [to_json(held) for held in value] if isinstance(value, list | tuple) else value
-
-
-def from_json(kind: type[T], values: object, key: str) -> T:
-    """Return the block that JSON values hold; keys that this version does not know are passed over.
-
-    Args:
-        kind: The block's class.
-        values: What stands in the record.
-        key: Where it stands there.
-
-    Raises:
-        TypeError: A value has another type, or one that every version wrote is missing.
-    """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"{key} is {values!r}, not a block of values")
-    hints = typing.get_type_hints(kind)
-    held = {name: _typed(hint, values[name], f"{key}.{name}") for name, hint in hints.items() if name in values}
-    missing = {entry.name for entry in dataclasses.fields(kind) if entry.default is dataclasses.MISSING} - held.keys()  # type: ignore[arg-type]
-    lost = sorted(name for name in missing if not _takes_none(hints[name]))
-    if lost:
-        raise TypeError(f"{key} lacks {', '.join(lost)}")
-    return kind(**dict.fromkeys(missing), **held)
-
-
-def _typed(hint: Any, value: object, key: str) -> Any:
-    """Return a JSON value as the annotated type, numbers as they stand: 1 stays 1 where a float may be."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        return None if value is None else _typed(inner[0], value, key)
-    if dataclasses.is_dataclass(hint):
-        return from_json(typing.cast(type[Any], hint), value, key)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_typed(inner[0], held, f"{key}[{place}]") for place, held in enumerate(value))
-    if origin is dict and isinstance(value, Mapping):
-        return {name: _typed(inner[1], held, f"{key}.{name}") for name, held in value.items()}
-    if origin is not None or not isinstance(value, int | float if hint is float else hint):
-        raise TypeError(f"{key} is {value!r}, not {hint.__name__}")
-    return value
-
-
-def _takes_none(hint: Any) -> bool:
-    return type(None) in typing.get_args(hint)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.errors import TrackingError
+from tlexp.jsonfile import to_json
 from tlexp.tracking import names
-from tlexp.tracking.blocks import Environment, to_json
+from tlexp.tracking.blocks import Environment
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
 from tlexp.tracking.record import RunStatus
 from tlexp.tracking.store import sqlite_path

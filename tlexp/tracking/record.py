@@ -12,28 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tlexp.errors import TrackingError
-from tlexp.paths import file_digest, is_regular, open_regular, publish
-from tlexp.tracking.blocks import (
-    DataBlock,
-    Environment,
-    FreezeBlock,
-    Seeds,
-    TrackingBlock,
-    TrainBlock,
-    from_json,
-    to_json,
-)
+from tlexp.jsonfile import from_json, read_json, to_json
+from tlexp.paths import file_digest, is_regular, publish
+from tlexp.tracking.blocks import DataBlock, Environment, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 from tlexp.tracking.names import RECORD_FILE, RUN_FILES
 
 SCHEMA = 1
-_BLOCKS: dict[str, type[object]] = {
-    "seeds": Seeds,
-    "freeze": FreezeBlock,
-    "data": DataBlock,
-    "train": TrainBlock,
-    "tracking": TrackingBlock,
-    "environment": Environment,
-}
 _OPTIONAL = ("data", "tracking")
 """Blocks that a run may end without: {} and null in the file."""
 
@@ -98,14 +82,15 @@ class Record:
         """Return the record that plain JSON values make, of this version or an earlier one.
 
         Raises:
-            KeyError, TypeError: A field is missing, unknown or of another type.
-            ValueError: The status is none of those there are.
+            TypeError: A field is missing, unknown or of another type.
         """
-        fields = {**values, "status": RunStatus(values["status"])}
-        for name in _BLOCKS.keys() & values.keys():
-            absent = name in _OPTIONAL and not values[name]
-            fields[name] = None if absent else from_json(_BLOCKS[name], values[name], name)
-        return cls(**fields)
+        fields = {name: None if name in _OPTIONAL and not held else held for name, held in values.items()}
+        every = {entry.name for entry in dataclasses.fields(cls)}
+        lost = every - fields.keys() - {"notes", "files"}
+        strange = fields.keys() - every
+        if strange or lost:
+            raise TypeError(", ".join([f"it lacks {name}" for name in lost] + [f"it has {name}" for name in strange]))
+        return from_json(cls, fields, "it")
 
 
 def publish_record(folder: Path, record: Record) -> Path:
@@ -137,22 +122,21 @@ def read_record(path: Path) -> Record:
     path = path / RECORD_FILE if path.is_dir() else path
     way_out = "restore the file from a copy, or remove the folder and run again"
     try:
-        with open_regular(path) as file:
-            values = json.load(file)
+        values = read_json(path)
     except FileNotFoundError as error:
         raise TrackingError(f"{path} is missing: name the folder of a run that has ended") from error
     except (OSError, ValueError) as error:
         raise TrackingError(f"{path} cannot be read ({error}): {way_out}") from error
-    if not isinstance(values, dict) or "checksum" not in values:
+    if "checksum" not in values:
         raise TrackingError(f"{path} is not the record of a run: {way_out}")
     if values.get("schema") != SCHEMA:
         raise TrackingError(f"{path} has schema {values.get('schema')}, this version reads {SCHEMA}: update tlexp")
-    if values.pop("checksum") != _checksum(values):
-        raise TrackingError(f"{path} was changed after it was written (its checksum differs): {way_out}")
     try:
+        if values.pop("checksum") != _checksum(values):
+            raise TrackingError(f"{path} was changed after it was written (its checksum differs): {way_out}")
         del values["schema"]
         return Record.of(values)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise TrackingError(f"{path} does not have the fields of a record ({error}): {way_out}") from error
 
 

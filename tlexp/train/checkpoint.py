@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from tlexp.errors import ConfigError, TrainingError
+from tlexp.jsonfile import from_json, parse_json, read_json
 from tlexp.models.classifier import Classifier
-from tlexp.paths import open_regular, publish, publish_copy, refusal, remove_abandoned, require_regular
+from tlexp.paths import publish, publish_copy, refusal, remove_abandoned, require_regular
 
 _SCHEMA = "1"
 _BEGIN_ANEW = "delete the file to repeat this fit, or start anew without resume"
@@ -89,7 +90,7 @@ class Checkpoint:
             TrainingError: Its file is damaged or foreign.
         """
         path = self._path(fit_id, "done")
-        if not path.exists():
+        if not path.is_file():
             return None
         tensors, values = _read(path, fit_id)
         return FinishedFit(arrays={name: tensor.numpy() for name, tensor in tensors.items()}, values=values)
@@ -124,7 +125,7 @@ class Checkpoint:
             TrainingError: The file is damaged or foreign.
         """
         path = self._path(fit_id, "state")
-        if not path.exists():
+        if not path.is_file():
             return None
         return _progress(_read(path, fit_id)[1])
 
@@ -135,7 +136,7 @@ class Checkpoint:
             TrainingError: The file is damaged, foreign, or of a network with other frozen weights.
         """
         path = self._path(fit_id, "state")
-        if not path.exists():
+        if not path.is_file():
             return None
         tensors, values = _read(path, fit_id)
         if values.get("frozen_digest") != classifier.frozen_digest():
@@ -160,8 +161,7 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 publish(path, json.dumps({"schema": _SCHEMA, "key": key}).encode())
-            with open_regular(path, empty=True) as file:
-                mark = json.load(file)
+            mark = read_json(path)
             owner = mark["key"] if mark["schema"] == _SCHEMA else None
         except OSError as error:
             raise TrainingError(f"{refusal(error)}: free the disk or move the folder") from error
@@ -196,8 +196,7 @@ def copy_checkpoint(source: Path, folder: Path) -> None:
 
 
 def _progress(values: dict[str, Any]) -> FitProgress:
-    progress = values["progress"]
-    return FitProgress(**{**progress, "curve": [(step, name, value) for step, name, value in progress["curve"]]})
+    return from_json(FitProgress, values["progress"], "progress")
 
 
 def _network_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:
@@ -254,7 +253,7 @@ def _read(path: Path, fit_id: str) -> tuple[dict[str, torch.Tensor], dict[str, A
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if (header["schema"], header["fit"]) != (_SCHEMA, fit_id):
             raise ValueError("of another schema or fit")
-        values: dict[str, Any] = json.loads(header["values"])
+        values = parse_json(header["values"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise TrainingError(f"{path} is not a whole checkpoint of this program ({error}): {_BEGIN_ANEW}") from error
     return tensors, values

@@ -13,12 +13,12 @@ from tests.studies.conftest import DEPTHS, MakeTable
 from tlexp.errors import ConfigError, DataError, TrackingError
 from tlexp.experiment.artifacts import write_predictions
 from tlexp.jobs.folder import SweepFolder
+from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Verdict
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.tracking import MetricsLog, Record, RunStatus, environment, publish_record
-from tlexp.tracking.blocks import to_json
 from tlexp.tracking.environment import process_identity
 
 COLUMNS = DEPTHS[:2]
@@ -257,7 +257,7 @@ def test_what_is_no_study_is_refused(tmp_path: Path, whole: Study) -> None:
     about = json.loads(path.read_text())
     del about["study"]["seeds"]
     path.write_text(json.dumps(about))
-    with pytest.raises(ConfigError, match=r"lacks study\.seeds"):
+    with pytest.raises(ConfigError, match="study lacks seeds"):
         read_table(whole.folder)
     path.write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):

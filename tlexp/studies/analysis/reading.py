@@ -19,6 +19,7 @@ from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTab
 from tlexp.tracking import Record, RunStatus, names, read_points
 from tlexp.tracking.environment import is_alive
 
+_WAY_OUT = "restore the file from a copy, or remove its folder and type the study's command again"
 _SILENT = "its process ended without a record"
 
 
@@ -118,13 +119,8 @@ def _about(folder: Path) -> dict[str, Any]:
         about = read_about(folder, command="the study's command")
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is missing: name the folder of a study") from error
-    if not isinstance(about, dict) or not isinstance(about.get("study"), dict):
+    if about.get("study") is None:
         raise ConfigError(f"{path} is about a sweep that is no study: tlexp report tells studies")
-    missing = {"name", "backbone", "margin", "seeds", "budgets", "columns", "skipped", "replicates"} - set(
-        about["study"]
-    )
-    if missing:
-        raise ConfigError(f"{path} lacks study.{', study.'.join(sorted(missing))}: type the study's command again")
     return about
 
 
@@ -180,8 +176,7 @@ def _unfinished(attempt: Attempt, seed: int) -> Replicate:
 def _finished(attempt: Path, seed: int, record: Record, tested: _Tested) -> Replicate:
     path = attempt / names.PREDICTIONS_FILE
     _vouch(path, record)
-    with np.load(path, allow_pickle=False) as stored:
-        labels, probabilities = stored["label"].astype(np.int64), stored["probability"]
+    labels, probabilities = _predictions(path)
     tested.meet(path, record, labels)
     return Replicate(
         seed=seed,
@@ -195,13 +190,24 @@ def _finished(attempt: Path, seed: int, record: Record, tested: _Tested) -> Repl
     )
 
 
+def _predictions(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return labels (n,) and probabilities (n, K)."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            labels, probabilities = stored["label"].astype(np.int64), stored["probability"].astype(np.float64)
+        if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities) or not probabilities.size:
+            raise ValueError(f"labels {labels.shape}, probabilities {probabilities.shape}")
+    except Exception as error:  # zip files, their headers and arrays each raise something else
+        raise TrackingError(f"{path} does not hold predictions ({error}): {_WAY_OUT}") from error
+    return labels, probabilities
+
+
 def _vouch(path: Path, record: Record) -> None:
     """Refuse predictions that are not those of the record."""
-    way_out = "restore the file from a copy, or remove its folder and type the study's command again"
     if not path.is_file():
-        raise TrackingError(f"{path} is missing: {way_out}")
+        raise TrackingError(f"{path} is missing: {_WAY_OUT}")
     if file_digest(path) != record.files.get(path.name):
-        raise TrackingError(f"{path} was changed after its record was written (its digest differs): {way_out}")
+        raise TrackingError(f"{path} was changed after its record was written (its digest differs): {_WAY_OUT}")
 
 
 def _losses(attempt: Path) -> tuple[tuple[int, float], ...]:
