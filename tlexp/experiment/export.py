@@ -109,7 +109,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
         "code": _code(record.environment),
         "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
         "steps": f"{record.train.steps:,}",
-        "time": f"{record.metrics['cost/seconds'] / 60:.1f} minutes, ended {record.ended}",
+        "time": f"{record.metrics.get('cost/seconds', 0.0) / 60:.1f} minutes, ended {record.ended}",
         "device": f"{record.environment.device}, {record.environment.cpu_count} CPU cores",
         "packages": ", ".join(f"{name} {found}" for name, found in record.environment.packages.items()),
         "test": ", ".join(
@@ -134,7 +134,7 @@ def _images(data: DataBlock) -> str:
 
 def _code(environment: Environment) -> str:
     """Return version and commit of the program that trained the network."""
-    version, git = environment.packages["tlexp"], environment.git
+    version, git = environment.packages.get("tlexp", "of an unknown version"), environment.git
     if git is None:
         return f"tlexp {version}"
     return f"tlexp {version}, commit {git.commit}{' with changes' if git.dirty else ''}"
