@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tlexp.paths import is_abandoned, publish, publish_copy, refusal, remove_abandoned
+from tlexp.paths import in_words, is_abandoned, publish, publish_copy, refusal, remove_abandoned
 
 HALF = """
 import os, signal, sys
@@ -122,3 +122,9 @@ def test_a_full_disk_is_the_one_that_the_file_lies_on(small_disk: Path) -> None:
 )
 def test_what_is_not_known_is_not_made_up(error: OSError, text: str) -> None:
     assert refusal(error).startswith(text)
+
+
+def test_a_record_says_of_a_full_disk_what_people_are_told() -> None:
+    error = OSError(errno.ENOSPC, "No space", "/no/such/place")
+    assert in_words(error) == refusal(error)
+    assert (in_words(ValueError("why")), in_words(KeyboardInterrupt())) == ("why", "KeyboardInterrupt")

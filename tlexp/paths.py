@@ -221,6 +221,11 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
+def in_words(error: BaseException) -> str:
+    """Return why something failed, for records and messages."""
+    return refusal(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+
+
 def refusal(error: OSError) -> str:
     """Return in words what a file system refused: the file, and of a full disk which one, what it needs and has."""
     name = error.filename2 or error.filename

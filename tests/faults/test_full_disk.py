@@ -166,7 +166,7 @@ class Disk:
         """Return how often a command keeps something, and what it makes."""
         folder = self.copy()
         fork = self.begin(folder, command.words, 0)
-        assert fork.ended(280) == 0, fork.errors
+        assert fork.ended() == 0, fork.errors
         assert list(torn(folder)) == []
         found = command.results(folder)
         assert found
@@ -177,7 +177,7 @@ class Disk:
         """Fill the disk at the k-th time; make room, and type the command again."""
         command, folder = COMMANDS[name], self.copy()
         fork = self.begin(folder, command.words, k)
-        status, shown = fork.ended(280), fork.shown + fork.errors
+        status, shown = fork.ended(), fork.shown + fork.errors
         if status not in (0, 2, 3) or "Traceback" in shown or "internal error" in shown:
             yield f"{name} {k}: ended with {status}: {shown[-600:]}"
         if status == 2 and "No space left" not in shown and "no space left" not in shown:
@@ -190,7 +190,7 @@ class Disk:
             shutil.rmtree(folder / "out", ignore_errors=True)
         if status != 0:
             again = self.begin(folder, command.words, 0)
-            if again.ended(280) != 0:
+            if again.ended() != 0:
                 yield f"{name} {k}: does not go on: {again.errors[-600:]}"
             yield from (f"{name} {k}, then with room: {each}" for each in torn(folder))
         if command.results(folder) != wanted:

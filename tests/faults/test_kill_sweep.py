@@ -30,7 +30,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.faults.forks import Fork, begin, environment_of, kill_group
+from tests.faults.forks import PATIENT, Fork, begin, environment_of, kill_group
 from tlexp.config import Config, config_key
 from tlexp.errors import TrackingError
 from tlexp.paths import publish
@@ -148,7 +148,7 @@ def kill_sweeps(
     began = time.monotonic()
     words = [*WORDS, f"seed={','.join(map(str, range(seeds)))}"]
     reference_run = start(reference, words, None, cold)
-    assert reference_run.ended(300) == 0, reference_run.errors
+    assert reference_run.ended() == 0, reference_run.errors
     duration = time.monotonic() - began
     table = (reference / "multirun" / "killed" / "results.csv").read_bytes()
     assert table.count(b"finished") == 4 * seeds, table.decode()
@@ -172,7 +172,7 @@ def one_sweep(
     for number in range(200):
         began = time.monotonic()
         command = start_again()
-        status = command.ended(draw.uniform(0, duration) if found.kills < kills else 300.0)
+        status = command.ended(draw.uniform(0, duration) if found.kills < kills else PATIENT)
         if status is None:
             kill_group(command.pid)
             found.kills += 1
@@ -252,7 +252,7 @@ def race(root: Path, times: int) -> int:
         folder = root / f"race{number}"
         folder.mkdir()
         commands = [begin(folder, "-m", "labels=2", f"seed={seed}", *TINY) for seed in range(8)]
-        failed += sum([command.ended(300) != 0 for command in commands])
+        failed += sum([command.ended() != 0 for command in commands])
         sweeps = len(list(folder.glob("multirun/*/results.csv")))
         with sqlite3.connect(folder / "mlflow.db") as store:
             [(rows,)] = store.execute("select count(*) from runs where status = 'FINISHED'")

@@ -19,6 +19,7 @@ from tlexp.experiment.images import Budget, describe_images, per_class
 from tlexp.jsonfile import from_json
 from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
+from tlexp.paths import in_words
 from tlexp.tracking import (
     MetricsLog,
     PyfuncModel,
@@ -238,7 +239,7 @@ class RunRecorder:
         return Record(
             key=config_key(self.config),
             status=_status(error),
-            reason=None if error is None else str(error) or type(error).__name__,
+            reason=None if error is None else in_words(error),
             overrides=self.overrides,
             config=self.shown,
             seeds=Seeds(seed=self.config.seed, data=self.config.data_seed),

@@ -21,6 +21,7 @@ from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.worker import JobTask, Task
+from tlexp.paths import in_words
 from tlexp.tracking import names
 
 _POLL_SECONDS = 0.2
@@ -165,8 +166,7 @@ class JobRunner:
             reason = attempt.fault or SILENT
             if ended is not None and ended.status is JobStatus.FAILED:
                 # Not .return_value, which would raise it.
-                error = ended._return_value
-                reason = str(error) or type(error).__name__
+                reason = in_words(ended._return_value)
         return self._heard(Job(planned=job.planned, attempt=attempt), reason)
 
     def _ended(self, attempt: Attempt) -> bool:

@@ -25,7 +25,7 @@ from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
-from tlexp.paths import publish
+from tlexp.paths import in_words, publish
 from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
@@ -168,8 +168,8 @@ def _run_one(
         )
     except Interrupted:
         raise
-    except TlexpError as error:
-        return str(error)
+    except (TlexpError, OSError) as error:
+        return in_words(error)
     except Exception as error:  # noqa: BLE001 - the record says failed, and the other replicates have their turn
         with contextlib.suppress(OSError):  # the disk may be what is at fault
             publish(attempt.folder / TRACEBACK_FILE, traceback.format_exc().encode())
