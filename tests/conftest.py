@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
 
 from tlexp.compose.load import Composed, load
 from tlexp.experiment.run import Outcome, run
+from tlexp.secrets import forget
 from tlexp.tracking.store import ensure_store
 from tlexp.train import Listener
 
@@ -67,6 +68,13 @@ def probability_bits(folder: Path) -> bytes:
 def _loaded(words: tuple[str, ...], folder: Path) -> Composed:
     """Compose the same words once: that takes nearly half of a small run."""
     return load(words)
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """Secrets of one test are looked for in no other."""
+    yield
+    forget()
 
 
 @pytest.fixture

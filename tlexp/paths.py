@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from tlexp.secrets import masked, masked_values
 
 try:
     import fcntl
@@ -125,17 +128,39 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     b'name,value\n"a, b",0.1\nc,\n'
     """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([masked_values(row) for row in rows])
     return text.getvalue().encode()
 
 
-def publish(path: Path, content: bytes) -> None:
+def publish_json(path: Path, values: Any, *, indent: int | None = 2, **layout: Any) -> None:
+    """Write values as JSON, without secrets, as `publish` does.
+
+    Args:
+        path: Of the file.
+        values: Mappings, lists, texts and finite numbers.
+        indent: None writes one line.
+        layout: Further options of `json.dumps`.
+
+    Raises:
+        OSError: As `publish` has it.
+    """
+    text = json.dumps(masked_values(values), indent=indent, allow_nan=False, **layout)
+    publish(path, (text + "\n").encode())
+
+
+def publish(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Args:
+        path: Of the file.
+        content: A text is written without secrets; bytes are written as they are.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; it names the file, a note says how many bytes it
             needs, and what stood under the final name still does.
     """
+    if isinstance(content, str):
+        content = masked(content).encode()
     with _written_whole(path, len(content)) as file:
         file.write(content)
 

@@ -8,6 +8,8 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from tlexp.secrets import masked
+
 
 def one_line(text: str) -> str:
     r"""Return text as one line that moves no cursor and hides nothing: what is not printable is escaped.
@@ -67,7 +69,7 @@ def show(*lines: str, error: bool = False) -> None:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> list[str]:
-    """Return a line for each row, its cells in columns two spaces apart.
+    """Return a line for each row, its cells in columns two spaces apart, without secrets.
 
     >>> aligned([["run", "seconds"], ["a", "12"]]), aligned([["run", "seconds"], ["a", "12"]], right=[1])
     (['run  seconds', 'a    12'], ['run  seconds', 'a         12'])
@@ -76,7 +78,7 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> lis
         rows: All of the same length; what is not printable in a cell is escaped.
         right: The columns whose cells end, not begin, below each other.
     """
-    rows = [[one_line(cell) for cell in row] for row in rows]
+    rows = [[one_line(masked(cell)) for cell in row] for row in rows]
     widths = column_widths(rows)
     return ["  ".join(_padded(row, widths, right)).rstrip() for row in rows]
 

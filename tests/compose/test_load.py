@@ -154,9 +154,7 @@ def test_values_from_the_environment_are_used_and_not_shown(monkeypatch: pytest.
     loaded = load(["tracking.uri=${oc.env:TLEXP_TEST_SECRET}"])
     assert loaded.config.tracking.uri == "http://me:hunter2@host"
     assert "hunter2" not in str(loaded.shown)
-    by_reference = load(
-        ["tracking.experiment=${oc.env:TLEXP_TEST_SECRET}", "backbone.weights=${tracking.experiment}/w"]
-    )
+    by_reference = load(["tracking.uri=${oc.env:TLEXP_TEST_SECRET}", "backbone.weights=${tracking.uri}/w"])
     assert "hunter2" not in str(by_reference.shown)
     assert loaded.shown["tracking"]["uri"] == "${oc.env:TLEXP_TEST_SECRET}"
 

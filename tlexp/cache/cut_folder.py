@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tlexp.cache.entry import ENTRY_NAME, is_own
-from tlexp.paths import is_abandoned, is_regular, open_regular, publish
+from tlexp.paths import is_abandoned, is_regular, open_regular, publish, publish_json
 
 SCHEMA = "1"
 """Raised whenever the files change their form; other schemas are not looked at."""
@@ -83,7 +83,7 @@ class CutFolder:
             try:
                 self._make()
                 if not is_regular(self.folder / "cut.json"):
-                    publish(self.folder / "cut.json", (json.dumps(about, indent=2) + "\n").encode())
+                    publish_json(self.folder / "cut.json", about)
                 publish(path, content)
                 break
             except FileNotFoundError:  # the cache was cleared meanwhile

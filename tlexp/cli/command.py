@@ -14,6 +14,7 @@ from tlexp.cli.signals import hear
 from tlexp.cli.verbs import VERBS
 from tlexp.config.casting import nearest
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
+from tlexp.secrets import guard
 from tlexp.terminal import plain_streams
 
 
@@ -26,6 +27,7 @@ def main() -> None:
 
 def _main() -> None:
     words = sys.argv[1:]
+    guard(words)
     debug = take(words, "--debug")
     try:
         sys.exit(_dispatch(words))

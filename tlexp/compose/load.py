@@ -1,13 +1,12 @@
 """The border to Hydra: command line and YAML in, one typed configuration out."""
 
-import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -31,10 +30,12 @@ from tlexp.compose.overrides import (
     several_values,
     swept_choices,
 )
+from tlexp.compose.secrecy import guard_hydra, hide_variables, seen_name_problems, without_secrets
 from tlexp.config import Config, config_values, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder, plugin_folder
+from tlexp.secrets import learn_values, masked_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,16 @@ class Composed:
 
     Attributes:
         config: What the run works with.
-        shown: The same as plain values, in which a value from an environment variable stays `${oc.env:NAME}`:
-            secrets are not logged.
+        shown: The same as plain values without secrets: what came from a variable stays `${oc.env:NAME}`.
     """
 
     config: Config
     shown: dict[str, Any]
+
+    @property
+    def references(self) -> dict[str, Any]:
+        """The settings, by full name, that are shown as a reference."""
+        return {name: value for name, value in leaves(self.shown) if "${" in str(value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,7 @@ def register() -> None:
     if plugin_folder().is_dir() and str(plugin_folder()) not in sys.path:
         sys.path.append(str(plugin_folder()))  # a checkout that is not installed; Hydra scans `hydra_plugins`
     ConfigStore.instance().store(name="_schema", node=config_values(Config()))
+    guard_hydra()
     # Not Hydra's `now`: processes that start within one second would share a folder.
     OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
 
@@ -173,14 +179,15 @@ def typed(composed: DictConfig) -> Composed:
         raise ConfigError(plain_message(error)) from error
     assert isinstance(raw, dict)
     assert isinstance(unresolved, dict)
+    learn_values(unresolved)
     config = build_config(raw, problems)
     if not problems:
-        problems = config.problems()
+        problems = [*config.problems(), *seen_name_problems(config)]
     if problems:
         raise ConfigError(problems)
     shown = run_values(config)
-    _mask(shown, unresolved, dict(leaves(unresolved)))
-    return Composed(config=config, shown=shown)
+    hide_variables(shown, composed, unresolved)
+    return Composed(config=config, shown=masked_values(shown))
 
 
 def hydra_job() -> HydraJob:
@@ -188,7 +195,7 @@ def hydra_job() -> HydraJob:
     hydra = HydraConfig.get()
     return HydraJob(
         folder=Path(hydra.runtime.output_dir),
-        overrides=tuple(hydra.overrides.task),
+        overrides=tuple(_words(hydra.overrides.task)),
         study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
     )
 
@@ -202,14 +209,16 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
         source: Where configurations are searched.
 
     Raises:
-        ConfigError: The folder is no run's, or the overrides change its settings; the difference is shown.
+        ConfigError: The folder is no run's, a secret has to be given again, or the overrides change its settings; the
+            difference is shown.
     """
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
         raise ConfigError(
             f"resume={folder}: no run's folder ({file} is missing); name one such as outputs/<time>-<uid>"
         )
-    before = [str(override) for override in OmegaConf.load(file) if not str(override).startswith("resume=")]
+    words = [word for word in _words(OmegaConf.load(file)) if not word.startswith("resume=")]
+    before = without_secrets(words, overrides, folder)
     old, new = load(before, source).config, load([*before, *overrides], source).config
     changes = [
         f"resume={folder}: {key} was {was} and would be {now}; leave it out, or start a new run without resume"
@@ -218,6 +227,11 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
     if changes:
         raise ConfigError(changes)
     return before
+
+
+def _words(node: Any) -> list[str]:
+    """Return overrides as they were given; a loop over the node would fill in references."""
+    return [str(word) for word in cast(list[Any], OmegaConf.to_container(node))]
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
@@ -237,20 +251,3 @@ def _search_path(source: ConfigSource) -> ConfigSearchPath:
         place = f"file://{Path(source.search).absolute()}"
         found.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
     return found
-
-
-def _mask(shown: dict[str, Any], unresolved: Mapping[Any, Any], sources: Mapping[str, Any]) -> None:
-    """Put the unresolved text back wherever a value came from an environment variable, directly or by reference."""
-    for name, value in unresolved.items():
-        if isinstance(value, Mapping):
-            if isinstance(shown.get(name), dict):
-                _mask(shown[name], value, sources)
-        elif name in shown and _from_environment(str(value), sources):
-            shown[name] = value
-
-
-def _from_environment(text: str, sources: Mapping[str, Any]) -> bool:
-    """Return whether a text refers to an environment variable; references were resolved before, so they end."""
-    if "oc.env" in text:
-        return True
-    return any(_from_environment(str(sources.get(key)), sources) for key in re.findall(r"\$\{([\w.]+)\}", text))

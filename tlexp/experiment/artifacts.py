@@ -5,7 +5,6 @@ images (n, H, W, 3) uint8; logits (N, K) float32; probabilities (N, K) float64; 
 
 import dataclasses
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
-from tlexp.paths import csv_bytes, publish
+from tlexp.paths import csv_bytes, publish, publish_json
 from tlexp.tracking import figures, names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
 from tlexp.train import Evaluation, evaluate, to_probabilities
@@ -116,7 +115,7 @@ def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Seque
     values = {"classes": list(classes)} | {
         split: dataclasses.asdict(found) | {"confusion": found.confusion.tolist()} for split, found in splits.items()
     }
-    publish(folder / names.EVALUATION_FILE, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
+    publish_json(folder / names.EVALUATION_FILE, values, indent=1)
 
 
 def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:

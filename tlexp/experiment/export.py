@@ -72,7 +72,7 @@ def export(run: Path, folder: Path, *, half: bool) -> Exported:
     files = save_classifier(classifier, folder, description=described.card, half=half)
     card = folder / CARD
     again, described = load_classifier(folder)  # as the next run will see it
-    publish(card, _card(record, again, described, folder / EXPORT[1], half=half).encode())
+    publish(card, _card(record, again, described, folder / EXPORT[1], half=half))
     return Exported(files=(*files, card), difference=difference, agreement=agreement)
 
 

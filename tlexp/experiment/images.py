@@ -31,6 +31,7 @@ from tlexp.data import (
 )
 from tlexp.errors import BadImagesError, ConfigError
 from tlexp.paths import publish
+from tlexp.secrets import masked
 from tlexp.terminal import short_path
 from tlexp.tracking.blocks import DataBlock
 from tlexp.tracking.names import BAD_IMAGES_FILE
@@ -107,7 +108,7 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBl
     """
     return DataBlock(
         digest=source.digest,
-        classes=source.classes,
+        classes=tuple(map(masked, source.classes)),
         counts=counts,
         pool=per_class(source.classes, source.pool.labels),
         pool_from=source.pool_from,
@@ -119,7 +120,7 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBl
 
 def per_class(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
     """Return how many images of each class there are among labels (N,) int64."""
-    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    return dict(zip(map(masked, classes), np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
 def decode(

@@ -79,8 +79,8 @@ class RunRecorder:
         self._study = {} if study is None else {names.TAG_STUDY: study}
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
-        self.shown = _without_password(run_values(config) if shown is None else shown)
-        self.overrides = [_public_override(word) for word in overrides]
+        self.shown = _without_login(run_values(config) if shown is None else shown)
+        self.overrides = list(overrides)
         self.started = _now()
         self.freeze = FreezeBlock(policy=str(config.freeze.policy), norm=str(config.freeze.norm))
         self.data: DataBlock | None = None
@@ -285,14 +285,8 @@ def _status(error: BaseException | None) -> RunStatus:
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
 
 
-def _public_override(word: str) -> str:
-    """Return an override without a password in the tracking URI."""
-    key, mark, value = word.partition("=")
-    return f"{key}{mark}{public_uri(value)}" if key.lstrip("+") == "tracking.uri" else word
-
-
-def _without_password(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return the values with a tracking URI that is fit to be read by others."""
+def _without_login(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with a tracking URI by which others find the store."""
     tracking = shown["tracking"]
     uri = None if tracking["uri"] is None else public_uri(tracking["uri"])
     return {**shown, "tracking": {**tracking, "uri": uri}}

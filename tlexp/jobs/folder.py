@@ -5,7 +5,6 @@ multirun/<name>/runs/<key16>/<number>-<12 hex>/         an attempt: job.json, pr
 """
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -20,9 +19,10 @@ from filelock import FileLock, Timeout
 from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.jsonfile import from_json, read_json
-from tlexp.paths import publish, remove_abandoned
+from tlexp.paths import publish_json, remove_abandoned
+from tlexp.secrets import masked_values
 from tlexp.tracking import Record, RunStatus, names, read_record
-from tlexp.tracking.environment import is_alive, process_identity
+from tlexp.tracking.environment import is_alive, write_identity
 
 _SCHEMA = 1
 _RUNS = "runs"
@@ -148,7 +148,7 @@ class SweepFolder:
                 f"{self._named_by}=<name> makes another one"
             ) from error
         try:
-            publish(holder, json.dumps(process_identity()).encode())
+            write_identity(holder)
             remove_abandoned(self.path)
             yield
         finally:
@@ -165,9 +165,9 @@ class SweepFolder:
             ConfigError: It was about something else; each setting that differs is named.
         """
         self.agree(about["fixed"])
-        stated = {"schema": _SCHEMA, **about}
+        stated = masked_values({"schema": _SCHEMA, **about})
         if stated != self.about():
-            publish(self.path / names.STUDY_FILE, (json.dumps(stated, indent=2) + "\n").encode())
+            publish_json(self.path / names.STUDY_FILE, stated)
 
     def agree(self, fixed: Mapping[str, Any]) -> None:
         """Refuse other fixed settings than those that the sweep began with.
@@ -177,12 +177,12 @@ class SweepFolder:
         """
         before = self.about()
         null = dict.fromkeys(YOUNGER)
-        stands, fixed = {} if before is None else null | before["fixed"], null | dict(fixed)
+        stands, fixed = {} if before is None else null | masked_values(before["fixed"]), null | dict(fixed)
         changed = [
             f"{self.path}: {name} was {show_setting(stands[name])} and would be {show_setting(value)}: a sweep "
             f"compares runs that share their fixed settings; {_BACK.get(name, 'bring it back')}, or give the new one "
             f"another {self._named_by}"
-            for name, value in fixed.items()
+            for name, value in masked_values(fixed).items()
             if name in stands and stands[name] != value
         ]
         if changed:
@@ -225,7 +225,7 @@ class SweepFolder:
         last = max((int(each.folder.name.partition("-")[0]) for each in earlier), default=0)
         folder = self.path / _RUNS / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
-        publish(folder / names.JOB_FILE, json.dumps({"key": key, "number": number, "point": point}).encode())
+        publish_json(folder / names.JOB_FILE, {"key": key, "number": number, "point": point}, indent=None)
         for attempt in reversed(earlier):
             if _goes_on(attempt):
                 (attempt.folder / names.CHECKPOINT_FOLDER).rename(folder / names.CHECKPOINT_FOLDER)

@@ -7,6 +7,7 @@ from tlexp.jobs.folder import Attempt
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
+from tlexp.secrets import masked
 from tlexp.tracking import RunStatus
 
 
@@ -47,7 +48,7 @@ class RunIndex:
         self._attempts[attempt.key] = [each for each in self._attempts[attempt.key] if each.folder != attempt.folder]
         self._attempts[attempt.key].append(attempt)
         if reason is not None:
-            self._reasons[attempt.key] = reason
+            self._reasons[attempt.key] = masked(reason)
 
     def outcome(self, number: int, planned: Planned) -> JobOutcome:
         """Return the point with the run that counts for it."""

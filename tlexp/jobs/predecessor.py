@@ -6,6 +6,7 @@ from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.jobs.folder import read_about, show_setting
+from tlexp.secrets import masked_values
 from tlexp.tracking import names
 
 
@@ -18,6 +19,7 @@ def predecessor_note(folder: Path, about: Mapping[str, Any]) -> str | None:
     """
     if (folder / names.STUDY_FILE).exists():
         return None
+    about = masked_values(about)
     others = sorted(folder.parent.glob(f"*/{names.STUDY_FILE}"), key=lambda path: (-path.stat().st_mtime, path))
     changes = {path.parent: changed for path in others if (changed := _changes(path.parent, about))}
     if not changes:

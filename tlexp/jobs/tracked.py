@@ -7,6 +7,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.progress import say
+from tlexp.secrets import masked
 from tlexp.tracking import absolute_uri, ensure_store
 from tlexp.tracking.patience import attempt
 from tlexp.tracking.projection import whole_runs
@@ -56,9 +57,10 @@ class TrackedSweep:
             for _ in range(_TRIES):
                 self.close_dead(own=True)
                 whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
-                torn = [run.folder for run in runs if run.record and run.folder and run.folder.name not in whole]
+                folders = [run.folder for run in runs if run.record and run.folder]
+                torn = [folder for folder in folders if masked(folder.name) not in whole]
                 if not torn:
                     break
-                sync(torn, uri=absolute_uri(uri), experiment=experiment)
+                sync(torn, uri=absolute_uri(uri), experiment=experiment)  # records hold no password
         except TrackingError as error:
             say(f"note: {error}")

@@ -1,22 +1,23 @@
 """What a launcher calls for each job: the task of the command line, in this process or in one of several workers."""
 
 import contextlib
-import json
 import os
 import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
-from tlexp.compose.load import hydra_job
+from tlexp.compose.load import hydra_job, register
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.jobs.gpus import take_gpu, visible_gpus
 from tlexp.paths import publish
+from tlexp.secrets import guard
 from tlexp.tracking import names
-from tlexp.tracking.environment import process_identity
+from tlexp.tracking.environment import write_identity
 from tlexp.tracking.patience import SWEEP_SECONDS
 from tlexp.tracking.store import patient_with_files
 
@@ -43,6 +44,12 @@ class JobTask:
     sweeper: int
     workers: int
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in a worker process, which knows of no secrets yet, before Hydra writes anything there."""
+        register()
+        guard()
+        self.__dict__.update(state)
+
     def __call__(self, composed: DictConfig) -> None:
         """Do one job; a worker process that was asked to stop returns without doing it.
 
@@ -53,7 +60,7 @@ class JobTask:
         if self.asked_to_stop():
             return
         folder = hydra_job().folder
-        publish(folder / names.PROCESS_FILE, json.dumps(process_identity()).encode())
+        write_identity(folder / names.PROCESS_FILE)
         if os.getpid() == self.sweeper:
             self._run_task(composed, folder)
             return
@@ -78,7 +85,7 @@ class JobTask:
             raise
         except Exception:
             with contextlib.suppress(OSError):  # the disk may be what is at fault
-                publish(folder / TRACEBACK_FILE, traceback.format_exc().encode())
+                publish(folder / TRACEBACK_FILE, traceback.format_exc())
             raise
 
     def _settle(self, composed: DictConfig) -> None:

@@ -21,6 +21,7 @@ from tlexp.models.lora import merged_state
 from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_description, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
+from tlexp.secrets import masked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +106,15 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
-    exported = ExportedModel(card=description, depth=classifier.depth, digest=tensors_digest(state))
+    # The rest of the card has to be as it is, or the network could not be built again.
+    classes = tuple(map(masked, description.classes))
+    card = dataclasses.replace(description, classes=classes, origin=masked(description.origin))
+    exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
-    card, weights = (folder / name for name in EXPORT)
-    publish(weights, save(state))
-    publish(card, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-    return [card, weights]
+    paths = [folder / name for name in EXPORT]
+    publish(paths[1], save(state))
+    publish(paths[0], (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    return paths
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:

@@ -17,4 +17,4 @@ def table_text() -> str:
 
 
 if __name__ == "__main__":
-    publish(TABLE, table_text().encode())
+    publish(TABLE, table_text())

@@ -6,7 +6,6 @@ again finds the same solutions as one that was not.
 """
 
 import contextlib
-import json
 import sys
 import time
 import traceback
@@ -25,11 +24,11 @@ from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
-from tlexp.paths import in_words, publish
+from tlexp.paths import in_words, publish, publish_json
 from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
-from tlexp.tracking.environment import process_identity
+from tlexp.tracking.environment import write_identity
 from tlexp.train import Listener, choose_device
 
 COLUMN_FILE = "column.json"
@@ -108,7 +107,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         signal_number = listener.should_stop()
         if signal_number is not None:
             raise Interrupted(signal_number)  # it came while the end of the run was written
-    publish(folder / COLUMN_FILE, json.dumps({"column": column, "ran": len(missing), "failed": failed}).encode())
+    publish_json(folder / COLUMN_FILE, {"column": column, "ran": len(missing), "failed": failed}, indent=None)
 
 
 def _point(column: str, replicate: _Replicate) -> dict[str, str]:
@@ -154,7 +153,7 @@ def _run_one(
     listener: Listener,
 ) -> str | None:
     """Do one run; return why it failed, None where it did not."""
-    publish(attempt.folder / names.PROCESS_FILE, json.dumps(process_identity()).encode())
+    write_identity(attempt.folder / names.PROCESS_FILE)
     shown = {**shown, "labels": replicate.labels, "seed": replicate.seed}
     try:
         run(
@@ -172,7 +171,7 @@ def _run_one(
         return in_words(error)
     except Exception as error:  # noqa: BLE001 - the record says failed, and the other replicates have their turn
         with contextlib.suppress(OSError):  # the disk may be what is at fault
-            publish(attempt.folder / TRACEBACK_FILE, traceback.format_exc().encode())
+            publish(attempt.folder / TRACEBACK_FILE, traceback.format_exc())
         return f"{type(error).__name__}: {error}"
     finally:
         sys.stderr.flush()

@@ -3,7 +3,6 @@
 The records in its folder are the truth, as those of a sweep are: the same command typed again goes on.
 """
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
-from tlexp.paths import publish
+from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
@@ -121,7 +120,7 @@ def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
         name = column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
-        publish(folder / names.JOB_FILE, json.dumps({"column": name}).encode())
+        publish_json(folder / names.JOB_FILE, {"column": name}, indent=None)
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
         yield Job(planned=_planned(column, name), attempt=attempt)
 

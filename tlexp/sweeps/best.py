@@ -33,7 +33,7 @@ def write_best(folder: Path, standing: Standing, *, objective: str) -> Path | No
         f"here seed={record.config['seed']}.",
     ]
     values = _hydra_part() | record.config
-    publish(path, ("\n".join(comment) + "\n" + OmegaConf.to_yaml(OmegaConf.create(values))).encode())
+    publish(path, "\n".join(comment) + "\n" + OmegaConf.to_yaml(OmegaConf.create(values)))
     return path
 
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from tlexp.compose.overrides import leaves
 from tlexp.compose.preflight import Preflight
+from tlexp.compose.secrecy import seen_problems
 from tlexp.config import GROUPS, PROTOCOL, key_values
 from tlexp.config.labels import parse_labels
 from tlexp.config.sweep import Sampler, SweepConfig
@@ -20,6 +21,7 @@ from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import ROOT, Planned
 from tlexp.jobs.runner import HydraContext
+from tlexp.secrets import masked
 from tlexp.sweeps.composer import Composer
 from tlexp.sweeps.ranking import LABELS, SEEDS
 from tlexp.sweeps.space import SweepSpace, build_space
@@ -163,12 +165,12 @@ def _refusal(told: list[str]) -> ConfigError:
 
 
 def shown(point: dict[str, str]) -> str:
-    """Return a point as the overrides that set it.
+    """Return a point as the overrides that set it, without secrets.
 
     >>> shown({"freeze": "all", "seed": "0"})
     'freeze=all seed=0'
     """
-    return " ".join(f"{name}={value}" for name, value in point.items())
+    return " ".join(masked(f"{name}={value}") for name, value in point.items())
 
 
 def sampler(settings: SweepConfig) -> str:
@@ -189,7 +191,7 @@ def shared_settings(planned: Planned, swept: Sequence[str], explicit: Iterable[s
     config = planned.composed.config
     values = key_values(config)
     values["data"]["seed"] = config.data.seed  # where it follows from `seed` it is no setting of its own
-    hidden = {name: value for name, value in leaves(planned.composed.shown) if "${" in str(value)}
+    hidden = planned.composed.references
     explicit = set(explicit)
     shared = {
         name: hidden.get(name, value)
@@ -211,6 +213,8 @@ def _folder(settings: SweepConfig, config: DictConfig, first: Planned, about: di
             raise ConfigError(f"hydra.sweeper.name={settings.name} and hydra.sweep.dir both name the folder: give one")
         return Path(str(config.hydra.sweep.dir))
     if settings.name is not None:
+        if problems := seen_problems("hydra.sweeper.name", settings.name):
+            raise ConfigError(problems)
         if names.folder_name(settings.name) != settings.name:
             raise ConfigError(f"hydra.sweeper.name={settings.name}: use letters, digits and . _ -, up to 64")
         return ROOT / settings.name

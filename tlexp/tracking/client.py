@@ -13,6 +13,7 @@ from typing import Any
 
 from tlexp.errors import TrackingError
 from tlexp.jsonfile import to_json
+from tlexp.secrets import masked
 from tlexp.tracking import names
 from tlexp.tracking.blocks import Environment
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
@@ -99,18 +100,26 @@ class RunWriter:
         """Create the run and return its id."""
         from mlflow.entities import Param as MlflowParam  # lazy: keeps --help fast
 
-        tags = {
-            name: storable(names.findable(value) if name in names.FOUND_BY else value) for name, value in tags.items()
-        }
-        tags = {name: value for name, value in tags.items() if value}
-        run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=tags, run_name=storable(run_name))
-        self.run_id = run.info.run_id
-        shown = {names.legal_name(name): storable(str(value))[:_LONGEST_PARAM] for name, value in params.items()}
-        entries = [MlflowParam(name, value) for name, value in shown.items()]
+        self.create(run_name=run_name, tags=tags, started_ms=started_ms)
+        texts = {names.legal_name(name): storable(str(value))[:_LONGEST_PARAM] for name, value in params.items()}
+        entries = [MlflowParam(name, text) for name, text in texts.items()]
         for start in range(0, len(entries), _PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=entries[start : start + _PARAMS_PER_CALL])
         self._log_dataset(dataset)
         return self.run_id
+
+    def create(self, *, run_name: str, tags: Mapping[str, str], started_ms: int | None = None) -> str:
+        """Create a run that has a name and tags alone, and return its id."""
+        public = {name: _public_tag(name, value) for name, value in tags.items() if value}
+        run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=public, run_name=masked(run_name))
+        self.run_id = str(run.info.run_id)
+        return self.run_id
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set the tags that have a value."""
+        for name, value in tags.items():
+            if value:
+                self.client.set_tag(self.run_id, name, _public_tag(name, value))
 
     def points(self, values: Sequence[Value]) -> None:
         """Append finite points to curves."""
@@ -183,10 +192,10 @@ class RunWriter:
         from mlflow.exceptions import MlflowException
 
         entity = Dataset(
-            name=dataset.name,
+            name=masked(dataset.name),
             digest=dataset.digest[:_LONGEST_DIGEST],
             source_type="local",
-            source=json.dumps({"uri": dataset.source}),  # which escapes what is not ASCII
+            source=json.dumps({"uri": masked(dataset.source)}),  # which escapes what is not ASCII
         )
         inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
         try:
@@ -209,8 +218,20 @@ class _Client:
 
 
 def storable(text: str) -> str:
-    """Return text that every store takes: what is no Unicode, such as a file's name in another encoding, is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text that every store takes, without secrets: what is no Unicode, such as a file's name, is escaped."""
+    return masked(text).encode("utf-8", "backslashreplace").decode()
+
+
+def tagged(name: str, value: str) -> str:
+    """Return the words that search runs by a tag, one of those that are for that."""
+    return f'tags.`{name}` = "{_public_tag(name, value)}"'
+
+
+def _public_tag(name: str, value: str) -> str:
+    """Return the value of a tag as stores have it: without secrets, but for the process, which others look for."""
+    if name == names.TAG_PROCESS:
+        return value
+    return storable(names.findable(masked(value)) if name in names.FOUND_BY else value)
 
 
 def open_writer(uri: str, experiment: str, *, abandoned: threading.Event | None = None) -> RunWriter:

@@ -3,6 +3,7 @@
 import functools
 import getpass
 import hashlib
+import json
 import os
 import platform
 import socket
@@ -11,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tlexp.paths import PACKAGE, VERSION
+from tlexp.paths import PACKAGE, VERSION, publish
 from tlexp.tracking.blocks import Checkout, Environment, Process
 
 _LIBRARIES = (
@@ -62,6 +63,15 @@ def process_identity() -> dict[str, Any]:
         "pid": pid,
         "started": _started(pid),
     }
+
+
+def write_identity(path: Path) -> None:
+    """Write down which process this is; as it is, for others compare it with what they find of their own host.
+
+    Raises:
+        OSError: As `publish` has it.
+    """
+    publish(path, json.dumps(process_identity()).encode())
 
 
 def is_alive(identity: dict[str, Any]) -> bool | None:

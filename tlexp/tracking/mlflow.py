@@ -216,7 +216,10 @@ class Tracker:
 def _sync_command(uri: str) -> str:
     """Return the command that writes into a store what it lacks; a password is left to the user."""
     shown = public_uri(uri)
-    return f"tlexp sync --uri {shlex.quote(shown)}" + ("" if shown == uri else ", with the user and password in it")
+    command = f"tlexp sync --uri {shlex.quote(shown)}"
+    if uri == shown:
+        return command
+    return f"{command} (user and password are not kept: type them there, or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"
 
 
 def tracked_run(uri: str, experiment_id: str, run_id: str) -> TrackedRun:

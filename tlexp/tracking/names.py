@@ -154,11 +154,6 @@ def findable(text: str) -> str:
     )
 
 
-def tagged(tag: str, value: str) -> str:
-    """Return the words that search runs by a tag, whose value is `findable`."""
-    return f'tags.`{tag}` = "{findable(value)}"'
-
-
 def study_of(folder: Path) -> str | None:
     """Return the name of the sweep that a run's folder belongs to; None for a single run's.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.tracking import names
-from tlexp.tracking.client import RunWriter, open_writer, run_tags, storable
+from tlexp.tracking.client import RunWriter, open_writer, run_tags, tagged
 from tlexp.tracking.environment import environment
 from tlexp.tracking.mlflow import TrackedRun, tracked_run
 from tlexp.tracking.patience import SWEEP_SECONDS, attempt
@@ -48,18 +48,13 @@ def _run_of(writer: RunWriter, folder: Path) -> str:
     """Return the id of the sweep's run, made where there is none."""
     place = f"{socket.gethostname()}:{folder}"
     tags = run_tags(environment("")) | {
-        names.TAG_SWEEP: names.findable(place),
-        names.TAG_STUDY: names.findable(folder.name),
+        names.TAG_SWEEP: place,
+        names.TAG_STUDY: folder.name,
         names.TAG_STATUS: RunStatus.finished.value,
     }
-    found = writer.client.search_runs([writer.experiment_id], names.tagged(names.TAG_SWEEP, place))
+    found = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_SWEEP, tags[names.TAG_SWEEP]))
     if not found:
-        tags = {name: value for name, value in tags.items() if value}
-        return str(
-            writer.client.create_run(writer.experiment_id, tags=tags, run_name=storable(folder.name)).info.run_id
-        )
-    run_id = str(found[0].info.run_id)
-    for name, value in tags.items():
-        if value:
-            writer.client.set_tag(run_id, name, value)
-    return run_id
+        return writer.create(run_name=folder.name, tags=tags)
+    writer.run_id = str(found[0].info.run_id)
+    writer.tag(tags)
+    return writer.run_id

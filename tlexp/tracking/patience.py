@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
+from tlexp.secrets import masked
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import PROBE_SECONDS, Pulse, public_uri, sqlite_path
 
@@ -109,6 +110,6 @@ def attempt(uri: str, work: Callable[[], T], *, seconds: float = RUN_SECONDS, fi
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error, at most 200 characters."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """Return the first line of an error, without secrets and at most 200 characters."""
+    lines = masked(str(error)).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]

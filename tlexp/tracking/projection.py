@@ -12,7 +12,7 @@ from typing import Any
 from tlexp.errors import TrackingError
 from tlexp.paths import file_digest, is_regular, open_regular
 from tlexp.tracking import names
-from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags
+from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, run_tags, tagged
 from tlexp.tracking.curves import read_points
 from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.library import load_mlflow
@@ -74,7 +74,7 @@ def _write(writer: RunWriter, record: Record, folder: Path, copy: Path, model: P
             for point in read_points(copy / names.CURVES_FILE)
         ]
     )
-    writer.client.set_tag(writer.run_id, names.TAG_PROCESS, tags[names.TAG_PROCESS])
+    writer.tag({names.TAG_PROCESS: tags[names.TAG_PROCESS]})
     writer.close(
         Ending(
             status=record.status,
@@ -155,7 +155,7 @@ def _whole_in(uri: str, experiment: str, study: str) -> set[str]:
     writer = open_writer(uri, experiment)
     found, token = set(), None
     while True:
-        page = writer.client.search_runs([writer.experiment_id], names.tagged(names.TAG_STUDY, study), page_token=token)
+        page = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_STUDY, study), page_token=token)
         found |= {run.data.tags.get(names.TAG_RUN, "") for run in page if _is_whole(run)}
         token = page.token
         if not token:
@@ -168,7 +168,7 @@ def _is_whole(run: Any) -> bool:
 
 def _make_room(writer: RunWriter, name: str) -> bool:
     """Return whether the run of a folder is to be written; deletes what was left of it half-written."""
-    found = writer.client.search_runs([writer.experiment_id], names.tagged(names.TAG_RUN, name))
+    found = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_RUN, name))
     for run in found:
         ended = run.info.status != "RUNNING"
         if _is_whole(run) or (not ended and is_alive(json.loads(run.data.tags.get(names.TAG_PROCESS, "{}")))):

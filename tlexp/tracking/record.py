@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from tlexp.errors import TrackingError
 from tlexp.jsonfile import from_json, read_json, to_json
-from tlexp.paths import file_digest, is_regular, publish
+from tlexp.paths import file_digest, is_regular, publish_json
+from tlexp.secrets import masked_values
 from tlexp.tracking.blocks import DataBlock, Environment, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 from tlexp.tracking.names import RECORD_FILE, RUN_FILES
 
@@ -108,8 +109,9 @@ def publish_record(folder: Path, record: Record) -> Path:
     record = _finite(dataclasses.replace(record, files=_digests(folder)))
     values = {"schema": SCHEMA, **to_json(record)}
     values["data"] = values["data"] or {}
+    values = masked_values(values)
     values["checksum"] = _checksum(values)
-    publish(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+    publish_json(path, values)
     return path
 
 

@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from filelock import FileLock, Timeout
 
 from tlexp.errors import TrackingError
+from tlexp.secrets import learn
 from tlexp.tracking.library import load_mlflow
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
@@ -45,6 +46,7 @@ def absolute_uri(uri: str | None) -> str:
     A relative sqlite path is taken from the working folder and made absolute.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    learn(uri)
     path = sqlite_path(uri)
     if path is None or path.name == ":memory:":
         return uri

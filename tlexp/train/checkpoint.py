@@ -23,7 +23,7 @@ from safetensors.torch import save
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.jsonfile import from_json, parse_json, read_json
 from tlexp.models.classifier import Classifier
-from tlexp.paths import publish, publish_copy, refusal, remove_abandoned, require_regular
+from tlexp.paths import publish, publish_copy, publish_json, refusal, remove_abandoned, require_regular
 
 _SCHEMA = "1"
 _BEGIN_ANEW = "delete the file to repeat this fit, or start anew without resume"
@@ -160,7 +160,7 @@ class Checkpoint:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                publish(path, json.dumps({"schema": _SCHEMA, "key": key}).encode())
+                publish_json(path, {"schema": _SCHEMA, "key": key}, indent=None)
             mark = read_json(path)
             owner = mark["key"] if mark["schema"] == _SCHEMA else None
         except OSError as error:

@@ -29,6 +29,7 @@ from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT, compose_overrides
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
+from tlexp.secrets import masked
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_columns
@@ -185,7 +186,8 @@ class StudyPlan:
     @property
     def fixed(self) -> dict[str, Any]:
         """The settings that all columns share and that a study goes on with."""
-        return self._fixed(self.columns[0].composed.config)
+        composed = self.columns[0].composed
+        return {name: composed.references.get(name, value) for name, value in self._fixed(composed.config).items()}
 
     def about(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the study is, for study.json."""
@@ -215,7 +217,7 @@ class StudyPlan:
         """What study.json says of this study; None where it has not begun, or its own settings are stated otherwise."""
         before = self.folder.about() or {}
         begun: Mapping[str, Any] = before.get("study", {})
-        same = _own_words(begun.get("command", "")) == _own_words(self._typed)
+        same = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
         return begun if begun and same else None
 
     @property

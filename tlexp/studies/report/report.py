@@ -18,9 +18,9 @@ def write_report(folder: Path, findings: Findings) -> list[Path]:
     """Write report/ into a study's folder and return its files, the page first; equal findings give equal bytes."""
     report = build_document(findings)
     dark = dark_colours(column_styles(findings.table.columns))
-    content = {
-        PAGE: build_page(report, dark=dark).encode(),
-        "report.md": build_markdown(report).encode(),
+    content: dict[str, bytes | str] = {
+        PAGE: build_page(report, dark=dark),
+        "report.md": build_markdown(report),
         "cells.csv": cells_csv(findings),
         "differences.csv": differences_csv(findings),
         "recommendations.csv": recommendations_csv(findings),

@@ -1,0 +1,231 @@
+"""What must never be written or shown, and what stands there instead.
+
+Secret are passwords in URIs, the values of what is named like a credential (`token=`, `?api_key=`, an environment
+variable `..._PASSWORD`), and what `${oc.env:NAME}` gives. They are recognised by their place in a text; those of six
+characters or more are remembered as well, and by value nothing of theirs leaves the process, wherever it comes from:
+every text that is written or shown passes `masked`.
+"""
+
+import base64
+import contextlib
+import html
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TextIO, cast
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+MASK = "***"
+"""Stands for a secret that no variable names."""
+LEAST = 6
+"""Shorter values are not looked for: they are parts of other words."""
+_KEYS = (
+    "passw(?:or)?d|passphrase|pwd|secret|token|credentials?|authorization|(?:api|access|account|private|auth)[_-]?key"
+)
+_CREDENTIAL = re.compile(rf"(?:{_KEYS}|(?:^|[_.-])pass)$", re.IGNORECASE)
+_STATED = re.compile(
+    rf"(?P<key>(?:{_KEYS})[\"']?\s*[=:]\s*[\"']?(?:(?:basic|bearer)\s+)?+)(?P<value>(?!\$\{{|\*\*\*)[^\s\"'&,;)}}\]]+)",
+    re.IGNORECASE,
+)
+_HINTS = ("pass", "pwd", "secret", "token", "credential", "authorization", "key")
+"""One of them is in every text that states a credential; looking for them is cheap."""
+_REFERENCE = r"\$\{[^{}]*\}"
+_USER = re.compile(
+    # A password may hold signs that end an authority, if its URI goes to a database; a port is none.
+    rf"://(?:(?P<plain>(?:{_REFERENCE}|[^\s/?#'\"<>])*)|(?P<odd>[^\s/?#@:'\"]*:(?!\d*[/?#])[^\s@'\"]*))@"
+)
+_LEAST_TOKEN = 16
+"""What stands alone before the @ of a web address is looked for elsewhere if it is as long; else it may be a name."""
+
+_known: dict[str, str] = {}
+"""What is looked for, and what stands there instead."""
+_pattern: re.Pattern[str] | None = None
+
+
+def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
+    """Look for a value in every text from now on, and for how it looks in URIs, headers, pages and quotes.
+
+    Args:
+        value: Nothing happens if it has fewer than six characters.
+        shown: Stands there instead, e.g. `${oc.env:NAME}`.
+        user: Whose it is, for headers that hold both.
+    """
+    global _pattern
+    before = len(_known)
+    for text in {value, *filter(str.strip, value.splitlines())}:
+        if len(text) >= LEAST:
+            _known.setdefault(text, shown if text == value else MASK)
+            for form in _forms(text, user):
+                _known.setdefault(form, MASK)
+    if len(_known) > before:
+        _pattern = re.compile("|".join(map(re.escape, sorted(_known, key=len, reverse=True))))
+
+
+def masked(text: str) -> str:
+    """Return a text as it may be written and shown.
+
+    >>> masked("https://me:hunter2@host/x?api_key=1234"), masked("https://me:${oc.env:PASSWORD}@host")
+    ('https://me:***@host/x?api_key=***', 'https://me:${oc.env:PASSWORD}@host')
+    """
+    if _known and _pattern is not None:
+        text = _pattern.sub(lambda match: _known[match[0]], text)
+    if "://" in text and "@" in text:
+        text = _USER.sub(_public, text)
+    if _may_state(text):
+        text = _STATED.sub(lambda match: match["key"] + MASK, text)
+    return text
+
+
+def masked_values(values: Any) -> Any:
+    """Return nested mappings and lists with every text in them masked; keys and numbers stay.
+
+    >>> masked_values({"uri": ["https://me:hunter2@host"], "port": 5000, "token": "abc"})
+    {'uri': ['https://me:***@host'], 'port': 5000, 'token': '***'}
+    """
+    if isinstance(values, str):
+        return masked(values)
+    if isinstance(values, Mapping):
+        return {key: _masked_at(str(key), value) for key, value in values.items()}
+    return [masked_values(each) for each in values] if isinstance(values, list | tuple) else values
+
+
+def learn(text: str) -> None:
+    """Keep the secrets that a text states: words of a command line, a URI."""
+    if "://" in text and "@" in text:
+        for match in _USER.finditer(text):
+            user, password = _login(match)
+            token = user if password is None and _is_web(match) and len(user) >= _LEAST_TOKEN else ""
+            keep_secret(password or token, user=user)
+    if _may_state(text):
+        for match in _STATED.finditer(text):
+            keep_secret(match["value"])
+
+
+def learn_values(values: Any, key: str = "") -> None:
+    """Keep the secrets in nested mappings and lists, among them the values of keys that are named like credentials."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            learn_values(value, str(name))
+    elif isinstance(values, list | tuple):
+        for each in values:
+            learn_values(each, key)
+    elif isinstance(values, str):
+        if _CREDENTIAL.search(key) and "${" not in values:
+            keep_secret(values)
+        learn(values)
+
+
+def learn_environment() -> None:
+    """Keep the secrets in the environment's variables: those named like credentials, and passwords in URIs."""
+    for name, value in os.environ.items():
+        if _CREDENTIAL.search(name) and not name.endswith("PWD"):  # the working folder's
+            keep_secret(value, shown=f"${{oc.env:{name}}}", user=os.environ.get("MLFLOW_TRACKING_USERNAME", ""))
+        learn(value)
+
+
+def guard(words: Iterable[str] = ()) -> None:
+    """Let nothing secret leave this process through its streams and logs; harmless when called again.
+
+    Args:
+        words: Of the command line.
+    """
+    learn_environment()
+    for word in words:
+        learn(word)
+    for name in ("stdout", "stderr"):
+        if not isinstance(getattr(sys, name), _GuardedStream):
+            setattr(sys, name, cast(TextIO, _GuardedStream(getattr(sys, name))))
+    if logging.getLogRecordFactory() is not _guarded_record:
+        logging.setLogRecordFactory(_guarded_record)
+
+
+def forget() -> None:
+    """Look for nothing any more: for tests, which share a process."""
+    global _pattern
+    _known.clear()
+    _pattern = None
+
+
+class _GuardedStream:
+    """A stream that masks what is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(masked(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _guarded_record(*arguments: Any, **more: Any) -> logging.LogRecord:
+    """Return a log record that is masked before any handler sees it, traceback and all."""
+    record = logging.LogRecord(*arguments, **more)
+    with contextlib.suppress(TypeError, ValueError, KeyError):  # its handlers will say that it does not fit together
+        record.msg, record.args = masked(record.getMessage()), ()
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+    return record
+
+
+def _masked_at(key: str, value: Any) -> Any:
+    """Return the value of a key; all of it is secret if the key says so."""
+    if isinstance(value, str) and value and "${" not in value and _CREDENTIAL.search(key):
+        return MASK
+    return masked_values(value)
+
+
+def _may_state(text: str) -> bool:
+    lowered = text.lower()
+    return any(hint in lowered for hint in _HINTS)
+
+
+def _public(match: re.Match[str]) -> str:
+    user, password = _login(match)
+    if password is None:
+        return f"://{MASK}@" if user not in ("", MASK) and _is_web(match) else match[0]
+    return match[0] if password in ("", MASK) else f"://{user}:{MASK}@"
+
+
+def _login(match: re.Match[str]) -> tuple[str, str | None]:
+    """Return user and password before the @ of a URI, without what stands there as a reference."""
+    user, colon, password = re.sub(_REFERENCE, "", match["plain"] or match["odd"] or "").partition(":")
+    return user, password if colon else None
+
+
+def _is_web(match: re.Match[str]) -> bool:
+    return match.string[max(0, match.start() - 5) : match.start()].lower().endswith(("http", "https"))
+
+
+def _forms(value: str, user: str) -> Iterator[str]:
+    """Yield how else a value may appear: encoded for URIs and headers, escaped for pages, files and quotes."""
+    plain = {value, unquote(value), unquote_plus(value)}
+    for text in plain:
+        percent = {quote(text), quote(text, safe=""), quote_plus(text)}
+        escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]}
+        quoted = {html.escape(text), html.escape(text, quote=False), text.replace("'", "''"), " ".join(text.split())}
+        yield from (form for form in {text, *percent, *map(_lower_percent, percent), *escaped, *quoted} if _long(form))
+        yield from (form for login in (text, f"{unquote(user)}:{text}", f":{text}") for form in _base64(login))
+
+
+def _long(form: str) -> bool:
+    return len(form) >= LEAST
+
+
+def _lower_percent(text: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text)
+
+
+def _base64(text: str) -> Iterator[str]:
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(text.encode()).decode().rstrip("=")
