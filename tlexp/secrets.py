@@ -47,7 +47,7 @@ _pattern: re.Pattern[str] | None = None
 
 
 def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
-    """Look for a value in every text from now on, and for how it looks in URIs, headers, pages and quotes.
+    """Look for a value in every text from now on, for each of its lines, and for how it looks in URIs and elsewhere.
 
     Args:
         value: Nothing happens if it has fewer than six characters.
@@ -56,7 +56,7 @@ def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
     """
     global _pattern
     before = len(_known)
-    for text in {value, *filter(str.strip, value.splitlines())}:
+    for text in {value, value.strip(" '\""), *filter(str.strip, value.splitlines())}:
         if len(text) >= LEAST:
             _known.setdefault(text, shown if text == value else MASK)
             for form in _forms(text, user):

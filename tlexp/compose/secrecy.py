@@ -39,6 +39,8 @@ def hide_variables(shown: dict[str, Any], composed: DictConfig, unresolved: Mapp
         if isinstance(stated, Mapping):
             hide_variables(shown[name], composed[name], stated)
         elif not isinstance(shown[name], dict) and _reads_variables(composed, name):
+            if isinstance(shown[name], str):
+                keep_secret(shown[name], shown=str(stated))
             shown[name] = stated
 
 

@@ -26,7 +26,7 @@ def write_report(folder: Path, findings: Findings) -> list[Path]:
         "recommendations.csv": recommendations_csv(findings),
     }
     for picture in report.pictures:
-        content[f"{picture.name}.svg"] = picture.drawn.svg
+        content[f"{picture.name}.svg"] = picture.drawn.svg.decode()
         content[f"{picture.name}.png"] = picture.drawn.png
     (folder / REPORT).mkdir(exist_ok=True)
     for name, data in content.items():
