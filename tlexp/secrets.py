@@ -122,7 +122,7 @@ def learn_values(values: Any, key: str = "") -> None:
 def learn_environment() -> None:
     """Keep the secrets in the environment's variables: those named like credentials, and passwords in URIs."""
     for name, value in os.environ.items():
-        if _CREDENTIAL.search(name) and not name.endswith("PWD"):  # the working folder's
+        if _CREDENTIAL.search(name) and name not in ("PWD", "OLDPWD"):  # the working folder's
             keep_secret(value, shown=f"${{oc.env:{name}}}", user=os.environ.get("MLFLOW_TRACKING_USERNAME", ""))
         learn(value)
 

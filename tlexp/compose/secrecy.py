@@ -16,7 +16,7 @@ from tlexp.secrets import MASK, keep_secret, learn_values, masked, masked_values
 
 _STORE = "tracking.uri"
 _variables_read = 0
-"""How often configurations have asked for a variable."""
+"""How often configurations were given a variable."""
 
 
 def guard_hydra() -> None:
@@ -39,8 +39,8 @@ def hide_variables(shown: dict[str, Any], composed: DictConfig, unresolved: Mapp
         if isinstance(stated, Mapping):
             hide_variables(shown[name], composed[name], stated)
         elif not isinstance(shown[name], dict) and _reads_variables(composed, name):
-            if isinstance(shown[name], str):
-                keep_secret(shown[name], shown=str(stated))
+            if isinstance(shown[name], str) and masked(shown[name]) == shown[name]:  # made of it by a resolver
+                keep_secret(shown[name])
             shown[name] = stated
 
 
@@ -83,9 +83,9 @@ def without_secrets(words: Sequence[str], given: Sequence[str], folder: Path) ->
 def _secret_variable(name: str, *default: Any) -> str | None:
     """Return what OmegaConf's own `oc.env` does, and keep what the variable holds secret."""
     global _variables_read
-    _variables_read += 1
     found = env(name, *default)
     if found is not None and name in os.environ:
+        _variables_read += 1
         keep_secret(found, shown=f"${{oc.env:{name}}}")
     return found
 

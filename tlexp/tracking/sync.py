@@ -186,7 +186,7 @@ def _stated(record: Record, field: str) -> str | None:
         TrackingError: It came from an environment variable, which records do not hold.
     """
     value: str | None = record.config["tracking"][field]
-    if value is not None and value.startswith("${"):
+    if value is not None and "${" in value:
         raise TrackingError(f"its tracking.{field} came from {value}, which is not logged: name it with --{field}")
     return value
 
