@@ -55,7 +55,8 @@ def test_names_that_everybody_sees_hold_no_secret(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match=r"tracking\.experiment=\$\{oc\.env:NAME\}-x: everybody sees this name"):
         load(["tracking.experiment=${oc.env:NAME}-x"])
     monkeypatch.setenv("NAME", "me")
-    assert load(["tracking.experiment=${oc.env:NAME}"]).config.tracking.experiment == "me"
+    for _ in range(2):  # a job composes what the command has composed
+        assert load(["tracking.experiment=${oc.env:NAME}-photos"]).config.tracking.experiment == "me-photos"
     assert seen_problems("study.name", "mine") == []
 
 

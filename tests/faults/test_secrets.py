@@ -43,7 +43,7 @@ class Command:
         variables: Of its environment.
         files: To be there before, name -> text.
         first: Called in its process.
-        status: How it ends; with the masks off it may end otherwise.
+        status: How it ends, None if that is not the point; with the masks off it may end otherwise.
     """
 
     words: list[str]
@@ -51,7 +51,7 @@ class Command:
     variables: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     first: Callable[[], None] = lambda: None
-    status: int = 0
+    status: int | None = 0
 
 
 def crash() -> None:
@@ -83,16 +83,11 @@ COMMANDS = {
         },
         variables={"TWO": "from-env-02", "THREE": "selected-03", "FIVE": "FIFTH", "FIFTH": "nested-05"},
     ),
-    "brackets": Command(
-        words=[*RUN, *PHOTOS, uri("${data[root]}")],
-        secrets={"a reference with brackets": "photos-04"},
-        variables={"PHOTOS": "photos-04"},
-        files={"photos-04": ""},
-    ),
     "decoded": Command(
         words=[*RUN, uri("${oc.decode:${oc.env:SIX}}")],
         secrets={"oc.decode": "decoded-07"},
         variables={"SIX": "'decoded-07'"},
+        status=None,
     ),
     "configuration": Command(
         words=["--config-dir=own", "--config-name=mine", *RUN],
@@ -103,9 +98,14 @@ COMMANDS = {
         },
     ),
     "experiment": Command(
-        words=["--config-dir=own", "experiment=theirs", *RUN],
-        secrets={"an experiment's file": "experiment-09"},
-        files={"own/experiment/theirs.yaml": "# @package _global_\ntracking: {uri: 'http://me:experiment-09@[::1]:9'}\n"},
+        words=["--config-dir=own", "experiment=theirs", *RUN, *PHOTOS],
+        secrets={"an experiment's file": "experiment-09", "a reference with brackets": "photos-04"},
+        variables={"PHOTOS": "photos-04"},
+        files={
+            "own/experiment/theirs.yaml": "# @package _global_\n"
+            f"tracking: {{uri: 'http://me:experiment-09@{DEAD}/${{data[root]}}'}}\n",
+            "photos-04": "",
+        },
     ),
     "sweep's name": Command(
         words=["-m", "--dry-run", *RUN, *OFF, "seed=0,1", "hydra.sweeper.name=${oc.env:NAME}"],
@@ -226,7 +226,7 @@ def attacked(place: Path, store: Path, name: str, *, planted: bool = False) -> l
     before = set(folder.rglob("*"))
     started = begin(folder, *command.words, first=lambda: set_up(folder, command, planted=planted))
     ended = started.ended()
-    assert planted or ended == command.status, started.errors
+    assert planted or command.status in (ended, None), started.errors
     return [way for way, secret in command.secrets.items() if holds(folder, secret, without=before)]
 
 

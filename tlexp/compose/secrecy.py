@@ -12,11 +12,11 @@ from omegaconf.resolvers.oc import env
 from tlexp.config import Config
 from tlexp.errors import ConfigError
 from tlexp.paths import publish
-from tlexp.secrets import MASK, keep_secret, learn_values, masked, masked_values
+from tlexp.secrets import LEAST, MASK, keep_secret, learn_values, masked, masked_values
 
 _STORE = "tracking.uri"
-_variables_read = 0
-"""How often configurations were given a variable."""
+_given: list[str] = []
+"""The variables' values that configurations were given of late."""
 
 
 def guard_hydra() -> None:
@@ -38,8 +38,9 @@ def hide_variables(shown: dict[str, Any], composed: DictConfig, unresolved: Mapp
             continue
         if isinstance(stated, Mapping):
             hide_variables(shown[name], composed[name], stated)
-        elif not isinstance(shown[name], dict) and _reads_variables(composed, name):
-            if isinstance(shown[name], str) and masked(shown[name]) == shown[name]:  # made of it by a resolver
+        elif not isinstance(shown[name], dict) and (given := _variables_of(composed, name)):
+            secret = any(len(each) >= LEAST for each in given)
+            if secret and isinstance(shown[name], str) and masked(shown[name]) == shown[name]:  # a resolver changed it
                 keep_secret(shown[name])
             shown[name] = stated
 
@@ -82,21 +83,20 @@ def without_secrets(words: Sequence[str], given: Sequence[str], folder: Path) ->
 
 def _secret_variable(name: str, *default: Any) -> str | None:
     """Return what OmegaConf's own `oc.env` does, and keep what the variable holds secret."""
-    global _variables_read
     found = env(name, *default)
     if found is not None and name in os.environ:
-        _variables_read += 1
+        _given.append(found)
         keep_secret(found, shown=f"${{oc.env:{name}}}")
     return found
 
 
-def _reads_variables(composed: DictConfig, name: str) -> bool:
-    """Return whether a variable is read to resolve a value."""
-    before = _variables_read
+def _variables_of(composed: DictConfig, name: str) -> list[str]:
+    """Return what the variables hold that are read to resolve a value."""
+    _given.clear()
     value = composed[name]
     if OmegaConf.is_config(value):
         OmegaConf.to_container(value, resolve=True)
-    return _variables_read > before
+    return list(_given)
 
 
 def _save_config(cfg: DictConfig, filename: str, output_dir: Path) -> None:
