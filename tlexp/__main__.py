@@ -15,7 +15,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
-    from tlexp import cli  # lazy: a signal is heard while it loads
+    from tlexp.paths import distrust_working_folder  # lazy: a signal is heard while it loads
+
+    distrust_working_folder()  # before anything else is imported: Hydra scans every `hydra_plugins` on the path
+    from tlexp import cli
 
     cli.main()
 

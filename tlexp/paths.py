@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,19 @@ PACKAGE = Path(__file__).resolve().parent
 """The package's own folder."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def distrust_working_folder() -> None:
+    """Import nothing from the working folder, which `python -m` puts before everything else.
+
+    A checkout that is not installed is still found there, behind everything else.
+    """
+    first = sys.path[0] if sys.path else None
+    if first not in ("", str(Path.cwd())) or sys.flags.safe_path:
+        return
+    del sys.path[0]
+    if PACKAGE.parent == Path.cwd().resolve() and str(PACKAGE.parent) not in sys.path:
+        sys.path.append(str(PACKAGE.parent))
 
 
 def conf_folder() -> Path:

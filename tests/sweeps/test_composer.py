@@ -9,7 +9,8 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 
-from tlexp.compose.load import load, register
+from tlexp.compose.load import load
+from tlexp.compose.registration import register
 from tlexp.config import config_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder

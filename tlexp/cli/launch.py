@@ -1,18 +1,16 @@
 """A run, or with -m a sweep of runs, launched through Hydra."""
 
+import argparse
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import hydra_arguments, source_of, take
-from tlexp.cli.complaint import FINDINGS, complain
 from tlexp.cli.signals import Signals
 from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError, Interrupted, TlexpError
-from tlexp.paths import conf_folder
 from tlexp.terminal import show
 
 if TYPE_CHECKING:
@@ -25,43 +23,62 @@ _told: set[str] = set()
 def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
+    from tlexp.compose.overrides import asks_for_sweep
     from tlexp.compose.words import quoted_paths
 
     words = quoted_paths(words)
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
-    multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
     source = source_of(arguments)
-    words = _resumed(words, arguments.overrides, source)
+    arguments.overrides = [*_resumed(arguments.overrides, source), *arguments.overrides]
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
-        given = hydra_arguments(words).overrides
-        loaded = load(given, source, swept=multirun and not looks_only, partial=bool(looks_only))
-        if dry and not multirun and loaded.config.study.kind is StudyKind.none:
+        arguments.multirun = arguments.multirun or asks_for_sweep(arguments.overrides)
+        swept = arguments.multirun and not looks_only
+        loaded = load(arguments.overrides, source, swept=swept, partial=bool(looks_only))
+        if dry and not arguments.multirun and loaded.config.study.kind is StudyKind.none:
             raise ConfigError(
                 "--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ..."
             )
-        if not multirun and not looks_only:
+        if not arguments.multirun and not looks_only:
             from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
             Preflight().check(loaded.config)  # a sweep does so itself, for the runs that are left
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors over to us instead of printing and exiting
-    words = [*words, *(["hydra.sweeper.dry_run=true"] if dry else [])]
-    if source.path is not None:  # Hydra would take a relative one from this file's folder
-        words.append(f"--config-path={Path(source.path).absolute()}")
-    return _through_hydra(words)
+    arguments.overrides += ["hydra.sweeper.dry_run=true"] if dry else []
+    if looks_only:
+        _look(arguments, source)
+    else:
+        _through_hydra(arguments, source)
+    return 0
 
 
-def _through_hydra(words: list[str]) -> int:
+def _look(arguments: argparse.Namespace, source: "ConfigSource") -> None:
+    """Let Hydra show what was asked for."""
+    from hydra._internal.utils import get_args_parser  # lazy: keeps --help fast
+
+    from tlexp.compose.load import hydra_of  # lazy: keeps --help fast
+
+    hydra, name, words = hydra_of(source), arguments.config_name, arguments.overrides
+    if arguments.hydra_help:
+        hydra.hydra_help(config_name=name, args_parser=get_args_parser(), args=arguments)
+    elif arguments.cfg:
+        hydra.show_cfg(name, words, arguments.cfg, arguments.package, arguments.resolve)
+    elif arguments.info:
+        hydra.show_info(arguments.info, name, words)
+    else:
+        sys.argv[0] = "tlexp"  # what is completed
+        hydra.shell_completion(name, words)
+
+
+def _through_hydra(arguments: argparse.Namespace, source: "ConfigSource") -> None:
     """Let Hydra compose, make each run's folder and call us; every run of a sweep gets its turn."""
-    import hydra  # lazy: keeps --help fast
-    from omegaconf import DictConfig  # lazy: keeps --help fast
+    from hydra.types import RunMode  # lazy: keeps --help fast
+    from omegaconf import DictConfig
 
-    from tlexp.compose.load import hydra_job, register, typed  # lazy: keeps --help fast
+    from tlexp.compose.load import hydra_job, hydra_of, typed  # lazy: keeps --help fast
 
     failures: list[TlexpError | OSError] = []
 
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
         try:
             _task(typed(composed), hydra_job(), asked_to_stop)
@@ -70,17 +87,13 @@ def _through_hydra(words: list[str]) -> int:
                 raise  # tlexp's own sweeper keeps account of its runs
             failures.append(error)
 
-    register()
-    sys.argv = ["tlexp", *words]
-    with warnings.catch_warnings():
-        # Hydra 1.4 announces what 1.5 will refuse; the pin on Hydra's version answers that.
-        warnings.filterwarnings("ignore", message=".*version_base.*")
-        task()
-    if len(failures) == 1:
+    hydra = hydra_of(source)
+    name, words = arguments.config_name, arguments.overrides
+    sweeps = arguments.multirun or hydra.get_mode(name, words) is RunMode.MULTIRUN  # as a study's option says
+    start = hydra.multirun if sweeps else hydra.run
+    start(name, task, [*words, f"hydra.mode={'MULTIRUN' if sweeps else 'RUN'}"])
+    if failures:
         raise failures[0]
-    for failure in failures:
-        complain(failure, debug=False)
-    return FINDINGS if failures else 0
 
 
 def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int | None] | None = None) -> None:
@@ -130,15 +143,15 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         raise Interrupted(signals.received)  # it came while the end of the run was written
 
 
-def _resumed(words: list[str], overrides: Sequence[str], source: "ConfigSource") -> list[str]:
-    """Return the words of an interrupted run followed by those given now, where `resume=RUN` asks for it.
+def _resumed(overrides: Sequence[str], source: "ConfigSource") -> list[str]:
+    """Return the words of an interrupted run, where `resume=RUN` asks for it.
 
     Raises:
         ConfigError: RUN is no run's folder, or the words given now change what the run computes.
     """
     folder = next((word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("resume=")), None)
     if not folder or folder == "null":
-        return words
+        return []
     from tlexp.compose.load import resumed_overrides  # lazy: keeps --help fast
 
-    return [*resumed_overrides(Path(folder), overrides, source), *words]
+    return resumed_overrides(Path(folder), overrides, source)

@@ -1,41 +1,36 @@
 """The border to Hydra: command line and YAML in, one typed configuration out."""
 
-import sys
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import version
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tlexp.compose.checked_loader import CheckedLoader
+from tlexp.compose.config_files import ConfigSource
+from tlexp.compose.hydra_node import of_hydra
+from tlexp.compose.leaves import leaves
 from tlexp.compose.overrides import (
-    forbidden_nodes,
     launcher_problems,
-    leaves,
     override_problems,
     parse_overrides,
     plain_message,
     several_values,
     swept_choices,
 )
-from tlexp.compose.secrecy import guard_hydra, hide_variables, seen_name_problems, without_secrets
-from tlexp.config import Config, config_values, key_values, run_values
+from tlexp.compose.secrecy import hide_variables, seen_name_problems, without_secrets
+from tlexp.compose.yaml_file import build, read_text
+from tlexp.config import Config, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
-from tlexp.paths import conf_folder, plugin_folder
 from tlexp.secrets import learn_values, masked_values
+
+__all__ = ["Composed", "ConfigSource", "HydraJob", "hydra_job", "hydra_of", "load", "resumed_overrides", "typed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +49,6 @@ class Composed:
     def references(self) -> dict[str, Any]:
         """The settings, by full name, that are shown as a reference."""
         return {name: value for name, value in leaves(self.shown) if "${" in str(value)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfigSource:
-    """Where configurations are searched: Hydra's --config-name, --config-path and --config-dir."""
-
-    name: str = "config"
-    path: str | None = None
-    search: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +71,13 @@ class HydraJob:
         return self.study is not None
 
 
-def register() -> None:
-    """Tell Hydra our schema, our resolver and where our sweeper lies; harmless when called again."""
-    if plugin_folder().is_dir() and str(plugin_folder()) not in sys.path:
-        sys.path.append(str(plugin_folder()))  # a checkout that is not installed; Hydra scans `hydra_plugins`
-    ConfigStore.instance().store(name="_schema", node=config_values(Config()))
-    guard_hydra()
-    # Not Hydra's `now`: processes that start within one second would share a folder.
-    OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
+def hydra_of(source: ConfigSource) -> Hydra:
+    """Return Hydra, which composes through a loader that looks at everything before Hydra acts on it.
 
-
-def _stamp() -> str:
-    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
+    Raises:
+        ConfigError: A folder is missing.
+    """
+    return Hydra(task_name="tlexp", config_loader=CheckedLoader(source))
 
 
 def load(
@@ -114,7 +95,6 @@ def load(
     Raises:
         ConfigError: Everything that is wrong, at once.
     """
-    register()
     partial = partial or swept
     parsed = parse_overrides(overrides)
     wrong = {override.key_or_group: override_problems(override, own=source == ConfigSource()) for override in parsed}
@@ -145,22 +125,8 @@ def load(
 
 def _compose(overrides: list[str], source: ConfigSource) -> DictConfig:
     """Return the composed configuration with Hydra's own node, looked at but not acted upon."""
-    GlobalHydra.instance().clear()
-    version.setbase("1.3")
-    try:
-        # Not through Hydra's own compose, which knows no --config-dir.
-        hydra = Hydra.create_main_hydra2(task_name="tlexp", config_search_path=_search_path(source))
-        composed = hydra.compose_config(
-            source.name, overrides, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
-        )
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra, of group=null
-        raise ConfigError(plain_message(error)) from error
-    finally:
-        GlobalHydra.instance().clear()
-    forbidden = forbidden_nodes(composed)
-    if forbidden:
-        raise ConfigError(forbidden)
-    return composed
+    loader = hydra_of(source).config_loader
+    return loader.load_configuration(source.name, overrides, RunMode.RUN, from_shell=False)
 
 
 def typed(composed: DictConfig) -> Composed:
@@ -172,9 +138,10 @@ def typed(composed: DictConfig) -> Composed:
     problems: list[str] = []
     # Hydra's own node and the name of the chosen experiment are no settings.
     composed = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "experiment")])
+    unresolved = OmegaConf.to_container(composed, resolve=False)
+    _require_values(composed, unresolved)
     try:
         raw = OmegaConf.to_container(composed, resolve=True)
-        unresolved = OmegaConf.to_container(composed, resolve=False)
     except OmegaConfBaseException as error:
         raise ConfigError(plain_message(error)) from error
     assert isinstance(raw, dict)
@@ -188,6 +155,25 @@ def typed(composed: DictConfig) -> Composed:
     shown = run_values(config)
     hide_variables(shown, composed, unresolved)
     return Composed(config=config, shown=masked_values(shown))
+
+
+def _require_values(composed: DictConfig, unresolved: Any) -> None:
+    """Refuse references to what is no value: mappings of references to mappings double with each step."""
+    problems = []
+    for key, text in leaves(unresolved):
+        if not (isinstance(text, str) and "${" in text):
+            continue
+        try:
+            value = OmegaConf.select(composed, key)
+        except OmegaConfBaseException as error:
+            problems.append(f"{key}={text}: {plain_message(error)}")
+        except RecursionError:
+            problems.append(f"{key}={text}: refers to itself, or to others without end; write the value there")
+        else:
+            if OmegaConf.is_config(value):
+                problems.append(f"{key}={text}: refers to several values, and takes one; write it there")
+    if problems:
+        raise ConfigError(problems)
 
 
 def hydra_job() -> HydraJob:
@@ -217,8 +203,7 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
         raise ConfigError(
             f"resume={folder}: no run's folder ({file} is missing); name one such as outputs/<time>-<uid>"
         )
-    words = [word for word in _words(OmegaConf.load(file)) if not word.startswith("resume=")]
-    before = without_secrets(words, overrides, folder)
+    before = without_secrets(_words_of(file), overrides, folder)
     old, new = load(before, source).config, load([*before, *overrides], source).config
     changes = [
         f"resume={folder}: {key} was {was} and would be {now}; leave it out, or start a new run without resume"
@@ -234,6 +219,19 @@ def _words(node: Any) -> list[str]:
     return [str(word) for word in cast(list[Any], OmegaConf.to_container(node))]
 
 
+def _words_of(file: Path) -> list[str]:
+    """Return the words that led to a run; they are settings, for a run's folder may come from anybody."""
+    stated = build(read_text(file), file)
+    plain = OmegaConf.to_container(stated, resolve=False) if OmegaConf.is_list(stated) else None
+    if not isinstance(plain, list) or not all(isinstance(word, str) for word in plain):
+        raise ConfigError(f"{file}: holds no list of words such as labels=20; name the folder of another run")
+    words = [str(word) for word in plain if not str(word).startswith("resume=")]
+    foreign = [word.input_line for word in parse_overrides(words) if of_hydra(word)]
+    if foreign:
+        raise ConfigError([f"{file}: {word} is no setting of tlexp; remove it there" for word in foreign])
+    return words
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
     before, now = dict(leaves(old)), dict(leaves(new))
     for key in sorted(before.keys() | now.keys()):
@@ -241,13 +239,3 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str
             yield key, before.get(key), now.get(key)
 
 
-def _search_path(source: ConfigSource) -> ConfigSearchPath:
-    """Return where Hydra would look, in its order."""
-    for flag, folder in (("--config-path", source.path), ("--config-dir", source.search)):
-        if folder is not None and not Path(folder).is_dir():
-            raise ConfigError(f"{flag}={folder}: no such folder; leave it out to use tlexp's own configuration")
-    found = create_config_search_path(str(conf_folder() if source.path is None else Path(source.path).absolute()))
-    if source.search is not None:
-        place = f"file://{Path(source.search).absolute()}"
-        found.prepend("command-line", place, anchor=SearchPathQuery(provider="schema"))
-    return found

@@ -1,11 +1,8 @@
-"""The overrides of a command line, and what of Hydra's powers a configuration may not use.
+"""The overrides of a command line: what they say, and what is wrong with them before anything is composed."""
 
-A configuration may come from a paper, a colleague or a run's folder: it may choose among our names and numbers, it may
-not name Python objects. Hydra acts on callbacks, launchers and loggers by itself, so it is looked at before.
-"""
-
+import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,14 +10,17 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from tlexp.compose.hydra_node import of_hydra, word_problems
+from tlexp.compose.interpolation import text_problems
+from tlexp.compose.leaves import leaves
 from tlexp.compose.words import torn_words
 from tlexp.config import GROUPS, config_fields
-from tlexp.config.casting import check_sweep_value, check_value, nearest, takes_list, unknown_key
+from tlexp.config.casting import check_value, nearest, takes_list, unknown_key
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_options
 
-PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
-"""Where a launcher or a sweeper may come from."""
+_LONGEST = 10_000
+"""Signs of a word: the grammar's time grows by the square, to a second or two."""
 _OTHERWISE = {
     "backbone": "; for any other timm model: backbone=timm backbone.name=NAME",
     "freeze": "; for a share or a unit: freeze=depth freeze.depth=0.5",
@@ -30,22 +30,14 @@ _OTHERWISE = {
 
 
 def forbidden_nodes(composed: DictConfig) -> list[str]:
-    """Return a problem for each node that names a Python object where only values may stand."""
+    """Return a problem for each setting that names a Python object; Hydra's own node is looked at elsewhere."""
     values = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(values, dict)
-    found = []
-    for path, value in leaves(values):
-        name = path.rpartition(".")[2]
-        if path.startswith("hydra.callbacks."):
-            found.append(f"{path}={value}: hydra.callbacks run code before tlexp does and are not allowed; remove them")
-        elif name == "_target_" and not (
-            path in ("hydra.launcher._target_", "hydra.sweeper._target_", "hydra.sweeper.sampler._target_")
-            and str(value).startswith(PLUGINS)
-        ):
-            found.append(f"{path}={value}: a configuration holds values, not Python objects; remove _target_")
-        elif "_logging." in path and (name == "()" or (name == "class" and not str(value).startswith("logging."))):
-            found.append(f"{path}={value}: only the classes of Python's logging may stand here; remove it")
-    return found
+    return [
+        f"{path}={value}: a configuration holds values, not Python objects; remove _target_"
+        for path, value in leaves(values)
+        if "_target_" in path.split(".") and path.partition(".")[0] != "hydra"
+    ]
 
 
 def swept_choices(parsed: Iterable[Override]) -> list[str]:
@@ -75,14 +67,46 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     """
     if torn := torn_words(overrides):
         raise ConfigError(torn)
+    if endless := [problem for word in overrides for problem in _endless(word)]:
+        raise ConfigError(endless)
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return [_parsed(word) for word in overrides]
     except HydraException as error:
         raise ConfigError(
             f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
             "'head.hidden=[256]', "
             "and other signs for both, 'study.name=\"a (b)\"'"
         ) from error
+
+
+@functools.lru_cache(4096)
+def _parsed(word: str) -> Override:
+    """Return a word as Hydra understands it: the same ones are composed again and again."""
+    [override] = OverridesParser.create().parse_overrides([word])
+    return override
+
+
+def _endless(word: str) -> Iterator[str]:
+    """Yield why a word is too long for the grammar, or refers to what it may not."""
+    if len(word) > _LONGEST:
+        yield f"{word[:40]}... has more than {_LONGEST:,} signs; state so much in a file, with --config-dir=FOLDER"
+        return
+    yield from (f"{word[:200]}: {problem}" for problem in text_problems(word))
+
+
+def asks_for_sweep(overrides: Sequence[str]) -> bool:
+    """Return whether the words ask for a sweep as `-m` does.
+
+    Raises:
+        ConfigError: A word is none.
+
+    >>> asks_for_sweep(["seed=0,1", "hydra.mode=MULTIRUN"]), asks_for_sweep(["seed=0"])
+    (True, False)
+    """
+    return any(
+        word.key_or_group == "hydra.mode" and _plain_value(word.value()) == "MULTIRUN"
+        for word in parse_overrides(overrides)
+    )
 
 
 def override_problems(override: Override, *, own: bool) -> list[str]:
@@ -93,17 +117,11 @@ def override_problems(override: Override, *, own: bool) -> list[str]:
         own: Whether only tlexp's own configuration folder is searched, so that its options are all there are.
     """
     key, line = override.key_or_group, override.input_line or ""
-    if key.startswith("hydra.callbacks"):
-        return [f"{line}: hydra.callbacks run code before tlexp does and are not allowed; remove it"]
+    if of_hydra(override):
+        return word_problems(override)
     if "_target_" in line:
         return [f"{line}: a configuration holds values, not Python objects; remove _target_"]
-    name = key.removeprefix("hydra.sweeper.")
-    if name != key and name.partition(".")[0] not in ("params", "max_batch_size"):  # those are of Hydra's own sweeper
-        problems: list[str] = []
-        if not override.is_sweep_override():
-            check_sweep_value(name, _plain_value(override.value()), problems)
-        return problems
-    if key.startswith(("hydra.", "hydra/")) or override.is_delete():
+    if override.is_delete():
         return []
     if key in (*GROUPS, "experiment"):
         return _option_problems(override) if own else []
@@ -114,7 +132,7 @@ def override_problems(override: Override, *, own: bool) -> list[str]:
     value = override.value()
     if isinstance(value, str) and "${" in value:
         return []
-    problems = []
+    problems: list[str] = []
     check_value(key, _plain_value(value), problems)
     return problems
 
@@ -183,18 +201,6 @@ def _plain_value(value: Any) -> Any:
 
 def plain_message(error: Exception) -> str:
     """Return a library's message without its technical tail."""
-    text = re.sub(r"^\w*Exception: ", "", str(error))
+    text = re.sub(r"^\w*Exception: ", "", str(error) or str(error.__cause__ or type(error).__name__))
     lines = [line for line in text.splitlines() if not line.strip().startswith(("full_key:", "object_type=", "See "))]
     return "\n".join(lines).strip()
-
-
-def leaves(node: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """Yield every value of nested mappings and lists with its dotted path."""
-    if isinstance(node, Mapping) and node:
-        for name, value in node.items():
-            yield from leaves(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(node, list) and node:
-        for index, value in enumerate(node):
-            yield from leaves(value, f"{path}.{index}")
-    elif not (isinstance(node, Mapping) and not node):
-        yield path, node

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from tlexp.compose.overrides import leaves
+from tlexp.compose.leaves import leaves
 from tlexp.compose.preflight import Preflight
 from tlexp.compose.secrecy import seen_problems
 from tlexp.config import GROUPS, PROTOCOL, key_values

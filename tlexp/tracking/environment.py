@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,8 @@ _LIBRARIES = (
     "mlflow", "optuna", "hydra-core",
 )  # fmt: skip
 _GIT_SECONDS = 5
+_GIT_NEEDS = ("HOME", "PATH", "SYSTEMROOT", "USERPROFILE")
+"""The environment variables that git keeps: where its user's settings lie, and what it is made of."""
 
 
 def environment(device: str) -> Environment:
@@ -110,13 +113,30 @@ def _installed(name: str) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints; None where git is missing, refuses or takes too long."""
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    """Return what git prints; None where git is missing, refuses or takes too long.
+
+    Git runs what its variables and some settings name, and a working folder may be anybody's.
+    """
+    git = _program("git")
+    if git is None:
+        return None
+    command = [git, "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(folder), *arguments]
+    kept = {name: os.environ[name] for name in _GIT_NEEDS if name in os.environ}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True, env=kept | {"LC_ALL": "C"}
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _program(name: str) -> str | None:
+    """Return a program's absolute path; none that lies in the working folder, or is found by a relative path."""
+    here = Path.cwd().resolve()
+    places = [Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
+    trusted = [str(place) for place in places if place.is_absolute() and not place.resolve().is_relative_to(here)]
+    return shutil.which(name, path=os.pathsep.join(trusted))
 
 
 def _user() -> str | None:

@@ -13,8 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from tlexp.compose.leaves import leaves
 from tlexp.compose.load import Composed, typed
-from tlexp.compose.overrides import leaves, plain_message, several_values
+from tlexp.compose.overrides import plain_message, several_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
