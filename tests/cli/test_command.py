@@ -246,3 +246,12 @@ def test_a_folder_of_configurations_lies_below_the_working_folder(
     assert "labels: 7\n" in capsys.readouterr().out
     assert tlexp(flag, "yours", "--cfg", "job") == 2
     assert f"{flag}=yours: no such folder" in capsys.readouterr().err
+
+
+def test_nothing_is_imported_from_the_working_folder(tmp_path: Path) -> None:
+    for name in ("hydra_plugins/evil/__init__.py", "torch.py", "hydra.py", "yaml/__init__.py", "mod/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'canary')!r}, 'a').write(__name__)\n")
+    words = ["--cfg", "job", "backbone=tiny"]
+    done = subprocess.run([sys.executable, "-m", "tlexp", *words], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, (tmp_path / "canary").exists()) == (0, False), done.stderr

@@ -101,3 +101,36 @@ def test_a_process_that_is_hidden_from_us_is_not_known_to_be_dead(monkeypatch: p
     monkeypatch.setattr(MODULE, "_stat", lambda pid: None if pid == os.getppid() else seen(pid))
     assert is_alive(here | {"pid": os.getppid()}) is None
     assert is_alive(here | {"pid": 2**31 + 1}) is False
+
+
+@pytest.mark.parametrize("variable", ["config", "directory"])
+def test_git_runs_nothing_that_variables_name(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = tmp_path / "canary"
+    folder = package(tmp_path / "repo" / "tlexp")
+    git(tmp_path / "repo", "init")
+    git(tmp_path / "repo", "add", ".")
+    git(tmp_path / "repo", "commit", "-m", "first")
+    if variable == "config":
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+        monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.fsmonitor")
+        monkeypatch.setenv("GIT_CONFIG_VALUE_0", f"touch {canary};")
+    else:
+        git(tmp_path, "init", "other")
+        git(tmp_path / "other", "config", "core.fsmonitor", f"touch {canary};")
+        monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert checkout(folder) is not None
+    git(tmp_path / "repo", "config", "core.fsmonitor", f"touch {canary};")
+    assert checkout(folder) is not None
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("place", ["{}", "", "bin"])
+def test_a_git_of_the_working_folder_is_not_run(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program in (tmp_path / "git", tmp_path / "bin" / "git"):
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\ntouch {tmp_path}/canary\n")
+        program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", place.format(tmp_path), prepend=os.pathsep)
+    checkout()
+    assert not (tmp_path / "canary").exists()

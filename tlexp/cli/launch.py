@@ -91,6 +91,7 @@ def _through_hydra(arguments: argparse.Namespace, source: "ConfigSource") -> Non
     name, words = arguments.config_name, arguments.overrides
     sweeps = arguments.multirun or hydra.get_mode(name, words) is RunMode.MULTIRUN  # as a study's option says
     start = hydra.multirun if sweeps else hydra.run
+    os.environ["PYTHONSAFEPATH"] = "1"  # interpreters of workers import nothing from the working folder
     start(name, task, [*words, f"hydra.mode={'MULTIRUN' if sweeps else 'RUN'}"])
     if failures:
         raise failures[0]

@@ -91,7 +91,7 @@ class _Folder(FileConfigSource):
             raise ConfigError(f"{path}: holds a list; a file of settings holds lines such as `labels: 20`")
         if not isinstance(config._get_node("hydra"), DictConfig | None):
             raise ConfigError(
-                f"{path}: hydra holds settings of Hydra, `hydra:` and keys below it, not a value; remove it"
+                f"{path}: hydra holds keys, such as `run:` with `dir: PATH` below it, no value; remove it"
             )
         try:
             header = self._get_header_dict(text[:512])

@@ -124,7 +124,13 @@ def _git(folder: Path, *arguments: str) -> str | None:
     kept = {name: os.environ[name] for name in _GIT_NEEDS if name in os.environ}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True, env=kept | {"LC_ALL": "C"}
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=True,
+            env=kept | {"LC_ALL": "C"},
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -134,9 +140,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _program(name: str) -> str | None:
     """Return a program's absolute path; none that lies in the working folder, or is found by a relative path."""
     here = Path.cwd().resolve()
-    places = [Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
-    trusted = [str(place) for place in places if place.is_absolute() and not place.resolve().is_relative_to(here)]
-    return shutil.which(name, path=os.pathsep.join(trusted))
+    places = [Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    above = here == Path(here.anchor)  # then everything lies in it
+    trusted = [each for each in places if each.is_absolute() and (above or not each.resolve().is_relative_to(here))]
+    return shutil.which(name, path=os.pathsep.join(map(str, trusted)))
 
 
 def _user() -> str | None:
