@@ -60,7 +60,7 @@ REFUSED = {
     "hydra.sweeper": "is no setting of tlexp's sweeps; see tlexp --help",
 }
 """Why anything else is not allowed, by its longest known beginning, and what to do instead."""
-_UNKNOWN = "is not among the keys of Hydra that tlexp allows; remove it, or see docs/settings.md"
+UNKNOWN = "is not among the keys of Hydra that tlexp allows; remove it, or see docs/settings.md"
 _OBJECT = "a configuration holds values, not Python objects; remove _target_"
 _TOKEN = re.compile(r"\$\{(?:tlexp\.stamp:|now:[%\w-]*)\}")
 """What may be filled into the name of a folder: signs without a way up."""
@@ -98,7 +98,7 @@ def word_problems(word: Override) -> list[str]:
     if "_target_" in line:
         return [f"{line}: {_OBJECT}"]
     if word.is_delete():
-        return [f"{line}: {_reason(key)}"]
+        return [f"{line}: {reason(key)}"]
     if word.is_sweep_override():
         return [f"{line}: Hydra's own settings cannot be swept"]
     return list(
@@ -160,7 +160,7 @@ def _node_problems(node: Any, stated: Mapping[str, Any], skipped: re.Pattern[str
             else _filed_problems(path, value, line)
         )
     problems += [
-        f"{path}: {_reason(path)}"
+        f"{path}: {reason(path)}"
         for path in expected
         if not any(each == path or each.startswith(f"{path}.") for each in found)
         and not (skipped and skipped.match(path))
@@ -232,7 +232,7 @@ def _typed_problems(path: str, value: Any, line: str) -> Iterator[str]:
     elif group == "launcher" and name and "_target_" not in name:
         return  # its own fields are known once it is chosen
     else:
-        yield f"{line}: {_reason(path)}"
+        yield f"{line}: {reason(path)}"
 
 
 def _choice_problems(word: Override) -> list[str]:
@@ -246,7 +246,7 @@ def _choice_problems(word: Override) -> list[str]:
     if group in ("hydra/launcher", "hydra/sweeper"):
         names = ", ".join(installed("launcher")) if group == "hydra/launcher" else "tlexp"
         return [f"{line}: one that is installed must stand here: {names}"]
-    return [f"{line}: {_reason(word.package or group.replace('/', '.'))}"]
+    return [f"{line}: {reason(word.package or group.replace('/', '.'))}"]
 
 
 def _stated(word: Override) -> Iterator[tuple[str, Any]]:
@@ -278,8 +278,8 @@ def _is_plain_field(path: str, value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float) or _NAME.fullmatch(str(value)) is not None
 
 
-def _reason(path: str) -> str:
+def reason(path: str) -> str:
     """Return why a key is not allowed, and what to do instead."""
     parts = path.split(".")
     begins = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((REFUSED[begin] for begin in begins if begin in REFUSED), _UNKNOWN)
+    return next((REFUSED[begin] for begin in begins if begin in REFUSED), UNKNOWN)

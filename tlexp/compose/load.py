@@ -204,7 +204,11 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
             f"resume={folder}: no run's folder ({file} is missing); name one such as outputs/<time>-<uid>"
         )
     before = without_secrets(_words_of(file), overrides, folder)
-    old, new = load(before, source).config, load([*before, *overrides], source).config
+    try:
+        old = load(before, source).config
+    except ConfigError as error:
+        raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error
+    new = load([*before, *overrides], source).config
     changes = [
         f"resume={folder}: {key} was {was} and would be {now}; leave it out, or start a new run without resume"
         for key, was, now in _differences(key_values(old), key_values(new))
@@ -226,7 +230,10 @@ def _words_of(file: Path) -> list[str]:
     if not isinstance(plain, list) or not all(isinstance(word, str) for word in plain):
         raise ConfigError(f"{file}: holds no list of words such as labels=20; name the folder of another run")
     words = [str(word) for word in plain if not str(word).startswith("resume=")]
-    foreign = [word.input_line for word in parse_overrides(words) if of_hydra(word)]
+    try:
+        foreign = [word.input_line for word in parse_overrides(words) if of_hydra(word)]
+    except ConfigError as error:
+        raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error
     if foreign:
         raise ConfigError([f"{file}: {word} is no setting of tlexp; remove it there" for word in foreign])
     return words

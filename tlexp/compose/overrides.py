@@ -71,7 +71,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         raise ConfigError(endless)
     try:
         return [_parsed(word) for word in overrides]
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # ValueError: a number of thousands of digits
         raise ConfigError(
             f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
             "'head.hidden=[256]', "
@@ -202,5 +202,7 @@ def _plain_value(value: Any) -> Any:
 def plain_message(error: Exception) -> str:
     """Return a library's message without its technical tail."""
     text = re.sub(r"^\w*Exception: ", "", str(error) or str(error.__cause__ or type(error).__name__))
-    lines = [line for line in text.splitlines() if not line.strip().startswith(("full_key:", "object_type=", "See "))]
-    return "\n".join(lines).strip()
+    technical = ("full_key:", "object_type=", "reference_type=", "See ")
+    told = "\n".join(line for line in text.splitlines() if not line.strip().startswith(technical)).strip()
+    key = re.search(r"full_key: (\S+)", text)
+    return told if key is None or key[1] in told else f"{key[1]}: {told}"

@@ -90,8 +90,12 @@ def _build(cls: type[Any], values: Mapping[Any, Any], prefix: str, problems: lis
         if name not in fields:
             problems.append(unknown_key(key))
         elif dataclasses.is_dataclass(hints[name]):
-            nested = value if isinstance(value, Mapping) else {}
-            built[name] = _build(typing.cast(type[Any], hints[name]), nested, f"{key}.", problems)
+            if not isinstance(value, Mapping):
+                problems.append(
+                    f"{key}={value}: is a group of settings, not a value; name an option of it, or settings"
+                )
+                value = {}
+            built[name] = _build(typing.cast(type[Any], hints[name]), value, f"{key}.", problems)
         else:
             built[name] = _convert(value, hints[name], key, fields[name].metadata["doc"], problems)
     return cls(**built)
