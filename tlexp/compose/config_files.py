@@ -6,8 +6,7 @@ from typing import Any
 
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
-from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
@@ -63,12 +62,11 @@ class ConfigFiles(ConfigRepository):
 
 
 def _opened(provider: str, path: str) -> Any:
-    if path.startswith("structured://"):
-        return StructuredConfigSource(provider, path)
-    if path.startswith("pkg://"):  # Hydra's own, and what installed plugins add
-        return ImportlibResourcesConfigSource(provider, path)
-    own = path == f"file://{conf_folder()}"
-    return (FileConfigSource if own else _Folder)(provider, path)
+    scheme = path.partition("://")[0]
+    if scheme == "file" and path != f"file://{conf_folder()}":
+        return _Folder(provider, path)
+    # Packages are Hydra's own and what installed plugins add. Hydra's scan loads its classes anew: only these travel.
+    return SourcesRegistry.instance().resolve(scheme)(provider, path)
 
 
 class _Folder(FileConfigSource):

@@ -1,0 +1,47 @@
+import pickle
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+
+from tlexp.compose.checked_loader import CheckedLoader
+from tlexp.compose.config_files import ConfigSource
+from tlexp.errors import ConfigError
+
+SET = "++hydra.job.env_set.A=b"
+
+
+def test_the_runs_of_a_sweep_are_looked_at_in_worker_processes_too() -> None:
+    loader = CheckedLoader(ConfigSource())
+    master = loader.load_configuration("config", ["hydra.sweep.dir=s"], RunMode.MULTIRUN)
+    there = pickle.loads(pickle.dumps(loader))
+    words = ["seed=1", "hydra.sweep.subdir='runs/a'"]
+    assert there.load_sweep_config(master, words).hydra.sweep.subdir == "runs/a"
+    with pytest.raises(ConfigError, match=r"sets environment variables"):
+        there.load_sweep_config(master, [*words, SET])
+
+
+def test_a_file_that_changes_after_the_look_is_looked_at_again(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("defaults: [config, _self_]\n")
+    loader = CheckedLoader(ConfigSource(name="own", search=str(tmp_path)))
+    loader.load_configuration("own", [], RunMode.RUN)
+    own.write_text("defaults: [config, _self_]\nhydra: {job: {env_copy: [HOME]}}\n")
+    with pytest.raises(ConfigError, match=r"hydra\.job\.env_copy\.0=HOME: sets environment"):
+        loader.load_configuration("own", [], RunMode.RUN)
+
+
+@pytest.mark.parametrize("word", ["hydra.searchpath=[pkg://antigravity]", SET, "~hydra.run.dir"])
+def test_pages_and_completion_pass_as_well(word: str) -> None:
+    loader = CheckedLoader(ConfigSource())
+    with pytest.raises(ConfigError):
+        loader.compute_defaults_list("config", [word], RunMode.RUN)
+    with pytest.raises(ConfigError):
+        loader.get_group_options("data", config_name="config", overrides=[word])
+
+
+def test_lists_that_a_file_hands_to_hydra_do_not_become_words(tmp_path: Path) -> None:
+    text = "defaults: [config, _self_]\nhydra: {overrides: {hydra: ['hydra.job.chdir=true'], task: [seed=1]}}\n"
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"hydra\.overrides\.hydra\.0=hydra\.job\.chdir=true: is what Hydra writes"):
+        CheckedLoader(ConfigSource(name="own", search=str(tmp_path))).load_configuration("own", [], RunMode.RUN)
