@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tlexp.compose.load import hydra_job, register
+from tlexp.compose.load import hydra_job
+from tlexp.compose.registration import register
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.jobs.gpus import take_gpu, visible_gpus
 from tlexp.paths import publish
