@@ -20,7 +20,7 @@ import pytest
 
 from tlexp import cli
 from tlexp.cli import page as help_page
-from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of
+from tlexp.cli.arguments import VerbParser, source_of
 from tlexp.compose.load import Composed, load
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
@@ -87,7 +87,7 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
     monkeypatch.chdir(tmp_path)
 
     def composed(words: list[str]) -> list[Config]:
-        launched: list[str] = []
+        launched: list[argparse.Namespace] = []
         loaded: list[Config] = []
 
         def loads(*arguments: Any, **options: Any) -> Composed:
@@ -96,7 +96,8 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
             return result
 
         monkeypatch.setattr("tlexp.compose.load.load", loads)
-        monkeypatch.setattr("tlexp.cli.launch._through_hydra", lambda given: launched.extend(given) or 0)
+        for launch in ("_through_hydra", "_look"):
+            monkeypatch.setattr(f"tlexp.cli.launch.{launch}", lambda arguments, source: launched.append(arguments))
         monkeypatch.setattr("tlexp.compose.preflight.Preflight.check", lambda self, config: None)  # nobody has photos
         monkeypatch.setattr("tlexp.compose.preflight.Preflight.counts", lambda self, data: None)
         monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config, counts: {})
@@ -106,9 +107,9 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         with pytest.raises((SystemExit, Parsed)) as ended:
             cli.main()
         assert isinstance(ended.value, Parsed) or not ended.value.code, f"exit status {ended.value.code}"
-        arguments = hydra_arguments(launched)
-        if arguments.multirun:  # of a sweep only what its points share has been looked at
-            return [load(point, source_of(arguments)).config for point in points(arguments.overrides)]
+        for arguments in launched:
+            if arguments.multirun:  # of a sweep only what its points share has been looked at
+                return [load(point, source_of(arguments)).config for point in points(arguments.overrides)]
         return loaded[-1:]
 
     return composed

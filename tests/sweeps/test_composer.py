@@ -2,28 +2,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 
-from tlexp.compose.load import load
-from tlexp.compose.registration import register
+from tlexp.compose.checked_loader import CheckedLoader
+from tlexp.compose.load import ConfigSource, hydra_of, load
 from tlexp.config import config_key
 from tlexp.errors import ConfigError
-from tlexp.paths import conf_folder
 from tlexp.sweeps.composer import Composer
 from tlexp.sweeps.space import build_space
 
 
 @pytest.fixture(scope="module")
 def loader() -> Any:
-    register()
-    setup_globals()
-    Plugins.instance()
-    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_folder())))
+    return hydra_of(ConfigSource()).config_loader
 
 
 def composer(loader: Any, *words: str) -> tuple[Composer, list[dict[str, str]]]:
@@ -70,14 +62,11 @@ def test_words_stay_in_the_order_of_the_command_line(loader: Any) -> None:
 
 
 def test_an_option_that_names_python_objects_is_refused(tmp_path: Path) -> None:
-    register()
     (tmp_path / "head").mkdir()
     (tmp_path / "head" / "evil.yaml").write_text(
         "# @package _global_\nhydra: {callbacks: {x: {_target_: shutil.copy}}}"
     )
-    search = create_config_search_path(str(conf_folder()))
-    search.prepend("main", f"file://{tmp_path}")
-    made, points = composer(ConfigLoaderImpl(config_search_path=search), "head=linear,evil")
+    made, points = composer(CheckedLoader(ConfigSource(search=str(tmp_path))), "head=linear,evil")
     made.plan(points[0])
     with pytest.raises(ConfigError, match=r"hydra\.callbacks"):
         made.plan(points[1])

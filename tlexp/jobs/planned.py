@@ -9,8 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.load import Composed
-from tlexp.compose.overrides import forbidden_nodes
-from tlexp.errors import ConfigError, Interrupted
+from tlexp.errors import Interrupted
 from tlexp.jobs.progress import say
 
 ROOT = Path("multirun")
@@ -43,13 +42,9 @@ def compose_overrides(loader: ConfigLoader, master: DictConfig, overrides: Seque
         overrides: Of the job.
 
     Raises:
-        ConfigError: A node names a Python object.
-        HydraException: The overrides do not compose.
+        ConfigError: The overrides do not compose, or say what they may not.
     """
     config = loader.load_sweep_config(master, list(overrides))
-    forbidden = forbidden_nodes(config)
-    if forbidden:
-        raise ConfigError(forbidden)
     return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
