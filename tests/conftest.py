@@ -1,5 +1,3 @@
-import copy
-import functools
 import os
 import shutil
 import signal
@@ -16,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Nobody's cache is read or filled; tests that want one of their own name it.
 os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
 
-from tlexp.compose.load import Composed, load
+from tests.composed import load
 from tlexp.experiment.run import Outcome, run
 from tlexp.secrets import forget
 from tlexp.tracking.store import ensure_store
@@ -64,12 +62,6 @@ def probability_bits(folder: Path) -> bytes:
         return bytes(file["probability"].tobytes())
 
 
-@functools.cache
-def _loaded(words: tuple[str, ...], folder: Path) -> Composed:
-    """Compose the same words once: that takes nearly half of a small run."""
-    return load(words)
-
-
 @pytest.fixture(autouse=True)
 def no_secrets() -> Iterator[None]:
     """Secrets of one test are looked for in no other."""
@@ -89,7 +81,7 @@ def start(tmp_path: Path) -> Start:
     """Do a small run with the given words in a new folder `name` of the test's own."""
 
     def started(*words: str, name: str = "run", listener: Listener | None = None) -> Outcome:
-        loaded = copy.deepcopy(_loaded((*SMALL, *words), Path.cwd()))
+        loaded = load((*SMALL, *words))
         folder = tmp_path / name
         folder.mkdir()
         return run(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.composed import load
 from tests.conftest import Start
 from tests.studies.conftest import RECORD
 from tlexp.cli.console import _next, summary
-from tlexp.compose.load import load
 from tlexp.tracking.blocks import WeightsBlock
 
 CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limit_steps=1")

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tlexp.compose.load import load
+from tests.composed import load
 from tlexp.config.protocol import protocol_steps
 from tlexp.config.train import TrainConfig
 

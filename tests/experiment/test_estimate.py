@@ -1,6 +1,6 @@
 import pytest
 
-from tlexp.compose.load import load
+from tests.composed import load
 from tlexp.experiment import estimate
 from tlexp.experiment.session import Session
 from tlexp.models import Classifier

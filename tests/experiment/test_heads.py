@@ -11,10 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.composed import composed
+from tests.composed import composed, load
 from tests.conftest import Start
 from tests.models.small_swin import known
-from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.config.head import HeadKind
 from tlexp.errors import ConfigError

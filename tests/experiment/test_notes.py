@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.composed import load
 from tests.conftest import Start
-from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.experiment.notes import guess_note, size_notes
 from tlexp.models import preprocessing

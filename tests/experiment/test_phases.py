@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.composed import load
 from tests.conftest import Stopper, probability_bits
-from tlexp.compose.load import load
 from tlexp.errors import ConfigError, Interrupted
 from tlexp.experiment.plan import build_plan, plan_table
 from tlexp.experiment.run import Outcome

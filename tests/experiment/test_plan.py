@@ -1,6 +1,6 @@
 import pytest
 
-from tlexp.compose.load import load
+from tests.composed import load
 from tlexp.experiment.build import build_classifier, build_network
 from tlexp.experiment.plan import build_plan, plan_table
 from tlexp.paths import conf_options

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlexp.compose.load import load
+from tests.composed import load
 from tlexp.config import Config
 from tlexp.errors import ConfigError
 from tlexp.experiment import probe as probes

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from tests.composed import load
 from tests.conftest import Stopper, probability_bits
 from tests.experiment.conftest import Spy
-from tlexp.compose.load import load
 from tlexp.config import Config, Preprocessing
 from tlexp.data import ImageBatches, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError

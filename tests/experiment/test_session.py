@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.composed import load
 from tests.conftest import SMALL, probability_bits
-from tlexp.compose.load import load
 from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor
 
+from tests.composed import load
 from tests.conftest import Start
 from tlexp import paths
-from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.data import Images
 from tlexp.errors import ConfigError, WeightsError

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.composed import load
 from tests.conftest import SMALL
 from tlexp.cache import CutKey, Use
-from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.config.augment import AugmentConfig, AugmentKind
 from tlexp.config.cache import CacheConfig, CacheMode

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.composed import load
 from tests.conftest import SMALL, Start, probability_bits
 from tests.models.small_swin import known
-from tlexp.compose.load import load
 from tlexp.config import Config
 from tlexp.config.data import SHAPES
 from tlexp.experiment.build import build_network

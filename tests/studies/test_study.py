@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.composed import load
 from tests.studies.conftest import QUICK, Finished, Study, command, shares_studies
-from tlexp.compose.load import load
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tlexp.compose.load import load
+from tests.composed import load
 from tlexp.tracking import names
 
 

@@ -244,5 +244,3 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             yield key, before.get(key), now.get(key)
-
-

@@ -1,12 +1,9 @@
 """A job before it is launched: its overrides, what they compose to, and the folder below which all jobs lie."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.load import Composed
 from tlexp.errors import Interrupted
@@ -31,21 +28,6 @@ class Planned:
     overrides: tuple[str, ...]
     key: str
     composed: Composed
-
-
-def compose_overrides(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Return what the overrides of a job compose to, without Hydra's own node.
-
-    Args:
-        loader: Hydra's.
-        master: The configuration of the multirun itself, with the overrides that are Hydra's own.
-        overrides: Of the job.
-
-    Raises:
-        ConfigError: The overrides do not compose, or say what they may not.
-    """
-    config = loader.load_sweep_config(master, list(overrides))
-    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
+from tlexp.compose.compositions import Compositions
 from tlexp.compose.leaves import leaves
-from tlexp.compose.load import Composed, typed
-from tlexp.compose.overrides import plain_message, several_values
+from tlexp.compose.load import Composed
+from tlexp.compose.overrides import several_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS
 from tlexp.config.data import DataSource
@@ -27,7 +26,7 @@ from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import listing_bad_images
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
-from tlexp.jobs.planned import ROOT, compose_overrides
+from tlexp.jobs.planned import ROOT
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
@@ -86,13 +85,11 @@ class _Command:
     """The command line of a study, and what it leaves to the study.
 
     Attributes:
-        context: What Hydra hands over.
         stated: Its overrides.
         own: Those of the study, where the command line does not state them.
         trials: How many candidates a trained column tries, as an override.
     """
 
-    context: HydraContext
     stated: tuple[str, ...]
     own: tuple[str, ...] = ()
     trials: str = ""
@@ -107,17 +104,6 @@ class _Command:
             and not ("backbone" in said and key.startswith("backbone."))
         ]
         return (*kept, *column)
-
-    def compose(self, overrides: Sequence[str]) -> Composed:
-        """Return what the overrides of a job compose to.
-
-        Raises:
-            ConfigError: They do not fit.
-        """
-        try:
-            return typed(compose_overrides(self.context.hydra.config_loader, self.context.config, overrides))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise ConfigError(plain_message(error)) from error
 
     def completed(self, config: Config, side: int) -> "_Command":
         """Return the command line with what the study adds.
@@ -156,8 +142,9 @@ class StudyPlan:
 
     def __init__(self, overrides: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
         _check(overrides, context)
-        command = _Command(context=context, stated=tuple(overrides))
-        first = command.compose(command.overrides(FROZEN)).config
+        self._compositions = compositions = Compositions.of_jobs(context.hydra.config_loader, context.config)
+        command = _Command(stated=tuple(overrides))
+        first = compositions.typed(command.overrides(FROZEN)).config
         if first.backbone.name == PIXELS:
             raise ConfigError(
                 "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
@@ -166,7 +153,7 @@ class StudyPlan:
         self.study = first.study
         self.network, _ = shared.network(first)
         self._command = command.completed(first, self.network.expected.image_size)
-        config = self._command.compose(self._command.overrides(FROZEN)).config
+        config = compositions.typed(self._command.overrides(FROZEN)).config
         with listing_bad_images(ROOT):
             self.source = shared.images(config, self.network.expected, listener)
         stated = self.study.labels or FULL
@@ -272,7 +259,7 @@ class StudyPlan:
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
         [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
         overrides = self._command.overrides((*column.words, "tune.trials=0" if kind.solved else self._command.trials))
-        composed = self._command.compose(overrides)
+        composed = self._compositions.typed(overrides)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
