@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,9 +39,19 @@ SLOW_SECONDS = 3600
 """What a long harness may take: it is counted in kills, bits or studies, and a busy machine is no fault of theirs."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the short run leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each long harness its hour; the limit of all other tests is for those that hang."""
+    """Leave most cases of broad tests to the long run, and give each long one its hour.
+
+    The limit of all other tests is for those that hang.
+    """
+    cases: Counter[str] = Counter()
     for item in items:
+        name = item.nodeid.partition("[")[0]
+        broad = item.get_closest_marker("broad")
+        if broad and cases[name] % broad.args[0]:
+            item.add_marker(pytest.mark.slow)
+        cases[name] += 1
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 

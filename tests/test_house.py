@@ -109,6 +109,7 @@ OPENED = {
     "paths.py": "where all files are written",
     "tracking/curves.py": "adds numbers line by line",
     "cache/cut_folder.py": "adds numbers line by line",
+    "tracking/projection.py": "copies what a run has written",
 }
 """Modules that write files by themselves, and what."""
 STORES = {"tracking/client.py", "tracking/stale.py"}

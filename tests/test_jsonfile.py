@@ -99,7 +99,7 @@ def test_every_damage_is_a_value_error_in_words(content: bytes, rule: str, tmp_p
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(ValueError, match="it is no regular file"):
+        with pytest.raises(ValueError, match="it is not a regular file"):
             read_json(path)
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "none")

@@ -95,7 +95,7 @@ def _content(path: Path) -> bytes:
         file = open_regular(path, empty=True)
     except OSError as error:
         if error.errno in (errno.EISDIR, errno.EINVAL):  # nothing that freeing a disk would mend
-            raise ValueError("it is no regular file") from error
+            raise ValueError("it is not a regular file") from error
         raise
     with file:
         size = os.fstat(file.fileno()).st_size

@@ -89,7 +89,7 @@ def test_twenty_bad_images_are_shown_a_line_each_and_all_are_in_a_file(
     lines = capsys.readouterr().err.splitlines()
     begin = next(place for place, line in enumerate(lines) if line.startswith("error: data.root="))
     assert lines[begin].endswith(": 30 of 30 images cannot be used:")
-    assert lines[begin + 1] == "  cat/\\x1b[31m00.jpg: not an image of a supported format"
+    assert lines[begin + 1] == "  cat/\\x1b[31m00.jpg: the file is empty"
     assert lines[begin + 21] == "  ... and 10 more"
     place = lines[-1].rpartition("All are listed in ")[2]
     assert len(lines) == begin + 23

@@ -47,6 +47,7 @@ WAYS = {
     ],
     ids=["depth", "last", "surgical", "views", "tuned", "vit", "lpft", "gradual-views", "gradual-vit"],
 )
+@pytest.mark.broad(2)
 def test_a_run_is_the_same_to_the_bit_wherever_rows_are_kept(
     words: list[str], start: Start, cache: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_other_cuts_and_other_weights_are_other_rows(start: Start, cache: Path) 
     [["augment=light"], ["augment.mixup=0.2"], ["freeze.norm=update"], ["freeze=none"]],
     ids=lambda words: words[0],
 )
+@pytest.mark.broad(2)
 def test_what_changes_from_step_to_step_is_not_kept(words: list[str], start: Start, cache: Path) -> None:
     freeze = [] if "freeze=none" in words else DEPTH
     assert start(*freeze, *words, name="auto").record.train.cache is None

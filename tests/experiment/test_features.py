@@ -168,6 +168,7 @@ def test_settings_that_do_not_go_together_are_refused(words: list[str], told: st
 
 @pytest.mark.parametrize("labels", ["1", "4", "20"])
 @pytest.mark.parametrize("kind", SOLVED)
+@pytest.mark.broad(3)
 def test_a_solved_head_is_selected_inside_the_budget(kind: HeadKind, labels: str, start: Start) -> None:
     outcome = start(f"head={kind}", f"labels={labels}")
     selection = outcome.record.train.selection

@@ -84,6 +84,7 @@ def noise(config: Config, count: int = 4) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("name", "kind", "units"), paired(HEADS))
+@pytest.mark.broad(3)
 def test_a_head_comes_back_and_gives_the_same_logits(name: str, kind: HeadKind, units: bool, tmp_path: Path) -> None:
     config = composed(*words(name, kind, units)).config
     network, classifier = built(config)
@@ -102,6 +103,7 @@ TRAINED = [(kind, units) for kind, units in HEADS if not kind.solved]
 
 
 @pytest.mark.parametrize(("name", "kind", "units"), paired(TRAINED))
+@pytest.mark.broad(3)
 def test_the_plan_counts_what_is_there(name: str, kind: HeadKind, units: bool) -> None:
     config = composed(*words(name, kind, units)).config
     plan = build_plan(config)
@@ -122,6 +124,7 @@ def test_the_seed_decides(kind: HeadKind) -> None:
 
 @pytest.mark.parametrize("freeze", ["all", "last", "none"])
 @pytest.mark.parametrize(("name", "kind", "units"), paired(TRAINED, QUICK))
+@pytest.mark.broad(5)
 def test_all_that_trains_has_a_gradient_and_the_frozen_rest_stays(
     name: str, freeze: str, kind: HeadKind, units: bool
 ) -> None:

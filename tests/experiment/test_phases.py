@@ -48,6 +48,7 @@ QUICK = {(0, 0, 0), (0, 1, 2), (1, 1, 1), (1, 0, 2), (2, 0, 1), (2, 1, 0)}
         for i, j, k in itertools.product(range(3), range(2), range(3))
     ],
 )
+@pytest.mark.broad(2)
 def test_one_phase_alone_is_the_policy_that_it_is(
     phased: list[str], plain: str, augment: str, rates: list[str], start: Start, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_policy_without_phases_records_none(start: Start) -> None:
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 @pytest.mark.parametrize("policy", PHASED)
+@pytest.mark.broad(2)
 def test_every_family_goes_through_its_phases(policy: str, name: str, start: Start, tmp_path: Path) -> None:
     words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false"]
     phases = start(*words, *PHASED[policy][0], "labels=2", "tune.validate=false").record.freeze.phases

@@ -10,6 +10,7 @@ PARTS = ("surgical", "norm", "bias", "lora")
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_small", "mobilenetv3_large"])
 @pytest.mark.parametrize("freeze", ["none", "all", "last", "depth"])
+@pytest.mark.broad(3)
 def test_the_plan_adds_up(name: str, freeze: str) -> None:
     plan = build_plan(load([f"backbone={name}", f"freeze={freeze}"]).config)
     units = plan["units"]
@@ -52,6 +53,7 @@ def test_units_tell_shapes_and_batchnorm() -> None:
         *(pytest.param("convnext_tiny", freeze, marks=pytest.mark.slow) for freeze in PARTS[1:]),
     ],
 )
+@pytest.mark.broad(3)
 def test_parts_of_units_are_counted(name: str, freeze: str) -> None:
     config = load([f"backbone={name}", f"freeze={freeze}", *(["freeze.units=[stem]"] if freeze == "surgical" else [])])
     plan, whole = build_plan(config.config), build_plan(load([f"backbone={name}", "freeze=none"]).config)

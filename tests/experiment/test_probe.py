@@ -72,6 +72,7 @@ def test_one_image_per_class_takes_the_stated_penalty() -> None:
 
 
 @pytest.mark.parametrize("head", ["logreg", "ridge", "nearest_mean", "knn"])
+@pytest.mark.broad(2)
 def test_heads_solved_together_are_those_that_each_run_solves_alone(
     head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_
         ["freeze=norm"], ["freeze=bias"], ["freeze=lora"], ["freeze=gradual"],
     ],
 )  # fmt: skip
+@pytest.mark.broad(3)
 def test_every_policy_that_trains_the_backbone_can_start_from_the_same_probe(words: list[str], start: Start) -> None:
     solved = start("head=logreg", "labels=4", name="solved").record.train.selection
     found = start(*words, "head.init=probe", "labels=4", "train.limit_steps=4", name="started").record

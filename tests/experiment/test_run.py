@@ -298,6 +298,7 @@ def test_an_interrupted_run_of_parts_goes_on_to_the_same_bits(
 
 
 @pytest.mark.parametrize("policy", PARTS)
+@pytest.mark.broad(2)
 def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     policy: str, start: Start, tmp_path: Path
 ) -> None:
@@ -355,6 +356,7 @@ def test_a_run_is_the_start_of_the_next(start: Start, tmp_path: Path) -> None:
     "freeze", [["freeze=all"], ["freeze=last"], ["freeze=depth", "freeze.depth=1"], ["freeze=none"]]
 )
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+@pytest.mark.broad(3)
 def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start: Start, tmp_path: Path) -> None:
     words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false"]
     quick = ("head.init=normal", "train.limit_steps=2", "labels=2", "tune.validate=false")
@@ -365,6 +367,7 @@ def test_frozen_bits_stay_and_the_rest_moves(name: str, freeze: list[str], start
 
 @pytest.mark.parametrize("freeze", ["freeze=all", "freeze=last", "freeze=none"])
 @pytest.mark.parametrize("norm", ["follow", "keep", "update"])
+@pytest.mark.broad(2)
 def test_statistics_end_as_they_began_where_norm_keeps_them(
     norm: str, freeze: str, start: Start, tmp_path: Path
 ) -> None:
@@ -519,10 +522,10 @@ def test_raw_pixels_are_kept_and_need_neither_weights_nor_a_seed(start: Start) -
 def test_nothing_is_left_when_the_record_cannot_be_written(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, values: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("tlexp.tracking.record.publish", full)
+    monkeypatch.setattr("tlexp.tracking.record.publish_json", full)
     with pytest.raises(OSError, match="No space left"):
         start()
     assert not (tmp_path / "run" / "record.json").exists()

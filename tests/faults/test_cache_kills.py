@@ -79,7 +79,7 @@ class Found:
 
 
 def test_killed_writers_leave_no_half_entry() -> None:
-    assert harness("--kills", "20").returncode == 0
+    assert harness("--kills", "8").returncode == 0
 
 
 @pytest.mark.slow

@@ -248,6 +248,7 @@ def refusal(desk: Desk, config: Config) -> ConfigError:
 class TestAllHearTheSame:
     @pytest.mark.parametrize("runs", [Desk.some, pytest.param(Desk.configs, marks=pytest.mark.slow)])
     @pytest.mark.parametrize(("policy", "head"), PAIRS)
+    @pytest.mark.broad(2)
     def test_an_estimate_enters_where_the_run_does(
         self, policy: str, head: str, runs: Runs, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -312,6 +313,7 @@ class TestAllHearTheSame:
 
     @pytest.mark.parametrize("augment", AUGMENTS)
     @pytest.mark.parametrize("head", ["linear", "units"])
+    @pytest.mark.broad(2)
     def test_what_is_filled_ahead_is_what_runs_keep_on_disk(
         self, head: str, augment: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -204,6 +204,7 @@ def statistics(classifier: Classifier, *, of: set[str] | None = None) -> set[str
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("policy", FreezePolicy)
 class TestEveryPolicyOnEveryNetwork:
+    @pytest.mark.broad(3)
     def test_what_trains_moves_and_every_other_bit_stays(self, policy: FreezePolicy, name: str) -> None:
         each = built(name, policy)
         before, digest = state(each.classifier), each.classifier.frozen_digest()

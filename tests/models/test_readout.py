@@ -79,6 +79,7 @@ def unit_names(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.broad(2)
 def test_units_stand_side_by_side_averaged_and_of_one_size(name: str) -> None:
     size, names = MODELS[name], unit_names(name)
     images = torch.randn(2, 3, size, size)
@@ -93,6 +94,7 @@ def test_units_stand_side_by_side_averaged_and_of_one_size(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.broad(2)
 def test_a_units_features_are_those_that_timm_taps(name: str) -> None:
     """timm's own intermediate maps, all (B, C, h, w), or patches and class token, show which axis is averaged."""
     size, images = MODELS[name], torch.randn(2, 3, MODELS[name], MODELS[name])
@@ -114,6 +116,7 @@ def test_a_units_features_are_those_that_timm_taps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.broad(2)
 def test_what_comes_behind_the_deepest_unit_leaves_the_backbone(name: str) -> None:
     size, names = MODELS[name], unit_names(name)
     backbone = build_backbone(name, image_size=size, head_units=names[:2]).train()

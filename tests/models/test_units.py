@@ -206,6 +206,7 @@ def check_laws(name: str) -> None:
 
 
 @pytest.mark.parametrize("family", QUICK)
+@pytest.mark.broad(2)
 def test_laws_hold(family: str) -> None:
     check_laws(FAMILIES[family])
 

@@ -131,6 +131,7 @@ def test_the_shifted_images_pass_and_count_as_well(
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
 @pytest.mark.parametrize("words", BACKBONES.values(), ids=BACKBONES)
+@pytest.mark.broad(3)
 def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
     words: list[str], every: bool, configure: Callable[..., Config], start: Start
 ) -> None:

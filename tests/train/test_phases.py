@@ -170,11 +170,13 @@ RESUMED = [
 
 @pytest.mark.parametrize("norm", [FreezeNorm.follow, FreezeNorm.update])
 @pytest.mark.parametrize("changes", RESUMED, ids=["adamw-mix", "sgd-channels-last", "adam-bf16"])
+@pytest.mark.broad(5)
 def test_interrupted_at_any_step_of_any_phase_and_resumed_gives_the_same_bits(tmp_path, build_plan, changes, norm):
     check_resume(tmp_path, build_plan(steps=7, phases=three(5), **changes), "test_resnet", norm)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "test_resnet"])
+@pytest.mark.broad(3)
 def test_every_family_goes_on_in_every_phase(tmp_path, build_plan, name):
     units = len(backbone(name)[1])
     check_resume(tmp_path, build_plan(steps=7, phases=three(units)), name, FreezeNorm.follow, stops=(2, 3, 5, 6, 7))

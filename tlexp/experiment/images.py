@@ -73,7 +73,7 @@ def listing_bad_images(folder: Path) -> Iterator[None]:
     except BadImagesError as error:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            publish(path, "".join(f"{line}\n" for line in error.lines).encode())
+            publish(path, "".join(f"{line}\n" for line in error.lines))
         except OSError:
             raise error from None  # the images matter more than the list
         raise error.listed_in(short_path(path)) from error

@@ -166,7 +166,7 @@ class Checkpoint:
         except OSError as error:
             raise TrainingError(f"{refusal(error)}: free the disk or move the folder") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{path} is not a checkpoint's mark: start anew without resume") from error
+            raise TrainingError(f"{path} is not a checkpoint's mark ({error}): start anew without resume") from error
         if owner != key:
             raise ConfigError(
                 f"resume={self.folder}: its checkpoint belongs to other settings, images, start weights or another "
