@@ -1,7 +1,7 @@
 """Configurations that want more than settings: none runs code, writes outside, or ends in an error of tlexp's own.
 
 Each comes to the command line as people meet it: typed words, option files, a primary configuration, a defaults list, a
-run's folder to resume. Every sixth runs with all tests, the others with `-m slow`.
+run's folder to resume. Every seventh runs with all tests, the others with `-m slow`.
 """
 
 import dataclasses
@@ -366,7 +366,7 @@ def of_texts() -> Iterator[Hostile]:
 CASES = [
     *of_keys(), *of_objects(), *of_interpolations(), *of_defaults(), *of_flags(), *of_launchers(), *of_texts(),
 ]  # fmt: skip
-EVERY, NTH = len(CASES), 6
+EVERY = len(CASES)
 
 Attempt = Callable[[Hostile], None]
 
@@ -411,16 +411,9 @@ def test_there_are_many_and_no_two_are_the_same() -> None:
     assert len({case.name for case in CASES}) == EVERY
 
 
-@pytest.mark.parametrize("case", CASES[::NTH], ids=lambda case: case.name)
+@pytest.mark.broad(7)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_configuration_is_refused(case: Hostile, attempt: Attempt) -> None:
-    attempt(case)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "case", [case for number, case in enumerate(CASES) if number % NTH], ids=lambda case: case.name
-)
-def test_every_hostile_configuration_is_refused(case: Hostile, attempt: Attempt) -> None:
     attempt(case)
 
 

@@ -150,7 +150,6 @@ def test_a_run_through_an_outage_waits_for_a_moment_and_is_whole_after_a_replay(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("mode", MISBEHAVIOURS)
 def test_every_outage_at_every_moment_costs_under_a_second(
