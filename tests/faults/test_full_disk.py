@@ -40,7 +40,7 @@ from tlexp.tracking import ensure_store, read_record
 SHIM = Path(__file__).with_name("full_disk.c")
 FOUND = 3
 """Exit status: the harness did its work and found a fault."""
-FEW = ["run", "--few", "4"]
+FEW = ["run", "--few", "2"]
 """What the default run takes: so many k, spread over all of them."""
 HYDRA_S = (".hydra", "mlruns")
 """Folders of files that the libraries write in place."""
