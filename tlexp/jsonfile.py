@@ -73,11 +73,11 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
         TypeError: A value has another type, or one that every version wrote is missing.
     """
     if not isinstance(values, Mapping):
-        raise TypeError(f"{key} is {_short(values)}, not a block of values")
+        raise TypeError(f"{key} is {abridged(values)}, not a block of values")
     hints = typing.get_type_hints(kind)
     strange = sorted(map(str, values.keys() - hints.keys()))
     if strict and strange:
-        raise TypeError(f"{key} has {_short(strange[0])}, which this version does not know")
+        raise TypeError(f"{key} has {abridged(strange[0])}, which this version does not know")
     held = {name: _typed(hint, values[name], f"{key}.{name}", strict) for name, hint in hints.items() if name in values}
     missing = {
         entry.name
@@ -88,6 +88,12 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
     if lost:
         raise TypeError(f"{key} lacks {', '.join(lost)}")
     return kind(**dict.fromkeys(missing), **held)
+
+
+def abridged(value: object) -> str:
+    """Return a value as it stands in messages, 60 characters at most."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _content(path: Path) -> bytes:
@@ -117,7 +123,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"it names {_short(next(name for name in names if names.count(name) > 1))} twice")
+        raise ValueError(f"it names {abridged(next(name for name in names if names.count(name) > 1))} twice")
     return found
 
 
@@ -138,7 +144,7 @@ def _typed(hint: Any, value: object, key: str, strict: bool) -> Any:
     if isinstance(hint, enum.EnumType):
         return _chosen(hint, value, key)
     if origin is not None or not _is(value, hint):
-        raise TypeError(f"{key} is {_short(value)}, not {getattr(hint, '__name__', hint)}")
+        raise TypeError(f"{key} is {abridged(value)}, not {getattr(hint, '__name__', hint)}")
     return value
 
 
@@ -156,7 +162,7 @@ def _chosen(hint: enum.EnumType, value: object, key: str) -> Any:
         return hint(value)
     except ValueError as error:
         known = ", ".join(str(each) for each in typing.cast(Any, hint))
-        raise TypeError(f"{key} is {_short(value)}, none of {known}") from error
+        raise TypeError(f"{key} is {abridged(value)}, none of {known}") from error
 
 
 def _is(value: object, hint: Any) -> bool:
@@ -164,11 +170,6 @@ def _is(value: object, hint: Any) -> bool:
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float if hint is float else hint)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _takes_none(hint: Any) -> bool:

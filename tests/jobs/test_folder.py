@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tlexp.config import Config, config_values
 from tlexp.errors import ConfigError
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.paths import publish
@@ -33,7 +34,7 @@ def run(attempt: Attempt, status: RunStatus | None, key: str = KEY) -> None:
     publish(attempt.folder / PROCESS_FILE, json.dumps(process).encode())
     if status is not None:
         record = Record(
-            key=key, status=status, reason=None, overrides=[], config={},
+            key=key, status=status, reason=None, overrides=[], config=config_values(Config()),
             seeds=Seeds(seed=0, data=0), freeze=FreezeBlock(policy="none"),
             data=None, train=TrainBlock(), metrics={}, tracking=None,
             environment=environment("cpu"), started="", ended="",

@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.load import Composed
-from tlexp.config import Config
+from tlexp.config import Config, config_values
 from tlexp.errors import Interrupted
 from tlexp.jobs import runner
 from tlexp.jobs.folder import SweepFolder
@@ -109,7 +109,7 @@ def finish(folder: Path) -> JobReturn:
     key = json.loads((folder / "job.json").read_text())["key"]
     begin(folder)
     record = Record(
-        key=key, status=RunStatus.finished, reason=None, overrides=[], config={},
+        key=key, status=RunStatus.finished, reason=None, overrides=[], config=config_values(Config()),
         seeds=Seeds(seed=0, data=0), freeze=FreezeBlock(policy="none"),
         data=None, train=TrainBlock(), metrics={}, tracking=None,
         environment=environment("cpu"), started="", ended="",

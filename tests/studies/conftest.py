@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tlexp import cli
+from tlexp.config import Config, config_values
 from tlexp.experiment.session import process_session
 from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
@@ -62,7 +63,8 @@ RECORD = Record.of(
         "status": "finished",
         "reason": None,
         "overrides": ["labels=20", "freeze=depth", "freeze.depth=3"],
-        "config": {"backbone": {"name": "tiny"}, "data": {"source": "shapes", "seed": None}, "labels": "20", "seed": 0},
+        "config": config_values(Config())
+        | {"backbone": {"name": "tiny"}, "data": {"source": "shapes", "seed": None}, "labels": "20", "seed": 0},
         "seeds": {"seed": 0, "data": 0},
         "freeze": {"policy": "depth", "depth": 3, "units": UNITS[:3]},
         "data": {"digest": "cd" * 32, "classes": list(CLASSES), "counts": {}, "skipped": []},

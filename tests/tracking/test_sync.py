@@ -259,6 +259,25 @@ def test_a_record_vouches_for_nothing_outside_its_folder(tmp_path: Path, uri: st
     assert sent(uri, "forged") == {"record.json"}
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({}, "its config lacks labels"),
+        ({"tracking": 5}, "its config.tracking is 5, not a block of values"),
+        ({"tracking": {"enabled": "yes"}}, "its config.tracking.enabled is 'yes', not bool"),
+        ({"freeze": {"policy": "surgical", "units": 5}}, "its config.freeze.units is 5, not list"),
+    ],
+)
+def test_a_record_with_an_odd_configuration_is_named_with_the_setting(
+    config: dict[str, Any], reason: str, tmp_path: Path, uri: str
+) -> None:
+    folder = make_run(tmp_path / "run").parent
+    forged(folder, config=config and read_record(folder).config | config)
+    report = sync([tmp_path], uri=uri, experiment="odd")
+    assert [path for path, _ in report.broken] == [folder / "record.json"]
+    assert f"record.json does not have the fields of a record ({reason}): restore the file" in report.broken[0][1]
+
+
 def test_a_record_of_a_version_without_digests_is_written_without_files(tmp_path: Path, uri: str) -> None:
     folder = tmp_path / "old"
     folder.mkdir()

@@ -136,5 +136,5 @@ def _stated_tracking(runs: Sequence[JobOutcome]) -> TrackingConfig | None:
     record = next((run.record for run in runs if run.record is not None), None)
     if record is None:
         return None
-    stated = TrackingConfig(**record.config["tracking"])
+    stated = TrackingConfig(**{name: record.config["tracking"][name] for name in ("enabled", "uri", "experiment")})
     return None if "${" in f"{stated.uri} {stated.experiment}" else stated

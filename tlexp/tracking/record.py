@@ -17,6 +17,7 @@ from tlexp.paths import file_digest, is_regular, publish_json
 from tlexp.secrets import masked_values
 from tlexp.tracking.blocks import DataBlock, Environment, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 from tlexp.tracking.names import RECORD_FILE, RUN_FILES
+from tlexp.tracking.stated import require_stated
 
 SCHEMA = 1
 _OPTIONAL = ("data", "tracking")
@@ -83,7 +84,7 @@ class Record:
         """Return the record that plain JSON values make, of this version or an earlier one.
 
         Raises:
-            TypeError: A field is missing, unknown or of another type.
+            TypeError: A field is missing, unknown or of another type, or a setting that others read from it.
         """
         fields = {name: None if name in _OPTIONAL and not held else held for name, held in values.items()}
         every = {entry.name for entry in dataclasses.fields(cls)}
@@ -91,7 +92,9 @@ class Record:
         strange = fields.keys() - every
         if strange or lost:
             raise TypeError(", ".join([f"it lacks {name}" for name in lost] + [f"it has {name}" for name in strange]))
-        return from_json(cls, fields, "it")
+        record = from_json(cls, fields, "it")
+        require_stated(record.config)
+        return record
 
 
 def publish_record(folder: Path, record: Record) -> Path:

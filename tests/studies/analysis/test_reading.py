@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.studies.conftest import DEPTHS, MakeTable
+from tlexp.config import Config, config_values
 from tlexp.errors import ConfigError, DataError, TrackingError
 from tlexp.experiment.artifacts import write_predictions
 from tlexp.jobs.folder import SweepFolder
@@ -32,7 +33,7 @@ def make_record() -> Callable[..., Record]:
             "status": RunStatus.finished,
             "reason": None,
             "overrides": [],
-            "config": {},
+            "config": config_values(Config()),
             "seeds": {"seed": 0, "data": 0},
             "freeze": {"policy": "none"},
             "data": {

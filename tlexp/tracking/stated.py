@@ -1,0 +1,46 @@
+"""What the configuration of a record says to those who read it: a typed look, since a record may be anybody's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tlexp.jsonfile import abridged
+
+_MISSING = object()
+_BLOCK = "a block of values"
+_READ: dict[str, tuple[type, ...]] = {
+    "labels": (str, int, float),
+    "seed": (int,),
+    "backbone.name": (str,),
+    "head.kind": (str,),
+    "data.source": (str,),
+    "freeze.policy": (str,),
+    "freeze.units": (list, tuple, type(_MISSING)),
+    "tracking.enabled": (bool,),
+    "tracking.uri": (str, type(None)),
+    "tracking.experiment": (str,),
+    "tracking.log_model": (bool, type(_MISSING)),
+}
+"""Every setting that is read from records, and its types; earlier versions did not write those that may be missing."""
+
+
+def require_stated(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose readers would find another type than they take.
+
+    A reference such as `${oc.env:NAME}` stands for a value of any type.
+
+    Args:
+        config: Nested values of a record.
+
+    Raises:
+        TypeError: Which setting is missing, or is of another type.
+    """
+    for key, kinds in _READ.items():
+        group, _, name = key.rpartition(".")
+        block = config.get(group, _MISSING) if group else config
+        if block is not _MISSING and not isinstance(block, Mapping):
+            raise TypeError(f"its config.{group} is {abridged(block)}, not {_BLOCK}")
+        value = block.get(name, _MISSING) if isinstance(block, Mapping) else None
+        if block is _MISSING or (value is _MISSING and type(_MISSING) not in kinds):
+            raise TypeError(f"its config lacks {key}")
+        if type(value) not in kinds and not (isinstance(value, str) and "${" in value):
+            raise TypeError(f"its config.{key} is {abridged(value)}, not {kinds[0].__name__}")
