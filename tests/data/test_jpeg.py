@@ -1,4 +1,5 @@
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,7 @@ def test_scans_that_are_missing_are_seen_in_the_markers() -> None:
     data = read_markers(content)
     assert data is not None
     assert (data.frame, data.refines_all, data.one_scan) == (0xC2, True, False)
+    assert [scan.lost for scan in data.scans] == [0] * len(data.scans)
     without_last = content[: content.rindex(b"\xff\xda")] + b"\xff\xd9"
     data = read_markers(without_last)
     assert data is not None
@@ -94,3 +96,31 @@ def test_scans_that_are_missing_are_seen_in_the_markers() -> None:
 def test_what_has_no_scan_is_left_to_the_decoder() -> None:
     assert read_markers(b"\xff\xd8\xff\xd9") is None
     assert read_markers(b"") is None
+
+
+@pytest.mark.parametrize("short", [20, 34, 60])
+def test_a_small_file_short_of_a_unit_is_refused(short: int) -> None:
+    content = encoded(photo(0, (32, 32)), "JPEG", quality=30, subsampling=2)
+    with pytest.raises(DataError, match="its data end before the picture does"):
+        loaded(content[: -2 - short] + content[-2:])
+
+
+@pytest.mark.parametrize("place", range(1, 9))
+def test_a_scan_that_was_cut_is_refused_whichever_it_is(place: int) -> None:
+    content = encoded(PICTURES["photo"], "JPEG", progressive=True)
+    data = read_markers(content)
+    assert data is not None
+    end = data.scans[place].end
+    begin = content.rindex(b"\xff\xda", 0, end)
+    with pytest.raises(DataError, match="its data end before the picture does"):
+        loaded(content[: (begin + end) // 2] + content[end:])
+
+
+@pytest.mark.parametrize("way", ["restarts", "progressive with restarts"])
+@pytest.mark.parametrize("picture", PICTURES)
+def test_an_interval_that_was_dropped_is_missed(picture: str, way: str) -> None:
+    content = encoded(PICTURES[picture], "JPEG", **WAYS[way])
+    marks = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", content)]
+    first, second = marks[len(marks) // 2 : len(marks) // 2 + 2]
+    with pytest.raises(DataError, match="restart markers are missing"):
+        loaded(content[:first] + content[second:])
