@@ -1,10 +1,11 @@
 import io
+import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.faults.pictures import encoded, interlaced, photo
 from tlexp.data.whole import load_whole
@@ -85,6 +86,59 @@ def test_a_webp_that_ends_in_zeros_is_doubtful_and_a_flat_one_is_not() -> None:
         for method in (0, 4):
             loaded(encoded(picture, "WEBP", method=method))
     content = encoded(photo(0, (300, 300)), "WEBP")
-    file = io.BytesIO(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    for share, told in ((50, 50), (60, 40)):
+        assert doubts(stopped(content, share)) == (
+            f"end in zeros for {told}% of the file, as a copy that stopped does",
+        )
+
+
+def stopped(content: bytes, share: int) -> bytes:
+    """Return a file with zeros behind so many hundredths of it."""
+    kept = len(content) * share // 100
+    return content[:kept] + bytes(len(content) - kept)
+
+
+def doubts(content: bytes) -> tuple[str, ...]:
+    file = io.BytesIO(content)
     with Image.open(file) as image:
-        assert load_whole(image, file) == ("end in zeros for 50% of the file, as a copy that stopped does",)
+        return load_whole(image, file)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+@pytest.mark.parametrize("form", ["BMP", "PPM", "TIFF"])
+def test_uncompressed_pixels_that_stop_inside_a_row_are_doubtful(form: str, mode: str) -> None:
+    if (form, mode) == ("PPM", "P"):
+        return
+    content = encoded(photo(0, (150, 101)).convert(mode), form)
+    assert doubts(content) == ()
+    told = doubts(stopped(content, 60))
+    assert [re.sub(r"4\d%", "4_%", each) for each in told] == [
+        "end in zeros for 4_% of the picture, as a copy that stopped does"
+    ]
+
+
+@pytest.mark.parametrize("form", ["BMP", "PPM", "TIFF"])
+def test_black_areas_of_uncompressed_pictures_are_not_doubtful(form: str) -> None:
+    disc = Image.new("L", (120, 120))
+    ImageDraw.Draw(disc).ellipse((30, 10, 90, 70), fill=200)
+    for picture in (photo(0, (150, 101), bottom=0), disc, disc.transpose(Image.Transpose.FLIP_TOP_BOTTOM)):
+        assert doubts(encoded(picture, form)) == ()
+
+
+def test_a_gif_whose_first_frame_does_not_fill_it_is_doubtful() -> None:
+    content = bytearray(encoded(photo(0).convert("P"), "GIF"))
+    assert doubts(bytes(content)) == ()
+    content[6:8] = (2 * 96).to_bytes(2, "little")
+    assert doubts(bytes(content)) == ("have a first frame that is smaller than the picture, whose rest is empty",)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}])
+def test_a_tiff_whose_strips_all_lie_in_one_place_is_refused(options: dict[str, str]) -> None:
+    content = encoded(photo(0), "TIFF", tiffinfo={278: 8}, **options)
+    assert doubts(content) == ()
+    with Image.open(io.BytesIO(content)) as image:
+        offsets = image.tag_v2[273]  # type: ignore[attr-defined]
+    table = struct.pack(f"<{len(offsets)}I", *offsets)
+    assert table in content
+    with pytest.raises(DataError, match="its 8 parts all lie in one place"):
+        doubts(content.replace(table, struct.pack("<I", offsets[0]) * len(offsets)))

@@ -337,6 +337,18 @@ def damaged() -> Iterator[tuple[str, str, bytes]]:
     yield "noise", "jpg", scratch
     yield "32 bits of integers", "tif", encoded(Image.new("I", (9, 9), 70000), "TIFF")
     yield "floating point", "tif", encoded(Image.new("F", (9, 9), 0.5), "TIFF")
+    small = encoded(photo(0, (32, 32)), "JPEG", quality=30, subsampling=2)
+    yield "a small JPEG short of a unit", "jpg", small[:-36] + small[-2:]
+    passes = encoded(photo(0), "JPEG", progressive=True)
+    scans = [found.start() for found in re.finditer(b"\xff\xda", passes)]
+    stop = re.compile(rb"\xff[\xc4\xda]").search(passes, scans[4] + 2).start()  # type: ignore[union-attr]
+    yield "a progressive JPEG with a scan cut", "jpg", passes[: (scans[4] + stop) // 2] + passes[stop:]
+    restarts = encoded(photo(0), "JPEG", restart_marker_rows=1)
+    marks = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", restarts)]
+    yield "a JPEG without one interval", "jpg", restarts[: marks[0]] + restarts[marks[1] :]
+    strips = encoded(photo(0), "TIFF", tiffinfo={278: 8})
+    places = struct.pack("<8I", *(Image.open(io.BytesIO(strips)).tag_v2[273]))  # type: ignore[attr-defined]
+    yield "a TIFF with all strips in one place", "tif", strips.replace(places, 8 * places[:4])
     claim = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
     yield "a bomb", "png", b"\x89PNG\r\n\x1a\n" + claim + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
 
@@ -348,6 +360,13 @@ def misread() -> Iterator[tuple[str, bytes, str]]:
             whole = form.write(photo(0, (120, 90)))
             told = "end in zeros for 50% of the file"
             yield f"{form.name}: zeros", half(whole, form) + bytes(len(whole) - len(whole) // 2), told
+        elif form.form in ("BMP", "PPM", "TIFF") and not form.checked and form.mode != "1":
+            whole = form.write(photo(0, (120, 97)))
+            kept = len(whole) * 3 // 5 + 80  # inside a row, for each of them
+            yield f"{form.name}: zeros", whole[:kept] + bytes(len(whole) - kept), "end in zeros for 4"
+    canvas = bytearray(encoded(photo(0).convert("P"), "GIF"))
+    canvas[6:8] = struct.pack("<H", 192)
+    yield "a GIF larger than its frame", bytes(canvas), "first frame that is smaller"
     p3, adobe = rgb_profile(DISPLAY_P3, "Display P3"), rgb_profile(ADOBE_RGB, "Adobe RGB", 2.2)
     wider = "converted from Display P3"
     for bits, form in itertools.product((8, 10, 12, 14), ("PNG", "TIFF")):
