@@ -363,7 +363,11 @@ def misread() -> Iterator[tuple[str, bytes, str]]:
         elif form.form in ("BMP", "PPM", "TIFF") and not form.checked and form.mode != "1":
             whole = form.write(photo(0, (120, 97)))
             kept = len(whole) * 3 // 5 + 80  # inside a row, for each of them
-            yield f"{form.name}: zeros", whole[:kept] + bytes(len(whole) - kept), "end in zeros for 4"
+            yield (
+                f"{form.name}: zeros",
+                whole[:kept] + bytes(len(whole) - kept),
+                "of the picture, as a copy that stopped",
+            )
     canvas = bytearray(encoded(photo(0).convert("P"), "GIF"))
     canvas[6:8] = struct.pack("<H", 192)
     yield "a GIF larger than its frame", bytes(canvas), "first frame that is smaller"

@@ -81,7 +81,7 @@ def _zeros_inside(image: ImageFile.ImageFile, *, upwards: bool) -> float:
     An area ends where rows do, or where it also ends a row above; a copy stops anywhere.
     """
     pixels = np.asarray(image)[:: -1 if upwards else 1]
-    rows = pixels.reshape(image.height, image.width, -1).any(axis=2)
+    rows = np.any(pixels.reshape(image.height, image.width, -1), axis=2)
     filled = np.flatnonzero(rows.any(axis=1))
     if len(filled) == 0 or filled[-1] == 0:
         return 0.0
