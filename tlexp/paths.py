@@ -71,9 +71,10 @@ _KERNEL = ("/proc", "/sys")
 
 
 def open_regular(path: Path | str, *, follow_links: bool = True, empty: bool = False) -> io.BufferedReader:
-    """Return an ordinary file, opened to read its bytes: everything that was not written here is opened by this.
+    """Return an ordinary file, opened to read its bytes: so is whatever others may have put in its place.
 
     A pipe, a device or what the kernel shows as a file could be waited for for ever, and opening it could do something.
+    Libraries that open files by their names are given what `require_regular` has looked at.
 
     Args:
         path: The file.

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,9 @@ def test_a_bomb_is_not_gone_through_to_its_end(tmp_path: Path, monkeypatch: pyte
     assert told(tmp_path, DOUBLED)
     assert told(tmp_path, "[" * 10_000)
     assert len(seen) < 200
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml: cannot be read \(not a regular file\)"):
+        read_text(tmp_path / "a.yaml")

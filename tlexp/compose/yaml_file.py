@@ -16,6 +16,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Ev
 
 from tlexp.compose.interpolation import DEEPEST, text_problems
 from tlexp.errors import ConfigError
+from tlexp.paths import open_regular
 
 LARGEST = 100_000
 """Bytes of a file."""
@@ -31,10 +32,13 @@ def read_text(path: Path) -> str:
     """Return the text of a file of settings.
 
     Raises:
-        ConfigError: It is too large, no text, or no YAML that can be built.
+        ConfigError: It cannot be read, is too large, no text, or no YAML that can be built.
     """
-    with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
+    try:
+        with open_regular(path, empty=True) as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a file of settings") from error
     if len(content) > LARGEST:
         raise ConfigError(f"{path}: has more than {LARGEST:,} bytes; a file of settings is smaller: name another one")
     try:
