@@ -92,6 +92,7 @@ COMMANDS = {
     "configuration": Command(
         words=["--config-dir=own", "--config-name=mine", *RUN],
         secrets={"a configuration of one's own": "primary-08"},
+        variables={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9/?password=primary-08&user=me"},
         files={
             "own/mine.yaml": "defaults: [config, _self_]\n"
             "tracking: {uri: 'http://127.0.0.1:9/?password=primary-08&user=me'}\n",
@@ -106,6 +107,7 @@ COMMANDS = {
             f"tracking: {{uri: 'http://me:experiment-09@{DEAD}/${{data[root]}}'}}\n",
             "photos-04": "",
         },
+        status=2,
     ),
     "sweep's name": Command(
         words=["-m", "--dry-run", *RUN, *OFF, "seed=0,1", "hydra.sweeper.name=${oc.env:NAME}"],

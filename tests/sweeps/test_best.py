@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,10 +51,11 @@ def test_the_first_lines_say_how_to_run_it_and_what_it_is(swept: Swept, tmp_path
     ]
 
 
-def test_it_runs_in_a_folder_whose_name_the_shell_would_split(tmp_path: Path) -> None:
-    assert command(tmp_path / "my sweep" / "best-5.yaml") == (
-        f"python -m tlexp --config-path '{tmp_path}/my sweep' --config-name best-5"
-    )
+def test_it_runs_in_a_folder_whose_name_the_shell_would_split(swept: Swept, tmp_path: Path) -> None:
+    (tmp_path / "my sweep").mkdir()
+    path = write_best(tmp_path / "my sweep", standings(swept(GRID, measure))[0], objective="val/loss")
+    assert path is not None
+    assert command(path) == f"python -m tlexp --config-path '{tmp_path}/my sweep' --config-name best-10"
 
 
 def test_it_takes_further_words_and_sweeps(swept: Swept, tmp_path: Path) -> None:
@@ -72,7 +74,11 @@ def test_a_secret_is_read_from_the_environment_again(
     path = write_best(tmp_path, standings(runs)[0], objective="val/loss")
     assert path is not None
     assert "s3cret" not in path.read_text()
-    assert load([], ConfigSource(name=path.stem, path=str(tmp_path))).config.tracking.uri == "http://me:s3cret@host"
+    *_, typed = shlex.split(command(path))  # a server is typed, whoever wrote the file
+    assert typed == 'tracking.uri="${oc.env:STORE}"'
+    assert (
+        load([typed], ConfigSource(name=path.stem, path=str(tmp_path))).config.tracking.uri == "http://me:s3cret@host"
+    )
 
 
 def test_where_nothing_is_ranked_nothing_is_written(swept: Swept, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     if asked_to_stop is None and sys.stderr.isatty():  # a sweep has a line of its own there
         print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
+    from tlexp.compose.places import typed_again
     from tlexp.experiment.run import run
     from tlexp.tracking.names import CHECKPOINT_FOLDER
 
@@ -135,8 +136,8 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     except (Interrupted, KeyboardInterrupt):
         listener.ended()
         if asked_to_stop is None and (job.folder / CHECKPOINT_FOLDER).is_dir():
-            again = f"python -m tlexp resume={os.path.relpath(job.folder)}"
-            show(f"interrupted; go on with: {again}", error=True)
+            again = ["python -m tlexp", f"resume={os.path.relpath(job.folder)}", *typed_again(loaded.shown)]
+            show(f"interrupted; go on with: {' '.join(again)}", error=True)
         raise
     if asked_to_stop is None:
         print(summary(outcome, job.folder))

@@ -22,6 +22,7 @@ from tlexp.compose.hydra_node import composed_problems, file_problems, of_hydra,
 from tlexp.compose.interpolation import joining_problems
 from tlexp.compose.leaves import leaves
 from tlexp.compose.overrides import forbidden_nodes, parse_overrides, plain_message
+from tlexp.compose.places import filed_problems
 from tlexp.compose.registration import register
 from tlexp.errors import ConfigError
 
@@ -66,7 +67,8 @@ class CheckedLoader(ConfigLoaderImpl):
                 from_shell=from_shell,
                 validate_sweep_overrides=validate_sweep_overrides,
             )
-        _refuse([*composed_problems(composed, parse_overrides(overrides)), *forbidden_nodes(composed)])
+        words = parse_overrides(overrides)
+        _refuse([*composed_problems(composed, words), *forbidden_nodes(composed), *filed_problems(composed, words)])
         return composed
 
     def _parse_overrides_and_create_caching_repo(

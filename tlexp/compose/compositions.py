@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlexp.compose.load import Composed, typed
 from tlexp.compose.overrides import parse_overrides, plain_message
+from tlexp.compose.places import PLACES
 from tlexp.config import GROUPS, config_fields
 from tlexp.errors import ConfigError
 
@@ -63,8 +64,9 @@ class Compositions:
 
 
 def _is_setting(word: Override) -> bool:
-    """Return whether a word sets one setting, which changes nothing else in the composition."""
-    return word.type is OverrideType.CHANGE and word.package is None and word.key_or_group in config_fields()
+    """Return whether a word sets one setting, which changes nothing else; who states a place, the loader has to see."""
+    settings = config_fields().keys() - PLACES
+    return word.type is OverrideType.CHANGE and word.package is None and word.key_or_group in settings
 
 
 def _is_choice(word: Override) -> bool:

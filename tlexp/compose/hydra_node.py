@@ -86,7 +86,7 @@ def composed_problems(composed: DictConfig, words: list[Override]) -> list[str]:
         composed: With the words of the command line, nothing of it resolved.
         words: Those words.
     """
-    stated = {path: value for word in words if of_hydra(word) for path, value in _stated(word)}
+    stated = {path: value for word in words if of_hydra(word) for path, value in stated_values(word)}
     return _node_problems(_plain(composed).get("hydra"), stated, skipped=_WRITTEN_BY_HYDRA)
 
 
@@ -102,7 +102,7 @@ def word_problems(word: Override) -> list[str]:
     if word.is_sweep_override():
         return [f"{line}: Hydra's own settings cannot be swept"]
     return list(
-        dict.fromkeys(problem for path, value in _stated(word) for problem in _typed_problems(path, value, line))
+        dict.fromkeys(problem for path, value in stated_values(word) for problem in _typed_problems(path, value, line))
     )
 
 
@@ -200,7 +200,7 @@ def _filed_problems(path: str, value: Any, line: str) -> Iterator[str]:
         yield f"{line}: {_OBJECT}"
     elif path == SUBFOLDER:
         yield f"{line}: is chosen by tlexp for each run of a sweep; remove it, and set hydra.sweep.dir"
-    elif path in FOLDERS and not _is_below(value):
+    elif path in FOLDERS and not is_below(value):
         yield (
             f"{line}: a configuration may only name a folder below the working one, in plain words or with "
             "${now:%Y-%m-%d} or ${tlexp.stamp:}; say it on the command line"
@@ -249,7 +249,7 @@ def _choice_problems(word: Override) -> list[str]:
     return [f"{line}: {reason(word.package or group.replace('/', '.'))}"]
 
 
-def _stated(word: Override) -> Iterator[tuple[str, Any]]:
+def stated_values(word: Override) -> Iterator[tuple[str, Any]]:
     """Yield what a word states, value by value; an empty mapping states nothing but its own key."""
     value = _unquoted(word.value())
     yield from list(leaves(value, word.key_or_group)) or [(word.key_or_group, value)]
@@ -263,12 +263,13 @@ def _unquoted(value: Any) -> Any:
     return getattr(value, "text", value)
 
 
-def _is_below(value: Any) -> bool:
+def is_below(value: Any) -> bool:
     """Return whether a text names a folder below the working one, on any system."""
     if not isinstance(value, str) or "${" in (text := _TOKEN.sub("x", value)):
         return False
     posix, windows = PurePosixPath(text), PureWindowsPath(text)
-    return bool(windows.parts) and not (posix.is_absolute() or windows.anchor or ".." in windows.parts)
+    climbs = ".." in windows.parts or text.startswith("~")
+    return bool(windows.parts) and not (posix.is_absolute() or windows.anchor or climbs)
 
 
 def _is_plain_field(path: str, value: Any) -> bool:

@@ -23,6 +23,7 @@ from tlexp.compose.overrides import (
     several_values,
     swept_choices,
 )
+from tlexp.compose.places import kept_problems
 from tlexp.compose.secrecy import hide_variables, seen_name_problems, without_secrets
 from tlexp.compose.yaml_file import build, read_text
 from tlexp.config import Config, key_values, run_values
@@ -205,6 +206,8 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
         )
     before = without_secrets(_words_of(file), overrides, folder)
     try:
+        if elsewhere := kept_problems(parse_overrides(before), parse_overrides(overrides)):
+            raise ConfigError(elsewhere)
         old = load(before, source).config
     except ConfigError as error:
         raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from tlexp.compose.places import typed_again
 from tlexp.paths import conf_folder, publish
 from tlexp.sweeps.ranking import Standing
 from tlexp.tracking.names import folder_name
@@ -28,7 +29,7 @@ def write_best(folder: Path, standing: Standing, *, objective: str) -> Path | No
     spread = "" if found.deviation is None else f", standard deviation {found.deviation:.4g}"
     count = len(standing.ranked) + len(standing.unranked)
     comment = [
-        f"# {command(path)}",
+        " ".join([f"# {_command(path)}", *typed_again(record.config)]),
         f"# Best of {count} at labels={standing.labels}: {objective} {found.mean:.4g}{spread}, {_seeds(found.count)}; "
         f"here seed={record.config['seed']}.",
     ]
@@ -38,7 +39,11 @@ def write_best(folder: Path, standing: Standing, *, objective: str) -> Path | No
 
 
 def command(path: Path) -> str:
-    """Return the command that runs a written file, from any folder."""
+    """Return the command that runs a written file, from any folder: its first line."""
+    return path.read_text().partition("\n")[0].removeprefix("# ")
+
+
+def _command(path: Path) -> str:
     return f"python -m tlexp --config-path {shlex.quote(str(path.parent.resolve()))} --config-name {path.stem}"
 
 
