@@ -15,6 +15,7 @@ from tlexp.errors import TrackingError
 from tlexp.jsonfile import to_json
 from tlexp.secrets import masked
 from tlexp.tracking import names
+from tlexp.tracking.artifacts import repository, require_place
 from tlexp.tracking.blocks import Environment
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
 from tlexp.tracking.record import RunStatus
@@ -80,12 +81,14 @@ class RunWriter:
         """
         from mlflow import MlflowClient  # lazy: keeps --help fast
 
-        self.client: Any = _Client(MlflowClient(tracking_uri=uri), abandoned or threading.Event())
+        self._uri, self._abandoned = uri, abandoned or threading.Event()
+        self.client: Any = _Client(MlflowClient(tracking_uri=uri), self._abandoned)
         self._senders = _SENDERS if artifacts is None else 1
         self.is_preparing = False
         """Whether it is at work on this machine alone."""
-        self.experiment_id = _experiment_id(self.client, experiment, artifacts)
+        self.experiment_id = self._experiment_id(experiment, artifacts)
         self.run_id = ""
+        self._files: Any = None
         self._last_step: dict[str, int] = {}
 
     def open(
@@ -112,8 +115,29 @@ class RunWriter:
         """Create a run that has a name and tags alone, and return its id."""
         public = {name: _public_tag(name, value) for name, value in tags.items() if value}
         run = self.client.create_run(self.experiment_id, start_time=started_ms, tags=public, run_name=masked(run_name))
+        return self.go_on(run)
+
+    def go_on(self, run: Any) -> str:
+        """Write into a run of the store from now on, and return its id.
+
+        Raises:
+            TrackingError: The store keeps its files where none are sent.
+        """
         self.run_id = str(run.info.run_id)
+        self._files = self.repository(run.info.artifact_uri)
         return self.run_id
+
+    def repository(self, location: str) -> Any:
+        """Return the way to a place that the store names.
+
+        Raises:
+            TrackingError: None are sent there.
+        """
+        return _Client(repository(self._uri, location), self._abandoned)
+
+    def send(self, path: Path, folder: str) -> None:
+        """Send a file into a folder of the run's files."""
+        self._files.log_artifact(str(path), folder or None)
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set the tags that have a value."""
@@ -133,7 +157,7 @@ class RunWriter:
 
         self._send(ending.files)
         if ending.model is not None:
-            log_pyfunc(self.client, self.experiment_id, self.run_id, ending.model, preparing=self._preparing)
+            self._log_model(ending.model)
         # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
         steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
         entries = self._entries([(ending.ended_ms, steps[name], name, each) for name, each in ending.metrics.items()])
@@ -151,7 +175,7 @@ class RunWriter:
                 while not failed:
                     path, folder = waiting.get_nowait()
                     try:
-                        self.client.log_artifact(self.run_id, str(path), folder or None)
+                        self.send(path, folder)
                     except Exception as error:  # noqa: BLE001 - handed to the thread that waits
                         failed.append(error)
 
@@ -167,6 +191,16 @@ class RunWriter:
             if failed:
                 raise failed[0]
 
+    def _log_model(self, model: PyfuncModel) -> None:
+        log_pyfunc(
+            self.client,
+            self.experiment_id,
+            self.run_id,
+            model,
+            repository=self.repository,
+            preparing=self._preparing,
+        )
+
     @contextlib.contextmanager
     def _preparing(self) -> Iterator[None]:
         self.is_preparing = True
@@ -174,6 +208,32 @@ class RunWriter:
             yield
         finally:
             self.is_preparing = False
+
+    def _experiment_id(self, name: str, artifacts: Path | None) -> str:
+        """Return the id of an experiment, creating it; several processes may do so at once.
+
+        Raises:
+            TrackingError: The experiment is in the trash, or the files of its runs would lie where none are sent.
+        """
+        from mlflow.exceptions import MlflowException  # lazy: keeps --help fast
+
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            location = None if artifacts is None else (artifacts / names.folder_name(name)).as_uri()
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = self.client.get_experiment_by_name(name)
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"tracking.experiment={name} was deleted: bring it back with mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}, or choose another name"
+            )
+        if found.artifact_location:
+            require_place(self._uri, found.artifact_location)
+        return str(found.experiment_id)
 
     def _entries(self, values: Sequence[Value]) -> list[Any]:
         """Return finite points as MLflow's metrics, and remember how far each curve is."""
@@ -252,28 +312,3 @@ def run_tags(environment: Environment) -> dict[str, str]:
         names.TAG_SOURCE_NAME: Path(sys.argv[0]).name,
         names.TAG_SOURCE_TYPE: "LOCAL",
     }
-
-
-def _experiment_id(client: Any, name: str, artifacts: Path | None) -> str:
-    """Return the id of an experiment, creating it; several processes may do so at once.
-
-    Raises:
-        TrackingError: The experiment is in the trash.
-    """
-    from mlflow.exceptions import MlflowException  # lazy: keeps --help fast
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        location = None if artifacts is None else (artifacts / names.folder_name(name)).as_uri()
-        try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        found = client.get_experiment_by_name(name)
-    if found.lifecycle_stage != "active":
-        raise TrackingError(
-            f"tracking.experiment={name} was deleted: bring it back with mlflow experiments restore --experiment-id "
-            f"{found.experiment_id}, or choose another name"
-        )
-    return str(found.experiment_id)

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from tlexp.errors import TrackingError, WeightsError
 from tlexp.tracking import names
+from tlexp.tracking.artifacts import repository
 from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
 from tlexp.tracking.environment import environment
 from tlexp.tracking.library import load_mlflow
@@ -305,11 +306,11 @@ def _download(uri: str, run_id: str) -> Path:
 
     client = MlflowClient(tracking_uri=uri)
     artifacts = client.get_run(run_id).info.artifact_uri
-    if re.match(r"file:|/|[A-Za-z]:[\\/]", artifacts):
+    if sqlite_path(uri) is not None and re.match(r"file:|/|[A-Za-z]:[\\/]", artifacts):
         return Path(local_file_uri_to_path(artifacts)) / names.MODEL_FOLDER
     folder = tempfile.mkdtemp(prefix="tlexp-weights-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(client.download_artifacts(run_id, names.MODEL_FOLDER, folder))
+    return Path(repository(uri, artifacts).download_artifacts(names.MODEL_FOLDER, folder))
 
 
 def _server(uri: str) -> str:

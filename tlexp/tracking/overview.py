@@ -40,7 +40,7 @@ def _show(folder: Path, files: Sequence[Path], uri: str, experiment: str) -> Tra
     run_id = _run_of(writer, folder)
     writer.client.set_terminated(run_id, "FINISHED")  # first: what goes wrong from here on leaves no run open
     for path in files:
-        writer.client.log_artifact(run_id, str(path), names.artifact_folder(path.name))
+        writer.send(path, names.artifact_folder(path.name))
     return tracked_run(uri, writer.experiment_id, run_id)
 
 
@@ -55,6 +55,6 @@ def _run_of(writer: RunWriter, folder: Path) -> str:
     found = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_SWEEP, tags[names.TAG_SWEEP]))
     if not found:
         return writer.create(run_name=folder.name, tags=tags)
-    writer.run_id = str(found[0].info.run_id)
+    writer.go_on(found[0])
     writer.tag(tags)
     return writer.run_id

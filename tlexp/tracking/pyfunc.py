@@ -69,20 +69,23 @@ def log_pyfunc(
     run_id: str,
     model: PyfuncModel,
     *,
+    repository: Callable[[str], Any],
     preparing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> str:
     """Log the model as an output of the run and return its id; `models:/<id>` loads it.
 
+    `repository` leads to the place that the store names for its files.
     `preparing` is entered while the model is put together, which does not concern the store.
     """
     from mlflow.entities import LoggedModelOutput  # lazy: keeps --help fast
 
     logged = client.create_logged_model(experiment_id, name=PYFUNC_MODEL, source_run_id=run_id)
+    files = repository(logged.artifact_location)
     with tempfile.TemporaryDirectory(prefix="tlexp-model-") as folder:
         path = Path(folder) / PYFUNC_MODEL
         with preparing():
             save_pyfunc(model, path, run_id=run_id, model_id=logged.model_id, model_uuid=logged.model_id)
-        client.log_model_artifacts(logged.model_id, str(path))
+        files.log_artifacts(str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return str(logged.model_id)
