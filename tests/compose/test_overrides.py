@@ -46,3 +46,7 @@ def test_a_swept_option_that_is_none_is_told_as_a_single_one_is() -> None:
 
 def test_torn_words_are_told_before_the_grammar_is_asked() -> None:
     assert refused("labels=5,", "20")[0].startswith("labels=5, 20: a blank stands beside the comma")
+
+
+def test_a_pattern_without_m_is_told_as_other_values_are() -> None:
+    assert any("holds several values: " + SWEEP in problem for problem in refused("tune=glob(*)"))

@@ -145,7 +145,7 @@ def several_values(override: Override, *, study: bool) -> str:
         study: Whether a study is asked for, which refuses -m.
     """
     key, line = override.key_or_group, override.input_line or ""
-    values = ",".join(override.sweep_string_iterator()) if override.is_choice_sweep() else "..."
+    values = ",".join(_choices(override)) if override.is_choice_sweep() else "..."
     if not study and not key.startswith("study."):
         listed = f"; a list is written '{key}=[{values}]'" if takes_list(key) else ""
         return (
