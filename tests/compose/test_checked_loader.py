@@ -2,6 +2,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.types import RunMode
 
 from tlexp.compose.checked_loader import CheckedLoader
@@ -45,3 +46,23 @@ def test_lists_that_a_file_hands_to_hydra_do_not_become_words(tmp_path: Path) ->
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"hydra\.overrides\.hydra\.0=hydra\.job\.chdir=true: is what Hydra writes"):
         CheckedLoader(ConfigSource(name="own", search=str(tmp_path))).load_configuration("own", [], RunMode.RUN)
+
+
+CHAIN = ("data.root", "data.train", "data.test", "data.neither", "data.shifted")
+
+
+def test_words_that_multiply_each_other_are_refused_before_they_are_read() -> None:
+    words = [f"{key}='{f'${{{CHAIN[number + 1]}}}' * 5}'" for number, key in enumerate(CHAIN[:-1])]
+    with pytest.raises(ConfigError, match="too many values join several others"):
+        CheckedLoader(ConfigSource()).load_configuration("config", words, RunMode.RUN)
+
+
+def test_words_and_files_multiply_each_other(tmp_path: Path) -> None:
+    lines = [
+        f"{key.removeprefix('data.')}: '{f'${{{CHAIN[number + 1]}}}' * 5}'" for number, key in enumerate(CHAIN[:3])
+    ]
+    (tmp_path / "own.yaml").write_text("defaults: [config, _self_]\ndata:\n  " + "\n  ".join(lines))
+    loader = CheckedLoader(ConfigSource(name="own", search=str(tmp_path)))
+    loader.load_configuration("own", [], RunMode.RUN)
+    with pytest.raises(ConfigError, match="too many values join several others"):
+        loader.load_configuration("own", [f"data.neither='{'${data.shifted}' * 5}'"], RunMode.RUN)

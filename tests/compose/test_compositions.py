@@ -60,6 +60,7 @@ def test_settings_share_the_composition_of_their_options(hydra: Counting) -> Non
         ("head.hidden={_target_: os.system}", "hidden"),
         ("+data.x={_target_: os.system}", "_target_"),
         ("optim.lr=x", "must be a finite number"),
+        ('study.name="' + "${seed}" * 257 + '"', "too many values join several others"),
     ],
 )
 def test_settings_are_looked_at_as_everything_is(word: str, message: str, hydra: Counting) -> None:

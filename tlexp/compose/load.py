@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tlexp.compose.checked_loader import CheckedLoader
 from tlexp.compose.config_files import ConfigSource
 from tlexp.compose.hydra_node import of_hydra
+from tlexp.compose.interpolation import joining_problems
 from tlexp.compose.leaves import leaves
 from tlexp.compose.overrides import (
     launcher_problems,
@@ -140,6 +141,8 @@ def typed(composed: DictConfig) -> Composed:
     # Hydra's own node and the name of the chosen experiment are no settings.
     composed = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "experiment")])
     unresolved = OmegaConf.to_container(composed, resolve=False)
+    if joining := list(joining_problems(text for _, text in leaves(unresolved) if isinstance(text, str))):
+        raise ConfigError(joining)  # settings of jobs are applied to what others share, past the loader
     _require_values(composed, unresolved)
     try:
         raw = OmegaConf.to_container(composed, resolve=True)
