@@ -71,8 +71,7 @@ def masked(text: str) -> str:
     >>> masked("https://me:hunter2@host/x?api_key=1234"), masked("https://me:${oc.env:PASSWORD}@host")
     ('https://me:***@host/x?api_key=***', 'https://me:${oc.env:PASSWORD}@host')
     """
-    if _known and _pattern is not None:
-        text = _pattern.sub(lambda match: _known[match[0]], text)
+    text = masked_name(text)
     if "://" in text and "@" in text:
         text = _USER.sub(_public, text)
     if _may_state(text):
@@ -80,11 +79,20 @@ def masked(text: str) -> str:
     return text
 
 
+def masked_name(name: str) -> str:
+    """Return the name of a class or a file without what is known to be secret; what looks like a credential stays.
+
+    >>> masked_name("password=a")
+    'password=a'
+    """
+    return name if _pattern is None else _pattern.sub(lambda match: _known[match[0]], name)
+
+
 def masked_values(values: Any) -> Any:
     """Return nested mappings and lists with every text in them masked; keys and numbers stay.
 
-    >>> masked_values({"uri": ["https://me:hunter2@host"], "port": 5000, "token": "abc"})
-    {'uri': ['https://me:***@host'], 'port': 5000, 'token': '***'}
+    >>> masked_values({"uri": ["https://me:hunter2@host"], "port": 5000, "token": "abc", "classes": ["token=a"]})
+    {'uri': ['https://me:***@host'], 'port': 5000, 'token': '***', 'classes': ['token=a']}
     """
     if isinstance(values, str):
         return masked(values)
@@ -182,6 +190,8 @@ def _masked_at(key: str, value: Any) -> Any:
     """Return the value of a key; all of it is secret if the key says so."""
     if isinstance(value, str) and value and "${" not in value and _CREDENTIAL.search(key):
         return MASK
+    if key == "classes" and isinstance(value, list | tuple):
+        return [masked_name(each) if isinstance(each, str) else each for each in value]
     return masked_values(value)
 
 

@@ -1,9 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tlexp.errors import BadImagesError, DataError
-from tlexp.experiment.images import listing_bad_images
+from tests.composed import load
+from tlexp.config import Preprocessing
+from tlexp.errors import BadImagesError, ConfigError, DataError
+from tlexp.experiment.images import count_classes, listing_bad_images, open_images, per_class
+from tlexp.secrets import keep_secret
+from tlexp.train import Listener
 
 LINES = [f"a/{number:02}.jpg: not an image of a supported format" for number in range(25)]
 
@@ -36,3 +41,18 @@ def test_the_error_stays_where_no_list_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(BadImagesError) as error, listing_bad_images(tmp_path / "file" / "folder"):
         fail()
     assert str(error.value).endswith("\nMend them")
+
+
+def test_classes_that_look_like_credentials_stay_apart() -> None:
+    counts = per_class(["dog", "password=a", "password=b"], np.array([0, 1, 1, 2]))
+    assert counts == {"dog": 1, "password=a": 2, "password=b": 1}
+
+
+def test_no_class_is_called_as_a_secret() -> None:
+    config = load(["data.classes=[circle,square]"]).config
+    expected = Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+    assert count_classes(config, expected) == 2
+    keep_secret("square", shown="${oc.env:KLASSE}")
+    for opening in (lambda: count_classes(config, expected), lambda: open_images(config, expected, Listener())):
+        with pytest.raises(ConfigError, match=r"class \$\{oc\.env:KLASSE\}: everybody sees this name"):
+            opening()

@@ -40,7 +40,7 @@ def build(head: HeadOptions = HEADS[0], pool: str | None = None) -> tuple[Classi
     card = ModelCard(
         backbone="test_resnet",
         preprocessing=preprocessing("test_resnet", image_size=64),
-        classes=("bée", "ant", "wasp\n"),
+        classes=("bée", "password=ant", "wasp\n"),
         head=head,
         global_pool=pool,
         origin="random (seed 5)",

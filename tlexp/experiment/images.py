@@ -31,7 +31,7 @@ from tlexp.data import (
 )
 from tlexp.errors import BadImagesError, ConfigError
 from tlexp.paths import publish
-from tlexp.secrets import masked
+from tlexp.secrets import masked_name
 from tlexp.terminal import short_path
 from tlexp.tracking.blocks import DataBlock
 from tlexp.tracking.names import BAD_IMAGES_FILE
@@ -43,6 +43,7 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
 
     Raises:
         DataError: They do not allow a run.
+        ConfigError: The name of a class is a secret.
     """
     data = config.data
     names = _class_names(config)
@@ -57,7 +58,9 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     if data.shifted is not None:
         some = data.classes is not None
         source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
-    return source if names is None else name_classes(source, names, neither=data.neither is not None)
+    source = source if names is None else name_classes(source, names, neither=data.neither is not None)
+    _require_public(source.classes)
+    return source
 
 
 @contextlib.contextmanager
@@ -85,18 +88,30 @@ def count_classes(config: Config, expected: Preprocessing) -> int:
 
     Raises:
         DataError: The folder or table is missing or has no usable form, or a class is not there, or has no name.
+        ConfigError: The name of a class is a secret.
     """
     data = config.data
     origin = origin_of(data, image_size=expected.image_size)
     found = origin.class_names(classes=data.classes, at_least=data.at_least)
-    if (names := _class_names(config)) is not None:
-        names.of(found)
+    names = _class_names(config)
+    _require_public(found if names is None else names.of(found))
     return len(found) + (data.neither is not None)
 
 
 def _class_names(config: Config) -> ClassNames | None:
     path = config.data.class_names
     return None if path is None else read_class_names(Path(path).expanduser())
+
+
+def _require_public(classes: Sequence[str]) -> None:
+    """Refuse secrets as names of classes: under another name nobody could tell which class is meant.
+
+    Raises:
+        ConfigError: A name holds one.
+    """
+    hidden = [public for name in classes if (public := masked_name(name)) != name]
+    if hidden:
+        raise ConfigError([f"class {name}: everybody sees this name, and it may hold no secret" for name in hidden])
 
 
 def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBlock:
@@ -108,7 +123,7 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBl
     """
     return DataBlock(
         digest=source.digest,
-        classes=tuple(map(masked, source.classes)),
+        classes=tuple(source.classes),
         counts=counts,
         pool=per_class(source.classes, source.pool.labels),
         pool_from=source.pool_from,
@@ -120,7 +135,7 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBl
 
 def per_class(classes: Sequence[str], labels: NDArray[np.int64]) -> dict[str, int]:
     """Return how many images of each class there are among labels (N,) int64."""
-    return dict(zip(map(masked, classes), np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
 def decode(

@@ -106,9 +106,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
-    # The rest of the card has to be as it is, or the network could not be built again.
-    classes = tuple(map(masked, description.classes))
-    card = dataclasses.replace(description, classes=classes, origin=masked(description.origin))
+    # The rest of the card has to be as it is, or the network could not be built again; no class is called as a secret.
+    card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
     paths = [folder / name for name in EXPORT]
