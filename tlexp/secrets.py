@@ -44,6 +44,8 @@ _LEAST_TOKEN = 16
 _known: dict[str, str] = {}
 """What is looked for, and what stands there instead."""
 _pattern: re.Pattern[str] | None = None
+_ordinary = ""
+"""No part of it is looked for."""
 
 
 def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
@@ -54,15 +56,27 @@ def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
         shown: Stands there instead, e.g. `${oc.env:NAME}`.
         user: Whose it is, for headers that hold both.
     """
-    global _pattern
     before = len(_known)
     for text in {value, value.strip(" '\""), *filter(str.strip, value.splitlines())}:
-        if len(text) >= LEAST:
+        if len(text) >= LEAST and text not in _ordinary:
             _known.setdefault(text, shown if text == value else MASK)
             for form in _forms(text, user):
                 _known.setdefault(form, MASK)
     if len(_known) > before:
-        _pattern = re.compile("|".join(map(re.escape, sorted(_known, key=len, reverse=True))))
+        _look_for()
+
+
+def spare(ordinary: str) -> None:
+    """Look for no word, or part of one, that every configuration may hold: such a password cannot be hidden.
+
+    Args:
+        ordinary: A word in each line.
+    """
+    global _ordinary
+    _ordinary = ordinary
+    for text in [text for text in _known if text in ordinary]:
+        del _known[text]
+    _look_for()
 
 
 def masked(text: str) -> str:
@@ -153,9 +167,10 @@ def guard(words: Iterable[str] = ()) -> None:
 
 def forget() -> None:
     """Look for nothing any more: for tests, which share a process."""
-    global _pattern
+    global _ordinary
+    _ordinary = ""
     _known.clear()
-    _pattern = None
+    _look_for()
 
 
 class _GuardedStream:
@@ -184,6 +199,12 @@ def _guarded_record(*arguments: Any, **more: Any) -> logging.LogRecord:
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
     return record
+
+
+def _look_for() -> None:
+    global _pattern
+    longest_first = sorted(_known, key=len, reverse=True)
+    _pattern = re.compile("|".join(map(re.escape, longest_first))) if _known else None
 
 
 def _masked_at(key: str, value: Any) -> Any:

@@ -13,8 +13,9 @@ from tlexp.cli.page import page
 from tlexp.cli.signals import hear
 from tlexp.cli.verbs import VERBS
 from tlexp.config.casting import nearest
+from tlexp.config.vocabulary import vocabulary
 from tlexp.errors import ConfigError, Interrupted, TlexpError, TrainingError
-from tlexp.secrets import guard
+from tlexp.secrets import guard, spare
 from tlexp.terminal import plain_streams
 
 
@@ -27,6 +28,7 @@ def main() -> None:
 
 def _main() -> None:
     words = sys.argv[1:]
+    spare(vocabulary())
     guard(words)
     debug = take(words, "--debug")
     try:

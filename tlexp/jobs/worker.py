@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 
 from tlexp.compose.load import hydra_job
 from tlexp.compose.registration import register
+from tlexp.config.vocabulary import vocabulary
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.jobs.gpus import take_gpu, visible_gpus
 from tlexp.paths import publish
-from tlexp.secrets import guard
+from tlexp.secrets import guard, spare
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity
 from tlexp.tracking.patience import SWEEP_SECONDS
@@ -48,6 +49,7 @@ class JobTask:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Arrive in a worker process, which knows of no secrets yet, before Hydra writes anything there."""
         register()
+        spare(vocabulary())
         guard()
         self.__dict__.update(state)
 
