@@ -27,6 +27,21 @@ from tlexp.terminal import aligned
         ("http://host?api_key=12345&user=me&Token=a", "http://host?api_key=***&user=me&Token=***"),
         ("Authorization: Basic bWU6eA== and {'password': 'abc'}", "Authorization: Basic *** and {'password': '***'}"),
         ("sqlite:////tmp/mlflow.db key=value tokens=3", "sqlite:////tmp/mlflow.db key=value tokens=3"),
+        ("see photos/password=1/x.png: bad", "see photos/password=1/x.png: bad"),
+        ("class token: 197, token=mean", "class token: 197, token=mean"),
+        ("cookie: 12 images, pass: 3, the key=3", "cookie: 12 images, pass: 3, the key=3"),
+        ("HF_TOKEN=abc store.token=abc {'token': 'abc'}", "HF_TOKEN=*** store.token=*** {'token': '***'}"),
+        ("http://h/token=a/b?token=a", "http://h/token=a/b?token=***"),
+        ("http://h/x?sv=1&sig=a%2Fb&se=2", "http://h/x?sv=1&sig=***&se=2"),
+        ("http://h/x?X-Amz-Credential=a&X-Amz-Signature=b", "http://h/x?X-Amz-Credential=***&X-Amz-Signature=***"),
+        ("http://h/x?key=a&amp;pass=b", "http://h/x?key=***&amp;pass=***"),
+        ("Cookie: a=b; c=d\nSet-Cookie: e=f; Secure\nx", "Cookie: ***\nSet-Cookie: ***\nx"),
+        ("store --password x --token=y --verbose", "store --password *** --token=*** --verbose"),
+        ("postgresql+psycopg://me:ab c@h/db, me@host", "postgresql+psycopg://me:***@h/db, me@host"),
+        ("postgresql://h:5432 is away, says me@host", "postgresql://h:5432 is away, says me@host"),
+        ("api_key='a b' secret=\"it's so\" x", "api_key='***' secret=\"***\" x"),
+        ('"{\\"password\\": \\"a b\\"}"', '"{\\"password\\": \\"***\\"}"'),
+        ("{'Authorization': 'Bearer a.b'}", "{'Authorization': 'Bearer ***'}"),
     ],
 )
 def test_what_is_secret_by_its_place(text: str, public: str) -> None:
@@ -52,6 +67,13 @@ def test_every_line_of_a_secret_is_one() -> None:
     keep_secret("-----BEGIN\nsecondline\n")
     assert masked("secondline -----BEGIN") == "*** ***"
     assert masked("-----BEGIN secondline") == "***"
+
+
+def test_the_words_of_a_command_line_are_searched_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    guard(["--password", "first one", "store.api_key=second one", "store.uri=postgresql://me:third one@h"])
+    assert masked("first one, second one, third one") == "***, ***, ***"
 
 
 def test_short_values_are_no_secrets_elsewhere() -> None:

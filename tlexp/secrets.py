@@ -13,9 +13,10 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, cast
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -23,20 +24,39 @@ MASK = "***"
 """Stands for a secret that no variable names."""
 LEAST = 6
 """Shorter values are not looked for: they are parts of other words."""
-_KEYS = (
-    "passw(?:or)?d|passphrase|pwd|secret|token|credentials?|authorization|(?:api|access|account|private|auth)[_-]?key"
+_WORDS = {
+    "passw": "passw(?:or)?d",
+    "passphrase": "passphrase",
+    "pwd": "pwd",
+    "secret": "secret",
+    "credential": "credentials?",
+    "authorization": "authorization",
+    "key": "(?:api|access|account|private|auth)[_-]?key",
+    "token": "(?:access|api|auth|bearer|hf|id|private|refresh|secret|security|session)[_-]?token",
+}
+"""What says in any text that a credential follows, by what each such text holds: looking for that is cheap."""
+_KEYS = "|".join(_WORDS.values())
+_CREDENTIAL = re.compile(rf"(?:{_KEYS}|token|(?:^|[_.-])pass)$", re.IGNORECASE)
+_QUOTE = r"\\?[\"']"
+_SCHEME = r"(?:(?:basic|bearer)\s+)?+"
+_VALUE = (
+    rf"(?:(?P<quote>{_QUOTE}){_SCHEME}(?P<quoted>(?!\$\{{|\*\*\*(?P=quote))(?:(?!(?P=quote))[^\n])+)(?P=quote)"
+    rf"|(?:{_QUOTE})?+{_SCHEME}(?P<plain>(?!\$\{{|\*\*\*)[^\s\"'&,;)}}\]]+))"
 )
-_CREDENTIAL = re.compile(rf"(?:{_KEYS}|(?:^|[_.-])pass)$", re.IGNORECASE)
-_STATED = re.compile(
-    rf"(?P<key>(?:{_KEYS})[\"']?\s*[=:]\s*[\"']?(?:(?:basic|bearer)\s+)?+)(?P<value>(?!\$\{{|\*\*\*)[^\s\"'&,;)}}\]]+)",
-    re.IGNORECASE,
+# A token is an everyday word of networks: alone it counts in variables, settings and keys of mappings.
+_TOKEN = rf"(?-i:(?<=[A-Z0-9]_)TOKEN)|(?<=\w\.)token|(?<=[\"'\w-])token(?={_QUOTE}\s*[:=])"
+_NAMED = re.compile(rf"(?:{_KEYS}|{_TOKEN})(?:{_QUOTE}\s*)?[=:][ \t]*{_VALUE}", re.IGNORECASE)
+_QUERY = re.compile(rf"(?:[?&]|&amp;)(?:x-\w+-)?(?:token|pass|key|sig(?:nature)?)={_VALUE}", re.IGNORECASE)
+_OPTION = re.compile(rf"(?<![\w-])--(?:[\w-]+-)?(?:{_KEYS}|token|pass)(?:\s+|=)(?!-){_VALUE}", re.IGNORECASE)
+_COOKIE = re.compile(
+    r"\bcookie[\"']?:\s*[\"']?(?=[^\s=;,\"']+=)(?P<quoted>)(?P<plain>(?!\*\*\*)[^\r\n\"'\\]+)", re.IGNORECASE
 )
-_HINTS = ("pass", "pwd", "secret", "token", "credential", "authorization", "key")
-"""One of them is in every text that states a credential; looking for them is cheap."""
 _REFERENCE = r"\$\{[^{}]*\}"
 _USER = re.compile(
-    # A password may hold signs that end an authority, if its URI goes to a database; a port is none.
-    rf"://(?:(?P<plain>(?:{_REFERENCE}|[^\s/?#'\"<>])*)|(?P<odd>[^\s/?#@:'\"]*:(?!\d*[/?#])[^\s@'\"]*))@"
+    # A password may hold signs that end an authority, and a blank, if its URI goes to a database; a port is none.
+    r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
+    rf"://(?:(?P<plain>(?:{_REFERENCE}|[^\s/?#'\"<>])*)"
+    r"|(?P<odd>[^\s/?#@:'\"]*:(?!\d*[\s/?#])(?(database)[^\n@'\"]|[^\s@'\"])*))@"
 )
 _LEAST_TOKEN = 16
 """What stands alone before the @ of a web address is looked for elsewhere if it is as long; else it may be a name."""
@@ -88,8 +108,8 @@ def masked(text: str) -> str:
     text = masked_name(text)
     if "://" in text and "@" in text:
         text = _USER.sub(_public, text)
-    if _may_state(text):
-        text = _STATED.sub(lambda match: match["key"] + MASK, text)
+    for place in _places(text):
+        text = place.sub(_without_value, text)
     return text
 
 
@@ -122,9 +142,10 @@ def learn(text: str) -> None:
             user, password = _login(match)
             token = user if password is None and _is_web(match) and len(user) >= _LEAST_TOKEN else ""
             keep_secret(password or token, user=user)
-    if _may_state(text):
-        for match in _STATED.finditer(text):
-            keep_secret(match["value"])
+    for place in _places(text):
+        for match in place.finditer(text):
+            if not _in_path(match):
+                keep_secret(match["quoted"] or match["plain"])
 
 
 def learn_values(values: Any, key: str = "") -> None:
@@ -149,14 +170,17 @@ def learn_environment() -> None:
         learn(value)
 
 
-def guard(words: Iterable[str] = ()) -> None:
+def guard(words: Sequence[str] = ()) -> None:
     """Let nothing secret leave this process through its streams and logs; harmless when called again.
 
     Args:
         words: Of the command line.
     """
     learn_environment()
+    learn(shlex.join(words))  # an option and its value are two words
     for word in words:
+        key, _, value = word.partition("=")
+        learn_values(value, key)
         learn(word)
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), _GuardedStream):
@@ -216,16 +240,38 @@ def _masked_at(key: str, value: Any) -> Any:
     return masked_values(value)
 
 
-def _may_state(text: str) -> bool:
+def _places(text: str) -> Iterator[re.Pattern[str]]:
+    """Yield what may find credentials in a text by their names."""
     lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS)
+    if any(word in lowered for word in _WORDS):
+        yield _NAMED
+    if "=" in text and ("?" in text or "&" in text):
+        yield _QUERY
+    if "--" in text:
+        yield _OPTION
+    if "cookie" in lowered:
+        yield _COOKIE
+
+
+def _without_value(match: re.Match[str]) -> str:
+    if _in_path(match):
+        return match[0]
+    begin, end = (place - match.start() for place in match.span("quoted" if match["quoted"] else "plain"))
+    return match[0][:begin] + MASK + match[0][end:]
+
+
+def _in_path(match: re.Match[str]) -> bool:
+    """Return whether what looks like the name of a credential is one of a folder or a file."""
+    before = match.string[max(0, match.start() - 100) : match.start()]
+    return match.re is _NAMED and re.search(r"/[\w.-]*$", before) is not None
 
 
 def _public(match: re.Match[str]) -> str:
     user, password = _login(match)
+    scheme = match["database"] or ""
     if password is None:
         return f"://{MASK}@" if user not in ("", MASK) and _is_web(match) else match[0]
-    return match[0] if password in ("", MASK) else f"://{user}:{MASK}@"
+    return match[0] if password in ("", MASK) else f"{scheme}://{user}:{MASK}@"
 
 
 def _login(match: re.Match[str]) -> tuple[str, str | None]:
