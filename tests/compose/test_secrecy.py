@@ -43,6 +43,14 @@ def test_numbers_short_values_and_lists_stay_references_too(monkeypatch: pytest.
     assert masked("seed 7") == "seed 7"
 
 
+def test_a_store_is_named_by_its_reference_however_short_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORT", "abcde")
+    shown = load(['tracking.uri="http://me:hunter2@host:5000/${oc.env:SHORT}/x"']).shown["tracking"]["uri"]
+    assert shown == "http://me:***@host:5000/${oc.env:SHORT}/x"
+    assert masked("store http://host:5000/abcde/x is away") == "store http://host:5000/${oc.env:SHORT}/x is away"
+    assert masked("abcde") == "abcde"
+
+
 def test_the_default_of_a_variable_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOWHERE", raising=False)
     loaded = load(["data.neither=${oc.env:NOWHERE,everyday}"])

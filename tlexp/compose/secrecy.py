@@ -42,6 +42,8 @@ def hide_variables(shown: dict[str, Any], composed: DictConfig, unresolved: Mapp
             secret = any(len(each) >= LEAST for each in given)
             if secret and isinstance(shown[name], str) and masked(shown[name]) == shown[name]:  # a resolver changed it
                 keep_secret(shown[name])
+            if "${" in _server(str(stated)):  # of which messages tell without user and password
+                keep_secret(_server(str(shown[name])), shown=_server(str(stated)))
             shown[name] = stated
 
 
@@ -79,6 +81,11 @@ def without_secrets(words: Sequence[str], given: Sequence[str], folder: Path) ->
             ]
         )
     return [word for word in words if MASK not in word]
+
+
+def _server(uri: str) -> str:
+    """Return a URI without its scheme, user and password."""
+    return uri.partition("://")[2].rpartition("@")[2]
 
 
 def _secret_variable(name: str, *default: Any) -> str | None:
