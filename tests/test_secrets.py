@@ -2,7 +2,9 @@ import base64
 import io
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -94,6 +96,39 @@ def test_nested_values_keep_their_numbers_and_keys() -> None:
         "abcdef": ["***", 1.5, None, True],
         "password": "***",
     }
+
+
+def test_threads_learn_while_others_mask() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: keep_secret(f"secret-{number}-x") or masked("secret-0-x"), range(60)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert masked(" ".join(f"secret-{number}-x" for number in range(60))) == " ".join(["***"] * 60)
+
+
+def test_a_record_factory_of_others_goes_on_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def theirs(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*arguments, **more)
+        record.request = "of theirs"
+        return record
+
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(theirs)
+    try:
+        guard(["--password", "hunter2"])
+        first = logging.getLogRecordFactory()
+        guard()
+        assert logging.getLogRecordFactory() is first
+        record = logging.Logger("own").makeRecord("own", logging.INFO, "f", 1, "%s", ("hunter2",), None)
+        assert (record.getMessage(), record.__dict__["request"]) == ("***", "of theirs")
+    finally:
+        logging.setLogRecordFactory(before)
 
 
 def test_nothing_known_costs_nothing() -> None:

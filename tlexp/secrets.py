@@ -15,8 +15,9 @@ import os
 import re
 import shlex
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, cast
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -64,8 +65,10 @@ _LEAST_TOKEN = 16
 _known: dict[str, str] = {}
 """What is looked for, and what stands there instead."""
 _pattern: re.Pattern[str] | None = None
+"""Finds what is known; both are replaced whole, for others read them meanwhile."""
 _ordinary = ""
 """No part of it is looked for."""
+_learning = threading.Lock()
 
 
 def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
@@ -76,14 +79,15 @@ def keep_secret(value: str, *, shown: str = MASK, user: str = "") -> None:
         shown: Stands there instead, e.g. `${oc.env:NAME}`.
         user: Whose it is, for headers that hold both.
     """
-    before = len(_known)
+    found: dict[str, str] = {}
     for text in {value, value.strip(" '\""), *filter(str.strip, value.splitlines())}:
         if len(text) >= LEAST and text not in _ordinary:
-            _known.setdefault(text, shown if text == value else MASK)
+            found.setdefault(text, shown if text == value else MASK)
             for form in _forms(text, user):
-                _known.setdefault(form, MASK)
-    if len(_known) > before:
-        _look_for()
+                found.setdefault(form, MASK)
+    with _learning:
+        if not found.keys() <= _known.keys():
+            _look_for(found | _known)
 
 
 def spare(ordinary: str) -> None:
@@ -93,10 +97,9 @@ def spare(ordinary: str) -> None:
         ordinary: A word in each line.
     """
     global _ordinary
-    _ordinary = ordinary
-    for text in [text for text in _known if text in ordinary]:
-        del _known[text]
-    _look_for()
+    with _learning:
+        _ordinary = ordinary
+        _look_for({text: shown for text, shown in _known.items() if text not in ordinary})
 
 
 def masked(text: str) -> str:
@@ -119,7 +122,7 @@ def masked_name(name: str) -> str:
     >>> masked_name("password=a")
     'password=a'
     """
-    return name if _pattern is None else _pattern.sub(lambda match: _known[match[0]], name)
+    return name if _pattern is None else _pattern.sub(lambda match: _known.get(match[0], MASK), name)
 
 
 def masked_values(values: Any) -> Any:
@@ -185,16 +188,16 @@ def guard(words: Sequence[str] = ()) -> None:
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), _GuardedStream):
             setattr(sys, name, cast(TextIO, _GuardedStream(getattr(sys, name))))
-    if logging.getLogRecordFactory() is not _guarded_record:
-        logging.setLogRecordFactory(_guarded_record)
+    if not isinstance(factory := logging.getLogRecordFactory(), _GuardedRecords):
+        logging.setLogRecordFactory(_GuardedRecords(factory))
 
 
 def forget() -> None:
     """Look for nothing any more: for tests, which share a process."""
     global _ordinary
-    _ordinary = ""
-    _known.clear()
-    _look_for()
+    with _learning:
+        _ordinary = ""
+        _look_for({})
 
 
 class _GuardedStream:
@@ -215,20 +218,25 @@ class _GuardedStream:
         return getattr(self._stream, name)
 
 
-def _guarded_record(*arguments: Any, **more: Any) -> logging.LogRecord:
-    """Return a log record that is masked before any handler sees it, traceback and all."""
-    record = logging.LogRecord(*arguments, **more)
-    with contextlib.suppress(TypeError, ValueError, KeyError):  # its handlers will say that it does not fit together
-        record.msg, record.args = masked(record.getMessage()), ()
-    if record.exc_info and record.exc_info[0] is not None:
-        record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
-    return record
+class _GuardedRecords:
+    """Makes log records as another factory does, and masks them before any handler sees them, traceback and all."""
+
+    def __init__(self, factory: Callable[..., logging.LogRecord]) -> None:
+        self._factory = factory
+
+    def __call__(self, *arguments: Any, **more: Any) -> logging.LogRecord:
+        record = self._factory(*arguments, **more)
+        with contextlib.suppress(TypeError, ValueError, KeyError):  # handlers will say that it does not fit together
+            record.msg, record.args = masked(record.getMessage()), ()
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+        return record
 
 
-def _look_for() -> None:
-    global _pattern
-    longest_first = sorted(_known, key=len, reverse=True)
-    _pattern = re.compile("|".join(map(re.escape, longest_first))) if _known else None
+def _look_for(known: dict[str, str]) -> None:
+    global _known, _pattern
+    longest_first = sorted(known, key=len, reverse=True)
+    _known, _pattern = known, re.compile("|".join(map(re.escape, longest_first))) if known else None
 
 
 def _masked_at(key: str, value: Any) -> Any:
