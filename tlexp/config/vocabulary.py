@@ -1,4 +1,4 @@
-"""The words of configurations, which cannot be secret: with one of them masked no run could be found or gone on with."""
+"""The words of configurations, which cannot be secret: with one of them masked no run could be gone on with."""
 
 from enum import StrEnum
 
