@@ -2,7 +2,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-import yaml
 from hydra.types import RunMode
 
 from tlexp.compose.checked_loader import CheckedLoader
