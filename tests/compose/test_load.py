@@ -204,3 +204,9 @@ def test_a_configuration_of_one_s_own_is_found_where_hydra_finds_it(tmp_path: Pa
 def test_an_unknown_backbone_names_the_way_to_any_other_model() -> None:
     with pytest.raises(ConfigError, match=r"for any other timm model: backbone=timm backbone\.name=NAME"):
         load(["backbone=resnet81"])
+
+
+@pytest.mark.parametrize("word", ["tracking.uri='http://me:***@host'", "data.root='***'", "data.classes=['a***']"])
+def test_what_stands_for_a_secret_is_no_value(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"held a secret, which is not kept: give .* again"):
+        load([word, "data=folder"])

@@ -25,12 +25,12 @@ from tlexp.compose.overrides import (
     swept_choices,
 )
 from tlexp.compose.places import kept_problems
-from tlexp.compose.secrecy import hide_variables, seen_name_problems, without_secrets
+from tlexp.compose.secrecy import LOST, hide_variables, seen_name_problems, without_secrets
 from tlexp.compose.yaml_file import build, read_text
 from tlexp.config import Config, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
-from tlexp.secrets import learn_values, masked_values
+from tlexp.secrets import MASK, learn_values, masked_values
 
 __all__ = ["Composed", "ConfigSource", "HydraJob", "hydra_job", "hydra_of", "load", "resumed_overrides", "typed"]
 
@@ -150,6 +150,8 @@ def typed(composed: DictConfig) -> Composed:
         raise ConfigError(plain_message(error)) from error
     assert isinstance(raw, dict)
     assert isinstance(unresolved, dict)
+    if lost := [f"{key}={value} {LOST}: give {key} again" for key, value in leaves(raw) if MASK in str(value)]:
+        raise ConfigError(lost)
     learn_values(unresolved)
     config = build_config(raw, problems)
     if not problems:

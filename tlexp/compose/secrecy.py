@@ -15,6 +15,7 @@ from tlexp.paths import publish
 from tlexp.secrets import LEAST, MASK, keep_secret, learn_values, masked, masked_values
 
 _STORE = "tracking.uri"
+LOST = "held a secret, which is not kept"
 _given: list[str] = []
 """The variables' values that configurations were given of late."""
 
@@ -75,7 +76,7 @@ def without_secrets(words: Sequence[str], given: Sequence[str], folder: Path) ->
     if lost:
         raise ConfigError(
             [
-                f"resume={folder}: {word} held a secret, which is not kept: give {_key(word)} again"
+                f"resume={folder}: {word} {LOST}: give {_key(word)} again"
                 + (", or set MLFLOW_TRACKING_URI" if _key(word) == _STORE else "")
                 for word in lost
             ]
