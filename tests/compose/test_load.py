@@ -210,3 +210,8 @@ def test_an_unknown_backbone_names_the_way_to_any_other_model() -> None:
 def test_what_stands_for_a_secret_is_no_value(word: str) -> None:
     with pytest.raises(ConfigError, match=r"held a secret, which is not kept: give .* again"):
         load([word, "data=folder"])
+
+
+@pytest.mark.parametrize("word", ["hydra.job.chdir=false", "hydra/job_logging=none", "hydra/hydra_logging=none"])
+def test_what_hydra_does_anyway_may_be_said(word: str) -> None:
+    load([word])

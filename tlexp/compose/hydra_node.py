@@ -220,6 +220,8 @@ def _typed_problems(path: str, value: Any, line: str) -> Iterator[str]:
     if path in FOLDERS or path == SUBFOLDER:
         if not str(value) or isinstance(value, float | bool | None) or "${" in _TOKEN.sub("", str(value)):
             yield f"{line}: must be the path of a folder; ${{now:%Y-%m-%d}} and ${{tlexp.stamp:}} may be filled in"
+    elif path == "hydra.job.chdir" and value is False:
+        return  # as it is by itself
     elif path == "hydra.mode":
         if value not in RunMode.__members__:
             yield f"{line}: must be one of {', '.join(RunMode.__members__)}; -m asks for a sweep"
@@ -243,6 +245,8 @@ def _choice_problems(word: Override) -> list[str]:
         return []
     if group == "hydra/sweeper" and word.package is None and value == "tlexp":
         return []
+    if word.package is None and value == "none" and group in ("hydra/job_logging", "hydra/hydra_logging"):
+        return []  # as tlexp chooses itself
     if group in ("hydra/launcher", "hydra/sweeper"):
         names = ", ".join(installed("launcher")) if group == "hydra/launcher" else "tlexp"
         return [f"{line}: one that is installed must stand here: {names}"]
