@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tlexp.terminal import PlainStream, aligned, one_line, plain_streams, show
+from tlexp.terminal import aligned, one_line, plain_stream, plain_streams, show
 
 HOSTILE = {
     "escape": "\x1b[2J",
@@ -38,15 +38,15 @@ def test_words_in_any_language_and_backslashes_stay() -> None:
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_plain_stream_lets_no_escape_pass(text: str) -> None:
     stream = io.StringIO()
-    print(f"<{text}>", file=PlainStream(stream))  # type: ignore[arg-type]
+    print(f"<{text}>", file=plain_stream(stream))
     assert stream.getvalue().replace("\n", "").isprintable()
 
 
 def test_a_bar_returns_to_the_start_of_its_line() -> None:
     stream = io.StringIO()
-    plain = PlainStream(stream)
+    plain = plain_stream(stream)
     assert plain.write("\rhalf\rhidden") == 12
-    print("\tloading", end="\r", file=plain)  # type: ignore[arg-type]
+    print("\tloading", end="\r", file=plain)
     assert stream.getvalue() == "\rhalf\\rhidden\tloading\r"
     assert not plain.isatty()
 

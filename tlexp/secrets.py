@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
@@ -186,8 +186,9 @@ def guard(words: Sequence[str] = ()) -> None:
         learn_values(value, key)
         learn(word)
     for name in ("stdout", "stderr"):
-        if not isinstance(getattr(sys, name), _GuardedStream):
-            setattr(sys, name, cast(TextIO, _GuardedStream(getattr(sys, name))))
+        stream = getattr(sys, name)
+        if not (isinstance(stream, ChangedStream) and stream.change is masked):
+            setattr(sys, name, ChangedStream(stream, masked))
     if not isinstance(factory := logging.getLogRecordFactory(), _GuardedRecords):
         logging.setLogRecordFactory(_GuardedRecords(factory))
 
@@ -200,17 +201,26 @@ def forget() -> None:
         _look_for({})
 
 
-class _GuardedStream:
-    """A stream that masks what is written to it."""
+class ChangedStream:
+    """A stream that changes what is written to it.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    It stands where everything is printed, so that no message, table or library has to think of it.
+
+    Args:
+        stream: Where the text goes.
+        change: Returns what is to be written in place of a text.
+    """
+
+    def __init__(self, stream: TextIO, change: Callable[[str], str]) -> None:
+        self._stream, self.change = stream, change
 
     def write(self, text: str) -> int:
-        self._stream.write(masked(text))
+        """Write what a text is changed to; return the length of the text."""
+        self._stream.write(self.change(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines one by one."""
         for line in lines:
             self.write(line)
 

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, cast
 
-from tlexp.secrets import masked
+from tlexp.secrets import ChangedStream, masked
 
 
 def one_line(text: str) -> str:
@@ -23,34 +23,19 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else _escaped(text, keep="")
 
 
-class PlainStream:
-    """A stream for people to which nobody can send escapes: ends of lines, tabs and a return at the start remain.
+def plain_stream(stream: TextIO) -> TextIO:
+    """Return a stream for people to which nobody can send escapes: ends of lines, tabs and a first return remain.
 
-    It stands where everything is printed, so that no message, table or library has to think of it. What shows bars
-    returns to the start of the line by itself.
-
-    Args:
-        stream: Where the text goes.
+    What shows bars returns to the start of the line by itself.
     """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write the text with what is not printable escaped."""
-        returned = text[:1] if text.startswith("\r") else ""
-        self._stream.write(returned + _escaped(text[len(returned) :], keep="\n\t"))
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    return cast(TextIO, ChangedStream(stream, _plain))
 
 
 @contextlib.contextmanager
 def plain_streams() -> Iterator[None]:
     """Let what is printed hold no escapes."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (PlainStream(stream) for stream in before)
+    sys.stdout, sys.stderr = map(plain_stream, before)
     try:
         yield
     finally:
@@ -119,6 +104,11 @@ def short_path(path: Path) -> str:
     ('outputs', '/')
     """
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+def _plain(text: str) -> str:
+    returned = text[:1] if text.startswith("\r") else ""
+    return returned + _escaped(text[len(returned) :], keep="\n\t")
 
 
 def _escaped(text: str, *, keep: str) -> str:
