@@ -18,66 +18,15 @@ from filelock import FileLock, Timeout
 
 from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
-from tlexp.jsonfile import from_json, read_json
+from tlexp.jobs.files import SCHEMA, read_about, read_job
+from tlexp.jsonfile import read_json
 from tlexp.paths import publish_json, remove_abandoned
 from tlexp.secrets import masked_values
 from tlexp.tracking import Record, RunStatus, names, read_record
 from tlexp.tracking.environment import is_alive, write_identity
 
-_SCHEMA = 1
 _RUNS = "runs"
 _DYING_SECONDS = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _JobFile:
-    """job.json: what an attempt is at."""
-
-    key: str
-    number: int
-    point: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Budget:
-    labels: str
-    per_class: float
-    conditional: bool | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Column:
-    name: str
-    title: str
-    role: str
-    depth: int | None
-    words: tuple[str, ...] = ()
-    trainable: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Study:
-    """What study.json says of a study besides."""
-
-    name: str
-    backbone: str
-    margin: float
-    seeds: tuple[int, ...]
-    budgets: tuple[_Budget, ...]
-    columns: tuple[_Column, ...]
-    skipped: dict[str, str]
-    replicates: dict[str, tuple[str, str, int]]
-    command: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _About:
-    """study.json: what all runs of a sweep or a study share."""
-
-    schema: int
-    fixed: dict[str, Any]
-    swept: tuple[str, ...]
-    study: _Study | None = None
 
 
 _BACK = {"protocol": "the version of tlexp that began it goes on with it"}
@@ -165,7 +114,7 @@ class SweepFolder:
             ConfigError: It was about something else; each setting that differs is named.
         """
         self.agree(about["fixed"])
-        stated = masked_values({"schema": _SCHEMA, **about})
+        stated = masked_values({"schema": SCHEMA, **about})
         if stated != self.about():
             publish_json(self.path / names.STUDY_FILE, stated)
 
@@ -207,7 +156,7 @@ class SweepFolder:
         """
         found = []
         for folder in attempt_folders(self.path, keys):
-            job = _job(folder)
+            job = read_job(folder)
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue
             attempt = read_attempt(folder, key=job.key, number=job.number, point=job.point)
@@ -240,28 +189,6 @@ class SweepFolder:
     def reread(self, attempt: Attempt) -> Attempt:
         """Return the attempt as it stands now."""
         return read_attempt(attempt.folder, key=attempt.key, number=attempt.number, point=attempt.point)
-
-
-def read_about(folder: Path, *, command: str = "the command") -> dict[str, Any]:
-    """Return what the study.json of a folder says; its fields have their types.
-
-    Args:
-        folder: Of a sweep or a study.
-        command: What makes the file anew, for the message.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ConfigError: It is damaged or of another version.
-    """
-    path = folder / names.STUDY_FILE
-    try:
-        about = read_json(path)
-        if about.get("schema") != _SCHEMA:
-            raise ConfigError(f"{path} has another schema than {_SCHEMA}: type {command} with another name for it")
-        from_json(_About, about, "it")
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
-    return about
 
 
 def attempt_folders(folder: Path, keys: Iterable[str] | None = None) -> list[Path]:
@@ -306,23 +233,6 @@ def _is_at_work(process: dict[str, Any]) -> bool:
             return True
         time.sleep(0.1)
     return False
-
-
-def _job(folder: Path) -> _JobFile | None:
-    """Return what an attempt is at; None where its process was killed before it could say so.
-
-    Raises:
-        ConfigError: The file is damaged.
-    """
-    path = folder / names.JOB_FILE
-    try:
-        return from_json(_JobFile, read_json(path), "it")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error}): restore it from a copy, or remove {folder}, whose run is done again then"
-        ) from error
 
 
 def _json(path: Path) -> dict[str, Any] | None:

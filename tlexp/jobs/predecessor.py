@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.errors import ConfigError
-from tlexp.jobs.folder import read_about, show_setting
+from tlexp.jobs.files import read_about
+from tlexp.jobs.folder import show_setting
 from tlexp.secrets import masked_values
 from tlexp.tracking import names
 

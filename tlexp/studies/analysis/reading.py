@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.errors import ConfigError, DataError, TrackingError
-from tlexp.jobs.folder import Attempt, attempt_folders, read_about, read_attempt
+from tlexp.jobs.files import read_about
+from tlexp.jobs.folder import Attempt, attempt_folders, read_attempt
 from tlexp.paths import file_digest
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
 from tlexp.tracking import Record, RunStatus, names, read_points
