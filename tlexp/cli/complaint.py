@@ -14,7 +14,7 @@ INTERNAL, USER, FINDINGS, SIGNALLED = 1, 2, 3, 128
 
 
 def complain(error: Exception, *, debug: bool) -> None:
-    """Print what is wrong, a line for each problem."""
+    """Print what is wrong: a line for each problem, and what else belongs to it indented."""
     if debug:
         traceback.print_exception(error)
     kind = type(error).__name__
@@ -25,8 +25,10 @@ def complain(error: Exception, *, debug: bool) -> None:
     if isinstance(error, OSError):
         problems = (_of_disk(error),)
     label = "error" if isinstance(error, TlexpError | OSError) else f"internal error, {kind}"
-    for line in (*(f"{label}: {problem}" for problem in problems), *details):
-        show(line, error=True)
+    for problem in problems:
+        first, *more = problem.splitlines() or [""]
+        show(f"{label}: {first}", *(f"  {line.expandtabs(2)}" for line in more), error=True)
+    show(*details, error=True)
 
 
 def _of_disk(error: OSError) -> str:

@@ -26,6 +26,9 @@ from tlexp.compose.places import filed_problems
 from tlexp.compose.registration import register
 from tlexp.errors import ConfigError
 
+PARTS = {"hydra/hydra_logging": "none", "hydra/job_logging": "none", "hydra/sweeper": "tlexp"}
+"""Parts of Hydra's, and tlexp's choice of each."""
+
 
 class CheckedLoader(ConfigLoaderImpl):
     """Hydra's loader, behind a look at every word, every file and what they compose to.
@@ -76,10 +79,15 @@ class CheckedLoader(ConfigLoaderImpl):
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
-        """Take words in; hydra.searchpath, which Hydra would act on here, is none of those that may be said."""
+        """Take words in; hydra.searchpath, which Hydra would act on here, is none of those that may be said.
+
+        Hydra's parts are those that tlexp chooses, whatever primary configuration is used.
+        """
         words = parse_overrides(overrides)
         _refuse([problem for word in words if of_hydra(word) for problem in word_problems(word)])
-        return words, CachingConfigRepository(self.repository)
+        said = {word.key_or_group for word in words}
+        chosen = [f"{part}={option}" for part, option in PARTS.items() if part not in said]
+        return [*parse_overrides(chosen), *words], CachingConfigRepository(self.repository)
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
         """Compose files, before the words are applied and before Hydra acts on anything."""
