@@ -93,7 +93,7 @@ class Record:
         if strange or lost:
             raise TypeError(", ".join([f"it lacks {name}" for name in lost] + [f"it has {name}" for name in strange]))
         record = from_json(cls, fields, "it")
-        require_stated(record.config)
+        require_stated(record.config, whole=False)
         return record
 
 

@@ -23,13 +23,14 @@ _READ: dict[str, tuple[type, ...]] = {
 """Every setting that is read from records, and its types; earlier versions did not write those that may be missing."""
 
 
-def require_stated(config: Mapping[str, Any]) -> None:
+def require_stated(config: Mapping[str, Any], *, whole: bool = True) -> None:
     """Refuse a configuration whose readers would find another type than they take.
 
     A reference such as `${oc.env:NAME}` stands for a value of any type.
 
     Args:
         config: Nested values of a record.
+        whole: Refuse one that lacks a group as well.
 
     Raises:
         TypeError: Which setting is missing, or is of another type.
@@ -37,6 +38,8 @@ def require_stated(config: Mapping[str, Any]) -> None:
     for key, kinds in _READ.items():
         group, _, name = key.rpartition(".")
         block = config.get(group, _MISSING) if group else config
+        if block is _MISSING and not whole:
+            continue
         if block is not _MISSING and not isinstance(block, Mapping):
             raise TypeError(f"its config.{group} is {abridged(block)}, not {_BLOCK}")
         value = block.get(name, _MISSING) if isinstance(block, Mapping) else None

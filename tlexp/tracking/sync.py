@@ -16,6 +16,7 @@ from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import Record, left_out, read_record
 from tlexp.tracking.stale import close_dead_runs
+from tlexp.tracking.stated import require_stated
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
 _DEPTH = 4
@@ -110,6 +111,7 @@ class _Replayed:
         """
         if record.data is None:  # it ended before its images were known, and was never tracked
             return
+        require_stated(record.config)
         if not record.config["tracking"]["enabled"]:
             self._untracked += 1
             return
