@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tlexp.cli.complaint import complain
+from tlexp.errors import ConfigError
 from tlexp.paths import publish
 
 Run = Callable[..., int]
@@ -97,3 +98,10 @@ def test_twenty_bad_images_are_shown_a_line_each_and_all_are_in_a_file(
     assert [line.partition(":")[0] for line in named] == [
         f"{name}/\\x1b[31m{number:02}.jpg" for name in ("cat", "dog") for number in range(15)
     ]
+
+
+def test_an_error_of_several_lines_is_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(ConfigError(["no option 'x'\nOptions:\n\ta", "b\x1b[2J"]), debug=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "error: no option 'x'", "  Options:", "    a", "error: b\\x1b[2J",
+    ]  # fmt: skip

@@ -71,7 +71,7 @@ def test_what_is_suggested_composes(words: list[str], following: list[list[str]]
         config={"backbone": {"name": config.backbone.name}},
         train=dataclasses.replace(RECORD.train, weights=weights),
     )
-    lines = [re.split(r"  +", line)[1] for line in _next(record, tmp_path)]
+    lines = [re.split(r"  +", line)[1] for line in _next(record, tmp_path, own_files=True)]
     suggested = [shlex.split(line)[3:] for line in lines]
     assert suggested == following
     for each in suggested:
@@ -82,3 +82,11 @@ def test_what_is_suggested_composes(words: list[str], following: list[list[str]]
 def test_complete_settings_are_not_offered_to_a_study(start: Start, tmp_path: Path) -> None:
     outcome = start("experiment=shapes", "backbone=tiny", "labels=2", "train.limit_steps=1")
     assert "study=" not in summary(outcome, tmp_path / "run")
+
+
+def test_nothing_is_suggested_without_the_files_that_were_read(start: Start, tmp_path: Path) -> None:
+    outcome = start("backbone=tiny", "labels=2", "train.limit_steps=1", name="a b")
+    lines = summary(outcome, tmp_path / "a b", own_files=False).splitlines()
+    [following] = [line for line in lines if line.startswith("next")]
+    assert f"export '{tmp_path / 'a b'}' FOLDER" in following
+    assert "study=quick" in summary(outcome, tmp_path / "a b")

@@ -65,3 +65,10 @@ def test_words_and_files_multiply_each_other(tmp_path: Path) -> None:
     loader.load_configuration("own", [], RunMode.RUN)
     with pytest.raises(ConfigError, match="too many values join several others"):
         loader.load_configuration("own", [f"data.neither='{'${data.shifted}' * 5}'"], RunMode.RUN)
+
+
+def test_a_primary_file_of_ones_own_says_nothing_of_hydra(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("defaults: [_schema, _self_]\nlabels: '5'\n")
+    composed = CheckedLoader(ConfigSource(path=str(tmp_path))).load_configuration("config", [], RunMode.RUN)
+    assert composed.labels == "5"
+    assert composed.hydra.sweeper._target_.startswith("hydra_plugins.tlexp_sweeper")

@@ -13,6 +13,7 @@ from tlexp.cli.signals import Signals
 from tlexp.compose.words import unquoted_paths
 from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.run import Outcome
+from tlexp.secrets import MASK
 from tlexp.terminal import aligned, one_line, short_path
 from tlexp.tracking import Record, names
 from tlexp.tracking.blocks import FreezeBlock
@@ -104,8 +105,14 @@ def _title(fit_id: str) -> str:
     return f"candidate {int(match[1]) + 1}, fold {int(match[2]) + 1}" if match else f"{fit_id} fit"
 
 
-def summary(outcome: Outcome, folder: Path) -> str:
-    """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies."""
+def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
+    """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies.
+
+    Args:
+        outcome: Of the run.
+        folder: Its own.
+        own_files: Whether its overrides are all that one has to type, as no configuration files of others are read.
+    """
     record = outcome.record
     config = record.config
     title = (
@@ -128,7 +135,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
     assert record.train.weights is not None  # these two are known before training
     assert record.data is not None
     start = [f"weights {record.train.weights.source}", f"images  {record.data.told}"]
-    end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder)]
+    end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder, own_files=own_files)]
     return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
 
 
@@ -158,13 +165,13 @@ def _cost(metrics: dict[str, float]) -> list[str]:
     return [", ".join(parts)]
 
 
-def _next(record: Record, folder: Path) -> list[str]:
+def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
     """Return what to type next: a better network, the same one in a study, and the trained network for others."""
     # Complete settings may hold what fits their network alone, or what a study chooses by itself.
-    complete = any(_of(word, ("experiment",)) for word in record.overrides)
+    complete = not own_files or any(_of(word, ("experiment",)) for word in record.overrides)
     detailed = any(word.startswith("freeze.") for word in record.overrides)  # an option such as surgical needs them
     own = (*_OWN, "freeze") if detailed else _OWN
-    words = [word for word in record.overrides if not _of(word, own)]
+    words = [word for word in record.overrides if not _of(word, own) and MASK not in word]
     lines = []
     if not complete and record.train.weights is not None and record.train.weights.source == _TINY:
         larger = [word for word in words if not _of(word, ("backbone",))]
@@ -173,7 +180,9 @@ def _next(record: Record, folder: Path) -> list[str]:
         same = [word for word in words if _of(word, _SAME)]
         lines.append((_typed("study=quick", *same), "heads and labels compared, in about one forward pass"))
     if (folder / names.MODEL_WEIGHTS_FILE).is_file():
-        lines.append((f"python -m tlexp export {short_path(folder)} FOLDER", "the trained network, for others"))
+        lines.append(
+            (f"python -m tlexp export {shlex.quote(short_path(folder))} FOLDER", "the trained network, for others")
+        )
     return [f"next    {line}" for line in aligned(lines)] if lines else []
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from tlexp.terminal import show
 if TYPE_CHECKING:
     from tlexp.compose.load import Composed, ConfigSource, HydraJob
 
+_LOADING = "loading torch and timm ..."
 _told: set[str] = set()
 """The notes that this process has printed: the runs of a sweep share most of theirs."""
 
@@ -107,7 +109,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     """
     signals = Signals(asked_to_stop or (lambda: None))
     if asked_to_stop is None and sys.stderr.isatty():  # a sweep has a line of its own there
-        print("loading torch and timm ...", end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
+        print(_LOADING, end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
     from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
     from tlexp.compose.places import typed_again
     from tlexp.experiment.run import run
@@ -123,7 +125,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
         run_column(loaded, folder=job.folder, overrides=job.overrides, run=run, listener=listener)
         return
     if asked_to_stop is None:
-        show(f"run {os.path.relpath(job.folder)}", error=True)
+        show(f"run {os.path.relpath(job.folder)}".ljust(len(_LOADING)), error=True)  # nothing of the line before shows
     try:
         outcome = run(
             config,
@@ -136,11 +138,12 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     except (Interrupted, KeyboardInterrupt):
         listener.ended()
         if asked_to_stop is None and (job.folder / CHECKPOINT_FOLDER).is_dir():
-            again = ["python -m tlexp", f"resume={os.path.relpath(job.folder)}", *typed_again(loaded.shown)]
+            resumed = shlex.quote(f"resume={os.path.relpath(job.folder)}")
+            again = ["python -m tlexp", resumed, *typed_again(loaded.shown)]
             show(f"interrupted; go on with: {' '.join(again)}", error=True)
         raise
     if asked_to_stop is None:
-        print(summary(outcome, job.folder))
+        print(summary(outcome, job.folder, own_files=job.own_files))
     elif signals.received is not None:
         raise Interrupted(signals.received)  # it came while the end of the run was written
 

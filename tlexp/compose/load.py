@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.hydra import Hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -30,6 +31,7 @@ from tlexp.compose.yaml_file import build, read_text
 from tlexp.config import Config, key_values, run_values
 from tlexp.config.casting import build_config
 from tlexp.errors import ConfigError
+from tlexp.paths import conf_folder
 from tlexp.secrets import MASK, learn_values, masked_values
 
 __all__ = ["Composed", "ConfigSource", "HydraJob", "hydra_job", "hydra_of", "load", "resumed_overrides", "typed"]
@@ -61,11 +63,13 @@ class HydraJob:
         folder: Its own.
         overrides: What led to it.
         study: The name of the sweep that it is one of; None for a single run.
+        own_files: Whether tlexp's own configuration files are all that was read.
     """
 
     folder: Path
     overrides: tuple[str, ...]
     study: str | None
+    own_files: bool = True
 
     @property
     def swept(self) -> bool:
@@ -189,7 +193,15 @@ def hydra_job() -> HydraJob:
         folder=Path(hydra.runtime.output_dir),
         overrides=tuple(_words(hydra.overrides.task)),
         study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
+        own_files=_has_own_files(hydra),
     )
+
+
+def _has_own_files(hydra: HydraConf) -> bool:
+    """Return whether no configuration of others was read."""
+    main = [source.path for source in hydra.runtime.config_sources if source.provider == "main"]
+    foreign = any(source.provider == "command-line" for source in hydra.runtime.config_sources)
+    return main == [str(conf_folder())] and not foreign and hydra.job.config_name == ConfigSource().name
 
 
 def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSource) -> list[str]:
