@@ -137,3 +137,9 @@ def test_reasons_go_by_the_longest_known_key() -> None:
 def test_hydra_s_own_node_is_what_it_states_itself() -> None:
     assert hydras_own()["output_subdir"] == ".hydra"
     assert hydras_own()["job_logging"]["root"] is None
+
+
+def test_a_launcher_of_an_extra_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "joblib.yaml", raising=False)
+    told = refused(tmp_path, {}, "hydra/launcher=joblib")
+    assert told == "hydra/launcher=joblib needs a package that is not installed: pip install 'tlexp[parallel]'"

@@ -24,6 +24,7 @@ from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -61,6 +62,8 @@ REFUSED = {
 }
 """Why anything else is not allowed, by its longest known beginning, and what to do instead."""
 UNKNOWN = "is not among the keys of Hydra that tlexp allows; remove it, or see docs/settings.md"
+EXTRAS = {"joblib": "parallel"}
+"""Launchers that come with an extra of tlexp's."""
 _OBJECT = "a configuration holds values, not Python objects; remove _target_"
 _TOKEN = re.compile(r"\$\{(?:tlexp\.stamp:|now:[%\w-]*)\}")
 """What may be filled into the name of a folder: signs without a way up."""
@@ -118,6 +121,7 @@ def installed(group: str) -> dict[str, dict[str, Any]]:
     Args:
         group: launcher or sweeper.
     """
+    Plugins.instance()  # which makes them known
     store = ConfigStore.instance()
     return {
         name.removesuffix(".yaml"): _plain(store.load(f"hydra/{group}/{name}").node)
@@ -242,7 +246,8 @@ def _choice_problems(word: Override) -> list[str]:
     line, group = word.input_line or "", word.key_or_group
     value = word.value()
     if group == "hydra/launcher" and word.package is None and isinstance(value, str) and not word.is_delete():
-        return []
+        extra = EXTRAS.get(value) if value not in installed("launcher") else None
+        return [] if extra is None else [f"{line} needs a package that is not installed: pip install 'tlexp[{extra}]'"]
     if group == "hydra/sweeper" and word.package is None and value == "tlexp":
         return []
     if word.package is None and value == "none" and group in ("hydra/job_logging", "hydra/hydra_logging"):
