@@ -22,6 +22,7 @@ from hydra.core.config_store import ConfigStore
 from tlexp import cli
 from tlexp.cli import launch
 from tlexp.compose import hydra_node
+from tlexp.compose.checked_loader import PARTS
 from tlexp.compose.registration import register
 
 GLOBAL = "# @package _global_\n"
@@ -214,7 +215,8 @@ def of_defaults() -> Iterator[Hostile]:
                 listed = f"defaults: [config, {{'{sign}hydra/{group}': {name}}}, _self_]\n"
                 files = {"mine/own.yaml": listed} | option
                 words = (*DIRECTED, "--config-name", "own")
-                yield Hostile(name=f"defaults-{sign}{group}-{name}", words=words, files=files, told=" ")
+                told = "" if sign and f"hydra/{group}" in PARTS else " "  # of some, tlexp's choice counts
+                yield Hostile(name=f"defaults-{sign}{group}-{name}", words=words, files=files, told=told)
             typed = (*DIRECTED, f"{'+' if group == 'callbacks' else ''}hydra/{group}={name}")
             yield Hostile(name=f"choice-{group}-{name}", words=typed, files=option, told=" ")
     for path in ("../../outside/secret", "/../outside/secret", "data@hydra.job.env_set: evil", f"pkg://{MODULE}/x"):

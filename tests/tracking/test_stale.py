@@ -57,7 +57,8 @@ def client(uri: str) -> Any:
 def opened(uri: str, process: object | None, *, experiment: str = "tlexp", start_time: int = 1000) -> str:
     """Leave a run open as the process; None as a program that knows nothing of us."""
     found = client(uri).get_experiment_by_name(experiment)
-    where = found.experiment_id if found else client(uri).create_experiment(experiment)
+    artifacts = (Path(uri.removeprefix("sqlite:///")).parent / "mlruns").as_uri()
+    where = found.experiment_id if found else client(uri).create_experiment(experiment, artifact_location=artifacts)
     tags = {} if process is None else {names.TAG_PROCESS: process if isinstance(process, str) else json.dumps(process)}
     return str(client(uri).create_run(where, start_time=start_time, tags=tags).info.run_id)
 

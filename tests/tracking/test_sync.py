@@ -304,7 +304,9 @@ def test_what_dead_processes_left_open_is_closed_or_written_again(tmp_path: Path
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.create_experiment("left", artifact_location=(tmp_path / "artifacts").as_uri())
+    experiment = client.create_experiment(
+        "left", artifact_location=f"{Path(uri.removeprefix('sqlite:///')).parent.as_uri()}/mlruns"
+    )
     process = {TAG_PROCESS: json.dumps(process_identity() | {"started": 1})}
     make_run(tmp_path / "outputs" / "recorded")
     client.create_run(experiment, tags=process | {TAG_RUN: "recorded"})
