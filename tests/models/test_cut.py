@@ -139,7 +139,6 @@ def check_family(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", [*QUICK, "twins"])
-@pytest.mark.broad(2)
 def test_a_cut_backbone_is_the_whole(family: str) -> None:
     check_family(family)
 
