@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -197,3 +198,13 @@ def test_what_killed_attempts_left_half_written_goes_when_the_sweep_goes_on(fold
     with folder.locked():
         assert not any(path.exists() for path in half)
         assert attempt.folder.exists()
+
+
+def test_an_attempt_is_numbered_behind_the_last_one_that_is_left(folder: SweepFolder) -> None:
+    first = begin(folder)
+    run(first, RunStatus.failed)
+    second = folder.begin(KEY, {"seed": "0"}, 0, folder.attempts())
+    run(second, RunStatus.failed)
+    shutil.rmtree(first.folder)
+    third = folder.begin(KEY, {"seed": "0"}, 0, folder.attempts())
+    assert [each.folder.name[:4] for each in (first, second, third)] == ["001-", "002-", "003-"]
