@@ -10,7 +10,8 @@ Hydra, tlexp and the installed plugins state by themselves, and the keys of the 
     hydra.run.dir, hydra.sweep.dir       a folder below the working one       any folder
     hydra.sweeper.NAME, of SweepConfig   yes                                  yes
     hydra.launcher.NAME, of its plugin   numbers, switches and plain names    any value of its type
-    hydra/launcher, hydra/sweeper        an installed one, tlexp              the same
+    hydra/launcher                       an installed one                     the same
+    hydra/sweeper, hydra/*_logging       tlexp's own choice counts            tlexp, none
 """
 
 import functools
