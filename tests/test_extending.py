@@ -15,8 +15,6 @@ import pytest
 from tests.conftest import SMALL
 from tlexp.paths import PACKAGE, conf_folder
 
-pytestmark = pytest.mark.xdist_group("extending")  # all look at one copy, which takes seconds to make
-
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text()
 STEP = re.compile(
     r"^\d+\. `(?P<path>[^`]+)`, (?:a new file|(?P<place>below|above|in place of)\s+`(?P<anchor>[^`]+)`):\n\n"

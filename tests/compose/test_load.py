@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.composed import composed
 from tlexp.compose.load import ConfigSource, load, resumed_overrides
 from tlexp.compose.overrides import forbidden_nodes
 from tlexp.config import GROUPS, config_fields, config_key
@@ -26,12 +25,6 @@ NEEDED = {
     "experiment=chain_second": ["data.root=photos"],
 }
 CHOICES = [f"{group}={option}" for group in (*GROUPS, "experiment") for option in conf_options(group)]
-
-
-@pytest.mark.xdist_group("options")  # beside the pins of their keys, which are composed once for both
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_option_of_every_group_composes_without_a_problem(choice: str) -> None:
-    composed(choice, *NEEDED.get(choice, []))
 
 
 def test_the_defaults_are_those_that_are_promised() -> None:

@@ -235,8 +235,6 @@ Study = Callable[..., int]
 Finished = Callable[..., Path]
 QUICK = ("study=quick", "study.controls=false", "study.labels=[2]")
 """What makes a study of a second; several tests look at the same."""
-shares_studies = pytest.mark.xdist_group("studies")
-"""For tests that look at finished studies, so that one process makes them."""
 
 
 @pytest.fixture

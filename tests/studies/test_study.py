@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.composed import load
-from tests.studies.conftest import QUICK, Finished, Study, command, shares_studies
+from tests.studies.conftest import QUICK, Finished, Study, command
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
@@ -22,8 +22,6 @@ from tlexp.studies.column import COLUMN_FILE
 from tlexp.studies.planning import costs
 from tlexp.tracking import read_record
 from tlexp.train import Listener
-
-pytestmark = shares_studies
 
 
 def about(folder: Path) -> dict[str, Any]:

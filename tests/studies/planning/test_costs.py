@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.studies.conftest import QUICK, Finished, Study, shares_studies
+from tests.studies.conftest import QUICK, Finished, Study
 from tlexp.config import Config
 from tlexp.experiment.estimate import UnitCosts
 
@@ -36,7 +36,6 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
     assert "left out" not in shown
 
 
-@shares_studies
 def test_an_estimate_counts_what_comes_once(
     study: Study,
     finished: Finished,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.conftest import QUICK, Finished, Study, shares_studies
+from tests.studies.conftest import QUICK, Finished, Study
 
 
-@shares_studies
 def test_the_survey_counts_what_is_there_and_what_is_left(
     study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
