@@ -23,7 +23,7 @@ def origin_of(data: DataConfig, *, image_size: int) -> Origin:
             clutter=data.clutter,
         )
     if data.source.in_memory:
-        from tlexp.data import IN_MEMORY  # lazy: scikit-learn
+        from tlexp.data import IN_MEMORY  # lazy: Pillow
 
         return IN_MEMORY[data.source]
     root, train, test = (

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from tlexp.config.data import DataSource
 from tlexp.data.budget import hold_out, split_counts
@@ -101,6 +100,8 @@ class ArrayImages:
 
 
 def _digits() -> Arrays:
+    from sklearn.datasets import load_digits  # lazy: a second, which no other source waits for
+
     bunch = load_digits()
     return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
 
