@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from tlexp.config.data import DataSource, OnBad
 from tlexp.data import IN_MEMORY, Decoding, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
 
 Write = Callable[..., Path]
+Unreadable = Callable[..., None]
 Open = Callable[..., Source]
 
 
@@ -28,6 +31,22 @@ def write(tmp_path: Path) -> Write:
         return root
 
     return write_images
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Unreadable:
+    """Let folders of some names be those of somebody else."""
+    real = os.scandir
+
+    def make_unreadable(*names: str) -> None:
+        def scan(folder: str | Path) -> Any:
+            if Path(folder).name in names:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+            return real(folder)
+
+        monkeypatch.setattr(os, "scandir", scan)
+
+    return make_unreadable
 
 
 def an_origin(kind: DataSource, root: Path | None = None, **changes: Any) -> Origin:

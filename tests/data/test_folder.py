@@ -1,4 +1,3 @@
-import errno
 import gc
 import os
 import shutil
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.conftest import Unreadable
 from tlexp.config.data import OnBad
 from tlexp.errors import BadImagesError, DataError
 
@@ -265,24 +265,10 @@ def test_a_jpeg_that_is_called_heic_needs_no_decoder(write, opened, monkeypatch)
     assert "cat/0.heic" in {*source.pool.names, *source.held_out.names}
 
 
-def shut(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Let some folders be those of somebody else."""
-    real = os.scandir
-
-    def scan(folder):
-        if Path(folder).name in names:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        return real(folder)
-
-    monkeypatch.setattr(os, "scandir", scan)
-
-
-def test_a_folder_that_cannot_be_read_is_named_with_the_bad_images(
-    write, opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_read_is_named_with_the_bad_images(write, opened, unreadable: Unreadable) -> None:
     root = write(*SPLITS, "train/a/theirs/1.png")
     (root / "train/b/zero.png").touch()
-    shut(monkeypatch, "theirs")
+    unreadable("theirs")
     message = refused(opened, root)
     assert "2 of 14 images cannot be used" in message
     assert "  train/a/theirs: a folder that cannot be read: Permission denied\n  train/b/zero.png: " in message
@@ -292,12 +278,12 @@ def test_a_folder_that_cannot_be_read_is_named_with_the_bad_images(
 
 
 def test_a_class_folder_that_cannot_be_read_is_named_and_never_an_empty_class(
-    write, opened, monkeypatch: pytest.MonkeyPatch
+    write, opened, unreadable: Unreadable
 ) -> None:
     root = write(*SPLITS)
     (root / "train/a").rename(root / "train/shut")
     (root / "test/a").rename(root / "test/shut")
-    shut(monkeypatch, "shut")
+    unreadable("shut")
     assert "  train/shut: a folder that cannot be read: Permission denied\n" in refused(opened, root)
     assert "no image that can be read is left in class shut" in refused(opened, root, on_bad=OnBad.skip)
 

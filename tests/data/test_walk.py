@@ -1,4 +1,3 @@
-import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -6,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.conftest import Unreadable
 from tlexp.data.walk import Naming, Walk, leads_out, loose_images, subfolders, visible_entries
 from tlexp.errors import DataError
 
@@ -52,22 +52,8 @@ def test_a_folder_that_cannot_be_read_is_named(tree: Path) -> None:
         visible_entries(tree / "cat")
 
 
-def unreadable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Let some folders be those of somebody else."""
-    real = os.scandir
-
-    def scan(folder):
-        if Path(folder).name in names:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        return real(folder)
-
-    monkeypatch.setattr(os, "scandir", scan)
-
-
-def test_a_folder_inside_a_class_that_cannot_be_read_is_one_finding(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unreadable(monkeypatch, "deep")
+def test_a_folder_inside_a_class_that_cannot_be_read_is_one_finding(tree: Path, unreadable: Unreadable) -> None:
+    unreadable("deep")
     walk = Walk(Naming(root=tree), follow_links=False)
     walk.visit(tree / "cat", 0)
     listing = walk.listing()
