@@ -57,8 +57,9 @@ PLANTS: dict[str, Callable[[], None]] = {
 }
 
 
-def test_processes_share_the_work_and_outlive_eviction() -> None:
-    assert harness("share", "evict", "--seconds", "2").returncode == 0
+def test_processes_share_the_work_and_outlive_eviction(tmp_path: Path) -> None:
+    assert share(tmp_path, times=1) == 0
+    assert evict(tmp_path / "evict", seconds=2) == 0
 
 
 @pytest.mark.slow

@@ -130,13 +130,15 @@ WHOLE: dict[str, Callable[[Path], object]] = {
 class Disk:
     """A folder with what commands need, and the C library that counts what is kept in it."""
 
-    def __init__(self, root: Path, plant: Callable[[], None]) -> None:
+    def __init__(self, root: Path, plant: Callable[[], None], store: Path | None) -> None:
         self.root, self._plant, self._number = root, plant, 0
         self._library = ctypes.CDLL(None)
         self._counted = self._library.full_disk_counted
         self._counted.restype = ctypes.c_long
         self.start = root / "start"
         self.start.mkdir()
+        if store is not None:
+            shutil.copy(store, self.start / "mlflow.db")
         ensure_store(f"sqlite:///{self.start / 'mlflow.db'}")
         finish(self.start, *TINY, "labels=2", "tracking.figures=false", f"hydra.run.dir={RUN}")
         finish(self.start, *SMALL, "labels=2", f"hydra.run.dir={KILLED}", first=kept)
@@ -204,9 +206,9 @@ class Disk:
         shutil.rmtree(folder)
 
 
-def harness(root: Path, names: list[str], *, every: int, few: int, begun: int, plant: Callable[[], None]) -> int:
+def harness(disk: Disk, names: list[str], *, every: int, few: int, begun: int) -> int:
     """Go through the k of some commands; return how many faults that found."""
-    disk, faults = Disk(root, plant), 0
+    faults = 0
     for name in names:
         count, wanted = disk.count(COMMANDS[name])
         ks = range(begun, count + 1, every)
@@ -239,8 +241,8 @@ def program(shim: Path, *words: str, shown: bool = False) -> subprocess.Complete
     return subprocess.run([sys.executable, __file__, *words], env=environment, capture_output=not shown, text=True)
 
 
-def test_a_few_full_disks(shim: Path) -> None:
-    done = program(shim, *FEW)
+def test_a_few_full_disks(shim: Path, ready_store: Path) -> None:
+    done = program(shim, *FEW, "--store", str(ready_store))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -263,13 +265,15 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=0, help="so many k in place of all")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--plant", choices=["plain_write"])
+    parser.add_argument("--store", type=Path, help="a tracking store to begin with, for making one takes seconds")
     options = parser.parse_args()
     plant = (lambda: replace(publish, plain_write)) if options.plant else (lambda: None)
     names = options.commands or list(COMMANDS)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
         if hasattr(ctypes.CDLL(None), "full_disk_arm"):
-            faults = harness(root, names, every=options.every, few=options.few, begun=options.first, plant=plant)
+            disk = Disk(root, plant, options.store)
+            faults = harness(disk, names, every=options.every, few=options.few, begun=options.first)
             sys.exit(FOUND if faults else 0)
         sys.exit(program(compiled(root), *sys.argv[1:], shown=True).returncode)
 
