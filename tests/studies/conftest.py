@@ -235,6 +235,8 @@ Study = Callable[..., int]
 Finished = Callable[..., Path]
 QUICK = ("study=quick", "study.controls=false", "study.labels=[2]")
 """What makes a study of a second; several tests look at the same."""
+ONE = ("study.controls=false", "study.labels=[2]", "study.depths=[all]", "study.seeds=1")
+"""What makes a study of a single run."""
 
 
 @pytest.fixture

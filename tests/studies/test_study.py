@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.composed import load
-from tests.studies.conftest import QUICK, Finished, Study, command
+from tests.studies.conftest import ONE, QUICK, Finished, Study, command
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
@@ -145,8 +145,8 @@ def test_a_named_study_is_not_continued_with_other_settings(
 
 def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
     for noise in ("0.1", "0.2", "0.1"):
-        assert study(*QUICK, "study.seeds=1", "study.name=null", f"data.noise={noise}") == 0
-    folders = list(tmp_path.glob("multirun/frozen-shapes-test_resnet-*"))
+        assert study(*ONE, "study.name=null", f"data.noise={noise}") == 0
+    folders = list(tmp_path.glob("multirun/depths-shapes-test_resnet-*"))
     assert len(folders) == 2
 
 
@@ -156,16 +156,16 @@ def test_a_study_of_another_protocol_is_not_gone_on_with_and_still_reported(
     with monkeypatch.context() as before:
         for module in ("tlexp.config.root", "tlexp.studies.planning.study_plan"):
             before.setattr(f"{module}.PROTOCOL", 4)
-        assert study(*QUICK, "study.name=null") == 0
+        assert study(*ONE, "study.name=null") == 0
     [old] = (tmp_path / "multirun").iterdir()
     shutil.copytree(old, tmp_path / "multirun" / "s")
     kept = records(tmp_path)
     capsys.readouterr()
-    assert study(*QUICK) == 2
+    assert study(*ONE) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert f"multirun/s: protocol was 4 and would be {PROTOCOL}: " in told
     assert "the version of tlexp that began it goes on with it, or give the new one another study.name" in told
-    assert study(*QUICK, "study.name=null", "--dry-run") == 0
+    assert study(*ONE, "study.name=null", "--dry-run") == 0
     [note] = [line for line in capsys.readouterr().err.splitlines() if "starts anew" in line]
     assert f" starts anew beside multirun/{old.name}, for runs of different settings are not mixed: " in note
     assert note.endswith(f": protocol was 4 and is {PROTOCOL}")
@@ -179,7 +179,7 @@ def test_a_study_lists_copies_once(study: Study, tmp_path: Path, capsys: pytest.
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (30 * shade, 0, 0)).save(path)
     shutil.copy(tmp_path / "photos/cat/0.png", tmp_path / "photos/cat/0x.png")
-    assert study(*QUICK, "data=folder", f"data.root={tmp_path / 'photos'}") == 0
+    assert study(*ONE, "data=folder", f"data.root={tmp_path / 'photos'}") == 0
     assert "note: 1 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists" in capsys.readouterr().err
     assert [path.parent.name for path in tmp_path.rglob("copies.csv")] == ["s"]
 
