@@ -1,26 +1,25 @@
 import gc
 import os
 import shutil
-import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tlexp.experiment.run import Outcome
+    from tlexp.train import Listener
 
 # Two test processes share two cores; more threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Nobody's cache is read or filled; tests that want one of their own name it.
 os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
-
-from tests.composed import load
-from tlexp.experiment.run import Outcome, run
-from tlexp.secrets import forget
-from tlexp.tracking.store import ensure_store
-from tlexp.train import Listener
+# What is tested is imported late: the process that only hands tests out would wait seconds for it.
 
 SMALL = [
     "backbone=tiny",
@@ -35,7 +34,7 @@ SMALL = [
 ]
 """Settings of a whole run in well under a second."""
 
-Start = Callable[..., Outcome]
+Start = Callable[..., "Outcome"]
 SLOW_SECONDS = 3600
 """What a long harness may take: it is counted in kills, bits or studies, and a busy machine is no fault of theirs."""
 
@@ -63,17 +62,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-class Stopper(Listener):
-    """Asks to stop at the n-th question."""
-
-    def __init__(self, question: int) -> None:
-        self.left = question
-
-    def should_stop(self) -> int | None:
-        self.left -= 1
-        return signal.SIGTERM if self.left < 0 else None
-
-
 def probability_bits(folder: Path) -> bytes:
     """Return what a run predicts of the test split, to compare to the last bit."""
     with np.load(folder / "predictions.npz") as file:
@@ -83,6 +71,8 @@ def probability_bits(folder: Path) -> bytes:
 @pytest.fixture(autouse=True)
 def no_secrets() -> Iterator[None]:
     """Secrets of one test are looked for in no other."""
+    from tlexp.secrets import forget
+
     yield
     forget()
 
@@ -97,8 +87,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
     """Do a small run with the given words in a new folder `name` of the test's own."""
+    from tests.composed import load
+    from tlexp.experiment.run import run
+    from tlexp.train import Listener
 
-    def started(*words: str, name: str = "run", listener: Listener | None = None) -> Outcome:
+    def started(*words: str, name: str = "run", listener: "Listener | None" = None) -> "Outcome":
         loaded = load((*SMALL, *words))
         folder = tmp_path / name
         folder.mkdir()
@@ -112,6 +105,8 @@ def start(tmp_path: Path) -> Start:
 @pytest.fixture(scope="session")
 def ready_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole store, made once, for it takes seconds."""
+    from tlexp.tracking.store import ensure_store
+
     path = tmp_path_factory.mktemp("ready") / "mlflow.db"
     ensure_store(f"sqlite:///{path}")
     return path

@@ -1,7 +1,20 @@
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from tlexp.data import Images
+from tlexp.train import Listener
+
+
+class Stopper(Listener):
+    """Asks to stop at the n-th question."""
+
+    def __init__(self, question: int) -> None:
+        self.left = question
+
+    def should_stop(self) -> int | None:
+        self.left -= 1
+        return signal.SIGTERM if self.left < 0 else None
 
 
 class Spy:

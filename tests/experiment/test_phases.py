@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.composed import load
-from tests.conftest import Stopper, probability_bits
+from tests.conftest import probability_bits
+from tests.experiment.conftest import Stopper
 from tlexp.errors import ConfigError, Interrupted
 from tlexp.experiment.plan import build_plan, plan_table
 from tlexp.experiment.run import Outcome

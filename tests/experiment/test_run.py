@@ -12,8 +12,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tests.composed import load
-from tests.conftest import Stopper, probability_bits
-from tests.experiment.conftest import Spy
+from tests.conftest import probability_bits
+from tests.experiment.conftest import Spy, Stopper
 from tlexp.config import Config, Preprocessing
 from tlexp.data import ImageBatches, Source, chunks
 from tlexp.errors import ConfigError, DataError, DivergedError, Interrupted, OutOfMemoryError
