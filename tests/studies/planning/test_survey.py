@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.conftest import QUICK, Finished, Study
+from tests.studies.conftest import ONE, QUICK, Finished, Study
 
 
 def test_the_survey_counts_what_is_there_and_what_is_left(
@@ -25,17 +25,16 @@ def test_few_test_images_are_warned_of_before_the_study_begins(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warning = "only 8 test images: intervals will be about +- 0.35; more held-out images help most"
-    assert study(*QUICK, "data.test_per_class=4", "--dry-run") == 0
+    assert study(*ONE, "data.test_per_class=4", "--dry-run") == 0
     assert warning in capsys.readouterr().out
-    assert study(*QUICK, "study.seeds=1", "data.test_per_class=4") == 0
+    assert study(*ONE, "data.test_per_class=4") == 0
     assert warning in capsys.readouterr().out
-    assert study(*QUICK, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
+    assert study(*ONE, "data.test_per_class=60", "study.name=many", "--dry-run") == 0
     assert "test images" not in capsys.readouterr().out
 
 
 def test_few_seeds_are_warned_of_before_the_study_begins(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = *QUICK, "--dry-run"
     for seeds, warned in ((2, True), (3, False)):
-        assert study(*quick, f"study.seeds={seeds}", f"study.name=of{seeds}") == 0
+        assert study(*ONE, f"study.seeds={seeds}", f"study.name=of{seeds}", "--dry-run") == 0
         told = "with 2 data seeds hardly anything can be told apart, or from guessing; take study.seeds=5 or more"
         assert (told in capsys.readouterr().out) == warned
