@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
+from tlexp.config import GROUPS, Config, config_fields, config_key, config_values, key_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
+from tlexp.config.train import ClassWeights
 
 
 def _config() -> Config:
@@ -170,3 +171,22 @@ def test_raw_pixels_refuse_what_needs_a_network(name: str, value: Any) -> None:
     [problem] = config.problems()
     assert problem.startswith(f"freeze={value}" if name == "freeze.policy" else f"{name}={value}")
     assert "backbone=pixels" in problem
+
+
+@pytest.mark.parametrize("head", HeadKind)
+def test_class_weights_need_a_loss(head: HeadKind) -> None:
+    config = _config()
+    config.head.kind, config.train.class_weights = head, ClassWeights.balanced
+    config.head.hidden = [8] if head.hidden_layers else []
+    told = (
+        f"train.class_weights=balanced needs a head with a loss: head={head} has none; use head=logreg or head=ridge, "
+        "or leave it out"
+    )
+    assert (told in config.problems()) == (head in (HeadKind.knn, HeadKind.nearest_mean))
+
+
+def test_keys_do_not_name_what_is_younger_than_they_are() -> None:
+    assert "class_weights" not in key_values(_config())["train"]
+    config = _config()
+    config.train.class_weights = ClassWeights.balanced
+    assert key_values(config)["train"]["class_weights"] == "balanced"

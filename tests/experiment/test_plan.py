@@ -1,6 +1,7 @@
 import pytest
 
 from tests.composed import load
+from tlexp.data import Counts
 from tlexp.experiment.build import build_classifier, build_network
 from tlexp.experiment.plan import build_plan, plan_table
 from tlexp.paths import conf_options
@@ -136,3 +137,13 @@ def test_raw_pixels_have_no_units_and_a_head_to_train() -> None:
     assert (plan["units"], plan["depth"], plan["backbone_parameters"]) == ([], 0, 0)
     assert plan["trainable_parameters"] == plan["total_parameters"] == 768 * 6 + 6
     assert "0 of 0 units wholly frozen" in plan_table(plan)
+
+
+def test_a_plan_tells_what_an_image_of_each_class_counts() -> None:
+    counts = Counts(classes=("cat", "dog"), pool=(30, 10), held_out=(5, 5), split_off=False)
+    words = ["backbone=tiny", "labels=all"]
+    plain = build_plan(load(words).config, counts)
+    weighed = build_plan(load([*words, "train.class_weights=balanced"]).config, counts)
+    assert "class_weights" not in plain["images"]
+    assert weighed["images"]["class_weights"] == {"cat": 40 / 60, "dog": 2.0}
+    assert plan_table(weighed).splitlines()[-1] == "in the loss an image counts 0.667 to 2, by its class"

@@ -146,3 +146,33 @@ def test_neither_is_one_more_class_of_the_run(start: Start, photos: Path, tmp_pa
 def test_a_detector_of_one_class_is_told_apart_from_neither(start: Start, photos: Path, tmp_path: Path) -> None:
     words = [*WORDS, f"data.root={photos}", f"data.neither={tmp_path / 'others'}", "data.classes=[dog]"]
     assert start(*words).record.data.classes == ("dog", "neither")
+
+
+@pytest.fixture
+def unequal(photos: Path) -> Path:
+    """The photographs, with ten more cats in place of ten dogs less."""
+    for number in range(10):
+        shutil.move(photos / "dog" / f"{number}.png", photos.parent / f"kept-{number}.png")
+    return photos
+
+
+@pytest.mark.parametrize("head", ["linear", "logreg", "ridge", "linear freeze=none"])
+def test_class_weights_reach_every_loss_of_a_run(start: Start, unequal: Path, tmp_path: Path, head: str) -> None:
+    words = ["data=folder", f"data.root={unequal}", "labels=all", *f"head={head} train.limit_steps=20".split()]
+    plain = start(*words, name="plain")
+    weighed = start(*words, "train.class_weights=balanced", name="weighed")
+    assert plain.record.train.class_weights is None
+    assert plain.record.key != weighed.record.key
+    assert weighed.record.train.class_weights == {"cat": 16 / 24, "dog": 16 / 8}
+    rare = [probabilities(tmp_path / name)[:, 1].mean() for name in ("plain", "weighed")]
+    assert rare[1] > rare[0] + 0.01
+    assert weighed.record.metrics["val/loss"] != weighed.record.metrics["val/nll"]
+    assert plain.record.metrics["val/loss"] == plain.record.metrics["val/nll"]
+
+
+def test_a_head_starts_from_a_probe_of_the_same_weights(start: Start, unequal: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={unequal}", "labels=all", "train.class_weights=balanced"]
+    start(*words, "head=logreg", name="solved")
+    start(*words, "head.init=probe", "optim.lr=1e-12", "train.steps=1", name="started")
+    solved, started = (probabilities(tmp_path / name) for name in ("solved", "started"))
+    assert np.allclose(solved, started, atol=1e-5)

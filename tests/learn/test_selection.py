@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from tlexp.config.optim import Rates
+from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.learn.search import Search, candidates_around
-from tlexp.learn.selection import Selection, select
+from tlexp.learn.selection import Selection, log_loss, select
 from tlexp.train import FitReport
 
 DEFAULT = Rates(lr=1e-2, weight_decay=1e-3)
@@ -110,3 +111,36 @@ def test_without_folds_nothing_is_selected() -> None:
     selection = _select(pretender, 9, folds=())
     assert (selection.kind, selection.winner, selection.logits) == ("none", DEFAULT, None)
     assert pretender.seen == []
+
+
+def test_where_the_loss_weighs_classes_each_counts_the_same_in_the_comparison() -> None:
+    logits = np.array([[2.0, 0.0], [1.0, 0.0], [0.5, 0.0], [0.0, -1.0]], dtype=np.float32)
+    labels = np.array([0, 0, 0, 1])
+    each = [math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(-0.5)), math.log1p(math.e)]
+    assert log_loss(logits, labels, ClassWeights.none) == pytest.approx(np.mean(each))
+    assert log_loss(logits, labels, ClassWeights.balanced) == pytest.approx((np.mean(each[:3]) + each[3]) / 2)
+
+
+class Unequal(Pretender):
+    """Of nine images of one class and one of another it knows the more of the first, the larger the rate."""
+
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
+        logits = np.tile(np.array([100 * rates.lr, 0.0], dtype=np.float32), (10, 1))
+        return REPORT, logits, np.array([0] * 9 + [1])
+
+
+def test_another_candidate_wins_where_each_class_counts_the_same() -> None:
+    candidates = [Rates(lr=lr, weight_decay=1e-3) for lr in (1e-4, 2e-2)]
+    search = Search(trials=2, lr=(1e-4, 1.0), weight_decay=(1e-5, 1e-1), seed=0)
+    won = {
+        kind: select(
+            Unequal(None),
+            FOLDS,
+            default=DEFAULT,
+            search=search,
+            candidates=candidates,
+            class_weights=kind,  # type: ignore[arg-type]
+        ).winner.lr
+        for kind in ClassWeights
+    }
+    assert won == {ClassWeights.none: 2e-2, ClassWeights.balanced: 1e-4}

@@ -357,3 +357,19 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     assert [line.split()[0] for line in told.splitlines()[2:8]] == [
         "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
     ]  # fmt: skip
+
+
+def test_heads_without_a_loss_stay_as_they_are_where_a_study_weighs_classes(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(*QUICK, "train.class_weights=balanced") == 0
+    weighed = {}
+    for path in (tmp_path / "multirun/s").glob("runs/*/*/record.json"):
+        config = read_record(path).config
+        weighed[config["head"]["kind"]] = config["train"]["class_weights"]
+    assert weighed == {"logreg": "balanced", "ridge": "balanced", "nearest_mean": "none", "knn": "none"}
+    page = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert (
+        "In the loss, and where candidates are compared, each class counts the same; without a loss, and so as ever: "
+        "nearest mean, nearest neighbours." in page
+    )

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from tlexp.train import logreg
+from tlexp.config.train import ClassWeights
+from tlexp.train import logreg, row_space
+from tlexp.train.balance import weigh_classes
 from tlexp.train.logreg import TOLERANCE, WEIGHT_DECAYS, solve_logreg
 from tlexp.train.problem import Held, Problem
 from tlexp.train.row_space import build_row_space
@@ -61,6 +63,81 @@ def test_it_equals_scikit_learn(draw_rows, size):
             ours, offset = ours[1:] - ours[:1], offset[1:] - offset[:1]
         np.testing.assert_allclose(ours, model.coef_, rtol=1e-3, atol=1e-4 * np.abs(model.coef_).max())
         np.testing.assert_allclose(offset - offset.mean(), model.intercept_ - model.intercept_.mean(), atol=1e-3)
+
+
+UNEQUAL = {"n > d": (60, 12, 3), "n < d": (30, 50, 3), "two classes": (40, 10, 2)}
+
+
+def unequal(draw_rows, size):
+    """Return features and labels of which the last class has kept a third of its rows, and the class weights."""
+    features, labels = draw_rows(*size)
+    kept = (labels < size[2] - 1) | (torch.arange(len(labels)) % 3 == 0)
+    features, labels = features[kept], labels[kept]
+    return features, labels, weigh_classes(ClassWeights.balanced, labels.numpy(), size[2])
+
+
+def weighted_rows(features, labels, weights):
+    """Return features (n, D) centred and scaled as weighted rows are."""
+    pull = torch.tensor(weights, dtype=torch.float64)[labels][:, None]
+    centred = features.double() - (pull * features.double()).mean(0)
+    return centred / (pull * centred.square()).mean().sqrt()
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "in blocks"])
+@pytest.mark.parametrize("size", UNEQUAL.values(), ids=UNEQUAL)
+def test_with_class_weights_it_equals_scikit_learns_balanced(draw_rows, monkeypatch, size, held):
+    if not held:
+        monkeypatch.setattr(row_space, "_HELD_NUMBERS", 0)
+        monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 400)
+    features, labels, weights = unequal(draw_rows, size)
+    problem = Problem(train=np.arange(len(labels)), class_weights=weights)
+    decays = (1e-3, 1e-1)
+    space = build_row_space(Held(features), labels, [problem], size[2], precise=False)
+    solved = solve_logreg(space, decays, tolerance=1e-6)
+    weight, bias = space.restore(0, solved.weights[0])
+    rows = weighted_rows(features, labels, weights).numpy()
+    for index, decay in enumerate(decays):
+        strength = decay / 2 if size[2] == 2 else decay
+        model = LogisticRegression(C=1 / (strength * len(labels)), tol=1e-10, max_iter=10**5, class_weight="balanced")
+        theirs = model.fit(rows, labels.numpy()).predict_proba(rows)
+        ours = (features.double() @ weight[index].T + bias[index]).softmax(1)
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        plain = LogisticRegression(C=1 / (strength * len(labels)), tol=1e-10, max_iter=10**5).fit(rows, labels.numpy())
+        assert np.abs(ours.numpy() - plain.predict_proba(rows)).max() > 1e-3
+
+
+def test_class_weights_are_rows_that_are_there_more_often(draw_rows):
+    features, labels = draw_rows(40, 30, 2)
+    kept = (labels == 0) | (torch.arange(40) % 2 == 0)
+    features, labels = features[kept][:30], labels[kept][:30]
+    often = torch.cat([torch.arange(30), torch.nonzero(labels == 1)[:, 0]])
+    counts = torch.bincount(labels[often]).tolist()
+    weights = (30 / len(often), 2 * 30 / len(often))
+    found = []
+    for places, each in ((torch.arange(30), weights), (often, ())):
+        problem = Problem(train=places.numpy(), class_weights=each)
+        space = build_row_space(Held(features), labels, [problem], 2, precise=False)
+        found.append(space.restore(0, solve_logreg(space, (1e-2,), tolerance=1e-6).weights[0]))
+    assert sum(counts) > 30
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_problems_with_weights_of_their_own_are_solved_together_as_alone(draw_rows):
+    features, labels, _ = unequal(draw_rows, (60, 12, 3))
+    parts = [np.arange(0, len(labels) - 1), np.arange(1, len(labels)), np.arange(2, len(labels))]
+    problems = [
+        Problem(train=part, class_weights=weigh_classes(ClassWeights.balanced, labels[part].numpy(), 3))
+        for part in parts
+    ]
+
+    def solutions(chosen):
+        space = build_row_space(Held(features), labels, chosen, 3, precise=False)
+        weights = solve_logreg(space, (1e-2,), tolerance=1e-6).weights
+        return [space.restore(index, weights[index])[0] for index in range(len(chosen))]
+
+    for problem, together in zip(problems, solutions(problems), strict=True):
+        torch.testing.assert_close(together, solutions([problem])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_tolerance_bounds_the_distance_from_the_solution(draw_rows):

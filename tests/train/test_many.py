@@ -55,10 +55,10 @@ class Alone:
         return self.features[places][:, :, None, None], self.labels[places]
 
 
-def alone(head, features, labels, positions, stream, plan, rates):
+def alone(head, features, labels, positions, stream, plan, rates, weights=()):
     copied = copy.deepcopy(head)
     classifier = Classifier(nn.Flatten(), copied, (), 0)
-    plan = dataclasses.replace(plan, lr=rates.lr, weight_decay=rates.weight_decay)
+    plan = dataclasses.replace(plan, lr=rates.lr, weight_decay=rates.weight_decay, class_weights=weights)
     batches = Alone(features, labels, positions, stream)
     report = fit(classifier, batches, plan, fit_id="final", listener=Listener(), checkpoint=None)
     return copied.eval(), [value for _, name, value in report.curve if name == "loss"]
@@ -82,7 +82,7 @@ def compare(head, rows, plan, problems, size=8):
     assert [len(fits) for fits in found] == [len(RATES)] * len(problems)
     for problem, stream, fits in zip(problems, streams, found, strict=True):
         for rates, fitted in zip(RATES, fits, strict=True):
-            expected, losses = alone(head, features, labels, problem.train, stream, plan, rates)
+            expected, losses = alone(head, features, labels, problem.train, stream, plan, rates, problem.class_weights)
             assert fitted.converged
             assert fitted.iterations == plan.steps
             torch.testing.assert_close(fitted.losses, torch.tensor(losses), rtol=1e-4, atol=1e-5)
@@ -101,6 +101,13 @@ def compare(head, rows, plan, problems, size=8):
 def test_each_head_equals_the_one_trained_alone(rows, plan, options):
     folds = [Problem(train=np.arange(20), validation=np.arange(20, 30)), Problem(train=np.arange(10, 30))]
     compare(head_of(**options), rows, plan(), folds)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_problems_have_class_weights_of_their_own(rows, plan, smoothing):
+    first = Problem(train=np.arange(20), validation=np.arange(20, 30), class_weights=(0.5, 1.0, 2.5))
+    second = Problem(train=np.arange(10, 30), class_weights=(3.0, 0.2, 1.0))
+    compare(head_of(), rows, plan(label_smoothing=smoothing), [first, second])
 
 
 @pytest.mark.parametrize("numbers", [1, 11, 40])

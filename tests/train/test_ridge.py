@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeClassifier
 
-from tlexp.train import ridge
+from tlexp.config.train import ClassWeights
+from tlexp.train import ridge, row_space
+from tlexp.train.balance import weigh_classes
 from tlexp.train.problem import Held, Problem
 from tlexp.train.ridge import solve_ridge
 from tlexp.train.row_space import build_row_space
@@ -86,3 +88,43 @@ def test_one_row_and_constant_rows():
         weight, bias = space.restore(0, weights[0])
         assert not weight.any()
         assert bias.isfinite().all()
+
+
+def unequal(draw_rows, size):
+    """Return features and labels of which the last class has kept a third of its rows, the weights, and scaled rows."""
+    features, labels = draw_rows(*size)
+    kept = (labels < size[2] - 1) | (torch.arange(len(labels)) % 3 == 0)
+    features, labels = features[kept], labels[kept]
+    weights = weigh_classes(ClassWeights.balanced, labels.numpy(), size[2])
+    pull = torch.tensor(weights, dtype=torch.float64)[labels][:, None]
+    centred = features.double() - (pull * features.double()).mean(0)
+    return features, labels, weights, (centred / (pull * centred.square()).mean().sqrt()).numpy()
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "in blocks"])
+@pytest.mark.parametrize("size", [(60, 12, 3), (30, 50, 3), (40, 10, 2)], ids=["n > d", "n < d", "two classes"])
+def test_with_class_weights_it_equals_scikit_learns_up_to_the_temperature(draw_rows, monkeypatch, size, held):
+    seen = []
+    ones = torch.ones(1, len(DECAYS)).double()
+    monkeypatch.setattr(ridge, "inverse_temperature", lambda *given: seen.append(given) or ones)
+    if not held:
+        monkeypatch.setattr(row_space, "_HELD_NUMBERS", 0)
+        monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 400)
+    features, labels, weights, rows = unequal(draw_rows, size)
+    problem = Problem(train=np.arange(len(labels)), class_weights=weights)
+    space, solved = solve(features, labels, size[2], problems=[problem])
+    weight, bias = space.restore(0, solved[0])
+    pull, targets = np.array(weights)[labels], np.eye(size[2])[labels]
+    scores, _, share = seen[0]
+    np.testing.assert_allclose(share[0], pull / len(labels))
+    for index, decay in enumerate(DECAYS):
+        model = Ridge(alpha=decay * len(labels), solver="svd").fit(rows, targets, sample_weight=pull)
+        logits = features.double() @ weight[index].T + bias[index]
+        np.testing.assert_allclose(logits, model.predict(rows), rtol=1e-5, atol=1e-7)
+        classes = RidgeClassifier(alpha=decay * len(labels), class_weight="balanced").fit(rows, labels.numpy())
+        assert (logits.argmax(1).numpy() == classes.predict(rows)).all()
+        for row in (0, 7, 19):
+            rest = np.arange(len(labels)) != row
+            model = Ridge(alpha=decay * len(labels), solver="svd").fit(rows[rest], targets[rest], pull[rest])
+            left_out = model.predict(rows[row : row + 1])[0]
+            np.testing.assert_allclose(scores[0, row, index], left_out, rtol=1e-5, atol=1e-6)

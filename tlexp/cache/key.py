@@ -193,7 +193,7 @@ IMAGE_SETTINGS = {
 _TRAINING = (
     "optim", "tune", "head.scale", "head.hidden", "head.activation", "head.dropout", "head.norm", "head.init",
     "train.steps", "train.epochs", "train.longer", "train.limit_steps", "train.batch_size", "train.label_smoothing",
-    "train.refit", "train.checkpoint_seconds",
+    "train.class_weights", "train.refit", "train.checkpoint_seconds",
 )  # fmt: skip
 _CHOICE = (
     "labels", "data.columns", "data.split", "data.test_split", "data.classes", "data.seed", "data.on_bad",

@@ -48,6 +48,11 @@ class HeadKind(StrEnum):
         return self in (HeadKind.logreg, HeadKind.ridge)
 
     @property
+    def has_loss(self) -> bool:
+        """Whether a loss is minimised in which images could have weights."""
+        return not self.solved or self.penalised
+
+    @property
     def leaves_out(self) -> bool:
         """Whether it is calibrated by leaving out each row that it is solved on."""
         return self in (HeadKind.ridge, HeadKind.nearest_mean)

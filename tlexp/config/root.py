@@ -20,7 +20,7 @@ from tlexp.config.protocol import PROTOCOL
 from tlexp.config.setting import setting
 from tlexp.config.study import StudyConfig
 from tlexp.config.tracking import TrackingConfig
-from tlexp.config.train import TrainConfig
+from tlexp.config.train import ClassWeights, TrainConfig
 from tlexp.config.tune import TuneConfig
 
 GROUPS = ("backbone", "freeze", "head", "data", "augment", "optim", "train", "tune", "cache", "tracking", "study")
@@ -109,6 +109,11 @@ class Config:
         found = []
         if self.moving is not None:
             found.append(f"head={head} is solved on features that stay as they are, but {self.moving}")
+        if self.train.class_weights is ClassWeights.balanced and not head.has_loss:
+            found.append(
+                f"train.class_weights=balanced needs a head with a loss: head={head} has none; use head=logreg or "
+                "head=ridge, or leave it out"
+            )
         stated = {
             "optim.lr": self.optim.lr is not None,
             "optim.weight_decay": self.optim.weight_decay is not None and not head.penalised,
@@ -214,8 +219,8 @@ def run_values(config: Config) -> dict[str, Any]:
     return values
 
 
-YOUNGER = ("data.bits",)
-"""Settings that keys do not name while they are null: younger than the records that are found by them."""
+YOUNGER: dict[str, Any] = {"data.bits": None, "train.class_weights": "none"}
+"""Settings that keys do not name while they are so: younger than the records that are found by them."""
 
 
 def key_values(config: Config) -> dict[str, Any]:
@@ -223,9 +228,9 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
-    for name in YOUNGER:
+    for name, plain in YOUNGER.items():
         group, _, field = name.partition(".")
-        if values[group][field] is None:
+        if values[group][field] == plain:
             del values[group][field]
     if config.data.classes is not None:
         values["data"]["classes"] = sorted(config.data.classes)

@@ -16,6 +16,13 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class ClassWeights(StrEnum):
+    """none = every image counts the same, balanced = every class counts the same (n / (K n_k), as scikit-learn's)."""
+
+    none = "none"
+    balanced = "balanced"
+
+
 @dataclass
 class TrainConfig:
     """The training loop. Length and batch follow the protocol unless they are stated here."""
@@ -26,6 +33,12 @@ class TrainConfig:
     limit_steps: int | None = setting(None, "Cap on the steps of every phase, for a quick try; outside protocol.")
     batch_size: int | None = setting(None, "Images per step, from 2; null takes the protocol's min(32, budget).")
     label_smoothing: float = setting(0.0, "Label smoothing of the training loss, [0, 1).")
+    class_weights: ClassWeights = setting(
+        ClassWeights.none,
+        "none, or balanced: in the loss an image counts n / (K n_k) (n images that are trained on, n_k of its class, K "
+        "classes), so that rare classes count as much as others. Candidates are then compared by a log loss in which "
+        "each class counts the same, for balanced accuracy is what is judged.",
+    )
     refit: bool = setting(True, "Train the winner again on the whole budget; false tests the winner of the selection.")
     precision: Precision = setting(Precision.auto, "auto, fp32 or bf16; head and loss are float32 always.")
     device: str = setting("auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.arrays import Labels, Logits, Positions
+from tlexp.config.train import ClassWeights
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
 from tlexp.paths import csv_bytes, publish, publish_json
@@ -71,14 +72,16 @@ class Predictions:
             winner=block.winner,
         )
 
-    def evaluate(self, *, label_smoothing: float) -> dict[str, Evaluation]:
+    def evaluate(self, *, label_smoothing: float, class_weights: ClassWeights) -> dict[str, Evaluation]:
         """Return the measures of each split."""
         predicted = {split: (logits, images.labels) for split, (images, logits) in self.held_out.items()}
         predicted["train"] = self.train
         if self.val is not None:
             predicted["val"] = self.val
         return {
-            split: evaluate(to_probabilities(logits), labels, label_smoothing=label_smoothing)
+            split: evaluate(
+                to_probabilities(logits), labels, label_smoothing=label_smoothing, class_weights=class_weights
+            )
             for split in names.SPLITS
             if split in predicted
             for logits, labels in [predicted[split]]

@@ -282,6 +282,7 @@ def build_setup(config: Config, network: Network, device: torch.device, *, image
         view_seed=config.data.source_seed,
         expected=network.expected,
         device=device,
+        class_weights=config.train.class_weights,
     )
 
 

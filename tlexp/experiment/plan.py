@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tlexp.config import Config
 from tlexp.config.labels import parse_labels
 from tlexp.data import Counts, budget_counts
@@ -9,6 +11,7 @@ from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import count_classes
 from tlexp.models import Classifier, Unit, frozen_told, keeps_statistics
 from tlexp.terminal import aligned
+from tlexp.train import weigh_classes
 
 SCHEMA = 3
 """Of the keys: 2 added `phases`, 3 `frozen`, operations and `images`."""
@@ -83,12 +86,16 @@ def _frozen_lines(plan: dict[str, Any]) -> list[str]:
 
 
 def _images(config: Config, counts: Counts) -> dict[str, Any]:
-    """Return the images of each class in each split, and how many of them the label budget takes."""
+    """Return the images of each class in each split, how many the budget takes, and what each counts in the loss."""
+    drawn = budget_counts(parse_labels(config.labels), counts.pool)
+    weights = weigh_classes(config.train.class_weights, np.repeat(np.arange(len(drawn)), drawn), len(drawn))
+    weighed = {"class_weights": dict(zip(counts.classes, weights, strict=True))} if weights else {}
     return {
         "pool": dict(zip(counts.classes, counts.pool, strict=True)),
         "held_out": dict(zip(counts.classes, counts.held_out, strict=True)),
         "labels": config.labels,
-        "drawn": sum(budget_counts(parse_labels(config.labels), counts.pool)),
+        "drawn": sum(drawn),
+        **weighed,
     }
 
 
@@ -97,10 +104,13 @@ def _image_lines(plan: dict[str, Any]) -> list[str]:
     if (images := plan["images"]) is None:
         return []
     pool, held_out = images["pool"].values(), images["held_out"].values()
+    weights = images.get("class_weights", {}).values()
+    weighed = [f"in the loss an image counts {min(weights):.3g} to {max(weights):.3g}, by its class"] if weights else []
     return [
         f"labels={images['labels']} draws {images['drawn']:,} of {sum(pool):,} image files of {len(pool)} classes "
         f"(the smallest has {min(pool):,}); {sum(held_out):,} others are held out for testing; "
-        "reading leaves out copies"
+        "reading leaves out copies",
+        *weighed,
     ]
 
 

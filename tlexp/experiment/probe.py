@@ -13,6 +13,7 @@ from tlexp.config.augment import AugmentConfig
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
 from tlexp.config.head import HeadInit, HeadKind
 from tlexp.config.optim import Choice
+from tlexp.config.train import ClassWeights
 from tlexp.config.tune import TuneConfig
 from tlexp.data import Source
 from tlexp.experiment.build import Network, build_classifier, build_setup
@@ -75,7 +76,14 @@ def build_probe(
     learner = _learner(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
     default, solved = _candidates(config, budget)
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
-    selection = select(learner, budget.folds, default=default, search=search, candidates=solved)
+    selection = select(
+        learner,
+        budget.folds,
+        default=default,
+        search=search,
+        candidates=solved,
+        class_weights=config.train.class_weights,
+    )
     whole = np.arange(len(budget.positions))
     learner.train("probe", whole, selection.winner)
     parts = [whole, *(fold.train for fold in budget.folds)]
@@ -108,12 +116,15 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
         parts = [(b.positions[fold.train], b.positions[fold.validation]) for b in group for fold in b.folds]
         learner.enter(session.solutions, parts, choices)
         for budget in group:
-            refits[_winner(learner, session, budget, choices)].append((budget.positions, None))
+            winner = _winner(learner, session, budget, choices, first.train.class_weights)
+            refits[winner].append((budget.positions, None))
     for choice, wanted in refits.items():
         learner.enter(session.solutions, wanted, [choice])
 
 
-def _winner(learner: SolvedLearner, session: Session, budget: Budget, choices: Sequence[Choice]) -> Choice:
+def _winner(
+    learner: SolvedLearner, session: Session, budget: Budget, choices: Sequence[Choice], class_weights: ClassWeights
+) -> Choice:
     """Return the choice that `select` will take: the least loss, then the simpler solution."""
     places = [(budget.positions[fold.train], budget.positions[fold.validation]) for fold in budget.folds]
     found = session.solutions.find([learner.identity(*part) for part in places], choices)
@@ -122,7 +133,7 @@ def _winner(learner: SolvedLearner, session: Session, budget: Budget, choices: S
     losses = []
     for fits in zip(*found[0], strict=True):
         logits = np.concatenate([fitted.logits.numpy() for fitted in fits if fitted.logits is not None])
-        losses.append(log_loss(logits, labels))
+        losses.append(log_loss(logits, labels, class_weights))
     return min(zip(losses, choices, strict=True), key=lambda each: (each[0], -each[1].strength))[1]
 
 
@@ -142,7 +153,7 @@ def _learner(
     setup = build_setup(config, network, device, images=len(budget.positions), classes=classes)
     [entry] = RunInputs(config, session, frozen, source, budget, setup, listener).entries
     known = session.solutions
-    return SolvedLearner(frozen, config.head.kind, entry, listener=listener, num_classes=classes, solutions=known)
+    return SolvedLearner(frozen, config.head.kind, entry, listener=listener, setup=setup, solutions=known)
 
 
 def _candidates(config: Config, budget: Budget) -> tuple[Choice, list[Choice]]:

@@ -46,7 +46,7 @@ from tlexp.tracking.blocks import (
     TrainBlock,
     WeightsBlock,
 )
-from tlexp.train import Evaluation, FitReport, Listener, on_curve
+from tlexp.train import Evaluation, FitReport, Listener, PerClass, on_curve
 
 
 class RunRecorder:
@@ -164,6 +164,11 @@ class RunRecorder:
         self.freeze = replace(self.freeze, phases=phases or None, digest_after=frozen)
         if frozen != self.freeze.digest_before:
             raise AssertionError("frozen parameters or buffers changed during training")
+
+    def weighed(self, classes: Sequence[str], weights: PerClass) -> None:
+        """Enter what an image of each class counted in the loss of the final fit, where they differ."""
+        if weights:
+            self.train = replace(self.train, class_weights=dict(zip(classes, weights, strict=True)))
 
     def cached(self, use: Use | None) -> None:
         """Enter what the cache has done; a run that is none of a sweep's says it."""

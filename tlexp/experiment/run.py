@@ -3,6 +3,7 @@
 Read this page first. The parts it calls stand below it in the layers and know nothing of each other.
 """
 
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -114,10 +115,13 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.selected(selection)
     report, trained = refit(learner, selection, budget.folds, anew=config.train.refit)
     recorder.trained(report, classifier.frozen_digest(session.digest))
+    recorder.weighed(images.classes, setup.weights_of(budget.labels[trained]))
 
     # All choices are made. The held-out splits are read here, once.
     predictions = Predictions.of(learner, selection, trained, inputs.held_out())
-    splits = predictions.evaluate(label_smoothing=config.train.label_smoothing)
+    splits = predictions.evaluate(
+        label_smoothing=config.train.label_smoothing, class_weights=config.train.class_weights
+    )
     recorder.note(guess_note(config, splits["test"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
@@ -162,10 +166,11 @@ def _select(config: Config, learner: Learner[Any], budget: Budget) -> Selection[
         seed=config.seed,
         around=tune.search is SearchKind.around,
     )
+    choose = functools.partial(select, class_weights=config.train.class_weights)
     if config.head.kind.solved:
         default, choices = solved_candidates(
             config.head.kind, trials=tune.trials, weight_decay=optim.weight_decay, smallest=budget.smallest_fold
         )
-        return select(learner, budget.folds, default=default, search=search, candidates=choices)
+        return choose(learner, budget.folds, default=default, search=search, candidates=choices)
     rates = trained_candidates(search, config.default_rates, many=learner.many)
-    return select(learner, budget.folds, default=config.default_rates, search=search, candidates=rates)
+    return choose(learner, budget.folds, default=config.default_rates, search=search, candidates=rates)

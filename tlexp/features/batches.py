@@ -18,8 +18,9 @@ from tlexp.cache import Rows, draw_view
 from tlexp.cache.entry import Digests
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.config.train import ClassWeights
 from tlexp.data import ImageBank, ImageBatches, Order, Views, build_augment, chunks, view_batch
-from tlexp.train import FitPlan
+from tlexp.train import FitPlan, PerClass, weigh_classes
 
 EVALUATED = 4096
 """Features that are read at once."""
@@ -37,6 +38,7 @@ class FitSetup:
         view_seed: Draws the views.
         expected: What the backbone expects of images.
         device: Where it is trained.
+        class_weights: Whether rare classes count more in the loss.
     """
 
     plan: FitPlan
@@ -46,6 +48,11 @@ class FitSetup:
     view_seed: int
     expected: Preprocessing
     device: torch.device
+    class_weights: ClassWeights = ClassWeights.none
+
+    def weights_of(self, labels: Labels) -> PerClass:
+        """Return the weight of each class where images of these labels are trained on; none where all are the same."""
+        return weigh_classes(self.class_weights, labels, self.plan.num_classes)
 
 
 class Batches(Protocol):

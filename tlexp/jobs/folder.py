@@ -125,8 +125,7 @@ class SweepFolder:
             ConfigError: It was about something else; each setting that differs is named.
         """
         before = self.about()
-        null = dict.fromkeys(YOUNGER)
-        stands, fixed = {} if before is None else null | masked_values(before["fixed"]), null | dict(fixed)
+        stands, fixed = {} if before is None else YOUNGER | masked_values(before["fixed"]), YOUNGER | dict(fixed)
         changed = [
             f"{self.path}: {name} was {show_setting(stands[name])} and would be {show_setting(value)}: a sweep "
             f"compares runs that share their fixed settings; {_BACK.get(name, 'bring it back')}, or give the new one "

@@ -46,8 +46,7 @@ def build_learner(
     """
     if head.solved:
         [entry] = entries
-        classes = setup.plan.num_classes
-        return SolvedLearner(classifier, head, entry, listener=listener, num_classes=classes, solutions=solutions)
+        return SolvedLearner(classifier, head, entry, listener=listener, setup=setup, solutions=solutions)
     assert checkpoint is not None
     return TrainedLearner(classifier, entries, setup, checkpoint=checkpoint, listener=listener, heads=heads)
 

@@ -13,12 +13,13 @@ from scipy.special import log_softmax
 
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Choice, Rates
+from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.search import C, Listed, Offered, Search, Trial, edge_flags, offered_by
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
-from tlexp.train import FitReport, FoldFit
+from tlexp.train import FitReport, FoldFit, weigh_classes
 
 C_in = TypeVar("C_in", Rates, Choice, contravariant=True)
 
@@ -111,6 +112,7 @@ def select(
     default: C,
     search: Search,
     candidates: Sequence[C] = (),
+    class_weights: ClassWeights = ClassWeights.none,
 ) -> Selection[C]:
     """Return the best candidate by log loss inside the budget; a tie goes to the smaller learning rate.
 
@@ -122,6 +124,7 @@ def select(
         default: The candidate where there is nothing to compare, and the first one of a search.
         search: Where candidates are looked for, one after another.
         candidates: In place of a search: these, at once where the learner can do that.
+        class_weights: Whether each class counts the same in what they are compared by.
 
     Raises:
         DivergedError: Every candidate diverged.
@@ -133,10 +136,10 @@ def select(
     unsolved: list[int] = []
     best: tuple[Trial[C], _Pooled] | None = None
     if candidates and learner.many:
-        results = _all_at_once(learner, folds, candidates)
+        results = _all_at_once(learner, folds, candidates, class_weights)
     else:
         offered = Listed(candidates) if candidates else offered_by(search, default)
-        results = _one_by_one(learner, folds, offered, alone=max(search.trials, len(candidates)) < 2)
+        results = _one_by_one(learner, folds, offered, class_weights, alone=max(search.trials, len(candidates)) < 2)
     for trial, pooled in results:
         trials.append(trial)
         if pooled and not all(report.converged for report in pooled.reports):
@@ -173,10 +176,14 @@ def refit(
     return learner.train(FINAL, positions, selection.winner), positions
 
 
-def log_loss(logits: Logits, labels: Labels) -> float:
-    """Return the mean negative log likelihood: what candidates are compared by."""
+def log_loss(logits: Logits, labels: Labels, class_weights: ClassWeights) -> float:
+    """Return the mean negative log likelihood: what candidates are compared by.
+
+    Where the loss they are trained on weighs classes by their frequency, so does this one, by that of these labels.
+    """
     chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
-    return float(-chosen.mean())
+    weights = weigh_classes(class_weights, labels, logits.shape[1])
+    return float(-(chosen * np.array(weights)[labels]).mean() if weights else -chosen.mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,28 +199,28 @@ class _Pooled:
         reports, logits, labels = zip(*fits, strict=True)
         return cls(reports=reports, logits=np.concatenate(logits), labels=np.concatenate(labels))
 
-    @property
-    def loss(self) -> float:
-        """Mean negative log likelihood."""
-        return log_loss(self.logits, self.labels)
-
 
 def _all_at_once(
-    learner: Learner[C], folds: Sequence[Fold], candidates: Sequence[C]
+    learner: Learner[C], folds: Sequence[Fold], candidates: Sequence[C], class_weights: ClassWeights
 ) -> Iterator[tuple[Trial[C], _Pooled | None]]:
     for number, fits in enumerate(learner.fit_folds(folds, candidates)):
         pooled = None if fits is None else _Pooled.of(fits)
-        yield Trial(number=number, rates=candidates[number], loss=pooled.loss if pooled else None), pooled
+        yield _tried(number, candidates[number], pooled, class_weights), pooled
 
 
 def _one_by_one(
-    learner: Learner[C], folds: Sequence[Fold], offered: Offered[C], *, alone: bool
+    learner: Learner[C], folds: Sequence[Fold], offered: Offered[C], class_weights: ClassWeights, *, alone: bool
 ) -> Iterator[tuple[Trial[C], _Pooled | None]]:
     for number, candidate in enumerate(offered):
         pooled = _fit(learner, folds, candidate, number=number, alone=alone)
-        trial = Trial(number=number, rates=candidate, loss=pooled.loss if pooled else None)
+        trial = _tried(number, candidate, pooled, class_weights)
         offered.tell(trial)
         yield trial, pooled
+
+
+def _tried(number: int, candidate: C, pooled: _Pooled | None, class_weights: ClassWeights) -> Trial[C]:
+    loss = None if pooled is None else log_loss(pooled.logits, pooled.labels, class_weights)
+    return Trial(number=number, rates=candidate, loss=loss)
 
 
 def _fit(learner: Learner[C], folds: Sequence[Fold], candidate: C, *, number: int, alone: bool) -> _Pooled | None:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice
+from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import LabelledSet
+from tlexp.features.batches import FitSetup, LabelledSet
 from tlexp.features.entry import Entry
 from tlexp.models import Classifier
 from tlexp.models.head import Head
@@ -51,7 +52,7 @@ class SolvedLearner:
         kind: Of the head.
         entry: At the features, with those of the label budget.
         listener: Hears of every solution.
-        num_classes: K.
+        setup: Of its loss, where it has one.
         solutions: Those that are known already.
 
     Attributes:
@@ -68,7 +69,7 @@ class SolvedLearner:
         entry: Entry,
         *,
         listener: Listener,
-        num_classes: int,
+        setup: FitSetup,
         solutions: Solutions | None = None,
     ) -> None:
         assert entry.rows is not None
@@ -76,7 +77,7 @@ class SolvedLearner:
         self.heads: dict[tuple[bytes, Choice], Head] = {}
         self.beforehand = 0.0
         self._solutions = Solutions() if solutions is None else solutions
-        self._kind, self._listener, self._classes = kind, listener, num_classes
+        self._kind, self._listener, self._setup = kind, listener, setup
         self._fitted_on: tuple[bytes, Choice] | None = None
 
     def fit_fold(self, fit_id: str, fold: Fold, choice: Choice) -> FoldFit:
@@ -116,7 +117,9 @@ class SolvedLearner:
 
     def identity(self, train: Positions, validation: Positions | None) -> bytes:
         """Return what names a problem, in other runs as well."""
-        parts = [str(self._kind).encode(), self.budget.identity(train)]
+        weights = self._setup.class_weights
+        named = f"{self._kind}" if weights is ClassWeights.none else f"{self._kind} {weights}"
+        parts = [named.encode(), self.budget.identity(train)]
         return b" ".join(parts if validation is None else [*parts, self.budget.identity(validation)])
 
     def enter(self, solutions: Solutions, parts: Sequence[Part], choices: Sequence[Choice]) -> None:
@@ -145,6 +148,7 @@ class SolvedLearner:
             Problem(
                 train=self.budget.varied(train),
                 validation=None if validation is None else self.budget.clean(validation),
+                class_weights=self._setup.weights_of(self.budget.labels[train]),
             )
             for train, validation in parts
         ]
@@ -158,7 +162,7 @@ class SolvedLearner:
                     self.budget,
                     self.budget.row_labels,
                     problems,
-                    num_classes=self._classes,
+                    num_classes=self._setup.plan.num_classes,
                     candidates=[choice.strength for choice in choices],
                 ),
                 f"{len(choices) * len(problems)} heads: use fewer tune.trials, or train.device=cpu",

@@ -16,7 +16,7 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
 from tlexp.errors import Interrupted
-from tlexp.features.batches import FitSetup, LabelledSet
+from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entry
 from tlexp.models import Classifier
 from tlexp.models.head import Head
@@ -124,7 +124,7 @@ class TrainedLearner:
                     head,
                     rows,
                     rows.row_labels,
-                    [Problem(train=rows.varied(fold.train), validation=rows.clean(fold.validation)) for fold in folds],
+                    [self._problem(rows, fold) for fold in folds],
                     streams=[rows.batches(fold.train).rows for fold in folds],
                     candidates=candidates,
                     plan=self._setup.plan,
@@ -159,7 +159,10 @@ class TrainedLearner:
         """Train from the start on the positions of the budget, and return what it took."""
         self._reset()
         self._adopt_head(positions)
-        plan = dataclasses.replace(self._setup.plan, lr=rates.lr, weight_decay=rates.weight_decay)
+        weights = self._setup.weights_of(self.budget.labels[positions])
+        plan = dataclasses.replace(
+            self._setup.plan, lr=rates.lr, weight_decay=rates.weight_decay, class_weights=weights
+        )
         try:
             report = fit(
                 self.classifier,
@@ -183,6 +186,13 @@ class TrainedLearner:
     def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of images, as the last phase takes them, in order."""
         return predict(self.classifier, images.chunks(positions), autocast=self._setup.plan.autocast)
+
+    def _problem(self, rows: FeatureSet, fold: Fold) -> Problem:
+        return Problem(
+            train=rows.varied(fold.train),
+            validation=rows.clean(fold.validation),
+            class_weights=self._setup.weights_of(rows.labels[fold.train]),
+        )
 
     def _heed(self, step: int = 0) -> None:
         signal_number = self._listener.should_stop()

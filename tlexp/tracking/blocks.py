@@ -167,6 +167,7 @@ class TrainBlock:
         outside_protocol: Settings that change the protocol, as key=value.
         selection: How the settings of the final fit were found.
         cache: What the cache did; None where no feature could be kept.
+        class_weights: What an image of each class counted in the loss of the final fit; None where all are the same.
     """
 
     probe: ProbeBlock | None = None
@@ -175,6 +176,7 @@ class TrainBlock:
     outside_protocol: tuple[str, ...] | None = None
     selection: SelectionBlock | None = None
     cache: CacheBlock | None = None
+    class_weights: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

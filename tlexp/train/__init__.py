@@ -1,6 +1,7 @@
 """Training and measuring."""
 
 from tlexp.train.allocator import keep_freed_memory
+from tlexp.train.balance import PerClass, weigh_classes
 from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
 from tlexp.train.cost import peak_bytes
 from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
@@ -24,6 +25,7 @@ __all__ = [
     "Fitted",
     "FoldFit",
     "Listener",
+    "PerClass",
     "Problem",
     "autocast_dtype",
     "choose_device",
@@ -40,5 +42,6 @@ __all__ = [
     "supports",
     "to_probabilities",
     "train_many",
+    "weigh_classes",
     "within_memory",
 ]

@@ -10,6 +10,7 @@ import torch
 
 from tlexp.arrays import Labels, Logits
 from tlexp.config.optim import Optimizer, Schedule
+from tlexp.train.balance import PerClass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class FitPlan:
         autocast: Dtype of autocast, or None.
         compile: Whether torch.compile compiles the network, from the second step on.
         channels_last: Whether the network is laid out channels-last, as the batches should be.
+        class_weights: Of each class in the loss, (K,); none where all images count the same.
         phases: Parts whose steps add up to all of them; none stated for one with what the classifier freezes.
     """
 
@@ -75,6 +77,7 @@ class FitPlan:
     autocast: torch.dtype | None
     compile: bool
     channels_last: bool
+    class_weights: PerClass = ()
     phases: tuple[FitPhase, ...] = ()
 
 

@@ -1,10 +1,10 @@
 """Multinomial logistic regression to convergence, for many weight decays and problems in the same matrix products.
 
-Minimises mean cross entropy + weight_decay / 2 * ||W||^2 over W and a bias without penalty, on features that are
-centred and divided by the root mean square of the problem's training rows. Newton's method with conjugate gradients
-(Dembo, Eisenstat and Steihaug 1982; Lin, Weng and Keerthi 2008): gradients in float64, products with the Hessian in
-float32, which loses no digit of the solution. In principal coordinates the Hessian is nearly diagonal: that
-preconditions it.
+Minimises mean cross entropy, weighted where classes have weights, + weight_decay / 2 * ||W||^2 over W and a bias
+without penalty, on features that are centred and divided by the root mean square of the problem's training rows.
+Newton's method with conjugate gradients (Dembo, Eisenstat and Steihaug 1982; Lin, Weng and Keerthi 2008): gradients in
+float64, products with the Hessian in float32, which loses no digit of the solution. In principal coordinates the
+Hessian is nearly diagonal: that preconditions it.
 weights (P, M, K, R + 1), the bias last; probabilities (P, M, K, n); per head (P, M). Rows come last because products of
 few heads are several times as fast so.
 """

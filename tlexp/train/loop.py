@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.models.classifier import Classifier
 from tlexp.models.operations import OperationCounter
+from tlexp.train.balance import weighted_loss
 from tlexp.train.checkpoint import Checkpoint, FitProgress
 from tlexp.train.cost import peak_bytes, reset_peak
 from tlexp.train.device import kept_generators, seed_generators, within_memory
@@ -115,6 +115,7 @@ class _Fit:
         self.phases = plan.phases or (FitPhase(steps=plan.steps, depth=classifier.depth),)
         assert sum(phase.steps for phase in self.phases) == plan.steps
         self.mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=plan.num_classes)
+        self.weights = torch.tensor(plan.class_weights, device=device) if plan.class_weights else None
         self.progress = FitProgress()
         self.unread: list[tuple[int, float, torch.Tensor]] = []
 
@@ -233,7 +234,7 @@ class _Fit:
         """Return the loss before one update of the weights, () on the device."""
         images, targets = self.mix(images, labels)
         logits = forward(network, images, self.plan.autocast)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.plan.label_smoothing)
+        loss = weighted_loss(logits, targets, self.weights, label_smoothing=self.plan.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.clip_norm is not None:

@@ -19,7 +19,7 @@ from tlexp.models.head import Head
 from tlexp.train.device import kept_generators, seed_generators
 from tlexp.train.fit_plan import FitPlan
 from tlexp.train.optim import build_schedule
-from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, pick, prepare
+from tlexp.train.problem import FeatureRows, Fitted, Problem, blocks, gather, pick, prepare, stack_weights
 
 _ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh)
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
@@ -74,7 +74,7 @@ def train_many(
     found: dict[int, list[Fitted]] = {}
     for members in groups.values():
         chosen = [problems[index] for index in members]
-        stack = _Stack(head, len(chosen), candidates, plan, device=labels.device)
+        stack = _Stack(head, chosen, candidates, plan, device=labels.device)
         batch = _batches(rows, labels, chosen, [streams[index] for index in members])
         with kept_generators(labels.device):
             losses = stack.train(batch, heed)
@@ -102,10 +102,17 @@ class _Stack:
     """Copies of a head, their parameters stacked (P, M, ...)."""
 
     def __init__(
-        self, head: Head, problems: int, candidates: Sequence[Rates], plan: FitPlan, *, device: torch.device
+        self,
+        head: Head,
+        problems: Sequence[Problem],
+        candidates: Sequence[Rates],
+        plan: FitPlan,
+        *,
+        device: torch.device,
     ) -> None:
         self.head, self.plan, self.device = head, plan, device
-        self.shape = problems, len(candidates)
+        self.shape = len(problems), len(candidates)
+        self.weights = stack_weights(problems, torch.float32, device)
         self.parameters = {
             name: parameter.detach().to(device).expand(*self.shape, *parameter.shape).clone().requires_grad_()
             for name, parameter in head.named_parameters()
@@ -159,7 +166,10 @@ class _Stack:
         loss = F.cross_entropy(
             logits.flatten(0, 2), targets.flatten(), reduction="none", label_smoothing=self.plan.label_smoothing
         )
-        loss = loss.view(logits.shape[:3]).mean(2)
+        loss = loss.view(logits.shape[:3])
+        if self.weights is not None:
+            loss = loss * self.weights.gather(1, labels)[:, None]
+        loss = loss.mean(2)
         gradients = torch.autograd.grad(loss.sum(), list(self.parameters.values()))
         with torch.no_grad():
             self._update(step, factor, dict(zip(self.parameters, gradients, strict=True)))

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from tlexp.config.train import ClassWeights
+from tlexp.train.balance import weigh_classes, weighted_loss
+
 CALIBRATION_BINS = 15
 _Z = float(ndtri(0.975))
 """Of the standard normal, for two-sided intervals of 95 %."""
@@ -54,11 +57,16 @@ def to_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def measure(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, label_smoothing: float
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    *,
+    label_smoothing: float,
+    class_weights: ClassWeights = ClassWeights.none,
 ) -> dict[str, float]:
     """Return loss, accuracy, balanced_accuracy, macro_f1, nll and ece (15 bins).
 
-    loss is the training loss, with its label smoothing; nll is the same without. Balanced accuracy is the mean recall
+    loss is the training loss, with its label smoothing and its class weights, by the frequencies of these labels; nll
+    is the same without. Balanced accuracy is the mean recall
     of the classes among the labels; macro F1 also counts classes that were only predicted, as 0.
     """
     confusion = count_confusions(probabilities, labels)
@@ -66,12 +74,14 @@ def measure(
     given, target = torch.from_numpy(probabilities), torch.from_numpy(labels)
     # A probability of 0 would make the logarithm infinite; scikit-learn's log_loss has the same lower bound.
     logs = given.clamp(min=torch.finfo(given.dtype).eps).log()
+    each = weigh_classes(class_weights, labels, probabilities.shape[1])
+    weights = torch.tensor(each, dtype=logs.dtype) if each else None
     present, known = support > 0, support + named > 0
     calibration = multiclass_calibration_error(
         given, target, num_classes=probabilities.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
     )
     return {
-        "loss": float(F.cross_entropy(logs, target, label_smoothing=label_smoothing)),
+        "loss": float(weighted_loss(logs, target, weights, label_smoothing=label_smoothing)),
         "accuracy": float(hits.sum() / len(labels)),
         "balanced_accuracy": float((hits[present] / support[present]).mean()),
         "macro_f1": float((2 * hits[known] / (support + named)[known]).mean()),
@@ -80,13 +90,19 @@ def measure(
     }
 
 
-def evaluate(probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, label_smoothing: float) -> Evaluation:
+def evaluate(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    *,
+    label_smoothing: float,
+    class_weights: ClassWeights = ClassWeights.none,
+) -> Evaluation:
     """Return all measures of one split, with intervals; classes without images have none of their own."""
     confusion = count_confusions(probabilities, labels)
     hits, support = confusion.diagonal(), confusion.sum(axis=1)
     return Evaluation(
         count=len(labels),
-        metrics=measure(probabilities, labels, label_smoothing=label_smoothing),
+        metrics=measure(probabilities, labels, label_smoothing=label_smoothing, class_weights=class_weights),
         accuracy_interval=wilson_interval(int(hits.sum()), len(labels)),
         support=tuple(int(images) for images in support),
         recall=tuple(float(hit / images) if images else None for hit, images in zip(hits, support, strict=True)),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tlexp.arrays import Positions
 from tlexp.errors import DataError, TrainingError
 from tlexp.models.head import Head
+from tlexp.train.balance import PerClass
 
 
 class FeatureRows(Protocol):
@@ -51,10 +52,12 @@ class Problem:
     Attributes:
         train: Positions of the rows to train on, (n,).
         validation: Positions of the rows whose logits are wanted, (V,); None for none.
+        class_weights: Of each class in the loss, (K,), 1 on average over the rows; none where all rows count the same.
     """
 
     train: Positions
     validation: Positions | None = None
+    class_weights: PerClass = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,6 +100,13 @@ def prepare(
             if positions is not None and len(positions) and not 0 <= positions.min() <= positions.max() < count:
                 raise DataError(f"positions of {positions.min()}..{positions.max()}: must be 0..{count - 1}")
     return rows, labels.to(rows.take(torch.zeros(1, dtype=torch.int64)).device)
+
+
+def stack_weights(problems: Sequence[Problem], dtype: torch.dtype, device: torch.device) -> Tensor | None:
+    """Return the class weights of problems that all have some, (P, K); None where none has."""
+    weights = [problem.class_weights for problem in problems]
+    assert all(weights) or not any(weights)
+    return torch.tensor(weights, dtype=dtype, device=device) if all(weights) else None
 
 
 def pick(labels: Tensor, positions: Positions | Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Minimises mean squared error / 2 + weight_decay / 2 * ||W||^2 over W and a bias without penalty, on the same centred and
 scaled features as logistic regression. Its scores are made logits by the temperature of least log loss on leave-one-out
-scores, which have a closed form (Allen 1974; Golub, Heath and Wahba 1979): y - (y - f) / (1 - h), h the leverage.
+scores, which have a closed form (Allen 1974; Golub, Heath and Wahba 1979): y - (y - f) / (1 - h), h the leverage. Where
+classes have weights, errors and losses have them; a row that is left out leaves the weights of the others as they are.
 """
 
 from collections.abc import Sequence
@@ -58,6 +59,8 @@ def _left_out(space: RowSpace, weights: Tensor, shrunk: Tensor) -> tuple[Tensor,
             rows = torch.cat([rows[..., :-1] @ space.rotation, rows[..., -1:]], 2)
         fits = (rows @ weights.flatten(1, 2).mT).view(*rows.shape[:2], *weights.shape[1:3])
         leverage = (1 + rows[..., :-1].square() @ shrunk.mT) / totals
+        if space.class_weights is not None:
+            leverage = leverage * space.class_weights.gather(1, labels)[..., None]
         targets = F.one_hot(labels, weights.shape[2]).to(rows.dtype)[:, :, None]
         there = slice(found, found := found + rows.shape[1])
         scores[:, there] = targets - (targets - fits) / (1 - leverage).clamp_min(1e-12)[..., None]

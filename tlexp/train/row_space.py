@@ -2,6 +2,8 @@
 
 The solution of a penalised linear head lies in the span of its training rows, so that min(n, D) coordinates do. Their
 axes are the principal ones, where the problem is nearly diagonal. Problems of about one size are stacked.
+Where classes have weights, so have their rows: centre, scale and axes are those of the weighted rows, as if each were
+there so often.
 P problems, N rows (padded), D features, R coordinates. All sums that lose digits are float64 where the device has it.
 """
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tlexp.train.problem import FeatureRows, Problem, blocks, gather, pick
+from tlexp.train.problem import FeatureRows, Problem, blocks, gather, pick, stack_weights
 
 _HELD_NUMBERS = 1 << 25
 """Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
@@ -38,6 +40,7 @@ class RowSpace:
         centre: Mean of the training rows, (P, D) float64.
         scale: Root mean square of the centred rows, one number per problem, (P,) float64; 1 where all are equal.
         counts: Training rows of each class, (P, K) int64.
+        class_weights: Of the rows of each class, (P, K) float64; None where all count the same.
     """
 
     rows: int
@@ -48,6 +51,7 @@ class RowSpace:
     centre: Tensor
     scale: Tensor
     counts: Tensor
+    class_weights: Tensor | None
 
     def restore(self, index: int, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight (M, K, D) and bias (M, K) on raw features of a problem, of weights (M, K, R + 1)."""
@@ -121,10 +125,16 @@ def _hold(
     # Exact for columns of one value, which thus vanish: rounding would be blown up by the scale.
     centre = rows.sum(1) / torch.tensor(sizes, device=labels.device)[:, None]
     rows = (rows - centre[:, None]) * there[..., None]
+    weights, pull = stack_weights(problems, precise, labels.device), None
+    if weights is not None:
+        pull = weights.gather(1, places)
+        share = share * pull
+        shift = (rows * share[..., None]).sum(1)
+        centre, rows = centre + shift, (rows - shift[:, None]) * there[..., None]
     mean = (rows.square().sum(2) * share).sum(1) / rows.shape[2]
     scale = torch.where(mean > 0, mean.sqrt(), 1)
     rows /= scale[:, None, None]
-    coordinates, basis, squares = _principal(rows)
+    coordinates, basis, squares = _principal(rows, pull)
     design = torch.cat([coordinates, there[..., None]], 2).to(dtype)
     counts = rows.new_zeros(len(parts), num_classes, dtype=torch.int64).scatter_add_(1, places, there.long())
     return RowSpace(
@@ -136,17 +146,25 @@ def _hold(
         centre=centre,
         scale=scale,
         counts=counts,
+        class_weights=weights,
     )
 
 
-def _principal(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return coordinates (P, N, R), basis (P, D, R) and squares (P, R) of centred rows (P, N, D), R = min(N, D)."""
+def _principal(rows: Tensor, pull: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return coordinates (P, N, R), basis (P, D, R) and squares (P, R) of centred rows (P, N, D), R = min(N, D).
+
+    Args:
+        rows: What has axes.
+        pull: How often each counts, (P, N); None for once.
+    """
+    pulled = rows if pull is None else rows * pull.sqrt()[..., None]
     if rows.shape[1] >= rows.shape[2]:
-        squares, basis = _eigen(rows.mT @ rows)
+        squares, basis = _eigen(pulled.mT @ pulled)
         return rows @ basis, basis, squares
-    squares, left = _eigen(rows @ rows.mT)
+    squares, left = _eigen(pulled @ pulled.mT)
     lengths = squares.sqrt()[:, None]
-    return left * lengths, rows.mT @ (left * torch.where(lengths > 0, 1 / lengths, 0)), squares
+    basis = pulled.mT @ (left * torch.where(lengths > 0, 1 / lengths, 0))
+    return left * lengths if pull is None else rows @ basis, basis, squares
 
 
 def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,10 +186,20 @@ def _stream(
     for _, rows in parts():
         total += rows.sum(0, dtype=precise)
     centre = total / count
+    weights = stack_weights([problem], precise, labels.device)
     gram = torch.zeros(width, width, dtype=precise, device=labels.device)
-    for _, rows in parts():
+    shift = torch.zeros_like(total)
+    for part, rows in parts():
         centred = rows.to(precise) - centre
-        gram += centred.T @ centred
+        if weights is None:
+            gram += centred.T @ centred
+        else:
+            pulled = centred * weights[0, pick(labels, part)][:, None]
+            shift += pulled.sum(0) / count
+            gram += pulled.T @ centred
+    if weights is not None:
+        centre = centre + shift
+        gram -= count * shift.outer(shift)
     mean = gram.trace() / (count * width)
     scale = torch.where(mean > 0, mean.sqrt(), 1)
     squares, basis = _eigen(gram[None] / scale.square())
@@ -181,8 +209,9 @@ def _stream(
         for part, rows in parts():
             block = rows.new_ones(1, len(part), width + 1, dtype=dtype)
             torch.sub(rows.to(dtype), centre.to(dtype), out=block[0, :, :-1]).div_(scale.to(dtype))
+            chosen = pick(labels, part)
             share = block.new_full((1, len(part)), 1 / count)
-            yield block, pick(labels, part)[None], share
+            yield block, chosen[None], share if weights is None else share * weights[:, chosen].to(dtype)
 
     return RowSpace(
         rows=count,
@@ -193,4 +222,5 @@ def _stream(
         centre=centre[None],
         scale=scale[None],
         counts=counts[None],
+        class_weights=weights,
     )

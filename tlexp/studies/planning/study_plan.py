@@ -21,6 +21,7 @@ from tlexp.config.data import DataSource
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
+from tlexp.config.train import ClassWeights
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import listing_bad_images
@@ -150,7 +151,7 @@ class StudyPlan:
                 "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
                 "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
             )
-        self.study = first.study
+        self.study, self._class_weights = first.study, first.train.class_weights
         self.network, _ = shared.network(first)
         self._command = command.completed(first, self.network.expected.image_size)
         config = compositions.typed(self._command.overrides(FROZEN)).config
@@ -258,7 +259,8 @@ class StudyPlan:
 
     def _column(self, column: Column, scratch: set[str]) -> PlannedColumn:
         [kind] = [HeadKind(word.removeprefix("head=")) for word in column.words if word.startswith("head=")]
-        overrides = self._command.overrides((*column.words, "tune.trials=0" if kind.solved else self._command.trials))
+        trials = "tune.trials=0" if kind.solved else self._command.trials
+        overrides = self._command.overrides((*column.words, trials, *self._unweighed(kind)))
         composed = self._compositions.typed(overrides)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
@@ -272,6 +274,11 @@ class StudyPlan:
         trainable = _trainable(self.network, config, classes) if column.competes else 0
         column = dataclasses.replace(column, words=overrides, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
+
+    def _unweighed(self, head: HeadKind) -> tuple[str, ...]:
+        """Return what lets a head without a loss stand beside those whose loss weighs classes."""
+        weighed = self._class_weights is not ClassWeights.none
+        return ("train.class_weights=none",) if weighed and not head.has_loss else ()
 
     def _fixed(self, config: Config) -> dict[str, Any]:
         """Return the settings that all columns share and that a study goes on with."""

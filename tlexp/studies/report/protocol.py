@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlexp.config.data import DataSource
+from tlexp.config.train import ClassWeights
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
@@ -36,6 +37,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
         "stopping, and the test split is read once.",
         *_few_rates(table),
+        *_weighed(table),
         f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; test images: {len(table.labels)}.",
         "Balanced accuracy is the mean of the classes' recalls, a fraction.",
         "Intervals are 95 %: the variance of a mean or of a difference is that between seeds over the number of seeds, "
@@ -137,6 +139,15 @@ def _few_rates(table: StudyTable) -> tuple[str, ...]:
         return ()
     why = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
     return (f"{why}: another range, or more rates (tune.trials=4), may do better.",)
+
+
+def _weighed(table: StudyTable) -> tuple[str, ...]:
+    """Return what a loss that weighs classes means for the columns."""
+    if _mapping(table.about.get("fixed")).get("train.class_weights") != ClassWeights.balanced:
+        return ()
+    without = [column.title for column in table.columns if f"train.class_weights={ClassWeights.none}" in column.words]
+    rest = f"; without a loss, and so as ever: {', '.join(without)}" if without else ""
+    return (f"In the loss, and where candidates are compared, each class counts the same{rest}.",)
 
 
 def _family(families: list[int]) -> str:
