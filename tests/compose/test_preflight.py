@@ -116,3 +116,9 @@ def test_a_share_that_copies_would_change_is_not_judged(photos: Photos) -> None:
     photos("photos/test", cat=20, dog=20)  # empty files, so all but one of each may be copies
     photos("others", all=28)
     assert refused("data=folder", "data.root=photos", "data.neither=others", "labels=20") == ""
+
+
+def test_shares_of_classes_that_are_not_there_are_refused_at_once(photos: Photos) -> None:
+    photos(cat=9, dog=9)
+    assert refused(*FOLDER, "data.prior={cat:0.5,dog:0.5}") == ""
+    assert "did you mean dog?" in refused(*FOLDER, "data.prior={cat:0.5,dogg:0.5}")

@@ -12,9 +12,12 @@ from PIL import Image
 
 from tests.experiment.conftest import Spy
 from tlexp.data import Source
-from tlexp.errors import DataError
+from tlexp.errors import ConfigError, DataError
 from tlexp.experiment import images as images_module
+from tlexp.experiment.export import export
 from tlexp.experiment.run import Outcome
+from tlexp.models.export import read_card
+from tlexp.models.prior import PriorShift
 from tlexp.tracking.names import SCORES
 from tlexp.train import Listener
 
@@ -150,7 +153,7 @@ def test_a_detector_of_one_class_is_told_apart_from_neither(start: Start, photos
 
 @pytest.fixture
 def unequal(photos: Path) -> Path:
-    """The photographs, with ten more cats in place of ten dogs less."""
+    """The photographs with a third of the dogs: twelve cats and four dogs to learn from, three and one to test on."""
     for number in range(10):
         shutil.move(photos / "dog" / f"{number}.png", photos.parent / f"kept-{number}.png")
     return photos
@@ -176,3 +179,51 @@ def test_a_head_starts_from_a_probe_of_the_same_weights(start: Start, unequal: P
     start(*words, "head.init=probe", "optim.lr=1e-12", "train.steps=1", name="started")
     solved, started = (probabilities(tmp_path / name) for name in ("solved", "started"))
     assert np.allclose(solved, started, atol=1e-5)
+
+
+@pytest.mark.parametrize("words", ["head=linear", "head=nearest_mean", "head=knn", "train.class_weights=balanced"])
+def test_predictions_are_for_the_frequencies_where_the_network_will_be_used(
+    start: Start, unequal: Path, tmp_path: Path, words: str
+) -> None:
+    given = ["data=folder", f"data.root={unequal}", f"data.shifted={tmp_path / 'drawn'}", "labels=all", words]
+    plain = start(*given, "train.limit_steps=20", name="plain")
+    moved = start(*given, "train.limit_steps=20", "data.prior={dog:0.9,cat:0.1}", name="moved")
+    counted = words in ("head=linear", "head=knn")
+    learned = np.array([0.75, 0.25]) if counted else np.array([0.5, 0.5])
+    for name in ("predictions.npz", "predictions-shifted.npz"):
+        before = probabilities(tmp_path / "plain", name).astype(float)
+        wanted = before * np.array([0.1, 0.9]) / learned
+        after = probabilities(tmp_path / "moved", name)
+        np.testing.assert_allclose(after, wanted / wanted.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
+    assert moved.record.train.prior.wanted == {"cat": 0.1, "dog": 0.9}
+    assert moved.record.train.prior.trained == pytest.approx(dict(zip(("cat", "dog"), learned, strict=True)))
+    assert plain.record.train.prior is None
+    assert plain.record.key != moved.record.key
+    for name in ("train/nll", "val/nll"):
+        assert plain.record.metrics[name] == moved.record.metrics[name]
+    assert plain.record.metrics["test/nll"] != moved.record.metrics["test/nll"]
+    with np.load(tmp_path / "moved" / "predictions.npz") as file:
+        hits = file["probability"].argmax(1) == file["label"]
+    assert moved.record.metrics["test/accuracy"] == pytest.approx(hits.mean())
+    assert sum(note.startswith("data.prior: predictions of held-out images") for note in moved.record.notes) == 1
+
+
+def test_an_export_says_what_its_predictions_were_corrected_to(start: Start, photos: Path, tmp_path: Path) -> None:
+    start(*WORDS, f"data.root={photos}", "data.prior={cat:0.75,dog:0.25}", "train.save_weights=true")
+    export(tmp_path / "run", tmp_path / "out", half=False)
+    assert read_card(tmp_path / "out" / "model.json").card.prior == PriorShift(wanted=(0.75, 0.25), trained=(0.5, 0.5))
+    assert (
+        "| class frequencies | the weights learned cat 0.5, dog 0.5; the test's predictions are corrected to cat 0.75, "
+        "dog 0.25: add log(wanted / trained) of model.json's prior to the logits |"
+    ) in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_shares_go_by_the_names_of_folders_whatever_people_call_them(
+    start: Start, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "names.csv").write_text("dog,A hound\ncat,A tiger\n")
+    words = [*WORDS, f"data.root={photos}", f"data.class_names={tmp_path / 'names.csv'}"]
+    outcome = start(*words, "data.prior={dog:0.9,cat:0.1}")
+    assert outcome.record.train.prior.wanted == {"A tiger": 0.1, "A hound": 0.9}
+    with pytest.raises(ConfigError, match=r"data\.prior names hound, and there is no such class"):
+        start(*words, "data.prior={hound:0.9,cat:0.1}", name="refused")

@@ -362,7 +362,7 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
 def test_heads_without_a_loss_stay_as_they_are_where_a_study_weighs_classes(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study(*QUICK, "train.class_weights=balanced") == 0
+    assert study(*QUICK, "train.class_weights=balanced", "data.prior={circle:0.7,square:0.3}") == 0
     weighed = {}
     for path in (tmp_path / "multirun/s").glob("runs/*/*/record.json"):
         config = read_record(path).config
@@ -373,3 +373,4 @@ def test_heads_without_a_loss_stay_as_they_are_where_a_study_weighs_classes(
         "In the loss, and where candidates are compared, each class counts the same; without a loss, and so as ever: "
         "nearest mean, nearest neighbours." in page
     )
+    assert 'Predictions are corrected to the class frequencies {"circle": 0.7, "square": 0.3} (data.prior);' in page

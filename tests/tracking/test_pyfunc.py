@@ -1,6 +1,8 @@
+import dataclasses
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from tlexp.models.backbone import build_backbone, feature_width, preprocessing
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import HeadOptions, ModelCard, save_classifier
 from tlexp.models.head import build_head
+from tlexp.models.prior import PriorShift
 from tlexp.models.units import find_units
 from tlexp.tracking import DatasetInfo, PyfuncModel, RunStatus, Tracker
 from tlexp.tracking.library import load_mlflow
@@ -96,3 +99,22 @@ def test_the_logged_model_is_ready_and_holds_no_pickle(logged: tuple[str, Any]) 
     assert kinds <= {"", ".py", ".json", ".safetensors", ".yaml", ".yml", ".txt", ".toml", ".j2"}
     assert "torch==" in (folder / "requirements.txt").read_text()
     assert (folder / "code" / "tlexp" / "__init__.py").is_file()
+
+
+def test_a_served_model_predicts_for_the_frequencies_where_it_is_used(
+    exported: tuple[Classifier, ModelCard, Path], tmp_path: Path
+) -> None:
+    load_mlflow(models=True)
+    from tlexp.tracking.served import ServedClassifier
+
+    classifier, card, folder = exported
+    shift = PriorShift(wanted=(0.7, 0.2, 0.1), trained=(0.2, 0.2, 0.6))
+    save_classifier(classifier, tmp_path, description=dataclasses.replace(card, prior=shift))
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    found = []
+    for place in (folder, tmp_path):
+        served = ServedClassifier()
+        served.load_context(SimpleNamespace(artifacts={"model.json": str(place / "model.json")}))
+        found.append(served.predict(None, images).to_numpy())
+    wanted = found[0] * np.array(shift.wanted) / np.array(shift.trained)
+    assert np.allclose(found[1], wanted / wanted.sum(axis=1, keepdims=True))

@@ -215,6 +215,7 @@ IRRELEVANT_SETTINGS = {
     "seed": "random weights are in the weights' digest",
     "resume": "goes on with a run",
     "data.download": "says where images come from",
+    "data.prior": "corrects predictions, which come behind the rows",
     "data.class_names": "names classes, of which no row knows",
     "data.max_pixels": "refuses images, never changes one",
     "data.memory_bytes": "says where pixels lie",

@@ -11,6 +11,7 @@ from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig, missing_weights
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.labels import parse_labels
+from tlexp.config.prior import prior_shares
 from tlexp.config.study import StudyKind
 from tlexp.config.timm_names import is_known
 from tlexp.data import Counts, read_class_names
@@ -31,9 +32,11 @@ class Preflight:
         Raises:
             DataError: Images are missing or lie in no usable form; a class has too few for the label budget.
             WeightsError: The weights' file is missing.
-            ConfigError: timm has no such model.
+            ConfigError: timm has no such model, or data.prior does not name each class.
         """
         counts = self.counts(config.data)
+        if counts is not None and config.data.prior is not None:
+            prior_shares(config.data.prior, counts.classes)
         if counts is not None and config.study.kind is StudyKind.none:  # a study skips what the images do not allow
             counts.require(parse_labels(config.labels))
         _require_weights(config.backbone)

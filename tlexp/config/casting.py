@@ -125,6 +125,10 @@ def _cast(value: Any, hint: Any) -> Any:
             alone = "..." if value is None or isinstance(value, dict) else value
             raise ValueError(f"a list of {inner.__name__}, e.g. '[{alone}]'")
         return [_cast(entry, inner) for entry in value]
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, Mapping) or not value:
+            raise ValueError("numbers by name, e.g. '{cat:0.9,dog:0.1}'")
+        return {_cast(name, str): _cast(entry, typing.get_args(hint)[1]) for name, entry in value.items()}
     if issubclass(hint, StrEnum):
         if str(value) not in list(hint):
             raise ValueError(f"one of {', '.join(hint)}{nearest(str(value), hint)}")

@@ -1,5 +1,6 @@
 """`conf/data`: where the images come from."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +54,8 @@ class OnBad(StrEnum):
     skip = "skip"
 
 
+_SUM = 1e-6
+"""How far from 1 shares may add up to."""
 _ROOTLESS = ("hfds/", "hfids/", "tfds/")
 _PREFIXES = ("torch/", *_ROOTLESS, "wds/")
 """How timm's names of datasets begin; the first ones keep what they fetch in a place of their own."""
@@ -109,6 +112,11 @@ class DataConfig:
         "Folder of the same classes from another domain, one folder per class: a second test, read once beside the "
         "first (shifted/*).",
     )
+    prior: dict[str, float] | None = setting(
+        None,
+        "Shares of the classes where the network will be used, e.g. '{cat:0.9,dog:0.1}': predictions of held-out "
+        "images are corrected to them (Saerens et al. 2002); null leaves them as trained.",
+    )
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
     on_bad: OnBad = setting(OnBad.refuse, "Unreadable images: refuse (all named) or skip (counted, never replaced).")
@@ -140,7 +148,7 @@ class DataConfig:
 
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
-        found = [*self._file_problems(), *self._timm_problems()]
+        found = [*self._file_problems(), *self._timm_problems(), *self._prior_problems()]
         for name, (kind, example) in _NAMED.items():
             if getattr(self, name) == "":
                 found.append(f"data.{name}= names no {kind}: give one, e.g. data.{name}={example}, or leave it out")
@@ -188,6 +196,21 @@ class DataConfig:
                 f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "
                 "for all"
             )
+        return found
+
+    def _prior_problems(self) -> list[str]:
+        """Return the broken rules of the shares of classes; their names are looked at where the images are known."""
+        if self.prior is None:
+            return []
+        found = []
+        wrong = ",".join(f"{name}:{share:g}" for name, share in self.prior.items() if not share > 0)
+        if wrong:
+            found.append(
+                f"data.prior={{{wrong}}}: each share must be above 0; data.classes leaves out a class that never comes"
+            )
+        total = math.fsum(self.prior.values())
+        if abs(total - 1) > _SUM:
+            found.append(f"data.prior: the shares must add up to 1, these add up to {total:.9g}; divide each by that")
         return found
 
     def _tree_problems(self) -> list[str]:

@@ -53,6 +53,11 @@ class HeadKind(StrEnum):
         return not self.solved or self.penalised
 
     @property
+    def counts_classes(self) -> bool:
+        """Whether its predictions go by how frequent the classes are among the images that it learned from."""
+        return self is not HeadKind.nearest_mean
+
+    @property
     def leaves_out(self) -> bool:
         """Whether it is calibrated by leaving out each row that it is solved on."""
         return self in (HeadKind.ridge, HeadKind.nearest_mean)

@@ -219,7 +219,7 @@ def run_values(config: Config) -> dict[str, Any]:
     return values
 
 
-YOUNGER: dict[str, Any] = {"data.bits": None, "train.class_weights": "none"}
+YOUNGER: dict[str, Any] = {"data.bits": None, "data.prior": None, "train.class_weights": "none"}
 """Settings that keys do not name while they are so: younger than the records that are found by them."""
 
 
@@ -232,6 +232,8 @@ def key_values(config: Config) -> dict[str, Any]:
         group, _, field = name.partition(".")
         if values[group][field] == plain:
             del values[group][field]
+    if config.data.prior is not None:
+        values["data"]["prior"] = json.dumps(config.data.prior, sort_keys=True)  # one value, in whatever order
     if config.data.classes is not None:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:

@@ -122,6 +122,7 @@ class Source:
         skipped: Images that cannot be read and were left out, each as "name: reason".
         copies: Images that were left out because others are the same.
         notes: Remarks for the user, one sentence each.
+        prior: Share of each class where the network will be used; none where nobody knows.
     """
 
     classes: tuple[str, ...]
@@ -135,6 +136,7 @@ class Source:
     pool_from: str
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
+    prior: tuple[float, ...] = ()
 
     def evaluated(self) -> list[tuple[str, Images]]:
         """Return the splits that a trained network is evaluated on, with their names."""

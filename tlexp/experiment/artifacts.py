@@ -17,6 +17,7 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.train import ClassWeights
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
+from tlexp.models.prior import PriorShift
 from tlexp.paths import csv_bytes, publish, publish_json
 from tlexp.tracking import figures, names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
@@ -54,11 +55,17 @@ class Predictions:
         selection: Selection[Any],
         trained: Positions,
         held_out: Iterable[tuple[str, LabelledSet]],
+        shift: PriorShift | None,
     ) -> "Predictions":
-        """Return what a network that has been fitted makes of each split; each is read when its turn comes."""
+        """Return what a network that has been fitted makes of each split; each is read when its turn comes.
+
+        Those of held-out splits are for the place where the network will be used, if that has other class frequencies.
+        """
         predicted = {
             split: (images, learner.predict(images, np.arange(len(images.labels)))[0]) for split, images in held_out
         }
+        if shift is not None:
+            predicted = {split: (images, shift.correct(logits)) for split, (images, logits) in predicted.items()}
         val, block = None, selection.block(refit=True)
         if selection.logits is not None and selection.labels is not None:
             val = selection.logits, selection.labels

@@ -38,6 +38,7 @@ from tlexp.models import (
 )
 from tlexp.models.digest import tensors_digest
 from tlexp.models.lora import adapt
+from tlexp.models.prior import PriorShift
 from tlexp.paths import packaged_weights
 from tlexp.tracking import resolve_weights
 from tlexp.train import FitPhase, FitPlan, Listener, autocast_dtype, within_memory
@@ -210,8 +211,10 @@ def build_classifier(config: Config, network: Network, classes: int) -> Classifi
     return Classifier(backbone, head, units, network.depth, trainable=trainable, norm=config.freeze.norm)
 
 
-def describe_model(config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str]) -> ModelCard:
-    """Return what has to be known to build the trained network again."""
+def describe_model(
+    config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str], prior: PriorShift | None = None
+) -> ModelCard:
+    """Return what has to be known to build the trained network again, and to predict as it did."""
     return ModelCard(
         backbone=config.backbone.name,
         preprocessing=network.expected,
@@ -222,6 +225,7 @@ def describe_model(config: Config, network: Network, origin: WeightsOrigin, clas
         drop_rate=config.backbone.drop_rate,
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
+        prior=prior,
     )
 
 

@@ -5,6 +5,7 @@ logits (B, K) float32.
 
 import copy
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tlexp.config.backbone import PIXELS
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.models import Classifier, ExportedModel, load_classifier, save_classifier
 from tlexp.models.digest import tensors_digest
+from tlexp.models.prior import PriorShift, told_shares
 from tlexp.models.statefile import EXPORT
 from tlexp.paths import publish
 from tlexp.terminal import one_line
@@ -94,7 +96,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
     expected = described.card.preprocessing
     kind = "float16, normalisation float32" if half else "float32"
     parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
-    name = described.card.backbone
+    name, shift = described.card.backbone, described.card.prior
     architecture = "raw pixels" if name == PIXELS else f"timm's {name}"
     facts = {
         "architecture": f"{architecture}, {parameters:,} parameters without the head",
@@ -103,6 +105,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
         "classes": f"{len(described.card.classes)}, listed in model.json",
         "file": f"{weights.name}, {weights.stat().st_size:,} bytes, {kind}",
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
+        **({} if shift is None else {"class frequencies": _frequencies(described.card.classes, shift)}),
         "started from": described.card.origin,
         "images": "unknown" if record.data is None else _images(record.data),
         "command": f"`{shlex.join(['python', '-m', 'tlexp', *record.overrides])}`",
@@ -122,6 +125,14 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
     return (
         f"# {described.card.backbone}, trained on {len(described.card.classes)} classes\n\n"
         f"Made by tlexp; use it with `backbone.weights=FOLDER`.\n\n| | |\n|---|---|\n{rows}\n"
+    )
+
+
+def _frequencies(classes: Sequence[str], shift: PriorShift) -> str:
+    """Return how predictions are corrected, which the weights do not know."""
+    return (
+        f"the weights learned {told_shares(classes, shift.trained)}; the test's predictions are corrected to "
+        f"{told_shares(classes, shift.wanted)}: add log(wanted / trained) of model.json's prior to the logits"
     )
 
 

@@ -1,6 +1,7 @@
 """The images of a run and its label budget, from the configuration."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tlexp.compose.origin import origin_of
 from tlexp.config import Config, Preprocessing
 from tlexp.config.data import DataSource
 from tlexp.config.labels import parse_labels
+from tlexp.config.prior import prior_shares
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
     ClassNames,
@@ -43,7 +45,7 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
 
     Raises:
         DataError: They do not allow a run.
-        ConfigError: The name of a class is a secret.
+        ConfigError: The name of a class is a secret, or data.prior does not name each class once.
     """
     data = config.data
     names = _class_names(config)
@@ -58,6 +60,8 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     if data.shifted is not None:
         some = data.classes is not None
         source = add_shifted(source, Path(data.shifted).expanduser(), some=some, reading=reading)
+    if data.prior is not None:
+        source = dataclasses.replace(source, prior=prior_shares(data.prior, source.classes))
     source = source if names is None else name_classes(source, names, neither=data.neither is not None)
     _require_public(source.classes)
     return source

@@ -19,6 +19,7 @@ from tlexp.experiment.images import Budget, describe_images, per_class
 from tlexp.jsonfile import from_json
 from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
+from tlexp.models.prior import PriorShift, told_shares
 from tlexp.paths import in_words
 from tlexp.tracking import (
     MetricsLog,
@@ -40,6 +41,7 @@ from tlexp.tracking.blocks import (
     DataBlock,
     FreezeBlock,
     PhaseBlock,
+    PriorBlock,
     ProbeBlock,
     Seeds,
     TrackingBlock,
@@ -169,6 +171,18 @@ class RunRecorder:
         """Enter what an image of each class counted in the loss of the final fit, where they differ."""
         if weights:
             self.train = replace(self.train, class_weights=dict(zip(classes, weights, strict=True)))
+
+    def shifted(self, classes: Sequence[str], shift: PriorShift | None) -> None:
+        """Enter from which class frequencies predictions are corrected, and to which, where they are."""
+        if shift is None:
+            return
+        wanted, trained = (dict(zip(classes, shares, strict=True)) for shares in (shift.wanted, shift.trained))
+        self.train = replace(self.train, prior=PriorBlock(wanted=wanted, trained=trained))
+        to, learned = (told_shares(classes, shares) for shares in (shift.wanted, shift.trained))
+        text = (
+            f"data.prior: predictions of held-out images are corrected from the frequencies learned, {learned}, to {to}"
+        )
+        self.note([f"{text}; measures are of these, on the images as they lie; train/* and val/* are not corrected"])
 
     def cached(self, use: Use | None) -> None:
         """Enter what the cache has done; a run that is none of a sweep's says it."""

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tlexp.arrays import Labels
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
+from tlexp.config.train import ClassWeights
 from tlexp.config.tune import SearchKind
-from tlexp.data import copies_csv
+from tlexp.data import Source, copies_csv
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
@@ -28,6 +30,7 @@ from tlexp.learn.learner import build_learner, solved_candidates, trained_candid
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, refit, select
 from tlexp.models import save_classifier
+from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
 from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, copy_checkpoint, deterministic
@@ -118,7 +121,9 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.weighed(images.classes, setup.weights_of(budget.labels[trained]))
 
     # All choices are made. The held-out splits are read here, once.
-    predictions = Predictions.of(learner, selection, trained, inputs.held_out())
+    shift = _prior_shift(config, images, budget.labels[trained])
+    recorder.shifted(images.classes, shift)
+    predictions = Predictions.of(learner, selection, trained, inputs.held_out(), shift)
     splits = predictions.evaluate(
         label_smoothing=config.train.label_smoothing, class_weights=config.train.class_weights
     )
@@ -127,11 +132,25 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.cached(inputs.use)
     seconds = time.perf_counter() - began + learner.beforehand
     recorder.measured(splits, report, classifier, head_alone=inputs.head_alone, seconds=seconds)
-    card = describe_model(config, network, origin, images.classes)
+    card = describe_model(config, network, origin, images.classes, shift)
     if config.train.save_weights:
         save_classifier(classifier, recorder.folder, description=card)
     write_artifacts(recorder.folder, predictions, splits, card.classes, drawn=config.tracking.figures is not False)
     return splits
+
+
+def _prior_shift(config: Config, images: Source, labels: Labels) -> PriorShift | None:
+    """Return from which class frequencies predictions are corrected, and to which; None where nobody states them.
+
+    Args:
+        config: Of the run.
+        images: With the frequencies that are wanted.
+        labels: Of the images that it learned from, (n,).
+    """
+    if not images.prior:
+        return None
+    head, weights = config.head.kind, config.train.class_weights
+    return PriorShift.of(images.prior, labels, alike=weights is ClassWeights.balanced or not head.counts_classes)
 
 
 def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:

@@ -18,6 +18,7 @@ from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
 from tlexp.models.head import Head, build_head
 from tlexp.models.lora import merged_state
+from tlexp.models.prior import PriorShift
 from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_description, read_export
 from tlexp.models.units import find_units
 from tlexp.paths import publish
@@ -64,6 +65,8 @@ class ModelCard:
         drop_rate: Dropout in front of the head.
         drop_path_rate: Stochastic depth; None is the architecture's own.
         origin: Where the weights came from before training.
+        prior: By which class frequencies its predictions are to be corrected; None where they are as trained. The
+            weights are those that were trained, without it.
     """
 
     backbone: str
@@ -75,6 +78,7 @@ class ModelCard:
     drop_rate: float = 0.0
     drop_path_rate: float | None = None
     origin: str = ""
+    prior: PriorShift | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
+    if card.prior is None:
+        del content["card"]["prior"]  # a card without one is read by earlier versions too
     paths = [folder / name for name in EXPORT]
     publish(paths[1], save(state))
     publish(paths[0], (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

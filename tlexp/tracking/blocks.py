@@ -157,6 +157,14 @@ class CacheBlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorBlock:
+    """Share of each class where the network will be used, and among what its loss saw: predictions are corrected."""
+
+    wanted: dict[str, float]
+    trained: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainBlock:
     """How a run was trained, as far as it came.
 
@@ -168,6 +176,7 @@ class TrainBlock:
         selection: How the settings of the final fit were found.
         cache: What the cache did; None where no feature could be kept.
         class_weights: What an image of each class counted in the loss of the final fit; None where all are the same.
+        prior: What predictions of held-out images were corrected by; None where they are as trained.
     """
 
     probe: ProbeBlock | None = None
@@ -177,6 +186,7 @@ class TrainBlock:
     selection: SelectionBlock | None = None
     cache: CacheBlock | None = None
     class_weights: dict[str, float] | None = None
+    prior: PriorBlock | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,14 +165,16 @@ def study_of(folder: Path) -> str | None:
 
 
 def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | int | float | bool | None]:
-    """Return nested configuration values as flat parameters with dotted names.
+    """Return configuration values, nested in groups, as flat parameters with dotted names.
 
-    >>> flat_params({"optim": {"lr": 0.1, "betas": [0.9, 0.99]}, "labels": "20"})
-    {'optim.lr': 0.1, 'optim.betas': '[0.9, 0.99]', 'labels': '20'}
+    >>> flat_params({"optim": {"lr": 0.1, "betas": [0.9, 0.99]}, "data": {"prior": {"cat": 1.0}}, "labels": "20"})
+    {'optim.lr': 0.1, 'optim.betas': '[0.9, 0.99]', 'data.prior': "{'cat': 1.0}", 'labels': '20'}
     """
     flat: dict[str, str | int | float | bool | None] = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix:
+            flat[f"{prefix}{name}"] = str(dict(value))  # names of classes are not those of settings
+        elif isinstance(value, Mapping):
             flat.update(flat_params(value, f"{prefix}{name}."))
         elif isinstance(value, Sequence) and not isinstance(value, str):
             flat[f"{prefix}{name}"] = str(list(value))

@@ -38,6 +38,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "stopping, and the test split is read once.",
         *_few_rates(table),
         *_weighed(table),
+        *_prior(table),
         f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; test images: {len(table.labels)}.",
         "Balanced accuracy is the mean of the classes' recalls, a fraction.",
         "Intervals are 95 %: the variance of a mean or of a difference is that between seeds over the number of seeds, "
@@ -148,6 +149,17 @@ def _weighed(table: StudyTable) -> tuple[str, ...]:
     without = [column.title for column in table.columns if f"train.class_weights={ClassWeights.none}" in column.words]
     rest = f"; without a loss, and so as ever: {', '.join(without)}" if without else ""
     return (f"In the loss, and where candidates are compared, each class counts the same{rest}.",)
+
+
+def _prior(table: StudyTable) -> tuple[str, ...]:
+    """Return what predictions were corrected to."""
+    stated = _mapping(table.about.get("fixed")).get("data.prior")
+    if stated is None:
+        return ()
+    return (
+        f"Predictions are corrected to the class frequencies {stated} (data.prior); measures are of these, on the test "
+        "images as they lie.",
+    )
 
 
 def _family(families: list[int]) -> str:
