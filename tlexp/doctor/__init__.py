@@ -1,0 +1,1 @@
+"""Looks at the photographs before anything is trained: copies, groups, suspects, what a budget leaves."""
