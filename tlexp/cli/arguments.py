@@ -11,7 +11,7 @@ from tlexp.errors import ConfigError
 if TYPE_CHECKING:
     from tlexp.compose.load import ConfigSource
 
-_OWN = ("--help", "--version", "--debug", "--dry-run", "--json")
+_OWN = ("--help", "--version", "--debug", "--dry-run", "--json", "--folder")
 """Flags of the command and its verbs, which Hydra does not know."""
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
@@ -21,6 +21,29 @@ def take(words: list[str], *flags: str) -> bool:
     found = [word for word in words if word in flags]
     words[:] = [word for word in words if word not in flags]
     return bool(found)
+
+
+def take_value(words: list[str], flag: str) -> str | None:
+    """Remove a flag and its value from the words, and return the value; None where it is not there.
+
+    >>> words = ["data=folder", "--folder", "here", "data.root=photos"]
+    >>> take_value(words, "--folder"), words
+    ('here', ['data=folder', 'data.root=photos'])
+
+    Raises:
+        ConfigError: It has no value, or stands there twice.
+    """
+    places = [place for place, word in enumerate(words) if word.partition("=")[0] == flag]
+    if not places:
+        return None
+    place = places[0]
+    _, sign, value = words[place].partition("=")
+    behind = [] if sign else words[place + 1 : place + 2]
+    value = value if sign else "".join(behind)
+    if not value or value.startswith("-") or len(places) > 1:
+        raise ConfigError(f"{flag} takes one value, once: {flag}=PATH")
+    del words[place : place + 1 + len(behind)]
+    return value
 
 
 def hydra_arguments(words: list[str]) -> argparse.Namespace:

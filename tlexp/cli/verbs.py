@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take
+from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take, take_value
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
 from tlexp.terminal import show
@@ -29,6 +29,31 @@ def _plan(words: list[str]) -> int:
     planned = build_plan(loaded.config, preflight.counts(loaded.config.data))
     print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan_table(planned))
     return 0
+
+
+def _doctor(words: list[str]) -> int:
+    """Look at the photographs before anything is trained."""
+    from tlexp.compose.load import load  # lazy: keeps --help fast
+    from tlexp.compose.words import quoted_paths
+
+    as_json, folder = take(words, "--json"), take_value(words, "--folder")
+    arguments = hydra_arguments(quoted_paths(words))
+    config = load(arguments.overrides, source_of(arguments)).config
+    from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
+
+    Preflight().counts(config.data)  # what is missing is told before torch is loaded
+    from tlexp.cli.console import Console  # lazy: torch and timm
+    from tlexp.cli.signals import Signals
+    from tlexp.doctor.checkup import check_up, default_folder
+
+    listener = Console(Signals(lambda: None), progress=config.train.progress, told=set())
+    place = default_folder(config.data) if folder is None else Path(folder)
+    found = check_up(config, place, listener)
+    if as_json:
+        print(json.dumps(found.values(), indent=2, allow_nan=False))
+    else:
+        show(*found.told().splitlines())
+    return 0 if found.well else FINDINGS
 
 
 def _sync(words: list[str]) -> int:
@@ -135,6 +160,11 @@ class Verb:
 
 VERBS = {
     "plan": Verb(run=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
+    "doctor": Verb(
+        run=_doctor,
+        about="look at the photographs before training: copies, suspect labels; --json, --folder FOLDER",
+        has_help=False,
+    ),
     "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
     "cache": Verb(
         run=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"

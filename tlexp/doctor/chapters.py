@@ -1,0 +1,241 @@
+"""What the page says, in its order. Text is plain and not yet escaped."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from tlexp.data.copies import Copy
+from tlexp.doctor.diagnosis import Diagnosis
+from tlexp.doctor.findings import Finding, confusion_words, remainder_words, size_words
+from tlexp.doctor.kinship import Kin
+from tlexp.doctor.suspects import SURE, Suspect
+
+LINES = 200
+"""So many files or copies are listed on the page; the tables beside it have all."""
+SUSPECTS, PAIRS, GROUPS, OF_GROUP = 24, 8, 6, 4
+"""So many are shown with thumbnails: suspects; pairs across splits, and across classes; groups, and images of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Images side by side, and what to say of them.
+
+    Attributes:
+        places: Of the images.
+        lines: Below them.
+    """
+
+    places: tuple[int, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part of the page.
+
+    Attributes:
+        title: Its heading.
+        paragraphs: Before everything else.
+        head: Of the columns of its table; none where it has no table.
+        rows: Of the table.
+        cards: Images.
+        lines: A list, which is opened by a click where it is long.
+    """
+
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    cards: tuple[Card, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+def build_chapters(diagnosis: Diagnosis, findings: Sequence[Finding]) -> tuple[Chapter, ...]:
+    """Return what the page says."""
+    return (
+        _summary(findings),
+        _images(diagnosis),
+        *_unreadable(diagnosis),
+        _copies(diagnosis),
+        *_near_copies(diagnosis),
+        _suspects(diagnosis),
+        _confusions(diagnosis),
+        _budgets(diagnosis),
+    )
+
+
+def _summary(findings: Sequence[Finding]) -> Chapter:
+    return Chapter(
+        title="Found",
+        head=("", "found", "of", "such as", "what to do"),
+        rows=tuple(
+            (
+                finding.title,
+                f"{finding.count:,}" if finding.count else "none",
+                finding.of,
+                finding.example,
+                finding.advice if finding.count else "",
+            )
+            for finding in findings
+        ),
+    )
+
+
+def _images(diagnosis: Diagnosis) -> Chapter:
+    gallery, source = diagnosis.gallery, diagnosis.source
+    sides = gallery.sizes.min(1)
+    smallest, largest = int(sides.argmin()), int(gallery.sizes.prod(1).argmax())
+    low, high = sides.min(), sides.max()
+    sizes = (
+        f"Short sides: {low:,} to {high:,} pixels, median {np.median(sides):,.0f}. Smallest: "
+        f"{gallery.names[smallest]} ({_size(diagnosis, smallest)}); largest: {gallery.names[largest]} "
+        f"({_size(diagnosis, largest)}). Widest shape: {_widest(diagnosis)}."
+    )
+    counts = diagnosis.counts
+    return Chapter(
+        title="Images, classes and sizes",
+        paragraphs=(sizes, *_bytes(diagnosis), *(f"{note}." for note in source.notes)),
+        head=("class", "to learn from", "to test"),
+        rows=tuple((name, f"{counts['train'][name]:,}", f"{counts['test'][name]:,}") for name in gallery.classes),
+    )
+
+
+def _size(diagnosis: Diagnosis, place: int) -> str:
+    width, height = diagnosis.gallery.sizes[place].tolist()
+    return f"{width:,} x {height:,}"
+
+
+def _widest(diagnosis: Diagnosis) -> str:
+    gallery = diagnosis.gallery
+    place = int((gallery.sizes.max(1) / gallery.sizes.min(1)).argmax())
+    return f"{gallery.names[place]} ({_size(diagnosis, place)})"
+
+
+def _bytes(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield what the files take, where images lie in files."""
+    gallery = diagnosis.gallery
+    if gallery.file_bytes.any():
+        small, large = int(gallery.file_bytes.argmin()), int(gallery.file_bytes.argmax())
+        yield (
+            f"Files: {gallery.file_bytes.sum():,} bytes in all; the smallest is {gallery.names[small]} "
+            f"({gallery.file_bytes[small]:,} bytes), the largest {gallery.names[large]} "
+            f"({gallery.file_bytes[large]:,} bytes)."
+        )
+
+
+def _unreadable(diagnosis: Diagnosis) -> Iterator[Chapter]:
+    skipped = diagnosis.source.skipped
+    if skipped:
+        told = f"{len(skipped):,} files cannot be read. A run refuses them, or leaves them out with data.on_bad=skip."
+        yield Chapter(title="Unreadable files", paragraphs=(told,), lines=_cut(skipped, "bad-images.txt"))
+
+
+def _cut(lines: Sequence[str], file: str) -> tuple[str, ...]:
+    more = len(lines) - LINES
+    return (*lines[:LINES], *([f"... and {more:,} more, in {file}"] if more > 0 else []))
+
+
+def _copies(diagnosis: Diagnosis) -> Chapter:
+    copies = diagnosis.source.copies
+    told = "Files of the same content count as one image. Under two classes none of them is used: one label is wrong."
+    if not copies:
+        return Chapter(title="Exact copies", paragraphs=("There are none.",))
+    return Chapter(
+        title="Exact copies",
+        paragraphs=(f"{told} {len(copies):,} are left out.",),
+        lines=_cut([_copy(copy) for copy in copies], "copies.csv"),
+    )
+
+
+def _copy(copy: Copy) -> str:
+    return f"{copy.name} = {copy.same_as} ({copy.kind})"
+
+
+def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
+    kinship, gallery = diagnosis.kinship, diagnosis.gallery
+    leaked, tested = kinship.leaked(gallery), int(gallery.tested.sum())
+    splits, torn, large = kinship.across_splits(gallery), kinship.across_classes(gallery), kinship.large
+    told = (
+        f"{len(leaked):,} of {tested:,} test images ({len(leaked) / tested:.1%}) show what a training image shows: "
+        "they test memory, and make every accuracy too high."
+        if leaked
+        else f"None of the {tested:,} test images has a near copy in training."
+    )
+    yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
+    told = f"{len(torn):,} pairs show the same and have two labels." if torn else "None."
+    yield Chapter(title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, torn))
+    grouped = sum(map(len, large))
+    told = (
+        f"{grouped:,} images make {len(large):,} groups. data.group=groups.csv keeps each on one side of every split, "
+        "and counts it once where intervals are computed."
+        if large
+        else "Every image stands for itself."
+    )
+    cards = (
+        Card(
+            places=tuple(part[:OF_GROUP].tolist()),
+            lines=(f"{len(part):,} images", *(gallery.names[place] for place in part[:OF_GROUP].tolist())),
+        )
+        for part in large[:GROUPS]
+    )
+    yield Chapter(title="Groups", paragraphs=(told,), cards=tuple(cards))
+
+
+def _pairs(diagnosis: Diagnosis, pairs: Sequence[Kin]) -> tuple[Card, ...]:
+    return tuple(
+        Card(
+            places=(pair.first, pair.second),
+            lines=tuple(_placed(diagnosis, place) for place in (pair.first, pair.second)),
+        )
+        for pair in islice(pairs, PAIRS)
+    )
+
+
+def _placed(diagnosis: Diagnosis, place: int) -> str:
+    split = "test" if diagnosis.gallery.tested[place] else "training"
+    return f"{diagnosis.gallery.names[place]} ({diagnosis.gallery.label_of(place)}, {split})"
+
+
+def _suspects(diagnosis: Diagnosis) -> Chapter:
+    if diagnosis.judgement is None:
+        none = "They were not looked for: no class has two images that show different things."
+        return Chapter(title="Suspect labels", paragraphs=(none,))
+    suspects, sure = diagnosis.suspects, len(diagnosis.sure_suspects)
+    told = (
+        f"{len(suspects):,} images look like another class to a probe that did not learn from them, {sure:,} of them "
+        f"with a confidence of {SURE:g} or more. All stand in suspects.csv; these are the first. Mistakes of the probe "
+        "are among them: look before you mend."
+        if suspects
+        else "None."
+    )
+    skipped = (f"{diagnosis.unjudged:,} images could not be judged: nothing else has their label.",)
+    return Chapter(
+        title="Suspect labels",
+        paragraphs=(told, *(skipped if diagnosis.unjudged else ())),
+        cards=tuple(_suspect(diagnosis, suspect) for suspect in suspects[:SUSPECTS]),
+    )
+
+
+def _suspect(diagnosis: Diagnosis, suspect: Suspect) -> Card:
+    classes = diagnosis.gallery.classes
+    return Card(
+        places=(suspect.place,),
+        lines=(
+            f"{classes[suspect.label]}? Looks like {classes[suspect.looks_like]} ({suspect.confidence:.2f})",
+            diagnosis.gallery.names[suspect.place],
+        ),
+    )
+
+
+def _confusions(diagnosis: Diagnosis) -> Chapter:
+    told = tuple(confusion_words(diagnosis, pair) for pair in diagnosis.confusions)
+    accuracy = diagnosis.accuracy
+    known = (f"The frozen probe names {accuracy:.1%} of the images that it did not learn from.",) if accuracy else ()
+    return Chapter(title="Classes that are confused", paragraphs=(*known, *(() if told else ("None.",))), lines=told)
+
+
+def _budgets(diagnosis: Diagnosis) -> Chapter:
+    told = tuple(f"{remainder_words(diagnosis, remainder)}." for remainder in diagnosis.remainders)
+    return Chapter(title="What budgets leave", lines=(*told, f"{size_words(diagnosis.split_size)}."))

@@ -1,0 +1,103 @@
+"""A checkup of the images of a source, top to bottom: opened, seen by a frozen network, compared, judged, written."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tlexp.config import Config
+from tlexp.config.data import DataConfig, OnBad
+from tlexp.doctor.diagnosis import Diagnosis, diagnose
+from tlexp.doctor.features import expected_by, extract_features, seen_by_lite0
+from tlexp.doctor.files import findings_of, write_files
+from tlexp.doctor.findings import Finding
+from tlexp.doctor.gallery import visit
+from tlexp.doctor.near import find_kinship, glance
+from tlexp.doctor.table import as_json, diagnosis_table
+from tlexp.experiment.images import open_images
+from tlexp.experiment.session import Session
+from tlexp.paths import remove_abandoned
+from tlexp.secrets import masked
+from tlexp.train import Listener
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """What came of it.
+
+    Attributes:
+        diagnosis: Of the source.
+        findings: What was looked for.
+        files: What was written, the page first.
+    """
+
+    diagnosis: Diagnosis
+    findings: list[Finding]
+    files: list[Path]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing was found that counts."""
+        return not any(finding.counts for finding in self.findings)
+
+    def told(self) -> str:
+        """Return it for people."""
+        return diagnosis_table(self.diagnosis, self.findings, self.files)
+
+    def values(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return as_json(self.diagnosis, self.findings, self.files)
+
+
+def examine(config: Config, listener: Listener) -> Diagnosis:
+    """Return what is found out about the images that a run would take; nothing is written but the feature cache.
+
+    Args:
+        config: Of the run; its backbone is not asked.
+        listener: Hears of images that are read, and of what was noted.
+
+    Raises:
+        DataError: The images do not allow a run, unreadable ones left out.
+        ConfigError: The name of a class is a secret.
+        WeightsError: The package with the weights is damaged.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
+    """
+    session = Session()
+    config = seen_by_lite0(dataclasses.replace(config, data=dataclasses.replace(config.data, on_bad=OnBad.skip)))
+    source = open_images(config, expected_by(config), listener)
+    classes = len(source.classes)
+    gallery = visit(
+        source,
+        glance,
+        lambda images: extract_features(config, images, session, listener, classes=classes),
+        listener,
+    )
+    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery))
+
+
+def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:
+    """Examine images, write what was found into a folder, and return it.
+
+    Raises:
+        DataError: As `examine`.
+        OSError: The folder cannot be written; nothing has been read then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
+    diagnosis = examine(config, listener)
+    findings = findings_of(diagnosis, folder)
+    return Checkup(diagnosis=diagnosis, findings=findings, files=write_files(folder, diagnosis, findings))
+
+
+def source_name(data: DataConfig) -> str:
+    """Return how people call a source: its folder, its table, its dataset, else its kind."""
+    place = data.root or data.train
+    if place:
+        return masked(Path(place).expanduser().resolve().name) or str(data.source)
+    return data.name or str(data.source)
+
+
+def default_folder(data: DataConfig) -> Path:
+    """Return where the findings of a source lie, the same each time."""
+    return Path("outputs") / f"doctor-{re.sub(r'[^A-Za-z0-9._-]+', '-', source_name(data)).strip('-.') or data.source}"

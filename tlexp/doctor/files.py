@@ -1,0 +1,51 @@
+"""What a checkup leaves in its folder: a page, and tables for programs; typing the command again renews them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tlexp.data import copies_csv
+from tlexp.doctor.chapters import build_chapters
+from tlexp.doctor.diagnosis import Diagnosis
+from tlexp.doctor.features import BACKBONE
+from tlexp.doctor.findings import Finding, list_findings
+from tlexp.doctor.near import groups_csv
+from tlexp.doctor.page import build_page
+from tlexp.doctor.suspects import suspects_csv
+from tlexp.doctor.table import as_json, title
+from tlexp.paths import publish, publish_json
+from tlexp.terminal import short_path
+from tlexp.tracking.names import BAD_IMAGES_FILE
+
+PAGE, VALUES = "index.html", "doctor.json"
+COPIES, GROUPS, SUSPECTS = "copies.csv", "groups.csv", "suspects.csv"
+
+
+def findings_of(diagnosis: Diagnosis, folder: Path) -> list[Finding]:
+    """Return what was looked for, with what to type where the folder holds the groups."""
+    return list_findings(diagnosis, short_path(folder / GROUPS))
+
+
+def write_files(folder: Path, diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Path]:
+    """Write a diagnosis into a folder and return its files, the page first; equal diagnoses give equal bytes.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    gallery, skipped = diagnosis.gallery, diagnosis.source.skipped
+    content: dict[str, bytes | str] = {
+        GROUPS: groups_csv(gallery, diagnosis.kinship),
+        COPIES: copies_csv(diagnosis.source.copies),
+        SUSPECTS: suspects_csv(diagnosis.suspects, gallery.names, gallery.classes),
+    }
+    if skipped:
+        content[BAD_IMAGES_FILE] = "".join(f"{line}\n" for line in skipped)
+    else:
+        (folder / BAD_IMAGES_FILE).unlink(missing_ok=True)  # of an earlier look
+    chapters = build_chapters(diagnosis, findings)
+    facts = (title(diagnosis), f"Seen by {BACKBONE}, frozen, whatever backbone is studied. Nothing was trained on it.")
+    content[PAGE] = build_page(f"Checkup of {diagnosis.name}", facts, chapters, gallery)
+    files = [folder / name for name in (PAGE, *(name for name in content if name != PAGE), VALUES)]
+    for name, data in content.items():
+        publish(folder / name, data)
+    publish_json(folder / VALUES, as_json(diagnosis, findings, files))
+    return files

@@ -1,0 +1,181 @@
+"""What a diagnosis says, a line each, with what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tlexp.data.copies import Copy, CopyKind
+from tlexp.doctor.confusions import ConfusedPair
+from tlexp.doctor.diagnosis import Diagnosis
+from tlexp.doctor.kinship import Kin
+from tlexp.doctor.remainder import Remainder, SplitSize
+from tlexp.doctor.suspects import SURE, Suspect
+
+_COPIES = {
+    CopyKind.torn: "exact copies across classes",
+    CopyKind.tested: "exact copies across splits",
+    CopyKind.shifted: "exact copies in data.shifted",
+    CopyKind.repeated: "exact copies beside each other",
+}
+_COUNTING = (CopyKind.torn, CopyKind.tested, CopyKind.shifted)
+"""Copies that say more than that somebody stored an image twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that was looked for.
+
+    Attributes:
+        key: Its name for programs.
+        title: For people.
+        count: Images, or pairs, that it was found in.
+        of: What they are, and of how many.
+        example: One of them; "" where there is none.
+        advice: What to type next, or to do; "" for nothing.
+        matters: Whether it counts where it was found: the exit status is 3 then.
+    """
+
+    key: str
+    title: str
+    count: int
+    of: str
+    example: str = ""
+    advice: str = ""
+    matters: bool
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was found and matters."""
+        return self.matters and self.count > 0
+
+
+def list_findings(diagnosis: Diagnosis, groups_file: str) -> list[Finding]:
+    """Return what was looked for, in the order of the page.
+
+    Args:
+        diagnosis: Of a source.
+        groups_file: Where groups.csv is written, as it is typed.
+    """
+    return [*_unreadable(diagnosis), *_copies(diagnosis), *_near(diagnosis, groups_file), *_suspects(diagnosis)]
+
+
+def _unreadable(diagnosis: Diagnosis) -> Iterator[Finding]:
+    skipped = diagnosis.source.skipped
+    yield Finding(
+        key="unreadable",
+        title="unreadable files",
+        count=len(skipped),
+        of=f"of {diagnosis.listed:,} images",
+        example=skipped[0] if skipped else "",
+        advice="data.on_bad=skip, or mend them",
+        matters=True,
+    )
+
+
+def _copies(diagnosis: Diagnosis) -> Iterator[Finding]:
+    for kind, title in _COPIES.items():
+        own = [copy for copy in diagnosis.source.copies if copy.kind is kind]
+        if own or kind is not CopyKind.shifted:
+            yield Finding(
+                key=f"copies_{kind.name}",
+                title=title,
+                count=len(own),
+                of="images",
+                example=_copy(own),
+                advice="runs leave them out; one label is wrong" if kind is CopyKind.torn else "runs leave them out",
+                matters=kind in _COUNTING,
+            )
+
+
+def _copy(copies: Sequence[Copy]) -> str:
+    return f"{copies[0].name} = {copies[0].same_as}" if copies else ""
+
+
+def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
+    kinship, gallery = diagnosis.kinship, diagnosis.gallery
+    tested = int(gallery.tested.sum())
+    leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
+    advice = f"data.group={groups_file}"
+    share = f" ({len(leaked) / tested:.1%})" if leaked else ""
+    yield Finding(
+        key="near_copies_across_splits",
+        title="near copies across splits",
+        count=len(leaked),
+        of=f"of {tested:,} test images{share}",
+        example=_kin(diagnosis, splits),
+        advice=advice,
+        matters=True,
+    )
+    torn = kinship.across_classes(gallery)
+    yield Finding(
+        key="near_copies_across_classes",
+        title="near copies across classes",
+        count=len(torn),
+        of="pairs",
+        example=_kin(diagnosis, torn),
+        advice="one label may be wrong: see the page",
+        matters=True,
+    )
+    large = kinship.large
+    grouped = sum(map(len, large))
+    yield Finding(
+        key="groups",
+        title="near copies and bursts",
+        count=grouped,
+        of=f"images in {len(large):,} groups, of {len(gallery):,}" if large else f"of {len(gallery):,} images",
+        example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
+        advice=advice,
+        matters=False,
+    )
+
+
+def _kin(diagnosis: Diagnosis, pairs: Sequence[Kin]) -> str:
+    names = diagnosis.gallery.names
+    return f"{names[pairs[0].first]} ~ {names[pairs[0].second]}" if pairs else ""
+
+
+def _suspects(diagnosis: Diagnosis) -> Iterator[Finding]:
+    sure = diagnosis.sure_suspects
+    judged = len(diagnosis.gallery) - diagnosis.unjudged
+    yield Finding(
+        key="suspects",
+        title=f"suspect labels (sure by {SURE:g})",
+        count=len(sure),
+        of=f"of {judged:,} images" if judged else "not looked for: no class has images that could vouch for it",
+        example=suspect_words(diagnosis, sure[0]) if sure else "",
+        advice="look at them on the page, mend, type again",
+        matters=True,
+    )
+
+
+def suspect_words(diagnosis: Diagnosis, suspect: Suspect) -> str:
+    """Return a suspect in words."""
+    return f"{diagnosis.gallery.names[suspect.place]} looks like {diagnosis.gallery.classes[suspect.looks_like]}"
+
+
+def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
+    """Return a sentence on two classes that are confused."""
+    one, other = (diagnosis.gallery.classes[place] for place in pair.classes)
+    return (
+        f"{one} and {other}: {pair.mistaken[0]:,} of {pair.images[0]:,} images of {one} look like {other}, "
+        f"{pair.mistaken[1]:,} of {pair.images[1]:,} the other way round."
+    )
+
+
+def remainder_words(diagnosis: Diagnosis, remainder: Remainder) -> str:
+    """Return what a budget leaves, in words."""
+    name = diagnosis.gallery.classes[remainder.label]
+    groups = f" in {remainder.groups:,} groups" if remainder.groups < remainder.images else ""
+    has = f"{name}, the smallest class, has {remainder.images:,}{groups} to learn from"
+    if remainder.left < 0:
+        return f"labels={remainder.labels}: too many, as {has}"
+    short = remainder.groups < remainder.labels
+    few = f"; only {remainder.groups:,} of them would be independent" if short else ""
+    return f"labels={remainder.labels}: {has}, {remainder.left:,} are left{few}"
+
+
+def size_words(size: SplitSize) -> str:
+    """Return how well the test split can tell accuracies apart, in words."""
+    grouped = size.groups < size.images
+    counted = f" (± {size.grouped_half_width:.3f} as {size.groups:,} groups)" if grouped else ""
+    told = f"{size.images:,} test images tell an accuracy of {size.accuracy:.2f} to ± {size.half_width:.3f}{counted}"
+    return f"{told}: {'too few to tell ten points apart' if size.wide else 'enough to tell ten points apart'}"

@@ -1,0 +1,137 @@
+"""All images of a source in one row: the training pool first, then the test split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from tlexp.arrays import Labels
+from tlexp.data import Images, Source
+from tlexp.data.checked import CheckedImages
+from tlexp.data.images import Joined, Subset
+from tlexp.train import Listener
+
+Glance = Callable[[Image.Image], NDArray[Any]]
+"""What is taken down of an image when it is read: its fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """What is known of N images of K classes.
+
+    Attributes:
+        images: Read when they are asked for.
+        classes: Their names, in the order of the labels.
+        names: Of the images.
+        labels: (N,) int64.
+        tested: Which of them the test split holds, (N,) bool.
+        sizes: Width and height in pixels, (N, 2) int64.
+        file_bytes: Size on the disk, (N,) int64; 0 where there is no file.
+        fingerprints: What was taken down of each, (N, ...).
+        features: (N, D) float32 of the frozen backbone.
+    """
+
+    images: Images
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: Labels
+    tested: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    file_bytes: NDArray[np.int64]
+    fingerprints: NDArray[Any]
+    features: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def label_of(self, place: int) -> str:
+        """Return the name of an image's class."""
+        return self.classes[int(self.labels[place])]
+
+    def thumbnail(self, place: int, side: int) -> Image.Image:
+        """Return an image that fits into a square of so many pixels, read anew."""
+        image = self.images.read(place)
+        image.thumbnail((side, side))
+        return image
+
+
+class Watched:
+    """Images of which something is taken down whenever one is read; several threads may read.
+
+    Args:
+        images: All of them.
+        glance: What is taken down.
+
+    Attributes:
+        sizes: Width and height, (N, 2) int64; 0 where none was read yet.
+        fingerprints: What was taken down of each; None where none was read yet.
+    """
+
+    def __init__(self, images: Images, glance: Glance) -> None:
+        self._images, self._glance = images, glance
+        self.labels, self.names = images.labels, tuple(images.names)
+        self.sizes = np.zeros((len(self.names), 2), np.int64)
+        self.fingerprints: list[NDArray[Any] | None] = [None] * len(self.names)
+
+    def read(self, index: int) -> Image.Image:
+        """Return one image as RGB, upright."""
+        image = self._images.read(index)
+        self.fingerprints[index] = self._glance(image)
+        self.sizes[index] = image.size
+        return image
+
+    def digest(self, index: int) -> bytes:
+        """Return the digest of one image."""
+        return self._images.digest(index)
+
+    def read_rest(self, listener: Listener) -> None:
+        """Read those that were not read yet, as their features were known."""
+        left = [index for index, known in enumerate(self.fingerprints) if known is None]
+        for done, index in enumerate(left, start=1):
+            self.read(index)
+            listener.images(done, len(left))
+
+
+def visit(source: Source, glance: Glance, extract: Callable[[Images], Tensor], listener: Listener) -> Gallery:
+    """Return what there is to know of all images of a source.
+
+    Args:
+        source: Opened.
+        glance: What is taken down of each image.
+        extract: Images -> features (N, D); it reads those that are not known already.
+        listener: Hears of images that are read.
+
+    Raises:
+        DataError: An image cannot be read any more.
+    """
+    joined = Joined(parts=(source.pool, source.held_out))
+    watched = Watched(joined, glance)
+    features = extract(watched)
+    watched.read_rest(listener)
+    trained = len(source.pool.labels)
+    return Gallery(
+        images=joined,
+        classes=source.classes,
+        names=watched.names,
+        labels=watched.labels,
+        tested=np.arange(len(watched.names)) >= trained,
+        sizes=watched.sizes,
+        file_bytes=file_bytes(joined),
+        fingerprints=np.stack([each for each in watched.fingerprints if each is not None]),
+        features=features,
+    )
+
+
+def file_bytes(images: Images) -> NDArray[np.int64]:
+    """Return the size on the disk of each image, (N,) int64; 0 where images lie in no files."""
+    if isinstance(images, Joined):
+        return np.concatenate([file_bytes(part) for part in images.parts])
+    if isinstance(images, Subset):
+        return file_bytes(images.images)[images.places]
+    if isinstance(images, CheckedImages):
+        return np.array([item.file.file_bytes for item in images.checked], np.int64)
+    return np.zeros(len(images.labels), np.int64)
