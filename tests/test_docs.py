@@ -102,6 +102,7 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         monkeypatch.setattr("tlexp.compose.preflight.Preflight.counts", lambda self, data: None)
         monkeypatch.setattr("tlexp.experiment.plan.build_plan", lambda config, counts: {})
         monkeypatch.setattr("tlexp.experiment.plan.plan_table", lambda plan: "")
+        monkeypatch.setattr("tlexp.doctor.checkup.check_up", parsed_only)
         parses_only(monkeypatch)
         monkeypatch.setattr(sys, "argv", ["tlexp", *words])
         with pytest.raises((SystemExit, Parsed)) as ended:
@@ -113,6 +114,11 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         return loaded[-1:]
 
     return composed
+
+
+def parsed_only(*_: Any) -> None:
+    """Go no further."""
+    raise Parsed
 
 
 def parses_only(monkeypatch: pytest.MonkeyPatch) -> None:

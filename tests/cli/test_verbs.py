@@ -2,8 +2,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor
 
+from tlexp.data import Images
+from tlexp.doctor.gallery import Gallery
+from tlexp.doctor.kinship import Kinship
 from tlexp.tracking.sync import SyncReport
 
 Run = Callable[..., int]
@@ -127,3 +134,54 @@ def test_verbs_refuse_half_a_wish_in_one_line(
 def test_verbs_still_help(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("cache", "--help") == 0
     assert "list|verify|prune|clear" in capsys.readouterr().out
+
+
+def alone(gallery: Gallery) -> Kinship:
+    """Return that no image shows what another one shows."""
+    return Kinship(pairs=(), groups=np.arange(len(gallery)))
+
+
+def test_doctor_finds_what_is_wrong_and_says_so(
+    tlexp: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def extract(config: object, images: Images, *_: object, **__: object) -> Tensor:
+        for place in range(len(images.labels)):
+            images.read(place)
+        return torch.from_numpy(images.labels)[:, None] + torch.arange(len(images.labels))[:, None] / 1e3
+
+    monkeypatch.setattr("tlexp.doctor.checkup.extract_features", extract)
+    monkeypatch.setattr("tlexp.doctor.checkup.find_kinship", lambda gallery, _: alone(gallery))
+    words = ["doctor", "data.per_class=3", "data.test_per_class=2", "data.num_classes=2", "data.size=32", "labels=99"]
+    assert tlexp(*words) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("shapes: 2 classes (circle 5, square 5); 6 images to learn from, 4 to test")
+    assert (tmp_path / "outputs" / "doctor-shapes" / "index.html").is_file()
+    assert tlexp(*words, "--json", "--folder=here") == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["files"][0] == "here/index.html"
+    folder = tmp_path / "photos"
+    for number, name in enumerate(["a/1", "a/2", "a/3", "b/1", "b/2", "b/3"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((32, 32), 10 + number).save(folder / f"{name}.png")
+    (folder / "a" / "4.png").write_bytes(b"no image")
+    assert tlexp("doctor", "data=folder", "data.root=photos", "--folder", "here") == 3
+    assert "unreadable files" in capsys.readouterr().out
+    assert (tmp_path / "here" / "bad-images.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("data=folder data.root=nowhere", "data.root=nowhere"),
+        ("--folder", "--folder takes one value, once: --folder=PATH"),
+        ("--jsom", "--jsom is no flag (did you mean --json?)"),
+        ("labels=5,20", "labels=5,20"),
+    ],
+)
+def test_doctor_refuses_what_a_run_does(
+    words: str, text: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert tlexp("doctor", *words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {text}")
+    assert list(tmp_path.iterdir()) == []

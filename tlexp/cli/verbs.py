@@ -162,7 +162,7 @@ VERBS = {
     "plan": Verb(run=_plan, about="show what would be trained, without training; --json for programs", has_help=False),
     "doctor": Verb(
         run=_doctor,
-        about="look at the photographs before training: copies, suspect labels; --json, --folder FOLDER",
+        about="what is wrong with the photographs, before training; --json, --folder FOLDER",
         has_help=False,
     ),
     "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),

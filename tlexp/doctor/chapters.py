@@ -237,5 +237,5 @@ def _confusions(diagnosis: Diagnosis) -> Chapter:
 
 
 def _budgets(diagnosis: Diagnosis) -> Chapter:
-    told = tuple(f"{remainder_words(diagnosis, remainder)}." for remainder in diagnosis.remainders)
-    return Chapter(title="What budgets leave", lines=(*told, f"{size_words(diagnosis.split_size)}."))
+    told = (f"{remainder_words(diagnosis)}.", f"{size_words(diagnosis.split_size)}.")
+    return Chapter(title="What budgets leave", lines=told)

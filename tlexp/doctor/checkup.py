@@ -9,7 +9,7 @@ from typing import Any
 from tlexp.config import Config
 from tlexp.config.data import DataConfig, OnBad
 from tlexp.doctor.diagnosis import Diagnosis, diagnose
-from tlexp.doctor.features import expected_by, extract_features, seen_by_lite0
+from tlexp.doctor.features import BACKBONE, expected_by, extract_features, seen_by_lite0
 from tlexp.doctor.files import findings_of, write_files
 from tlexp.doctor.findings import Finding
 from tlexp.doctor.gallery import visit
@@ -64,8 +64,14 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         OutOfMemoryError: A chunk does not fit into the device's memory.
     """
     session = Session()
+    if config.backbone.name != BACKBONE:
+        listener.message(
+            f"doctor looks with {BACKBONE}, not with {config.backbone.name}: its findings are of the images"
+        )
     config = seen_by_lite0(dataclasses.replace(config, data=dataclasses.replace(config.data, on_bad=OnBad.skip)))
     source = open_images(config, expected_by(config), listener)
+    for note in source.notes:
+        listener.message(note)
     classes = len(source.classes)
     gallery = visit(
         source,
@@ -73,7 +79,7 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         lambda images: extract_features(config, images, session, listener, classes=classes),
         listener,
     )
-    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery))
+    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery, listener))
 
 
 def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:

@@ -8,7 +8,7 @@ from tlexp.doctor.chapters import build_chapters
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.features import BACKBONE
 from tlexp.doctor.findings import Finding, list_findings
-from tlexp.doctor.near import groups_csv
+from tlexp.doctor.near import group_table
 from tlexp.doctor.page import build_page
 from tlexp.doctor.suspects import suspects_csv
 from tlexp.doctor.table import as_json, title
@@ -33,7 +33,7 @@ def write_files(folder: Path, diagnosis: Diagnosis, findings: Sequence[Finding])
     """
     gallery, skipped = diagnosis.gallery, diagnosis.source.skipped
     content: dict[str, bytes | str] = {
-        GROUPS: groups_csv(gallery, diagnosis.kinship),
+        GROUPS: group_table(diagnosis.source, gallery, diagnosis.kinship),
         COPIES: copies_csv(diagnosis.source.copies),
         SUSPECTS: suspects_csv(diagnosis.suspects, gallery.names, gallery.classes),
     }
@@ -42,7 +42,7 @@ def write_files(folder: Path, diagnosis: Diagnosis, findings: Sequence[Finding])
     else:
         (folder / BAD_IMAGES_FILE).unlink(missing_ok=True)  # of an earlier look
     chapters = build_chapters(diagnosis, findings)
-    facts = (title(diagnosis), f"Seen by {BACKBONE}, frozen, whatever backbone is studied. Nothing was trained on it.")
+    facts = (title(diagnosis), f"Seen by {BACKBONE}, frozen, whatever backbone is studied.")
     content[PAGE] = build_page(f"Checkup of {diagnosis.name}", facts, chapters, gallery)
     files = [folder / name for name in (PAGE, *(name for name in content if name != PAGE), VALUES)]
     for name, data in content.items():

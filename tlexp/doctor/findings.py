@@ -7,7 +7,7 @@ from tlexp.data.copies import Copy, CopyKind
 from tlexp.doctor.confusions import ConfusedPair
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
-from tlexp.doctor.remainder import Remainder, SplitSize
+from tlexp.doctor.remainder import SplitSize
 from tlexp.doctor.suspects import SURE, Suspect
 
 _COPIES = {
@@ -27,8 +27,8 @@ class Finding:
     Attributes:
         key: Its name for programs.
         title: For people.
-        count: Images, or pairs, that it was found in.
-        of: What they are, and of how many.
+        count: Images that it was found in.
+        of: Of how many.
         example: One of them; "" where there is none.
         advice: What to type next, or to do; "" for nothing.
         matters: Whether it counts where it was found: the exit status is 3 then.
@@ -109,19 +109,22 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     yield Finding(
         key="near_copies_across_classes",
         title="near copies across classes",
-        count=len(torn),
-        of="pairs",
+        count=len({place for pair in torn for place in (pair.first, pair.second)}),
+        of=f"of {len(gallery):,} images",
         example=_kin(diagnosis, torn),
         advice="one label may be wrong: see the page",
         matters=True,
     )
     large = kinship.large
     grouped = sum(map(len, large))
+    torn_groups = sum(0 < int(gallery.tested[part].sum()) < len(part) for part in large)
     yield Finding(
         key="groups",
         title="near copies and bursts",
         count=grouped,
-        of=f"images in {len(large):,} groups, of {len(gallery):,}" if large else f"of {len(gallery):,} images",
+        of=f"images in {len(large):,} groups, {torn_groups:,} on both sides"
+        if large
+        else f"of {len(gallery):,} images",
         example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
         advice=advice,
         matters=False,
@@ -161,16 +164,19 @@ def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
     )
 
 
-def remainder_words(diagnosis: Diagnosis, remainder: Remainder) -> str:
-    """Return what a budget leaves, in words."""
-    name = diagnosis.gallery.classes[remainder.label]
-    groups = f" in {remainder.groups:,} groups" if remainder.groups < remainder.images else ""
-    has = f"{name}, the smallest class, has {remainder.images:,}{groups} to learn from"
-    if remainder.left < 0:
-        return f"labels={remainder.labels}: too many, as {has}"
-    short = remainder.groups < remainder.labels
-    few = f"; only {remainder.groups:,} of them would be independent" if short else ""
-    return f"labels={remainder.labels}: {has}, {remainder.left:,} are left{few}"
+def remainder_words(diagnosis: Diagnosis) -> str:
+    """Return what budgets leave of the smallest class, in words."""
+    first, *_ = remainders = diagnosis.remainders
+    groups = f" in {first.groups:,} groups" if first.groups < first.images else ""
+    left = (
+        f"{each.labels} {f'leave {each.left:,}' if each.left >= 0 else 'are too many'}"
+        f"{' and repeat groups' if each.left >= 0 and each.groups < each.labels else ''}"
+        for each in remainders
+    )
+    return (
+        f"{diagnosis.gallery.classes[first.label]}, the smallest class, has {first.images:,} images{groups} to learn "
+        f"from: {', '.join(left)}"
+    )
 
 
 def size_words(size: SplitSize) -> str:

@@ -29,12 +29,10 @@ class Kinship:
 
     Attributes:
         pairs: Near copies, the most similar first.
-        bursts: Places of the images of each burst.
-        groups: Number of each image's group, (N,) int64; one alone has a group of its own.
+        groups: Number of each image's group, near copies and bursts together, (N,) int64; one alone has its own.
     """
 
     pairs: tuple[Kin, ...]
-    bursts: tuple[tuple[int, ...], ...]
     groups: NDArray[np.int64]
 
     @property

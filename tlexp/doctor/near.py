@@ -1,26 +1,42 @@
 """What is taken down of each image, and what of a gallery shows the same."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from tlexp.data import Source
+from tlexp.doctor.bursts import find_bursts
+from tlexp.doctor.fingerprint import fingerprint
 from tlexp.doctor.gallery import Gallery
-from tlexp.doctor.kinship import Kinship
-from tlexp.paths import csv_bytes
+from tlexp.doctor.grouping import group_images, groups_csv, named_groups
+from tlexp.doctor.kinship import Kin, Kinship
+from tlexp.doctor.near_copies import find_near_copies
+from tlexp.train import Listener
+
+glance = fingerprint
+"""What is taken down of each image when it is read."""
 
 
-def glance(image: Image.Image) -> NDArray[Any]:
-    """Return what near copies are proposed by."""
-    return np.zeros(1, np.uint8)
-
-
-def find_kinship(gallery: Gallery) -> Kinship:
+def find_kinship(gallery: Gallery, listener: Listener) -> Kinship:
     """Return which images are near copies or of one burst."""
-    return Kinship(pairs=(), bursts=(), groups=np.arange(len(gallery)))
+    features = gallery.features.numpy()
+    features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    found = find_near_copies(gallery.fingerprints, features, listener.images)
+    grouping = group_images(np.concatenate([found.pairs, find_bursts(gallery.names, features)]), features)
+    for size in grouping.loose:
+        listener.message(f"{size:,} images are connected by near copies and do not look alike: look at that group")
+    pairs = [
+        Kin(first=first, second=second, similarity=similarity)
+        for (first, second), similarity in zip(found.pairs.tolist(), found.correlation.tolist(), strict=True)
+    ]
+    return Kinship(pairs=tuple(sorted(pairs, key=lambda pair: -pair.similarity)), groups=grouping.numbers)
 
 
-def groups_csv(gallery: Gallery, kinship: Kinship) -> bytes:
-    """Return a table that `data.group=` reads: name, group."""
-    return csv_bytes([("name", "group"), *zip(gallery.names, kinship.groups.tolist(), strict=True)])
+def group_table(source: Source, gallery: Gallery, kinship: Kinship) -> bytes:
+    """Return the table that `data.group=` reads: path and group of every image that a run lists.
+
+    Those are in it that the run then leaves out: exact copies stand with their likes, unreadable files alone.
+    """
+    unread = [line.partition(": ")[0] for line in source.skipped]
+    following = int(kinship.groups.max(initial=-1)) + 1
+    numbers = np.concatenate([kinship.groups, following + np.arange(len(unread))])
+    copies = [(copy.name, copy.same_as) for copy in source.copies]
+    return groups_csv(named_groups([*gallery.names, *unread], numbers, copies))

@@ -36,12 +36,18 @@ def _data_uri(gallery: Gallery, place: int) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("tlexp.doctor", ""),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-"""What the template is read with: every text that it shows is escaped."""
+def _build_environment() -> Environment:
+    """Return what the template is read with: every text that it shows is escaped."""
+    environment = Environment(
+        loader=PackageLoader("tlexp.doctor", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.tests["number_word"] = lambda text: text.replace(",", "").isdecimal()
+    return environment
+
+
+_ENVIRONMENT = _build_environment()

@@ -10,8 +10,6 @@ from tlexp.terminal import aligned, short_path
 
 SCHEMA = 1
 """Of the keys."""
-_WIDTH = 44
-"""Letters of an example in the terminal."""
 _CLASSES = 4
 """So many classes are named there."""
 
@@ -24,12 +22,12 @@ def diagnosis_table(diagnosis: Diagnosis, findings: Sequence[Finding], files: Se
         findings: Of `list_findings`.
         files: What was written, the page first.
     """
-    rows = [("", "found", "", "such as", "what to do")]
+    rows: list[tuple[str, ...]] = [("", "found", "", "what to do")]
     rows += [_row(finding) for finding in findings]
     page, *others = files
     lines = [
         *(f"confused  {confusion_words(diagnosis, pair)}" for pair in diagnosis.confusions[:1]),
-        *(f"labels    {remainder_words(diagnosis, remainder)}" for remainder in diagnosis.remainders),
+        f"labels    {remainder_words(diagnosis)}",
         f"test      {size_words(diagnosis.split_size)}",
         f"page      {short_path(page)}   ({', '.join(path.name for path in others)} beside it)",
     ]
@@ -52,20 +50,7 @@ def title(diagnosis: Diagnosis) -> str:
 
 def _row(finding: Finding) -> tuple[str, ...]:
     found = f"{finding.count:,}" if finding.count else "-"
-    advice = finding.advice if finding.count else ""
-    return finding.title, found, finding.of, _shortened(finding.example), advice
-
-
-def _shortened(text: str) -> str:
-    """Return a text that is not wider than its column.
-
-    >>> _shortened("a" * 50)
-    'aaaaaaaaaaaaaaaaaaaa ... aaaaaaaaaaaaaaaaaaa'
-    """
-    if len(text) <= _WIDTH:
-        return text
-    kept = _WIDTH - 5
-    return f"{text[: kept - kept // 2]} ... {text[-(kept // 2) :]}"
+    return finding.title, found, finding.of, finding.advice if finding.count else ""
 
 
 def as_json(diagnosis: Diagnosis, findings: Sequence[Finding], files: Sequence[Path]) -> dict[str, Any]:

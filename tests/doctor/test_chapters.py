@@ -1,0 +1,39 @@
+from tests.doctor.conftest import Examine, a_gallery
+from tlexp.doctor.chapters import Chapter, build_chapters
+from tlexp.doctor.diagnosis import Diagnosis
+from tlexp.doctor.findings import list_findings
+
+
+def chapters_of(diagnosis: Diagnosis) -> dict[str, Chapter]:
+    return {chapter.title: chapter for chapter in build_chapters(diagnosis, list_findings(diagnosis, "groups.csv"))}
+
+
+def test_sizes_name_the_extremes(examined: Examine) -> None:
+    sizes, files = chapters_of(examined(a_gallery([0, 1] * 4, tested=2)))["Images, classes and sizes"].paragraphs
+    assert sizes == (
+        "Short sides: 10 to 10 pixels, median 10. Smallest: 0/0.png (20 x 10); largest: 1/7.png (27 x 10). Widest "
+        "shape: 1/7.png (27 x 10)."
+    )
+    assert files == "Files: 28 bytes in all; the smallest is 0/0.png (0 bytes), the largest 1/7.png (7 bytes)."
+
+
+def test_leaked_test_images_are_shown_beside_what_they_copy(examined: Examine) -> None:
+    chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 37)))["Near copies across splits"]
+    assert chapter.paragraphs[0].startswith("1 of 10 test images (10.0%) show")
+    [card] = chapter.cards
+    assert (card.places, card.lines) == ((5, 37), ("1/5.png (b, training)", "1/37.png (b, test)"))
+
+
+def test_one_label_per_class_is_said_where_suspects_would_stand(examined: Examine) -> None:
+    chapter = chapters_of(examined(a_gallery([0, 1, 2], tested=1)))["Suspect labels"]
+    assert chapter.paragraphs[0].startswith("They were not looked for")
+    assert chapter.cards == ()
+
+
+def test_all_images_stand_for_themselves(examined: Examine) -> None:
+    chapters = chapters_of(examined(a_gallery([0, 1] * 4, tested=2)))
+    assert chapters["Groups"].paragraphs == ("Every image stands for itself.",)
+    assert chapters["Near copies across splits"].paragraphs == (
+        "None of the 2 test images has a near copy in training.",
+    )
+    assert "Unreadable files" not in chapters

@@ -1,0 +1,69 @@
+from tests.doctor.conftest import Examine, a_gallery
+from tlexp.data.copies import Copy, CopyKind
+from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words
+
+LABELS = [0, 1] * 20
+
+
+def by_key(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.key: finding for finding in findings}
+
+
+def a_copy(kind: CopyKind) -> Copy:
+    return Copy(name="a/1", same_as="a/2", split="train", kind=kind, label=0, digest="0" * 64)
+
+
+def test_nothing_found_is_told_and_does_not_count(examined: Examine) -> None:
+    findings = list_findings(examined(a_gallery(LABELS, tested=10)), "groups.csv")
+    assert [(finding.key, finding.count, finding.counts) for finding in findings] == [
+        (key, 0, False)
+        for key in (
+            *("unreadable", "copies_torn", "copies_tested", "copies_repeated", "near_copies_across_splits"),
+            *("near_copies_across_classes", "groups", "suspects"),
+        )
+    ]
+
+
+def test_what_matters_counts(examined: Examine) -> None:
+    shown = LABELS.copy()
+    shown[0] = 1
+    diagnosis = examined(
+        a_gallery(LABELS, shown=shown, tested=10),
+        *((2, 4), (5, 36), (7, 38)),
+        skipped=("a/9: broken",),
+        copies=tuple(map(a_copy, CopyKind)),
+    )
+    found = by_key(list_findings(diagnosis, "outputs/x/groups.csv"))
+    assert {key for key, finding in found.items() if not finding.counts} == {"groups", "copies_repeated"}
+    assert found["unreadable"].of == "of 45 images"
+    assert found["near_copies_across_splits"].count == 2
+    assert found["near_copies_across_splits"].of == "of 10 test images (20.0%)"
+    assert found["near_copies_across_splits"].advice == "data.group=outputs/x/groups.csv"
+    assert found["near_copies_across_classes"].count == 4
+    assert (found["groups"].count, found["groups"].of) == (6, "images in 3 groups, 2 on both sides")
+    assert (found["suspects"].count, found["suspects"].example) == (1, "0/0.png looks like b")
+    assert found["copies_torn"].example == "a/1 = a/2"
+
+
+def test_suspects_are_not_looked_for_where_each_class_has_one_image(examined: Examine) -> None:
+    diagnosis = examined(a_gallery([0, 1, 2], tested=1))
+    assert by_key(list_findings(diagnosis, "g"))["suspects"].of == (
+        "not looked for: no class has images that could vouch for it"
+    )
+    assert (diagnosis.suspects, diagnosis.confusions, diagnosis.accuracy, diagnosis.unjudged) == ([], [], None, 3)
+
+
+def test_words(examined: Examine) -> None:
+    shown = LABELS.copy()
+    shown[0] = shown[2] = 1
+    pairs = [(place, place + 2) for place in range(0, 24, 2)]
+    diagnosis = examined(a_gallery(LABELS, shown=shown, tested=10), *pairs)
+    [pair] = diagnosis.confusions
+    assert confusion_words(diagnosis, pair) == "a and b: 2 of 20 images of a look like b, 0 of 20 the other way round."
+    assert remainder_words(diagnosis) == (
+        "a, the smallest class, has 15 images in 3 groups to learn from: 5 leave 10 and repeat groups, 20 are too "
+        "many, 100 are too many"
+    )
+    assert size_words(diagnosis.split_size) == (
+        "10 test images tell an accuracy of 0.95 to ± 0.139: too few to tell ten points apart"
+    )
