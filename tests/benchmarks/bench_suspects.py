@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_suspects.py cats_vs_dogs [--images 1000] [--wrong 50] [--turns 5] [--image-size 224]
 
-Prints a table as markdown: the share of the wrong labels among as many first suspects, mean over turns (range), and
-what is counted as a finding. A turn draws which labels are wrong, and what they become.
+Prints a table as markdown: the share of the wrong labels among as many first suspects, mean over turns (range), by
+doctor's rule and by two others, and what is counted as a finding. A turn draws which labels are wrong, and what they
+become.
 """
 
 import argparse
@@ -11,8 +12,9 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tlexp.arrays import Labels
+from tlexp.arrays import Labels, Positions
 from tlexp.compose.load import load
 from tlexp.data import Images
 from tlexp.data.images import subset
@@ -42,6 +44,16 @@ def planted(labels: Labels, wrong: int, classes: int, turn: int) -> Labels:
     return changed
 
 
+def ranked_by_margin(probabilities: NDArray[np.float64], labels: Labels, *, by_class: bool) -> Positions:
+    """Return images by how much more probable than their label the next class is, relative to its mean or not."""
+    places = np.arange(len(labels))
+    usual = [probabilities[labels == label, label].mean() for label in range(probabilities.shape[1])]
+    scores = probabilities - (np.array(usual) if by_class else 0)
+    others = scores.copy()
+    others[places, labels] = -np.inf
+    return np.argsort(scores[places, labels] - others.max(1), kind="stable")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="a folder as data.root has it")
@@ -57,21 +69,28 @@ def main() -> None:
     images = chosen(source.pool, options.images, classes)
     config = dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, image_size=options.image_size))
     features = extract_features(config, images, Session(), Listener(), classes=classes)
-    found, sure = [], []
+    sure: list[list[bool]] = []
+    found: dict[str, list[float]] = {"1 - p": [], "margin": [], "by class": []}
     for turn in range(options.turns):
         labels = planted(images.labels, options.wrong, classes, turn)
         said = judge(features, labels, np.arange(len(labels)), classes=classes)
         assert said is not None
         suspects, truth = find_suspects(said, labels), labels != images.labels
-        found.append(float(np.mean([truth[each.place] for each in suspects[: options.wrong]])))
-        sure.append([truth[each.place] for each in suspects if each.confidence >= SURE])
+        orders = (
+            [each.place for each in suspects],
+            *(ranked_by_margin(said.probabilities, labels, by_class=each) for each in (False, True)),
+        )
+        for rule, order in zip(found, orders, strict=True):
+            found[rule].append(float(truth[order[: options.wrong]].mean()))
+        sure.append([bool(truth[each.place]) for each in suspects if each.confidence >= SURE])
     side = options.image_size or expected.image_size
+    told = [f"{np.mean(each):.3f} ({min(each):.2f} .. {max(each):.2f})" for each in found.values()]
     print(
-        f"| set, side | recall at {options.wrong} | suspects of {SURE:g} or more | of them wrong |\n|---|---|---|---|"
+        f"| set, side | {' | '.join(found)} | suspects of {SURE:g} or more | of them wrong |\n|---|---|---|---|---|---|"
     )
     print(
-        f"| {options.root.name}, {side} px | {np.mean(found):.3f} ({min(found):.2f} .. {max(found):.2f}) | "
-        f"{np.mean([len(each) for each in sure]):.1f} | {np.mean(np.concatenate(sure)):.2f} |"
+        f"| {options.root.name}, {side} px | {' | '.join(told)} | {np.mean([len(each) for each in sure]):.1f} | "
+        f"{np.mean(np.concatenate(sure)):.2f} |"
     )
 
 

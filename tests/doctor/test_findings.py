@@ -38,9 +38,9 @@ def test_what_matters_counts(examined: Examine) -> None:
     assert found["unreadable"].of == "of 45 images"
     assert found["near_copies_across_splits"].count == 2
     assert found["near_copies_across_splits"].of == "of 10 test images (20.0%)"
-    assert found["near_copies_across_splits"].advice == "data.group=outputs/x/groups.csv"
+    assert found["near_copies_across_splits"].advice == "data.group=outputs/x/groups.csv data.on_leak=move"
     assert found["near_copies_across_classes"].count == 4
-    assert (found["groups"].count, found["groups"].of) == (6, "images in 3 groups, 2 on both sides")
+    assert (found["groups"].count, found["groups"].of) == (6, "in 3 groups, 2 on both sides")
     assert (found["suspects"].count, found["suspects"].example) == (1, "0/0.png looks like b")
     assert found["copies_torn"].example == "a/1 = a/2"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take, take_value
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
+from tlexp.secrets import masked_values
 from tlexp.terminal import show
 
 
@@ -50,7 +51,7 @@ def _doctor(words: list[str]) -> int:
     place = default_folder(config.data) if folder is None else Path(folder)
     found = check_up(config, place, listener)
     if as_json:
-        print(json.dumps(found.values(), indent=2, allow_nan=False))
+        print(json.dumps(masked_values(found.values()), indent=2, allow_nan=False))
     else:
         show(*found.told().splitlines())
     return 0 if found.well else FINDINGS

@@ -164,7 +164,7 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
         else f"None of the {tested:,} test images has a near copy in training."
     )
     yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
-    told = f"{len(torn):,} pairs show the same and have two labels." if torn else "None."
+    told = f"Pairs that show the same and have two labels: {len(torn):,}." if torn else "None."
     yield Chapter(title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, torn))
     grouped = sum(map(len, large))
     told = (

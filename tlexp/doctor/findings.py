@@ -14,7 +14,7 @@ _COPIES = {
     CopyKind.torn: "exact copies across classes",
     CopyKind.tested: "exact copies across splits",
     CopyKind.shifted: "exact copies in data.shifted",
-    CopyKind.repeated: "exact copies beside each other",
+    CopyKind.repeated: "exact copies within a split",
 }
 _COUNTING = (CopyKind.torn, CopyKind.tested, CopyKind.shifted)
 """Copies that say more than that somebody stored an image twice."""
@@ -95,6 +95,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     tested = int(gallery.tested.sum())
     leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
     advice = f"data.group={groups_file}"
+    given = "" if diagnosis.source.held_out_from is None else " data.on_leak=move"
     share = f" ({len(leaked) / tested:.1%})" if leaked else ""
     yield Finding(
         key="near_copies_across_splits",
@@ -102,7 +103,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         count=len(leaked),
         of=f"of {tested:,} test images{share}",
         example=_kin(diagnosis, splits),
-        advice=advice,
+        advice=advice + given,
         matters=True,
     )
     torn = kinship.across_classes(gallery)
@@ -122,9 +123,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         key="groups",
         title="near copies and bursts",
         count=grouped,
-        of=f"images in {len(large):,} groups, {torn_groups:,} on both sides"
-        if large
-        else f"of {len(gallery):,} images",
+        of=f"in {len(large):,} groups, {torn_groups:,} on both sides" if large else f"of {len(gallery):,} images",
         example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
         advice=advice,
         matters=False,
@@ -141,9 +140,11 @@ def _suspects(diagnosis: Diagnosis) -> Iterator[Finding]:
     judged = len(diagnosis.gallery) - diagnosis.unjudged
     yield Finding(
         key="suspects",
-        title=f"suspect labels (sure by {SURE:g})",
+        title="suspect labels",
         count=len(sure),
-        of=f"of {judged:,} images" if judged else "not looked for: no class has images that could vouch for it",
+        of=f"of {judged:,} images, sure by {SURE:g}"
+        if judged
+        else "not looked for: no class has images that could vouch for it",
         example=suspect_words(diagnosis, sure[0]) if sure else "",
         advice="look at them on the page, mend, type again",
         matters=True,
