@@ -1,0 +1,62 @@
+import re
+
+import pytest
+
+from tlexp.config.group import _MOST_STEPS, LONGEST_NAME
+from tlexp.config.pattern import search_steps
+
+SOUND = [
+    r"^(.*?)_\d+",
+    r"p\d+",
+    r"^([^_]+)_([^_]+)_(\d+)\.",
+    r"(?:[^_]+_){2}",
+    r"^(?:\w+-){1,3}",
+    r"(?P<patient>\w+?)_scan\d+",
+    r"[^_]++x",
+    r"(?>a+)+b",
+    r"^(?=(a+))\1b",
+    r"^(.+)-(\d{4})-(\d{2})-(\d{2})",
+    r"(?i)patient-?\d+",
+]
+ENDLESS = [
+    r"(a+)+$",
+    r"(a|a)*b",
+    r"(.*)*x",
+    r"(\w+\s?)*$",
+    r"(a|ab|b)*c",
+    r".*.*.*.*x",
+    r"(x{1,100}){1,100}y",
+    r"(?:a?){200}b",
+    r"((a*)*)*b",
+    r"^(?:(?=a)a+)+$",
+    r"^(?:[a-z]+[b]?)+\d",
+    r"(?i)^([^a]+A[^a]+A)+$",
+    r"^((?:[^_]+_?)+)\d",
+]
+WORST = ["a" * LONGEST_NAME, "_" * LONGEST_NAME, "p1-" * (LONGEST_NAME // 3), "ab_" * (LONGEST_NAME // 3) + "!"]
+
+
+@pytest.mark.parametrize("pattern", SOUND)
+def test_ordinary_expressions_are_taken_and_end_on_the_worst_names(pattern: str) -> None:
+    assert search_steps(pattern, length=LONGEST_NAME) <= _MOST_STEPS
+    for name in WORST:
+        re.search(pattern, name)
+
+
+@pytest.mark.parametrize("pattern", ENDLESS)
+def test_what_may_be_searched_for_ever_is_found(pattern: str) -> None:
+    assert search_steps(pattern, length=LONGEST_NAME) > _MOST_STEPS
+
+
+def test_a_repeat_counts_once_only_where_its_end_is_in_no_doubt() -> None:
+    sure, doubtful, folded = (
+        search_steps(pattern, length=100) for pattern in (r"^[^_]+_\d+x", r"^[^_]+a\d+x", r"(?i)^[^_]+_\d+x")
+    )
+    assert sure < 1000 < doubtful
+    assert folded > 1000
+
+
+@pytest.mark.parametrize("pattern", ["(", "[", "x{2,1}", "*", "x{99999999999999999999}", r"\q", "(" * 5000])
+def test_what_is_no_expression_says_so(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        search_steps(pattern, length=10)
