@@ -6,6 +6,7 @@ import pytest
 
 from tlexp.config.labels import LabelBudget, parse_labels
 from tlexp.data.budget import draw_budget, hold_out, selection_folds
+from tlexp.data.partition import groups_per_class
 from tlexp.errors import DataError
 
 NAMES = ("ant", "bee", "cat")
@@ -133,3 +134,84 @@ def test_budget_folds_and_held_out_are_drawn_independently() -> None:
     held = hold_out(labels, seed=4, classes=("a",))[1]
     (fold,) = selection_folds(labels, per_class=50, seed=4)
     assert len({frozenset(drawn.tolist()) for drawn in (budget, held, fold.validation)}) == 3
+
+
+def grouped_pool(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and groups: 30 groups of 2 to 9 images of one class each, and 5 that span classes."""
+    rng = np.random.default_rng(seed)
+    pairs = [
+        (group % 3 if group < 30 else int(rng.integers(3)), group)
+        for group in range(35)
+        for _ in range(int(rng.integers(2, 10)))
+    ]
+    labels, groups = rng.permutation(np.array(pairs, np.int64)).T
+    return labels, groups
+
+
+def parted(groups: np.ndarray, *sides: np.ndarray) -> set[int]:
+    return set.intersection(*(set(groups[side].tolist()) for side in sides))
+
+
+def test_no_group_is_on_two_sides_of_a_split_or_a_fold() -> None:
+    for seed in range(100):
+        labels, groups = grouped_pool(seed)
+        rest, held = hold_out(labels, seed=seed, classes=NAMES, groups=groups)
+        assert sorted([*rest.tolist(), *held.tolist()]) == list(range(len(labels)))
+        assert not parted(groups, rest, held)
+        assert set(labels[rest].tolist()) == set(labels[held].tolist()) == {0, 1, 2}
+        labels, groups = labels[rest], groups[rest]
+        for k in (3, 9, 20):
+            chosen = draw_budget(labels, LabelBudget(per_class=k), seed=seed, classes=NAMES, groups=groups)
+            folds = selection_folds(labels[chosen], per_class=k, seed=seed, groups=groups[chosen], classes=NAMES)
+            least = min(groups_per_class(labels[chosen], groups[chosen], classes=3))
+            assert len(folds) == (1 if k >= 10 else min(5, k, least))
+            for fold in folds:
+                assert sorted([*fold.train.tolist(), *fold.validation.tolist()]) == list(range(3 * k))
+                assert not parted(groups[chosen], fold.train, fold.validation)
+                assert set(labels[chosen][fold.train].tolist()) == {0, 1, 2}
+            if k < 10:
+                assert sorted(np.concatenate([fold.validation for fold in folds]).tolist()) == list(range(3 * k))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_budget_is_spread_over_groups_nested_and_each_class_by_itself(seed: int) -> None:
+    labels, groups = grouped_pool(seed)
+    drawn = {
+        k: draw_budget(labels, LabelBudget(per_class=k), seed=seed, classes=NAMES, groups=groups) for k in (1, 5, 8, 20)
+    }
+    for k, chosen in drawn.items():
+        assert Counter(labels[chosen].tolist()) == dict.fromkeys(range(3), k)
+        there = groups_per_class(labels, groups, classes=3)
+        assert groups_per_class(labels[chosen], groups[chosen], classes=3) == [min(k, count) for count in there]
+    sets = [set(chosen.tolist()) for chosen in drawn.values()]
+    assert all(small < large for small, large in itertools.pairwise(sets))
+    fewer = np.flatnonzero((labels != 0) | (np.arange(len(labels)) % 2 == 0))
+    again = fewer[
+        draw_budget(labels[fewer], LabelBudget(per_class=5), seed=seed, classes=NAMES, groups=groups[fewer] * 2 + 1)
+    ]
+    assert again[5:].tolist() == drawn[5][5:].tolist()
+
+
+def test_groups_of_one_image_are_held_out_and_folded_as_evenly_as_images() -> None:
+    labels, alone = pool(), np.arange(sum(SIZES))
+    _, held = hold_out(labels, seed=0, classes=NAMES, groups=alone)
+    assert Counter(labels[held].tolist()) == {0: 8, 1: 5, 2: 12}
+    (fold,) = selection_folds(labels, per_class=25, seed=0, groups=alone)
+    assert Counter(labels[fold.validation].tolist()) == {0: 8, 1: 5, 2: 12}
+
+
+def test_one_group_of_a_class_leaves_nothing_to_compare_or_to_test_on() -> None:
+    labels, groups = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 0, 1, 2, 3])
+    assert selection_folds(labels, per_class=1, seed=0, groups=groups, classes=NAMES) == ()
+    with pytest.raises(
+        DataError, match=r"images of class ant \(3 images\), .* take the default settings with tune\.valid"
+    ):
+        selection_folds(labels, per_class=3, seed=0, groups=groups, classes=NAMES[:2])
+    with pytest.raises(DataError, match=r"images of class ant \(3 images\), .*, or give a test folder of your own"):
+        hold_out(labels, seed=0, classes=NAMES[:2], groups=groups)
+
+
+def test_seeds_hold_out_other_groups() -> None:
+    labels, groups = grouped_pool(0)
+    held = {tuple(hold_out(labels, seed=seed, classes=NAMES, groups=groups)[1].tolist()) for seed in range(20)}
+    assert len(held) == 20

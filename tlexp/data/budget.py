@@ -2,6 +2,7 @@
 
 Each class is permuted by a generator of its own, made of (seed, class index), and a budget takes the beginning of the
 permutation. So a smaller budget lies inside a larger one, and a class's draw does not depend on the other classes.
+Where images belong to groups, the permutation takes one of each group in turn, and no split parts a group.
 """
 
 import math
@@ -12,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config.labels import LabelBudget
+from tlexp.data.partition import deal_groups, first_names, groups_per_class, spread
 from tlexp.errors import DataError
 
-_BUDGET, _HELD_OUT, _FOLDS = 1, 2, 3
+_BUDGET, _HELD_OUT, _FOLDS, _GROUPS_HELD_OUT, _GROUP_FOLDS = 1, 2, 3, 4, 5
 """Streams: draws for different ends are independent although they share a seed."""
+_POOL, _TEST = 0, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,12 @@ class Fold:
 
 
 def draw_budget(
-    labels: NDArray[np.int64], budget: LabelBudget, *, seed: int, classes: Sequence[str]
+    labels: NDArray[np.int64],
+    budget: LabelBudget,
+    *,
+    seed: int,
+    classes: Sequence[str],
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Return the positions of the label budget in the pool, sorted by class, then in the order of the draw.
 
@@ -36,6 +44,7 @@ def draw_budget(
         budget: k per class exactly, or a fraction of each class (rounded, at least one), or all.
         seed: Data seed, from 0. Budgets of one seed are nested.
         classes: Class names, for messages.
+        groups: Number of the group of every image, (N,) int64; None where each stands for itself.
 
     Raises:
         DataError: A class has no image, or fewer than k.
@@ -43,7 +52,10 @@ def draw_budget(
     members = [np.flatnonzero(labels == label) for label in range(len(classes))]
     require_budget(budget, [len(own) for own in members], classes=classes)
     wanted = budget_counts(budget, [len(own) for own in members])
-    orders = [_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members)]
+    if groups is None:
+        orders = [_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members)]
+    else:
+        orders = [spread(groups[own], _generator(_BUDGET, seed, label)) for label, own in enumerate(members)]
     return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
 
 
@@ -73,27 +85,52 @@ def require_budget(
     told = [f"{classes[label]} ({available[label]})" for label in short]
     needs = f"each class needs {max(wanted) if budget.per_class else 1} images in the training pool"
     if held_out is None:
-        why = f"{needs}, but these have fewer: {_listed(told)}"
+        why = f"{needs}, but these have fewer: {first_names(told)}"
     else:
         have, given = available[short[0]], available[short[0]] + held_out[short[0]]
         why = (
             f"{classes[short[0]]} has {given} images, of which a fifth is held out for testing: {have} "
             f"{'is' if have == 1 else 'are'} left, but {needs}"
         )
-        why += f"; so it is with {_listed(told[1:])}" if told[1:] else ""
+        why += f"; so it is with {first_names(told[1:])}" if told[1:] else ""
     least = min(available)
     fewer = f"labels={least}{' or less' if least > 1 else ''}, " if least else ""
     raise DataError(f"labels={budget}: {why}; use {fewer}labels=all, or more images (data=shapes: data.per_class)")
 
 
 def hold_out(
-    labels: NDArray[np.int64], *, seed: int, classes: Sequence[str], share: float = 0.2
+    labels: NDArray[np.int64],
+    *,
+    seed: int,
+    classes: Sequence[str],
+    share: float = 0.2,
+    groups: NDArray[np.int64] | None = None,
+    settled: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], ...]:
     """Split off a stratified share, a fifth: return the sorted positions of the pool and of the held-out part.
 
+    Args:
+        labels: Class index of every image, (N,) int64.
+        seed: Draws what is split off.
+        classes: Class names, for messages.
+        share: Of each class.
+        groups: Number of the group of every image, (N,) int64, which no split parts; None where each stands for itself.
+        settled: Of images whose group is on one side already: 0 in the pool, 1 held out, else -1; (N,) int64.
+
     Raises:
-        DataError: A class has a single image, which cannot be on both sides.
+        DataError: A class has a single image, or a single group, which cannot be on both sides.
     """
+    if groups is not None:
+        parts_of_groups = deal_groups(
+            labels,
+            groups,
+            shares=(1 - share, share),
+            generator=_generator(_GROUPS_HELD_OUT, seed),
+            classes=classes,
+            purpose=_TESTED,
+            settled=settled,
+        )
+        return np.flatnonzero(parts_of_groups == _POOL), np.flatnonzero(parts_of_groups == _TEST)
     members = [np.flatnonzero(labels == label) for label in range(len(classes))]
     _, parts = split_counts([len(own) for own in members], classes=classes, share=share)
     held = [
@@ -102,6 +139,12 @@ def hold_out(
     ]
     held_out = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+_TESTED = (
+    "none can be held out as a test; give data.group smaller groups, add images of other groups, leave the class out "
+    "with data.classes, or give a test folder of your own beside a train folder"
+)
 
 
 def split_counts(
@@ -118,26 +161,42 @@ def split_counts(
     lonely = [name for name, count in zip(classes, counts, strict=True) if count < 2]
     if lonely:
         raise DataError(
-            f"{_listed(lonely)}: fewer than 2 images (exact copies count as one), so none can be held out as a test; "
-            "add images, remove the class, or give a test folder of your own beside a train folder"
+            f"{first_names(lonely)}: fewer than 2 images (exact copies count as one), so none can be held out as a "
+            "test; add images, remove the class, or give a test folder of your own beside a train folder"
         )
     held = tuple(_part(count, share) for count in counts)
     return tuple(count - part for count, part in zip(counts, held, strict=True)), held
 
 
-def selection_folds(labels: NDArray[np.int64], *, per_class: int, seed: int) -> tuple[Fold, ...]:
+def selection_folds(
+    labels: NDArray[np.int64],
+    *,
+    per_class: int,
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[Fold, ...]:
     """Return the splits that choose hyper-parameters inside a budget.
 
     Nothing for one image per class; min(5, k) stratified folds whose validation sets partition the budget for
-    k = 2..9; one stratified 80/20 split from k = 10.
+    k = 2..9; one stratified 80/20 split from k = 10. Groups are never parted, and there are no more folds than groups
+    of a class.
 
     Args:
         labels: Class index of every image of the budget, (B,) int64.
         per_class: k, the size of the smallest class in the budget.
         seed: Data seed.
+        groups: Number of the group of every image of the budget, (B,) int64; None where each stands for itself.
+        classes: Class names, for messages; their numbers when None.
+
+    Raises:
+        DataError: A class has a single group.
     """
     if per_class < 2:
         return ()
+    if groups is not None:
+        names = [str(label) for label in range(int(labels.max()) + 1)] if classes is None else classes
+        return _group_folds(labels, groups, per_class=per_class, seed=seed, classes=names)
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shuffled = [own[_permutation(len(own), _FOLDS, seed, int(labels[own[0]]))] for own in members]
     if per_class >= 10:
@@ -146,6 +205,40 @@ def selection_folds(labels: NDArray[np.int64], *, per_class: int, seed: int) -> 
     dealt = np.concatenate(shuffled)
     count = min(5, per_class)
     return tuple(_fold(len(labels), dealt[start::count]) for start in range(count))
+
+
+def fold_count(per_class: int, groups: int | None = None) -> int:
+    """Return on how many splits a budget is selected: of k images, and so many groups, of its smallest class.
+
+    >>> [fold_count(k) for k in (1, 2, 7, 10)], [fold_count(7, groups) for groups in (7, 3, 1)]
+    ([0, 2, 5, 1], [5, 3, 0])
+    """
+    if per_class < 2 or groups == 1:
+        return 0
+    return 1 if per_class >= 10 else min(5, per_class, groups or per_class)
+
+
+def _group_folds(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], *, per_class: int, seed: int, classes: Sequence[str]
+) -> tuple[Fold, ...]:
+    """Return folds that part no group; a fold of which groups that span classes leave nothing is left out."""
+    count = fold_count(per_class, min(groups_per_class(labels, groups, classes=len(classes))))
+    parts = deal_groups(
+        labels,
+        groups,
+        shares=(0.8, 0.2) if count <= 1 else (1 / count,) * count,
+        generator=_generator(_GROUP_FOLDS, seed),
+        classes=classes,
+        purpose=_COMPARED,
+    )
+    validated = [1] if count <= 1 else range(count)
+    return tuple(_fold(len(labels), np.flatnonzero(parts == part)) for part in validated if (parts == part).any())
+
+
+_COMPARED = (
+    "nothing is left in the label budget to compare settings on; use more labels where the class has more groups, give "
+    "data.group smaller groups, or take the default settings with tune.validate=false"
+)
 
 
 def _fold(size: int, validation: NDArray[np.int64]) -> Fold:
@@ -171,11 +264,9 @@ def _part(count: int, share: float) -> int:
     return max(1, min(count - 1, math.floor(count * share + 0.5)))
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Return the first ten names and how many more there are."""
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
-
-
 def _permutation(count: int, stream: int, seed: int, label: int) -> NDArray[np.int64]:
-    return np.random.default_rng([stream, seed, label]).permutation(count)
+    return _generator(stream, seed, label).permutation(count)
+
+
+def _generator(*entropy: int) -> np.random.Generator:
+    return np.random.default_rng(list(entropy))
