@@ -22,6 +22,7 @@ LAWS = {
     "data/test_folder_layouts": "folders of images as people have them",
     "experiment/test_cuts": "runs behind a cut equal runs on images",
     "experiment/test_features": "runs on known features equal runs on images",
+    "experiment/test_groups": "groups of images in whole runs",
     "experiment/test_heads": "every head on every kind of backbone",
     "experiment/test_phases": "policies of several phases, as whole runs",
     "experiment/test_sources": "images of every source, as whole runs",

@@ -122,3 +122,46 @@ def test_shares_of_classes_that_are_not_there_are_refused_at_once(photos: Photos
     photos(cat=9, dog=9)
     assert refused(*FOLDER, "data.prior={cat:0.5,dog:0.5}") == ""
     assert "did you mean dog?" in refused(*FOLDER, "data.prior={cat:0.5,dogg:0.5}")
+
+
+def test_groups_are_looked_at_before_anything_is_opened(photos: Photos, tmp_path: Path) -> None:
+    root = photos(cat=10, dog=10)
+    rows = [f"{path.relative_to(root)},{int(path.stem) // 2}" for path in sorted(root.glob("*/*.jpg"))]
+    table = tmp_path / "groups.csv"
+    table.write_text("\n".join(["path,group", *rows]))
+    assert refused(*FOLDER, "data.group=groups.csv") == ""
+    assert refused(*FOLDER, "labels=100", "data.group=groups.csv") == ""  # how many are left is seen in the run
+    for words, told in (
+        ("data.group=none.csv", "DataError: data.group=none.csv cannot be read: No such file or directory"),
+        ("data.group=folder:1", "DataError: one group holds all images of class cat (10 images), dog (10 images), and"),
+        ("data.group=folder:3", "DataError: data.group=folder:3 gives no group to 20 of the 20 images of data.root="),
+        ("data.group='pattern:^x'", "DataError: data.group=pattern:^x gives no group to 20 of the 20 images"),
+    ):
+        assert refused(*FOLDER, words).startswith(told)
+    table.write_text("\n".join(["path,group", *rows[1:], "cat/77.jpg,1"]))
+    assert "misses 1 of the 20 images" in refused(*FOLDER, "data.group=groups.csv")
+    table.write_text("\n".join(["path,group", *rows, "cat/77.jpg,1"]))
+    assert "names 1 images that data.root=" in refused(*FOLDER, "data.group=groups.csv")
+
+
+def test_a_column_of_groups_is_looked_for_at_once(photos: Photos) -> None:
+    root = photos(cat=4, dog=4)
+    rows = [f"{path.relative_to(root)},{path.parent.name},{path.stem}" for path in root.glob("*/*.jpg")]
+    (root / "labels.csv").write_text("\n".join(["path,label,patient", *rows]))
+    words = ["data=csv", "data.root=photos/labels.csv", "labels=2"]
+    assert refused(*words, "data.group=column:patient") == ""
+    assert "has no column patents (did you mean patient" in refused(*words, "data.group=column:patents")
+
+
+def test_groups_of_other_folders_are_looked_at_too(photos: Photos, tmp_path: Path) -> None:
+    root = photos(cat=4, dog=4)
+    photos("others", sea=3)
+    photos("drawn", cat=2, dog=2, neither=2)
+    rows = [f"{path.relative_to(root)},{path.stem}" for path in root.glob("*/*.jpg")]
+    words = [*FOLDER, "data.group=groups.csv", "data.neither=others", "data.shifted=drawn"]
+    table = tmp_path / "groups.csv"
+    table.write_text("\n".join(["path,group", *rows]))
+    assert "misses 3 of the 3 images of data.neither=others: neither:sea/0.jpg" in refused(*words)
+    rows += [f"neither:sea/{number}.jpg,{number}" for number in range(3)]
+    table.write_text("\n".join(["path,group", *rows]))
+    assert "misses 6 of the 6 images of data.shifted=drawn: shifted:cat/0.jpg" in refused(*words)

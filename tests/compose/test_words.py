@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tlexp.compose.words import PATHS, quoted_paths, torn_words
+from tlexp.compose.words import PATHS, quoted_paths, torn_words, unquoted_paths
 from tlexp.config import config_fields
 
 
@@ -32,9 +32,28 @@ def test_a_path_comes_through_as_it_is_typed(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        r"pattern:^(.*?)_\d+",
+        r"pattern:^([^_]+)_\d{2,3}$",
+        "pattern:'a",
+        r"pattern:a\\b",
+        "my groups (1).csv",
+        "column:a b",
+    ],
+)
+def test_a_regular_expression_comes_through_as_it_is_typed(value: str) -> None:
+    [word] = quoted_paths([f"data.group={value}"])
+    parsed = OverridesParser.create().parse_overrides([word])[0].value()
+    assert getattr(parsed, "text", parsed) == value
+    assert unquoted_paths([word]) == ([f"data.group={value}"] if "'" not in value else [word])
+
+
+@pytest.mark.parametrize(
     "word",
     [
         "data.root=a,b c (1)",
+        r"data.group='pattern:^a'",
         "data.root='~/a'",
         'data.root="~/a"',
         "data.root=${oc.env:HOME}",

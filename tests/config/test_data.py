@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.group import OnLeak
 
-FOLDER = DataSource.folder
+FOLDER, CSV = DataSource.folder, DataSource.csv
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,44 @@ FOLDER = DataSource.folder
         ({"source": FOLDER, "root": "r", "bits": 12}, []),
         ({"source": FOLDER, "root": "r", "bits": 7}, ["data.bits=7: must be 8..16, or null for all 16"]),
         ({"bits": 12}, ["data.bits=12 needs image files: data=shapes reads none"]),
+        ({"source": FOLDER, "root": "r", "group": "groups.csv", "on_leak": OnLeak.move}, []),
+        ({"source": CSV, "root": "r", "group": "column:patient"}, []),
+        (
+            {"source": FOLDER, "root": "r", "on_leak": OnLeak.list},
+            ["data.on_leak=list needs data.group: without groups there is nothing that could leak"],
+        ),
+        (
+            {"group": "folder:1"},
+            [
+                "data.group=folder:1 needs images with names, data=folder, data=csv or data=timm: each image of "
+                "data=shapes stands for itself; leave data.group out"
+            ],
+        ),
+        (
+            {"source": DataSource.digits, "group": "groups.csv"},
+            [
+                "data.group=groups.csv needs images with names, data=folder, data=csv or data=timm: each image of "
+                "data=digits stands for itself; leave data.group out"
+            ],
+        ),
+        (
+            {"source": FOLDER, "root": "r", "group": "column:patient"},
+            ["data.group=column:patient needs data=csv: data=folder has no columns; write a table of path,group"],
+        ),
+        (
+            {"source": CSV, "root": "r", "group": "column:patient", "neither": "n", "shifted": "s"},
+            [
+                "data.group=column:patient beside data.neither and data.shifted: the images there stand in no row; "
+                "write a table of path,group for all of them"
+            ],
+        ),
+        (
+            {"source": FOLDER, "root": "r", "group": "folder:0"},
+            [
+                "data.group=folder:0: must be a whole number from 1 to 20: 1 is the folder that holds the image, 2 the "
+                "one above it"
+            ],
+        ),
     ],
 )
 def test_settings_of_files_are_refused_where_they_mean_nothing(given: dict[str, Any], problems: list[str]) -> None:

@@ -5,10 +5,12 @@ import pytest
 
 from tests.data.conftest import an_origin
 from tlexp.config.data import DataSource
+from tlexp.config.group import OnLeak, parse_group
 from tlexp.config.labels import parse_labels
 from tlexp.data import Counts
 from tlexp.data.counts import count_listed
 from tlexp.data.files import Listing
+from tlexp.data.groups import Grouper, GroupTable
 from tlexp.errors import DataError
 
 
@@ -86,3 +88,22 @@ def test_one_more_class_is_split_as_the_others_are() -> None:
     counts.require(parse_labels("6"))  # copies in the test split would leave more of the class in the pool
     with pytest.raises(DataError, match=r"fewer: a \(6\), b \(6\); use"):
         counts.require(parse_labels("7"))
+
+
+def grouped(root: Path, rows: dict[str, str]) -> Counts:
+    """Count a folder with groups by a table."""
+    table = GroupTable(where="data.group=g.csv", of=rows, header="path", whole=True)
+    grouper = Grouper(rule=parse_group("g.csv"), on_leak=OnLeak.refuse, table=table, folders={"": root})
+    return an_origin(DataSource.folder, root).counts(classes=None, at_least=2, grouper=grouper)
+
+
+def test_groups_are_counted_on_both_sides(write) -> None:
+    names = [f"{kind}/{number}.png" for kind in "ab" for number in range(20)]
+    root = write(*names)
+    counts = grouped(root, {name: f"{int(name[2:-4]) // 2}" for name in names})
+    assert counts.groups == (8, 2)
+    assert (counts.pool, counts.held_out, counts.estimated) == ((16, 16), (4, 4), 2)
+    counts.require(parse_labels("50"))  # which is asked of what reading leaves
+    splits = write(*(f"splits/{split}/{name}" for split in ("train", "test") for name in names)) / "splits"
+    given = grouped(splits, {f"{split}/{name}": f"{split}{name[2]}" for split in ("train", "test") for name in names})
+    assert (given.pool, given.held_out, given.groups) == ((20, 20), (20, 20), (10, 10))

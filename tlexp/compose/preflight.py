@@ -6,7 +6,7 @@ Files are listed, none is opened. What is left for the run: images that cannot b
 import dataclasses
 from pathlib import Path
 
-from tlexp.compose.origin import origin_of
+from tlexp.compose.origin import grouper_of, origin_of
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig, missing_weights
 from tlexp.config.data import DataConfig, DataSource
@@ -16,6 +16,7 @@ from tlexp.config.study import StudyKind
 from tlexp.config.timm_names import is_known
 from tlexp.data import Counts, read_class_names
 from tlexp.data.classes import NEITHER
+from tlexp.data.groups import NEITHER_PREFIX, SHIFTED_PREFIX
 from tlexp.data.listing import list_classes, list_tree
 from tlexp.errors import WeightsError
 
@@ -58,26 +59,31 @@ def count_images(data: DataConfig) -> Counts | None:
     """Return how many images of each class there are; None where only opening them could tell.
 
     Raises:
-        DataError: Images are missing or lie in no usable form, or a class is not in the table of names.
+        DataError: Images are missing or lie in no usable form, or a class is not in the table of names; the table of
+            groups cannot be used, images have no group, or a class is one group of which a fifth is to be held out.
     """
-    counts = None
+    counts, grouper = None, grouper_of(data)
     if data.source is not DataSource.timm:  # which loads torch, and may go through all images
-        counts = origin_of(data, image_size=0).counts(classes=data.classes, at_least=data.at_least)
+        counts = origin_of(data, image_size=0).counts(classes=data.classes, at_least=data.at_least, grouper=grouper)
     if data.class_names is not None and counts is not None:
         read_class_names(Path(data.class_names).expanduser()).of(counts.classes)
     if data.neither is not None:
         folder = Path(data.neither).expanduser()
-        others = list_tree(folder, setting="data.neither", prefix="", follow_links=data.follow_links)
+        others = list_tree(folder, setting="data.neither", prefix=NEITHER_PREFIX, follow_links=data.follow_links)
+        if grouper is not None:
+            grouper.name([others], [NEITHER], where=f"data.neither={folder}", prefix=NEITHER_PREFIX)
         counts = counts and (None if others.refused else counts.with_class(NEITHER, len(others.files)))
     if data.shifted is not None and counts is not None:
-        list_classes(
+        shifted = list_classes(
             Path(data.shifted).expanduser(),
             counts.classes,
             others=data.classes is not None,
             setting="data.shifted",
-            prefix="",
+            prefix=SHIFTED_PREFIX,
             follow_links=data.follow_links,
         )
+        if grouper is not None:
+            grouper.name([shifted], counts.classes, where=f"data.shifted={data.shifted}", prefix=SHIFTED_PREFIX)
     return counts
 
 

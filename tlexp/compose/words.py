@@ -11,6 +11,7 @@ PATHS = (
     "data.train",
     "data.test",
     "data.class_names",
+    "data.group",
     "data.neither",
     "data.shifted",
     "backbone.weights",
@@ -19,22 +20,26 @@ PATHS = (
 """Settings that hold a path."""
 _PLAIN = re.compile(r"[\w/\\+.$%*@?| :-]*", re.ASCII)
 """What Hydra takes without quotes."""
+_PATTERN = "pattern:"
+"""Begins a regular expression, which holds signs of all kinds and is one value."""
 _GRAMMAR = re.compile(r".*[,'\"\[\]{}].*|\w+\(.*\)", re.DOTALL)
 """What may be meant for Hydra: several values, quotes, lists, interpolations, functions."""
 
 
 def quoted_paths(words: Sequence[str]) -> list[str]:
-    """Return the words with quotes around paths that Hydra would not take as they are.
+    r"""Return the words with quotes around paths that Hydra would not take as they are.
 
     >>> quoted_paths(["data.root=~/my photos (1)", "data.root=a,b", "data.root=photos"])
     ["data.root='~/my photos (1)'", 'data.root=a,b', 'data.root=photos']
+    >>> print(*quoted_paths([r"data.group=pattern:^([^_]+)_\d{2,}"]))
+    data.group='pattern:^([^_]+)_\d{2,}'
     """
     return [_quoted(word) for word in words]
 
 
 def _quoted(word: str) -> str:
     key, sign, value = word.partition("=")
-    if key not in PATHS or _PLAIN.fullmatch(value) or _GRAMMAR.fullmatch(value):
+    if key not in PATHS or (not value.startswith(_PATTERN) and (_PLAIN.fullmatch(value) or _GRAMMAR.fullmatch(value))):
         return word
     return f"{key}{sign}{QuotedString(text=value, quote=Quote.single).with_quotes()}"
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tlexp.config.group import GroupKind, OnLeak, parse_group
 from tlexp.config.setting import setting
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "hexagon", "crescent")
@@ -117,6 +118,17 @@ class DataConfig:
         "Shares of the classes where the network will be used, e.g. '{cat:0.9,dog:0.1}': predictions of held-out "
         "images are corrected to them (Saerens et al. 2002); null leaves them as trained.",
     )
+    group: str | None = setting(
+        None,
+        "What keeps images together in splits, budgets and folds: a table with path,group, column:NAME of data=csv's "
+        "table, pattern:REGEX on the name below the class (its first group, else all that it finds), or folder:N, the "
+        "folder that holds the image (1), the one above it (2); null takes each image by itself.",
+    )
+    on_leak: OnLeak = setting(
+        OnLeak.refuse,
+        "A group in the training pool and in a given test split or data.shifted: refuse, list (leaks.csv and a note) "
+        "or move (its training images leave the pool, for a given test split stays as it is).",
+    )
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
     on_bad: OnBad = setting(OnBad.refuse, "Unreadable images: refuse (all named) or skip (counted, never replaced).")
@@ -148,7 +160,12 @@ class DataConfig:
 
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
-        found = [*self._file_problems(), *self._timm_problems(), *self._prior_problems()]
+        found = [
+            *self._file_problems(),
+            *self._timm_problems(),
+            *self._group_problems(),
+            *self._prior_problems(),
+        ]
         for name, (kind, example) in _NAMED.items():
             if getattr(self, name) == "":
                 found.append(f"data.{name}= names no {kind}: give one, e.g. data.{name}={example}, or leave it out")
@@ -222,6 +239,32 @@ class DataConfig:
             return [f"data.root={self.root} beside {' '.join(given)}: name one folder, or training and test folder"]
         if self.test and not self.train:
             return [f"data.test={self.test} needs data.train=DIR, the folder of the training images"]
+        return []
+
+    def _group_problems(self) -> list[str]:
+        """Return the broken rules of what keeps images together."""
+        if self.group is None:
+            needless = f"data.on_leak={self.on_leak} needs data.group: without groups there is nothing that could leak"
+            return [] if self.on_leak is OnLeak.refuse else [needless]
+        try:
+            rule = parse_group(self.group)
+        except ValueError as error:
+            return [str(error)]
+        if not self.source.example:
+            return [
+                f"data.group={self.group} needs images with names, data=folder, data=csv or data=timm: each image of "
+                f"data={self.source} stands for itself; leave data.group out"
+            ]
+        if rule.kind is not GroupKind.column:
+            return []
+        beside = [f"data.{name}" for name in ("neither", "shifted") if getattr(self, name) is not None]
+        if self.source is not DataSource.csv:
+            return [f"data.group={rule} needs data=csv: data={self.source} has no columns; write a table of path,group"]
+        if beside:
+            return [
+                f"data.group={rule} beside {' and '.join(beside)}: the images there stand in no row; write a table of "
+                "path,group for all of them"
+            ]
         return []
 
     def _timm_problems(self) -> list[str]:

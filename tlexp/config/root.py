@@ -13,6 +13,7 @@ from tlexp.config.data import DataConfig
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
+from tlexp.config.group import parse_group
 from tlexp.config.head import HeadConfig, HeadInit
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
@@ -219,8 +220,14 @@ def run_values(config: Config) -> dict[str, Any]:
     return values
 
 
-YOUNGER: dict[str, Any] = {"data.bits": None, "data.prior": None, "train.class_weights": "none"}
-"""Settings that keys do not name while they are so: younger than the records that are found by them."""
+YOUNGER: dict[str, Any] = {
+    "data.bits": None,
+    "data.group": None,
+    "data.on_leak": "refuse",
+    "data.prior": None,
+    "train.class_weights": "none",
+}
+"""Settings that keys do not name while they have these values: younger than the records that are found by them."""
 
 
 def key_values(config: Config) -> dict[str, Any]:
@@ -234,6 +241,8 @@ def key_values(config: Config) -> dict[str, Any]:
             del values[group][field]
     if config.data.prior is not None:
         values["data"]["prior"] = json.dumps(config.data.prior, sort_keys=True)  # one value, in whatever order
+    if config.data.group is not None:
+        values["data"]["group"] = str(parse_group(config.data.group))
     if config.data.classes is not None:
         values["data"]["classes"] = sorted(config.data.classes)
     if config.freeze.depth is not None:

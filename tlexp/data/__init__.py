@@ -6,7 +6,7 @@ What needs torch or scikit-learn is imported when it is first asked for (PEP 562
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tlexp.data.budget import Fold, budget_counts, draw_budget, selection_folds
+from tlexp.data.budget import Fold, budget_counts, draw_budget, fold_count, selection_folds
 from tlexp.data.checked import Reading
 from tlexp.data.class_names import ClassNames, name_classes, read_class_names
 from tlexp.data.copies import copies_csv, copy_notes
@@ -14,9 +14,12 @@ from tlexp.data.counts import Counts
 from tlexp.data.csv_source import TableFile
 from tlexp.data.decode import Decoding
 from tlexp.data.folder import Folder
+from tlexp.data.groups import Grouper, read_group_table
 from tlexp.data.images import Images, OnProgress, Source
+from tlexp.data.leaks import leaks_csv
 from tlexp.data.neither import add_neither
 from tlexp.data.origin import Origin
+from tlexp.data.partition import groups_per_class
 from tlexp.data.shapes import Shapes
 from tlexp.data.shifted import add_shifted
 
@@ -34,6 +37,7 @@ __all__ = [
     "Decoding",
     "Fold",
     "Folder",
+    "Grouper",
     "ImageBank",
     "ImageBatches",
     "Images",
@@ -55,10 +59,14 @@ __all__ = [
     "copy_notes",
     "draw_budget",
     "fit_image",
+    "fold_count",
+    "groups_per_class",
+    "leaks_csv",
     "load_bank",
     "name_classes",
     "normalise",
     "read_class_names",
+    "read_group_table",
     "selection_folds",
     "view_batch",
 ]

@@ -1,5 +1,6 @@
 """Images that were read once at the start, for their digests and to see that they decode."""
 
+import dataclasses
 import os
 import statistics
 from collections import Counter
@@ -18,7 +19,8 @@ from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
 from tlexp.data.decode import DECODER, Decoding, doubtful, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
-from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, subset, without
+from tlexp.data.groups import Grouper, Groups
+from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, grouped_digest, subset, without
 from tlexp.data.splits import TRAIN
 from tlexp.errors import BadImagesError, DataError
 
@@ -36,12 +38,27 @@ class Reading:
         follow_links: Follow links out of a folder.
         decoding: How files become pixels.
         progress: Called as images are read.
+        grouper: Says which images belong together; each stands for itself when None.
     """
 
     on_bad: OnBad
     follow_links: bool
     decoding: Decoding
     progress: OnProgress
+    grouper: Grouper | None = None
+
+    def more_groups(
+        self, known: Groups | None, listing: Listing, classes: Sequence[str], *, where: str, prefix: str
+    ) -> Groups | None:
+        """Return the groups that are known with those of the images of one more folder.
+
+        Raises:
+            DataError: Images have no group, or a table names others.
+        """
+        if self.grouper is None or known is None:
+            return None
+        own = self.grouper.name([listing], classes, where=where, prefix=prefix)
+        return dataclasses.replace(known, of={**known.of, **own.of})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +84,25 @@ class Found:
     notes: tuple[str, ...] = ()
 
     @property
-    def counts(self) -> Counts | None:
-        """How many images each class has; None where some listed ones are refused, which only reading can weigh."""
-        return count_listed(self.classes, self.pool, self.held_out)
+    def listings(self) -> list[Listing]:
+        """What there is of either split."""
+        return [self.pool, *([] if self.held_out is None else [self.held_out])]
+
+    def groups(self, grouper: Grouper | None) -> Groups | None:
+        """Return which images belong together.
+
+        Raises:
+            DataError: Images have no group, or a table names others.
+        """
+        return None if grouper is None else grouper.name(self.listings, self.classes, where=self.where)
+
+    def counts(self, grouper: Grouper | None) -> Counts | None:
+        """Return how many images each class has; None where listed ones are refused, which only reading can weigh.
+
+        Raises:
+            DataError: As `groups`; a class has a single image, or a single group, of which a fifth is to be held out.
+        """
+        return count_listed(self.classes, self.pool, self.held_out, self.groups(grouper))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +169,10 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
 
     Raises:
         BadImagesError: Images cannot be read.
-        DataError: A class is empty but for copies, or photographs of phones cannot be decoded here.
+        DataError: A class is empty but for copies, or photographs of phones cannot be decoded here; images have no
+            group, or groups lie on both sides, or hold all of a class.
     """
-    listings = [found.pool, *([] if found.held_out is None else [found.held_out])]
+    listings, groups = found.listings, found.groups(reading.grouper)
     checked, skipped = read_all(listings, found.classes, reading, where=found.where)
     read: list[Images] = [CheckedImages(checked=items, decoding=reading.decoding) for items in checked]
     given = dict(zip((TRAIN, "test"), read, strict=False))
@@ -147,16 +181,18 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
     labels = dict(zip(given, (images.labels for images in splits), strict=True))
     require_classes(found.classes, labels, copies, where=found.where)
     if found.held_out is None:
-        parts = hold_out(splits[0].labels, seed=source_seed, classes=found.classes)
+        codes = None if groups is None else groups.codes(splits[0].names)
+        parts = hold_out(splits[0].labels, seed=source_seed, classes=found.classes, groups=codes)
         splits = [subset(splits[0], part) for part in parts]
     pool, held_out = splits
-    return Source(
+    source = Source(
         classes=found.classes,
         pool=pool,
         held_out=held_out,
-        digest=_digest(found.classes, pool, held_out),
+        digest=grouped_digest(_digest(found.classes, pool, held_out), groups, pool, held_out),
         skipped=skipped,
         copies=copies,
+        groups=groups,
         notes=(
             *found.notes,
             *name_notes(found.classes),
@@ -166,6 +202,7 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         held_out_from=found.held_out_from,
         short_sides=_short_sides([item.short_side for items in checked for item in items]),
     )
+    return source if found.held_out is None else source.settled(held_out, split="test", where=found.where)
 
 
 def _short_sides(sides: Sequence[int]) -> tuple[int, int, int]:

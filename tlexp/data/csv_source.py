@@ -18,6 +18,7 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
+from tlexp.data.groups import Grouper, GroupTable
 from tlexp.data.images import Source
 from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, require_one_each, split_meant, splits_meant
 from tlexp.data.walk import NamedPaths
@@ -30,13 +31,14 @@ _NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the table: its line, the image's absolute path and printable name, its label and split."""
+    """A row of the table: its line, the image's absolute path and printable name, its label, split and group."""
 
     line: int
     path: str
     name: str
     label: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +91,20 @@ class TableFile:
         """Return the labels of the training pool."""
         return read_table(self.path, columns=self.columns, classes=classes, at_least=at_least).classes
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts | None:
         """Return how many files the table names for each label."""
-        return self._listed(classes, at_least).counts
+        return self._listed(classes, at_least).counts(grouper)
+
+    def groups(self, column: str) -> GroupTable:
+        """Return the groups in a column of the table; no image is opened.
+
+        Raises:
+            DataError: The table cannot be used, has no such column or leaves cells of it empty, or gives an image two
+                groups.
+        """
+        where = f"data.root={printable(str(self.path))}"
+        rows, _ = _unique(_rows(self.path, self.columns, where, group=column), where)
+        return GroupTable(where=where, of={row.name: row.group for row in rows}, header="", whole=False)
 
     def _listed(self, classes: Sequence[str] | None, at_least: int) -> Found:
         """Return what the table names."""
@@ -169,8 +182,8 @@ def read_table(
     )
 
 
-def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
-    """Return all rows.
+def _rows(path: Path, columns: Sequence[str] | None, where: str, *, group: str | None = None) -> list[Row]:
+    """Return all rows, with what stands in the column of groups if one is named.
 
     Raises:
         DataError: The file cannot be read, a column is missing, or cells are.
@@ -179,7 +192,7 @@ def _rows(path: Path, columns: Sequence[str] | None, where: str) -> list[Row]:
         with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
-            places = _places(header, columns, where)
+            places = _places(header, columns, where) | ({} if group is None else _group_place(header, group, where))
             cells = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror}; data=csv needs a table, {_FORM}") from error
@@ -223,6 +236,21 @@ def _places(header: Sequence[str], columns: Sequence[str] | None, where: str) ->
     return {kind: header.index(name) for kind, name in wanted.items()}
 
 
+def _group_place(header: Sequence[str], column: str, where: str) -> dict[str, int]:
+    """Return the place of the column of groups.
+
+    Raises:
+        DataError: It is missing, or is there twice.
+    """
+    if header.count(column) == 1:
+        return {"group": header.index(column)}
+    name = printable(column)
+    told = "has that column more than once" if column in header else f"has no column {name}{nearest(column, header)}"
+    raise DataError(
+        f"data.group=column:{name}: {where} {told}; its columns are {listed([printable(name) for name in header])}"
+    )
+
+
 def _problem(row: Sequence[str], header: Sequence[str], values: dict[str, str], places: dict[str, int]) -> str | None:
     """Return what is wrong with a row by itself."""
     if len(row) != len(header):
@@ -248,7 +276,12 @@ def _row(line: int, values: dict[str, str], folder: str) -> Row:
     name = path if below.startswith(os.pardir) else below
     split = values.get("split", TRAIN).casefold()
     return Row(
-        line=line, path=path, name=printable(name.replace(os.sep, "/")), label=printable(values["label"]), split=split
+        line=line,
+        path=path,
+        name=printable(name.replace(os.sep, "/")),
+        label=printable(values["label"]),
+        split=split,
+        group=printable(values.get("group", "")),
     )
 
 
@@ -256,7 +289,7 @@ def _unique(rows: Sequence[Row], where: str) -> tuple[list[Row], int]:
     """Return every image once, and how many rows were repeated.
 
     Raises:
-        DataError: An image has two labels or lies in two splits.
+        DataError: An image has two labels or groups, or lies in two splits.
     """
     first: dict[str, Row] = {}
     wrong: list[str] = []
@@ -268,7 +301,8 @@ def _unique(rows: Sequence[Row], where: str) -> tuple[list[Row], int]:
 
 
 def _contradictions(known: Row, row: Row) -> Iterator[str]:
-    for word, one, other in (("label", known.label, row.label), ("split", known.split, row.split)):
+    for word in ("label", "split", "group"):
+        one, other = getattr(known, word), getattr(row, word)
         if one != other:
             yield f"line {row.line}: {row.name} has the {word} {other}, in line {known.line} it has {one}"
 

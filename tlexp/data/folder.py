@@ -7,6 +7,7 @@ from pathlib import Path
 from tlexp.data.checked import Found, Reading, check
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source
 from tlexp.data.listing import Layout, deeper_notes, find_layout, find_trees, list_images
 
@@ -40,9 +41,9 @@ class Folder:
         """Return the names of the class folders."""
         return self._layout(classes, at_least).classes
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts | None:
         """Return how many image files each class folder holds."""
-        return self._listed(classes, at_least).counts
+        return self._listed(classes, at_least).counts(grouper)
 
     def _listed(self, classes: Sequence[str] | None, at_least: int) -> Found:
         """Return what lies there."""

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlexp.data.copies import Copy, remaining, require_classes
+from tlexp.data.groups import Groups
+from tlexp.data.leaks import Leak, find_leaks, leak_note, leaked_names
 from tlexp.data.splits import TRAIN
+from tlexp.errors import DataError
 
 OnProgress = Callable[[int, int], None]
 """Called with (images done, images in all) from the calling thread."""
@@ -121,6 +124,8 @@ class Source:
             where it lies or on names for people.
         skipped: Images that cannot be read and were left out, each as "name: reason".
         copies: Images that were left out because others are the same.
+        groups: Which images belong together; None where each stands for itself.
+        leaks: Images of groups that are both in the pool and in a held-out split, or were before they left the pool.
         notes: Remarks for the user, one sentence each.
         prior: Share of each class where the network will be used; none where nobody knows.
     """
@@ -131,6 +136,8 @@ class Source:
     digest: str
     skipped: tuple[str, ...] = ()
     copies: tuple[Copy, ...] = ()
+    groups: Groups | None = None
+    leaks: tuple[Leak, ...] = ()
     notes: tuple[str, ...] = ()
     shifted: Images | None = None
     pool_from: str
@@ -141,6 +148,13 @@ class Source:
     def evaluated(self) -> list[tuple[str, Images]]:
         """Return the splits that a trained network is evaluated on, with their names."""
         return [("test", self.held_out), *([] if self.shifted is None else [("shifted", self.shifted)])]
+
+    def group_codes(self, images: Images) -> NDArray[np.int64] | None:
+        """Return the number of the group of every image of a split, (N,) int64; None where each stands for itself.
+
+        Numbers go by the sorted names of the groups of that split.
+        """
+        return None if self.groups is None else self.groups.codes(images.names)
 
     def without(self, copies: Sequence[Copy], *, where: str) -> "Source":
         """Return the source without images that are the same as others, among these or elsewhere.
@@ -159,6 +173,39 @@ class Source:
         copies = (*self.copies, *copies)
         return dataclasses.replace(self, pool=pool, held_out=held_out, digest=digest, copies=copies)
 
+    def settled(self, held_out: Images, *, split: str, where: str) -> "Source":
+        """Return the source after a look at groups that are both in the pool and in a held-out split that was given.
+
+        Args:
+            held_out: The split.
+            split: What it is called, test or shifted.
+            where: The source for messages.
+
+        Raises:
+            DataError: There are some, and they are refused, or nothing else is left of a class.
+        """
+        if self.groups is None:
+            return self
+        on_leak, where = self.groups.on_leak, f"{where} with {self.groups.stated}"
+        leaks = find_leaks(self.groups.of, self.pool.names, held_out.names, split=split)
+        if not leaks:
+            return self
+        leaving = set(leaked_names(leaks, split=split, on_leak=on_leak, where=where))
+        staying = [place for place, name in enumerate(self.pool.names) if name not in leaving]
+        pool = subset(self.pool, np.array(staying, np.int64))
+        if gone := sorted(set(range(len(self.classes))) - set(pool.labels.tolist())):
+            raise DataError(
+                f"{where}: data.on_leak=move leaves no training image of class {self.classes[gone[0]]}, for all of its "
+                f"groups are in the split {split} too; add images of other groups, or divide the splits by group"
+            )
+        return dataclasses.replace(
+            self,
+            pool=pool if leaving else self.pool,
+            digest=digest_lines([["leaks"], self.digest, sorted(leaving)]) if leaving else self.digest,
+            leaks=tuple(sorted({*self.leaks, *leaks})),
+            notes=(*self.notes, leak_note(leaks, split=split, on_leak=on_leak)),
+        )
+
 
 def without(images: Images, copies: Iterable[Copy]) -> Images:
     """Return the images of a split that are not left out; the split itself where all stay."""
@@ -175,6 +222,13 @@ def describe(images: Images) -> list[list[Any]]:
     """Return name, label and digest of every image, as JSON values."""
     digests = (images.digest(index).hex() for index in range(len(images.names)))
     return [list(line) for line in zip(images.names, images.labels.tolist(), digests, strict=True)]
+
+
+def grouped_digest(digest: str, groups: Groups | None, *splits: Images) -> str:
+    """Return the digest of a source whose images have groups; the same one where they have none."""
+    if groups is None:
+        return digest
+    return digest_lines([["groups"], digest, *([groups.of[name] for name in images.names] for images in splits)])
 
 
 def digest_lines(lines: Iterable[Any]) -> str:

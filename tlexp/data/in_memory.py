@@ -18,6 +18,7 @@ from tlexp.data.checked import Reading
 from tlexp.data.classes import choose_classes, keep_classes
 from tlexp.data.copies import find_copies, remaining
 from tlexp.data.counts import Counts
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source, describe, digest_lines
 from tlexp.data.splits import TRAIN
 
@@ -63,7 +64,7 @@ class InMemory:
         """Return the wanted classes."""
         return choose_classes(self.labelled, classes, where=f"data={self.name}")
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts:
         """Return how many images of the wanted classes the library holds."""
         chosen = self.class_names(classes=classes, at_least=at_least)
         labels = self.load()[1].tolist()

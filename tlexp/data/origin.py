@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tlexp.data.checked import Reading
 from tlexp.data.counts import Counts
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source
 
 
@@ -33,10 +34,16 @@ class Origin(Protocol):
         """
         ...
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts | None:
         """Return how many images there are of each class to use; None where only opening them could tell.
 
+        Args:
+            classes: As `open`.
+            at_least: As `open`.
+            grouper: Says which images belong together; each stands for itself when None.
+
         Raises:
-            DataError: As `class_names`; a class has no image, or one alone where a fifth is held out.
+            DataError: As `class_names`; a class has no image, or one alone where a fifth is held out; so with groups;
+                images have no group.
         """
         ...

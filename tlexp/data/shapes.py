@@ -18,6 +18,7 @@ from tlexp.config.data import SHAPES
 from tlexp.data.checked import Reading
 from tlexp.data.classes import choose_classes, keep_classes
 from tlexp.data.counts import Counts
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source, digest_lines
 
 RENDERER = 1
@@ -77,7 +78,7 @@ class Shapes:
         """Return the wanted ones of the first classes."""
         return choose_classes(self._classes, classes, where=_WHERE)
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts:
         """Return how many images of the wanted classes are rendered."""
         chosen = self.class_names(classes=classes, at_least=at_least)
         pool, held_out = ((each,) * len(chosen) for each in (self.per_class, self.test_per_class))

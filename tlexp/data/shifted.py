@@ -7,7 +7,8 @@ from pathlib import Path
 from tlexp.data.checked import CheckedImages, Reading, conversions, read_all
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.decode import printable
-from tlexp.data.images import Images, Source, describe, digest_lines, without
+from tlexp.data.groups import SHIFTED_PREFIX
+from tlexp.data.images import Images, Source, describe, digest_lines, grouped_digest, without
 from tlexp.data.listing import list_classes
 from tlexp.data.splits import TRAIN
 
@@ -25,30 +26,33 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
 
     Raises:
         DataError: The folder cannot be used or has other classes; images cannot be read; a class has nothing but
-            copies.
+            copies; images have no group, or groups are in the training pool as well.
     """
     listing = list_classes(
         folder,
         source.classes,
         others=some,
         setting=_SETTING,
-        prefix="shifted:",
+        prefix=SHIFTED_PREFIX,
         follow_links=reading.follow_links,
     )
     where = f"{_SETTING}={printable(str(folder))}"
+    groups = reading.more_groups(source.groups, listing, source.classes, where=where, prefix=SHIFTED_PREFIX)
     (checked,), skipped = read_all([listing], source.classes, reading, where=where)
     read = CheckedImages(checked=checked, decoding=reading.decoding)
     splits: dict[str, Images] = {TRAIN: source.pool, "test": source.held_out, "shifted": read}
     copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
     rest, images = source.without(copies, where=where), without(read, copies)
     require_classes(source.classes, {"shifted": images.labels}, copies, where=where)
-    return dataclasses.replace(
+    found = dataclasses.replace(
         rest,
         shifted=images,
-        digest=digest_lines([["shifted"], rest.digest, *describe(images)]),
+        digest=grouped_digest(digest_lines([["shifted"], rest.digest, *describe(images)]), groups, images),
+        groups=groups,
         skipped=(*source.skipped, *skipped),
         notes=(*source.notes, *conversions(checked), *_tested_twice(rest.held_out, images)),
     )
+    return found.settled(images, split="shifted", where=where)
 
 
 def _tested_twice(held_out: Images, shifted: Images) -> Iterator[str]:

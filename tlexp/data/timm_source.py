@@ -20,6 +20,7 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import Listing, UnreadImage
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source
 from tlexp.data.reader import ReaderImage, ReaderImages, StreamedImages
 from tlexp.data.splits import choose_held_out, require_one_each, split_meant, splits_meant
@@ -104,7 +105,7 @@ class TimmSet:
         """
         return _Split(self, self.split).choose(classes, at_least)
 
-    def counts(self, *, classes: Sequence[str] | None, at_least: int) -> Counts | None:
+    def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts | None:
         """Return None: some readers go through all images to count them."""
         return None
 

@@ -5,7 +5,7 @@ images (n, H, W, 3) uint8; logits (N, K) float32; probabilities (N, K) float64; 
 
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,17 @@ class Predictions:
 
 
 def write_artifacts(
-    folder: Path, predictions: Predictions, splits: dict[str, Evaluation], classes: Sequence[str], *, drawn: bool
+    folder: Path,
+    predictions: Predictions,
+    splits: dict[str, Evaluation],
+    classes: Sequence[str],
+    *,
+    groups: Mapping[str, NDArray[np.int64] | None],
+    drawn: bool,
 ) -> None:
     """Write predictions, evaluation, candidates where there are several, and figures if they are wanted."""
     for split, (images, logits) in predictions.held_out.items():
-        write_predictions(folder, to_probabilities(logits), images.labels, split=split)
+        write_predictions(folder, to_probabilities(logits), images.labels, split=split, groups=groups[split])
     write_evaluation(folder, splits, classes)
     trials = predictions.trials
     if len(trials) > 1:
@@ -110,13 +116,26 @@ def write_artifacts(
 
 
 def write_predictions(
-    folder: Path, probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, split: str = "test"
+    folder: Path,
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    *,
+    split: str = "test",
+    groups: NDArray[np.int64] | None = None,
 ) -> None:
-    """Write predictions.npz: index (N,), label (N,) and probability (N, K) of a held-out split, in its order."""
+    """Write predictions.npz: index (N,), label (N,) and probability (N, K) of a held-out split, in its order.
+
+    Where images have groups it holds their numbers as well, group (N,) int64.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, index=np.arange(len(labels)), label=labels, probability=probabilities.astype(np.float32)
-    )
+    arrays: dict[str, Any] = {
+        "index": np.arange(len(labels)),
+        "label": labels,
+        "probability": probabilities.astype(np.float32),
+    }
+    if groups is not None:
+        arrays["group"] = groups
+    np.savez_compressed(buffer, **arrays)
     publish(folder / names.predictions_file(split), buffer.getvalue())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.compose.origin import origin_of
+from tlexp.compose.origin import grouper_of, origin_of
 from tlexp.config import Config, Preprocessing
 from tlexp.config.data import DataSource
 from tlexp.config.labels import parse_labels
@@ -35,7 +35,7 @@ from tlexp.errors import BadImagesError, ConfigError
 from tlexp.paths import publish
 from tlexp.secrets import masked_name
 from tlexp.terminal import short_path
-from tlexp.tracking.blocks import DataBlock
+from tlexp.tracking.blocks import DataBlock, GroupsBlock
 from tlexp.tracking.names import BAD_IMAGES_FILE
 from tlexp.train import Listener
 
@@ -53,7 +53,13 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     if names is not None and data.source is not DataSource.timm:  # opening those takes long
         names.of(origin.class_names(classes=data.classes, at_least=data.at_least))
     decoding = Decoding(max_pixels=data.max_pixels, bits=data.bits)
-    reading = Reading(on_bad=data.on_bad, follow_links=data.follow_links, decoding=decoding, progress=listener.images)
+    reading = Reading(
+        on_bad=data.on_bad,
+        follow_links=data.follow_links,
+        decoding=decoding,
+        progress=listener.images,
+        grouper=grouper_of(data),
+    )
     source = origin.open(classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading)
     if data.neither is not None:
         source = add_neither(source, Path(data.neither).expanduser(), source_seed=data.source_seed, reading=reading)
@@ -118,12 +124,13 @@ def _require_public(classes: Sequence[str]) -> None:
         raise ConfigError([f"class {name}: everybody sees this name, and it may hold no secret" for name in hidden])
 
 
-def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBlock:
+def describe_images(source: Source, counts: dict[str, dict[str, int]], budget: "Budget | None" = None) -> DataBlock:
     """Return what a record says of the images.
 
     Args:
         source: Where they are.
         counts: Images of each class in each split.
+        budget: What was drawn of them; None where nothing is yet.
     """
     return DataBlock(
         digest=source.digest,
@@ -133,7 +140,21 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]]) -> DataBl
         pool_from=source.pool_from,
         held_out_from=source.held_out_from,
         short_sides=source.short_sides,
+        groups=_describe_groups(source, budget),
         skipped=source.skipped,
+    )
+
+
+def _describe_groups(source: Source, budget: "Budget | None") -> GroupsBlock | None:
+    groups = source.groups
+    if groups is None:
+        return None
+    names = source.pool.names
+    return GroupsBlock(
+        stated=groups.stated,
+        pool=groups.count(names),
+        budget=None if budget is None else groups.count(names[place] for place in budget.positions.tolist()),
+        held_out=groups.count(source.held_out.names),
     )
 
 
@@ -167,14 +188,18 @@ def draw_labels(config: Config, source: Source) -> Budget:
     """Draw the label budget from the pool and split it for selection.
 
     Raises:
-        DataError: A class has too few images.
+        DataError: A class has too few images, or images of one group alone, which leave nothing to select on.
         ConfigError: train.refit=false with several folds, or tune.trials with none.
     """
     asked = parse_labels(config.labels)
-    positions = draw_budget(source.pool.labels, asked, seed=config.data_seed, classes=source.classes)
+    seed, classes, groups = config.data_seed, source.classes, source.group_codes(source.pool)
+    positions = draw_budget(source.pool.labels, asked, seed=seed, classes=classes, groups=groups)
     labels = source.pool.labels[positions]
-    smallest = int(np.bincount(labels, minlength=len(source.classes)).min())
-    folds = selection_folds(labels, per_class=smallest, seed=config.data_seed) if config.tune.validate else ()
+    folds: tuple[Fold, ...] = ()
+    if config.tune.validate:
+        smallest = int(np.bincount(labels, minlength=len(classes)).min())
+        drawn = None if groups is None else groups[positions]
+        folds = selection_folds(labels, per_class=smallest, seed=seed, groups=drawn, classes=classes)
     if config.tune.trials and config.tune.search is SearchKind.ranges and not folds:
         raise ConfigError(
             f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "

@@ -39,6 +39,9 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     if freeze.norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
         yield f"freeze.norm={freeze.norm} changes nothing: {name} has no norms with running statistics"
     yield from size_notes(config, network.expected, images)
+    if (groups := images.groups) is not None:
+        names = [name for split in (images.pool, images.held_out) for name in split.names]
+        yield f"{len(names):,} images are {groups.count(names):,} groups, which no split parts ({groups.stated})"
     yield from images.notes
     yield from copy_notes(images.copies)
     if images.skipped:

@@ -96,7 +96,16 @@ def _images(config: Config, counts: Counts) -> dict[str, Any]:
         "labels": config.labels,
         "drawn": sum(drawn),
         **weighed,
+        **_groups(config, counts),
     }
+
+
+def _groups(config: Config, counts: Counts) -> dict[str, Any]:
+    """Return how many groups the images are, where any are given."""
+    if counts.groups is None:
+        return {}
+    pool, held_out = counts.groups
+    return {"groups": {"stated": f"data.group={config.data.group}", "pool": pool, "held_out": held_out}}
 
 
 def _image_lines(plan: dict[str, Any]) -> list[str]:
@@ -104,14 +113,17 @@ def _image_lines(plan: dict[str, Any]) -> list[str]:
     if (images := plan["images"]) is None:
         return []
     pool, held_out = images["pool"].values(), images["held_out"].values()
-    weights = images.get("class_weights", {}).values()
-    weighed = [f"in the loss an image counts {min(weights):.3g} to {max(weights):.3g}, by its class"] if weights else []
-    return [
+    told = [
         f"labels={images['labels']} draws {images['drawn']:,} of {sum(pool):,} image files of {len(pool)} classes "
         f"(the smallest has {min(pool):,}); {sum(held_out):,} others are held out for testing; "
-        "reading leaves out copies",
-        *weighed,
+        "reading leaves out copies"
     ]
+    if groups := images.get("groups"):
+        parts = f"they are {groups['pool']:,} groups to learn from and {groups['held_out']:,} to test on"
+        told.append(f"{parts}, which no split parts ({groups['stated']})")
+    if weights := images.get("class_weights", {}).values():
+        told.append(f"in the loss an image counts {min(weights):.3g} to {max(weights):.3g}, by its class")
+    return told
 
 
 def _phase_lines(plan: dict[str, Any]) -> list[str]:

@@ -120,7 +120,7 @@ class RunRecorder:
             weights=WeightsBlock(source=origin.source, digest=origin.digest),
             outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
-        self.data = describe_images(images, _counts(images, budget))
+        self.data = describe_images(images, _counts(images, budget), budget)
         return self.data
 
     def begin(self, frozen: str) -> None:

@@ -16,7 +16,7 @@ from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.config.train import ClassWeights
 from tlexp.config.tune import SearchKind
-from tlexp.data import Source, copies_csv
+from tlexp.data import Source, copies_csv, leaks_csv
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
@@ -99,6 +99,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.note(start_notes(config, network, images, budget))
     if images.copies and config.study.column is None:  # a study lists them once
         publish(recorder.folder / names.COPIES_FILE, copies_csv(images.copies))
+    if images.leaks and config.study.column is None:
+        publish(recorder.folder / names.LEAKS_FILE, leaks_csv(images.leaks))
     recorder.begin(classifier.frozen_digest(session.digest))
 
     checkpoint = _checkpoint(config, recorder.folder, f"{images.digest}-{origin.digest}-{device.type}")
@@ -135,7 +137,9 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     card = describe_model(config, network, origin, images.classes, shift)
     if config.train.save_weights:
         save_classifier(classifier, recorder.folder, description=card)
-    write_artifacts(recorder.folder, predictions, splits, card.classes, drawn=config.tracking.figures is not False)
+    groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}
+    drawn = config.tracking.figures is not False
+    write_artifacts(recorder.folder, predictions, splits, card.classes, groups=groups, drawn=drawn)
     return splits
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
-from tlexp.data import copies_csv
+from tlexp.data import copies_csv, leaks_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.folder import Attempt
@@ -68,19 +68,24 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         return
     with plan.folder.locked():
         plan.folder.state(about)
-        _list_copies(plan)
+        _list_images(plan)
         _run(plan, context, found)
         failed = _report(plan)
     if failed:
         raise TrainingError(f"{failed} of {len(plan.runs)} runs did not finish; the same command typed again runs them")
 
 
-def _list_copies(plan: StudyPlan) -> None:
-    """List the images that all runs leave out, because others are the same, in the study's own folder."""
-    path = plan.folder.path / names.COPIES_FILE
-    path.unlink(missing_ok=True)
-    if plan.source.copies:
-        publish(path, copies_csv(plan.source.copies))
+def _list_images(plan: StudyPlan) -> None:
+    """List the images that all runs leave out as copies, and those of groups on both sides, in the study's folder."""
+    copies, leaks = plan.source.copies, plan.source.leaks
+    for name, found, table in (
+        (names.COPIES_FILE, copies, copies_csv(copies)),
+        (names.LEAKS_FILE, leaks, leaks_csv(leaks)),
+    ):
+        path = plan.folder.path / name
+        path.unlink(missing_ok=True)
+        if found:
+            publish(path, table)
 
 
 def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:

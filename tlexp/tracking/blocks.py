@@ -56,6 +56,16 @@ class FreezeBlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupsBlock:
+    """Images that belong together: how that was stated, and how many groups pool, label budget and test split have."""
+
+    stated: str
+    pool: int
+    budget: int | None = None
+    held_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataBlock:
     """The images of a run.
 
@@ -67,6 +77,7 @@ class DataBlock:
         pool_from: Where they lie, in words.
         held_out_from: Where the test images lie, in words; None where they were split off.
         short_sides: Smallest, median and largest short side of the images as they lie, in pixels.
+        groups: Of the images; None where each stands for itself.
         skipped: Files that could not be read.
     """
 
@@ -77,6 +88,7 @@ class DataBlock:
     pool_from: str | None = None
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
+    groups: GroupsBlock | None = None
     skipped: tuple[str, ...]
 
     @property
@@ -91,6 +103,8 @@ class DataBlock:
         if self.short_sides is not None:
             low, median, high = self.short_sides
             parts.append(f"short sides {low:,} to {high:,} px, half at most {median:,}")
+        if self.groups is not None:
+            parts.append(f"{self.groups.pool:,} groups to learn from, {self.groups.held_out:,} to test on")
         return "; ".join(parts)
 
 

@@ -48,6 +48,8 @@ EVALUATION_FILE = "evaluation.json"
 CANDIDATES_FILE = "candidates.csv"
 COPIES_FILE = "copies.csv"
 """Images that were left out because others are the same; a study has one for all of its runs."""
+LEAKS_FILE = "leaks.csv"
+"""Images of groups that are both in the training pool and in a given test split; a study has one as well."""
 BAD_IMAGES_FILE = "bad-images.txt"
 """Files that cannot be used, a line each; in the folder of the run, or where studies lie."""
 MODEL_CARD_FILE = "model.json"
@@ -65,6 +67,7 @@ RUN_FILES = (
     EVALUATION_FILE,
     CANDIDATES_FILE,
     COPIES_FILE,
+    LEAKS_FILE,
     MODEL_CARD_FILE,
     "*.safetensors",
     f"{FIGURES_FOLDER}/*.png",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config.labels import parse_labels
-from tlexp.data import budget_counts
+from tlexp.data import budget_counts, fold_count, groups_per_class
 
 FULL = ("1", "2", "5", "10", "20", "50", "100", "all")
 """The budgets of a study that names none."""
@@ -23,6 +23,7 @@ class BudgetSize:
         smallest: Images of its smallest class.
         per_class: Mean images per class.
         conditional: Whether it is above half of the pool: another pool might give another result.
+        groups: Of the class that has fewest; None where each image stands for itself.
     """
 
     labels: str
@@ -30,15 +31,21 @@ class BudgetSize:
     smallest: int
     per_class: float
     conditional: bool
+    groups: int | None = None
 
     @property
     def folds(self) -> int:
         """How many parts it is selected on: 0, 1 (80/20) or up to 5."""
-        return 0 if self.smallest < 2 else 1 if self.smallest >= 10 else min(5, self.smallest)
+        return fold_count(self.smallest, self.groups)
 
 
 def allowed_budgets(
-    stated: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str]
+    stated: Sequence[str],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    compared: bool = True,
 ) -> tuple[list[BudgetSize], dict[str, str]]:
     """Return the budgets that the pool allows, in growing order, and why others were left out.
 
@@ -50,7 +57,10 @@ def allowed_budgets(
         stated: Label budgets as written.
         labels: Of the pool, (N,).
         classes: Their names.
+        groups: Number of each image's group, (N,); None where each stands for itself.
+        compared: Whether settings are compared inside a budget, which takes two groups of each class.
     """
+    known = None if groups is None else groups_per_class(labels, groups, classes=len(classes))
     available = np.bincount(labels, minlength=len(classes))
     found: dict[tuple[int, ...], BudgetSize] = {}
     skipped: dict[str, str] = {}
@@ -61,6 +71,13 @@ def allowed_budgets(
         if short:
             least, name = min(short)
             skipped[f"labels={budget}"] = f"the smallest class, {name}, has {least} images"
+            continue
+        drawn = None if known is None else [min(pair) for pair in zip(known, counts, strict=True)]  # spread over all
+        if compared and drawn is not None and min(counts) > 1 and min(drawn) < 2:
+            skipped[f"labels={budget}"] = (
+                f"all images of {classes[drawn.index(min(drawn))]} are one group (data.group), which leaves nothing to "
+                "compare settings on"
+            )
             continue
         same = found.get(tuple(counts))
         if same is not None:
@@ -73,5 +90,6 @@ def allowed_budgets(
             smallest=min(counts),
             per_class=images / len(classes),
             conditional=2 * images > len(labels),
+            groups=None if drawn is None else min(drawn),
         )
     return sorted(found.values(), key=lambda size: size.images), skipped

@@ -158,8 +158,13 @@ class StudyPlan:
         with listing_bad_images(ROOT):
             self.source = shared.images(config, self.network.expected, listener)
         stated = self.study.labels or FULL
-        pool = self.source.pool.labels
-        self.budgets, self.skipped = allowed_budgets(stated, pool, self.source.classes)
+        self.budgets, self.skipped = allowed_budgets(
+            stated,
+            self.source.pool.labels,
+            self.source.classes,
+            groups=self.source.group_codes(self.source.pool),
+            compared=config.tune.validate,
+        )
         if not self.budgets:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")

@@ -32,6 +32,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
     return (
         "Budgets are stratified and nested: the images of a smaller one are among those of a larger one of the same "
         "data seed, and all columns share them.",
+        *_grouped(table),
         "Everything is selected inside the budget, by log loss: with ten images per class or more on a fifth that is "
         "held back, with fewer on up to five folds, with one not at all.",
         f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
@@ -120,6 +121,19 @@ def _no_claim(table: StudyTable) -> list[str]:
     count, few = len(table.seeds), len(table.seeds) < _ENOUGH_SEEDS
     seeds = [f"{count} data seed{'' if count == 1 else 's'}"] if few else []
     return [*seeds, *(["rendered shapes"] if _source(table) == DataSource.shapes else [])]
+
+
+def _grouped(table: StudyTable) -> tuple[str, ...]:
+    """Return what is kept together, where images have groups."""
+    groups = None if table.record is None or table.record.data is None else table.record.data.groups
+    if groups is None:
+        return ()
+    return (
+        f"Images of one group ({groups.stated}) are never parted, neither by the test split nor by a fold of the "
+        f"selection, and budgets are spread over as many groups as there are: {groups.pool} to learn from, "
+        f"{groups.held_out} to test on. Intervals count test images and not groups: they are too short where the "
+        "images of a group are alike.",
+    )
 
 
 def _candidates(table: StudyTable) -> str:

@@ -1,0 +1,258 @@
+"""Which images belong together: one patient, animal or burst, by a table, by their names or by their folders.
+
+A group's name may be anybody's: it stands in messages and in `leaks.csv` alone, printable and without secrets.
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlexp.config.group import LONGEST_NAME, GroupKind, GroupRule, OnLeak
+from tlexp.data.decode import printable
+from tlexp.data.files import Listing
+from tlexp.data.partition import first_names
+from tlexp.errors import DataError
+from tlexp.paths import open_regular
+
+NEITHER_PREFIX, SHIFTED_PREFIX = "neither:", "shifted:"
+"""Begin the names of images that come from folders of their own."""
+_FORM = "it needs a header path,group and a row per image"
+_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The groups of a source's images.
+
+    Attributes:
+        stated: The setting, for people.
+        of: Name of an image -> its group.
+        on_leak: What happens with a group on both sides of given splits.
+    """
+
+    stated: str
+    of: Mapping[str, str]
+    on_leak: OnLeak
+
+    def codes(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return the number of each image's group in the order of the sorted groups of these images, (N,) int64."""
+        given = [self.of[name] for name in names]
+        number = {group: code for code, group in enumerate(sorted(set(given)))}
+        return np.fromiter((number[group] for group in given), np.int64, len(given))
+
+    def count(self, names: Iterable[str]) -> int:
+        """Return how many groups some images belong to."""
+        return len({self.of[name] for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupTable:
+    """Groups that stand in a table.
+
+    Attributes:
+        where: The table for messages.
+        of: Name of an image -> its group.
+        header: The first cell of its first line.
+        whole: Whether it names the images of one source and no others; else it may name more.
+    """
+
+    where: str
+    of: Mapping[str, str]
+    header: str
+    whole: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouper:
+    """What `data.group` says, with its table read.
+
+    Attributes:
+        rule: Where groups stand.
+        on_leak: What happens with a group on both sides of given splits.
+        table: The table; None where names tell.
+        folders: What image names begin with -> the folder below which they go on, to see what else a table may name.
+    """
+
+    rule: GroupRule
+    on_leak: OnLeak
+    table: GroupTable | None = None
+    folders: Mapping[str, Path]
+
+    @property
+    def stated(self) -> str:
+        """The setting, for messages."""
+        return f"data.group={printable(str(self.rule))}"
+
+    def name(self, listings: Sequence[Listing], classes: Sequence[str], *, where: str, prefix: str = "") -> Groups:
+        """Return the group of every image that is listed.
+
+        Args:
+            listings: Of one source.
+            classes: Their classes, in the order of the labels.
+            where: The source for messages.
+            prefix: What the names of all of them begin with.
+
+        Raises:
+            DataError: Images have no group, or the table names images that the source does not have.
+        """
+        files = [file for listing in listings for file in listing.files]
+        if self.table is not None:
+            refused = {name for listing in listings for name, _ in listing.refused}
+            names = [file.name for file in files]
+            _require_named(self.table, names, where)
+            if self.table.whole:
+                self._require_known(self.table, {*names, *refused}, where, prefix)
+            return self._groups({name: self.table.of[name] for name in names})
+        tell = self._by_pattern if self.rule.kind is GroupKind.pattern else self._by_folder
+        found = {file.name: tell(file.name.removeprefix(prefix), classes[file.label], prefix) for file in files}
+        lost = [name for name, group in found.items() if not group]
+        if lost:
+            told = f"{self.stated} gives no group to {len(lost)} of the {len(files)} images of {where}"
+            raise DataError(f"{told}: {first_names(lost)}; {self._way_out}")
+        return self._groups({name: group for name, group in found.items() if group})
+
+    def _groups(self, of: Mapping[str, str]) -> Groups:
+        return Groups(stated=self.stated, of=of, on_leak=self.on_leak)
+
+    def _by_pattern(self, name: str, kind: str, prefix: str) -> str | None:
+        """Return what the expression finds in a name below its class."""
+        below = below_class(name, kind, tree=prefix == NEITHER_PREFIX)
+        found = re.search(self.rule.value, below) if len(below) <= LONGEST_NAME else None
+        return None if found is None else found[1 if found.re.groups else 0]
+
+    def _by_folder(self, name: str, kind: str, prefix: str) -> str | None:
+        """Return the name of the folder that holds an image, or of one above it."""
+        folders = [part for part in name.split("/")[:-1] if part]
+        number = int(self.rule.value)
+        return folders[-number] if number <= len(folders) else None
+
+    @property
+    def _way_out(self) -> str:
+        if self.rule.kind is GroupKind.folder:
+            return "put each image into a folder of its group, or write a table of path,group"
+        return (
+            "the expression has to find something in what a name has below its class, of at most "
+            f"{LONGEST_NAME} characters; mend it, or write a table of path,group"
+        )
+
+    def _require_known(self, table: GroupTable, names: set[str], where: str, prefix: str) -> None:
+        """Refuse names in a table that are neither images of the source nor files that the run leaves out."""
+        strange = [name for name in table.of if name not in names and _prefix(name) == prefix and not self._lies(name)]
+        if strange:
+            example = min(names, default="")
+            raise DataError(
+                f"{table.where} names {len(strange)} images that {where} does not have: {first_names(strange)}; mend "
+                f"those names or remove their rows (the run names its images as {example})"
+            )
+
+    def _lies(self, name: str) -> bool:
+        """Return whether a name is that of a file that the run has no use for: of another class or split, say."""
+        places = [folder / name[len(start) :] for start, folder in self.folders.items() if name.startswith(start)]
+        return any(os.path.lexists(place) for place in places)
+
+
+def below_class(name: str, kind: str, *, tree: bool = False) -> str:
+    """Return what stands in a name behind the folder of its class; without one, the file's own name.
+
+    Args:
+        name: With / between folders.
+        kind: The class.
+        tree: Whether the whole name lies below the class, at any depth.
+
+    >>> below_class("train/cat/p1/2.jpg", "cat"), below_class("photos/2.jpg", "cat")
+    ('p1/2.jpg', '2.jpg')
+    """
+    parts = name.split("/")
+    if kind in parts[:-1]:
+        return "/".join(parts[len(parts) - 1 - parts[-2::-1].index(kind) :])
+    return name if tree else parts[-1]
+
+
+def read_group_table(path: Path) -> GroupTable:
+    """Read a table of path,group.
+
+    Raises:
+        DataError: It is missing, no CSV in UTF-8, empty, has rows without a group or with another number of cells than
+            its header, or gives an image two groups.
+    """
+    where = f"data.group={printable(str(path))}"
+    try:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            sign = max(",;\t", key=first.count)
+            file.seek(0)
+            reader = csv.reader(file, strict=True, delimiter=sign)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror}; {_FORM}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where} is no CSV file in UTF-8: {error}; {_FORM}") from error
+    if len(rows) < 2 or len(rows[0][1]) < 2:
+        raise DataError(f"{where} has no rows below its header, or one column alone; {_FORM}")
+    header = rows[0][1]
+    named = "path" in header and "group" in header
+    places = (header.index("path"), header.index("group")) if named else (0, 1)
+    return GroupTable(
+        where=where, of=_of_rows(rows[1:], places, len(header), where), header=_name(header[places[0]]), whole=True
+    )
+
+
+def _of_rows(rows: Sequence[tuple[int, list[str]]], places: tuple[int, int], width: int, where: str) -> dict[str, str]:
+    """Return name -> group.
+
+    Raises:
+        DataError: Rows are incomplete or contradict each other; all are counted in one message.
+    """
+    first: dict[str, tuple[int, str]] = {}
+    wrong: list[str] = []
+    for line, cells in rows:
+        if len(cells) != width:
+            wrong.append(f"line {line}: {len(cells)} cells, the header has {width}")
+            continue
+        name, group = (_name(cells[place]) for place in places)
+        if not name or not group:
+            wrong.append(f"line {line}: its {'group' if name else 'path'} is empty")
+            continue
+        before, known = first.setdefault(name, (line, group))
+        if known != group:
+            wrong.append(f"line {line}: {name} is of group {group}, in line {before} of {known}")
+    if wrong:
+        more = [f"... and {len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
+        told = "\n".join(f"  {line}" for line in (*wrong[:_NAMED], *more))
+        raise DataError(
+            f"{where}: {len(wrong)} row{'' if len(wrong) == 1 else 's'} cannot be used:\n{told}\n"
+            "Mend or remove them; an image that stands for itself has a group of its own"
+        )
+    return {name: group for name, (_, group) in first.items()}
+
+
+def _name(cell: str) -> str:
+    """Return a cell as names are printed: a run's own names have that form already."""
+    cell = cell.removeprefix("./")
+    return cell if cell.isprintable() else printable(cell)
+
+
+def _prefix(name: str) -> str:
+    """Return how the names of a source begin that a name is one of."""
+    return next((prefix for prefix in (NEITHER_PREFIX, SHIFTED_PREFIX) if name.startswith(prefix)), "")
+
+
+def _require_named(table: GroupTable, names: Sequence[str], where: str) -> None:
+    """Refuse a table that misses images."""
+    missing = [name for name in names if name not in table.of]
+    if not missing:
+        return
+    header = f"; {table.header} stands in its first line, which is its header" if table.header in missing else ""
+    example = next(iter(table.of), None)
+    raise DataError(
+        f"{table.where} misses {len(missing)} of the {len(names)} images of {where}: {first_names(missing)}{header}; "
+        "give each a row with its group, one of its own where it stands for itself"
+        + ("" if example is None or len(missing) < len(names) else f" (the table names e.g. {example})")
+    )
