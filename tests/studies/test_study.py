@@ -374,3 +374,19 @@ def test_heads_without_a_loss_stay_as_they_are_where_a_study_weighs_classes(
         "nearest mean, nearest neighbours." in page
     )
     assert 'Predictions are corrected to the class frequencies {"circle": 0.7, "square": 0.3} (data.prior);' in page
+
+
+def test_a_study_keeps_groups_together_and_says_so(study: Study, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(32):
+        path = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"p{number // 4}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(path)
+    words = ["data=folder", f"data.root={tmp_path / 'photos'}", "data.group='pattern:^[^_]+'"]
+    assert study(*QUICK[:2], "study.labels=[2,9]", *words) == 0
+    page = (tmp_path / "multirun/s/report/index.html").read_text()
+    assert "Images of one group (data.group=pattern:^[^_]+) are never parted" in page
+    for record in tmp_path.glob("multirun/s/runs/*/*/record.json"):
+        assert read_record(record.parent).data.groups.held_out > 1
+        with np.load(record.parent / "predictions.npz") as file:
+            assert len(set(file["group"].tolist())) == read_record(record.parent).data.groups.held_out
