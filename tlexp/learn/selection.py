@@ -176,7 +176,7 @@ def refit(
     return learner.train(FINAL, positions, selection.winner), positions
 
 
-def log_loss(logits: Logits, labels: Labels, class_weights: ClassWeights) -> float:
+def log_loss(logits: Logits, labels: Labels, class_weights: ClassWeights = ClassWeights.none) -> float:
     """Return the mean negative log likelihood: what candidates are compared by.
 
     Where the loss they are trained on weighs classes by their frequency, so does this one, by that of these labels.
