@@ -2,7 +2,7 @@
 
     TLEXP_SETS=FOLDER python tests/benchmarks/bench_near_copies.py [--sets cats_vs_dogs cifar10] [--sheet pairs.png]
 
-FOLDER/cats_vs_dogs ... have train/ and test/ or val/ trees. Of each set 1,000 photographs are drawn. Near copies: ten
+FOLDER/cats_vs_dogs ... have train/ and test/ or val/ trees. Of each set 1,000 photographs are drawn. Near copies: twenty
 of each kind are added. Bursts: 20 photographs are each replaced by 4 to 6 views of them, turned, shifted and relit, and
 all images are numbered consecutively. As they are: pairs in the whole set, of at most --most images, and those between
 training and test; --sheet shows them. Features are those of lite0 at its native size.
@@ -109,11 +109,11 @@ def seen(images: Sequence[Picture], lite0: Lite0) -> tuple[NDArray[np.uint8], ND
 
 
 def planted_copies(photographs: Sequence[Picture], lite0: Lite0, known: tuple) -> tuple[Counter[str], int]:
-    """Return how many of ten copies of each kind are found, and how many pairs are none that were planted."""
+    """Return how many of twenty copies of each kind are found, and how many pairs are none that were planted."""
     generator = np.random.default_rng(1)
     images, original, kinds = [], list(range(len(photographs))), [""] * len(photographs)
     for kind, change in CHANGES.items():
-        for place in generator.permutation(len(photographs))[:10].tolist():
+        for place in generator.permutation(len(photographs))[:20].tolist():
             images.append(change(photographs[place], generator))
             original.append(place)
             kinds.append(kind)
@@ -184,9 +184,9 @@ def main() -> None:
         photographs = opened(drawn(images_of(root), 1000))
         known = seen(photographs, lite0)
         recalled, false = planted_copies(photographs, lite0, known)
-        print(f"{name}, {len(photographs)} images and 100 near copies: {false} false pairs", flush=True)
+        print(f"{name}, {len(photographs)} images and 200 near copies: {false} false pairs", flush=True)
         for kind in CHANGES:
-            print(f"  {recalled[kind]} of 10 {kind}")
+            print(f"  {recalled[kind]} of 20 {kind}")
         whole, false, largest = planted_bursts(photographs, lite0, known)
         print(f"  {whole} of 20 bursts whole, {false} false pairs; the largest group has {largest}", flush=True)
         if not options.most:

@@ -16,7 +16,7 @@ import numpy as np
 from tlexp.arrays import Positions
 from tlexp.doctor.strangers import Features, Pairs, cosines, random_pairs, usual
 
-_LEFT: Final = 0.4
+_LEFT: Final = 0.3
 """1 - cosine of neighbours in a burst, as a share of that of strangers."""
 _REACH: Final = 3
 """Images ahead, and usual steps of the number, that are still neighbours: some of a burst are often thrown away."""

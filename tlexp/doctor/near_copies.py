@@ -86,7 +86,8 @@ def find_near_copies(
     """
     pairs = _proposed(signs(fingerprints), features, progress)
     strangers = random_pairs(len(features))
-    looks, meanings = usual(_aligned(fingerprints, strangers, at_least=-1)), usual(cosines(features, strangers))
+    looks = usual(_aligned(fingerprints, strangers, at_least=np.inf))  # half as fine is enough for a median
+    meanings = usual(cosines(features, strangers))
     at_least = 1 - _LEFT * (1 - looks)
     correlation, cosine = _aligned(fingerprints, pairs, at_least=at_least), cosines(features, pairs)
     plain, mirrored = _differing(signs(fingerprints), pairs)
