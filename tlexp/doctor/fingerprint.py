@@ -56,7 +56,7 @@ def signs(fingerprints: Fingerprints) -> Signs:
     coefficients = _BASIS @ fingerprints.astype(np.float64) @ _BASIS.T
     coefficients[:, 0, 0] = 0  # brightness
     there = np.abs(coefficients) > _FLAT
-    return np.where(there, np.sign(coefficients), 0).reshape(len(fingerprints), -1).astype(np.float32)
+    return np.where(there, np.sign(coefficients), 0).reshape(-1, _LOWEST**2).astype(np.float32)
 
 
 def distances(first: Signs, second: Signs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
