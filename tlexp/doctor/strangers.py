@@ -28,7 +28,7 @@ def random_pairs(count: int) -> Pairs:
 
 def usual(similar: NDArray[np.float32]) -> float:
     """Return the median similarity (P,) of strangers, in [0, 0.8]; 0 where there are none."""
-    return float(np.clip(np.median(similar), 0, _MOST)) if len(similar) else 0.0
+    return min(max(float(np.median(similar)), 0.0), _MOST) if len(similar) else 0.0
 
 
 def cosines(features: Features, pairs: Pairs) -> NDArray[np.float32]:
