@@ -2,7 +2,7 @@
 
     TLEXP_SETS=FOLDER python tests/benchmarks/bench_near_copies.py [--sets cats_vs_dogs cifar10] [--sheet pairs.png]
 
-FOLDER/cats_vs_dogs ... have train/ and test/ or val/ trees. Of each set 1,000 photographs are drawn. Near copies: twenty
+FOLDER/cats_vs_dogs ... have train/ and test/ or val/ trees. Of each set 1,000 photographs are drawn. Near copies: 20
 of each kind are added. Bursts: 20 photographs are each replaced by 4 to 6 views of them, turned, shifted and relit, and
 all images are numbered consecutively. As they are: pairs in the whole set, of at most --most images, and those between
 training and test; --sheet shows them. Features are those of lite0 at its native size.

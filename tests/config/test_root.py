@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tlexp.config import GROUPS, Config, config_fields, config_key, config_values, key_values
+from tlexp.config import GROUPS, Config, config_fields, config_key, config_values
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
@@ -183,10 +183,3 @@ def test_class_weights_need_a_loss(head: HeadKind) -> None:
         "or leave it out"
     )
     assert (told in config.problems()) == (head in (HeadKind.knn, HeadKind.nearest_mean))
-
-
-def test_keys_do_not_name_what_is_younger_than_they_are() -> None:
-    assert "class_weights" not in key_values(_config())["train"]
-    config = _config()
-    config.train.class_weights = ClassWeights.balanced
-    assert key_values(config)["train"]["class_weights"] == "balanced"

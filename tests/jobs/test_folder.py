@@ -172,19 +172,6 @@ def test_a_damaged_study_file_is_named(folder: SweepFolder) -> None:
         folder.about()
 
 
-def test_a_setting_that_keys_leave_out_while_it_is_null_is_fixed_too(folder: SweepFolder) -> None:
-    folder.path.mkdir(parents=True)
-    folder.state({"fixed": {"labels": "5"}, "swept": ["seed"]})
-    folder.agree({"labels": "5"})
-    with pytest.raises(ConfigError, match=r"data\.bits was null and would be 12: a sweep compares runs"):
-        folder.agree({"labels": "5", "data.bits": 12})
-    folder.state({"fixed": {"labels": "5"}, "swept": ["seed"]})
-    (folder.path / "study.json").unlink()
-    folder.state({"fixed": {"data.bits": 12}, "swept": ["seed"]})
-    with pytest.raises(ConfigError, match=r"data\.bits was 12 and would be null"):
-        folder.agree({})
-
-
 def test_what_killed_attempts_left_half_written_goes_when_the_sweep_goes_on(folder: SweepFolder) -> None:
     attempt = begin(folder)
     half = [

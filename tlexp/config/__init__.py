@@ -2,12 +2,11 @@
 
 from tlexp.config.preprocessing import Preprocessing
 from tlexp.config.protocol import PROTOCOL
-from tlexp.config.root import GROUPS, YOUNGER, Config, config_fields, config_key, config_values, key_values, run_values
+from tlexp.config.root import GROUPS, Config, config_fields, config_key, config_values, key_values, run_values
 
 __all__ = [
     "GROUPS",
     "PROTOCOL",
-    "YOUNGER",
     "Config",
     "Preprocessing",
     "config_fields",

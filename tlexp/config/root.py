@@ -220,25 +220,11 @@ def run_values(config: Config) -> dict[str, Any]:
     return values
 
 
-YOUNGER: dict[str, Any] = {
-    "data.bits": None,
-    "data.group": None,
-    "data.on_leak": "refuse",
-    "data.prior": None,
-    "train.class_weights": "none",
-}
-"""Settings that keys do not name while they have these values: younger than the records that are found by them."""
-
-
 def key_values(config: Config) -> dict[str, Any]:
     """Return what a run computes as plain JSON values, in one spelling: `0.10` and `.1` are the same budget."""
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
-    for name, plain in YOUNGER.items():
-        group, _, field = name.partition(".")
-        if values[group][field] == plain:
-            del values[group][field]
     if config.data.prior is not None:
         values["data"]["prior"] = json.dumps(config.data.prior, sort_keys=True)  # one value, in whatever order
     if config.data.group is not None:

@@ -16,7 +16,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tlexp.config import YOUNGER
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.jobs.files import SCHEMA, read_about, read_job
 from tlexp.jsonfile import read_json
@@ -125,7 +124,7 @@ class SweepFolder:
             ConfigError: It was about something else; each setting that differs is named.
         """
         before = self.about()
-        stands, fixed = {} if before is None else YOUNGER | masked_values(before["fixed"]), YOUNGER | dict(fixed)
+        stands = {} if before is None else masked_values(before["fixed"])
         changed = [
             f"{self.path}: {name} was {show_setting(stands[name])} and would be {show_setting(value)}: a sweep "
             f"compares runs that share their fixed settings; {_BACK.get(name, 'bring it back')}, or give the new one "
