@@ -1,10 +1,13 @@
 """From what a study has measured to what it says."""
 
+import math
+
 from tlexp.studies.analysis.crossings import find_crossings
 from tlexp.studies.analysis.decision import decide
-from tlexp.studies.analysis.differences import compare, describe
+from tlexp.studies.analysis.differences import compare, competing, describe
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
 from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
 from tlexp.studies.analysis.table import StudyTable
@@ -18,14 +21,18 @@ def analyse(table: StudyTable) -> Findings:
     """
     images = TestImages(labels=table.labels)
     cells = {place: describe(cell, images) for place, cell in table.cells.items()}
-    differences = tuple(pair for labels in table.budgets for pair in compare(table, labels, images))
-    decisions = [decide(table, labels, images, cells, differences) for labels in table.budgets]
+    pairs = measure_pairs(table, images)
+    differences = tuple(
+        pair for labels in table.budgets for pair in compare(labels, pairs, math.comb(len(competing(table, labels)), 2))
+    )
+    known = with_borrowed_variances(table, pairs)
+    decisions = [decide(table, labels, images, cells, known) for labels in table.budgets]
     return Findings(
         table=table,
         cells=cells,
         differences=differences,
         crossings=find_crossings(table, differences),
         transfer=find_gains(table, decisions, cells),
-        recommendations=tuple(recommend(table, decision, images, cells) for decision in decisions),
+        recommendations=tuple(recommend(table, decision, images, known) for decision in decisions),
         regrets=find_regrets(table, decisions, images),
     )

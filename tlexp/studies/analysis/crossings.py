@@ -18,7 +18,7 @@ def find_crossings(table: StudyTable, differences: Sequence[Difference]) -> tupl
     The paired interval of a comparison by itself is interpolated in log k. Budgets above half of the pool are left out:
     what happens there is due to this pool.
     """
-    conditional = _conditional(table)
+    conditional = tuple(labels for labels in table.budgets if labels in table.conditional)
     kept: dict[tuple[str, str], list[Difference]] = {}
     for each in differences:
         if each.labels not in conditional:
@@ -87,8 +87,3 @@ def _between(low: float, high: float, share: float) -> float:
     if share in (0.0, 1.0):
         return high if share else low
     return float(low * (high / low) ** share)
-
-
-def _conditional(table: StudyTable) -> tuple[str, ...]:
-    stated = table.about.get("study", {}).get("budgets", [])
-    return tuple(budget["labels"] for budget in stated if budget.get("conditional"))

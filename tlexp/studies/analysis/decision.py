@@ -1,5 +1,6 @@
-"""Which column to take at a label budget, and whether the data can tell at all."""
+"""Which column to take at a label budget, and how sure that is."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,10 +9,14 @@ from numpy.typing import NDArray
 
 from tlexp.studies.analysis.crossfit import Pick, crossfit, ranking
 from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
-from tlexp.studies.analysis.findings import CellFinding, Difference, Interval, Verdict
+from tlexp.studies.analysis.findings import CellFinding, Interval, Sureness
 from tlexp.studies.analysis.intervals import Spread, TestImages, interval, spread
-from tlexp.studies.analysis.rule import choose, follow, tighten, worst_loss
-from tlexp.studies.analysis.table import Cell, Column, Role, StudyTable
+from tlexp.studies.analysis.pairs import PairSpreads, difference
+from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best
+from tlexp.studies.analysis.table import Cell, Column, StudyTable
+
+_NEARLY = 3
+"""Margins up to which a bound is told as nearly decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,65 +25,50 @@ class Decision:
 
     Attributes:
         labels: The budget.
-        verdict: What they allow to say.
+        sureness: How sure it is.
         candidates: Cells that are compared, in the order of the columns.
         left_out: Columns with too few replicates for an interval.
         seeds: Data seeds that all candidates share.
         means: (C,) over the shared seeds.
-        worst: (C,) what each may lose against any other at most; 1 where no interval says.
-        widths: (C, C) half-widths of the simultaneous intervals of differences; 1 where there is none, 0 with itself.
+        widths: (C, C) how far the difference of two may be off to one side; 1 where none is known, 0 with itself.
+        bounds: (C,) what each may lose against the best at most; 1 where no bound is known.
         reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
-        above: (C,) whether it is better than guessing, by those intervals.
-        alone: (C,) whether it is, by the interval that holds for it alone.
         margin: `study.margin`.
-        order: Places of the candidates, the cheapest first.
+        costs: (C,) the rank of each one's cost, 0 the cheapest; equal where they cost the same.
+        cheapest: Places of the candidates, the cheapest first.
         ranked: Places of the candidates, the highest mean first, of equals the cheapest.
         contenders: Places of those that may be the best one, the highest mean first.
-        chosen: Place of the recommended one; None where nothing is.
+        chosen: Place of the one to take; None where nothing was measured or nothing is better than guessing.
     """
 
     labels: str
-    verdict: Verdict
-    candidates: tuple[Cell, ...] = ()
-    left_out: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
+    sureness: Sureness
+    candidates: tuple[Cell, ...]
+    left_out: tuple[str, ...]
+    seeds: tuple[int, ...]
     means: NDArray[np.float64]
-    worst: NDArray[np.float64]
     widths: NDArray[np.float64]
-    reached: tuple[Interval, ...] = ()
-    above: NDArray[np.bool_]
-    alone: NDArray[np.bool_]
+    bounds: NDArray[np.float64]
+    reached: tuple[Interval, ...]
     margin: float
-    order: tuple[int, ...] = ()
-    ranked: tuple[int, ...] = ()
-    contenders: tuple[int, ...] = ()
-    chosen: int | None = None
-
-    @property
-    def best(self) -> int | None:
-        """Place of the highest mean; of equals the cheapest."""
-        return self.ranked[0] if self.ranked else None
+    costs: NDArray[np.intp]
+    cheapest: tuple[int, ...]
+    ranked: tuple[int, ...]
+    contenders: tuple[int, ...]
+    chosen: int | None
 
     @property
     def leader(self) -> str | None:
-        """Name of the column with the highest mean."""
-        return None if self.best is None else self.name(self.best)
-
-    @property
-    def cheapest(self) -> int:
-        """Place of the cheapest contender, of those that are better than guessing where some are.
-
-        Each by its own interval: one over all contenders would leave out those whose seeds differ most, cheap or not.
-        """
-        return min(self.contenders, key=lambda place: (not self.alone[place], self.order.index(place)))
+        """Name of the column with the highest mean; of equals the cheapest."""
+        return self.name(self.ranked[0]) if self.ranked else None
 
     def name(self, place: int) -> str:
         """Return the name of a candidate."""
         return self.candidates[place].column
 
     def rule(self) -> Pick:
-        """Return the rule of this decision, which takes the highest mean where nothing can be recommended."""
-        return follow(self.widths, self.above, self.order, self.margin)
+        """Return the rule of this decision."""
+        return follow(self.widths, self.costs, self.margin)
 
     def crossfitted(self, pick: Pick, images: TestImages) -> Spread | None:
         """Return the cross-fitted accuracy of what a rule picks; None without a shared seed."""
@@ -92,7 +82,7 @@ def decide(
     labels: str,
     images: TestImages,
     cells: Mapping[tuple[str, str], CellFinding],
-    differences: Sequence[Difference],
+    pairs: PairSpreads,
 ) -> Decision:
     """Return what the data say at a budget.
 
@@ -101,84 +91,82 @@ def decide(
         labels: The budget.
         images: Of the test split.
         cells: What each cell shows.
-        differences: Of the budget, or of all.
+        pairs: Differences, with variances that borrow.
     """
     measured = competing(table, labels)
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
-    left_out = tuple(cell.column for cell in measured if cell not in candidates)
     seeds = shared_seeds(candidates)
     means = _means(candidates, seeds, cells, images)
-    names = [cell.column for cell in candidates]
-    values, widths = _pairs(names, [pair for pair in differences if pair.labels == labels])
-    bounds = tighten(np.where(widths < 1, values + widths, 1.0))
-    order = cheapest_first(table, candidates, cells)
-    worst = worst_loss(bounds)
+    values, widths = _matrices(candidates, pairs)
+    upper = np.where(widths < 1, values + widths, 1.0)
+    bounds = bound_regrets(upper)
+    costs = rank_costs(table, candidates)
+    cheapest = tuple(np.argsort(costs, kind="stable").tolist())
+    ranked = tuple(ranking(means, cheapest).tolist())
+    possible = may_be_best(upper)
     reached = tuple(_reached(cell, images, len(candidates)) for cell in candidates)
-    above = np.array([_beats(accuracy, images.chance) for accuracy in reached], dtype=bool)
-    alone = np.array([_beats(cells[cell.column, labels].accuracy, images.chance) for cell in candidates], dtype=bool)
-    chosen = int(choose(means, worst, above, order, table.margin)) if len(candidates) > 1 else -1
-    ranked = tuple(ranking(means, order).tolist())
-    may_be_best = bounds.min(axis=-1, initial=0.0) >= 0  # nothing is distinguishably better
-    contenders = tuple(place for place in ranked if may_be_best[place] or place == ranked[0])
-    verdict = _verdict(candidates, above, ranked, chosen)
-    if verdict not in (Verdict.best, Verdict.cheaper):
-        chosen = -1
+    chosen = int(choose(means, bounds, costs, table.margin)) if candidates else None
+    lost = 0.0 if chosen is None else float(bounds[chosen])
+    sureness = _sureness(candidates, reached, images, lost / table.margin)
     return Decision(
         labels=labels,
-        verdict=verdict,
+        sureness=sureness,
         candidates=candidates,
-        left_out=left_out,
+        left_out=tuple(cell.column for cell in measured if cell not in candidates),
         seeds=seeds,
         means=means,
-        worst=worst,
         widths=widths,
+        bounds=bounds,
         reached=reached,
-        above=above,
-        alone=alone,
         margin=table.margin,
-        order=order,
+        costs=costs,
+        cheapest=cheapest,
         ranked=ranked,
-        contenders=(chosen,) if chosen >= 0 else contenders,
-        chosen=chosen if chosen >= 0 else None,
+        contenders=tuple(place for place in ranked if possible[place] or place == ranked[0]),
+        chosen=None if sureness is Sureness.chance else chosen,
     )
 
 
-def cheapest_first(
-    table: StudyTable, candidates: Sequence[Cell], cells: Mapping[tuple[str, str], CellFinding]
-) -> tuple[int, ...]:
-    """Return the places of the candidates: deeper freezing first; ways by trainable parameters, then by seconds."""
+def rank_costs(table: StudyTable, candidates: Sequence[Cell]) -> NDArray[np.intp]:
+    """Return (C,) ranks by the parameters that a column trains, then by operations to predict one image.
+
+    Never by seconds: a clock says something else each time, and columns of the same cost change places. They share a
+    rank; 0 is the cheapest, and what is not known counts as dearest.
+    """
     columns = {column.name: column for column in table.columns}
-    members = [columns[cell.column] for cell in candidates]
-    deep = all(column.role is Role.depth and column.depth is not None for column in members)
-
-    def cost(place: int) -> tuple[float, float]:
-        column, finding = members[place], cells[candidates[place].column, candidates[place].labels]
-        if deep and column.depth is not None:
-            return -column.depth, 0.0
-        seconds = float("inf") if finding.seconds is None else finding.seconds
-        return trained(column, candidates[place]) or float("inf"), seconds
-
-    return tuple(sorted(range(len(candidates)), key=cost))
+    costs = []
+    for cell in candidates:
+        parameters, operations = trained(columns[cell.column], cell), _measured(cell, "cost/flops")
+        costs.append((_or_dearest(parameters), _or_dearest(operations)))
+    known = sorted(set(costs))
+    return np.array([known.index(cost) for cost in costs], dtype=np.intp)
 
 
 def trained(column: Column, cell: Cell) -> float | None:
     """Return how many parameters a column trains; None where neither it nor a record says."""
-    measured = (replicate.metrics.get("cost/trainable_parameters") for replicate in cell.finished)
-    return column.trainable or next((value for value in measured if value), None)
+    return column.trainable or _measured(cell, "cost/trainable_parameters")
 
 
-def _verdict(candidates: Sequence[Cell], above: NDArray[np.bool_], ranked: Sequence[int], chosen: int) -> Verdict:
+def _measured(cell: Cell, metric: str) -> float | None:
+    """Return what a cell's records say of a cost, which is the same in all; None where none does."""
+    return next((value for each in cell.finished if (value := each.metrics.get(metric))), None)
+
+
+def _or_dearest(cost: float | None) -> float:
+    return float("inf") if cost is None else cost
+
+
+def _sureness(candidates: Sequence[Cell], reached: Sequence[Interval], images: TestImages, margins: float) -> Sureness:
+    """Return how sure it is to take a column that may lose so many margins."""
     if not candidates:
-        return Verdict.nothing
+        return Sureness.nothing
     if all(len(cell.finished) < 2 for cell in candidates):
-        return Verdict.one_seed
-    if not above.any():
-        return Verdict.chance
+        return Sureness.one_seed
+    if not any(each.low is not None and each.low > images.chance for each in reached):
+        return Sureness.chance
     if len(candidates) == 1:
-        return Verdict.alone
-    if chosen < 0:
-        return Verdict.undecided
-    return Verdict.best if chosen == ranked[0] else Verdict.cheaper
+        return Sureness.alone
+    return Sureness.decided if margins <= 1 else Sureness.nearly if margins <= _NEARLY else Sureness.open
 
 
 def _means(
@@ -191,21 +179,16 @@ def _means(
     return np.array([accuracy.value for accuracy in accuracies if accuracy is not None])
 
 
-def _pairs(names: Sequence[str], differences: Sequence[Difference]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much better each column (first axis) is than each other (second axis), and the half-widths."""
-    places = {name: place for place, name in enumerate(names)}
-    values, widths = np.zeros((len(names), len(names))), 1 - np.eye(len(names))
-    for pair in differences:
-        if pair.first in places and pair.second in places and pair.low is not None and pair.high is not None:
-            first, second = places[pair.first], places[pair.second]
-            values[first, second], values[second, first] = pair.value, -pair.value
-            half = max(pair.high - pair.value, pair.value - pair.low)
-            widths[first, second] = widths[second, first] = min(1.0, half)
+def _matrices(candidates: Sequence[Cell], pairs: PairSpreads) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much better each column (first axis) is than each other (second axis), and how far that may be off."""
+    count = len(candidates)
+    values, widths = np.zeros((count, count)), 1 - np.eye(count)
+    for (first, left), (second, right) in itertools.permutations(enumerate(candidates), 2):
+        pair = difference(pairs, left.labels, left.column, right.column)
+        half = np.nan if pair is None else float(pair.half_width(comparisons(count), sides=1))
+        if pair is not None and np.isfinite(half):
+            values[first, second], widths[first, second] = pair.value, min(1.0, half)
     return values, widths
-
-
-def _beats(accuracy: Interval | None, chance: float) -> bool:
-    return accuracy is not None and accuracy.low is not None and accuracy.low > chance
 
 
 def _reached(cell: Cell, images: TestImages, family: int) -> Interval:

@@ -3,15 +3,14 @@
 correct (C, S, n) float64: whether column c of seed s told image n right.
 """
 
-import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation
-from tlexp.studies.analysis.intervals import TestImages, interval, spread
+from tlexp.studies.analysis.intervals import Spread, TestImages, interval, spread
 from tlexp.studies.analysis.table import Cell, StudyTable
 from tlexp.tracking.blocks import SelectionBlock
 
@@ -61,16 +60,15 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
     )
 
 
-def compare(table: StudyTable, labels: str, images: TestImages) -> tuple[Difference, ...]:
-    """Return the difference of every two competing columns at a budget; the intervals are simultaneous over them all.
+def compare(labels: str, pairs: Mapping[tuple[str, str, str], Spread], family: int) -> tuple[Difference, ...]:
+    """Return the difference of every two columns at a budget; the intervals are simultaneous over so many pairs.
 
     Two columns without a common seed, or with a single one, have no interval; they count in the family all the same.
     """
-    pairs = list(itertools.combinations(competing(table, labels), 2))
     return tuple(
-        _difference(labels, first, second, images, family=len(pairs))
-        for first, second in pairs
-        if shared_seeds((first, second))
+        _difference(labels, first, second, each, family=family)
+        for (budget, first, second), each in pairs.items()
+        if budget == labels
     )
 
 
@@ -83,18 +81,15 @@ def against_best(findings: Findings, recommendation: Recommendation) -> tuple[Di
     return tuple(by_column[column.name] for column in findings.table.columns if column.name in by_column)
 
 
-def _difference(labels: str, first: Cell, second: Cell, images: TestImages, *, family: int) -> Difference:
-    seeds = shared_seeds((first, second))
-    left, right = stacked((first, second), seeds)
-    difference = spread(left - right, images)
+def _difference(labels: str, first: str, second: str, difference: Spread, *, family: int) -> Difference:
     alone = interval(difference, lowest=-1.0)
     together = interval(difference, family=family, lowest=-1.0)
     return Difference(
         labels=labels,
-        first=first.column,
-        second=second.column,
+        first=first,
+        second=second,
         value=alone.value,
-        seeds=len(seeds),
+        seeds=difference.per_seed.shape[-1],
         family=family,
         low=together.low,
         high=together.high,

@@ -11,22 +11,22 @@ from enum import StrEnum
 from tlexp.studies.analysis.table import StudyTable
 
 
-class Verdict(StrEnum):
-    """What the data allow to say at a budget."""
+class Sureness(StrEnum):
+    """How sure it is which column to take at a budget."""
 
     nothing = "nothing"
     """No competing column has a finished replicate."""
+    chance = "chance"
+    """No column is distinguishably better than guessing: nothing is recommended."""
     alone = "alone"
     """A single column could be measured: there is nothing to compare."""
     one_seed = "one_seed"
-    """One replicate of each column gives no interval."""
-    chance = "chance"
-    """No column is distinguishably better than guessing."""
-    undecided = "undecided"
-    best = "best"
-    """The column with the highest mean."""
-    cheaper = "cheaper"
-    """A cheaper one that loses less than the margin."""
+    """One replicate of each column bounds nothing."""
+    open = "open"
+    nearly = "nearly"
+    """The bound of what may be lost is at most three margins."""
+    decided = "decided"
+    """It is at most the margin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,18 +168,35 @@ class CandidateColumn:
     Attributes:
         column: Its name.
         mean: Mean balanced accuracy over the data seeds that all candidates share.
-        worst_loss: The most it may lose against any other, all bounds at once; 1 where no interval says.
+        bound: The most it may lose against the best, all bounds of the budget at once; None where none is known.
         accuracy: Over its own seeds, with an interval that holds at once over all candidates.
-        beats_guessing: Whether it does, by the interval that holds for it alone.
         trained_share: Parameters it trains, a fraction of the network's; None where that is not known.
     """
 
     column: str
     mean: float
-    worst_loss: float
+    bound: float | None
     accuracy: Interval
-    beats_guessing: bool
     trained_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecidingSize:
+    """How large a study would be that decides, by the variances measured; None where no size within reach would.
+
+    Attributes:
+        seeds: Data seeds that would be enough with these test images.
+        images: Test images that would be enough with these seeds.
+        both: Data seeds and test images that would be enough together, where neither is by itself.
+        least: The bound with these test images, however many data seeds.
+        pool: Whether that is due to the pool, of which all seeds draw, and not to the test images.
+    """
+
+    seeds: int | None
+    images: int | None
+    both: tuple[int, int] | None
+    least: float
+    pool: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,34 +205,33 @@ class Recommendation:
 
     Attributes:
         labels: The budget.
-        verdict: What the data allow to say.
-        column: The recommended one; None where the data cannot tell or nothing was measured.
-        contenders: Columns that the data cannot tell apart, the best mean first; with a recommendation only that one.
+        sureness: How sure it is.
+        column: The one to take; None where nothing was measured or nothing is better than guessing.
+        contenders: Columns of which none is surely better than the other, the highest mean first; the best is among
+            them with 95 %.
         best: The column with the highest mean, of equals the cheapest.
-        cheapest: The cheapest contender, of those that beat guessing where some do; None where nothing was measured.
-        accuracy: Cross-fitted balanced accuracy of the recommended column; None where nothing is recommended.
-        seconds: Mean cost of a replicate of the recommended column; None where nothing is recommended or it is unknown.
+        accuracy: Cross-fitted balanced accuracy of the column to take; None without one, or without a shared seed.
         candidates: What was compared, in the order of the columns.
         left_out: Columns with too few replicates for an interval.
         seeds: Data seeds that all candidates share.
-        image_share: Fraction of the deciding interval's squared width that is due to the test images; None where
-            something is recommended or there is no such interval.
-        with_wider_margin: The column that a sensible wider margin would have recommended; None without one.
+        deciding: What would decide; None where it is decided or there is no bound.
     """
 
     labels: str
-    verdict: Verdict
+    sureness: Sureness
     column: str | None
     contenders: tuple[str, ...]
     best: str | None
-    cheapest: str | None
     accuracy: Interval | None
-    seconds: float | None
     candidates: tuple[CandidateColumn, ...]
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
-    image_share: float | None
-    with_wider_margin: str | None
+    deciding: DecidingSize | None
+
+    @property
+    def bound(self) -> float | None:
+        """The most that the column to take may lose against the best; None where that is not known."""
+        return None if self.column is None else self.candidate(self.column).bound
 
     def candidate(self, column: str) -> CandidateColumn:
         """Return what was compared of a column."""

@@ -69,6 +69,7 @@ class Spread:
         value: (...).
         per_seed: (..., S) the value of each seed.
         seed_variance: (...) of the mean, by the seeds; nan with one.
+        seed_freedom: (...) degrees of freedom of the latter; at least 1.
         image_variance: (...) of the mean, by the test images.
         image_freedom: (...) degrees of freedom of the latter.
     """
@@ -76,32 +77,26 @@ class Spread:
     value: NDArray[np.float64]
     per_seed: NDArray[np.float64]
     seed_variance: NDArray[np.float64]
+    seed_freedom: NDArray[np.float64]
     image_variance: NDArray[np.float64]
     image_freedom: NDArray[np.float64]
 
-    def half_width(self, family: int = 1) -> NDArray[np.float64]:
-        """Return half of the 95 % interval's length, simultaneous over a family of so many (Bonferroni).
+    def half_width(self, family: int = 1, *, sides: int = 2) -> NDArray[np.float64]:
+        """Return how far the value may be off with 95 % confidence, simultaneous over a family of so many (Bonferroni).
 
         The variance is that of the seeds plus that of the images, and each share is multiplied by the square of its own
         t quantile: with few seeds their variance may come out far too small by chance, and the degrees of freedom that
         Satterthwaite (1946) estimates from it then come out too large. Banerjee (1960, Sankhya 22) proves that this
         width covers at least as often as promised, whatever the two variances are. Nan with one seed.
+
+        Args:
+            family: Statements that hold at once.
+            sides: 2 for an interval, 1 for a bound.
         """
-        width: NDArray[np.float64] = np.sqrt(sum(self._squares(family)))
+        tail = 1 - (1 - CONFIDENCE) / family / sides
+        by_seeds = stdtrit(self.seed_freedom, tail) ** 2 * self.seed_variance
+        width: NDArray[np.float64] = np.sqrt(by_seeds + stdtrit(self.image_freedom, tail) ** 2 * self.image_variance)
         return width
-
-    def image_share(self, family: int = 1) -> NDArray[np.float64]:
-        """Return how much of the squared width is due to the test images, a fraction; nan with one seed."""
-        by_seeds, by_images = self._squares(family)
-        share: NDArray[np.float64] = by_images / (by_seeds + by_images)
-        return share
-
-    def _squares(self, family: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the shares of the squared half-width that are due to seeds and to images."""
-        tail = 1 - (1 - CONFIDENCE) / family / 2
-        freedom = max(self.per_seed.shape[-1] - 1, 1)
-        by_seeds = stdtrit(freedom, tail) ** 2 * self.seed_variance
-        return by_seeds, stdtrit(self.image_freedom, tail) ** 2 * self.image_variance
 
 
 def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
@@ -129,6 +124,7 @@ def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
         value=per_seed.mean(axis=-1),
         per_seed=per_seed,
         seed_variance=by_seeds,
+        seed_freedom=np.full(by_seeds.shape, float(max(seeds - 1, 1))),
         image_variance=np.maximum(by_images, least),
         image_freedom=np.where(by_images < least, float(count), freedom),  # the least is set, not estimated
     )

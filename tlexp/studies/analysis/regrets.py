@@ -48,7 +48,7 @@ def _names(table: StudyTable) -> dict[str, str]:
 
 
 def _losses(decision: Decision, images: TestImages) -> dict[str, float]:
-    best, taken = (decision.crossfitted(pick, images) for pick in (highest(decision.order), decision.rule()))
+    best, taken = (decision.crossfitted(pick, images) for pick in (highest(decision.cheapest), decision.rule()))
     if best is None or taken is None:
         return {}
     means = spread(stacked(decision.candidates, decision.seeds), images).value

@@ -1,77 +1,80 @@
-"""The rule by which a column is recommended: the cheapest that is safe, by bounds that hold at once.
+"""The rule by which a column is taken: the cheapest of those that are as good, by bounds that hold at once.
 
-means (..., C) balanced accuracies; bounds (..., C, C), at [..., i, j] how much column j may lose against column i at
-most, all of them at once with 95 % confidence. Leading axes are studies.
+means (..., C) balanced accuracies; upper (..., C, C), at [..., i, j] how much better column i is than column j at most.
+Leading axes are studies.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.studies.analysis.crossfit import Pick, highest, ranking
+from tlexp.studies.analysis.crossfit import Pick
+
+_LEAST_FAMILY = 3
+"""Comparisons that are counted at least. Borrowed variances are not exactly those of a budget; the bounds hold all the
+same where they are at once over several columns, for Bonferroni's inequality gives more than it promises."""
+_TIE = 0.1
+"""Of the margin: means that are nearer than this are equal."""
 
 
-def choose(
-    means: NDArray[np.float64],
-    worst: NDArray[np.float64],
-    above: NDArray[np.bool_],
-    order: Sequence[int],
-    margin: float,
-) -> NDArray[np.intp]:
-    """Return (...) the place of the recommended column: the cheapest that is safe, -1 where none is.
+def comparisons(columns: int) -> int:
+    """Return how many one-sided bounds hold at once: those of the true best against each of the others (Hsu 1984).
 
-    A column is safe if it loses less than the margin against every other at the upper end of simultaneous intervals.
-    The one with the highest mean would be the wrong yardstick: chosen by the same data, it need not be the best. What
-    is dearer than the highest mean is never taken.
-
-    Args:
-        means: (..., C).
-        worst: (..., C) from `worst_loss`.
-        above: (..., C) whether a column is better than guessing.
-        order: Places of the columns, the cheapest first.
-        margin: In balanced accuracy.
+    Which column is the best need not be known. The bounds against it are among all that are computed, and they alone
+    have to hold: C - 1 of them, not the C (C - 1) / 2 pairs.
     """
-    places = np.asarray(order)
-    best = ranking(means, order)[..., :1]
-    as_cheap = np.arange(len(places)) <= (places == best).argmax(axis=-1)[..., None]
-    safe = (worst < margin)[..., places] & above[..., places] & as_cheap
-    chosen: NDArray[np.intp] = np.where(safe.any(axis=-1), places[safe.argmax(axis=-1)], -1)
-    return chosen
+    return max(columns - 1, _LEAST_FAMILY)
 
 
-def follow(widths: NDArray[np.float64], above: NDArray[np.bool_], order: Sequence[int], margin: float) -> Pick:
-    """Return the rule that `choose` states, for means of a part of the data; else it picks the highest.
+def bound_regrets(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (..., C) what each column loses at most against the best of all; at least 0, at most 1.
 
-    The widths are those of the whole study. A half of it would have wider intervals, be undecided more often, and tell
-    the accuracy of another choice than the one that is recommended.
+    >>> bound_regrets(np.array([[0.0, 0.03], [0.01, 0.0]])).tolist()
+    [0.01, 0.03]
     """
-
-    def pick(means: NDArray[np.float64]) -> NDArray[np.intp]:
-        gaps = means[..., :, None] - means[..., None, :]
-        worst = worst_loss(tighten(gaps + widths[..., None, :, :]))
-        chosen = choose(means, worst, above[..., None, :], order, margin)
-        return np.where(chosen >= 0, chosen, highest(order)(means))
-
-    return pick
+    bounds: NDArray[np.float64] = np.clip(upper.max(axis=-2, initial=0.0), 0.0, 1.0)
+    return bounds
 
 
-def tighten(bounds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the bounds that follow from all of them together (Floyd and Warshall's shortest paths).
-
-    If b loses at most 0.02 against a, and c gains at least 0.03 over b, then c gains at least 0.01 over a. All bounds
-    hold at once with 95 % confidence, so that what follows from them does too. Bounds that contradict each other, as
-    those of pairs with different seeds may, stay as they are.
-    """
-    tight = bounds
-    for via in range(bounds.shape[-1]):
-        tight = np.minimum(tight, tight[..., :, via, None] + tight[..., None, via, :])
-    sound = np.diagonal(tight, axis1=-2, axis2=-1).min(axis=-1, initial=0.0) >= 0
-    held: NDArray[np.float64] = np.where(sound[..., None, None], tight, bounds)
+def may_be_best(upper: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (..., C) whether no other column is surely better; the true best is among them with 95 %."""
+    held: NDArray[np.bool_] = upper.min(axis=-1, initial=0.0) >= 0
     return held
 
 
-def worst_loss(bounds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (..., C) the most that each column may lose against another; at least 0."""
-    worst: NDArray[np.float64] = bounds.max(axis=-2, initial=0.0)
-    return worst
+def choose(
+    means: NDArray[np.float64], bounds: NDArray[np.float64], costs: NDArray[np.intp], margin: float
+) -> NDArray[np.intp]:
+    """Return (...) the place of the column to take: the cheapest of those that are as good as the highest mean.
+
+    As good are means within a tenth of the margin, and columns that lose no more than the margin at most. Of those that
+    cost the same the highest mean is taken.
+
+    Args:
+        means: (..., C).
+        bounds: (..., C) from `bound_regrets`.
+        costs: (C,) the rank of each column's cost, 0 the cheapest.
+        margin: In balanced accuracy.
+    """
+    near = means >= means.max(axis=-1, keepdims=True) - _TIE * margin - 1e-9  # rounding
+    keys = np.where(near | (bounds <= margin), 2.0 * costs - np.round(means, 9), np.inf)
+    chosen: NDArray[np.intp] = keys.argmin(axis=-1)
+    return chosen
+
+
+def follow(widths: NDArray[np.float64], costs: NDArray[np.intp], margin: float) -> Pick:
+    """Return the rule that `choose` states, for means of a part of the data.
+
+    The widths are those of the whole study: a half of it would have wider ones, take the highest mean more often, and
+    tell the accuracy of another choice than the one that is recommended.
+
+    Args:
+        widths: (..., C, C) how far each difference may be off to one side.
+        costs: (C,) the rank of each column's cost, 0 the cheapest.
+        margin: In balanced accuracy.
+    """
+
+    def pick(means: NDArray[np.float64]) -> NDArray[np.intp]:
+        upper = means[..., :, None] - means[..., None, :] + widths[..., None, :, :]
+        return choose(means, bound_regrets(upper), costs, margin)
+
+    return pick

@@ -3,7 +3,7 @@
 correct (n,) bool, whether each image of the test split was told right by a replicate; labels (n,) int64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -130,3 +130,19 @@ class StudyTable:
     margin: float
     skipped: Mapping[str, str]
     record: Record | None
+
+    @property
+    def conditional(self) -> frozenset[str]:
+        """Budgets above half of the pool: what is said of them is said of this pool."""
+        return frozenset(str(budget["labels"]) for budget in self._budgets if budget.get("conditional"))
+
+    def drawn_share(self, labels: str) -> float:
+        """Return the share of the pool that a budget draws; 0 where the pool's size is not known."""
+        pool = None if self.record is None or self.record.data is None else self.record.data.pool
+        images = next((each.get("images") for each in self._budgets if str(each["labels"]) == labels), None)
+        return min(1.0, images / sum(pool.values())) if pool and images else 0.0
+
+    @property
+    def _budgets(self) -> Sequence[Mapping[str, Any]]:
+        stated: Sequence[Mapping[str, Any]] = self.about.get("study", {}).get("budgets", ())
+        return stated

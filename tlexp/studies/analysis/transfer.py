@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from tlexp.studies.analysis.decision import Decision
-from tlexp.studies.analysis.findings import CellFinding, TransferGain, Verdict
+from tlexp.studies.analysis.findings import CellFinding, Sureness, TransferGain
 from tlexp.studies.analysis.table import Cell, Role, StudyTable
 
 _SMOOTHED = 10
@@ -25,7 +25,7 @@ def find_gains(
     for decision in decisions:
         best, labels = decision.leader, decision.labels
         reached, base = _accuracy(cells, best, labels), _accuracy(cells, scratch, labels)
-        if best is None or reached is None or scratch is None or base is None or decision.verdict is Verdict.chance:
+        if best is None or reached is None or scratch is None or base is None or decision.sureness is Sureness.chance:
             continue
         steps, all_steps = _steps(table.cells[best, labels], table.cells[scratch, labels])
         gains.append(

@@ -10,14 +10,27 @@ def cells_csv(findings: Findings) -> bytes:
     head = (
         *("column", "title", "role", "depth", "labels", "per_class", "count", "missing", "failed"),
         *("balanced_accuracy", "low", "high", "seed_sd", "image_sd", "accuracy", "nll", "seconds"),
-        *("at_edge", "unselected", "outside"),
+        *("at_edge", "unselected", "outside", "bound"),
     )
     table = findings.table
+    bounds = {
+        (candidate.column, recommendation.labels): candidate.bound
+        for recommendation in findings.recommendations
+        for candidate in recommendation.candidates
+    }
     rows = (
         (
             *(cell.column, column.title, column.role, column.depth, cell.labels, table.per_class[cell.labels]),
             *(cell.count, cell.missing, cell.failed, *_ends(cell.accuracy), cell.seed_sd, cell.image_sd),
-            *(cell.plain, cell.nll, cell.seconds, cell.at_edge, cell.unselected, "; ".join(cell.outside)),
+            *(
+                cell.plain,
+                cell.nll,
+                cell.seconds,
+                cell.at_edge,
+                cell.unselected,
+                "; ".join(cell.outside),
+                bounds.get((column.name, labels)),
+            ),
         )
         for column in table.columns
         for labels in table.budgets
@@ -45,13 +58,13 @@ def differences_csv(findings: Findings) -> bytes:
 def recommendations_csv(findings: Findings) -> bytes:
     """Return every recommendation with all digits."""
     head = (
-        *("labels", "per_class", "column", "contenders", "best", "cross_fitted", "low", "high", "seconds"),
+        *("labels", "per_class", "column", "bound", "sureness", "contenders", "best", "cross_fitted", "low", "high"),
         *("sentence", "reasons", "change"),
     )
     rows = (
         (
-            *(advised.labels, findings.table.per_class[advised.labels], advised.column, "; ".join(advised.contenders)),
-            *(advised.best, *_ends(advised.accuracy), advised.seconds),
+            *(advised.labels, findings.table.per_class[advised.labels], advised.column, advised.bound),
+            *(advised.sureness, "; ".join(advised.contenders), advised.best, *_ends(advised.accuracy)),
             *(explanation.sentence(), " ".join(explanation.reasons()), explanation.change()),
         )
         for explanation in explain(findings)

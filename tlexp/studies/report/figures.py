@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tlexp.studies.analysis.findings import Findings, Verdict
+from tlexp.studies.analysis.findings import Findings, Sureness
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report import panels, plots
 from tlexp.studies.report.document import Picture, Section, TextTable
@@ -79,7 +79,7 @@ def _gains(findings: Findings) -> str:
 
 
 def _no_gain(findings: Findings) -> str:
-    if any(recommendation.verdict is Verdict.chance for recommendation in findings.recommendations):
+    if any(recommendation.sureness is Sureness.chance for recommendation in findings.recommendations):
         return "No pretrained column is distinguishably better than guessing where one was trained from scratch too."
     return "Nothing was trained from scratch beside a pretrained column."
 
@@ -90,8 +90,8 @@ _FIGURE_SECTIONS = (
         title="Accuracy against labels",
         draw=plots.draw_accuracy,
         alt="Lines of balanced accuracy over labels per class, one for each column.",
-        caption="Mean balanced accuracy on the test split over data seeds, with 95 % intervals. A ring marks what is "
-        "recommended, a dotted ring the highest mean where the data do not decide.",
+        caption="Mean balanced accuracy on the test split over data seeds, with 95 % intervals. A ring marks what "
+        "to take where that is decided, a dotted ring where it is not.",
         numbers=_competing,
     ),
     _FigureSection(
@@ -99,8 +99,8 @@ _FIGURE_SECTIONS = (
         title="All columns and budgets",
         draw=panels.draw_heat_map,
         alt="Balanced accuracy as a table of coloured cells, brighter is better.",
-        caption="Mean balanced accuracy of each column (rows) at each budget (labels per class). A frame marks what is "
-        "recommended, a dashed frame the highest mean where the data do not decide.",
+        caption="Mean balanced accuracy of each column (rows) at each budget (labels per class). A frame marks what "
+        "to take where that is decided, a dashed frame where it is not.",
         numbers=lambda findings: (cell_table(findings),),
     ),
     _FigureSection(

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tlexp.studies.analysis.differences import against_best
-from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation
+from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation, Sureness
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, INK, MUTED, ORANGE, cell_colour, column_styles
@@ -137,12 +137,12 @@ def _draw_cell(axes: Axes, at: int, row: int, value: float | None, share: float,
 
 
 def _frame(axes: Axes, recommendation: Recommendation, columns: Sequence[str], budgets: Sequence[str]) -> None:
-    """Frame the recommended cell, with dashes the highest mean where nothing is recommended."""
-    name = recommendation.column or recommendation.best
-    if name not in columns:
+    """Frame the cell of the column to take, with dashes where that is not decided."""
+    name = recommendation.column
+    if name is None or name not in columns:
         return
     corner = budgets.index(recommendation.labels) - 0.48, columns.index(name) - 0.46
-    line = "-" if recommendation.column is not None else (0, (2, 1.5))
+    line = "-" if recommendation.sureness is Sureness.decided else (0, (2, 1.5))
     frame: dict[str, Any] = {"facecolor": "none", "edgecolor": ORANGE, "linewidth": 2.4, "linestyle": line}
     axes.add_patch(Rectangle(corner, 0.96, 0.92, **frame))
 

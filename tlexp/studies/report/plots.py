@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tlexp.studies.analysis.findings import Findings, Interval, TransferGain
+from tlexp.studies.analysis.findings import Findings, Interval, Sureness, TransferGain
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, GREEN, INK, MUTED, ORANGE, Style, column_styles
@@ -179,13 +179,13 @@ def _is_whole(interval: Interval) -> bool:
 
 
 def _mark_recommended(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
-    """Ring the recommended column of each budget, with dots the highest mean where nothing is recommended."""
-    ringed: Mapping[str, list[tuple[float, float]]] = {"recommended": [], "highest mean, undecided": []}
+    """Ring the column to take of each budget, with dots where that is not decided."""
+    ringed: Mapping[str, list[tuple[float, float]]] = {"to take, decided": [], "to take, not decided": []}
     for recommendation in findings.recommendations:
-        name = recommendation.column or recommendation.best
+        name = recommendation.column
         reached = None if name is None else _reached(findings, name, recommendation.labels)
         if name is not None and reached is not None:
-            kind = "recommended" if recommendation.column is not None else "highest mean, undecided"
+            kind = "to take, decided" if recommendation.sureness is Sureness.decided else "to take, not decided"
             whiskers = len(columns) > _MOST_BANDS or len(_points(findings, name)) < 2
             shift = _shift(axes, _aside(columns, name)) if whiskers else 1.0
             ringed[kind].append((findings.table.per_class[recommendation.labels] * shift, reached.value))

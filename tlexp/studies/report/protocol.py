@@ -47,8 +47,13 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "quantile of its own degrees of freedom (Banerjee 1960), which is on the safe side with few seeds.",
         f"Differences are simultaneous over all pairs of one budget (Bonferroni; {_family(families)}); seeds are never "
         "bootstrapped.",
-        f"A column is recommended where its loss against every other lies below the margin of {table.margin:g} at the "
-        "upper end of those intervals, the cheapest first; else the contenders are undecided.",
+        "What a column may lose is bounded against the best of the budget alone (Hsu 1984), one-sided and at once for "
+        "all columns: the variance between seeds of two columns' difference is the larger of the budget's own and what "
+        "their other budgets say of it, and counts that seeds share images of one pool (Nadeau and Bengio 2003).",
+        f"The highest mean is taken; in its place a cheaper column if it loses no more than the margin of "
+        f"{table.margin:g} at most, or means within a tenth of it. It is decided if the bound is at most the margin, "
+        "nearly if it is at most three, else open. Cheap is what trains few parameters, and then what takes few "
+        "operations to predict an image; seconds do not count.",
         "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
         *_demonstration(table),
     )
@@ -63,6 +68,8 @@ def glossary(findings: Findings) -> tuple[str, ...]:
         "data seed: one draw of the labelled images; several show how much depends on the draw",
         "balanced accuracy: the mean of the classes' recalls, a fraction",
         f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
+        "point: a hundredth of balanced accuracy",
+        "decided, nearly, open: what may be lost is at most the margin, at most three margins, or more",
         "interval: where the true value lies with 95 % confidence",
         "simultaneous interval, or at once: all of a budget hold together with 95 %, so that each is wider",
         CROSS_FITTED,
@@ -80,6 +87,16 @@ def commands(table: StudyTable) -> tuple[str, ...]:
     """Return what to type to repeat a study, and to write its report again."""
     command = _stated(table).get("command")
     return (*([str(command)] if command else []), f"python -m tlexp report {shlex.quote(table.name)}")
+
+
+def deciding_commands(findings: Findings) -> tuple[str, ...]:
+    """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such."""
+    wanted = [each.deciding.seeds for each in findings.recommendations if each.deciding and each.deciding.seeds]
+    command = _stated(findings.table).get("command")
+    if not wanted or not command:
+        return ()
+    kept = [word for word in shlex.split(str(command)) if not word.startswith("study.seeds=")]
+    return (shlex.join([*kept, f"study.seeds={max(wanted)}"]),)
 
 
 def data_words(table: StudyTable) -> str:

@@ -1,20 +1,27 @@
 """What a report says, in its order; the page and the Markdown file show the same sections."""
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.document import Document, Section, TextTable
+from tlexp.studies.report.document import Document, Section
 from tlexp.studies.report.figures import figure_sections
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.protocol import (
     commands,
     data_words,
+    deciding_commands,
     environment_table,
     glossary,
     is_demonstration,
     protocol_sentences,
 )
-from tlexp.studies.report.sentences import explain
-from tlexp.studies.report.tables import crossing_lines, crossing_table, reason_table, recommendation_table, regret_table
+from tlexp.studies.report.tables import (
+    bound_table,
+    crossing_lines,
+    crossing_table,
+    reason_table,
+    recommendation_table,
+    regret_table,
+)
 
 
 def build_document(findings: Findings) -> Document:
@@ -41,7 +48,7 @@ def build_document(findings: Findings) -> Document:
 def _measured(findings: Findings) -> tuple[Section, ...]:
     """Return the sections of a study in which something finished."""
     sections = (
-        *(_recommendations(findings), _undecided(findings), *figure_sections(findings)),
+        *(_recommendations(findings), *figure_sections(findings)),
         *(_crossings(findings), _regrets(findings)),
     )
     return tuple(section for section in sections if section is not None)
@@ -62,35 +69,11 @@ def _notices(findings: Findings) -> tuple[str, ...]:
 def _recommendations(findings: Findings) -> Section:
     return Section(
         title="Recommendation",
-        paragraphs=("What to do with so many labelled images per class.",),
+        paragraphs=("Which column to take with so many labelled images per class.",),
         tables=(recommendation_table(findings),),
         lines=glossary(findings),
-        folded=(reason_table(findings),),
-    )
-
-
-def _undecided(findings: Findings) -> Section | None:
-    undecided = [
-        (recommendation, explanation.change())
-        for explanation in explain(findings)
-        for recommendation in [explanation.recommendation]
-        if recommendation.column is None and recommendation.best is not None
-    ]
-    if not undecided:
-        return None
-    return Section(
-        title="Undecided",
-        paragraphs=("Budgets at which the data do not say which column to take, and what would help.",),
-        tables=(
-            TextTable(
-                title="Contenders, the best mean first",
-                head=("labels per class", "contenders", "what would change it"),
-                rows=tuple(
-                    (budget_name(recommendation.labels), ", ".join(recommendation.contenders), change)
-                    for recommendation, change in undecided
-                ),
-            ),
-        ),
+        folded=(bound_table(findings), reason_table(findings)),
+        commands=deciding_commands(findings),
     )
 
 

@@ -1,13 +1,16 @@
-"""Recommendations in sentences for people: what to do, why, and what would change it."""
+"""Recommendations in sentences for people: what to take, what that may cost, how sure it is, what would decide it."""
 
 import math
-import re
 from dataclasses import dataclass
 
-from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Verdict
-from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Sureness
+from tlexp.studies.analysis.intervals import CONFIDENCE, TestImages
 from tlexp.studies.analysis.table import Column
 from tlexp.studies.report.labels import with_labels
+
+HOW_SURE = {Sureness.decided: "decided", Sureness.nearly: "nearly decided", Sureness.open: "open"}
+"""Degrees of sureness where columns could be compared."""
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,69 +26,99 @@ class Explanation:
     recommendation: Recommendation
 
     def sentence(self) -> str:
-        """Return the answer in one sentence, and in another one what stands above it without competing."""
+        """Return which column to take, what that may cost, how sure it is, and what stands beside it."""
         return f"{self._answer()}{self._outdone()}"
 
     def _answer(self) -> str:
         recommendation, budget = self.recommendation, with_labels(self.recommendation.labels)
         if recommendation.best is None:
             return f"{budget} nothing was measured."
-        leads = f"{recommendation.best} has the highest mean, {self._mean(recommendation.best)}"
-        match recommendation.verdict:
-            case Verdict.one_seed:
-                return f"{budget} it is undecided: one seed gives no interval; {leads}."
-            case Verdict.alone:
-                mean = self._mean(recommendation.best)
-                return f"{budget} {recommendation.best} alone could be measured, {mean}: there is nothing to compare."
-            case Verdict.chance:
-                return f"{budget} nothing is recommended: {self._guessing(recommendation.best)}"
-            case Verdict.undecided:
-                return f"{budget} it is undecided: {self._contenders()}; {leads}; {self._fallback()}."
-        assert recommendation.column is not None
-        return f"{budget} {self._advised(recommendation.column)}"
+        if recommendation.column is None:
+            return f"{budget} nothing is recommended: {self._guessing(recommendation.best)}"
+        parts = (self._taken(recommendation.column), self.bound(), self.deciding(), self._contenders())
+        return f"{budget} {' '.join(part for part in parts if part)}"
+
+    def _taken(self, column: str) -> str:
+        """Return what to take, with what it trains and its accuracy."""
+        recommendation, share = self.recommendation, self.recommendation.candidate(column).trained_share
+        saving = "" if share is None else f", which trains {in_percent(share)} of the parameters"
+        accuracy = "an accuracy that no shared seed tells"
+        if recommendation.accuracy is not None:
+            accuracy = f"{format_interval(recommendation.accuracy)}, cross-fitted"
+        return f"take {column}, {self._column(column).title}{saving}: {accuracy}."
+
+    def bound(self) -> str:
+        """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
+        recommendation, bound = self.recommendation, self.recommendation.bound
+        match recommendation.sureness:
+            case Sureness.nothing | Sureness.chance:
+                return ""
+            case Sureness.one_seed:
+                return "One seed bounds nothing: how much better another column may be is open."
+            case Sureness.alone:
+                return "It alone could be measured: there is nothing to compare."
+        if bound is None:
+            return "How much better another column may be is open: two columns share too few seeds for a bound."
+        sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
+        if bound == 0:
+            return f"It is better than everything else that was compared {sure}."
+        margin = "" if recommendation.sureness is Sureness.decided else f", the margin is {in_points(self._margin)}"
+        return f"Nothing that was compared is better by more than {in_points(bound)} {sure}{margin}."
+
+    def deciding(self) -> str:
+        """Return what would decide it, so far as more of the same would; nothing where it is decided."""
+        deciding, images = self.recommendation.deciding, len(self.findings.table.labels)
+        if deciding is None:
+            return ""
+        seeds = "" if deciding.seeds is None else f"about {deciding.seeds} data seeds (study.seeds={deciding.seeds})"
+        photos = "" if deciding.images is None else f"about {deciding.images:,} test images"
+        if seeds:
+            either = f"{seeds} would decide it{f', or {photos}' if photos else ''}."
+            return either[0].upper() + either[1:]
+        endless = deciding.least > self._margin
+        alone = f"No number of data seeds would decide it, for {images:,} test images leave {in_points(deciding.least)}"
+        if not endless or deciding.pool:
+            alone = "A hundred data seeds would not decide it"
+        if photos:
+            return f"{alone}; {photos} would."
+        if deciding.both is not None:
+            return f"{alone}; about {deciding.both[0]} data seeds and {deciding.both[1]:,} test images together would."
+        if deciding.pool:
+            return (
+                "No number of data seeds or test images would decide it: all seeds draw from one pool, and share so "
+                "many images that little can be said of another pool."
+            )
+        return f"{alone}, nor would a hundred times as many test images."
 
     def _contenders(self) -> str:
-        contenders, candidates = self.recommendation.contenders, self.recommendation.candidates
-        return (
-            f"the data cannot tell {len(contenders)} of {len(candidates)} columns apart well enough "
-            f"({', '.join(contenders)})"
-        )
+        """Return what cannot be told from the best beside the column to take, with what it trains."""
+        if self.recommendation.sureness not in HOW_SURE:
+            return ""
+        others = [name for name in self.recommendation.contenders if name != self.recommendation.column]
+        if not others:
+            return "" if self.recommendation.bound == 0 else "Everything else is surely worse than the best."
+        named = [self._with_cost(name) for name in others[:_MOST_NAMED]]
+        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        return f"Not told from the best: {', '.join(named)}{more}."
 
-    def _fallback(self) -> str:
-        """Return what to take where nothing is decided, and which contenders count where some are guessing."""
-        beating = [self.recommendation.candidate(name).beats_guessing for name in self.recommendation.contenders]
-        guessing = " that beats guessing" if any(beating) and not all(beating) else ""
-        return f"if you must choose now, take {self.recommendation.cheapest}, the cheapest of them{guessing}"
-
-    def _advised(self, column: str) -> str:
-        """Return what is recommended, with its accuracy and why it is taken."""
-        recommendation, margin = self.recommendation, self.findings.table.margin
-        none = "an accuracy that no shared seed tells"
-        accuracy = (
-            none if recommendation.accuracy is None else f"{format_interval(recommendation.accuracy)}, cross-fitted"
-        )
-        start, saving = f"{advice(self._column(column))}: {accuracy}; it", self._saving(column)
-        if recommendation.verdict is Verdict.cheaper:
-            return f"{start} loses less than {margin:g} against the best{saving}."
-        if recommendation.candidate(column).worst_loss <= 0:
-            return f"{start} is distinguishably better than every other column{saving}."
-        saving = saving.replace(" and", ", and it", 1)
-        return f"{start} has the highest mean, no other is better by {margin:g}{saving}."
+    def _with_cost(self, name: str) -> str:
+        share = self.recommendation.candidate(name).trained_share
+        return name if share is None else f"{name} (trains {in_percent(share)})"
 
     def reasons(self) -> tuple[str, ...]:
         """Return why, a sentence each."""
         recommendation = self.recommendation
-        if recommendation.best is None or recommendation.cheapest is None:
+        if recommendation.best is None:
             return ()
         reasons = [self._highest(recommendation.best)]
-        if recommendation.verdict in (Verdict.best, Verdict.cheaper, Verdict.undecided):
-            reasons.append(self._bound(recommendation.cheapest, recommendation.best))
-        if recommendation.column is not None and recommendation.column != recommendation.best:
-            reasons += self._seconds(recommendation.column, recommendation.best)
-        if recommendation.column is not None and recommendation.accuracy is not None:
+        column = recommendation.column
+        if column is not None and column != recommendation.best:
+            loss = recommendation.candidate(recommendation.best).mean - recommendation.candidate(column).mean
+            reasons.append(f"The mean of {column} is {loss:.3f} lower, and it costs no more.")
+        if column is not None and recommendation.accuracy is not None:
             reasons.append(
                 "The accuracy in the sentence is cross-fitted, estimated on images and seeds that did not choose the "
-                f"column; the mean of {recommendation.column} in the tables is {self._mean(recommendation.column)}."
+                f"column; the mean of {column} in the tables is {self._mean(column)}."
             )
         reasons += [
             f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
@@ -93,23 +126,22 @@ class Explanation:
         return (*reasons, *self._failures())
 
     def change(self) -> str:
-        """Return what would change it, that which helps most first."""
-        recommendation = self.recommendation
-        match recommendation.verdict:
-            case Verdict.nothing:
+        """Return what would change it."""
+        match self.recommendation.sureness:
+            case Sureness.nothing:
                 return "Replicates that finish."
-            case Verdict.one_seed:
-                return "A second data seed gives intervals; ten are the protocol's."
-            case Verdict.alone:
+            case Sureness.one_seed:
+                return "A second data seed gives bounds; ten are the protocol's (study.seeds=10)."
+            case Sureness.alone:
                 return "A second column with at least two finished replicates."
-            case Verdict.chance:
-                return f"{self._narrower()} Else more labels, or labels that have more to do with the images."
-            case Verdict.undecided:
-                return f"{self._narrower()} {self._wider_margin()}".strip()
-        assert recommendation.column is not None
-        worst = recommendation.candidate(recommendation.column).worst_loss
-        limit = f"Any margin from {rounded_up(worst)} on recommends {recommendation.column}, or a cheaper column."
-        return f"{limit if worst > 0 else 'No smaller margin would.'} {self._wider_margin()}".strip()
+            case Sureness.chance:
+                return (
+                    "More data seeds and test images narrow the intervals. Else more labels, or labels that have more "
+                    "to do with the images."
+                )
+            case Sureness.decided:
+                return "Nothing has to: it is decided within the margin."
+        return self.deciding() or "Replicates of all columns with the same data seeds."
 
     def _highest(self, best: str) -> str:
         recommendation = self.recommendation
@@ -118,20 +150,6 @@ class Explanation:
             f"{best} has the highest mean, {recommendation.candidate(best).mean:.3f}, over {over} and "
             f"{len(self.findings.table.labels)} test images."
         )
-
-    def _bound(self, column: str, best: str) -> str:
-        recommendation = self.recommendation
-        candidate = recommendation.candidate(column)
-        loss = recommendation.candidate(best).mean - candidate.mean
-        against = "" if column == best else f" loses {loss:.3f} against it and"
-        compared = len(recommendation.candidates) + len(recommendation.left_out)
-        rule = f"the margin is {self.findings.table.margin:g}; 95 %, at once over all pairs of {compared} columns"
-        if candidate.worst_loss <= 0:
-            return f"{column} is distinguishably better than every other column ({rule})."
-        if candidate.worst_loss >= 1:
-            return f"{column}{against} has no bound of its loss against every other column ({rule})."
-        most = rounded_up(candidate.worst_loss)
-        return f"{column}{against} may lose {most} at most against any other column ({rule})."
 
     def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
@@ -159,19 +177,6 @@ class Explanation:
         names = ", ".join(text for _, text in sorted(above, reverse=True))
         return f" But beside them, never recommended, these reach more: {names}." if names else ""
 
-    def _saving(self, column: str) -> str:
-        """Return ` and trains 38 % of the parameters`; nothing where that is not known."""
-        share = self.recommendation.candidate(column).trained_share
-        if share is None:
-            return ""
-        return f" and trains {'less than 1' if share < 0.01 else f'{100 * share:.0f}'} % of the parameters"
-
-    def _seconds(self, column: str, best: str) -> list[str]:
-        own, other = self._cell(column).seconds, self._cell(best).seconds
-        if own is None or other is None:
-            return []
-        return [f"A replicate of {column} takes {own:.3g} seconds, one of {best} {other:.3g}."]
-
     def _failures(self) -> list[str]:
         cells = [self._cell(candidate.column) for candidate in self.recommendation.candidates]
         return [
@@ -180,35 +185,15 @@ class Explanation:
             if cell.failed
         ]
 
-    def _narrower(self) -> str:
-        """Return what narrows the intervals, that which makes the larger part of their width first."""
-        share = self.recommendation.image_share
-        if share is None:
-            return "More data seeds narrow the intervals."
-        first, then, part = ("test images", "data seeds", share)
-        if share < 0.5:
-            first, then, part = then, first, 1 - share
-        return (
-            f"More {first} narrow the intervals most: {100 * part:.0f} % of their squared width is due to them; more "
-            f"{then} come second."
-        )
-
-    def _wider_margin(self) -> str:
-        """Return the margin that would have recommended another column; nothing where none is sensible."""
-        column = self.recommendation.with_wider_margin
-        if column is None:
-            return ""
-        worst = self.recommendation.candidate(column).worst_loss
-        return (
-            f"A margin of {rounded_up(worst)} would have recommended {column}; but the margin is chosen before a "
-            "study, and one that is raised after the results promises nothing."
-        )
-
     def _mean(self, column: str) -> str:
         """Return a column's own mean with the interval of the tables."""
         accuracy = self._cell(column).accuracy
         assert accuracy is not None
         return format_interval(accuracy)
+
+    @property
+    def _margin(self) -> float:
+        return self.findings.table.margin
 
     def _cell(self, column: str) -> CellFinding:
         return self.findings.cells[column, self.recommendation.labels]
@@ -224,19 +209,6 @@ def explain(findings: Findings) -> tuple[Explanation, ...]:
     )
 
 
-def advice(column: Column) -> str:
-    """Return what to do to follow a column.
-
-    >>> from tlexp.studies.analysis.table import Role
-    >>> advice(Column(name="freeze-3", title="3 of 5 units frozen (to layer2)", role=Role.depth, depth=3))
-    'freeze 3 of 5 units (to layer2)'
-    >>> advice(Column(name="lpft", title="linear probing, then fine-tuning", role=Role.way, depth=0))
-    'take lpft (linear probing, then fine-tuning)'
-    """
-    words = re.fullmatch(r"(\d+ of \d+ units) frozen(.*)", column.title)
-    return f"freeze {words[1]}{words[2]}" if words else f"take {column.name} ({column.title})"
-
-
 def format_interval(interval: Interval) -> str:
     """Return an estimate with its interval, `0.742 (0.720 .. 0.763)`."""
     if interval.low is None or interval.high is None:
@@ -244,10 +216,20 @@ def format_interval(interval: Interval) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f} .. {interval.high:.3f})"
 
 
-def rounded_up(bound: float) -> str:
-    """Return a bound with three decimals, rounded up, so that a margin of that size is above it.
+def in_points(difference: float) -> str:
+    """Return a difference of accuracies in hundredths, rounded up.
 
-    >>> rounded_up(0.0), rounded_up(0.0123), rounded_up(0.01)
-    ('0.001', '0.013', '0.011')
+    >>> in_points(0.0123), in_points(0.01), in_points(0.005)
+    ('1.3 points', '1 point', '0.5 points')
     """
-    return f"{(math.floor(bound * 1000 + 1e-9) + 1) / 1000:.3f}"
+    points = math.ceil(difference * 1000 - 1e-9) / 10
+    return f"{points:g} point{'' if points == 1 else 's'}"
+
+
+def in_percent(share: float) -> str:
+    """Return a fraction in hundredths.
+
+    >>> in_percent(0.384), in_percent(0.002)
+    ('38 %', 'less than 1 %')
+    """
+    return f"{'less than 1' if share < 0.01 else f'{100 * share:.0f}'} %"

@@ -6,7 +6,7 @@ from pathlib import Path
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.protocol import CROSS_FITTED
+from tlexp.studies.report.protocol import CROSS_FITTED, deciding_commands
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
 from tlexp.terminal import short_path
@@ -27,4 +27,5 @@ def summary(findings: Findings, folder: Path) -> str:
     terms = (
         [CROSS_FITTED] if any(recommendation.column is not None for recommendation in findings.recommendations) else []
     )
-    return "\n".join([*lines, "", *terms, f"page    {shown}"])
+    more = [f"decide  {command}" for command in deciding_commands(findings)]
+    return "\n".join([*lines, "", *terms, *more, f"page    {shown}"])

@@ -3,33 +3,51 @@
 from collections.abc import Callable, Iterable
 
 from tlexp.studies.analysis.differences import against_best
-from tlexp.studies.analysis.findings import CellFinding, Crossing, Difference, Findings, Interval, Verdict
+from tlexp.studies.analysis.findings import (
+    CellFinding,
+    Crossing,
+    Difference,
+    Findings,
+    Interval,
+    Recommendation,
+    Sureness,
+)
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import explain, format_interval
+from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_percent, in_points
 
 NONE = "–"
 _MOST_LINES = 6
-_UNDECIDED = {
-    Verdict.one_seed: "undecided",
-    Verdict.undecided: "undecided",
-    Verdict.chance: "nothing beats guessing",
+_HOW_SURE = HOW_SURE | {
+    Sureness.one_seed: "one seed bounds nothing",
+    Sureness.alone: "nothing to compare",
+    Sureness.chance: "nothing beats guessing",
 }
 
 
 def recommendation_table(findings: Findings) -> TextTable:
-    """Return what to do with so many labels, the cross-fitted accuracy and the cost of what is recommended."""
+    """Return which column to take with so many labels, what that may cost, and how sure it is."""
     return TextTable(
-        title="What to do",
-        head=("labels per class", "recommended", "in a sentence", "cross-fitted accuracy", "seconds per replicate"),
+        title="What to take",
+        head=(
+            "labels per class",
+            "take",
+            "in a sentence",
+            "loses at most",
+            "how sure",
+            "cross-fitted accuracy",
+            "parameters that train",
+        ),
         rows=tuple(
             (
                 budget_title(findings, recommendation.labels),
-                recommendation.column or _UNDECIDED.get(recommendation.verdict, NONE),
+                recommendation.column or NONE,
                 explanation.sentence(),
+                format_points(recommendation.bound),
+                _HOW_SURE.get(recommendation.sureness, NONE),
                 _interval(recommendation.accuracy),
-                format_seconds(recommendation.seconds),
+                _trained(recommendation),
             )
             for explanation in explain(findings)
             for recommendation in [explanation.recommendation]
@@ -37,11 +55,26 @@ def recommendation_table(findings: Findings) -> TextTable:
     )
 
 
+def bound_table(findings: Findings) -> TextTable:
+    """Return what each column that competes may lose at each budget."""
+    bounds = {
+        (candidate.column, recommendation.labels): candidate.bound
+        for recommendation in findings.recommendations
+        for candidate in recommendation.candidates
+    }
+    return _by_budget(
+        findings,
+        [column for column in findings.table.columns if column.competes],
+        lambda cell: format_points(bounds.get((cell.column, cell.labels))),
+        title="The most that each column may lose against the best, all of a budget at once (95 %)",
+    )
+
+
 def reason_table(findings: Findings) -> TextTable:
-    """Return why, and what would change it."""
+    """Return why, and what would decide it."""
     return TextTable(
-        title="Why, and what would change it",
-        head=("labels per class", "reasons", "what would change it"),
+        title="Why, and what would decide it",
+        head=("labels per class", "reasons", "what would decide it"),
         rows=tuple(
             (
                 budget_title(findings, explanation.recommendation.labels),
@@ -197,9 +230,7 @@ def crossing_table(findings: Findings) -> TextTable:
 
 def budget_title(findings: Findings, labels: str) -> str:
     """Return a budget's name, with a word where it is above half of the pool."""
-    stated = findings.table.about.get("study", {}).get("budgets", [])
-    conditional = any(str(budget["labels"]) == labels and budget.get("conditional") for budget in stated)
-    return budget_name(labels) + (" (conditional on this pool)" if conditional else "")
+    return budget_name(labels) + (" (conditional on this pool)" if labels in findings.table.conditional else "")
 
 
 def format_number(value: float | None) -> str:
@@ -217,6 +248,11 @@ def format_signed(value: float | None) -> str:
         return NONE
     text = f"{value:+.3f}"
     return text[1:] if float(text) == 0 else text
+
+
+def format_points(bound: float | None) -> str:
+    """Return a bound in hundredths of accuracy."""
+    return NONE if bound is None else in_points(bound)
 
 
 def format_span(low: float | None, high: float | None) -> str:
@@ -263,6 +299,11 @@ def _by_budget(
 
 def _accuracy(cell: CellFinding) -> str:
     return NONE if cell.accuracy is None else f"{_interval(cell.accuracy)}, {cell.count}"
+
+
+def _trained(recommendation: Recommendation) -> str:
+    share = None if recommendation.column is None else recommendation.candidate(recommendation.column).trained_share
+    return NONE if share is None else in_percent(share)
 
 
 def _interval(interval: Interval | None) -> str:

@@ -1,0 +1,78 @@
+"""How large a study would be that decides, by the variances that this one has measured."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from tlexp.studies.analysis.findings import DecidingSize
+from tlexp.studies.analysis.intervals import Spread
+
+_MOST_SEEDS = 100
+_MANY_SEEDS = 30
+_FACTORS = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
+"""Times as many test images as there are; an estimate is no finer than that."""
+_ENDLESS = 1e6
+
+
+def find_deciding_size(
+    rivals: Sequence[Spread], *, margin: float, family: int, images: int, shared: float
+) -> DecidingSize:
+    """Return what would bring the bound of a column's regret down to the margin, were the differences to stay.
+
+    Args:
+        rivals: Each other column minus the one to take, with variances that borrow.
+        margin: In balanced accuracy.
+        family: One-sided bounds that hold at once.
+        images: Test images now.
+        shared: k / (N - k), by which more seeds do not help: they draw from the same pool.
+    """
+
+    def bound(seeds: float | None, times: float, left: float = shared) -> float:
+        sized = [_sized(each, seeds, times, shared, left) for each in rivals]
+        return max(float(each.value + each.half_width(family, sides=1)) for each in sized)
+
+    few = min(each.per_seed.shape[-1] for each in rivals)
+    many = max(_MANY_SEEDS, few)
+    enough = next((seeds for seeds in range(few + 1, _MOST_SEEDS + 1) if bound(seeds, 1.0) <= margin), None)
+    alone, together = (
+        next((times for times in _FACTORS if bound(seeds, times) <= margin), None) for seeds in (None, many)
+    )
+    neither = enough is None and alone is None
+    return DecidingSize(
+        seeds=enough,
+        images=None if alone is None else _rounded(images * alone),
+        both=(many, _rounded(images * together)) if neither and together is not None else None,
+        least=max(0.0, bound(_ENDLESS, 1.0)),
+        pool=bound(_ENDLESS, _ENDLESS) > margin >= bound(_ENDLESS, _ENDLESS, 0.0),
+    )
+
+
+def _sized(pair: Spread, seeds: float | None, times: float, shared: float, left: float) -> Spread:
+    """Return a difference as it would be with so many seeds, None for those of now, and times as many test images.
+
+    Args:
+        pair: The difference.
+        seeds: Wanted.
+        times: As many images.
+        shared: k / (N - k) now.
+        left: What would be left of it.
+    """
+    now = pair.per_seed.shape[-1]
+    wanted = now if seeds is None else seeds
+    return dataclasses.replace(
+        pair,
+        seed_variance=pair.seed_variance * (1 / wanted + left) / (1 / now + shared),
+        seed_freedom=pair.seed_freedom * (wanted - 1) / (now - 1),
+        image_variance=pair.image_variance / times,
+        image_freedom=pair.image_freedom * times,
+    )
+
+
+def _rounded(count: float) -> int:
+    """Return a number of images with two digits, rounded up.
+
+    >>> _rounded(48), _rounded(1234)
+    (48, 1300)
+    """
+    unit = int(10 ** max(0, math.floor(math.log10(count)) - 1))
+    return math.ceil(count / unit) * unit

@@ -1,0 +1,68 @@
+"""Every two competing columns at each label budget: how they differ, paired by data seed and test image."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+from tlexp.studies.analysis.borrowing import borrow
+from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
+from tlexp.studies.analysis.intervals import Spread, TestImages, spread
+from tlexp.studies.analysis.table import StudyTable
+
+PairSpreads = Mapping[tuple[str, str, str], Spread]
+"""(budget, first column, second column) -> first minus second, over the seeds that both have."""
+
+
+def measure_pairs(table: StudyTable, images: TestImages) -> PairSpreads:
+    """Return the differences of all pairs that share a seed, with the variances that each shows by itself."""
+    found = {}
+    for labels in table.budgets:
+        for first, second in itertools.combinations(competing(table, labels), 2):
+            if seeds := shared_seeds((first, second)):
+                left, right = stacked((first, second), seeds)
+                found[labels, first.column, second.column] = spread(left - right, images)
+    return found
+
+
+def with_borrowed_variances(table: StudyTable, pairs: PairSpreads) -> PairSpreads:
+    """Return the pairs with variances between seeds that borrow from their other budgets and count shared images.
+
+    Seeds of one budget draw from one pool of N images, k each, and share some: they differ less than draws from new
+    pools would. The variance of a mean over S seeds is s^2 (1 / S + k / (N - k)) (Nadeau and Bengio 2003, Machine
+    Learning 52). Above half of the pool what is said is said of this pool.
+    """
+    names = sorted({place[1:] for place in pairs})
+    if not names:
+        return pairs
+    per_seed = np.full((len(table.budgets), len(names), len(table.seeds)), np.nan)
+    for (labels, first, second), each in pairs.items():
+        seeds = shared_seeds((table.cells[first, labels], table.cells[second, labels]))
+        at = [table.seeds.index(seed) for seed in seeds]
+        per_seed[table.budgets.index(labels), names.index((first, second)), at] = each.per_seed
+    per_class = np.array([table.per_class[labels] for labels in table.budgets])
+    found = borrow(per_seed, per_class, np.array([labels not in table.conditional for labels in table.budgets]))
+    changed = {}
+    for (labels, first, second), each in pairs.items():
+        place = table.budgets.index(labels), names.index((first, second))
+        changed[labels, first, second] = dataclasses.replace(
+            each,
+            seed_variance=found.value[place] * (1 / len(each.per_seed) + shared_images(table, labels)),
+            seed_freedom=np.maximum(found.freedom[place], 1.0),
+        )
+    return changed
+
+
+def shared_images(table: StudyTable, labels: str) -> float:
+    """Return k / (N - k) of a budget; 0 above half of the pool, and where its size is not known."""
+    share = table.drawn_share(labels)
+    return 0.0 if labels in table.conditional else share / (1 - share)
+
+
+def difference(pairs: PairSpreads, labels: str, first: str, second: str) -> Spread | None:
+    """Return the first column minus the second, whichever way the pair was measured; None without a shared seed."""
+    if (labels, first, second) in pairs:
+        return pairs[labels, first, second]
+    turned = pairs.get((labels, second, first))
+    return turned if turned is None else dataclasses.replace(turned, value=-turned.value, per_seed=-turned.per_seed)
