@@ -8,7 +8,7 @@ import pytest
 
 from tests.studies.conftest import DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.findings import Verdict
+from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.table import StudyTable
 
 
@@ -105,7 +105,7 @@ def test_two_seeds_give_wide_intervals_and_one_gives_none(make_table: MakeTable)
     one = analyse(make_table(seeds=1, failed=(), waiting=()))
     assert all(each.low is None and not each.distinguishable for each in one.differences)
     assert all(each.seed_sd is None for each in one.cells.values())
-    assert all(each.column is None for each in one.recommendations)
+    assert all(each.sureness is Sureness.one_seed and each.bound is None for each in one.recommendations)
 
 
 def test_columns_without_a_common_seed_are_not_compared(make_table: MakeTable) -> None:
@@ -113,8 +113,8 @@ def test_columns_without_a_common_seed_are_not_compared(make_table: MakeTable) -
     found = analyse(make_table(seeds=4, failed=failed, waiting=()))
     assert not [e for e in found.differences if e.labels == "5" and {e.first, e.second} == {"freeze-0", "freeze-1"}]
     told = next(each for each in found.recommendations if each.labels == "5")
-    assert told.column is None
     assert told.accuracy is None
+    assert {each.column for each in told.candidates if each.bound is None} == {"freeze-0", "freeze-1"}
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
@@ -125,15 +125,32 @@ def test_columns_that_are_all_right_or_all_wrong_have_honest_intervals(make_tabl
         assert each.value == 0
         assert each.low is not None
         assert each.low < -0.01  # 240 images cannot rule out that 1 in 100 differs
-    assert all(told.column is None and told.accuracy is None for told in found.recommendations)
+    told = {each.sureness for each in found.recommendations}
+    assert told == {Sureness.chance} if right == 0 else Sureness.decided not in told
     for cell in found.cells.values():
         assert cell.accuracy is not None
         assert (cell.accuracy.high or 0) - (cell.accuracy.low or 0) > 0.01
 
 
-def test_many_images_that_all_columns_tell_right_recommend_the_cheapest(make_table: MakeTable) -> None:
+def test_many_images_that_all_columns_tell_right_decide_for_the_cheapest(make_table: MakeTable) -> None:
     table = _fixed(make_table(columns=DEPTHS, seeds=3, failed=(), waiting=(), per_class=(500,) * 4), 1.0)
-    assert {each.column for each in analyse(table).recommendations} == {"freeze-5"}
+    assert {(each.column, each.sureness) for each in analyse(table).recommendations} == {("freeze-5", "decided")}
+
+
+def test_no_clock_changes_what_is_said(make_table: MakeTable) -> None:
+    table = make_table(columns=DEPTHS, strength={column.name: (0.5, 0.2) for column in DEPTHS})
+    hours = iter(np.random.default_rng(0).permutation(1000).astype(float).tolist())
+    cells = {
+        place: dataclasses.replace(
+            cell,
+            replicates=tuple(
+                dataclasses.replace(each, metrics={**each.metrics, "cost/seconds": next(hours)})
+                for each in cell.replicates
+            ),
+        )
+        for place, cell in table.cells.items()
+    }
+    assert analyse(dataclasses.replace(table, cells=cells)).recommendations == analyse(table).recommendations
 
 
 def test_one_budget_has_no_crossing_to_speak_of(make_table: MakeTable) -> None:
@@ -158,7 +175,7 @@ def test_no_finished_cell_at_all_is_told(make_table: MakeTable) -> None:
     found = analyse(empty)
     assert (found.differences, found.crossings, found.transfer) == ((), (), ())
     assert all(each.accuracy is None and each.missing == 2 for each in found.cells.values())
-    assert {each.verdict for each in found.recommendations} == {Verdict.nothing}
+    assert {each.sureness for each in found.recommendations} == {Sureness.nothing}
 
 
 def test_unbalanced_classes_weigh_alike(make_table: MakeTable) -> None:
@@ -190,10 +207,8 @@ def test_of_equal_columns_the_cheapest_is_named_everywhere(make_table: MakeTable
     }
     found = analyse(dataclasses.replace(table, cells=cells))
     told = next(each for each in found.recommendations if each.labels == "2")
-    assert told.column is None
     assert told.contenders[:4] == ("freeze-5", "freeze-4", "freeze-3", "freeze-2")
-    assert told.best == found.transfer[0].column == "freeze-5"
-    assert told.cheapest == "freeze-5"
+    assert told.column == told.best == found.transfer[0].column == "freeze-5"
 
 
 def _fixed(table: StudyTable, right: float) -> StudyTable:

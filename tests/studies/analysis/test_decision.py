@@ -4,67 +4,77 @@ import numpy as np
 import pytest
 
 from tests.studies.conftest import DEPTHS, MakeTable
-from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.decision import Decision, decide
-from tlexp.studies.analysis.findings import Findings, Verdict
+from tlexp.studies.analysis.differences import describe
+from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 
 FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
 
 
 def decided(table: StudyTable, labels: str) -> Decision:
-    found: Findings = analyse(table)
-    return decide(table, labels, TestImages(labels=table.labels), found.cells, found.differences)
+    images = TestImages(labels=table.labels)
+    cells = {place: describe(cell, images) for place, cell in table.cells.items()}
+    return decide(table, labels, images, cells, with_borrowed_variances(table, measure_pairs(table, images)))
 
 
-def test_contenders_are_those_that_nothing_is_distinguishably_better_than(make_table: MakeTable) -> None:
-    table = make_table(seeds=10, per_class=(300,) * 4, noise=0.02)
-    found = decided(table, "2")
-    names = [cell.column for cell in found.candidates]
-    differences = [each for each in analyse(table).differences if each.labels == "2"]
-    worse = {each.second if each.value > 0 else each.first for each in differences if each.distinguishable}
-    assert worse
-    assert {names[place] for place in found.contenders} <= set(names) - worse
-    assert names[found.contenders[0]] == "freeze-5"
+def taken(found: Decision) -> str | None:
+    return None if found.chosen is None else found.name(found.chosen)
 
 
-def test_a_column_distinguishably_better_than_all_is_chosen(make_table: MakeTable) -> None:
+def test_contenders_are_those_that_nothing_is_surely_better_than(make_table: MakeTable) -> None:
+    found = decided(make_table(seeds=10, per_class=(300,) * 4, noise=0.02), "2")
+    names = [found.name(place) for place in found.contenders]
+    assert names[0] == "freeze-5"
+    assert 1 <= len(names) < 4
+    gaps = found.means[:, None] - found.means - found.widths
+    worse = {found.name(place) for place in range(6) if (gaps[:, place] > 1e-9).any()}
+    assert set(names) == {column.name for column in DEPTHS} - worse
+
+
+def test_a_column_surely_better_than_all_is_decided(make_table: MakeTable) -> None:
     strength = FLAT | {"freeze-3": (1.2, 0.2)}
     found = decided(make_table(seeds=10, columns=DEPTHS, strength=strength, noise=0.02), "5")
-    assert found.verdict is Verdict.best
+    assert found.sureness is Sureness.decided
     assert found.contenders == (3,) == (found.chosen,)
-    assert found.worst[3] == 0
+    assert found.bounds[3] == 0
+    assert found.bounds[0] > 0.05
 
 
 def test_two_columns_that_lie_together_far_above_the_rest_are_both_contenders(make_table: MakeTable) -> None:
     strength = FLAT | {"freeze-3": (1.2, 0.2), "freeze-1": (1.2, 0.2)}
     found = decided(make_table(seeds=10, columns=DEPTHS, strength=strength, noise=0.02), "5")
-    assert found.verdict is Verdict.undecided
+    assert found.sureness in (Sureness.open, Sureness.nearly)
     assert sorted(found.contenders) == [1, 3]
+    assert found.chosen in (1, 3)
 
 
-def test_a_wide_margin_makes_the_cheapest_of_nearly_equals_the_choice(make_table: MakeTable) -> None:
-    table = make_table(seeds=10, columns=DEPTHS, strength=FLAT, noise=0.02, per_class=(200,) * 4, margin=0.1)
-    found = decided(table, "5")
-    assert found.chosen == 5
-    assert found.verdict in (Verdict.cheaper, Verdict.best)
-
-
-def test_the_cheapest_contender_beats_guessing_where_one_does(make_table: MakeTable) -> None:
-    found = decided(make_table(seeds=10, columns=DEPTHS, strength=FLAT, noise=0.02, failed=(), waiting=()), "5")
-    assert set(found.contenders) == set(range(6))
-    assert found.cheapest == 5
-    alone = np.array([True, True, True, True, False, False])
-    assert dataclasses.replace(found, alone=alone).cheapest == 3
-    assert dataclasses.replace(found, alone=~alone & alone).cheapest == 5
+def test_how_sure_it_is_goes_by_the_margin(make_table: MakeTable) -> None:
+    settings = {"seeds": 10, "columns": DEPTHS, "strength": FLAT, "noise": 0.02, "per_class": (200,) * 4}
+    bound = float(decided(make_table(margin=1e-6, **settings), "5").bounds.min())
+    assert 0.01 < bound < 0.1
+    for margins, sureness in ((0.999, Sureness.nearly), (2.99, Sureness.nearly), (3.01, Sureness.open)):
+        found = decided(make_table(margin=bound / margins, **settings), "5")
+        lost = found.bounds[found.chosen]
+        expected = Sureness.decided if lost <= found.margin else sureness
+        assert found.sureness is expected
+    wide = decided(make_table(margin=0.1, **settings), "5")
+    assert (wide.chosen, wide.sureness) == (5, Sureness.decided)
 
 
 def test_chance_is_recommended_nothing(make_table: MakeTable) -> None:
     strength = {column.name: (-0.5755, 0.0) for column in DEPTHS}  # an accuracy of 1 / 4
     found = decided(make_table(seeds=10, columns=DEPTHS, strength=strength, margin=0.5), "20")
-    assert found.verdict is Verdict.chance
+    assert found.sureness is Sureness.chance
     assert found.chosen is None
+
+
+def test_one_seed_takes_the_highest_mean_and_bounds_nothing(make_table: MakeTable) -> None:
+    found = decided(make_table(seeds=1, strength=FLAT | {"freeze-2": (2.5, 0.2)}, columns=DEPTHS), "5")
+    assert (found.sureness, taken(found)) == (Sureness.one_seed, "freeze-2")
+    assert (found.bounds == 1).all()
 
 
 def test_columns_with_a_single_replicate_are_left_out(make_table: MakeTable) -> None:
@@ -84,30 +94,39 @@ def test_means_are_compared_over_shared_seeds(make_table: MakeTable) -> None:
     assert found.means[5] == pytest.approx(np.mean(shared))
 
 
-def test_ways_are_ordered_by_what_they_train_and_then_by_seconds(make_table: MakeTable) -> None:
-    columns = [
-        Column(name=name, title=name, role=Role.way, depth=0, trainable=trainable)
-        for name, trainable in (("full", 300_000), ("lora", 5_000), ("lpft", 300_000), ("unknown", 0))
-    ]
-    table = make_table(columns=columns, strength={column.name: (0.5, 0.2) for column in columns}, missing=())
-    found = decided(table, "5")
-    names = [found.candidates[place].column for place in found.order]
-    assert names[0] == "lora"
-    assert names[-1] == "unknown"
+def test_columns_without_a_common_seed_have_no_bound(make_table: MakeTable) -> None:
+    failed = [("freeze-0", "5", 0), ("freeze-0", "5", 1), ("freeze-1", "5", 2), ("freeze-1", "5", 3)]
+    found = decided(make_table(seeds=4, failed=failed, waiting=()), "5")
+    assert found.bounds[0] == found.bounds[1] == 1
+    assert (found.bounds[2:] < 1).all()
 
 
-def test_depths_are_ordered_from_the_deepest(make_table: MakeTable) -> None:
+def with_costs(table: StudyTable, operations: dict[str, float]) -> StudyTable:
+    cells = {
+        place: dataclasses.replace(
+            cell,
+            replicates=tuple(
+                dataclasses.replace(each, metrics={**each.metrics, "cost/flops": operations[cell.column]})
+                for each in cell.replicates
+            ),
+        )
+        for place, cell in table.cells.items()
+    }
+    return dataclasses.replace(table, cells=cells)
+
+
+def test_cost_is_what_trains_and_then_what_an_image_takes(make_table: MakeTable) -> None:
+    sizes = {"full": 300_000, "lora": 5_000, "lpft": 300_000, "norm": 300_000, "unknown": 0}
+    columns = [Column(name=name, title=name, role=Role.way, depth=0, trainable=size) for name, size in sizes.items()]
+    table = make_table(columns=columns, strength=dict.fromkeys(sizes, (0.5, 0.2)), missing=())
+    operations = {"full": 2e9, "lora": 9e9, "lpft": 1e9, "norm": 2e9, "unknown": 1.0}
+    found = decided(with_costs(table, operations), "5")
+    assert dict(zip(sizes, found.costs.tolist(), strict=True)) == {
+        "full": 2, "lora": 0, "lpft": 1, "norm": 2, "unknown": 3,
+    }  # fmt: skip
+    assert found.cheapest == (1, 2, 0, 3, 4)
+
+
+def test_deeper_freezing_is_cheaper(make_table: MakeTable) -> None:
     found = decided(make_table(), "5")
-    assert [found.candidates[place].column for place in found.order] == [
-        f"freeze-{depth}" for depth in (5, 4, 3, 2, 1, 0)
-    ]
-
-
-def test_what_to_take_now_is_judged_by_each_interval_alone(make_table: MakeTable) -> None:
-    table = make_table(seeds=3, columns=DEPTHS, strength=FLAT, noise=0.3, failed=(), waiting=())
-    found = decided(table, "5")
-    beaten = [cell.column for cell, above in zip(found.candidates, found.above, strict=True) if not above]
-    own = {column: each.accuracy for (column, labels), each in analyse(table).cells.items() if labels == "5"}
-    assert beaten, "every interval at once lies above guessing"
-    assert [own[cell.column].low > 0.25 for cell in found.candidates] == found.alone.tolist()
-    assert found.alone.sum() > found.above.sum()
+    assert [found.name(place) for place in found.cheapest] == [f"freeze-{depth}" for depth in (5, 4, 3, 2, 1, 0)]

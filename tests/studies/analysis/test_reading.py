@@ -16,7 +16,7 @@ from tlexp.experiment.artifacts import write_predictions
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.findings import Verdict
+from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.tracking import MetricsLog, Record, RunStatus, environment, publish_record
@@ -149,7 +149,7 @@ def test_nothing_has_run_yet(study: Study) -> None:
     found = read_table(study.folder)
     assert all(each.status is None for cell in found.cells.values() for each in cell.replicates)
     assert (len(found.labels), found.classes, found.record) == (0, (), None)
-    assert {each.verdict for each in analyse(found).recommendations} == {Verdict.nothing}
+    assert {each.sureness for each in analyse(found).recommendations} == {Sureness.nothing}
 
 
 @pytest.mark.parametrize("order", ["failed first", "failed last"])

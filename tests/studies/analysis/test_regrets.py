@@ -23,8 +23,8 @@ def test_rules_are_the_recommended_and_every_column_the_two_habits_by_name(make_
 
 
 def test_where_nothing_is_recommended_that_rule_has_no_loss(make_table: MakeTable) -> None:
-    assert "recommended" not in regrets(make_table, strength=FLAT)
-    strength = CLEAR | {f"freeze-{depth}": (0.5, 0.9) for depth in range(5)}
+    assert "recommended" not in regrets(make_table, strength=dict.fromkeys(FLAT, (-0.5755, 0.0)))
+    strength = {**dict.fromkeys(FLAT, (-0.5755, 0.0)), "freeze-5": (-0.5755, 0.9)}
     settings = {"strength": strength, "seeds": 10, "columns": DEPTHS, "failed": (), "waiting": ()}
     told = {each.labels: each.column for each in analyse(make_table(**settings)).recommendations}
     assert set(told.values()) == {None, "freeze-5"}

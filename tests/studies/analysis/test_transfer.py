@@ -4,7 +4,7 @@ import pytest
 
 from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.findings import Verdict
+from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.analysis.transfer import labels_to_reach, steps_to_reach
 from tlexp.studies.report.markdown import build_markdown
@@ -92,7 +92,7 @@ def _without_curves(table: StudyTable, column: str, seed: int | None = None) -> 
 def test_what_is_no_better_than_guessing_is_nothing_to_reach(make_table: MakeTable) -> None:
     strength = STRENGTH | {column.name: (-0.5755, 0.0) for column in (*DEPTHS, *CONTROLS)}
     found = analyse(make_table(strength=strength, failed=(), waiting=()))
-    assert {each.verdict for each in found.recommendations} == {Verdict.chance}
+    assert {each.sureness for each in found.recommendations} == {Sureness.chance}
     assert found.transfer == ()
     report = build_document(found)
     [section] = [each for each in report.sections if each.title == "Transfer against training from scratch"]

@@ -38,13 +38,15 @@ def borrow(per_seed: NDArray[np.float64], per_class: NDArray[np.float64], lends:
 
     What they say is the mean of their variances, each over the power of the labels by which the variances of all pairs
     change. The freedom is that of all the budgets together, as if they were fewer for being correlated. The larger of
-    the own and the borrowed variance is taken: a pair may be noisy at one budget alone.
+    the own and the borrowed variance is taken: a pair may be noisy at one budget alone. A single pair borrows nothing:
+    no other shows how variances go with the labels.
 
     Args:
         per_seed: The differences.
         per_class: (L,) labels per class.
         lends: (L,) whether a budget lends and borrows; what is drawn above half of the pool has a variance of its own.
     """
+    lends = lends & (per_seed.shape[-2] > 1)
     counts = np.isfinite(per_seed).sum(axis=-1)
     deviations = np.where(np.isfinite(per_seed), per_seed - _mean(per_seed), 0.0)
     freedom = np.maximum(counts - 1, 0).astype(np.float64)
@@ -64,6 +66,20 @@ def borrow(per_seed: NDArray[np.float64], per_class: NDArray[np.float64], lends:
     )
 
 
+def of_mean(variance: NDArray[np.float64], seeds: int, shared: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variance of a mean over seeds, s^2 (1 / S + k / (N - k)) (Nadeau and Bengio 2003, Mach. Learn. 52).
+
+    All seeds draw their k images of one pool of N and share some of them: they differ less from each other than from
+    draws of another pool, and more seeds help no further.
+
+    Args:
+        variance: Of one seed.
+        seeds: How many, S.
+        shared: k / (N - k).
+    """
+    return variance * (1 / seeds + shared)
+
+
 def _mean(per_seed: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the means over the seeds that are there, (..., 1)."""
     counts = np.maximum(np.isfinite(per_seed).sum(axis=-1, keepdims=True), 1)
@@ -72,12 +88,14 @@ def _mean(per_seed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _trend(variances: NDArray[np.float64], per_class: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (..., L) the power of the labels that fits the mean variance of all pairs best, in logarithms."""
-    known = np.isfinite(variances)
-    sums = np.where(known, variances, 0.0).sum(axis=-1)
+    """Return (..., L) the power of the labels that fits the variances of all pairs best.
+
+    Means of logarithms are fitted: a pair that is far noisier than all others says no more of the power than they do.
+    """
+    known = variances > 0
     counts = known.sum(axis=-1)
-    told = (counts > 0) & (sums > 0)
-    heights = np.log(np.where(told, sums, 1.0) / np.maximum(counts, 1))
+    heights = np.log(np.where(known, variances, 1.0)).sum(axis=-1) / np.maximum(counts, 1)
+    told = counts > 0
     places = np.log(per_class)
     weights = told / np.maximum(told.sum(axis=-1, keepdims=True), 1)
     centred = places - (weights * places).sum(axis=-1, keepdims=True)

@@ -1,6 +1,7 @@
 """How large a study would be that decides, by the variances that this one has measured."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from tlexp.studies.analysis.findings import DecidingSize
 from tlexp.studies.analysis.intervals import Spread
 
 _MOST_SEEDS = 100
-_MANY_SEEDS = 30
+_MANY_SEEDS = (30, _MOST_SEEDS)
 _FACTORS = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 """Times as many test images as there are; an estimate is no finer than that."""
 _ENDLESS = 1e6
@@ -32,16 +33,16 @@ def find_deciding_size(
         return max(float(each.value + each.half_width(family, sides=1)) for each in sized)
 
     few = min(each.per_seed.shape[-1] for each in rivals)
-    many = max(_MANY_SEEDS, few)
     enough = next((seeds for seeds in range(few + 1, _MOST_SEEDS + 1) if bound(seeds, 1.0) <= margin), None)
-    alone, together = (
-        next((times for times in _FACTORS if bound(seeds, times) <= margin), None) for seeds in (None, many)
-    )
-    neither = enough is None and alone is None
+    alone = next((times for times in _FACTORS if bound(None, times) <= margin), None)
+    both = None
+    if enough is None and alone is None:
+        sizes = itertools.product((max(few, many) for many in _MANY_SEEDS), _FACTORS)
+        both = next(((seeds, times) for seeds, times in sizes if bound(seeds, times) <= margin), None)
     return DecidingSize(
         seeds=enough,
         images=None if alone is None else _rounded(images * alone),
-        both=(many, _rounded(images * together)) if neither and together is not None else None,
+        both=None if both is None else (both[0], _rounded(images * both[1])),
         least=max(0.0, bound(_ENDLESS, 1.0)),
         pool=bound(_ENDLESS, _ENDLESS) > margin >= bound(_ENDLESS, _ENDLESS, 0.0),
     )

@@ -97,7 +97,7 @@ def decide(
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
     seeds = shared_seeds(candidates)
     means = _means(candidates, seeds, cells, images)
-    values, widths = _matrices(candidates, pairs)
+    values, widths = _matrices(candidates, pairs, comparisons(competitors(table)))
     upper = np.where(widths < 1, values + widths, 1.0)
     bounds = bound_regrets(upper)
     costs = rank_costs(table, candidates)
@@ -142,6 +142,11 @@ def rank_costs(table: StudyTable, candidates: Sequence[Cell]) -> NDArray[np.intp
     return np.array([known.index(cost) for cost in costs], dtype=np.intp)
 
 
+def competitors(table: StudyTable) -> int:
+    """Return how many columns compete."""
+    return sum(column.competes for column in table.columns)
+
+
 def trained(column: Column, cell: Cell) -> float | None:
     """Return how many parameters a column trains; None where neither it nor a record says."""
     return column.trainable or _measured(cell, "cost/trainable_parameters")
@@ -179,13 +184,15 @@ def _means(
     return np.array([accuracy.value for accuracy in accuracies if accuracy is not None])
 
 
-def _matrices(candidates: Sequence[Cell], pairs: PairSpreads) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _matrices(
+    candidates: Sequence[Cell], pairs: PairSpreads, family: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much better each column (first axis) is than each other (second axis), and how far that may be off."""
     count = len(candidates)
     values, widths = np.zeros((count, count)), 1 - np.eye(count)
     for (first, left), (second, right) in itertools.permutations(enumerate(candidates), 2):
         pair = difference(pairs, left.labels, left.column, right.column)
-        half = np.nan if pair is None else float(pair.half_width(comparisons(count), sides=1))
+        half = np.nan if pair is None else float(pair.half_width(family, sides=1))
         if pair is not None and np.isfinite(half):
             values[first, second], widths[first, second] = pair.value, min(1.0, half)
     return values, widths

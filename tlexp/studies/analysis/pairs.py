@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tlexp.studies.analysis.borrowing import borrow
+from tlexp.studies.analysis.borrowing import borrow, of_mean
 from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
 from tlexp.studies.analysis.intervals import Spread, TestImages, spread
 from tlexp.studies.analysis.table import StudyTable
@@ -27,12 +27,7 @@ def measure_pairs(table: StudyTable, images: TestImages) -> PairSpreads:
 
 
 def with_borrowed_variances(table: StudyTable, pairs: PairSpreads) -> PairSpreads:
-    """Return the pairs with variances between seeds that borrow from their other budgets and count shared images.
-
-    Seeds of one budget draw from one pool of N images, k each, and share some: they differ less than draws from new
-    pools would. The variance of a mean over S seeds is s^2 (1 / S + k / (N - k)) (Nadeau and Bengio 2003, Machine
-    Learning 52). Above half of the pool what is said is said of this pool.
-    """
+    """Return the pairs with variances between seeds that borrow from their other budgets and count shared images."""
     names = sorted({place[1:] for place in pairs})
     if not names:
         return pairs
@@ -48,7 +43,7 @@ def with_borrowed_variances(table: StudyTable, pairs: PairSpreads) -> PairSpread
         place = table.budgets.index(labels), names.index((first, second))
         changed[labels, first, second] = dataclasses.replace(
             each,
-            seed_variance=found.value[place] * (1 / len(each.per_seed) + shared_images(table, labels)),
+            seed_variance=of_mean(found.value[place], len(each.per_seed), shared_images(table, labels)),
             seed_freedom=np.maximum(found.freedom[place], 1.0),
         )
     return changed

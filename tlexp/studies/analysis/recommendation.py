@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tlexp.studies.analysis.deciding import find_deciding_size
-from tlexp.studies.analysis.decision import Decision, trained
+from tlexp.studies.analysis.decision import Decision, competitors, trained
 from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Recommendation, Sureness
 from tlexp.studies.analysis.intervals import TestImages, interval
 from tlexp.studies.analysis.pairs import PairSpreads, difference, shared_images
@@ -80,7 +80,7 @@ def _deciding(table: StudyTable, decision: Decision, pairs: PairSpreads) -> Deci
     return find_deciding_size(
         known,
         margin=table.margin,
-        family=comparisons(len(decision.candidates)),
+        family=comparisons(competitors(table)),
         images=len(table.labels),
         shared=shared_images(table, decision.labels),
     )

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from tlexp.studies.analysis.crossfit import Pick
 
-_LEAST_FAMILY = 3
-"""Comparisons that are counted at least. Borrowed variances are not exactly those of a budget; the bounds hold all the
-same where they are at once over several columns, for Bonferroni's inequality gives more than it promises."""
+_LEAST_BORROWED = 3
+"""Bounds that are counted at least where variances are borrowed. Those are not exactly the budget's own; the bounds of
+four columns or more hold all the same, for Bonferroni's inequality gives more than it promises."""
 _TIE = 0.1
 """Of the margin: means that are nearer than this are equal."""
 
@@ -21,8 +21,11 @@ def comparisons(columns: int) -> int:
 
     Which column is the best need not be known. The bounds against it are among all that are computed, and they alone
     have to hold: C - 1 of them, not the C (C - 1) / 2 pairs.
+
+    >>> [comparisons(columns) for columns in (1, 2, 3, 4, 5)]
+    [1, 1, 3, 3, 4]
     """
-    return max(columns - 1, _LEAST_FAMILY)
+    return 1 if columns <= 2 else max(columns - 1, _LEAST_BORROWED)
 
 
 def bound_regrets(upper: NDArray[np.float64]) -> NDArray[np.float64]:
