@@ -1,6 +1,6 @@
 """Simulated studies of several label budgets, at the level of each seed's accuracy, with a known truth.
 
-    python -m tests.studies.simulate_budgets [--studies 2000] [--only equal,spike] [--seed 1]
+    python -m tests.studies.simulate_budgets [--studies 2000] [--only equal,spike] [--columns 5 12] [--seeds 3] [--seed 1]
 
 A seed's accuracy is the column's, plus a luck that is correlated between the nested budgets and falls with the labels,
 plus what the test images do to the column, whose variance is known. Of a pool, seeds share part of their luck: as much
@@ -188,10 +188,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Simulate studies of several budgets with a known truth.")
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--only", default=",".join(BUDGET_KINDS))
+    parser.add_argument("--columns", type=int, nargs="+", default=COLUMNS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--seed", type=int, default=1)
     stated = parser.parse_args()
     for name, (budgets, alike), columns, seeds in itertools.product(
-        stated.only.split(","), ((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8)), COLUMNS, SEEDS
+        stated.only.split(","), ((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8)), stated.columns, stated.seeds
     ):
         began, count = time.perf_counter(), max(200, min(stated.studies, stated.studies * 10 // columns))
         settings = {"columns": columns, "seeds": seeds, "per_class": BUDGETS[budgets], "alike": alike}

@@ -86,7 +86,7 @@ def test_columns_that_never_differ_have_no_variance() -> None:
 
 
 def test_the_means_of_draws_from_one_pool_vary_with_the_pool() -> None:
-    """Each seed takes 20 of a pool of 80 numbers: the mean over seeds is compared with that of the pool's own source."""
+    """Each seed takes 20 of a pool of 80 numbers: its mean over seeds against that of all numbers."""
     generator = np.random.default_rng(0)
     errors, told, naive = [], [], []
     for _ in range(1500):

@@ -87,7 +87,7 @@ def test_every_figure_of_the_report_is_named_in_markdown(report: Document) -> No
 def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, report: Document) -> None:
     """Each cell tells its head there."""
     page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
-    [table] = re.findall(r"<table class=prose><caption>What to do</caption>.*?</table>", page)
+    [table] = re.findall(r"<table class=prose><caption>What to take</caption>.*?</table>", page)
     heads = re.findall(r'data-head="(.*?)"', table)
     shown = report.sections[0].tables[0]
     assert [html.unescape(head) for head in heads] == list(shown.head) * len(shown.rows)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, writ
         assert told[each.labels]["change"] == explanation.change()
         assert told[each.labels]["best"] == each.best
         assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
+        assert told[each.labels]["sureness"] == each.sureness
+        assert told[each.labels]["bound"] == ("" if each.bound is None else str(each.bound))
         assert explanation.sentence() in page
     pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(folder / "differences.csv")}
     assert len(pairs) == len(findings.differences)
@@ -88,6 +91,9 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, writ
         ]
     cells = {(row["column"], row["labels"]): row for row in rows(folder / "cells.csv")}
     assert set(cells) == set(findings.cells)
+    for each in findings.recommendations:
+        for candidate in each.candidates:
+            assert cells[candidate.column, each.labels]["bound"] == str(candidate.bound)
     for key, cell in findings.cells.items():
         if cell.accuracy is not None:
             ends = cell.accuracy.value, cell.accuracy.low, cell.accuracy.high
@@ -123,23 +129,35 @@ def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(
     findings: Findings, report: Document
 ) -> None:
     first = report.sections[0]
-    for word in ("Column", "Control", "Data seed", "Margin", "Simultaneous interval", "Cross-fitted"):
+    for word in (
+        "Column",
+        "Control",
+        "Data seed",
+        "Margin",
+        "Point",
+        "Decided",
+        "Simultaneous interval",
+        "Cross-fitted",
+    ):
         assert sum(line.startswith(word) for line in first.lines) == 1, word
     assert any(f"{findings.table.margin:g} here, chosen before the study" in line for line in first.lines)
     assert max(map(len, first.lines)) <= 120
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_budget_is_listed_as_undecided_where_nothing_is_recommended(make_table: Make) -> None:
-    strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
-    found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=(), margin=0.02))
-    [section] = [each for each in build_document(found).sections if each.title == "Undecided"]
-    [table] = section.tables
-    undecided = [each for each in explain(found) if each.recommendation.column is None]
-    assert 0 < len(undecided) < len(found.recommendations)
-    assert list(table.rows) == [
-        (each.recommendation.labels, ", ".join(each.recommendation.contenders), each.change()) for each in undecided
-    ]
+def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest_budget_needs(
+    make_table: Make, tmp_path: Path
+) -> None:
+    table = make_table(seeds=10, per_class=(500,) * 4)
+    typed = "python -m tlexp study=freeze_vs_labels 'study.labels=[2,5,20,100]' study.seeds=10 data.root='my photos'"
+    stated = {**table.about["study"], "command": typed}
+    found = analyse(dataclasses.replace(table, about={**table.about, "study": stated}))
+    wanted = [each.deciding.seeds or 0 for each in found.recommendations if each.deciding is not None]
+    assert max(wanted) > 10
+    command = shlex.join([*[word for word in shlex.split(typed) if "seeds" not in word], f"study.seeds={max(wanted)}"])
+    assert build_document(found).sections[0].commands == (command,)
+    assert f"decide  {command}\n" in summary(found, tmp_path)
+    assert build_document(analyse(make_table(seeds=1))).sections[0].commands == ()
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.findings import Verdict
+from tlexp.studies.analysis.findings import DecidingSize, Sureness
 from tlexp.studies.report.sentences import Explanation, explain, format_interval
 
 CHANCE = -0.5755, 0.0
@@ -19,72 +19,55 @@ def explained(make_table: MakeTable, labels: str = "5", **changes: object) -> Ex
     return next(each for each in explain(analyse(make_table(**settings))) if each.recommendation.labels == labels)
 
 
-def test_a_cheaper_depth_is_told_with_what_it_saves_and_loses(make_table: MakeTable) -> None:
+def test_the_sentence_says_what_to_take_what_it_may_cost_and_how_sure_it_is(make_table: MakeTable) -> None:
     strength = {f"freeze-{depth}": (0.6 if depth < 4 else 0.1, 0.2) for depth in range(6)} | {"freeze-0": (0.63, 0.2)}
     found = explained(make_table, strength=strength, margin=0.06, per_class=(250,) * 4, seeds=10)
     assert found.recommendation.column == "freeze-3"
     assert found.recommendation.best in ("freeze-0", "freeze-1", "freeze-2")
-    assert found.recommendation.contenders == ("freeze-3",)
-    assert re.fullmatch(
-        r"With 5 labels per class freeze 3 of 5 units \(to layer2\): 0\.\d{3} \(0\.\d{3} \.\. 0\.\d{3}\), "
-        r"cross-fitted; it loses less than 0\.06 against the best and trains 70 % of the parameters\.",
+    assert re.match(
+        r"With 5 labels per class take freeze-3, 3 of 5 units frozen \(to layer2\), which trains 70 % of the "
+        r"parameters: 0\.\d{3} \(0\.\d{3} \.\. 0\.\d{3}\), cross-fitted\. Nothing that was compared is better by more "
+        r"than \d\.\d points \(95 %\): decided\. ",
         found.sentence(),
     )
     assert f"{found.recommendation.best} has the highest mean" in found.reasons()[0]
-    assert "at once over all pairs of 6 columns" in found.reasons()[1]
-    assert "A replicate of freeze-3 takes 7.5 seconds" in found.reasons()[2]
-    assert re.search(r"Any margin from 0\.0\d\d on recommends freeze-3, or a cheaper column\.", found.change())
-    assert found.recommendation.seconds == pytest.approx(7.4969)
+    assert re.fullmatch(r"The mean of freeze-3 is 0\.0\d\d lower, and it costs no more\.", found.reasons()[1])
+    assert found.change() == "Nothing has to: it is decided within the margin."
 
 
-def test_the_margin_at_which_the_change_is_promised_changes_it(make_table: MakeTable) -> None:
-    settings = {"per_class": (250,) * 4, "seeds": 10}
-    before = explained(make_table, margin=0.001, **settings)
-    assert before.recommendation.column is None
-    told = re.search(r"A margin of (0\.\d{3}) would have recommended (freeze-\d)", before.change())
-    assert told is not None
-    after = explained(make_table, margin=float(told[1]), **settings)
-    assert after.recommendation.column == told[2]
-    assert explained(make_table, margin=float(told[1]) - 0.0011, **settings).recommendation.column is None
-    assert "chosen before a study, and one that is raised after the results promises nothing" in before.change()
-    assert before.change().index("narrow the intervals most") < before.change().index("A margin of")
+def test_the_bound_that_is_told_is_rounded_up(make_table: MakeTable) -> None:
+    for labels in ("2", "5", "20", "100"):
+        found = explained(make_table, labels, seeds=10)
+        told = re.search(r"by more than (\S+) points? \(95 %\)", found.sentence())
+        assert told is not None
+        assert found.recommendation.bound is not None
+        assert 0 <= float(told[1]) / 100 - found.recommendation.bound < 0.001
 
 
-def test_every_margin_that_is_told_would_have_recommended_its_column(make_table: MakeTable) -> None:
-    promised = 0
-    strength = FLAT | {"freeze-0": (0.56, 0.2), "freeze-5": (0.3, 0.3)}
-    for seed in range(4):
-        settings = {"columns": DEPTHS, "strength": strength, "failed": (), "waiting": (), "seed": seed}
-        settings |= {"per_class": (150,) * 4, "noise": 0.02}
-        for each in explain(analyse(make_table(**settings))):
-            told = re.search(r"A margin of (\S+) would have recommended (\S+);", each.change())
-            if told is not None:
-                promised += 1
-                after = analyse(make_table(margin=float(told[1]), **settings))
-                labels = each.recommendation.labels
-                assert told[2] in [other.column for other in after.recommendations if other.labels == labels]
-    assert promised > 4
+def test_the_degrees_of_sureness_are_told_with_the_margin(make_table: MakeTable) -> None:
+    settings = {"seeds": 10, "per_class": (200,) * 4}
+    bound = explained(make_table, margin=1e-6, **settings).recommendation.bound
+    assert bound is not None
+    nearly = explained(make_table, margin=bound / 2, **settings)
+    assert re.search(r"\(95 %\): nearly decided, the margin is \S+ points?\.", nearly.sentence())
+    assert re.search(r"\(95 %\): open, the margin is \S+ points?\.", explained(make_table, margin=bound / 9).sentence())
 
 
-def test_undecided_lists_the_contenders_and_what_would_narrow_it(make_table: MakeTable) -> None:
+def test_what_cannot_be_told_from_the_best_is_named_with_its_cost(make_table: MakeTable) -> None:
     found = explained(make_table)
-    assert found.recommendation.column is None
-    assert set(found.recommendation.contenders) == set(FLAT)
-    assert found.recommendation.contenders[0] == found.recommendation.best
-    assert "it is undecided: the data cannot tell 6 of 6 columns apart" in found.sentence()
-    assert "if you must choose now, take freeze-5, the cheapest of them" in found.sentence()
-    assert (found.recommendation.accuracy, found.recommendation.seconds) == (None, None)
-    assert re.search(r"More (test images|data seeds) narrow the intervals most: \d+ % of", found.change())
+    others = [name for name in found.recommendation.contenders if name != found.recommendation.column]
+    assert len(others) == 5
+    told = found.sentence().partition("Not told from the best: ")[2]
+    assert [part.partition(" (trains ")[0] for part in told.rstrip(".").split("), ")] == others
+    assert ("freeze-4 (trains 22 %)" in told) == ("freeze-4" in others)
 
 
-def test_a_sentence_about_a_column_tells_the_figure_of_its_row(make_table: MakeTable) -> None:
-    found = analyse(make_table(columns=DEPTHS, strength=FLAT, failed=(), waiting=()))
-    for each in explain(found):
-        told = each.recommendation
-        assert told.verdict is Verdict.undecided
-        reached = found.cells[told.best or "", told.labels].accuracy
-        assert reached is not None
-        assert f"{told.best} has the highest mean, {format_interval(reached)};" in each.sentence()
+def test_many_contenders_are_counted(make_table: MakeTable) -> None:
+    columns = [dataclasses.replace(DEPTHS[depth % 6], name=f"column-{depth}") for depth in range(9)]
+    strength = {column.name: (0.5, 0.2) for column in columns}
+    found = explained(make_table, columns=columns, strength=strength)
+    assert len(found.recommendation.contenders) == 9
+    assert found.sentence().endswith(" and 2 more.")
 
 
 def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTable) -> None:
@@ -93,7 +76,7 @@ def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTa
     for each in explain(found):
         assert each.recommendation.column == "freeze-5"
         assert each.recommendation.accuracy is not None
-        assert f"{format_interval(each.recommendation.accuracy)}, cross-fitted; it" in each.sentence()
+        assert f"{format_interval(each.recommendation.accuracy)}, cross-fitted. " in each.sentence()
         own = found.cells["freeze-5", each.recommendation.labels].accuracy
         assert own is not None
         assert any(
@@ -101,31 +84,54 @@ def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTa
         )
 
 
-def test_few_test_images_and_few_seeds_are_each_told_as_what_is_missing(make_table: MakeTable) -> None:
-    few_images = explained(make_table, per_class=(15,) * 4, seeds=10, noise=0.001)
-    assert "More test images narrow" in few_images.change()
-    assert "more data seeds come second" in few_images.change()
-    few_seeds = explained(make_table, per_class=(400,) * 4, seeds=3, noise=0.3)
-    assert "More data seeds narrow" in few_seeds.change()
-    assert "more test images come second" in few_seeds.change()
+def deciding(make_table: MakeTable, **size: object) -> str:
+    found = explained(make_table)
+    sized = DecidingSize(**({"seeds": None, "images": None, "both": None, "least": 0.0211, "pool": False} | size))
+    told = dataclasses.replace(found.recommendation, deciding=sized)
+    words = dataclasses.replace(found, recommendation=told)
+    assert words.deciding() in words.sentence()
+    assert words.deciding() == words.change()
+    return words.deciding()
+
+
+def test_what_would_decide_is_told_by_what_is_short(make_table: MakeTable) -> None:
+    told = deciding(make_table, seeds=12, least=0.004)
+    assert told == "About 12 data seeds (study.seeds=12) would decide it."
+    told = deciding(make_table, seeds=12, images=2400, least=0.004)
+    assert told == "About 12 data seeds (study.seeds=12) would decide it, or about 2,400 test images."
+    start = "No number of data seeds would decide it, for 240 test images leave 2.2 points"
+    assert deciding(make_table, images=2400) == f"{start}; about 2,400 test images would."
+    both = f"{start}; about 30 data seeds and 2,400 test images together would."
+    assert deciding(make_table, both=(30, 2400)) == both
+    assert deciding(make_table) == f"{start}, nor would a hundred times as many test images."
+    assert "all seeds draw from one pool" in deciding(make_table, pool=True)
+    many = deciding(make_table, both=(100, 2400), least=0.004)
+    assert many.startswith("A hundred data seeds would not decide it; about 100 data seeds and 2,400 test images")
 
 
 def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
     found = explained(make_table, strength=FLAT | {"freeze-5": (1.4, 0.2)}, seeds=10)
-    assert found.recommendation.column == "freeze-5"
-    assert found.sentence().startswith("With 5 labels per class freeze 5 of 5 units (to layer4): ")
-    assert "it is distinguishably better than every other column and trains less than 1 % of" in found.sentence()
-    assert found.change() == "No smaller margin would."
+    assert found.sentence().startswith("With 5 labels per class take freeze-5, 5 of 5 units frozen (to layer4), which ")
+    assert found.sentence().endswith("It is better than everything else that was compared (95 %): decided.")
+    assert "trains less than 1 % of the parameters" in found.sentence()
 
 
-def test_one_seed_recommends_nothing(make_table: MakeTable) -> None:
+def test_one_seed_takes_the_highest_mean_and_says_that_it_bounds_nothing(make_table: MakeTable) -> None:
     found = explained(make_table, seeds=1, strength=FLAT | {"freeze-5": (2.5, 0.2)})
-    assert found.recommendation.column is None
-    assert found.recommendation.best == found.recommendation.contenders[0] == "freeze-5"
-    assert len(found.recommendation.contenders) == 6
-    assert "it is undecided: one seed gives no interval" in found.sentence()
-    assert re.search(r"freeze-5 has the highest mean, \d\.\d{3} \(one seed\)\.", found.sentence())
-    assert found.recommendation.accuracy is None
+    assert found.recommendation.column == found.recommendation.best == "freeze-5"
+    assert re.search(
+        r"take freeze-5, .*: \d\.\d{3} \(one seed\), cross-fitted\. One seed bounds nothing", found.sentence()
+    )
+    assert "study.seeds=10" in found.change()
+
+
+def test_columns_without_shared_seeds_are_told_without_a_bound(make_table: MakeTable) -> None:
+    failed = [("freeze-0", "5", 0), ("freeze-0", "5", 1), ("freeze-1", "5", 2), ("freeze-1", "5", 3)]
+    strength = FLAT | {"freeze-0": (2.0, 0.2)}
+    found = explained(make_table, seeds=4, failed=failed, strength=strength)
+    assert found.recommendation.column == "freeze-0"
+    assert "How much better another column may be is open: two columns share too few seeds" in found.sentence()
+    assert found.change() == "Replicates of all columns with the same data seeds."
 
 
 def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:
@@ -136,6 +142,7 @@ def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:
         in found.sentence()
     )
     assert "Controls" not in found.sentence()  # there are none
+    assert found.change().startswith("More data seeds and test images narrow the intervals.")
 
 
 def test_the_interval_beside_nothing_beats_guessing_is_the_one_that_was_tested(make_table: MakeTable) -> None:
@@ -148,7 +155,7 @@ def test_the_interval_beside_nothing_beats_guessing_is_the_one_that_was_tested(m
         for each in explain(found):
             best, labels = each.recommendation.best or "", each.recommendation.labels
             own = found.cells[best, labels].accuracy
-            if each.recommendation.verdict is not Verdict.chance or own is None:
+            if each.recommendation.sureness is not Sureness.chance or own is None:
                 continue
             told = re.search(rf"{best} has the highest mean, (\S+) \((\S+) \.\. (\S+)\), an interval", each.sentence())
             assert told is not None
@@ -158,14 +165,6 @@ def test_the_interval_beside_nothing_beats_guessing_is_the_one_that_was_tested(m
             assert each.sentence().endswith("that holds at once over all 6. Controls do not count.")
             alone_above += (own.low or 0) > 0.25
     assert alone_above > 0
-
-
-@pytest.mark.parametrize(("images", "seeds", "first"), [(10, 10, "test images"), (300, 3, "data seeds")])
-def test_at_chance_the_wider_share_is_advised_first(make_table: MakeTable, images: int, seeds: int, first: str) -> None:
-    strength = dict.fromkeys(FLAT, CHANCE)
-    found = explained(make_table, strength=strength, per_class=(images,) * 4, seeds=seeds, noise=0.02)
-    assert found.recommendation.verdict is Verdict.chance
-    assert found.change().startswith(f"More {first} narrow the intervals most")
 
 
 def test_nothing_measured_is_said(make_table: MakeTable) -> None:
@@ -178,9 +177,8 @@ def test_nothing_measured_is_said(make_table: MakeTable) -> None:
 
 def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) -> None:
     found = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
-    assert found.recommendation.column is None
-    assert found.recommendation.contenders == ("freeze-2",)
-    assert "freeze-2 alone could be measured" in found.sentence()
+    assert found.recommendation.column == "freeze-2"
+    assert found.sentence().endswith("It alone could be measured: there is nothing to compare.")
 
 
 def test_failures_are_told(make_table: MakeTable) -> None:
@@ -199,7 +197,7 @@ def test_a_control_that_is_better_than_all_that_compete_is_told(make_table: Make
     level = FLAT | {column.name: (0.4, 0.2) for column in CONTROLS}
     assert "But beside them" not in explained(make_table, strength=level, **settings).sentence()
     told = explained(make_table, strength=level | {"scratch": (1.2, 0.2)}, **settings).sentence()
-    assert re.search(r"; if you must .*\. But beside them, never recommended, these reach more: scratch \(from", told)
+    assert re.search(r"take freeze-.*\. But beside them, never recommended, these reach more: scratch \(from", told)
     assert told.count("(from scratch") == 1
 
 
@@ -218,6 +216,6 @@ def test_of_equal_columns_the_cheapest_is_named_everywhere(make_table: MakeTable
     }
     told = explain(analyse(dataclasses.replace(table, cells=cells)))[0]
     assert told.recommendation.labels == "2"
-    assert "freeze-5 has the highest mean" in told.sentence()
-    assert told.sentence().count("(freeze-5, freeze-4, freeze-3, freeze-2") == 1
+    assert told.sentence().startswith("With 2 labels per class take freeze-5, ")
+    assert "Not told from the best: freeze-4 (trains 22 %), freeze-3 (trains 70 %), freeze-2 (" in told.sentence()
     assert told.reasons()[0].startswith("freeze-5 has the highest mean")

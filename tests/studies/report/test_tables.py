@@ -5,9 +5,10 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report.document import TextTable
-from tlexp.studies.report.sentences import explain, format_interval
+from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_points
 from tlexp.studies.report.tables import (
     accuracy_table,
+    bound_table,
     cell_table,
     cost_table,
     difference_table,
@@ -28,8 +29,9 @@ def told(table: TextTable) -> list[dict[str, str]]:
 
 
 def mixed(make_table: MakeTable) -> Findings:
-    """Return findings with budgets at which something is recommended, and others."""
-    strength = {column.name: (1.4 if column.depth == 5 else 0.5, 0.9 * (column.depth != 5)) for column in DEPTHS}
+    """Return findings with a budget at which nothing is recommended, and others."""
+    chance = (-0.5755, 0.0)
+    strength = {column.name: (-0.5755, 1.2) if column.depth == 5 else chance for column in DEPTHS}
     found = analyse(make_table(columns=DEPTHS, strength=strength, seeds=10, missing=()))
     assert {each.column for each in found.recommendations} == {None, "freeze-5"}
     return found
@@ -42,20 +44,32 @@ def test_a_recommendation_stands_with_its_figures_and_nothing_with_none(make_tab
         each = explanation.recommendation
         assert row["labels per class"] == why["labels per class"] == each.labels
         assert row["in a sentence"] == explanation.sentence()
-        assert (why["reasons"], why["what would change it"]) == (" ".join(explanation.reasons()), explanation.change())
+        assert (why["reasons"], why["what would decide it"]) == (" ".join(explanation.reasons()), explanation.change())
         if each.column is None:
-            assert (row["recommended"], row["cross-fitted accuracy"]) == ("undecided", "–")
-            assert row["seconds per replicate"] == "–"
+            assert (row["take"], row["how sure"], row["cross-fitted accuracy"]) == ("–", "nothing beats guessing", "–")
+            assert (row["loses at most"], row["parameters that train"]) == ("–", "–")
         else:
             assert each.accuracy is not None
-            assert (row["recommended"], row["cross-fitted accuracy"]) == (each.column, format_interval(each.accuracy))
-            assert row["seconds per replicate"] == format_seconds(found.cells[each.column, each.labels].seconds)
+            assert each.bound is not None
+            assert (row["take"], row["cross-fitted accuracy"]) == (each.column, format_interval(each.accuracy))
+            assert (row["loses at most"], row["how sure"]) == (in_points(each.bound), HOW_SURE[each.sureness])
+            assert row["parameters that train"] == "less than 1 %"
+
+
+def test_every_column_stands_with_the_most_that_it_may_lose(make_table: MakeTable) -> None:
+    found = analyse(make_table(seeds=10))
+    rows = told(bound_table(found))
+    assert [row["column"] for row in rows] == [column.name for column in DEPTHS]
+    for row in rows:
+        for each in found.recommendations:
+            bound = each.candidate(row["column"]).bound
+            assert row[each.labels] == ("–" if bound is None else in_points(bound))
 
 
 def test_where_nothing_beats_guessing_the_table_says_so(make_table: MakeTable) -> None:
     strength = {column.name: (-0.5755, 0.0) for column in DEPTHS}
     found = analyse(make_table(columns=DEPTHS, strength=strength, missing=(), failed=(), waiting=()))
-    assert {row["recommended"] for row in told(recommendation_table(found))} == {"nothing beats guessing"}
+    assert {row["how sure"] for row in told(recommendation_table(found))} == {"nothing beats guessing"}
 
 
 def test_cells_stand_in_the_row_of_their_column_and_under_their_budget(make_table: MakeTable) -> None:
