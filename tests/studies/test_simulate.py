@@ -1,10 +1,12 @@
 """What is said about studies is wrong as seldom as it claims, where the truth is known."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from tests.studies.simulate import IMAGES, KINDS, SEEDS, simulate, simulate_crossings
+from tests.studies.simulate_budgets import BUDGET_KINDS, BUDGETS, COLUMNS, simulate_budgets
 
 FEW, MANY = 400, 10_000
 
@@ -58,6 +60,36 @@ def test_crossing_regions_hold_the_true_crossing_and_say_something() -> None:
     assert found["length"] < 0.9
 
 
+def check_bounds(found: dict[str, float], studies: int) -> None:
+    """Compare what was found at the worst budget with what is promised of each."""
+    slack = 4 * (0.05 * 0.95 / studies) ** 0.5
+    assert found["held"] >= 0.945 - slack
+    assert found["best"] >= 0.945 - slack
+    assert found["worse"] <= 0.05 + slack
+
+
+@pytest.mark.parametrize("columns", [2, 5])
+@pytest.mark.parametrize("name", BUDGET_KINDS)
+def test_bounds_hold_whatever_is_borrowed(name: str, columns: int) -> None:
+    kind = replace(BUDGET_KINDS[name], columns=columns, seeds=3, per_class=BUDGETS[5])
+    check_bounds(simulate_budgets(kind, 2000, seed=2), 2000)
+
+
+@pytest.mark.parametrize("name", ["clear", "pool-clear"])
+def test_bounds_of_ten_seeds_hold(name: str) -> None:
+    """Where all seeds draw from one pool, more of them make the bounds wrong if that is not counted."""
+    for alike, columns in ((0.8, 12), (0.5, 5)):
+        kind = replace(BUDGET_KINDS[name], columns=columns, seeds=10, alike=alike)
+        check_bounds(simulate_budgets(kind, 500, seed=3), 500)
+
+
+@pytest.mark.parametrize(("budgets", "most"), [(1, 0.43), (3, 0.3), (5, 0.25)])
+def test_bounds_are_a_fraction_of_what_intervals_of_all_pairs_say(budgets: int, most: float) -> None:
+    """Bounds that are never wrong because they say nothing would pass all other tests."""
+    kind = replace(BUDGET_KINDS["steep-equal"], seeds=3, per_class=BUDGETS[budgets], image=0.001)
+    assert simulate_budgets(kind, 1000, seed=4)["ratio"] <= most
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", KINDS)
@@ -71,3 +103,13 @@ def test_ten_thousand_studies(name: str, seeds: int) -> None:
 def test_ten_thousand_crossings(seeds: int) -> None:
     for images in IMAGES:
         assert simulate_crossings(MANY, seeds=seeds, images=images, seed=1)["held"] >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 10, 30])
+@pytest.mark.parametrize("name", BUDGET_KINDS)
+def test_many_studies_of_several_budgets(name: str, seeds: int) -> None:
+    for (budgets, alike), columns in itertools.product(((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8)), COLUMNS):
+        kind = replace(BUDGET_KINDS[name], seeds=seeds, columns=columns, per_class=BUDGETS[budgets], alike=alike)
+        studies = 4000 if columns < 12 else 1000
+        check_bounds(simulate_budgets(kind, studies, seed=1), studies)

@@ -53,7 +53,7 @@ class StudyConfig:
         key=False,
     )
     margin: float = setting(
-        0.01, "A cheaper depth is recommended if it loses less than this, in balanced accuracy, (0, 1).", key=False
+        0.01, "A cheaper column is taken if it loses this at most, in balanced accuracy, (0, 1).", key=False
     )
     minutes: float | None = setting(
         None,
