@@ -1,6 +1,6 @@
 """Simulated studies of several label budgets, at the level of each seed's accuracy, with a known truth.
 
-    python -m tests.studies.simulate_budgets [--studies 2000] [--only equal,spike] [--columns 5 12] [--seeds 3] [--seed 1]
+    python -m tests.studies.simulate_budgets [--studies 2000] [--only equal,spike] [--columns 5 12] [--seeds 3 10]
 
 A seed's accuracy is the column's, plus a luck that is correlated between the nested budgets and falls with the labels,
 plus what the test images do to the column, whose variance is known. Of a pool, seeds share part of their luck: as much

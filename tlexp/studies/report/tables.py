@@ -9,13 +9,12 @@ from tlexp.studies.analysis.findings import (
     Difference,
     Findings,
     Interval,
-    Recommendation,
     Sureness,
 )
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_percent, in_points
+from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_points
 
 NONE = "–"
 _MOST_LINES = 6
@@ -30,24 +29,14 @@ def recommendation_table(findings: Findings) -> TextTable:
     """Return which column to take with so many labels, what that may cost, and how sure it is."""
     return TextTable(
         title="What to take",
-        head=(
-            "labels per class",
-            "take",
-            "in a sentence",
-            "loses at most",
-            "how sure",
-            "cross-fitted accuracy",
-            "parameters that train",
-        ),
+        head=("labels per class", "take", "loses at most", "how sure", "in a sentence"),
         rows=tuple(
             (
                 budget_title(findings, recommendation.labels),
                 recommendation.column or NONE,
-                explanation.sentence(),
                 format_points(recommendation.bound),
                 _HOW_SURE.get(recommendation.sureness, NONE),
-                _interval(recommendation.accuracy),
-                _trained(recommendation),
+                explanation.sentence(),
             )
             for explanation in explain(findings)
             for recommendation in [explanation.recommendation]
@@ -299,11 +288,6 @@ def _by_budget(
 
 def _accuracy(cell: CellFinding) -> str:
     return NONE if cell.accuracy is None else f"{_interval(cell.accuracy)}, {cell.count}"
-
-
-def _trained(recommendation: Recommendation) -> str:
-    share = None if recommendation.column is None else recommendation.candidate(recommendation.column).trained_share
-    return NONE if share is None else in_percent(share)
 
 
 def _interval(interval: Interval | None) -> str:
