@@ -77,7 +77,7 @@ def test_values_of_the_wrong_type_are_refused(word: str) -> None:
 
 def test_every_setting_can_be_named_on_the_command_line() -> None:
     with pytest.raises(ConfigError) as caught:
-        load([f"{key}={{a: 1}}" for key in config_fields()])
+        load([f"{key}={{a: {{b: 1}}}}" for key in config_fields()])
     named = {problem.partition("=")[0] for problem in caught.value.problems}
     assert named >= set(config_fields())
 

@@ -28,6 +28,7 @@ def test_a_class_without_a_share_is_named() -> None:
 @pytest.mark.parametrize(
     ("prior", "problem"),
     [
+        ({"a": 1.0}, "data.prior={a}: give each class a share, of two classes at least"),
         ({"a": 0.6, "b": 0.6}, "data.prior: the shares must add up to 1, these add up to 1.2; divide each by that"),
         (
             {"a": 1.0, "b": 0.0},

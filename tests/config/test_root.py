@@ -88,7 +88,7 @@ def test_default_rates_on_a_frozen_backbone_follow_what_the_head_sees(kind: Head
 
 def test_default_rates_follow_the_start_and_give_way_to_stated_ones() -> None:
     config = _config()
-    config.freeze.policy = FreezePolicy.none
+    config.freeze.policy = FreezePolicy.last
     tuned = config.default_rates
     config.backbone.pretrained = False
     scratch = config.default_rates

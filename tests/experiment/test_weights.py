@@ -62,11 +62,11 @@ def test_the_default_run_starts_from_them_and_the_record_tells_the_digest(start:
 
 
 def test_the_same_architecture_without_them_stays_possible(start: Start) -> None:
-    record = start("backbone.pretrained=false", "freeze=none").record
+    record = start("backbone.pretrained=false", "freeze=last").record
     assert record.train.weights.source == "random (seed 0)"
     assert record.train.selection.winner["lr"] == 1e-3, "the rate of training from scratch"
     assert any("starts from random weights" in note for note in record.notes)
-    assert start("freeze=none", name="other").record.train.selection.winner["lr"] == 1e-4
+    assert start("freeze=last", name="other").record.train.selection.winner["lr"] == 5e-4
 
 
 def test_loading_takes_no_network_and_no_time() -> None:

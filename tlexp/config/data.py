@@ -225,6 +225,8 @@ class DataConfig:
             found.append(
                 f"data.prior={{{wrong}}}: each share must be above 0; data.classes leaves out a class that never comes"
             )
+        if len(self.prior) < 2:
+            found.append(f"data.prior={{{','.join(self.prior)}}}: give each class a share, of two classes at least")
         total = math.fsum(self.prior.values())
         if abs(total - 1) > _SUM:
             found.append(f"data.prior: the shares must add up to 1, these add up to {total:.9g}; divide each by that")

@@ -62,7 +62,7 @@ def deal_folds(labels: Labels, groups: NDArray[np.int64], *, seed: int = 0) -> N
     """Return the fold of each image, (N,) int64: groups stay whole, and each class is spread over all folds.
 
     >>> deal_folds(np.array([0, 0, 0, 0, 1, 1]), np.array([7, 7, 1, 2, 3, 4])).tolist()
-    [1, 1, 0, 2, 3, 4]
+    [0, 0, 1, 2, 3, 4]
 
     Args:
         labels: A group counts for the class that most of its images have.
