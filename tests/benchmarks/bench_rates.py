@@ -1,6 +1,6 @@
 """Learning rates around each policy's default: sweeps over networks, policies and image sets, and what defaults lose.
 
-    python tests/benchmarks/bench_rates.py SET=LABELS [SET=LABELS ...] [--init zero probe] [--size 48] [WORD ...]
+    python tests/benchmarks/bench_rates.py SET=LABELS [SET=LABELS ...] [--init zero probe] [--size 48] [--words WORD ...]
 
 A SET is a folder as `data.root=` takes it, LABELS is as `labels=` does. The sweeps lie in multirun/, so the command
 typed again goes on where it was. The regret of a rate is what it loses against the best rate of its row, the mean of
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", metavar="SET=LABELS")
     parser.add_argument("--init", nargs="+", choices=("zero", "probe"), default=["zero"])
     parser.add_argument("--size", type=int, default=48)
-    arguments, words = parser.parse_known_args()
+    parser.add_argument("--words", nargs="+", default=[], help="of every run, e.g. train.device=cuda")
+    arguments = parser.parse_args()
     print("| start | freeze | set | network | 1 x | 3 x | 10 x | regret of 1 x | of 3 x | of 10 x |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     regrets: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)
@@ -62,7 +63,7 @@ def main() -> None:
             if (init, policy) == ("probe", "all"):
                 continue  # it is the probe
             for root, labels in (each.rsplit("=", 1) for each in arguments.sets):
-                folder = sweep(init, Path(root), labels, policy, arguments.size, words)
+                folder = sweep(init, Path(root), labels, policy, arguments.size, arguments.words)
                 for backbone, accuracy in means(folder).items():
                     reached = [accuracy[rate] for rate in rates]
                     lost = [100 * (max(reached) - each) for each in reached]
