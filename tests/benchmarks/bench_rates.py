@@ -1,6 +1,6 @@
 """Learning rates around each policy's default: sweeps over networks, policies and image sets, and what defaults lose.
 
-    python tests/benchmarks/bench_rates.py SET=LABELS [SET=LABELS ...] [--init zero probe] [--size 48] [--words WORD ...]
+    python tests/benchmarks/bench_rates.py SET=LABELS ... [--init zero probe] [--size 48] [--words WORD ...]
 
 A SET is a folder as `data.root=` takes it, LABELS is as `labels=` does. The sweeps lie in multirun/, so the command
 typed again goes on where it was. The regret of a rate is what it loses against the best rate of its row, the mean of
