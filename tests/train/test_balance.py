@@ -12,7 +12,9 @@ from tlexp.config.optim import Optimizer, Rates, Schedule
 from tlexp.config.train import ClassWeights
 from tlexp.models import Classifier, build_head
 from tlexp.train import Listener, fit, solve, train_many
-from tlexp.train.balance import image_weights, weigh_classes, weighted_loss
+from tlexp.train.balance import weigh_classes, weigh_targets, weighted_loss
+from tlexp.train.device import seed_generators
+from tlexp.train.mix import build_mix
 from tlexp.train.problem import Problem
 
 LABELS = np.array([0] * 24 + [1] * 6 + [2] * 2)
@@ -63,15 +65,56 @@ def test_a_batch_of_one_class_counts_what_its_images_count():
     torch.testing.assert_close(weighted_loss(logits, labels, weights, label_smoothing=0.1), WEIGHTS[2] * plain)
 
 
+def mixed(weights=(1.0, 3.0, 5.0)):
+    """Return logits of three images, soft targets, and weights of the classes."""
+    targets = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0], [0.5, 0.2, 0.3]])
+    return torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), targets, torch.tensor(weights)
+
+
 def test_a_mixed_image_counts_by_the_shares_of_its_classes():
-    weights = torch.tensor([1.0, 3.0, 5.0])
-    mixed = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
-    assert image_weights(weights, mixed).tolist() == [2.5, 5.0]
-    assert image_weights(weights, mixed.argmax(1)).tolist() == [3.0, 5.0]
-    logits = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
-    first, second = (-(mixed * logits.log_softmax(1)).sum(1)).tolist()
-    loss = weighted_loss(logits, mixed, weights, label_smoothing=0.0)
-    assert loss.item() == pytest.approx((2.5 * first + 5.0 * second) / 2)
+    _, targets, weights = mixed()
+    counts, shares = weigh_targets(weights, targets)
+    assert counts.tolist() == pytest.approx([2.5, 5.0, 2.6])
+    torch.testing.assert_close(shares * counts[:, None], targets * weights)
+    assert weigh_targets(weights, targets.argmax(1))[0].tolist() == [3.0, 5.0, 1.0]
+
+
+def test_the_loss_of_a_mixed_image_weighs_each_of_its_classes():
+    logits, targets, weights = mixed()
+    loss = weighted_loss(logits, targets, weights, label_smoothing=0.0)
+    torch.testing.assert_close(loss, -(weights * targets * logits.log_softmax(1)).sum(1).mean())
+    torch.testing.assert_close(loss, nn.CrossEntropyLoss(weight=weights, reduction="none")(logits, targets).mean())
+
+
+def test_smoothing_spreads_what_an_image_counts_over_all_classes():
+    logits, targets, weights = mixed()
+    logs, shares = logits.log_softmax(1), weights * targets
+    smoothed = 0.9 * shares + 0.1 * shares.sum(1, keepdim=True) / 3
+    loss = weighted_loss(logits, targets, weights, label_smoothing=0.1)
+    torch.testing.assert_close(loss, -(smoothed * logs).sum(1).mean())
+    classes = targets.argmax(1)
+    torch.testing.assert_close(
+        weighted_loss(logits, classes, weights, label_smoothing=0.1),
+        weighted_loss(logits, nn.functional.one_hot(classes).float(), weights, label_smoothing=0.1),
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("kind", ["none", "mixup", "cutmix"])
+def test_the_best_constant_prediction_is_balanced(kind, smoothing):
+    labels = torch.tensor([0] * 900 + [1] * 100)
+    weights = torch.tensor(weigh_classes(ClassWeights.balanced, labels.numpy(), 2))
+    mix = build_mix(mixup=float(kind == "mixup"), cutmix=float(kind == "cutmix"), num_classes=2)
+    logits = torch.zeros(2, requires_grad=True)
+    torch.manual_seed(0)
+    rolled = labels[torch.randperm(1000)]  # the partner of an image is the one before it
+    losses = [
+        weighted_loss(logits.expand(1000, 2), mix(torch.zeros(1000, 3, 2, 2), rolled)[1], weights,
+                      label_smoothing=smoothing)
+        for _ in range(3)
+    ]  # fmt: skip
+    (slope,) = torch.autograd.grad(torch.stack(losses).mean(), logits)
+    torch.testing.assert_close(slope, torch.zeros(2), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", [Optimizer.sgd, Optimizer.adamw])
@@ -100,14 +143,18 @@ def test_a_linear_head_is_the_one_that_torch_trains(build_plan, optimizer):
         torch.testing.assert_close(head.eval()(rows), plain(rows), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("mixup", "smoothing"), [(1.0, 0.0), (0.0, 0.1)], ids=["mixup", "label smoothing"])
-def test_the_loop_weighs_mixed_and_smoothed_images(build_classifier, build_batches, build_plan, mixup, smoothing):
-    heard = {}
-    for weights in ((), (3.0, 3.0, 3.0)):
-        plan = build_plan(steps=1, mixup=mixup, label_smoothing=smoothing, class_weights=weights)
-        report = fit(build_classifier(), build_batches(), plan, fit_id="f", listener=Listener(), checkpoint=None)
-        heard[weights] = report.curve[0][2]
-    assert heard[3.0, 3.0, 3.0] == pytest.approx(3 * heard[()])
+@pytest.mark.parametrize("mixed", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 0.4, "label_smoothing": 0.1}, {}])
+def test_the_loop_weighs_each_class_of_mixed_images(build_classifier, build_batches, build_plan, mixed):
+    weights = (1.0, 5.0, 2.0)
+    plan = build_plan(steps=1, class_weights=weights, **mixed)
+    report = fit(build_classifier(), build_batches(), plan, fit_id="f", listener=Listener(), checkpoint=None)
+    seed_generators(plan.seed, 1, torch.device("cpu"))
+    mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=3)
+    images, targets = mix(*build_batches().batch(0))
+    logs = build_classifier().train()(images).log_softmax(1)
+    shares = torch.tensor(weights) * (targets if mixed else nn.functional.one_hot(targets))
+    each = (1 - plan.label_smoothing) * shares + plan.label_smoothing * shares.sum(1, keepdim=True) / 3
+    assert report.curve[0][2] == pytest.approx(-(each * logs).sum(1).mean().item(), rel=1e-5)
 
 
 def imbalanced(seed):

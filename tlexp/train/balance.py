@@ -36,14 +36,23 @@ def weigh_classes(kind: ClassWeights, labels: Labels, num_classes: int) -> PerCl
     return tuple(len(labels) / (present * int(count)) if count else 1.0 for count in counts)
 
 
-def image_weights(weights: Tensor, targets: Tensor) -> Tensor:
-    """Return how much each image counts, (B,): the weight of its class, or the mean of the mixed ones by their shares.
+def weigh_targets(weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how much each image counts, (B,), and what it is to be taken for.
+
+    The weight is that of its class. A mixed image counts sum_k w_k t_k, and its target t is w_k t_k, divided by that:
+    its loss is sum_k w_k t_k (-log p_k), as torch's. With one weight for the whole of it, the common class in a mixed
+    image would count as much as the rare one, and the classes would not be balanced.
 
     >>> import torch
-    >>> image_weights(torch.tensor([1.0, 3.0]), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
-    tensor([2., 3.])
+    >>> weigh_targets(torch.tensor([1.0, 3.0]), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+    (tensor([2., 3.]), tensor([[0.2500, 0.7500],
+            [0.0000, 1.0000]]))
     """
-    return targets @ weights if targets.is_floating_point() else weights[targets]
+    if not targets.is_floating_point():
+        return weights[targets], targets
+    shares = targets * weights
+    counts = shares.sum(1)
+    return counts, shares / counts[:, None]
 
 
 def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, *, label_smoothing: float) -> Tensor:
@@ -54,11 +63,13 @@ def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor | None, *, la
 
     Args:
         logits: Of the images.
-        targets: Classes, or mixed ones; smoothing does not change what an image weighs.
-        weights: Of the classes; None where all images count the same.
+        targets: Classes, or mixed ones; they are weighed first and smoothed then, which changes no image's weight:
+            torch weighs what smoothing spread over the classes, so that rare ones would be favoured.
+        weights: Of the classes, all positive; None where all images count the same.
         label_smoothing: [0, 1).
     """
     if weights is None:
         return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    counts, targets = weigh_targets(weights, targets)
     each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
-    return (each * image_weights(weights, targets)).mean()
+    return (each * counts).mean()
