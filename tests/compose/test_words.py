@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tlexp.compose.words import PATHS, quoted_paths, torn_words, unquoted_paths
+from tlexp.compose.words import PATHS, quoted_values, torn_words, unquoted_values
 from tlexp.config import config_fields
 
 
@@ -26,7 +26,7 @@ def test_the_paths_are_settings() -> None:
     ],
 )
 def test_a_path_comes_through_as_it_is_typed(value: str) -> None:
-    [word] = quoted_paths([f"data.root={value}"])
+    [word] = quoted_values([f"data.root={value}"])
     parsed = OverridesParser.create().parse_overrides([word])[0].value()
     assert getattr(parsed, "text", parsed) == value
 
@@ -43,10 +43,27 @@ def test_a_path_comes_through_as_it_is_typed(value: str) -> None:
     ],
 )
 def test_a_regular_expression_comes_through_as_it_is_typed(value: str) -> None:
-    [word] = quoted_paths([f"data.group={value}"])
+    [word] = quoted_values([f"data.group={value}"])
     parsed = OverridesParser.create().parse_overrides([word])[0].value()
     assert getattr(parsed, "text", parsed) == value
-    assert unquoted_paths([word]) == ([f"data.group={value}"] if "'" not in value else [word])
+    assert unquoted_values([word]) == ([f"data.group={value}"] if "'" not in value else [word])
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("{1e3:0.9,dog:0.1}", """'{"1e3":0.9,"dog":0.1}'"""),
+        ("{ dög : .9, 'dog': 1e-1 }", """'{"dög":0.9,"dog":0.1}'"""),
+        ("{O'Neil:0.9,dog:0.1}", r"""'{"O\'Neil":0.9,"dog":0.1}'"""),
+    ],
+)
+def test_names_of_a_mapping_are_kept_as_a_text(typed: str, quoted: str) -> None:
+    assert quoted_values([f"data.prior={typed}"]) == [f"data.prior={quoted}"]
+
+
+def test_a_mapping_is_shown_without_the_quotes_around_it() -> None:
+    [word] = quoted_values(["data.prior={1e3:0.9,dog:0.1}"])
+    assert unquoted_values([word]) == ['data.prior={"1e3":0.9,"dog":0.1}']
 
 
 @pytest.mark.parametrize(
@@ -61,11 +78,15 @@ def test_a_regular_expression_comes_through_as_it_is_typed(value: str) -> None:
         "study.name=a (1)",
         "data.classes=[~a]",
         "data.root",
+        "data.prior={cat:0.9,red fox:0.1}",
+        "data.prior={1:0.9,2:0.1},{1:0.5,2:0.5}",
+        "data.prior={1:0.9,2:...}",
+        "data.prior=${a}",
         "-m",
     ],
 )
 def test_what_may_be_meant_for_hydra_is_left_alone(word: str) -> None:
-    assert quoted_paths([word]) == [word]
+    assert quoted_values([word]) == [word]
 
 
 @pytest.mark.parametrize(

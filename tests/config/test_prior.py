@@ -1,6 +1,7 @@
 import pytest
 
 from tests.composed import load
+from tlexp.compose.words import quoted_values
 from tlexp.config import config_key
 from tlexp.config.data import DataConfig
 from tlexp.config.prior import prior_shares
@@ -48,7 +49,35 @@ def test_it_is_typed_as_a_mapping_in_any_order() -> None:
     assert config_key(one) != config_key(load(["data.prior={red fox:0.8,2:0.2}"]).config)
 
 
-@pytest.mark.parametrize("words", ["[0.9,0.1]", "0.5", "{}", "{cat:much}"])
+NAMES = ["1e3", "1_000", "007", "True", "null", "dög", "O'Neil", "a (b)", "a/b", "two words"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_stays_as_it_is_typed(name: str) -> None:
+    for typed in (name, f'"{name}"'):
+        assert load(quoted_values([f"data.prior={{{typed}:0.9,dog:.1}}"])).config.data.prior == {name: 0.9, "dog": 0.1}
+
+
+@pytest.mark.parametrize("name", ["a,b", "a:b", "{a}", "a\\", ""])
+def test_signs_of_a_mapping_need_quotes_in_a_name(name: str) -> None:
+    assert load(quoted_values([f'data.prior={{"{name}":0.9,dog:0.1}}'])).config.data.prior == {name: 0.9, "dog": 0.1}
+    with pytest.raises(ConfigError, match=r"in names as well, 'data\.prior=\{\"a,b\":0\.9,dog:0\.1\}'"):
+        load(quoted_values(["data.prior={a,b:0.9,dog:0.1}"]))
+
+
+@pytest.mark.parametrize(("name", "meant"), [("1000.0", '"1e3"'), ("7", '"007"')])
+def test_a_name_that_became_a_number_is_offered_as_it_is_written(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        prior_shares({name: 0.9, "dog": 0.1}, ["1e3", "007", "dog"])
+    assert f"did you mean {meant}, in quotes, without which it is read as a number?" in error.value.problems[0]
+
+
+def test_a_null_in_place_of_a_name_is_told() -> None:
+    with pytest.raises(ConfigError, match=r'null is none unless it stands in quotes, .\{"null":0\.9'):
+        load(["data.prior={null:0.9,dog:0.1}"])
+
+
+@pytest.mark.parametrize("words", ["'no json'", "'[0.5]'", '"{}"', "[0.9,0.1]", "0.5", "{}", "{cat:much}"])
 def test_anything_else_is_refused_with_an_example(words: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.prior=.*: must be (numbers by name|a finite number)"):
         load([f"data.prior={words}"])

@@ -10,7 +10,7 @@ from typing import Never
 from tqdm import tqdm
 
 from tlexp.cli.signals import Signals
-from tlexp.compose.words import unquoted_paths
+from tlexp.compose.words import unquoted_values
 from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.run import Outcome
 from tlexp.secrets import MASK
@@ -197,7 +197,7 @@ def _of(word: str, names: Iterable[str]) -> bool:
 
 
 def _typed(*words: str) -> str:
-    return shlex.join(["python", "-m", "tlexp", *unquoted_paths(words)])
+    return shlex.join(["python", "-m", "tlexp", *unquoted_values(words)])
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:

@@ -26,9 +26,9 @@ def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
     from tlexp.compose.overrides import asks_for_sweep
-    from tlexp.compose.words import quoted_paths
+    from tlexp.compose.words import quoted_values
 
-    words = quoted_paths(words)
+    words = quoted_values(words)
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
     source = source_of(arguments)

@@ -16,10 +16,10 @@ from tlexp.terminal import show
 def _plan(words: list[str]) -> int:
     """What would be trained, without training."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
-    from tlexp.compose.words import quoted_paths
+    from tlexp.compose.words import quoted_values
 
     as_json = take(words, "--json")
-    arguments = hydra_arguments(quoted_paths(words))
+    arguments = hydra_arguments(quoted_values(words))
     loaded = load(arguments.overrides, source_of(arguments))
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
@@ -35,10 +35,10 @@ def _plan(words: list[str]) -> int:
 def _doctor(words: list[str]) -> int:
     """Look at the photographs before anything is trained."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
-    from tlexp.compose.words import quoted_paths
+    from tlexp.compose.words import quoted_values
 
     as_json, folder = take(words, "--json"), take_value(words, "--folder")
-    arguments = hydra_arguments(quoted_paths(words))
+    arguments = hydra_arguments(quoted_values(words))
     config = load(arguments.overrides, source_of(arguments)).config
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 

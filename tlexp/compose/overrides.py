@@ -75,7 +75,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         raise ConfigError(
             f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
             "'head.hidden=[256]', "
-            "and other signs for both, 'study.name=\"a (b)\"'"
+            "and other signs for both, 'study.name=\"a (b)\"', in names as well, 'data.prior={\"a,b\":0.9,dog:0.1}'"
         ) from error
 
 

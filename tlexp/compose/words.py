@@ -1,5 +1,6 @@
-"""The words of a command line before Hydra sees them: what the shell tore apart, and paths that need quotes."""
+"""The words of a command line before Hydra sees them: what the shell tore apart, and values that need quotes."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -26,28 +27,56 @@ _GRAMMAR = re.compile(r".*[,'\"\[\]{}].*|\w+\(.*\)", re.DOTALL)
 """What may be meant for Hydra: several values, quotes, lists, interpolations, functions."""
 
 
-def quoted_paths(words: Sequence[str]) -> list[str]:
-    r"""Return the words with quotes around paths that Hydra would not take as they are.
+MAPPING = "data.prior"
+"""The setting that holds numbers by name."""
+_ENTRY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s"'{}:,\\](?:[^"{}:,\\]*[^\s"{}:,\\])?))\s*:\s*([-+.\w]+)\s*""")
+"""A name, in quotes or without, and a number."""
+_MAPPING = re.compile(rf"{{{_ENTRY.pattern}(?:,{_ENTRY.pattern})*}}")
+_NAME = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w -]*", re.ASCII | re.IGNORECASE)
+"""A name that Hydra takes, and takes for a text: no number, and no quotes, for it knows none around names."""
 
-    >>> quoted_paths(["data.root=~/my photos (1)", "data.root=a,b", "data.root=photos"])
+
+def quoted_values(words: Sequence[str]) -> list[str]:
+    r"""Return the words with quotes around paths, and mappings, that Hydra would not take as they are.
+
+    >>> quoted_values(["data.root=~/my photos (1)", "data.root=a,b", "data.root=photos"])
     ["data.root='~/my photos (1)'", 'data.root=a,b', 'data.root=photos']
-    >>> print(*quoted_paths([r"data.group=pattern:^([^_]+)_\d{2,}"]))
+    >>> print(*quoted_values([r"data.group=pattern:^([^_]+)_\d{2,}"]))
     data.group='pattern:^([^_]+)_\d{2,}'
+    >>> print(*quoted_values(["data.prior={1e3:0.9,dog:0.1}"]))
+    data.prior='{"1e3":0.9,"dog":0.1}'
     """
     return [_quoted(word) for word in words]
 
 
 def _quoted(word: str) -> str:
     key, sign, value = word.partition("=")
-    if key not in PATHS or (not value.startswith(_PATTERN) and (_PLAIN.fullmatch(value) or _GRAMMAR.fullmatch(value))):
-        return word
-    return f"{key}{sign}{QuotedString(text=value, quote=Quote.single).with_quotes()}"
+    if key == MAPPING:
+        text = _named(value)
+    elif key in PATHS and (value.startswith(_PATTERN) or not (_PLAIN.fullmatch(value) or _GRAMMAR.fullmatch(value))):
+        text = value
+    else:
+        text = None
+    return word if text is None else f"{key}{sign}{QuotedString(text=text, quote=Quote.single).with_quotes()}"
 
 
-def unquoted_paths(words: Sequence[str]) -> list[str]:
-    """Return the words as a person types them: without the quotes that `quoted_paths` puts around a path.
+def _named(value: str) -> str | None:
+    """Return a mapping as JSON, its names as they were typed; None where Hydra takes them so, or it is no mapping."""
+    if not _MAPPING.fullmatch(value):
+        return None
+    entries = [(one or other or bare, number) for one, other, bare, number in _ENTRY.findall(value[1:-1])]
+    if all(_NAME.fullmatch(name) for name, _ in entries) and not set(value) & set("\"'"):
+        return None
+    try:
+        return json.dumps({name: float(number) for name, number in entries}, ensure_ascii=False, separators=(",", ":"))
+    except ValueError:
+        return None
 
-    >>> unquoted_paths(["data.root='~/my photos (1)'", "data.root='a,b'"])
+
+def unquoted_values(words: Sequence[str]) -> list[str]:
+    """Return the words as a person types them: without the quotes that `quoted_values` puts around a value.
+
+    >>> unquoted_values(["data.root='~/my photos (1)'", "data.root='a,b'"])
     ['data.root=~/my photos (1)', "data.root='a,b'"]
     """
     bare = [f"{key}={value[1:-1]}" for key, _, value in (word.partition("=") for word in words)]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import math
 import types
 import typing
@@ -126,14 +127,26 @@ def _cast(value: Any, hint: Any) -> Any:
             raise ValueError(f"a list of {inner.__name__}, e.g. '[{alone}]'")
         return [_cast(entry, inner) for entry in value]
     if typing.get_origin(hint) is dict:
-        if not isinstance(value, Mapping) or not value:
-            raise ValueError("numbers by name, e.g. '{cat:0.9,dog:0.1}'")
-        return {_cast(name, str): _cast(entry, typing.get_args(hint)[1]) for name, entry in value.items()}
+        return _cast_mapping(value, typing.get_args(hint)[1])
     if issubclass(hint, StrEnum):
         if str(value) not in list(hint):
             raise ValueError(f"one of {', '.join(hint)}{nearest(str(value), hint)}")
         return hint(str(value))
     return _cast_scalar(value, hint)
+
+
+def _cast_mapping(value: Any, hint: type[Any]) -> dict[str, Any]:
+    """Return numbers by name; a text is read as JSON, which keeps names as they are written."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_int=float)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("numbers by name, e.g. '{cat:0.9,dog:0.1}'")
+    if None in value:
+        raise ValueError("numbers by name, and null is none unless it stands in quotes, '{\"null\":0.9,dog:0.1}'")
+    return {_cast_scalar(name, str): _cast(entry, hint) for name, entry in value.items()}
 
 
 def _cast_scalar(value: Any, hint: type[Any]) -> Any:

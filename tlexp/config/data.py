@@ -115,8 +115,9 @@ class DataConfig:
     )
     prior: dict[str, float] | None = setting(
         None,
-        "Shares of the classes where the network will be used, e.g. '{cat:0.9,dog:0.1}': predictions of held-out "
-        "images are corrected to them (Saerens et al. 2002); null leaves them as trained.",
+        "Shares of the classes where the network will be used, e.g. '{cat:0.9,dog:0.1}', names in quotes where they "
+        "hold other signs, '{\"a,b\":0.9,dog:0.1}': predictions of held-out images are corrected to them (Saerens et "
+        "al. 2002); null leaves them as trained.",
     )
     group: str | None = setting(
         None,

@@ -18,7 +18,7 @@ def prior_shares(prior: Mapping[str, float], classes: Sequence[str]) -> tuple[fl
         ConfigError: A class has none, or there is no such class.
     """
     strange = [
-        f"data.prior names {name}, and there is no such class{nearest(name, classes)}: the classes are "
+        f"data.prior names {name}, and there is no such class{_alike(name, classes)}: the classes are "
         f"{', '.join(classes[:_SHOWN])}{' ...' if len(classes) > _SHOWN else ''}"
         for name in prior
         if name not in classes
@@ -32,3 +32,18 @@ def prior_shares(prior: Mapping[str, float], classes: Sequence[str]) -> tuple[fl
     if strange:
         raise ConfigError(strange)
     return tuple(prior[name] for name in classes)
+
+
+def _alike(name: str, classes: Sequence[str]) -> str:
+    """Return a question that offers the classes that are the same number, written so that they stay as they are."""
+    same = [f'"{each}"' for each in classes if _number(each) == _number(name) is not None]
+    if same:
+        return f" (did you mean {' or '.join(same)}, in quotes, without which it is read as a number?)"
+    return nearest(name, classes)
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
