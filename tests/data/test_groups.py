@@ -10,6 +10,7 @@ from tests.composed import composed
 from tlexp.compose.origin import grouper_of, origin_of
 from tlexp.config.data import DataConfig, OnBad
 from tlexp.data import Decoding, Reading, Source
+from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.groups import Groups, OnLeak, below_class, read_group_table
 from tlexp.errors import DataError
 
@@ -270,6 +271,21 @@ def test_groups_are_numbered_by_their_sorted_names_in_a_split() -> None:
     assert groups.codes(["3", "1"]).tolist() == [1, 0]
     assert groups.codes([]).dtype == np.int64
     assert groups.count(["1", "4"]) == 1
+
+
+def test_groups_that_share_images_are_one_under_the_first_of_their_names() -> None:
+    def same(name: str, other: str) -> Copy:
+        return Copy(name=name, same_as=other, split="train", kind=CopyKind.repeated, label=0, digest="")
+
+    groups = Groups(stated="data.group=x", of={"1": "b", "2": "a", "3": "c", "4": "d"}, on_leak=OnLeak.refuse)
+    assert groups.joined([same("1", "1")]) is groups
+    one = groups.joined([same("3", "1")])
+    assert one.of == {"1": "b", "2": "a", "3": "b", "4": "d"}
+    assert one.more({"5": "c", "6": "e"}).of == one.of | {"5": "b", "6": "e"}
+    all_one = one.joined([same("4", "3"), same("2", "4")])
+    assert set(all_one.of.values()) == set(all_one.one_with.values()) == {"a"}
+    chain = Groups(stated="", of={str(n): f"{n:05}" for n in range(10_000)}, on_leak=OnLeak.refuse)
+    assert set(chain.joined(same(str(n), str(n - 1)) for n in range(9999, 0, -1)).of.values()) == {"00000"}
 
 
 def test_a_source_knows_the_groups_of_each_split(grouped: Opened) -> None:

@@ -92,6 +92,71 @@ def test_copies_of_test_images_are_no_leaks(splits: list[str], grouped) -> None:
     assert grouped(*splits).leaks == ()  # they are left out of training as copies
 
 
+def copied(root: Path, name: str, other: str) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes((root / other).read_bytes())
+
+
+def test_a_copy_of_a_training_image_tells_of_its_whole_group(splits: list[str], grouped, write) -> None:  # noqa: F811
+    root = Path(splits[1].partition("=")[2])
+    for name in root.glob("*/*/p4_*"):
+        name.rename(name.with_name(name.name.replace("p4", f"p4{name.parent.parent.name}")))
+    assert grouped(*splits).leaks == ()
+    copied(root, "test/cat/x7_0.png", "train/cat/p0_0.png")
+    copied(root, "train/dog/y_0.png", "train/dog/p1_0.png")  # y is patient 1, of whom nothing is tested
+    write("tree/test/cat/x7_1.png")
+    with pytest.raises(DataError, match=r"1 group is both in .* and in the test split \(p0\), with 5 images"):
+        grouped(*splits)
+    listed, moved = (grouped(*splits, f"data.on_leak={way}") for way in ("list", "move"))
+    told = "2 groups are one with others, for they share exact copies, e.g. train/cat/p0_0.png = test/cat/x7_0.png"
+    assert f"{told}; copies.csv lists them" in listed.notes
+    assert [leak.name for leak in listed.leaks if leak.split == "test"] == ["test/cat/x7_0.png", "test/cat/x7_1.png"]
+    assert "p0" not in sides(moved)[0]
+    assert not sides(moved)[0] & sides(moved)[1]
+
+
+def test_copies_in_one_split_keep_their_groups_on_one_side(grouped, photos: Path) -> None:  # noqa: F811
+    copied(photos, "cat/p0_0.png", "cat/p5_1.png")
+    for seed in range(20):
+        source = grouped(PATTERN, f"data.source_seed={seed}")
+        own = [{name.rpartition("/")[2][:2] for name in split.names} for split in (source.pool, source.held_out)]
+        assert not own[0] & own[1]
+        assert any({"p0", "p5"} <= side for side in own)
+
+
+def test_what_lies_under_two_classes_joins_groups_too(splits: list[str], grouped) -> None:  # noqa: F811
+    root = Path(splits[1].partition("=")[2])
+    copied(root, "test/dog/p6_10.png", "train/cat/p0_0.png")
+    leaks = grouped(*splits, "data.on_leak=list").leaks
+    assert {leak.group for leak in leaks} == {"p0", "p4"}
+
+
+def test_copies_in_a_shifted_set_join_groups(write, grouped, photos: Path, tmp_path: Path) -> None:  # noqa: F811
+    root = write(*(f"drawn/{kind}/q{p}_9.png" for kind in ("cat", "dog") for p in (0, 7)))
+    apart = Path(shutil.move(root / "drawn", tmp_path / "apart"))
+    source = grouped(PATTERN)
+    name = next(name for name in source.pool.names if name.startswith("cat"))
+    (apart / "cat" / "q7_0.png").write_bytes((photos / name).read_bytes())
+    words = ["data=folder", f"data.root={photos}", PATTERN, f"data.shifted={apart}"]
+    with pytest.raises(DataError, match=rf"in data.shifted \({source.groups.of[name]}\), with 5 images and 3"):
+        add_shifted(source, apart, some=False, reading=with_groups(*words))
+
+
+def test_copies_among_neither_leave_no_group_on_both_sides(write, grouped, photos: Path, tmp_path: Path) -> None:  # noqa: F811
+    source = grouped(PATTERN)
+    learned, tested = (sorted(side)[0] for side in sides(source))
+    root = write(*(f"others/z{p}_{i}.png" for p in range(6) for i in range(2)))
+    others = Path(shutil.move(root / "others", tmp_path / "others"))
+    for group in (learned, tested):
+        (others / f"{group}_77.png").write_bytes((others / "z0_0.png").read_bytes())
+    words = ["data=folder", f"data.root={photos}", PATTERN, f"data.neither={others}"]
+    with pytest.raises(DataError, match=r"1 group is both in the training pool and in the test split"):
+        add_neither(source, others, source_seed=0, reading=with_groups(*words))
+    moving = grouped(PATTERN, "data.on_leak=move")
+    found = add_neither(moving, others, source_seed=0, reading=with_groups(*words, "data.on_leak=move"))
+    assert not sides(found)[0] & sides(found)[1]
+
+
 def test_a_shifted_set_may_share_no_group_with_the_pool(write, grouped, photos: Path, tmp_path: Path) -> None:  # noqa: F811
     root = write(*(f"drawn/{kind}/p{p}_9.png" for kind in ("cat", "dog") for p in (0, 7)))
     root = Path(shutil.move(root / "drawn", tmp_path / "apart")).parent

@@ -142,8 +142,9 @@ def hold_out(
 
 
 _TESTED = (
-    "none can be held out as a test; give data.group smaller groups, add images of other groups, leave the class out "
-    "with data.classes, or give a test folder of your own beside a train folder"
+    "none can be held out as a test; give data.group smaller groups (those that share an exact copy are one), add "
+    "images of other groups, leave the class out with data.classes, or give a test folder of your own beside a train "
+    "folder"
 )
 
 

@@ -1,6 +1,5 @@
 """Images that were read once at the start, for their digests and to see that they decode."""
 
-import dataclasses
 import os
 import statistics
 from collections import Counter
@@ -19,7 +18,7 @@ from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
 from tlexp.data.decode import DECODER, Decoding, doubtful, pillow_guard
 from tlexp.data.files import Listing, UnreadImage, unused_files
-from tlexp.data.groups import Grouper, Groups
+from tlexp.data.groups import Grouper, Groups, joined_notes
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, grouped_digest, subset, without
 from tlexp.data.splits import TRAIN
 from tlexp.errors import BadImagesError, DataError
@@ -57,8 +56,7 @@ class Reading:
         """
         if self.grouper is None or known is None:
             return None
-        own = self.grouper.name([listing], classes, where=where, prefix=prefix)
-        return dataclasses.replace(known, of={**known.of, **own.of})
+        return known.more(self.grouper.name([listing], classes, where=where, prefix=prefix).of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +170,12 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         DataError: A class is empty but for copies, or photographs of phones cannot be decoded here; images have no
             group, or groups lie on both sides, or hold all of a class.
     """
-    listings, groups = found.listings, found.groups(reading.grouper)
+    listings, stated = found.listings, found.groups(reading.grouper)
     checked, skipped = read_all(listings, found.classes, reading, where=found.where)
     read: list[Images] = [CheckedImages(checked=items, decoding=reading.decoding) for items in checked]
     given = dict(zip((TRAIN, "test"), read, strict=False))
     copies = find_copies({split: describe(images) for split, images in given.items()})
+    groups = None if stated is None else stated.joined(copies)
     splits = [without(images, copies) for images in read]
     labels = dict(zip(given, (images.labels for images in splits), strict=True))
     require_classes(found.classes, labels, copies, where=found.where)
@@ -196,6 +195,7 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         notes=(
             *found.notes,
             *name_notes(found.classes),
+            *joined_notes(stated, groups, copies),
             *_notes(listings, [item for items in checked for item in items]),
         ),
         pool_from=found.pool_from,

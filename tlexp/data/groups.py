@@ -4,17 +4,19 @@ A group's name may be anybody's: it stands in messages and in `leaks.csv` alone,
 """
 
 import csv
+import dataclasses
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config.group import LONGEST_NAME, GroupKind, GroupRule, OnLeak
+from tlexp.data.copies import Copy
 from tlexp.data.decode import printable
 from tlexp.data.files import Listing
 from tlexp.data.partition import first_names
@@ -35,11 +37,13 @@ class Groups:
         stated: The setting, for people.
         of: Name of an image -> its group.
         on_leak: What happens with a group on both sides of given splits.
+        one_with: Group as it is stated -> the one that it became part of, for those that share an image with others.
     """
 
     stated: str
     of: Mapping[str, str]
     on_leak: OnLeak
+    one_with: Mapping[str, str] = field(default_factory=dict)
 
     def codes(self, names: Iterable[str]) -> NDArray[np.int64]:
         """Return the number of each image's group in the order of the sorted groups of these images, (N,) int64."""
@@ -50,6 +54,39 @@ class Groups:
     def count(self, names: Iterable[str]) -> int:
         """Return how many groups some images belong to."""
         return len({self.of[name] for name in names})
+
+    def more(self, of: Mapping[str, str]) -> "Groups":
+        """Return the groups with those of more images, as they are stated."""
+        own = {name: self.one_with.get(group, group) for name, group in of.items()}
+        return dataclasses.replace(self, of={**self.of, **own})
+
+    def joined(self, copies: Iterable[Copy]) -> "Groups":
+        """Return the groups after those that share an image became one, which bears the first of their names."""
+        above = dict(self.one_with)
+
+        def bearer(group: str) -> str:
+            while (other := above.get(group)) is not None:
+                above[group] = above.get(other, other)
+                group = other
+            return group
+
+        for copy in copies:
+            first, second = sorted(bearer(self.of[name]) for name in (copy.name, copy.same_as))
+            if first != second:
+                above[second] = first
+        if len(above) == len(self.one_with):
+            return self
+        of = {name: bearer(group) for name, group in self.of.items()}
+        return dataclasses.replace(self, of=of, one_with={group: bearer(group) for group in above})
+
+
+def joined_notes(before: Groups | None, after: Groups | None, copies: Iterable[Copy]) -> Iterator[str]:
+    """Say how many groups became one with others, if any did."""
+    if before is None or after is None or not (gone := before.count(before.of) - after.count(after.of)):
+        return
+    told = f"{gone} group{' is' if gone == 1 else 's are'} one with others, for they share exact copies"
+    example = next(copy for copy in copies if before.of[copy.name] != before.of[copy.same_as])
+    yield f"{told}, e.g. {example.name} = {example.same_as}; copies.csv lists them"
 
 
 @dataclass(frozen=True, kw_only=True)

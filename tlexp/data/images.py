@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tlexp.data.copies import Copy, remaining, require_classes
-from tlexp.data.groups import Groups
+from tlexp.data.groups import Groups, joined_notes
 from tlexp.data.leaks import Leak, find_leaks, leak_note, leaked_names
 from tlexp.data.splits import TRAIN
 from tlexp.errors import DataError
@@ -173,6 +173,27 @@ class Source:
         copies = (*self.copies, *copies)
         return dataclasses.replace(self, pool=pool, held_out=held_out, digest=digest, copies=copies)
 
+    def regrouped(self, stated: Groups | None, copies: Sequence[Copy], *, where: str) -> "Source":
+        """Return the source with groups of more images, those joined that share an image; its digest follows its own.
+
+        Args:
+            stated: Of its images and of others; None where each stands for itself.
+            copies: Among all of them.
+            where: What has been compared, for messages.
+
+        Raises:
+            DataError: A group came to lie on both sides, and that is refused.
+        """
+        groups = None if stated is None else stated.joined(copies)
+        found = dataclasses.replace(self, groups=groups)
+        if groups is None or groups is stated:
+            return found
+        return dataclasses.replace(
+            found,
+            digest=grouped_digest(self.digest, groups, self.pool, self.held_out),
+            notes=(*self.notes, *joined_notes(stated, groups, copies)),
+        ).settled(self.held_out, split="test", where=where)
+
     def settled(self, held_out: Images, *, split: str, where: str) -> "Source":
         """Return the source after a look at groups that are both in the pool and in a held-out split that was given.
 
@@ -188,7 +209,8 @@ class Source:
             return self
         on_leak, where = self.groups.on_leak, f"{where} with {self.groups.stated}"
         leaks = find_leaks(self.groups.of, self.pool.names, held_out.names, split=split)
-        if not leaks:
+        known = {leak.name for leak in self.leaks}
+        if all(leak.name in known for leak in leaks):
             return self
         leaving = set(leaked_names(leaks, split=split, on_leak=on_leak, where=where))
         staying = [place for place, name in enumerate(self.pool.names) if name not in leaving]

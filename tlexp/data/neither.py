@@ -49,13 +49,14 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
     if NEITHER in source.classes:
         raise DataError(f"{where}: there is a class {NEITHER} already; rename that one, or leave out {_SETTING}")
     listing = list_tree(folder, setting=_SETTING, prefix=NEITHER_PREFIX, follow_links=reading.follow_links)
-    groups = reading.more_groups(source.groups, listing, [NEITHER], where=where, prefix=NEITHER_PREFIX)
+    stated = reading.more_groups(source.groups, listing, [NEITHER], where=where, prefix=NEITHER_PREFIX)
     (checked,), skipped = read_all([listing], [NEITHER], reading, where=where)
     label = len(source.classes)
     read = _labelled(CheckedImages(checked=checked, decoding=reading.decoding), label)
     splits = {TRAIN: source.pool, "test": source.held_out, NEITHER: read}
     copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
-    rest, images = source.without(copies, where=where), without(read, copies)
+    rest, images = source.without(copies, where=where).regrouped(stated, copies, where=where), without(read, copies)
+    groups = rest.groups
     share = len(rest.held_out.labels) / (len(rest.pool.labels) + len(rest.held_out.labels))
     parts = hold_out(
         np.zeros_like(images.labels),
@@ -73,9 +74,8 @@ def add_neither(source: Source, folder: Path, *, source_seed: int, reading: Read
         pool=Joined(parts=(rest.pool, pool)),
         held_out=Joined(parts=(rest.held_out, held_out)),
         digest=grouped_digest(digest, groups, pool, held_out),
-        groups=groups,
         skipped=(*source.skipped, *skipped),
-        notes=(*source.notes, *conversions(checked)),
+        notes=(*rest.notes, *conversions(checked)),
     )
 
 

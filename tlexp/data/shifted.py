@@ -37,20 +37,19 @@ def add_shifted(source: Source, folder: Path, *, some: bool, reading: Reading) -
         follow_links=reading.follow_links,
     )
     where = f"{_SETTING}={printable(str(folder))}"
-    groups = reading.more_groups(source.groups, listing, source.classes, where=where, prefix=SHIFTED_PREFIX)
+    stated = reading.more_groups(source.groups, listing, source.classes, where=where, prefix=SHIFTED_PREFIX)
     (checked,), skipped = read_all([listing], source.classes, reading, where=where)
     read = CheckedImages(checked=checked, decoding=reading.decoding)
     splits: dict[str, Images] = {TRAIN: source.pool, "test": source.held_out, "shifted": read}
     copies = find_copies({split: describe(images) for split, images in splits.items()}, source.copies)
-    rest, images = source.without(copies, where=where), without(read, copies)
+    rest, images = source.without(copies, where=where).regrouped(stated, copies, where=where), without(read, copies)
     require_classes(source.classes, {"shifted": images.labels}, copies, where=where)
     found = dataclasses.replace(
         rest,
         shifted=images,
-        digest=grouped_digest(digest_lines([["shifted"], rest.digest, *describe(images)]), groups, images),
-        groups=groups,
+        digest=grouped_digest(digest_lines([["shifted"], rest.digest, *describe(images)]), rest.groups, images),
         skipped=(*source.skipped, *skipped),
-        notes=(*source.notes, *conversions(checked), *_tested_twice(rest.held_out, images)),
+        notes=(*rest.notes, *conversions(checked), *_tested_twice(rest.held_out, images)),
     )
     return found.settled(images, split="shifted", where=where)
 
