@@ -192,6 +192,36 @@ def test_a_budget_is_spread_over_groups_nested_and_each_class_by_itself(seed: in
     assert again[5:].tolist() == drawn[5][5:].tolist()
 
 
+@pytest.mark.parametrize(("k", "patients"), [(2, 8), (3, 3), (5, 2), (12, 3)])
+def test_groups_that_span_classes_leave_folds_for_every_seed(k: int, patients: int) -> None:
+    """Of 5 classes and patients who have all: two of each class often allow no two sides that both have each class."""
+    labels, groups = (each.ravel() for each in np.mgrid[:5, : 12 * patients])
+    groups, names, counts = groups % patients, tuple("abcde"), set()
+    for seed in range(200):
+        chosen = draw_budget(labels, LabelBudget(per_class=k), seed=seed, classes=names, groups=groups)
+        own, held = labels[chosen], groups[chosen]
+        folds = selection_folds(own, per_class=k, seed=seed, groups=held, classes=names)
+        counts.add(len(folds))
+        for fold in folds:
+            assert not parted(held, fold.train, fold.validation)
+            assert sorted([*fold.train.tolist(), *fold.validation.tolist()]) == list(range(5 * k))
+            assert set(own[fold.train].tolist()) == set(range(5))
+        if k < 10:
+            assert sorted(np.concatenate([fold.validation for fold in folds]).tolist()) == list(range(5 * k))
+    assert counts == {2: {2, 3}, 3: {3}, 5: {2}, 12: {1}}[k]
+
+
+def test_a_ring_of_patients_leaves_one_split_whose_validation_lacks_a_class() -> None:
+    """Three classes, each of two of three patients: one patient aside leaves each class in training, two do not."""
+    labels, groups = np.repeat([0, 0, 1, 1, 2, 2], 6), np.repeat([0, 1, 1, 2, 2, 0], 6)
+    for seed in range(20):
+        (fold,) = selection_folds(labels, per_class=12, seed=seed, groups=groups, classes=NAMES)
+        assert len(set(groups[fold.validation].tolist())) == 1
+        assert set(labels[fold.train].tolist()) == {0, 1, 2}
+        again = selection_folds(labels, per_class=12, seed=seed, groups=groups, classes=NAMES)[0]
+        assert again.validation.tolist() == fold.validation.tolist()
+
+
 def test_groups_of_one_image_are_held_out_and_folded_as_evenly_as_images() -> None:
     labels, alone = pool(), np.arange(sum(SIZES))
     _, held = hold_out(labels, seed=0, classes=NAMES, groups=alone)

@@ -130,6 +130,23 @@ def test_a_budget_of_one_group_cannot_be_selected_in_and_says_what_would_do(pati
     assert drawn("labels=1").folds == drawn("labels=4", "tune.validate=false").folds == ()
 
 
+@pytest.mark.parametrize("words", [("head=linear", "train.class_weights=balanced"), ("head=logreg",)])
+def test_a_validation_set_without_a_class_is_selected_on(start: Start, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Each of three patients has two of three classes: one of them is validated on."""
+    root, rng = tmp_path / "photos", np.random.default_rng(0)
+    for place, (patient, kind) in enumerate(
+        [(0, "a"), (0, "b"), (1, "b"), (1, "c"), (2, "c"), (2, "a"), *zip(range(3, 6), "abc", strict=True)]
+    ):
+        folder = root / ("train" if place < 6 else "test") / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(6):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / f"p{patient}_{kind}{number}.png")
+    outcome = start("data=folder", "backbone=pixels", f"data.root={root}", PATTERN, "labels=12", *words)
+    assert sorted(outcome.record.data.counts["val"].values()) == [0, 6, 6]
+    assert all(map(np.isfinite, outcome.splits["test"].metrics.values()))
+    assert all(trial.loss > 0 for trial in outcome.record.train.selection.trials)
+
+
 def test_a_plan_tells_how_many_groups_there_are(patients: Path) -> None:
     config = load(["backbone=tiny", "data=folder", f"data.root={patients}", PATTERN, "labels=20"]).config
     plan = build_plan(config, Preflight().counts(config.data))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config.labels import LabelBudget
-from tlexp.data.partition import deal_groups, first_names, groups_per_class, spread
+from tlexp.data.partition import deal_groups, first_names, groups_per_class, most_classes, spread
 from tlexp.errors import DataError
 
 _BUDGET, _HELD_OUT, _FOLDS, _GROUPS_HELD_OUT, _GROUP_FOLDS = 1, 2, 3, 4, 5
@@ -181,7 +181,7 @@ def selection_folds(
 
     Nothing for one image per class; min(5, k) stratified folds whose validation sets partition the budget for
     k = 2..9; one stratified 80/20 split from k = 10. Groups are never parted, and there are no more folds than groups
-    of a class.
+    of a class, but where groups that span classes leave too few sides.
 
     Args:
         labels: Class index of every image of the budget, (B,) int64.
@@ -211,6 +211,8 @@ def selection_folds(
 def fold_count(per_class: int, groups: int | None = None) -> int:
     """Return on how many splits a budget is selected: of k images, and so many groups, of its smallest class.
 
+    Groups that span classes may change it, see `selection_folds`.
+
     >>> [fold_count(k) for k in (1, 2, 7, 10)], [fold_count(7, groups) for groups in (7, 3, 1)]
     ([0, 2, 5, 1], [5, 3, 0])
     """
@@ -222,18 +224,36 @@ def fold_count(per_class: int, groups: int | None = None) -> int:
 def _group_folds(
     labels: NDArray[np.int64], groups: NDArray[np.int64], *, per_class: int, seed: int, classes: Sequence[str]
 ) -> tuple[Fold, ...]:
-    """Return folds that part no group; a fold of which groups that span classes leave nothing is left out."""
+    """Return folds that part no group, and leave each class in the training images of each.
+
+    Two parts that both have each class may not exist where groups span classes: then there are more parts, and one of
+    several lacks classes. A part of which groups leave nothing is no fold.
+    """
     count = fold_count(per_class, min(groups_per_class(labels, groups, classes=len(classes))))
+    shares = _one_aside if count <= 1 else _alike
+    fewest = max(2, count)
     parts = deal_groups(
         labels,
         groups,
-        shares=(0.8, 0.2) if count <= 1 else (1 / count,) * count,
+        shares=shares(fewest),
         generator=_generator(_GROUP_FOLDS, seed),
         classes=classes,
         purpose=_COMPARED,
+        otherwise=map(shares, range(fewest + 1, most_classes(labels, groups) + 2)),
     )
-    validated = [1] if count <= 1 else range(count)
-    return tuple(_fold(len(labels), np.flatnonzero(parts == part)) for part in validated if (parts == part).any())
+    used = np.unique(parts).tolist()
+    validated = [part for part in used if part > 0][:1] if count <= 1 else used
+    return tuple(_fold(len(labels), np.flatnonzero(parts == part)) for part in validated)
+
+
+def _alike(parts: int) -> tuple[float, ...]:
+    return (1 / parts,) * parts
+
+
+def _one_aside(parts: int) -> tuple[float, ...]:
+    """Return shares of which all but the first are a fifth each, or less where there are more than five."""
+    aside = min(0.2, 1 / parts)
+    return (1 - (parts - 1) * aside, *(aside,) * (parts - 1))
 
 
 _COMPARED = (

@@ -27,6 +27,16 @@ def groups_per_class(labels: NDArray[np.int64], groups: NDArray[np.int64], *, cl
     return np.bincount(pairs[0], minlength=classes).tolist()  # type: ignore[no-any-return]
 
 
+def most_classes(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> int:
+    """Return of how many classes the group is that has images of most: with one part more, any order can be dealt.
+
+    >>> most_classes(np.array([0, 0, 1]), np.array([3, 4, 4]))
+    2
+    """
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
+    return int(np.unique(pairs[1], return_counts=True)[1].max())
+
+
 def spread(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
     """Return an order of images (N,) that takes one of each group in turn, then a second one of each, and so on."""
     known, own = np.unique(groups, return_inverse=True)
@@ -48,6 +58,7 @@ def deal_groups(
     classes: Sequence[str],
     purpose: str,
     settled: NDArray[np.int64] | None = None,
+    otherwise: Iterable[Sequence[float]] = (),
 ) -> NDArray[np.int64]:
     """Return the part of each image, (N,) int64; the images of a group have the same.
 
@@ -59,6 +70,7 @@ def deal_groups(
         classes: Names, for messages.
         purpose: What cannot be done where a class stays whole, and the way out, for messages.
         settled: Part of each image whose group has one already, else -1.
+        otherwise: Shares of more parts, tried one after the other where groups span classes so that fewer do not do.
 
     Raises:
         DataError: A class has one group alone, or groups span classes so that no division was found.
@@ -69,11 +81,12 @@ def deal_groups(
         told = first_names(f"{classes[label]} ({present[label]} images)" for label in whole)
         raise DataError(f"one group holds all images of class {told}, and a group stays on one side: {purpose}")
     _, own = np.unique(groups, return_inverse=True)
-    table = _Table(labels, own, shares, None if settled is None else _by_group(own, settled))
-    for _ in range(_ORDERS):
-        parts = table.deal(generator.permutation(len(table.members)))
-        if parts is not None:
-            return parts[own]
+    for each in (shares, *otherwise):
+        table = _Table(labels, own, each, None if settled is None else _by_group(own, settled))
+        for _ in range(_ORDERS):
+            parts = table.deal(generator.permutation(len(table.members)))
+            if parts is not None:
+                return parts[own]
     told = first_names(f"{name} {count}" for name, count in zip(classes, counts, strict=True))
     raise DataError(
         "groups that hold images of several classes, or are on one side already, leave no division with each class on "
