@@ -107,3 +107,6 @@ def test_groups_are_counted_on_both_sides(write) -> None:
     splits = write(*(f"splits/{split}/{name}" for split in ("train", "test") for name in names)) / "splits"
     given = grouped(splits, {f"{split}/{name}": f"{split}{name[2]}" for split in ("train", "test") for name in names})
     assert (given.pool, given.held_out, given.groups) == ((20, 20), (20, 20), (10, 10))
+    assert counts.leaked == given.leaked == 0
+    leaking = grouped(splits, {f"{split}/{name}": name[2:-4] for split in ("train", "test") for name in names})
+    assert (leaking.groups, leaking.leaked) == ((20, 20), 20)

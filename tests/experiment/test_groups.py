@@ -108,6 +108,15 @@ def test_leaks_stand_beside_the_record(start: Start, tmp_path: Path) -> None:
     assert [sum(run.record.data.pool.values()) for run in (listed, moved)] == [24, 18]
     assert listed.record.data.counts["test"] == moved.record.data.counts["test"]
     assert any("leaks.csv lists them" in note for note in moved.record.notes)
+    assert [run.record.data.groups.leaked for run in (listed, moved)] == [2, 0]
+    stated = "(data.group=pattern:^[^_]+)"
+    assert f"36 images are 10 groups, 2 of which are learned from and tested on {stated}" in listed.record.notes
+    assert f"30 images are 10 groups, which no split parts {stated}" in moved.record.notes
+    config = load(["backbone=tiny", "data=folder", *words[-2:], "data.on_leak=list"]).config
+    assert plan_table(build_plan(config, Preflight().counts(config.data))).endswith(
+        "they are 8 groups to learn from and 4 to test on, 2 of which are on both sides "
+        "(data.group=pattern:^[^_]+, data.on_leak=list)"
+    )
 
 
 def test_a_budget_of_one_group_cannot_be_selected_in_and_says_what_would_do(patients: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Counts:
         split_off: Whether the test split is a fifth of what is given, which comes in one part.
         estimated: So many of the last classes are split as is known only when copies are left out.
         groups: How many groups the images of the pool and of the test split are; None where each stands for itself.
+        leaked: How many of them are in both.
     """
 
     classes: tuple[str, ...]
@@ -31,6 +32,7 @@ class Counts:
     split_off: bool
     estimated: int = 0
     groups: tuple[int, int] | None = None
+    leaked: int = 0
 
     def with_class(self, name: str, images: int) -> "Counts":
         """Return them with one more class, of which as large a share is held out as of all others together.
@@ -96,6 +98,7 @@ def _count_grouped(classes: Sequence[str], pool: Listing, held_out: Listing | No
         split_off=held_out is None,
         estimated=len(classes),
         groups=(groups.count(names[0]), groups.count(names[1])),
+        leaked=groups.count(names[0]) + groups.count(names[1]) - groups.count([*names[0], *names[1]]),
     )
 
 

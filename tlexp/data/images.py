@@ -156,6 +156,15 @@ class Source:
         """
         return None if self.groups is None else self.groups.codes(images.names)
 
+    @property
+    def leaked(self) -> int:
+        """How many groups the pool shares with held-out splits; none unless data.on_leak=list allows it."""
+        if self.groups is None:
+            return 0
+        known = self.groups.of
+        held_out = {known[name] for _, images in self.evaluated() for name in images.names}
+        return len(held_out & {known[name] for name in self.pool.names})
+
     def without(self, copies: Sequence[Copy], *, where: str) -> "Source":
         """Return the source without images that are the same as others, among these or elsewhere.
 

@@ -155,6 +155,7 @@ def _describe_groups(source: Source, budget: "Budget | None") -> GroupsBlock | N
         pool=groups.count(names),
         budget=None if budget is None else groups.count(names[place] for place in budget.positions.tolist()),
         held_out=groups.count(source.held_out.names),
+        leaked=source.leaked,
     )
 
 

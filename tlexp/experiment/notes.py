@@ -41,7 +41,8 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     yield from size_notes(config, network.expected, images)
     if (groups := images.groups) is not None:
         names = [name for split in (images.pool, images.held_out) for name in split.names]
-        yield f"{len(names):,} images are {groups.count(names):,} groups, which no split parts ({groups.stated})"
+        kept = f"{images.leaked:,} of which are learned from and tested on" if images.leaked else "which no split parts"
+        yield f"{len(names):,} images are {groups.count(names):,} groups, {kept} ({groups.stated})"
     yield from images.notes
     yield from copy_notes(images.copies)
     if images.skipped:

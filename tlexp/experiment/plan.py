@@ -105,7 +105,10 @@ def _groups(config: Config, counts: Counts) -> dict[str, Any]:
     if counts.groups is None:
         return {}
     pool, held_out = counts.groups
-    return {"groups": {"stated": f"data.group={config.data.group}", "pool": pool, "held_out": held_out}}
+    stated, leaked = f"data.group={config.data.group}", {"leaked": counts.leaked} if counts.leaked else {}
+    if leaked:
+        stated += f", data.on_leak={config.data.on_leak}"
+    return {"groups": {"stated": stated, "pool": pool, "held_out": held_out, **leaked}}
 
 
 def _image_lines(plan: dict[str, Any]) -> list[str]:
@@ -120,7 +123,9 @@ def _image_lines(plan: dict[str, Any]) -> list[str]:
     ]
     if groups := images.get("groups"):
         parts = f"they are {groups['pool']:,} groups to learn from and {groups['held_out']:,} to test on"
-        told.append(f"{parts}, which no split parts ({groups['stated']})")
+        shared = groups.get("leaked", 0)
+        kept = f"{shared:,} of which are on both sides" if shared else "which no split parts"
+        told.append(f"{parts}, {kept} ({groups['stated']})")
     if weights := images.get("class_weights", {}).values():
         told.append(f"in the loss an image counts {min(weights):.3g} to {max(weights):.3g}, by its class")
     return told

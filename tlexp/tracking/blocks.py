@@ -57,12 +57,17 @@ class FreezeBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupsBlock:
-    """Images that belong together: how that was stated, and how many groups pool, label budget and test split have."""
+    """Images that belong together: how that was stated, and how many groups pool, label budget and test split have.
+
+    Attributes:
+        leaked: How many are in the pool and in a held-out split that was given as well, which data.on_leak=list allows.
+    """
 
     stated: str
     pool: int
     budget: int | None = None
     held_out: int
+    leaked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

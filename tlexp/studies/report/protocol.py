@@ -145,11 +145,17 @@ def _grouped(table: StudyTable) -> tuple[str, ...]:
     groups = None if table.record is None or table.record.data is None else table.record.data.groups
     if groups is None:
         return ()
+    parted = ", neither by the test split nor by a fold of the selection"
+    if groups.leaked:
+        verb = " is" if groups.leaked == 1 else "s are"
+        parted = (
+            f" by a fold of the selection, but {groups.leaked} group{verb} both learned from and tested on "
+            "(data.on_leak=list; leaks.csv), so that the test may say too much"
+        )
     return (
-        f"Images of one group ({groups.stated}) are never parted, neither by the test split nor by a fold of the "
-        f"selection, and budgets are spread over as many groups as there are: {groups.pool} to learn from, "
-        f"{groups.held_out} to test on. Intervals count test images and not groups: they are too short where the "
-        "images of a group are alike.",
+        f"Images of one group ({groups.stated}) are never parted{parted}; budgets are spread over as many groups as "
+        f"there are: {groups.pool} to learn from, {groups.held_out} to test on. Intervals count test images and not "
+        "groups: they are too short where the images of a group are alike.",
     )
 
 

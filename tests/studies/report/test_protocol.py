@@ -1,0 +1,30 @@
+"""What a study says of its own protocol."""
+
+import dataclasses
+
+import pytest
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.protocol import protocol_sentences
+from tlexp.tracking.blocks import GroupsBlock
+
+
+def told(findings: Findings, groups: GroupsBlock) -> str:
+    record = findings.table.record
+    data = dataclasses.replace(record.data, groups=groups)
+    table = dataclasses.replace(findings.table, record=dataclasses.replace(record, data=data))
+    return " ".join(protocol_sentences(dataclasses.replace(findings, table=table)))
+
+
+@pytest.mark.parametrize(
+    ("leaked", "kept"),
+    [
+        (0, "are never parted, neither by the test split nor by a fold of the selection; budgets are spread"),
+        (1, "are never parted by a fold of the selection, but 1 group is both learned from and tested on ("),
+        (7, "but 7 groups are both learned from and tested on (data.on_leak=list; leaks.csv), so that the test may"),
+    ],
+)
+def test_groups_are_said_to_be_kept_together_only_where_they_are(findings: Findings, leaked: int, kept: str) -> None:
+    block = GroupsBlock(stated="data.group=g.csv", pool=30, held_out=10, leaked=leaked)
+    assert kept in told(findings, block)
+    assert ("neither by the test split" in told(findings, block)) == (leaked == 0)
