@@ -177,6 +177,27 @@ def test_a_table_that_names_others_is_refused_unless_they_lie_there(
     check_parted(grouped("data.classes=[cat,dog]", table(rows | {"emu/1.png": "p0", "neither:x.png": "p7"})))
 
 
+def test_blanks_around_a_name_are_part_of_it_where_there_is_such_an_image(
+    write, grouped: Opened, table, tmp_path: Path
+) -> None:
+    names = [f"{kind}/p{p}_{i}.png" for kind in (" cat", "dog", " emu") for p in range(4) for i in range(2)]
+    words = [
+        "data=folder",
+        f"data.root={write(*(f'odd/{name}' for name in names)) / 'odd'}",
+        "data.classes=[' cat',dog]",
+    ]
+    rows = {
+        name if "cat" in name else f"  {name.strip()} ": f" {patient(name)} " for name in names if "emu" not in name
+    }
+    source = grouped(*words, table(rows | {" emu/p0_0.png": "p0"}))
+    assert source.groups.of[" cat/p1_0.png"] == source.groups.of["dog/p1_1.png"] == "p1"
+    check_parted(source)
+    with pytest.raises(DataError, match=r"groups.csv: dog/p1_0.png is of group p1 and of p2; remove one of the rows"):
+        grouped(*words, table(rows | {"dog/p1_0.png": "p2"}))
+    with pytest.raises(DataError, match=r"names 1 images that .*: cow/1.png; mend"):
+        grouped(*words, table(rows | {" cow/1.png": "p2"}))
+
+
 def test_unreadable_images_may_stand_in_a_table(grouped: Opened, table, photos: Path) -> None:
     (photos / "cat" / "p9_0.png").write_text("no image")
     (photos / "cat" / "p9_1.png").symlink_to("/nowhere.png")
@@ -190,7 +211,7 @@ def test_unreadable_images_may_stand_in_a_table(grouped: Opened, table, photos: 
     ("text", "told"),
     [
         (
-            "path,group\na,x\na,y\nb,\n,z\nc\n",
+            "path,group\na,x\na,y\nb,\n ,z\nc\n",
             "4 rows cannot be used:\n  line 3: a is of group y, in line 2 of x\n  line 4:",
         ),
         (

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,12 +98,28 @@ class GroupTable:
         of: Name of an image -> its group.
         header: The first cell of its first line.
         whole: Whether it names the images of one source and no others; else it may name more.
+        plain: Name -> the same without the blanks that stand around it in its cell, for names that have some.
     """
 
     where: str
     of: Mapping[str, str]
     header: str
     whole: bool
+    plain: Mapping[str, str] = field(default_factory=dict)
+
+    def read_as(self, known: Callable[[str], bool]) -> "GroupTable":
+        """Return the table with the blanks around a name taken as part of it only where there is such an image.
+
+        Raises:
+            DataError: An image has two groups, once with blanks around its name.
+        """
+        meant = {name: name if known(name) else plain for name, plain in self.plain.items()}
+        of = dict(self.of)
+        for name, plain in meant.items():
+            group = of.pop(name)
+            if of.setdefault(plain, group) != group:
+                raise DataError(f"{self.where}: {plain} is of group {group} and of {of[plain]}; remove one of the rows")
+        return dataclasses.replace(self, of=of, plain={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +159,12 @@ class Grouper:
         if self.table is not None:
             refused = {name for listing in listings for name, _ in listing.refused}
             names = [file.name for file in files]
-            _require_named(self.table, names, where)
-            if self.table.whole:
-                self._require_known(self.table, {*names, *refused}, where, prefix)
-            return self._groups({name: self.table.of[name] for name in names})
+            there = {*names, *refused}
+            table = self.table.read_as(lambda name: name in there or self._lies(name))
+            _require_named(table, names, where)
+            if table.whole:
+                self._require_known(table, there, where, prefix)
+            return self._groups({name: table.of[name] for name in names})
         tell = self._by_pattern if self.rule.kind is GroupKind.pattern else self._by_folder
         found = {file.name: tell(file.name.removeprefix(prefix), classes[file.label], prefix) for file in files}
         lost = [name for name, group in found.items() if not group]
@@ -226,18 +244,24 @@ def read_group_table(path: Path) -> GroupTable:
             sign = max(",;\t", key=first.count)
             file.seek(0)
             reader = csv.reader(file, strict=True, delimiter=sign)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+            rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror}; {_FORM}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{where} is no CSV file in UTF-8: {error}; {_FORM}") from error
     if len(rows) < 2 or len(rows[0][1]) < 2:
         raise DataError(f"{where} has no rows below its header, or one column alone; {_FORM}")
-    header = rows[0][1]
+    header = [cell.strip() for cell in rows[0][1]]
     named = "path" in header and "group" in header
     places = (header.index("path"), header.index("group")) if named else (0, 1)
     return GroupTable(
-        where=where, of=_of_rows(rows[1:], places, len(header), where), header=_name(header[places[0]]), whole=True
+        where=where,
+        of=_of_rows(rows[1:], places, len(header), where),
+        header=_name(header[places[0]]),
+        whole=True,
+        plain={
+            _name(name): _name(name.strip()) for _, row in rows[1:] for name in [row[places[0]]] if name != name.strip()
+        },
     )
 
 
@@ -253,9 +277,9 @@ def _of_rows(rows: Sequence[tuple[int, list[str]]], places: tuple[int, int], wid
         if len(cells) != width:
             wrong.append(f"line {line}: {len(cells)} cells, the header has {width}")
             continue
-        name, group = (_name(cells[place]) for place in places)
-        if not name or not group:
-            wrong.append(f"line {line}: its {'group' if name else 'path'} is empty")
+        name, group = _name(cells[places[0]]), _name(cells[places[1]].strip())
+        if not name.strip() or not group:
+            wrong.append(f"line {line}: its {'group' if name.strip() else 'path'} is empty")
             continue
         before, known = first.setdefault(name, (line, group))
         if known != group:
