@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,6 +47,30 @@ def test_ordinary_expressions_are_taken_and_end_on_the_worst_names(pattern: str)
 @pytest.mark.parametrize("pattern", ENDLESS)
 def test_what_may_be_searched_for_ever_is_found(pattern: str) -> None:
     assert search_steps(pattern, length=LONGEST_NAME) > _MOST_STEPS
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^a{2000000000}", "a{256}", "^(?:ab){3000000,}$", "^x?a{999999}+", "^(?:a{9999}){9999}"]
+)
+def test_what_is_longer_than_every_name_is_counted_no_further(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+
+    def counted(end: int) -> Iterator[int]:
+        nonlocal turns
+        for number in range(end):
+            turns += 1
+            assert turns <= LONGEST_NAME, "goes on"
+            yield number
+
+    monkeypatch.setattr("tlexp.config.pattern.range", counted, raising=False)
+    assert search_steps(pattern, length=LONGEST_NAME) < _MOST_STEPS
+
+
+def test_what_may_be_nothing_repeats_as_often_as_it_says() -> None:
+    for pattern in ("^(?:x|(?:(a)|[ab]){300})", "(?:(a)|b){2000000000}"):  # tried to the end of the name all the same
+        assert search_steps(pattern, length=LONGEST_NAME) > _MOST_STEPS
+    assert search_steps("^(?:a?){300}b", length=LONGEST_NAME) > _MOST_STEPS
+    assert search_steps("^(?:){2000000000}b", length=LONGEST_NAME) > _MOST_STEPS
 
 
 def test_a_repeat_counts_once_only_where_its_end_is_in_no_doubt() -> None:

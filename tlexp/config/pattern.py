@@ -59,7 +59,9 @@ def _node(node: tuple[Any, Any], length: int, plain: bool) -> _Effort:
     """Return the effort of one part."""
     kind, inside = str(node[0]), node[1]
     if kind in _REPEATS:
-        effort = _repeated(_sequence(list(inside[2]), length, plain), int(inside[0]), min(int(inside[1]), length))
+        least, most = int(inside[0]), min(int(inside[1]), length)
+        turns = min(max(least, most), length) if inside[2].getwidth()[0] else max(least, most)  # each takes a character
+        effort = _repeated(_sequence(list(inside[2]), length, plain), least, turns)
         return _Effort(1.0, effort.steps) if kind == "POSSESSIVE_REPEAT" else effort
     if kind == "SUBPATTERN":
         return _sequence(list(inside[3]), length, plain and not inside[1] & _FOLDING)
@@ -80,8 +82,10 @@ def _branches(kind: str, inside: Any) -> Iterator[Any]:
 
 def _repeated(once: _Effort, least: int, most: int) -> _Effort:
     """Return the effort of a part that follows itself: of so many ways each time, all can be combined."""
+    if once.ways <= 1.0:  # and there may be millions of turns
+        return _Effort(max(0.0, most - least + 1.0), min(_TOO_MANY, 1.0 + most * once.steps))
     ways, steps, power = 0.0, 1.0, 1.0
-    for count in range(max(least, most) + 1):
+    for count in range(most + 1):  # ends soon, for what is combined doubles at least
         ways += power if count >= least else 0.0
         steps += power * once.steps
         power *= once.ways
