@@ -9,8 +9,8 @@ from tlexp.config.pattern import search_steps
 LONGEST_NAME = 255
 """Characters of a name that a regular expression is tried on."""
 _LONGEST_PATTERN = 200
-_MOST_STEPS = 5e7
-"""On the longest name; no expression that is accepted takes a second."""
+_MOST_STEPS = 2e8
+"""On the longest name; at some 5 ns each at most, no expression that is accepted takes much more than a second."""
 _MOST_FOLDERS = 20
 
 
