@@ -120,6 +120,7 @@ def test_folders_above_an_image_name_its_group(write, grouped: Opened, tmp_path:
         ("train/train/p1/1.jpg", "train", False, "p1/1.jpg"),
         ("/abs/photos/1.jpg", "cat", False, "1.jpg"),
         ("sea/deep/1.jpg", "neither", True, "sea/deep/1.jpg"),
+        ("photos/p1/2.jpg", "cat", False, "2.jpg"),
         ("cat", "cat", False, "cat"),
     ],
 )

@@ -216,6 +216,9 @@ class Grouper:
 def below_class(name: str, kind: str, *, tree: bool = False) -> str:
     """Return what stands in a name behind the folder of its class; without one, the file's own name.
 
+    A table's images may lie in folders of any meaning, and there it errs towards keeping more together: p1_1.jpg and
+    p1_2.jpg are of one patient in whichever folders they lie.
+
     Args:
         name: With / between folders.
         kind: The class.
