@@ -12,7 +12,7 @@ from tlexp.compose.origin import grouper_of
 from tlexp.data import Reading, add_neither, add_shifted, leaks_csv
 from tlexp.data.leaks import Leak, told_groups
 from tlexp.errors import DataError
-from tlexp.secrets import keep_secret
+from tlexp.secrets import keep_secret, masked
 
 TREE = [
     *(f"train/{kind}/p{p}_{i}.png" for kind in ("cat", "dog") for p in range(5) for i in range(3)),
@@ -202,6 +202,17 @@ def test_all_leaks_stand_in_a_table_without_secrets(splits: list[str], grouped, 
     assert rows[:2] == [["group", "split", "name"], ["p4", "test", "test/cat/p4_10.png"]]
     assert rows[-1] == ["***", "train", "a/1.png"]
     assert len(rows) == 12
+
+
+def test_a_group_called_as_a_known_secret_is_masked_and_any_other_stays(splits: list[str], grouped, table) -> None:  # noqa: F811
+    rows = {name: "ghp_" + "x1" * 18 if "p4" in name else name for name in TREE}
+    with pytest.raises(DataError) as error:
+        grouped(*splits[:2], table(rows))
+    assert f"(ghp_{'x1' * 18})" in masked(str(error.value))
+    keep_secret("ghp_" + "x1" * 18, shown="***")
+    assert "in the test split (***), with 6 images" in masked(str(error.value))
+    keep_secret("long" * 20)
+    assert told_groups(["long" * 20]) == "***"  # before it is cut, after which nobody would know it
 
 
 def test_long_names_of_groups_are_cut() -> None:

@@ -1,6 +1,7 @@
 """Which images belong together: one patient, animal or burst, by a table, by their names or by their folders.
 
-A group's name may be anybody's: it stands in messages and in `leaks.csv` alone, printable and without secrets.
+A group's name may be anybody's: it stands in messages and in `leaks.csv` alone, printable. As in the names of classes
+what is known to be secret is masked there; what only looks like a token stays, for nothing tells it from a name.
 """
 
 import csv

@@ -10,6 +10,7 @@ from tlexp.config.group import OnLeak
 from tlexp.data.splits import TRAIN
 from tlexp.errors import DataError
 from tlexp.paths import csv_bytes
+from tlexp.secrets import masked_name
 
 _NAMED = 5
 
@@ -105,7 +106,8 @@ def told_groups(groups: Sequence[str]) -> str:
     'a, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'
     """
     more = f" and {len(groups) - _NAMED} more" if len(groups) > _NAMED else ""
-    return ", ".join(f"{name[:40]}..." if len(name) > 40 else name for name in groups[:_NAMED]) + more
+    public = map(masked_name, groups[:_NAMED])  # first, for what is cut is not recognised
+    return ", ".join(f"{name[:40]}..." if len(name) > 40 else name for name in public) + more
 
 
 def _both_sides(groups: Sequence[str], split: str) -> str:
