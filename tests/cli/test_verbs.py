@@ -138,7 +138,8 @@ def test_verbs_still_help(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> Non
 
 def alone(gallery: Gallery) -> Kinship:
     """Return that no image shows what another one shows."""
-    return Kinship(pairs=(), groups=np.arange(len(gallery)))
+    every = np.arange(len(gallery))
+    return Kinship(pairs=(), copies=every, groups=every)
 
 
 def test_doctor_finds_what_is_wrong_and_says_so(

@@ -63,6 +63,7 @@ def a_kinship(count: int, *pairs: tuple[int, int]) -> Kinship:
         groups[groups == groups[second]] = groups[first]
     return Kinship(
         pairs=tuple(Kin(first=first, second=second, similarity=0.9) for first, second in pairs),
+        copies=groups,
         groups=groups,
     )
 

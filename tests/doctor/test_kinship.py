@@ -1,4 +1,26 @@
+import dataclasses
+
+import numpy as np
+import torch
+
 from tests.doctor.conftest import a_gallery, a_kinship
+from tests.doctor.pictures import directions, picture
+from tlexp.doctor.fingerprint import fingerprint
+from tlexp.doctor.near import find_kinship
+from tlexp.train import Listener
+
+
+def test_all_copies_of_one_image_are_counted_whatever_pairs_were_compared() -> None:
+    shown = [*range(10), *[0] * 20]
+    labels = [0, 1] * 5 + [1] * 20
+    gallery = dataclasses.replace(
+        a_gallery(labels, tested=20),
+        fingerprints=np.stack([fingerprint(picture(number)) for number in shown]),
+        features=torch.from_numpy(directions(np.array(shown))),
+    )
+    kinship = find_kinship(gallery, Listener())
+    assert kinship.leaked(gallery) == list(range(10, 30))
+    assert kinship.torn(gallery) == [0, *range(10, 30)]
 
 
 def test_pairs_across_splits_and_classes() -> None:

@@ -156,7 +156,7 @@ def _copy(copy: Copy) -> str:
 def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
     leaked, tested = kinship.leaked(gallery), int(gallery.tested.sum())
-    splits, torn, large = kinship.across_splits(gallery), kinship.across_classes(gallery), kinship.large
+    splits, torn, large = kinship.across_splits(gallery), kinship.torn(gallery), kinship.large
     told = (
         f"{len(leaked):,} of {tested:,} test images ({len(leaked) / tested:.1%}) show what a training image shows: "
         "they test memory, and make every accuracy too high."
@@ -164,8 +164,10 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
         else f"None of the {tested:,} test images has a near copy in training."
     )
     yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
-    told = f"Pairs that show the same and have two labels: {len(torn):,}." if torn else "None."
-    yield Chapter(title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, torn))
+    told = f"{len(torn):,} images show what an image of another class shows." if torn else "None."
+    yield Chapter(
+        title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, kinship.across_classes(gallery))
+    )
     grouped = sum(map(len, large))
     told = (
         f"{grouped:,} images make {len(large):,} groups. data.group=groups.csv keeps each on one side of every split, "

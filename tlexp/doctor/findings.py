@@ -106,13 +106,12 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         advice=advice + given,
         matters=True,
     )
-    torn = kinship.across_classes(gallery)
     yield Finding(
         key="near_copies_across_classes",
         title="near copies across classes",
-        count=len({place for pair in torn for place in (pair.first, pair.second)}),
+        count=len(kinship.torn(gallery)),
         of=f"of {len(gallery):,} images",
-        example=_kin(diagnosis, torn),
+        example=_kin(diagnosis, kinship.across_classes(gallery)),
         advice="one label may be wrong: see the page",
         matters=True,
     )

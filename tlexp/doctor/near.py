@@ -27,7 +27,11 @@ def find_kinship(gallery: Gallery, listener: Listener) -> Kinship:
         Kin(first=first, second=second, similarity=similarity)
         for (first, second), similarity in zip(found.pairs.tolist(), found.correlation.tolist(), strict=True)
     ]
-    return Kinship(pairs=tuple(sorted(pairs, key=lambda pair: -pair.similarity)), groups=grouping.numbers)
+    return Kinship(
+        pairs=tuple(sorted(pairs, key=lambda pair: -pair.similarity)),
+        copies=group_images(found.pairs, features).numbers,
+        groups=grouping.numbers,
+    )
 
 
 def group_table(source: Source, gallery: Gallery, kinship: Kinship) -> bytes:
