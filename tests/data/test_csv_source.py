@@ -122,7 +122,7 @@ def test_missing_and_unreadable_images_are_all_named_or_skipped(table, opened) -
     assert "  dog/pipe.png: not a regular file\n" in message
     assert message.endswith("data.on_bad=skip")
     source = opened(path, kind=DataSource.csv, on_bad=OnBad.skip)
-    assert [line.split(":")[0] for line in source.skipped] == ["cat/none.png", "dog", "dog/bad.png", "dog/pipe.png"]
+    assert [name for name, _ in source.skipped] == ["cat/none.png", "dog", "dog/bad.png", "dog/pipe.png"]
     assert content(source) == content(opened(table(*rows()), kind=DataSource.csv))
 
 

@@ -89,6 +89,13 @@ def test_what_is_planted_is_found_and_gone_when_it_is_mended(photos: Path) -> No
 
 
 @pytest.mark.usefixtures("seen", "unlike")
+def test_unreadable_files_keep_their_whole_names(photos: Path) -> None:
+    (photos / "train" / "cat" / "a: b, c.jpg").write_bytes(b"no image")
+    found(photos)
+    assert '"train/cat/a: b, c.jpg",g' in (photos.parent / "out" / "groups.csv").read_text()
+
+
+@pytest.mark.usefixtures("seen", "unlike")
 def test_the_same_images_give_the_same_bytes(photos: Path) -> None:
     def content() -> list[bytes]:
         return [path.read_bytes() for path in found(photos).files]

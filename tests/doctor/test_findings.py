@@ -30,7 +30,7 @@ def test_what_matters_counts(examined: Examine) -> None:
     diagnosis = examined(
         a_gallery(LABELS, shown=shown, tested=10),
         *((2, 4), (5, 36), (7, 38)),
-        skipped=("a/9: broken",),
+        skipped=(("a/9", "broken"),),
         copies=tuple(map(a_copy, CopyKind)),
     )
     found = by_key(list_findings(diagnosis, "outputs/x/groups.csv"))

@@ -28,7 +28,7 @@ def report(root: Path, on_bad: OnBad = OnBad.refuse) -> tuple[str, ...]:
     reading = Reading(on_bad=on_bad, follow_links=False, decoding=ASKED, progress=lambda done, count: None)
     origin = an_origin(DataSource.folder, root)
     try:
-        return origin.open(classes=None, at_least=2, source_seed=0, reading=reading).skipped
+        return origin.open(classes=None, at_least=2, source_seed=0, reading=reading).skipped_lines
     except BadImagesError as error:
         return error.lines
 

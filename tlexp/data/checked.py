@@ -216,8 +216,8 @@ def _short_sides(sides: Sequence[int]) -> tuple[int, int, int]:
 
 def read_all(
     listings: Sequence[Listing], classes: Sequence[str], reading: Reading, *, where: str
-) -> tuple[list[tuple[Checked, ...]], tuple[str, ...]]:
-    """Read every listed image; return what can be used of each listing, and what cannot as "name: reason".
+) -> tuple[list[tuple[Checked, ...]], tuple[tuple[str, str], ...]]:
+    """Read every listed image; return what can be used of each listing, and what cannot as (name, reason), sorted.
 
     Raises:
         BadImagesError: Something cannot be read and on_bad is refuse, or a class has nothing left in a listing.
@@ -229,7 +229,8 @@ def read_all(
     checked: list[Checked] = []
     for result in _load_all(files, reading):
         checked.append(result) if isinstance(result, Checked) else bad.append(result)
-    lines = tuple(f"{name}: {reason}" for name, reason in sorted(bad))
+    bad.sort()
+    lines = tuple(f"{name}: {reason}" for name, reason in bad)
     if bad and reading.on_bad is OnBad.refuse:
         total = len(files) + sum(len(listing.refused) for listing in listings)
         raise BadImagesError(
@@ -248,7 +249,7 @@ def read_all(
                 lines,
                 "Mend some of them, or remove the class in every split",
             )
-    return kept, lines
+    return kept, tuple(bad)
 
 
 def _require_decoders(files: Sequence[UnreadImage], reading: Reading, where: str) -> None:

@@ -122,7 +122,7 @@ class Source:
         short_sides: Smallest, median and largest short side of the images as they lie, in pixels; None if all are made.
         digest: sha256 of the source's own classes, names, labels and content, 64 hexadecimal digits; does not depend on
             where it lies or on names for people.
-        skipped: Images that cannot be read and were left out, each as "name: reason".
+        skipped: Images that cannot be read and were left out, each as (name, reason).
         copies: Images that were left out because others are the same.
         groups: Which images belong together; None where each stands for itself.
         leaks: Images of groups that are both in the pool and in a held-out split, or were before they left the pool.
@@ -134,7 +134,7 @@ class Source:
     pool: Images
     held_out: Images
     digest: str
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     copies: tuple[Copy, ...] = ()
     groups: Groups | None = None
     leaks: tuple[Leak, ...] = ()
@@ -144,6 +144,11 @@ class Source:
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
     prior: tuple[float, ...] = ()
+
+    @property
+    def skipped_lines(self) -> tuple[str, ...]:
+        """Return each image that was left out as "name: reason", for people."""
+        return tuple(f"{name}: {reason}" for name, reason in self.skipped)
 
     def evaluated(self) -> list[tuple[str, Images]]:
         """Return the splits that a trained network is evaluated on, with their names."""

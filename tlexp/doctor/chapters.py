@@ -126,7 +126,7 @@ def _bytes(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _unreadable(diagnosis: Diagnosis) -> Iterator[Chapter]:
-    skipped = diagnosis.source.skipped
+    skipped = diagnosis.source.skipped_lines
     if skipped:
         told = f"{len(skipped):,} files cannot be read. A run refuses them, or leaves them out with data.on_bad=skip."
         yield Chapter(title="Unreadable files", paragraphs=(told,), lines=_cut(skipped, "bad-images.txt"))

@@ -31,7 +31,7 @@ def write_files(folder: Path, diagnosis: Diagnosis, findings: Sequence[Finding])
     Raises:
         OSError: The disk is full or the folder cannot be written.
     """
-    gallery, skipped = diagnosis.gallery, diagnosis.source.skipped
+    gallery, skipped = diagnosis.gallery, diagnosis.source.skipped_lines
     content: dict[str, bytes | str] = {
         GROUPS: group_table(diagnosis.source, gallery, diagnosis.kinship),
         COPIES: copies_csv(diagnosis.source.copies),

@@ -59,7 +59,7 @@ def list_findings(diagnosis: Diagnosis, groups_file: str) -> list[Finding]:
 
 
 def _unreadable(diagnosis: Diagnosis) -> Iterator[Finding]:
-    skipped = diagnosis.source.skipped
+    skipped = diagnosis.source.skipped_lines
     yield Finding(
         key="unreadable",
         title="unreadable files",

@@ -39,7 +39,7 @@ def group_table(source: Source, gallery: Gallery, kinship: Kinship) -> bytes:
 
     Those are in it that the run then leaves out: exact copies stand with their likes, unreadable files alone.
     """
-    unread = [line.partition(": ")[0] for line in source.skipped]
+    unread = [name for name, _ in source.skipped]
     following = int(kinship.groups.max(initial=-1)) + 1
     numbers = np.concatenate([kinship.groups, following + np.arange(len(unread))])
     copies = [(copy.name, copy.same_as) for copy in source.copies]

@@ -80,7 +80,7 @@ def as_json(diagnosis: Diagnosis, findings: Sequence[Finding], files: Sequence[P
             }
             for finding in findings
         ],
-        "unreadable": list(source.skipped),
+        "unreadable": list(source.skipped_lines),
         "accuracy": diagnosis.accuracy,
         "unjudged": diagnosis.unjudged,
         "confused": [

@@ -141,7 +141,7 @@ def describe_images(source: Source, counts: dict[str, dict[str, int]], budget: "
         held_out_from=source.held_out_from,
         short_sides=source.short_sides,
         groups=_describe_groups(source, budget),
-        skipped=source.skipped,
+        skipped=source.skipped_lines,
     )
 
 
