@@ -49,6 +49,8 @@ def a_gallery(
         names=tuple(names),
         labels=np.array(labels, np.int64),
         tested=np.arange(count) >= count - tested,
+        shifted=np.zeros(count, bool),
+        left=np.zeros(count, bool),
         sizes=np.stack([np.arange(20, 20 + count), np.full(count, 10)], axis=1),
         file_bytes=np.arange(count),
         fingerprints=np.zeros((count, 32, 32), np.uint8),

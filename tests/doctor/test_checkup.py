@@ -9,11 +9,14 @@ from PIL import Image
 from tests.composed import load
 from tests.doctor.conftest import a_kinship
 from tlexp.config.data import DataConfig, DataSource
-from tlexp.data import Images
+from tlexp.data import Images, Source
 from tlexp.doctor import checkup
 from tlexp.doctor.checkup import Checkup, check_up, default_folder, source_name
-from tlexp.doctor.features import BACKBONE
+from tlexp.doctor.features import BACKBONE, expected_by, seen_by_lite0
+from tlexp.doctor.gallery import Gallery
+from tlexp.doctor.kinship import Kinship
 from tlexp.errors import DataError
+from tlexp.experiment.images import open_images
 from tlexp.train import Listener
 
 
@@ -86,6 +89,67 @@ def test_what_is_planted_is_found_and_gone_when_it_is_mended(photos: Path) -> No
         (photos / name).unlink()
     assert found(photos).well
     assert not (folder / "bad-images.txt").exists()
+
+
+def opened_as_advised(checked: Checkup, root: Path, *words: str) -> Source:
+    """Return what a run sees with the words that were advised."""
+    config = load([f"data.root={root}", "data=folder", "backbone=lite0", *advised(checked), *words]).config
+    return open_images(config, expected_by(seen_by_lite0(config)), Listener())
+
+
+def advised(checked: Checkup) -> list[str]:
+    [finding] = [each for each in checked.findings if each.key == "near_copies_across_splits"]
+    return finding.advice.split()
+
+
+@pytest.mark.usefixtures("seen")
+def test_what_is_advised_holds_for_runs_and_for_another_look(photos: Path) -> None:
+    Image.open(photos / "train" / "dog" / "2.jpg").resize((50, 40)).save(photos / "test" / "dog" / "near.jpg")
+    first = found(photos)
+    table = (photos.parent / "out" / "groups.csv").read_text()
+    assert "near_copies_across_splits" in keys(first)
+    again = found(photos, *advised(first))
+    assert again.well, "the run that is asked about learns from no such image"
+    assert again.diagnosis.counts["train"] == {"cat": 8, "dog": 7}
+    assert not any("leaks.csv" in note for note in again.diagnosis.source.notes)
+    assert (photos.parent / "out" / "groups.csv").read_text() == table
+    assert "train/dog/2.jpg" not in opened_as_advised(again, photos).pool.names
+
+
+@pytest.mark.usefixtures("seen", "unlike")
+def test_given_groups_are_joined_with_those_that_are_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "find_kinship", lambda gallery, _: a_kinship(len(gallery), (0, 1)))
+    diagnosis = found(photos, "data.group=folder:1", "data.on_leak=list").diagnosis
+    assert len(set(diagnosis.groups.tolist())) == 2
+    rows = dict(line.rsplit(",", 1) for line in (photos.parent / "out" / "groups.csv").read_text().splitlines()[1:])
+    assert len(set(rows.values())) == 2
+    assert diagnosis.judgement is None, "each class is one group"
+
+
+@pytest.mark.usefixtures("seen", "unlike")
+def test_the_shifted_set_and_the_one_of_neither_are_looked_at_too(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(photos / "test", tmp_path / "shifted")
+    for number, path in enumerate(sorted((tmp_path / "shifted").rglob("*.jpg"))):
+        Image.open(path).rotate(90 + number).save(path)
+    for number, name in enumerate(["others/0", "others/1", "others/2", "others/3", "others/4", "shifted/neither/0"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.effect_noise((40, 40), 20 + number).save(tmp_path / f"{name}.png")
+    words = (f"data.shifted={tmp_path / 'shifted'}", f"data.neither={tmp_path / 'others'}")
+
+    def kinship(gallery: Gallery, _: Listener) -> Kinship:
+        return a_kinship(len(gallery), tuple(map(gallery.names.index, ("train/cat/0.jpg", "shifted:dog/3.jpg"))))
+
+    monkeypatch.setattr(checkup, "find_kinship", kinship)
+    checked = found(photos, *words)
+    assert {"near_copies_across_splits"} <= keys(checked)
+    assert checked.diagnosis.counts["shifted"] == {"cat": 4, "dog": 4, "neither": 1}
+    rows = dict(line.rsplit(",", 1) for line in (photos.parent / "out" / "groups.csv").read_text().splitlines()[1:])
+    assert len(rows) == 24 + 9 + 5
+    assert rows["train/cat/0.jpg"] == rows["shifted:dog/3.jpg"]
+    source = opened_as_advised(checked, photos, *words)
+    assert "train/cat/0.jpg" not in source.pool.names
 
 
 @pytest.mark.usefixtures("seen", "unlike")

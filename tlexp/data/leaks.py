@@ -30,6 +30,8 @@ class Leak:
     name: str
 
 
+LISTED = "leaks.csv lists them"
+"""Ends the note on leaks, for runs."""
 _WORDS = {"test": "the test split", "shifted": "data.shifted"}
 
 
@@ -91,7 +93,7 @@ def leak_note(leaks: Sequence[Leak], *, split: str, on_leak: OnLeak) -> str:
     learned = sum(leak.split == TRAIN for leak in leaks)
     told = _both_sides(groups, split)
     done = "left out of training" if on_leak is OnLeak.move else "learned from, so that the test may say too much"
-    return f"{told}: {learned} training images are {done}, e.g. {_pair(leaks)}; leaks.csv lists them"
+    return f"{told}: {learned} training images are {done}, e.g. {_pair(leaks)}; {LISTED}"
 
 
 def leaks_csv(leaks: Sequence[Leak]) -> bytes:

@@ -155,13 +155,13 @@ def _copy(copy: Copy) -> str:
 
 def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
-    leaked, tested = kinship.leaked(gallery), int(gallery.tested.sum())
+    leaked, held_out = kinship.leaked(gallery), int(gallery.held_out.sum())
     splits, torn, large = kinship.across_splits(gallery), kinship.torn(gallery), kinship.large
     told = (
-        f"{len(leaked):,} of {tested:,} test images ({len(leaked) / tested:.1%}) show what a training image shows: "
+        f"{len(leaked):,} of {held_out:,} test images ({len(leaked) / held_out:.1%}) show what a training image shows: "
         "they test memory, and make every accuracy too high."
         if leaked
-        else f"None of the {tested:,} test images has a near copy in training."
+        else f"None of the {held_out:,} test images has a near copy in training."
     )
     yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
     told = f"{len(torn):,} images show what an image of another class shows." if torn else "None."
@@ -196,8 +196,8 @@ def _pairs(diagnosis: Diagnosis, pairs: Sequence[Kin]) -> tuple[Card, ...]:
 
 
 def _placed(diagnosis: Diagnosis, place: int) -> str:
-    split = "test" if diagnosis.gallery.tested[place] else "training"
-    return f"{diagnosis.gallery.names[place]} ({diagnosis.gallery.label_of(place)}, {split})"
+    gallery = diagnosis.gallery
+    return f"{gallery.names[place]} ({gallery.label_of(place)}, {gallery.split_of(place)})"
 
 
 def _suspects(diagnosis: Diagnosis) -> Chapter:

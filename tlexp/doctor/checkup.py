@@ -8,6 +8,8 @@ from typing import Any
 
 from tlexp.config import Config
 from tlexp.config.data import DataConfig, OnBad
+from tlexp.config.group import OnLeak
+from tlexp.data.leaks import LISTED
 from tlexp.doctor.diagnosis import Diagnosis, diagnose
 from tlexp.doctor.features import BACKBONE, expected_by, extract_features, seen_by_lite0
 from tlexp.doctor.files import findings_of, write_files
@@ -68,8 +70,10 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         listener.message(
             f"doctor looks with {BACKBONE}, not with {config.backbone.name}: its findings are of the images"
         )
-    config = seen_by_lite0(dataclasses.replace(config, data=dataclasses.replace(config.data, on_bad=OnBad.skip)))
+    moves = config.data.on_leak is OnLeak.move
+    config = seen_by_lite0(dataclasses.replace(config, data=_lenient(config.data)))
     source = open_images(config, expected_by(config), listener)
+    source = dataclasses.replace(source, notes=tuple(note for note in source.notes if not note.endswith(LISTED)))
     for note in source.notes:
         listener.message(note)
     classes = len(source.classes)
@@ -78,8 +82,14 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         glance,
         lambda images: extract_features(config, images, session, listener, classes=classes),
         listener,
+        leaving={leak.name for leak in source.leaks} if moves else frozenset(),
     )
     return diagnose(source_name(config.data), source, gallery, find_kinship(gallery, listener))
+
+
+def _lenient(data: DataConfig) -> DataConfig:
+    """Return settings with which all images are looked at: unreadable ones are noted, and no group moves an image."""
+    return dataclasses.replace(data, on_bad=OnBad.skip, on_leak=OnLeak.refuse if data.group is None else OnLeak.list)
 
 
 def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:

@@ -1,15 +1,18 @@
 """All that is found out about the images of a source, before anything is trained."""
 
+import dataclasses
 import functools
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tlexp.data import Source
 from tlexp.data.copies import CopyKind
 from tlexp.doctor.confusions import ConfusedPair, find_confusions
 from tlexp.doctor.gallery import Gallery
+from tlexp.doctor.grouping import join_groups
 from tlexp.doctor.kinship import Kinship
 from tlexp.doctor.remainder import Remainder, SplitSize, budget_remainders, size_test
 from tlexp.doctor.suspects import SURE, Judgement, Suspect, find_suspects, judge
@@ -34,6 +37,12 @@ class Diagnosis:
     gallery: Gallery
     kinship: Kinship
     judgement: Judgement | None
+
+    @functools.cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """Number of each image's group, (N,): those that were found, joined with those that the source has already."""
+        given = self.source.group_codes(self.gallery.images)
+        return self.kinship.groups if given is None else join_groups(self.kinship.groups, given)
 
     @functools.cached_property
     def suspects(self) -> list[Suspect]:
@@ -69,14 +78,14 @@ class Diagnosis:
     @property
     def remainders(self) -> list[Remainder]:
         """What label budgets leave."""
-        pool = ~self.gallery.tested
+        pool = self.gallery.learned
         classes = len(self.gallery.classes)
-        return budget_remainders(self.gallery.labels[pool], self.kinship.groups[pool], classes=classes)
+        return budget_remainders(self.gallery.labels[pool], self.groups[pool], classes=classes)
 
     @property
     def split_size(self) -> SplitSize:
         """How well the test split can tell accuracies apart."""
-        return size_test(self.kinship.groups[self.gallery.tested], self.accuracy)
+        return size_test(self.groups[self.gallery.tested], self.accuracy)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -90,7 +99,7 @@ class Diagnosis:
                     strict=True,
                 )
             )
-            for split, inside in (("train", ~gallery.tested), ("test", gallery.tested))
+            for split, inside in gallery.splits.items()
         }
 
     @property
@@ -106,5 +115,6 @@ class Diagnosis:
 
 def diagnose(name: str, source: Source, gallery: Gallery, kinship: Kinship) -> Diagnosis:
     """Return what is found out about a source."""
-    judgement = judge(gallery.features, gallery.labels, kinship.groups, classes=len(gallery.classes))
-    return Diagnosis(name=name, source=source, gallery=gallery, kinship=kinship, judgement=judgement)
+    unjudged = Diagnosis(name=name, source=source, gallery=gallery, kinship=kinship, judgement=None)
+    judgement = judge(gallery.features, gallery.labels, unjudged.groups, classes=len(gallery.classes))
+    return dataclasses.replace(unjudged, judgement=judgement)

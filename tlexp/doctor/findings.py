@@ -92,18 +92,18 @@ def _copy(copies: Sequence[Copy]) -> str:
 
 def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
-    tested = int(gallery.tested.sum())
+    held_out = int(gallery.held_out.sum())
     leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
-    advice = f"data.group={groups_file}"
-    given = "" if diagnosis.source.held_out_from is None else " data.on_leak=move"
-    share = f" ({len(leaked) / tested:.1%})" if leaked else ""
+    given = diagnosis.source.held_out_from is not None or diagnosis.source.shifted is not None
+    advice = f"data.group={groups_file}{' data.on_leak=move' if given else ''}"
+    share = f" ({len(leaked) / held_out:.1%})" if leaked else ""
     yield Finding(
         key="near_copies_across_splits",
         title="near copies across splits",
         count=len(leaked),
-        of=f"of {tested:,} test images{share}",
+        of=f"of {held_out:,} test images{share}",
         example=_kin(diagnosis, splits),
-        advice=advice + given,
+        advice=advice,
         matters=True,
     )
     yield Finding(
@@ -117,7 +117,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     )
     large = kinship.large
     grouped = sum(map(len, large))
-    torn_groups = sum(0 < int(gallery.tested[part].sum()) < len(part) for part in large)
+    torn_groups = sum(bool(gallery.held_out[part].any() and gallery.learned[part].any()) for part in large)
     yield Finding(
         key="groups",
         title="near copies and bursts",

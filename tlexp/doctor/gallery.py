@@ -1,6 +1,6 @@
-"""All images of a source in one row: the training pool first, then the test split."""
+"""All images of a source in one row: the training pool first, then the test split, then that of another domain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from tlexp.arrays import Labels
 from tlexp.data import Images, Source
 from tlexp.data.checked import CheckedImages
 from tlexp.data.images import Joined, Subset
+from tlexp.data.splits import TRAIN
 from tlexp.train import Listener
 
 Glance = Callable[[Image.Image], NDArray[Any]]
@@ -29,6 +30,8 @@ class Gallery:
         names: Of the images.
         labels: (N,) int64.
         tested: Which of them the test split holds, (N,) bool.
+        shifted: Which of them the split from another domain holds, (N,) bool.
+        left: Which of them leave the training pool, as others of their group are held out, (N,) bool.
         sizes: Width and height in pixels, (N, 2) int64.
         file_bytes: Size on the disk, (N,) int64; 0 where there is no file.
         fingerprints: What was taken down of each, (N, ...).
@@ -40,6 +43,8 @@ class Gallery:
     names: tuple[str, ...]
     labels: Labels
     tested: NDArray[np.bool_]
+    shifted: NDArray[np.bool_]
+    left: NDArray[np.bool_]
     sizes: NDArray[np.int64]
     file_bytes: NDArray[np.int64]
     fingerprints: NDArray[Any]
@@ -47,6 +52,28 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Which of them are never learned from, but asked about, (N,) bool."""
+        return self.tested | self.shifted
+
+    @property
+    def learned(self) -> NDArray[np.bool_]:
+        """Which of them are learned from, (N,) bool."""
+        return ~(self.held_out | self.left)
+
+    @property
+    def splits(self) -> dict[str, NDArray[np.bool_]]:
+        """Which images are in each split, (N,) bool."""
+        more = {"shifted": self.shifted} if self.shifted.any() else {}
+        return {TRAIN: self.learned, "test": self.tested, **more}
+
+    def split_of(self, place: int) -> str:
+        """Return where an image lies, for people."""
+        if self.shifted[place]:
+            return "data.shifted"
+        return "test" if self.tested[place] else "training"
 
     def label_of(self, place: int) -> str:
         """Return the name of an image's class."""
@@ -96,7 +123,14 @@ class Watched:
             listener.images(done, len(left))
 
 
-def visit(source: Source, glance: Glance, extract: Callable[[Images], Tensor], listener: Listener) -> Gallery:
+def visit(
+    source: Source,
+    glance: Glance,
+    extract: Callable[[Images], Tensor],
+    listener: Listener,
+    *,
+    leaving: Set[str] = frozenset(),
+) -> Gallery:
     """Return what there is to know of all images of a source.
 
     Args:
@@ -104,21 +138,25 @@ def visit(source: Source, glance: Glance, extract: Callable[[Images], Tensor], l
         glance: What is taken down of each image.
         extract: Images -> features (N, D); it reads those that are not known already.
         listener: Hears of images that are read.
+        leaving: Names of images that leave the training pool.
 
     Raises:
         DataError: An image cannot be read any more.
     """
-    joined = Joined(parts=(source.pool, source.held_out))
+    parts = (source.pool, *(images for _, images in source.evaluated()))
+    joined = Joined(parts=parts)
     watched = Watched(joined, glance)
     features = extract(watched)
     watched.read_rest(listener)
-    trained = len(source.pool.labels)
+    part = np.repeat(np.arange(len(parts)), [len(images.labels) for images in parts])
     return Gallery(
         images=joined,
         classes=source.classes,
         names=watched.names,
         labels=watched.labels,
-        tested=np.arange(len(watched.names)) >= trained,
+        tested=part == 1,
+        shifted=part == 2,
+        left=np.array([name in leaving for name in watched.names], bool) & (part == 0),
         sizes=watched.sizes,
         file_bytes=file_bytes(joined),
         fingerprints=np.stack([each for each in watched.fingerprints if each is not None]),

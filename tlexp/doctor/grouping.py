@@ -95,14 +95,30 @@ def _in_order(numbers: Positions) -> Positions:
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
+def join_groups(*groupings: Positions) -> Positions:
+    """Return the groups that any of several groupings of the same images connect, (N,).
+
+    >>> join_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    pairs = [_to_first(numbers) for numbers in groupings]
+    return _in_order(_connected(np.concatenate(pairs), len(groupings[0])))
+
+
+def _to_first(numbers: Positions) -> Pairs:
+    """Return each image with the first one of its group, (N, 2)."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    return np.stack([first[inverse], np.arange(len(numbers))], axis=1)
+
+
 def named_groups(names: Sequence[str], numbers: Positions, copies: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
     """Return the group of every image by its name, sorted: g0001, g0002, ... in the order of their first names.
 
     Args:
         names: Of the images that were grouped, N.
         numbers: The group of each, (N,).
-        copies: Pairs of images of the same content, those that a source leaves out among them; an image that was not
-            grouped belongs where its copy does.
+        copies: More pairs of images of one group, those that a source leaves out among them: of the same content, or
+            told to belong together.
 
     >>> named_groups(["b.png", "a.png", "c.png"], np.array([0, 1, 0]), [("d.png", "a.png")])
     {'a.png': 'g0001', 'b.png': 'g0002', 'c.png': 'g0002', 'd.png': 'g0001'}

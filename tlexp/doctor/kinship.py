@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,30 +47,31 @@ class Kinship:
         return sorted(parts, key=lambda part: (-len(part), int(part[0])))
 
     def across_splits(self, gallery: Gallery) -> list[Kin]:
-        """Return the pairs of an image that is tested and one that is learned from."""
-        return [pair for pair in self.pairs if gallery.tested[pair.first] != gallery.tested[pair.second]]
+        """Return the pairs of an image that is held out and one that is learned from."""
+        held_out, learned = gallery.held_out, gallery.learned
+        return [
+            pair
+            for pair in self.pairs
+            if (learned[pair.first] and held_out[pair.second]) or (held_out[pair.first] and learned[pair.second])
+        ]
 
     def across_classes(self, gallery: Gallery) -> list[Kin]:
         """Return the pairs of images whose labels differ."""
         return [pair for pair in self.pairs if gallery.labels[pair.first] != gallery.labels[pair.second]]
 
     def leaked(self, gallery: Gallery) -> list[int]:
-        """Return the places of the test images that show what a training image shows."""
-        return [place for place in self._apart(gallery.tested, self.across_splits(gallery)) if gallery.tested[place]]
+        """Return the places of the held-out images that show what a training image shows."""
+        leaking = np.isin(self.copies, self.copies[gallery.learned])
+        leaking[_places(self.across_splits(gallery))] = True
+        return np.flatnonzero(leaking & gallery.held_out).tolist()
 
     def torn(self, gallery: Gallery) -> list[int]:
         """Return the places of the images that show what an image of another label shows."""
-        return self._apart(gallery.labels, self.across_classes(gallery))
-
-    def _apart(self, values: NDArray[Any], pairs: Iterable[Kin]) -> list[int]:
-        """Return the places of near copies of several values (N,); those of pairs in any case."""
-        mixed = _several(self.copies, values)
-        mixed[[place for pair in pairs for place in (pair.first, pair.second)]] = True
+        of_copies = np.unique(np.stack([self.copies, gallery.labels]), axis=1)[0]
+        mixed = np.bincount(of_copies, minlength=1)[self.copies] > 1
+        mixed[_places(self.across_classes(gallery))] = True
         return np.flatnonzero(mixed).tolist()
 
 
-def _several(groups: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which images are of a group (N,) that has several values (N,), (N,)."""
-    _, coded = np.unique(values, return_inverse=True)
-    found = np.unique(np.stack([groups, coded]), axis=1)[0]
-    return np.bincount(found, minlength=1)[groups] > 1
+def _places(pairs: Iterable[Kin]) -> list[int]:
+    return [place for pair in pairs for place in (pair.first, pair.second)]

@@ -1,5 +1,7 @@
 """What is taken down of each image, and what of a gallery shows the same."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tlexp.data import Source
@@ -37,10 +39,18 @@ def find_kinship(gallery: Gallery, listener: Listener) -> Kinship:
 def group_table(source: Source, gallery: Gallery, kinship: Kinship) -> bytes:
     """Return the table that `data.group=` reads: path and group of every image that a run lists.
 
-    Those are in it that the run then leaves out: exact copies stand with their likes, unreadable files alone.
+    Groups that the source has already are joined with those that were found. Images are in it that the run then leaves
+    out: exact copies stand with their likes, unreadable files alone.
     """
     unread = [name for name, _ in source.skipped]
     following = int(kinship.groups.max(initial=-1)) + 1
     numbers = np.concatenate([kinship.groups, following + np.arange(len(unread))])
     copies = [(copy.name, copy.same_as) for copy in source.copies]
-    return groups_csv(named_groups([*gallery.names, *unread], numbers, copies))
+    return groups_csv(named_groups([*gallery.names, *unread], numbers, [*copies, *_given_pairs(source)]))
+
+
+def _given_pairs(source: Source) -> Iterator[tuple[str, str]]:
+    """Yield each image with the first one of the group that it was given."""
+    first: dict[str, str] = {}
+    for name, group in sorted(({} if source.groups is None else source.groups.of).items()):
+        yield first.setdefault(group, name), name

@@ -37,13 +37,13 @@ def diagnosis_table(diagnosis: Diagnosis, findings: Sequence[Finding], files: Se
 def title(diagnosis: Diagnosis) -> str:
     """Return what was looked at, in a line."""
     gallery, source = diagnosis.gallery, diagnosis.source
-    tested = int(gallery.tested.sum())
+    learned, tested = int(gallery.learned.sum()), int(gallery.tested.sum())
     per_class = [(name, sum(split[name] for split in diagnosis.counts.values())) for name in gallery.classes]
     named = ", ".join(f"{name} {count:,}" for name, count in per_class[:_CLASSES])
     more = ", ..." if len(per_class) > _CLASSES else ""
     held = "a fifth, split off" if source.held_out_from is None else source.held_out_from
     return (
-        f"{diagnosis.name}: {len(per_class)} classes ({named}{more}); {len(gallery) - tested:,} images to learn from, "
+        f"{diagnosis.name}: {len(per_class)} classes ({named}{more}); {learned:,} images to learn from, "
         f"{tested:,} to test ({held})"
     )
 
