@@ -1,3 +1,5 @@
+import dataclasses
+
 from tests.doctor.conftest import Examine, a_gallery
 from tlexp.data.copies import Copy, CopyKind
 from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words
@@ -19,7 +21,7 @@ def test_nothing_found_is_told_and_does_not_count(examined: Examine) -> None:
         (key, 0, False)
         for key in (
             *("unreadable", "copies_torn", "copies_tested", "copies_repeated", "near_copies_across_splits"),
-            *("near_copies_across_classes", "groups", "suspects"),
+            *("near_copies_across_classes", "bursts_across_splits", "groups", "suspects"),
         )
     ]
 
@@ -34,7 +36,11 @@ def test_what_matters_counts(examined: Examine) -> None:
         copies=tuple(map(a_copy, CopyKind)),
     )
     found = by_key(list_findings(diagnosis, "outputs/x/groups.csv"))
-    assert {key for key, finding in found.items() if not finding.counts} == {"groups", "copies_repeated"}
+    assert {key for key, finding in found.items() if not finding.counts} == {
+        "groups",
+        "copies_repeated",
+        "bursts_across_splits",
+    }
     assert found["unreadable"].of == "of 45 images"
     assert found["near_copies_across_splits"].count == 2
     assert found["near_copies_across_splits"].of == "of 10 test images (20.0%)"
@@ -43,6 +49,19 @@ def test_what_matters_counts(examined: Examine) -> None:
     assert (found["groups"].count, found["groups"].of) == (6, "in 3 groups, 2 on both sides")
     assert (found["suspects"].count, found["suspects"].example) == (1, "0/0.png looks like b")
     assert found["copies_torn"].example == "a/1 = a/2"
+
+
+def test_bursts_across_splits_matter(examined: Examine) -> None:
+    gallery = a_gallery(LABELS, tested=10)
+    diagnosis = examined(gallery, (5, 37))
+    groups = diagnosis.kinship.groups.copy()
+    groups[[4, 36]], groups[[30, 32]] = 4, 30
+    kinship = dataclasses.replace(diagnosis.kinship, groups=groups)
+    found = by_key(list_findings(dataclasses.replace(diagnosis, kinship=kinship), "outputs/x/groups.csv"))
+    finding = found["bursts_across_splits"]
+    assert (finding.count, finding.of, finding.example, finding.counts) == (1, "of 10 test images", "0/36.png", True)
+    assert finding.advice == found["groups"].advice == "data.group=outputs/x/groups.csv data.on_leak=move"
+    assert found["near_copies_across_splits"].count == 1
 
 
 def test_suspects_are_not_looked_for_where_each_class_has_one_image(examined: Examine) -> None:

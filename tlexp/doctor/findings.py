@@ -117,6 +117,16 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     )
     large = kinship.large
     grouped = sum(map(len, large))
+    burst = kinship.burst(gallery)
+    yield Finding(
+        key="bursts_across_splits",
+        title="bursts across splits",
+        count=len(burst),
+        of=f"of {held_out:,} test images",
+        example=gallery.names[burst[0]] if burst else "",
+        advice=advice,
+        matters=True,
+    )
     torn_groups = sum(bool(gallery.held_out[part].any() and gallery.learned[part].any()) for part in large)
     yield Finding(
         key="groups",

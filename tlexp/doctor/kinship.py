@@ -65,6 +65,12 @@ class Kinship:
         leaking[_places(self.across_splits(gallery))] = True
         return np.flatnonzero(leaking & gallery.held_out).tolist()
 
+    def burst(self, gallery: Gallery) -> list[int]:
+        """Return the places of the held-out images of groups with a training image that are near copies of none."""
+        both = gallery.held_out & np.isin(self.groups, self.groups[gallery.learned])
+        both[self.leaked(gallery)] = False
+        return np.flatnonzero(both).tolist()
+
     def torn(self, gallery: Gallery) -> list[int]:
         """Return the places of the images that show what an image of another label shows."""
         of_copies = np.unique(np.stack([self.copies, gallery.labels]), axis=1)[0]
