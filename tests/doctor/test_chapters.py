@@ -24,6 +24,13 @@ def test_leaked_test_images_are_shown_beside_what_they_copy(examined: Examine) -
     assert (card.places, card.lines) == ((5, 37), ("1/5.png (b, training)", "1/37.png (b, test)"))
 
 
+def test_groups_promise_what_runs_do_with_them(examined: Examine) -> None:
+    chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 7)))["Groups"]
+    assert chapter.paragraphs == (
+        "2 images make 1 groups. data.group=groups.csv keeps each on one side of every split.",
+    )
+
+
 def test_one_label_per_class_is_said_where_suspects_would_stand(examined: Examine) -> None:
     chapter = chapters_of(examined(a_gallery([0, 1, 2], tested=1)))["Suspect labels"]
     assert chapter.paragraphs[0].startswith("They were not looked for")

@@ -170,8 +170,7 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
     )
     grouped = sum(map(len, large))
     told = (
-        f"{grouped:,} images make {len(large):,} groups. data.group=groups.csv keeps each on one side of every split, "
-        "and counts it once where intervals are computed."
+        f"{grouped:,} images make {len(large):,} groups. data.group=groups.csv keeps each on one side of every split."
         if large
         else "Every image stands for itself."
     )
