@@ -184,6 +184,17 @@ def test_too_few_images_are_an_error_of_the_source(photos: Path, left: int) -> N
 
 
 @pytest.mark.usefixtures("seen")
+def test_images_that_lie_nowhere_get_no_advice_that_a_run_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "find_kinship", lambda gallery, _: a_kinship(len(gallery), (0, len(gallery) - 1)))
+    words = ("data.per_class=3", "data.test_per_class=2", "data.num_classes=2", "data.size=32", "backbone=lite0")
+    checked = check_up(load([*words]).config, tmp_path / "out", Listener())
+    assert "near_copies_across_splits" in keys(checked)
+    assert "data.group" not in checked.told() + (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.usefixtures("seen")
 def test_one_label_per_class_has_no_suspects(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in photos.rglob("*.jpg"):
         if path.name != "0.jpg":

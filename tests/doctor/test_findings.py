@@ -64,6 +64,12 @@ def test_bursts_across_splits_matter(examined: Examine) -> None:
     assert found["near_copies_across_splits"].count == 1
 
 
+def test_groups_are_not_advised_where_runs_refuse_them(examined: Examine) -> None:
+    diagnosis = dataclasses.replace(examined(a_gallery(LABELS, tested=10), (5, 37)), groupable=False)
+    found = by_key(list_findings(diagnosis, "groups.csv"))
+    assert [found[key].advice for key in ("near_copies_across_splits", "bursts_across_splits", "groups")] == [""] * 3
+
+
 def test_suspects_are_not_looked_for_where_each_class_has_one_image(examined: Examine) -> None:
     diagnosis = examined(a_gallery([0, 1, 2], tested=1))
     assert by_key(list_findings(diagnosis, "g"))["suspects"].of == (

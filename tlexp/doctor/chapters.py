@@ -169,11 +169,9 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
         title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, kinship.across_classes(gallery))
     )
     grouped = sum(map(len, large))
-    told = (
-        f"{grouped:,} images make {len(large):,} groups. data.group=groups.csv keeps each on one side of every split."
-        if large
-        else "Every image stands for itself."
-    )
+    told = f"{grouped:,} images make {len(large):,} groups." if large else "Every image stands for itself."
+    if large and diagnosis.groupable:
+        told += " data.group=groups.csv keeps each on one side of every split."
     cards = (
         Card(
             places=tuple(part[:OF_GROUP].tolist()),

@@ -84,7 +84,8 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         listener,
         leaving={leak.name for leak in source.leaks} if moves else frozenset(),
     )
-    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery, listener))
+    groupable = config.data.source.example is not None
+    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery, listener), groupable=groupable)
 
 
 def _lenient(data: DataConfig) -> DataConfig:

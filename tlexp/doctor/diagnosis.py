@@ -30,6 +30,7 @@ class Diagnosis:
         gallery: All of them.
         kinship: What of them shows the same.
         judgement: What the probe says of their labels; None where there is nothing to learn from.
+        groupable: Whether runs take `data.group=` for them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Diagnosis:
     gallery: Gallery
     kinship: Kinship
     judgement: Judgement | None
+    groupable: bool = True
 
     @functools.cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -113,8 +115,10 @@ class Diagnosis:
         return len(self.gallery) + len(self.source.skipped) + len(self.source.copies)
 
 
-def diagnose(name: str, source: Source, gallery: Gallery, kinship: Kinship) -> Diagnosis:
-    """Return what is found out about a source."""
-    unjudged = Diagnosis(name=name, source=source, gallery=gallery, kinship=kinship, judgement=None)
+def diagnose(name: str, source: Source, gallery: Gallery, kinship: Kinship, *, groupable: bool = True) -> Diagnosis:
+    """Return what is found out about a source; images that lie nowhere are not groupable."""
+    unjudged = Diagnosis(
+        name=name, source=source, gallery=gallery, kinship=kinship, judgement=None, groupable=groupable
+    )
     judgement = judge(gallery.features, gallery.labels, unjudged.groups, classes=len(gallery.classes))
     return dataclasses.replace(unjudged, judgement=judgement)

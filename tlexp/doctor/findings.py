@@ -95,7 +95,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     held_out = int(gallery.held_out.sum())
     leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
     given = diagnosis.source.held_out_from is not None or diagnosis.source.shifted is not None
-    advice = f"data.group={groups_file}{' data.on_leak=move' if given else ''}"
+    advice = f"data.group={groups_file}{' data.on_leak=move' if given else ''}" if diagnosis.groupable else ""
     share = f" ({len(leaked) / held_out:.1%})" if leaked else ""
     yield Finding(
         key="near_copies_across_splits",
