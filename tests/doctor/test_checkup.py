@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -205,11 +206,29 @@ def test_one_label_per_class_has_no_suspects(photos: Path, monkeypatch: pytest.M
     assert "not looked for" in checked.told()
 
 
-def test_the_folder_has_a_stable_name() -> None:
-    plain = DataConfig(source=DataSource.folder)
-    names = {"photos/": "doctor-photos", "a b/Größe": "doctor-Gr-e", "/": "doctor-folder"}
-    for root, name in names.items():
-        assert default_folder(dataclasses.replace(plain, root=root)) == Path("outputs") / name
-    assert default_folder(dataclasses.replace(plain, train="x/train", test="x/test")).name == "doctor-train"
-    assert default_folder(DataConfig()).name == "doctor-shapes"
-    assert source_name(dataclasses.replace(plain, source=DataSource.timm, name="torch/cifar10")) == "torch/cifar10"
+def folder_of(source: DataSource = DataSource.folder, **settings: str) -> str:
+    folder = default_folder(dataclasses.replace(DataConfig(source=source), **settings))
+    assert folder.parent == Path("outputs")
+    return folder.name
+
+
+def test_the_folder_has_a_stable_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(root="photos/") == folder_of(root="./x/../photos") == "doctor-photos"
+    assert folder_of(root=str(tmp_path / "photos")) == "doctor-photos", "however it is typed"
+    assert folder_of(root="/a/photos") == "doctor-photos-5a9fbd"
+    assert folder_of(root="/") == "doctor-folder-8a5eda"
+    assert re.fullmatch("doctor-train-[0-9a-f]{6}", folder_of(train="x/train", test="x/test"))
+    assert folder_of(DataSource.shapes) == "doctor-shapes"
+    assert folder_of(DataSource.timm, name="torch/cifar10") == "doctor-torch-cifar10"
+    assert source_name(DataConfig(source=DataSource.timm, name="torch/cifar10", root="datasets")) == "torch/cifar10"
+
+
+def test_each_place_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    roots = ("photos", "/a/photos", "/b/photos", "写真", "фото", "a b", "a-b", "Größe", "Gr-e")
+    names = {folder_of(root=root) for root in roots}
+    assert len(names) == len(roots)
+    assert all(re.fullmatch("[A-Za-z0-9._-]+", name) for name in names)
+    roots = ("datasets", "/else/datasets")
+    assert len({folder_of(DataSource.timm, name="torch/cifar10", root=root) for root in roots}) == 2

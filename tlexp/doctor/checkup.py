@@ -1,10 +1,12 @@
 """A checkup of the images of a source, top to bottom: opened, seen by a frozen network, compared, judged, written."""
 
 import dataclasses
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tlexp.config import Config
 from tlexp.config.data import DataConfig, OnBad
@@ -22,6 +24,9 @@ from tlexp.experiment.session import Session
 from tlexp.paths import remove_abandoned
 from tlexp.secrets import masked
 from tlexp.train import Listener
+
+_DIGITS: Final = 6
+"""Of a path's digest, where a folder's name needs them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +113,26 @@ def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:
 
 
 def source_name(data: DataConfig) -> str:
-    """Return how people call a source: its folder, its table, its dataset, else its kind."""
-    place = data.root or data.train
-    if place:
-        return masked(Path(place).expanduser().resolve().name) or str(data.source)
-    return data.name or str(data.source)
+    """Return how people call a source: its dataset, its folder, its table, else its kind."""
+    place = _place(data)
+    if data.name or place is None:
+        return data.name or str(data.source)
+    return masked(place.name) or str(data.source)
 
 
 def default_folder(data: DataConfig) -> Path:
-    """Return where the findings of a source lie, the same each time."""
-    return Path("outputs") / f"doctor-{re.sub(r'[^A-Za-z0-9._-]+', '-', source_name(data)).strip('-.') or data.source}"
+    """Return where the findings of a source lie, the same each time, and another one for each place.
+
+    What lies in the working folder under a plain name has that name alone; others end in digits of their whole path.
+    """
+    place = _place(data)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", source_name(data)).strip("-.") or str(data.source)
+    if place is not None and place != Path.cwd().resolve() / name:
+        name += f"-{hashlib.sha256(os.fsencode(place)).hexdigest()[:_DIGITS]}"
+    return Path("outputs") / f"doctor-{name}"
+
+
+def _place(data: DataConfig) -> Path | None:
+    """Return the folder or table that holds the images, whole; None where they lie nowhere that is told."""
+    place = data.root or data.train
+    return Path(place).expanduser().resolve() if place else None
