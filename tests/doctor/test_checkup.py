@@ -16,7 +16,7 @@ from tlexp.doctor.checkup import Checkup, check_up, default_folder, source_name
 from tlexp.doctor.features import BACKBONE, expected_by, seen_by_lite0
 from tlexp.doctor.gallery import Gallery
 from tlexp.doctor.kinship import Kinship
-from tlexp.errors import DataError
+from tlexp.errors import ConfigError, DataError
 from tlexp.experiment.images import open_images
 from tlexp.train import Listener
 
@@ -204,6 +204,34 @@ def test_one_label_per_class_has_no_suspects(photos: Path, monkeypatch: pytest.M
     checked = found(photos)
     assert checked.diagnosis.judgement is None
     assert "not looked for" in checked.told()
+
+
+@pytest.mark.usefixtures("seen", "unlike")
+@pytest.mark.parametrize("name", ["index.html", "groups.csv", "bad-images.txt"])
+def test_files_of_somebody_else_are_not_written_over(photos: Path, name: str) -> None:
+    folder = photos.parent / "out"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(ConfigError, match=rf"--folder=.*out holds {name} and no doctor.json .*--folder=findings"):
+        found(photos)
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "mine"
+    (folder / name).unlink()
+    assert found(photos).well
+    assert found(photos).well, "its own files are renewed"
+
+
+@pytest.mark.usefixtures("seen", "unlike")
+def test_a_folder_of_a_look_that_broke_off_is_taken_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tlexp.doctor.files.build_page", lambda *_: "page")
+        patch.setattr("tlexp.doctor.files.publish", lambda path, data: path.write_bytes(b"half") and full())
+        with pytest.raises(OSError, match="disk is full"):
+            found(photos)
+    assert found(photos).well
 
 
 def folder_of(source: DataSource = DataSource.folder, **settings: str) -> str:

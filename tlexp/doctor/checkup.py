@@ -14,7 +14,7 @@ from tlexp.config.group import OnLeak
 from tlexp.data.leaks import LISTED
 from tlexp.doctor.diagnosis import Diagnosis, diagnose
 from tlexp.doctor.features import BACKBONE, expected_by, extract_features, seen_by_lite0
-from tlexp.doctor.files import findings_of, write_files
+from tlexp.doctor.files import findings_of, require_own, write_files
 from tlexp.doctor.findings import Finding
 from tlexp.doctor.gallery import visit
 from tlexp.doctor.near import find_kinship, glance
@@ -102,9 +102,11 @@ def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:
     """Examine images, write what was found into a folder, and return it.
 
     Raises:
+        ConfigError: The folder holds files of somebody else, under names that are written here.
         DataError: As `examine`.
         OSError: The folder cannot be written; nothing has been read then.
     """
+    require_own(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     diagnosis = examine(config, listener)
