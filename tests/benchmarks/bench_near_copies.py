@@ -138,7 +138,7 @@ def planted_bursts(photographs: Sequence[Picture], lite0: Lite0, known: tuple) -
     pairs = find_bursts([f"photographs/IMG_{number:04}.jpg" for number in range(len(original))], features)
     grouping = group_images(pairs, features)
     whole = sum(len(set(grouping.numbers[original == place].tolist())) == 1 for place in sizes)
-    return whole, int((original[pairs[:, 0]] != original[pairs[:, 1]]).sum()), grouping.largest
+    return whole, int((original[pairs[:, 0]] != original[pairs[:, 1]]).sum()), int(np.bincount(grouping.numbers).max())
 
 
 def as_they_are(paths: Sequence[Path], root: Path, lite0: Lite0) -> tuple[NearCopies, str]:
@@ -155,9 +155,9 @@ def as_they_are(paths: Sequence[Path], root: Path, lite0: Lite0) -> tuple[NearCo
     across = {pair for pair in map(tuple, found.pairs.tolist()) if split[pair[0]] != split[pair[1]]}
     tested = {place for pair in across for place in pair if split[place] != "train"}
     return found, (
-        f"{len(names)} images: {len(found.first)} pairs, {len(across)} of them between training and test, with "
-        f"{len(tested)} images of the test; {len(bursts)} pairs in bursts; the largest group has {grouping.largest}; "
-        f"{seconds:.0f} s"
+        f"{len(names)} images: {len(found.pairs)} pairs, {len(across)} of them between training and test, with "
+        f"{len(tested)} images of the test; {len(bursts)} pairs in bursts; the largest group has "
+        f"{np.bincount(grouping.numbers).max()}; {seconds:.0f} s"
     )
 
 

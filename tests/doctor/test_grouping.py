@@ -19,32 +19,31 @@ def chain(count: int) -> Pairs:
 def test_small_groups_stay_as_they_were_confirmed() -> None:
     found = group_images(chain(5), directions(np.arange(100)))
     assert found.numbers.tolist() == [0] * 5 + list(range(1, 96))
-    assert (found.largest, found.split, found.loose) == (5, (), ())
+    assert found.loose == ()
 
 
 def test_a_large_group_of_copies_stays_whole() -> None:
     of = np.array([0] * 200 + list(range(1, 301)))
     found = group_images(chain(200), directions(of, cosine=0.8))
-    assert (found.largest, found.split) == (200, ())
+    assert np.array_equal(found.numbers, of)
 
 
 def test_a_chain_is_cut_where_it_leads_away() -> None:
     of = np.arange(300) // 10
     found = group_images(chain(300), directions(of))
-    assert (found.largest, found.split) == (10, (300,))
     assert np.array_equal(found.numbers, of)
 
 
 def test_one_that_is_too_large_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouping, "_LARGE", 100)
     found = group_images(chain(300), directions(np.arange(300) // 10))
-    assert (found.largest, found.split, found.loose) == (300, (), (300,))
+    assert (set(found.numbers.tolist()), found.loose) == ({0}, (300,))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_there_may_be_no_pairs(count: int) -> None:
     found = group_images(np.empty((0, 2), np.int64), np.ones((count, 4), np.float32) / 2)
-    assert (found.numbers.tolist(), found.largest) == (list(range(count)), min(count, 1))
+    assert found.numbers.tolist() == list(range(count))
 
 
 def test_names_follow_the_order_of_names_and_not_of_images() -> None:

@@ -6,7 +6,7 @@ import torch
 from tests.doctor.conftest import a_gallery, a_kinship
 from tests.doctor.pictures import directions, picture
 from tlexp.doctor.fingerprint import fingerprint
-from tlexp.doctor.near import find_kinship
+from tlexp.doctor.kinship import find_kinship
 from tlexp.train import Listener
 
 

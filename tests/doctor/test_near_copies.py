@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from tests.doctor.pictures import directions, picture
 from tlexp.doctor import near_copies
 from tlexp.doctor.fingerprint import Fingerprints, fingerprint
-from tlexp.doctor.near_copies import Likeness, find_near_copies
+from tlexp.doctor.near_copies import find_near_copies
 
 
 def jpeg(image: Image.Image) -> Image.Image:
@@ -19,12 +19,12 @@ def jpeg(image: Image.Image) -> Image.Image:
 
 
 CHANGES = {
-    "half": (lambda image: image.resize((64, 48)), Likeness.same),
-    "jpeg": (jpeg, Likeness.same),
-    "mirrored": (ImageOps.mirror, Likeness.mirrored),
-    "both": (lambda image: jpeg(ImageOps.mirror(image)), Likeness.mirrored),
-    "crop": (lambda image: image.crop((10, 5, 112, 82)), Likeness.part),
-    "all": (lambda image: jpeg(ImageOps.mirror(image.crop((10, 5, 112, 82)))), Likeness.part),
+    "half": lambda image: image.resize((64, 48)),
+    "jpeg": jpeg,
+    "mirrored": ImageOps.mirror,
+    "both": lambda image: jpeg(ImageOps.mirror(image)),
+    "crop": lambda image: image.crop((10, 5, 112, 82)),
+    "all": lambda image: jpeg(ImageOps.mirror(image.crop((10, 5, 112, 82)))),
 }
 
 
@@ -34,14 +34,12 @@ def shown(images: list[Image.Image]) -> Fingerprints:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_planted_copies_are_found_and_nothing_else(change: str) -> None:
-    changed, likeness = CHANGES[change]
     images = [picture(seed) for seed in range(60)]
-    copies = [changed(picture(seed)) for seed in range(5)]
+    copies = [CHANGES[change](picture(seed)) for seed in range(5)]
     of = np.array([*range(60), *range(5)])
     found = find_near_copies(shown([*images, *copies]), directions(of))
     assert found.pairs.tolist() == [[place, 60 + place] for place in range(5)]
-    assert set(found.likeness) == {likeness}
-    assert found.correlation.min() >= found.at_least > 0.9
+    assert found.correlation.min() > 0.9
 
 
 def test_features_do_not_have_to_know_a_picture_that_its_hash_tells() -> None:
@@ -51,7 +49,7 @@ def test_features_do_not_have_to_know_a_picture_that_its_hash_tells() -> None:
 
 def test_features_alone_make_no_copies() -> None:
     images = [picture(seed) for seed in range(40)]
-    assert not len(find_near_copies(shown(images), directions(np.arange(40) // 2, cosine=0.99)).first)
+    assert not len(find_near_copies(shown(images), directions(np.arange(40) // 2, cosine=0.99)).pairs)
 
 
 def test_where_all_pictures_have_the_same_form_more_is_asked_for() -> None:
@@ -67,16 +65,16 @@ def test_where_all_pictures_have_the_same_form_more_is_asked_for() -> None:
 def test_pictures_of_one_colour_are_no_copies_of_each_other() -> None:
     flat = [Image.new("RGB", (40, 30), (grey, grey, grey)) for grey in range(0, 250, 10)]
     found = find_near_copies(shown([*(picture(seed) for seed in range(30)), *flat]), directions(np.arange(55)))
-    assert not len(found.first)
+    assert not len(found.pairs)
 
 
 def test_many_copies_of_one_image_are_connected_by_few_pairs() -> None:
     count = 40
     images = shown([picture(0)] * count + [picture(seed) for seed in range(1, 30)])
     found = find_near_copies(images, directions(np.array([0] * count + list(range(1, 30)))))
-    assert len(found.first) <= 8 * count
-    assert set(found.first.tolist()) == set(range(count - 1))
-    assert found.second.max() == count - 1
+    assert len(found.pairs) <= 8 * count
+    assert set(found.pairs[:, 0].tolist()) == set(range(count - 1))
+    assert found.pairs.max() == count - 1
 
 
 def test_memory_is_bounded_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,4 +97,4 @@ def test_memory_is_bounded_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_few_images_are_enough(count: int) -> None:
     images = np.zeros((count, 32, 32), np.uint8) + fingerprint(picture(0))
     found = find_near_copies(images, np.ones((count, 4), np.float32) / 2)
-    assert len(found.first) == (count == 2)
+    assert len(found.pairs) == (count == 2)

@@ -17,7 +17,7 @@ from tlexp.doctor.features import BACKBONE, expected_by, extract_features, seen_
 from tlexp.doctor.files import findings_of, require_own, write_files
 from tlexp.doctor.findings import Finding
 from tlexp.doctor.gallery import visit
-from tlexp.doctor.near import find_kinship, glance
+from tlexp.doctor.kinship import find_kinship
 from tlexp.doctor.table import as_json, diagnosis_table
 from tlexp.experiment.images import open_images
 from tlexp.experiment.session import Session
@@ -84,7 +84,6 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
     classes = len(source.classes)
     gallery = visit(
         source,
-        glance,
         lambda images: extract_features(config, images, session, listener, classes=classes),
         listener,
         leaving={leak.name for leak in source.leaks} if moves else frozenset(),

@@ -9,7 +9,7 @@ from tlexp.doctor.chapters import build_chapters
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.features import BACKBONE
 from tlexp.doctor.findings import Finding, list_findings
-from tlexp.doctor.near import group_table
+from tlexp.doctor.kinship import group_table
 from tlexp.doctor.page import build_page
 from tlexp.doctor.suspects import suspects_csv
 from tlexp.doctor.table import as_json, title

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,8 @@ from tlexp.data import Images, Source
 from tlexp.data.checked import CheckedImages
 from tlexp.data.images import Joined, Subset
 from tlexp.data.splits import TRAIN
+from tlexp.doctor.fingerprint import Fingerprints, fingerprint
 from tlexp.train import Listener
-
-Glance = Callable[[Image.Image], NDArray[Any]]
-"""What is taken down of an image when it is read: its fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class Gallery:
         left: Which of them leave the training pool, as others of their group are held out, (N,) bool.
         sizes: Width and height in pixels, (N, 2) int64.
         file_bytes: Size on the disk, (N,) int64; 0 where there is no file.
-        fingerprints: What was taken down of each, (N, ...).
+        fingerprints: Of each, (N, 32, 32) uint8.
         features: (N, D) float32 of the frozen backbone.
     """
 
@@ -47,7 +44,7 @@ class Gallery:
     left: NDArray[np.bool_]
     sizes: NDArray[np.int64]
     file_bytes: NDArray[np.int64]
-    fingerprints: NDArray[Any]
+    fingerprints: Fingerprints
     features: Tensor
 
     def __len__(self) -> int:
@@ -87,27 +84,26 @@ class Gallery:
 
 
 class Watched:
-    """Images of which something is taken down whenever one is read; several threads may read.
+    """Images whose fingerprint is taken whenever one is read; several threads may read.
 
     Args:
         images: All of them.
-        glance: What is taken down.
 
     Attributes:
         sizes: Width and height, (N, 2) int64; 0 where none was read yet.
-        fingerprints: What was taken down of each; None where none was read yet.
+        fingerprints: Of each, (32, 32) uint8; None where none was read yet.
     """
 
-    def __init__(self, images: Images, glance: Glance) -> None:
-        self._images, self._glance = images, glance
+    def __init__(self, images: Images) -> None:
+        self._images = images
         self.labels, self.names = images.labels, tuple(images.names)
         self.sizes = np.zeros((len(self.names), 2), np.int64)
-        self.fingerprints: list[NDArray[Any] | None] = [None] * len(self.names)
+        self.fingerprints: list[Fingerprints | None] = [None] * len(self.names)
 
     def read(self, index: int) -> Image.Image:
         """Return one image as RGB, upright."""
         image = self._images.read(index)
-        self.fingerprints[index] = self._glance(image)
+        self.fingerprints[index] = fingerprint(image)
         self.sizes[index] = image.size
         return image
 
@@ -125,7 +121,6 @@ class Watched:
 
 def visit(
     source: Source,
-    glance: Glance,
     extract: Callable[[Images], Tensor],
     listener: Listener,
     *,
@@ -135,7 +130,6 @@ def visit(
 
     Args:
         source: Opened.
-        glance: What is taken down of each image.
         extract: Images -> features (N, D); it reads those that are not known already.
         listener: Hears of images that are read.
         leaving: Names of images that leave the training pool.
@@ -145,7 +139,7 @@ def visit(
     """
     parts = (source.pool, *(images for _, images in source.evaluated()))
     joined = Joined(parts=parts)
-    watched = Watched(joined, glance)
+    watched = Watched(joined)
     features = extract(watched)
     watched.read_rest(listener)
     part = np.repeat(np.arange(len(parts)), [len(images.labels) for images in parts])

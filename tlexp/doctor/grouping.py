@@ -31,14 +31,10 @@ class Grouping:
 
     Attributes:
         numbers: 0, 1, ... in the order of the first image of each group, (N,).
-        largest: Images of the largest group.
-        split: Images of each group that was taken apart, the largest first.
         loose: Images of each group that is not alike and too large to be taken apart, the largest first.
     """
 
     numbers: Positions
-    largest: int
-    split: tuple[int, ...]
     loose: tuple[int, ...]
 
 
@@ -55,20 +51,14 @@ def group_images(pairs: Pairs, features: Features) -> Grouping:
     count = len(features)
     numbers = _connected(pairs, count)
     least = 1 - _LEFT * (1 - usual(cosines(features, random_pairs(count))))
-    split, loose = [], []
+    loose = []
     for members in list(_unlike(numbers, features, least)):
         if len(members) > _LARGE:
             loose.append(len(members))
             continue
-        split.append(len(members))
         tree = linkage(features[members].astype(np.float64), method="average", metric="cosine")
         numbers[members] = count + numbers.max() + fcluster(tree, 1 - least, criterion="distance")
-    return Grouping(
-        numbers=_in_order(numbers),
-        largest=int(np.bincount(_in_order(numbers)).max()) if count else 0,
-        split=tuple(sorted(split, reverse=True)),
-        loose=tuple(sorted(loose, reverse=True)),
-    )
+    return Grouping(numbers=_in_order(numbers), loose=tuple(sorted(loose, reverse=True)))
 
 
 def _unlike(numbers: Positions, features: Features, least: float) -> Iterator[Positions]:

@@ -7,13 +7,11 @@ one of a cat. What is confirmed depends on how much strangers in the same set ar
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.arrays import Positions
 from tlexp.doctor.alignment import correlations
 from tlexp.doctor.fingerprint import ODD, Fingerprints, Signs, distances, signs
 from tlexp.doctor.strangers import Features, Pairs, cosines, random_pairs, usual
@@ -34,14 +32,6 @@ _VALUES: Final = 1 << 25
 """Similarities that are held at once: 128 MiB."""
 
 
-class Likeness(StrEnum):
-    """How one image of a pair comes from the other."""
-
-    same = "same picture"
-    mirrored = "mirrored"
-    part = "a part of it"
-
-
 @dataclass(frozen=True, kw_only=True)
 class NearCopies:
     """Pairs of near copies, sorted.
@@ -49,27 +39,12 @@ class NearCopies:
     An image has at most 8 pairs with later ones, the nearest, so that many copies of one image are still connected.
 
     Attributes:
-        first: The earlier image of each pair, (P,).
-        second: The later one, (P,).
+        pairs: Positions, the earlier image of each pair first, (P, 2).
         correlation: Of their pictures, aligned, (P,) float32 up to 1.
-        cosine: Of their features, (P,) float32.
-        distance: Signs of 64 in which their hashes differ, (P,) float32.
-        likeness: How one comes from the other, P of them.
-        at_least: The correlation that is asked for in this set.
     """
 
-    first: Positions
-    second: Positions
+    pairs: Pairs
     correlation: NDArray[np.float32]
-    cosine: NDArray[np.float32]
-    distance: NDArray[np.float32]
-    likeness: tuple[Likeness, ...]
-    at_least: float
-
-    @property
-    def pairs(self) -> Pairs:
-        """Return the positions, (P, 2)."""
-        return np.stack([self.first, self.second], axis=1)
 
 
 def find_near_copies(
@@ -90,36 +65,22 @@ def find_near_copies(
     meanings = usual(cosines(features, strangers))
     at_least = 1 - _LEFT * (1 - looks)
     correlation, cosine = _aligned(fingerprints, pairs, at_least=at_least), cosines(features, pairs)
-    plain, mirrored = _differing(signs(fingerprints), pairs)
-    hashed = np.minimum(plain, mirrored) <= _DISTANCE
+    hashed = _differing(signs(fingerprints), pairs) <= _DISTANCE
     left = (1 - correlation) * (1 - cosine) / (1 - looks) / (1 - meanings)
     kept = np.flatnonzero((correlation >= at_least) & (hashed | (left <= _PART_LEFT)))
-    return NearCopies(
-        first=pairs[kept, 0],
-        second=pairs[kept, 1],
-        correlation=correlation[kept],
-        cosine=cosine[kept],
-        distance=np.minimum(plain, mirrored)[kept],
-        likeness=tuple(map(_likeness, plain[kept].tolist(), mirrored[kept].tolist())),
-        at_least=at_least,
-    )
+    return NearCopies(pairs=pairs[kept], correlation=correlation[kept])
 
 
 def _aligned(fingerprints: Fingerprints, pairs: Pairs, *, at_least: float) -> NDArray[np.float32]:
     return correlations(fingerprints[pairs[:, 0]], fingerprints[pairs[:, 1]], at_least=at_least)
 
 
-def _likeness(plain: float, mirrored: float) -> Likeness:
-    if min(plain, mirrored) > _DISTANCE:
-        return Likeness.part
-    return Likeness.same if plain <= mirrored else Likeness.mirrored
-
-
-def _differing(hashes: Signs, pairs: Pairs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return in how many signs the images of each pair differ, as they are and mirrored, (P,) each."""
+def _differing(hashes: Signs, pairs: Pairs) -> NDArray[np.float32]:
+    """Return in how many signs the images of each pair differ, as they are or mirrored, (P,)."""
     same = hashes[pairs[:, 0]] * hashes[pairs[:, 1]]
     even, odd = same[:, ~ODD].sum(1), same[:, ODD].sum(1)
-    return (len(ODD) - even - odd) / 2, (len(ODD) - even + odd) / 2
+    differing: NDArray[np.float32] = (len(ODD) - even - np.abs(odd)) / 2
+    return differing
 
 
 def _proposed(hashes: Signs, features: Features, progress: OnRows) -> Pairs:
