@@ -92,6 +92,16 @@ def test_a_run_tells_of_its_groups(start: Start, patients: Path, tmp_path: Path)
     assert plain.record.data.groups is None
 
 
+def test_groups_under_several_classes_are_noted(start: Start, patients: Path) -> None:
+    def noted(name: str, pattern: str) -> list[str]:
+        words = [*WORDS[:3], "labels=5", f"data.root={patients}", f"data.group='pattern:{pattern}'"]
+        return [note for note in start(*words, name=name).record.notes if "several classes" in note]
+
+    (note,) = noted("tens", "(?<=p)[0-9]")  # p00 lies under cat, p01 under dog
+    assert note.startswith("4 groups lie under several classes")
+    assert noted("own", "^[^_]+") == []
+
+
 def test_leaks_stand_beside_the_record(start: Start, tmp_path: Path) -> None:
     root = tmp_path / "photos"
     write_patients(root / "train", patients=8, each=3)

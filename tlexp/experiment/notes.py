@@ -1,5 +1,6 @@
 """What the readers of a run's record are told, one sentence each."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from tlexp.config import Config, Preprocessing
@@ -43,6 +44,11 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         names = [name for split in (images.pool, images.held_out) for name in split.names]
         kept = f"{images.leaked:,} of which are learned from and tested on" if images.leaked else "which no split parts"
         yield f"{len(names):,} images are {groups.count(names):,} groups, {kept} ({groups.stated})"
+        if several := _under_several_classes(images):
+            yield (
+                f"{several:,} groups lie under several classes: where they are others by the same name, such as folders "
+                "that are numbered in each class, a pattern or a table tells them apart"
+            )
     yield from images.notes
     yield from copy_notes(images.copies)
     if images.skipped:
@@ -55,6 +61,17 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
     if changed:
         yield f"outside protocol: {', '.join(changed)}"
+
+
+def _under_several_classes(images: Source) -> int:
+    """Return how many groups have images of more than one class."""
+    assert images.groups is not None
+    pairs = {
+        (images.groups.of[name], label)
+        for split in (images.pool, images.held_out)
+        for name, label in zip(split.names, split.labels.tolist(), strict=True)
+    }
+    return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
 
 
 def size_notes(config: Config, expected: Preprocessing, images: Source) -> Iterator[str]:
