@@ -46,8 +46,8 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         yield f"{len(names):,} images are {groups.count(names):,} groups, {kept} ({groups.stated})"
         if several := _under_several_classes(images):
             yield (
-                f"{several:,} groups lie under several classes: where they are others by the same name, such as folders "
-                "that are numbered in each class, a pattern or a table tells them apart"
+                f"{several:,} groups lie under several classes: where they are others by the same name, such as "
+                "folders that are numbered in each class, a pattern or a table tells them apart"
             )
     yield from images.notes
     yield from copy_notes(images.copies)
