@@ -69,7 +69,7 @@ def build_chapters(diagnosis: Diagnosis, findings: Sequence[Finding]) -> tuple[C
 def _summary(findings: Sequence[Finding]) -> Chapter:
     return Chapter(
         title="Found",
-        head=("", "found", "of", "such as", "what to do"),
+        head=("", "found", "", "such as", "what to do"),
         rows=tuple(
             (
                 finding.title,
