@@ -75,3 +75,29 @@ def test_an_average_over_picks_is_no_more_certain_between_seeds_than_what_was_pi
     correct = (generator.random((300, 8, 10, 150)) < chance).astype(np.float64)
     found, columns = crossfit(correct, IMAGES, highest(range(correct.shape[-3]))), spread(correct, IMAGES)
     assert found.seed_variance.mean() > 0.95 * columns.seed_variance.mean()
+
+
+def test_halves_part_no_group_and_are_as_even_by_groups_of_each_class() -> None:
+    groups = np.repeat(np.arange(30), 5)
+    half = stratified_halves(TestImages(labels=groups % 3, groups=groups + 7))
+    by_group = half.reshape(30, 5)
+    assert (by_group == by_group[:, :1]).all()
+    assert [by_group[label::3, 0].sum() for label in range(3)] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_images_that_some_seeds_were_not_tested_on_change_nothing_of_a_fixed_column(seeds: int) -> None:
+    correct = noise(4, seeds)[0]
+    correct[:, np.random.default_rng(1).random((seeds, 150)) < 0.4] = np.nan
+    found = crossfit(correct, IMAGES, lambda means: np.full(means.shape[:-1], 2))
+    alone = spread(correct[2], IMAGES)
+    assert found.value == pytest.approx(alone.value)
+    assert found.per_seed == pytest.approx(alone.per_seed)
+
+
+def test_a_column_is_chosen_by_the_images_that_its_seeds_were_tested_on() -> None:
+    correct = np.zeros((2, 4, 150))
+    correct[1, :, 1::3] = 1
+    correct[:, :, [place for place in range(150) if place % 3 != 1]] = np.nan
+    correct[:, :, [0, 101, 141]] = 0  # each class has an image
+    assert crossfit(correct, IMAGES, highest(range(2))).value > 0.5

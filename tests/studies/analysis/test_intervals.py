@@ -119,3 +119,119 @@ def test_more_seeds_and_more_images_narrow_the_interval() -> None:
         many = np.stack([told(seeds, count=count, seed=seed) for seed in range(50)])
         widths[seeds, count] = float(spread(many, TestImages(labels=np.arange(count) % 4)).half_width().mean())
     assert widths[10, 1000] < min(widths[3, 1000], widths[10, 100]) < max(widths.values()) == widths[3, 100]
+
+
+def grouped(count: int, size: int, *, classes: int = 4, seed: int = 0) -> tuple[TestImages, NDArray[np.float64]]:
+    """Return images of so many groups, each of one class, whose images are told right together, and 3 seeds of that."""
+    generator = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(count), size)
+    ease = generator.normal(0, 1, count)[groups] + generator.normal(0, 0.2, (3, count * size))
+    return TestImages(labels=groups % classes, groups=groups), (ease > 0).astype(float)
+
+
+def test_images_of_one_group_count_as_little_more_than_one() -> None:
+    widths = {}
+    for size in (1, 10):
+        images, correct = grouped(200, size)
+        widths[size] = float(spread(correct, images).half_width())
+    assert widths[10] == pytest.approx(widths[1], rel=0.25)  # ten times the images, as many groups
+    images, correct = grouped(200, 10)
+    by_image = spread(correct, TestImages(labels=images.labels))
+    assert spread(correct, images).half_width() > 2 * by_image.half_width()
+
+
+def test_groups_of_one_image_are_no_groups_but_for_the_freedom() -> None:
+    correct = told()
+    alone = spread(correct, TestImages(labels=LABELS, groups=np.random.default_rng(0).permutation(len(LABELS))))
+    plain = spread(correct, IMAGES)
+    assert alone.image_variance == pytest.approx(plain.image_variance, rel=0.05)
+    counts = IMAGES.counts[IMAGES.places]
+    worth = 1 / np.sum((1 / (3 * counts)) ** 2)
+    assert alone.image_freedom == pytest.approx(min(plain.image_freedom, worth - 1))
+
+
+def test_a_group_in_several_classes_is_left_out_of_all_of_them_at_once() -> None:
+    labels = np.tile([0, 1], 40)
+    both, apart = np.repeat(np.arange(40), 2), np.arange(80)
+    correct = np.repeat(np.random.default_rng(0).integers(0, 2, 40), 2)[None].repeat(2, axis=0).astype(float)
+    together = spread(correct, TestImages(labels=labels, groups=both)).image_variance
+    singly = spread(correct, TestImages(labels=labels, groups=apart)).image_variance
+    assert together == pytest.approx(2 * singly, rel=0.1)
+
+
+def test_classes_of_a_single_group_are_compared_with_the_other_classes() -> None:
+    labels = np.repeat(np.arange(12), 10)
+    correct = np.repeat(np.arange(12) % 2, 10)[None].repeat(3, axis=0).astype(float)
+    found = spread(correct, TestImages(labels=labels, groups=labels))
+    assert found.image_variance == pytest.approx(np.var([0.0, 1.0] * 6, ddof=1) / 12, rel=0.02)
+
+
+@pytest.mark.parametrize(("count", "known"), [(9, False), (10, True)])
+def test_fewer_than_ten_groups_give_no_interval(count: int, known: bool) -> None:
+    images, correct = grouped(count, 10, classes=2)
+    assert (interval(spread(correct, images)).low is not None) == known
+
+
+def test_ninety_five_of_a_hundred_intervals_of_grouped_images_hold() -> None:
+    held, plain = 0, 0
+    for seed in range(400):
+        generator = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(24), generator.integers(1, 16, 24))
+        images = TestImages(labels=groups % 3, groups=groups)
+        share = generator.beta(2, 1, 24)[groups]
+        correct = np.stack([generator.random(len(groups)) < share] * 3).astype(float)
+        found, alone = spread(correct, images), spread(correct, TestImages(labels=images.labels))
+        held += abs(found.value - 2 / 3) <= t.isf(0.025, found.image_freedom) * np.sqrt(found.image_variance)
+        plain += abs(alone.value - 2 / 3) <= t.isf(0.025, alone.image_freedom) * np.sqrt(alone.image_variance)
+    assert held / 400 > 0.93  # .95, and 400 draws may be off by .02
+    assert plain / 400 < 0.9  # which is what the groups are for
+
+
+def rest(*, pool: int = 200, seed: int = 0) -> tuple[TestImages, NDArray[np.float64]]:
+    """Return a test split that all seeds saw, and a pool of which each saw another half."""
+    generator, seeds, held_out = np.random.default_rng(seed), 6, 40
+    count = held_out + pool
+    labels = np.arange(count) % 2
+    seen = np.ones((seeds, count), bool)
+    for own in seen:
+        own[held_out + generator.permutation(pool)[: pool // 2]] = False
+    return TestImages(labels=labels), np.where(seen, told(seeds, seed=seed, count=count), np.nan)
+
+
+def test_of_images_that_some_seeds_saw_the_mean_over_these_counts() -> None:
+    images, values = rest()
+    classes = [[own[~np.isnan(own)] for own in values.T[images.labels == label]] for label in range(2)]
+    expected = np.mean([np.mean([own.mean() for own in seen if len(own)]) for seen in classes])
+    assert spread(values, images).value == pytest.approx(expected)
+
+
+def test_seeds_that_all_saw_the_same_images_are_what_they_were() -> None:
+    images, values = rest(pool=0)
+    more = TestImages(labels=np.append(images.labels, 0))
+    never = spread(np.column_stack([values, np.full(len(values), np.nan)]), more)  # an image that nobody saw
+    plain = spread(values, images)
+    for name in ("value", "per_seed", "seed_variance", "image_variance", "image_freedom"):
+        assert getattr(never, name) == pytest.approx(getattr(plain, name)), name
+
+
+def test_the_variance_by_seeds_is_that_of_a_jackknife() -> None:
+    images, values = rest()
+    others = [float(spread(np.delete(values, seed, axis=0), images).value) for seed in range(6)]
+    found = spread(values, images)
+    assert found.seed_variance == pytest.approx(5 / 6 * np.sum((np.array(others) - np.mean(others)) ** 2))
+
+
+def test_the_rest_of_the_pool_narrows_the_interval() -> None:
+    whole, alone = 0.0, 0.0
+    for seed in range(30):
+        images, values = rest(seed=seed)
+        whole += float(spread(values, images).half_width())
+        alone += float(spread(values[:, :40], TestImages(labels=images.labels[:40])).half_width())
+    assert whole < 0.75 * alone
+
+
+def test_studies_of_images_of_their_own_are_studies_one_by_one() -> None:
+    images, _ = rest()
+    many = np.stack([rest(seed=seed)[1] for seed in range(3)])
+    singly = [spread(each, images).half_width() for each in many]
+    assert spread(many, images).half_width() == pytest.approx(singly)

@@ -120,7 +120,7 @@ def test_one_seed_takes_the_highest_mean_and_says_that_it_bounds_nothing(make_ta
     found = explained(make_table, seeds=1, strength=FLAT | {"freeze-5": (2.5, 0.2)})
     assert found.recommendation.column == found.recommendation.best == "freeze-5"
     assert re.search(
-        r"take freeze-5, .*: \d\.\d{3} \(one seed\), cross-fitted\. One seed bounds nothing", found.sentence()
+        r"take freeze-5, .*: \d\.\d{3} \(no interval\), cross-fitted\. One seed bounds nothing", found.sentence()
     )
     assert "study.seeds=10" in found.change()
 

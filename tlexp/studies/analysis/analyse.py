@@ -19,7 +19,7 @@ def analyse(table: StudyTable) -> Findings:
 
     Nothing here is drawn at random: the same table gives the same findings.
     """
-    images = TestImages(labels=table.labels)
+    images = TestImages(labels=table.labels, groups=table.groups)
     cells = {place: describe(cell, images) for place, cell in table.cells.items()}
     pairs = measure_pairs(table, images)
     differences = tuple(

@@ -1,6 +1,7 @@
 """The accuracy of what was chosen, told by test images and data seeds that had no say in the choice.
 
-correct (..., C, S, n): whether column c of seed s told image n right. Leading axes are studies. P splits of the seeds.
+correct (..., C, S, n): whether column c of seed s told image n right, nan where the seed was not tested on it. Leading
+axes are studies. P splits of the seeds.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ def crossfit(correct: NDArray[np.floating], images: TestImages, pick: Pick) -> S
     scored = np.empty((*correct.shape[:-3], *correct.shape[-2:]), dtype=correct.dtype)
     taken = []
     for side in (False, True):
-        scores = (correct @ _weights(images, half == side).astype(correct.dtype)).astype(np.float64)
+        scores = _balanced(correct, images, half == side)
         means = np.swapaxes(scores @ _shares(~splits if correct.shape[-2] > 1 else splits).T, -2, -1)
         chosen = np.eye(correct.shape[-3])[pick(means)]  # (..., P, C)
         taken.append(chosen.mean(axis=-2))
@@ -61,12 +62,34 @@ def highest(order: Sequence[int]) -> Pick:
 
 
 def stratified_halves(images: TestImages) -> NDArray[np.bool_]:
-    """Return (n,) the half of each image: of each class every second one, in an order that is always the same."""
-    shuffled = np.random.default_rng(0).permutation(len(images.labels))
-    by_class = shuffled[np.argsort(images.places[shuffled], kind="stable")]
+    """Return (n,) the half of each image: of each class every second one, in an order that is always the same.
+
+    Groups are not parted: of those whose first image is of one class every second one is in a half.
+    """
+    if images.groups is None:
+        return _every_second(images.places)
+    _, first, groups = np.unique(images.groups, return_index=True, return_inverse=True)
+    return _every_second(images.places[first])[groups]
+
+
+def _every_second(places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    shuffled = np.random.default_rng(0).permutation(len(places))
+    by_class = shuffled[np.argsort(places[shuffled], kind="stable")]
     half = np.empty(len(by_class), dtype=bool)
     half[by_class] = np.arange(len(by_class)) % 2 == 1
     return half
+
+
+def _balanced(correct: NDArray[np.floating], images: TestImages, part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return (..., C, S) balanced accuracies over a part of the images, of those that a seed was tested on."""
+    if not np.isnan(correct.sum()):
+        return (correct @ _weights(images, part).astype(correct.dtype)).astype(np.float64)
+    known = part & ~np.isnan(correct)
+    counts = images.by_class(known.astype(np.float64))
+    sums = images.by_class(np.where(known, correct, 0.0).astype(np.float64))
+    present = np.maximum((counts > 0).sum(axis=-1), 1)
+    scores: NDArray[np.float64] = (sums / np.maximum(counts, 1.0)).sum(axis=-1) / present
+    return scores
 
 
 def _weights(images: TestImages, part: NDArray[np.bool_]) -> NDArray[np.float64]:

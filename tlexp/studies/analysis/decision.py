@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tlexp.studies.analysis.crossfit import Pick, crossfit, ranking
 from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
 from tlexp.studies.analysis.findings import CellFinding, Interval, Sureness
-from tlexp.studies.analysis.intervals import Spread, TestImages, interval, spread
+from tlexp.studies.analysis.intervals import LEAST_GROUPS, Spread, TestImages, interval, spread
 from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best
 from tlexp.studies.analysis.table import Cell, Column, StudyTable
@@ -167,6 +167,8 @@ def _sureness(candidates: Sequence[Cell], reached: Sequence[Interval], images: T
         return Sureness.nothing
     if all(len(cell.finished) < 2 for cell in candidates):
         return Sureness.one_seed
+    if images.group_count is not None and images.group_count < LEAST_GROUPS:
+        return Sureness.few_groups
     if not any(each.low is not None and each.low > images.chance for each in reached):
         return Sureness.chance
     if len(candidates) == 1:

@@ -1,6 +1,6 @@
 """What each column reaches at a label budget, and how two of them differ there, paired by data seed and test image.
 
-correct (C, S, n) float64: whether column c of seed s told image n right.
+correct (C, S, n) float64: whether column c of seed s told image n right, nan where it was not tested on it.
 """
 
 import statistics
@@ -32,8 +32,8 @@ def shared_seeds(cells: Sequence[Cell]) -> tuple[int, ...]:
 
 def stacked(cells: Sequence[Cell], seeds: Sequence[int]) -> NDArray[np.float64]:
     """Return what the cells told right by the seeds, (C, S, n)."""
-    correct = ({replicate.seed: replicate.correct for replicate in cell.finished} for cell in cells)
-    return np.array([[by_seed[seed] for seed in seeds] for by_seed in correct], dtype=np.float64)
+    scores = ({replicate.seed: replicate.scores for replicate in cell.finished} for cell in cells)
+    return np.array([[by_seed[seed] for seed in seeds] for by_seed in scores])
 
 
 def describe(cell: Cell, images: TestImages) -> CellFinding:
@@ -49,7 +49,7 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
         accuracy=None if measured is None else interval(measured),
         seed_sd=None if measured is None or len(finished) < 2 else float(measured.per_seed.std(ddof=1)),
         image_sd=None if measured is None else float(np.sqrt(measured.image_variance)),
-        plain=float(np.mean([replicate.correct for replicate in finished])) if finished else None,
+        plain=float(np.mean([np.nanmean(replicate.scores) for replicate in finished])) if finished else None,
         nll=_mean(cell, "test/nll"),
         seconds=_mean(cell, "cost/seconds"),
         at_edge=sum(_at_edge(replicate.selection) for replicate in finished),

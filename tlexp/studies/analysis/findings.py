@@ -22,6 +22,8 @@ class Sureness(StrEnum):
     """A single column could be measured: there is nothing to compare."""
     one_seed = "one_seed"
     """One replicate of each column bounds nothing."""
+    few_groups = "few_groups"
+    """Test images of so few groups bound nothing."""
     open = "open"
     nearly = "nearly"
     """The bound of what may be lost is at most three margins."""
@@ -31,7 +33,7 @@ class Sureness(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An estimate with its 95 % interval; low and high are None where one replicate or none gives no interval."""
+    """An estimate with its 95 % interval; low and high are None where one replicate, or few groups, give none."""
 
     value: float
     low: float | None

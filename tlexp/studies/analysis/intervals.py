@@ -1,7 +1,8 @@
 """How far a mean over data seeds and test images may be off, by both at once.
 
-values (..., S, n) of S seeds and n test images: 0 or 1 for one column, -1 to 1 for the difference of two.
-K classes, n_c test images in class c. Leading axes are studies or columns, computed at once.
+values (..., S, n) of S seeds and n test images: 0 or 1 for one column, -1 to 1 for the difference of two, nan where a
+seed was not tested on an image. K classes, n_c test images in class c, G groups. Leading axes are studies or columns,
+computed at once.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ CONFIDENCE = 0.95
 _UNSEEN = 4.0
 """Test images that may have been missed: where fewer differ, so many are taken to, spread evenly over the classes. The
 interval of an accuracy of 1 then ends near 1 - 4 / n, as Wilson's (1927) does, 3.84 / n; it would be a point else."""
+LEAST_GROUPS = 10
+"""Fewer groups of test images show too little of how groups differ: no interval is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,12 @@ class TestImages:
 
     Attributes:
         labels: (n,) of each image, in any order; classes without an image do not count.
+        groups: (n,) number of the group of each image; None where each stands for itself.
     """
 
     __test__ = False  # no test, whatever pytest makes of the name
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
@@ -52,13 +57,65 @@ class TestImages:
         return weights
 
     @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        return np.argsort(self.places, kind="stable").astype(np.int64)
+    def group_count(self) -> int | None:
+        """G; None where each image stands for itself."""
+        return None if self.groups is None else len(np.unique(self.groups))
 
-    def class_sums(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return (..., K) sums of (..., n) values over the images of each class."""
-        starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
-        return np.add.reduceat(values[..., self._order], starts, axis=-1)
+    @cached_property
+    def parts(self) -> "Parts":
+        """What each group has in each class."""
+        assert self.groups is not None
+        return Parts.of(self.places, np.unique(self.groups, return_inverse=True)[1].astype(np.int64))
+
+    @cached_property
+    def by_class(self) -> "Sums":
+        """Sums over the images of each class."""
+        return Sums.of(self.places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Sums of values over the members of each set; each set has a member.
+
+    Attributes:
+        order: (n,) places of the values, set by set.
+        starts: Where each set begins in that order.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sets: NDArray[np.integer]) -> "Sums":
+        """Return the sums over sets 0, 1 and so on, (n,) the set of each value."""
+        counts = np.bincount(sets)
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+        return cls(order=np.argsort(sets, kind="stable").astype(np.int64), starts=starts)
+
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return (..., sets) sums of (..., n) values."""
+        return np.add.reduceat(values[..., self.order], self.starts, axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The images that a group has in a class, for each group and class that share one.
+
+    Attributes:
+        classes: (M,) place of the class of each part.
+        of_images: Sums of values of images over the parts.
+        of_parts: Sums of values of parts over the groups.
+    """
+
+    classes: NDArray[np.int64]
+    of_images: Sums
+    of_parts: Sums
+
+    @classmethod
+    def of(cls, classes: NDArray[np.int64], groups: NDArray[np.int64]) -> "Parts":
+        """Return the parts of images with these classes and groups, (n,) each."""
+        pairs, parts = np.unique(np.stack([groups, classes]), axis=1, return_inverse=True)
+        return cls(classes=pairs[1], of_images=Sums.of(parts.reshape(-1)), of_parts=Sums.of(pairs[0]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,34 +157,129 @@ class Spread:
 
 
 def spread(values: NDArray[np.floating], images: TestImages) -> Spread:
-    """Return the mean over seeds and classes of (..., S, n) values, and its variances.
+    """Return the mean over classes and images of what (..., S, n) values are over the seeds, and its variances.
 
-    By seeds: the variance between the balanced accuracies of the seeds, over S. By images: within each class, the
-    variance between the images' means over seeds, over n_c; classes are weighed by 1 / K^2. What is left between seeds
-    and images after both counts in both, which errs on the safe side. A class takes one more image's worth of variance
-    from the mean over classes, because a class of one or two images says nothing about its own.
+    By seeds: the variance between the balanced accuracies of the seeds, over S. Where seeds were tested on different
+    images the value of a seed is what the mean would be were all seeds like it (the pseudo-values of a jackknife that
+    leaves out one seed at a time); where they were tested on the same, that is its balanced accuracy.
+
+    By images: within each class, the variance between the images' means over seeds, over n_c; classes are weighed by
+    1 / K^2. A class takes one more image's worth of variance from the mean over classes, because a class of one or two
+    images says nothing about its own. Images that belong together are told right together, so that where there are
+    groups the variance is at least that between them, and there is none of fewer than `LEAST_GROUPS`.
+
+    What is left between seeds and images after both counts in both, which errs on the safe side.
     """
-    seeds, count = values.shape[-2:]
-    classes = len(images.counts)
-    per_seed = (values @ images.weights.astype(values.dtype)).astype(np.float64)
-    by_seeds = per_seed.var(axis=-1, ddof=1) / seeds if seeds > 1 else np.full(per_seed.shape[:-1], np.nan)
-    means = values.mean(axis=-2)
-    squares = images.class_sums(means**2) - images.class_sums(means) ** 2 / images.counts
-    squares = np.maximum(squares.astype(np.float64), 0.0)  # rounding
-    shared = _shared_variance(means, squares.sum(axis=-1), count - classes)
-    parts = (squares + shared[..., None]) / images.counts / (classes**2 * images.counts)
-    by_images = parts.sum(axis=-1)
-    least = _UNSEEN / classes * float(np.sum((classes * images.counts) ** -2.0))
-    spent = (parts**2 / images.counts).sum(axis=-1)
-    freedom = np.divide(by_images**2, spent, out=np.full(by_images.shape, float(count)), where=spent > 0)
+    seeds = values.shape[-2]
+    measured = _complete(values, images) if not np.isnan(values.sum()) else _incomplete(values, images)
+    by_seeds = measured.per_seed.var(axis=-1, ddof=1) / seeds if seeds > 1 else np.full(measured.value.shape, np.nan)
+    by_images, freedom = _image_variance(measured, images)
+    if images.group_count is not None:
+        grouped, fewer = _group_variance(measured, images)
+        by_images, freedom = np.fmax(by_images, grouped), np.minimum(freedom, fewer)
+        by_images = by_images if images.group_count >= LEAST_GROUPS else np.full(by_images.shape, np.nan)
     return Spread(
-        value=per_seed.mean(axis=-1),
-        per_seed=per_seed,
+        value=measured.value,
+        per_seed=measured.per_seed,
         seed_variance=by_seeds,
         seed_freedom=np.full(by_seeds.shape, float(max(seeds - 1, 1))),
-        image_variance=np.maximum(by_images, least),
-        image_freedom=np.where(by_images < least, float(count), freedom),  # the least is set, not estimated
+        image_variance=by_images,
+        image_freedom=freedom,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Values as balanced accuracy weighs them.
+
+    Attributes:
+        value: (...) of all seeds together.
+        per_seed: (..., S).
+        means: (..., n) of each image over the seeds that were tested on it; 0 where none was.
+        tested: (..., n) 1 where one was, else 0.
+        counts: (..., K) images of each class that a seed was tested on.
+    """
+
+    value: NDArray[np.float64]
+    per_seed: NDArray[np.float64]
+    means: NDArray[np.floating]
+    tested: NDArray[np.floating]
+    counts: NDArray[np.floating]
+
+
+def _complete(values: NDArray[np.floating], images: TestImages) -> _Measured:
+    per_seed = (values @ images.weights.astype(values.dtype)).astype(np.float64)
+    means = values.mean(axis=-2)
+    tested = np.broadcast_to(np.ones(1, values.dtype), means.shape)
+    return _Measured(
+        value=per_seed.mean(axis=-1), per_seed=per_seed, means=means, tested=tested, counts=images.counts.astype(float)
+    )
+
+
+def _incomplete(values: NDArray[np.floating], images: TestImages) -> _Measured:
+    """Return what seeds say of which each was tested on images of its own."""
+    known = ~np.isnan(values)
+    filled, known = np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64)
+    sums, times = filled.sum(axis=-2), known.sum(axis=-2)
+    means, tested = _per_image(sums, times)
+    value, seeds = _balanced(means, tested, images), values.shape[-2]
+    others = _balanced(*_per_image(sums[..., None, :] - filled, times[..., None, :] - known), images)
+    per_seed = seeds * value[..., None] - (seeds - 1) * others if seeds > 1 else value[..., None]
+    return _Measured(value=value, per_seed=per_seed, means=means, tested=tested, counts=images.by_class(tested))
+
+
+def _per_image(
+    sums: NDArray[np.float64], times: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (..., n) the mean of each image, 0 where it was not tested, and whether it was."""
+    return sums / np.maximum(times, 1.0), np.minimum(times, 1.0)
+
+
+def _balanced(means: NDArray[np.float64], tested: NDArray[np.float64], images: TestImages) -> NDArray[np.float64]:
+    """Return (...) the mean over classes of the mean over their tested images; a class without one does not count."""
+    counts = images.by_class(tested)
+    sums = images.by_class(means)
+    present = np.maximum((counts > 0).sum(axis=-1), 1)
+    balanced: NDArray[np.float64] = (sums / np.maximum(counts, 1.0)).sum(axis=-1) / present
+    return balanced
+
+
+def _image_variance(measured: _Measured, images: TestImages) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (...) the variance of the mean by the images, each by itself, and its degrees of freedom."""
+    means, counts = measured.means, np.maximum(measured.counts, 1.0)
+    classes, count = len(images.counts), measured.tested.sum(axis=-1)
+    squares = images.by_class(means**2) - images.by_class(means) ** 2 / counts
+    squares = np.maximum(squares.astype(np.float64), 0.0)  # rounding
+    shared = _shared_variance(measured, squares.sum(axis=-1), count - classes)
+    parts = (squares + shared[..., None]) / counts / (classes**2 * counts)
+    by_images = parts.sum(axis=-1)
+    least = _UNSEEN / classes * np.sum((classes * counts) ** -2.0, axis=-1)
+    spent = (parts**2 / counts).sum(axis=-1)
+    whole = np.broadcast_to(np.asarray(count, np.float64), by_images.shape)
+    freedom = np.divide(by_images**2, spent, out=whole.copy(), where=spent > 0)
+    return np.maximum(by_images, least), np.where(by_images < least, whole, freedom)  # the least is set, not estimated
+
+
+def _group_variance(measured: _Measured, images: TestImages) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (...) the variance of the mean by groups of images, and its degrees of freedom.
+
+    By a jackknife that leaves out one group at a time, whichever classes it has images of. A class of a single group
+    says nothing of other groups: it is compared with the mean over classes. The freedom is that of as many groups of
+    one weight as are worth what there are (Carter, Schnepel and Steigerwald 2017, Rev. Econ. Stat. 99), less one.
+    """
+    parts, classes = images.parts, len(images.counts)
+    counts = measured.counts[..., parts.classes]
+    own = parts.of_images(measured.tested).astype(np.float64)
+    class_means = images.by_class(measured.means) / np.maximum(measured.counts, 1.0)
+    alone = own >= counts
+    centre = np.where(alone, measured.value[..., None], class_means[..., parts.classes])
+    residuals = parts.of_images(measured.means) - own * centre
+    left = np.where(alone, counts * (1 - 1 / classes), counts - own)
+    moved = residuals / np.maximum(left, 0.5)
+    weights = parts.of_parts(own / np.maximum(counts, 1.0)) / classes
+    worth = 1 / np.maximum((weights**2).sum(axis=-1), 1e-12)
+    variance: NDArray[np.float64] = (parts.of_parts(moved / classes) ** 2).sum(axis=-1)
+    return variance * (1 - 1 / worth), np.maximum(worth - 1, 1.0)
 
 
 def interval(found: Spread, *, family: int = 1, lowest: float = 0.0) -> Interval:
@@ -138,10 +290,13 @@ def interval(found: Spread, *, family: int = 1, lowest: float = 0.0) -> Interval
     return Interval(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
 
 
-def _shared_variance(means: NDArray[np.floating], squares: NDArray[np.float64], freedom: int) -> NDArray[np.float64]:
+def _shared_variance(
+    measured: _Measured, squares: NDArray[np.float64], freedom: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Return the variance between images of one class; between all images where each class has but one."""
-    if freedom > 0:
-        return squares / freedom
-    if means.shape[-1] > 1:
-        return np.asarray(means.astype(np.float64).var(axis=-1, ddof=1))
-    return np.ones(means.shape[:-1])
+    means, tested = measured.means.astype(np.float64), measured.tested
+    count = tested.sum(axis=-1)
+    centred = means - (means.sum(axis=-1) / np.maximum(count, 1))[..., None]
+    overall = (tested * centred**2).sum(axis=-1) / np.maximum(count - 1, 1)
+    overall = np.where(count > 1, overall, 1.0)
+    return np.where(freedom > 0, squares / np.maximum(freedom, 1), overall)

@@ -9,18 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tlexp.errors import ConfigError, DataError, TrackingError
+from tlexp.errors import ConfigError
 from tlexp.jobs.files import read_about
 from tlexp.jobs.folder import Attempt, attempt_folders, read_attempt
-from tlexp.paths import file_digest
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
+from tlexp.studies.analysis.tested import TestAnswers, TestedImages, read_answers
 from tlexp.tracking import Record, RunStatus, names, read_points
 from tlexp.tracking.environment import is_alive
 
-_WAY_OUT = "restore the file from a copy, or remove its folder and type the study's command again"
 _SILENT = "its process ended without a record"
 
 
@@ -59,14 +55,17 @@ def read_table(folder: Path) -> StudyTable:
     about = _about(folder)
     stated = about["study"]
     columns = tuple(_column(values) for values in stated["columns"])
-    found: dict[tuple[str, str], list[Replicate]] = {}
-    tested = _Tested()
+    found: dict[tuple[str, str], list[tuple[Replicate, TestAnswers | None]]] = {}
+    tested = TestedImages()
     records: dict[str, Record] = {}
     for key, (column, labels, seed) in stated["replicates"].items():
-        replicate, record = _replicate(folder, key, int(seed), tested)
-        found.setdefault((column, str(labels)), []).append(replicate)
-        if record is not None:
+        replicate, record = _replicate(folder, key, int(seed))
+        answers = None
+        if record is not None and replicate.folder is not None:
+            answers = read_answers(replicate.folder, record)
+            tested.meet(replicate.folder / names.PREDICTIONS_FILE, record, answers)
             records.setdefault(column, record)
+        found.setdefault((column, str(labels)), []).append((replicate, answers))
     first = next((records[column.name] for column in columns if column.name in records), None)
     return StudyTable(
         name=stated["name"],
@@ -77,41 +76,13 @@ def read_table(folder: Path) -> StudyTable:
         per_class={str(budget["labels"]): float(budget["per_class"]) for budget in stated["budgets"]},
         classes=() if first is None or first.data is None else first.data.classes,
         labels=tested.labels,
+        groups=tested.groups,
         seeds=tuple(stated["seeds"]),
-        cells={place: _cell(place, replicates) for place, replicates in found.items()},
+        cells={place: _cell(place, replicates, tested) for place, replicates in found.items()},
         margin=float(stated["margin"]),
         skipped=stated["skipped"],
         record=first,
     )
-
-
-class _Tested:
-    """The images that the first replicate was tested on; all others have to be tested on the same.
-
-    Attributes:
-        labels: Of the images; empty before there is a replicate.
-    """
-
-    def __init__(self) -> None:
-        self.labels: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._digest: str | None = None
-        self._path = Path()
-
-    def meet(self, path: Path, record: Record, labels: NDArray[np.int64]) -> None:
-        """Compare a replicate's images with those of the first.
-
-        Raises:
-            DataError: They differ.
-        """
-        digest = "" if record.data is None else record.data.digest
-        if self._digest is None:
-            self._digest, self._path, self.labels = digest, path, labels
-        elif digest != self._digest or not np.array_equal(labels, self.labels):
-            raise DataError(
-                f"{path} was tested on other images than {self._path} (data digest {digest[:12]}, "
-                f"not {self._digest[:12]}): replicates are paired image by image; type the study's command again, "
-                "which runs those with other images anew"
-            )
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -137,18 +108,18 @@ def _column(values: Mapping[str, Any]) -> Column:
     return Column(**{**values, "role": Role(values["role"]), "words": tuple(values.get("words", ()))})
 
 
-def _cell(place: tuple[str, str], replicates: list[Replicate]) -> Cell:
-    ordered = tuple(sorted(replicates, key=lambda each: each.seed))
-    return Cell(column=place[0], labels=place[1], replicates=ordered)
+def _cell(place: tuple[str, str], replicates: list[tuple[Replicate, TestAnswers | None]], tested: TestedImages) -> Cell:
+    measured = (each if answers is None else tested.among_all(each, answers) for each, answers in replicates)
+    return Cell(column=place[0], labels=place[1], replicates=tuple(sorted(measured, key=lambda each: each.seed)))
 
 
-def _replicate(folder: Path, key: str, seed: int, tested: _Tested) -> tuple[Replicate, Record | None]:
-    """Return a replicate, and its record if it finished."""
+def _replicate(folder: Path, key: str, seed: int) -> tuple[Replicate, Record | None]:
+    """Return a replicate without what it told, and its record if it finished."""
     latest = Replicate(seed=seed, status=None)
     for attempt in _attempts(folder, key):
         record = attempt.record
         if record is not None and record.status is RunStatus.finished:
-            return _finished(attempt.folder, seed, record, tested), record
+            return _finished(attempt.folder, seed, record), record
         latest = _unfinished(attempt, seed)
     return latest, None
 
@@ -174,41 +145,16 @@ def _unfinished(attempt: Attempt, seed: int) -> Replicate:
     return Replicate(seed=seed, status=status, reason=reason, folder=attempt.folder)
 
 
-def _finished(attempt: Path, seed: int, record: Record, tested: _Tested) -> Replicate:
-    path = attempt / names.PREDICTIONS_FILE
-    _vouch(path, record)
-    labels, probabilities = _predictions(path)
-    tested.meet(path, record, labels)
+def _finished(attempt: Path, seed: int, record: Record) -> Replicate:
     return Replicate(
         seed=seed,
         status=record.status,
-        correct=probabilities.argmax(axis=1) == labels,
         metrics=record.metrics,
         selection=record.train.selection,
         outside=record.train.outside_protocol or (),
         folder=attempt,
         losses=_losses(attempt),
     )
-
-
-def _predictions(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return labels (n,) and probabilities (n, K)."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            labels, probabilities = stored["label"].astype(np.int64), stored["probability"].astype(np.float64)
-        if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities) or not probabilities.size:
-            raise ValueError(f"labels {labels.shape}, probabilities {probabilities.shape}")
-    except Exception as error:  # zip files, their headers and arrays each raise something else
-        raise TrackingError(f"{path} does not hold predictions ({error}): {_WAY_OUT}") from error
-    return labels, probabilities
-
-
-def _vouch(path: Path, record: Record) -> None:
-    """Refuse predictions that are not those of the record."""
-    if not path.is_file():
-        raise TrackingError(f"{path} is missing: {_WAY_OUT}")
-    if file_digest(path) != record.files.get(path.name):
-        raise TrackingError(f"{path} was changed after its record was written (its digest differs): {_WAY_OUT}")
 
 
 def _losses(attempt: Path) -> tuple[tuple[int, float], ...]:

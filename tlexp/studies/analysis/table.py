@@ -1,6 +1,7 @@
 """What a study has measured: columns, label budgets and data seeds, read from its folder alone.
 
-correct (n,) bool, whether each image of the test split was told right by a replicate; labels (n,) int64.
+correct (n,) bool, whether each test image was told right by a replicate; labels (n,) int64. Test images are those of
+the test split and, where the rest of the pool is tested on, all that any replicate was tested on there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class Replicate:
         status: None: not run yet.
         reason: Why it did not finish.
         correct: (n,) bool; None unless it finished.
+        tested: (n,) bool, the images that it was tested on; None where they are all.
         metrics: The record's.
         selection: The record's `train.selection`; None where there is none.
         outside: The record's `train.outside_protocol`.
@@ -76,11 +78,19 @@ class Replicate:
     status: RunStatus | None
     reason: str | None = None
     correct: NDArray[np.bool_] | None = None
+    tested: NDArray[np.bool_] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     selection: SelectionBlock | None = None
     outside: tuple[str, ...] = ()
     folder: Path | None = None
     losses: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(n,) 1 where an image was told right, 0 where not, nan where the replicate was not tested on it."""
+        assert self.correct is not None
+        scores = self.correct.astype(np.float64)
+        return scores if self.tested is None else np.where(self.tested, scores, np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +120,7 @@ class StudyTable:
         per_class: Images per class of each budget, for the axis: k, or for fractions and `all` the mean per class.
         classes: Names of the classes.
         labels: Of the test images.
+        groups: (n,) number of the group of each; None where each stands for itself.
         seeds: The data seeds planned.
         cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
         margin: `study.margin`.
@@ -130,6 +141,7 @@ class StudyTable:
     margin: float
     skipped: Mapping[str, str]
     record: Record | None
+    groups: NDArray[np.int64] | None = None
 
     @property
     def conditional(self) -> frozenset[str]:

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Sureness
-from tlexp.studies.analysis.intervals import CONFIDENCE, TestImages
+from tlexp.studies.analysis.intervals import CONFIDENCE, LEAST_GROUPS, TestImages
 from tlexp.studies.analysis.table import Column
 from tlexp.studies.report.labels import with_labels
 
@@ -55,6 +57,11 @@ class Explanation:
                 return ""
             case Sureness.one_seed:
                 return "One seed bounds nothing: how much better another column may be is open."
+            case Sureness.few_groups:
+                return (
+                    f"The test images are of {self._groups} groups, and a bound takes {LEAST_GROUPS}: how much better "
+                    "another column may be is open."
+                )
             case Sureness.alone:
                 return "It alone could be measured: there is nothing to compare."
         if bound is None:
@@ -132,6 +139,8 @@ class Explanation:
                 return "Replicates that finish."
             case Sureness.one_seed:
                 return "A second data seed gives bounds; ten are the protocol's (study.seeds=10)."
+            case Sureness.few_groups:
+                return f"Images of more groups: test images of {LEAST_GROUPS} groups or more give bounds."
             case Sureness.alone:
                 return "A second column with at least two finished replicates."
             case Sureness.chance:
@@ -192,6 +201,12 @@ class Explanation:
         return format_interval(accuracy)
 
     @property
+    def _groups(self) -> int:
+        """How many groups the test images are of, where they have any."""
+        groups = self.findings.table.groups
+        return 0 if groups is None else len(np.unique(groups))
+
+    @property
     def _margin(self) -> float:
         return self.findings.table.margin
 
@@ -212,7 +227,7 @@ def explain(findings: Findings) -> tuple[Explanation, ...]:
 def format_interval(interval: Interval) -> str:
     """Return an estimate with its interval, `0.742 (0.720 .. 0.763)`."""
     if interval.low is None or interval.high is None:
-        return f"{interval.value:.3f} (one seed)"
+        return f"{interval.value:.3f} (no interval)"
     return f"{interval.value:.3f} ({interval.low:.3f} .. {interval.high:.3f})"
 
 

@@ -20,6 +20,7 @@ NONE = "–"
 _MOST_LINES = 6
 _HOW_SURE = HOW_SURE | {
     Sureness.one_seed: "one seed bounds nothing",
+    Sureness.few_groups: "too few groups to test on",
     Sureness.alone: "nothing to compare",
     Sureness.chance: "nothing beats guessing",
 }
