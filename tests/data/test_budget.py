@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tlexp.config.labels import LabelBudget, parse_labels
-from tlexp.data.budget import draw_budget, hold_out, selection_folds
+from tlexp.data.budget import draw_budget, draw_rest, hold_out, selection_folds
 from tlexp.data.partition import groups_per_class
 from tlexp.errors import DataError
 
@@ -245,3 +245,31 @@ def test_seeds_hold_out_other_groups() -> None:
     labels, groups = grouped_pool(0)
     held = {tuple(hold_out(labels, seed=seed, classes=NAMES, groups=groups)[1].tolist()) for seed in range(20)}
     assert len(held) == 20
+
+
+def rest(text: str, seed: int = 0, most: int = 1000) -> np.ndarray:
+    return draw_rest(pool(), parse_labels(text), seed=seed, classes=3, most=most)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rest_is_the_same_for_all_budgets_up_to_half_of_the_pool_and_disjoint_from_them(seed: int) -> None:
+    left = rest("1", seed)
+    assert Counter(pool()[left].tolist()) == {0: 20, 1: 12, 2: 30}
+    for text in ("5", "12", "0.4"):
+        assert np.array_equal(rest(text, seed), left)
+        assert not set(left.tolist()) & set(draw(text, seed).tolist())
+    assert (np.diff(left) > 0).all()
+
+
+def test_a_budget_above_half_of_a_class_leaves_no_rest() -> None:
+    assert all(len(rest(text)) == 0 for text in ("13", "0.51", "all"))
+
+
+def test_the_rest_has_as_many_images_of_each_class_as_there_is_room_for() -> None:
+    assert Counter(pool()[rest("1", most=45)].tolist()) == {0: 15, 1: 12, 2: 15}
+    assert set(rest("1", most=45).tolist()) < set(rest("1").tolist())
+    assert Counter(pool()[rest("1", most=1)].tolist()) == dict.fromkeys(range(3), 1)
+
+
+def test_seeds_leave_other_images() -> None:
+    assert not np.array_equal(rest("1", 0), rest("1", 1))

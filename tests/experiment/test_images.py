@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from tests.composed import load
 from tlexp.config import Preprocessing
 from tlexp.errors import BadImagesError, ConfigError, DataError
-from tlexp.experiment.images import count_classes, listing_bad_images, open_images, per_class
+from tlexp.experiment.images import count_classes, draw_labels, listing_bad_images, open_images, per_class
 from tlexp.secrets import keep_secret
 from tlexp.train import Listener
 
@@ -56,3 +57,21 @@ def test_no_class_is_called_as_a_secret() -> None:
     for opening in (lambda: count_classes(config, expected), lambda: open_images(config, expected, Listener())):
         with pytest.raises(ConfigError, match=r"class \$\{oc\.env:KLASSE\}: everybody sees this name"):
             opening()
+
+
+def test_the_rest_is_tested_on_where_a_fifth_was_split_off_and_a_given_test_split_stays() -> None:
+    config = load(["data=digits", "data.evaluate=rest", "labels=10"]).config
+    expected = Preprocessing(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+    source = open_images(config, expected, Listener())
+    budget = draw_labels(config, source)
+    assert 0.45 * len(source.pool.labels) < len(budget.rest) <= len(source.pool.labels) / 2
+    assert not set(budget.rest.tolist()) & set(budget.positions.tolist())
+    assert not len(draw_labels(load(["data=digits", "labels=10"]).config, source).rest)
+    given = dataclasses.replace(source, held_out_from="test/")
+    with pytest.raises(DataError, match=r"evaluate=rest: the test images are test/, and a test split that is giv"):
+        draw_labels(config, given)
+
+
+def test_the_rest_beside_groups_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"evaluate=rest beside data\.group=folder:1: a budget has images of all"):
+        load(["data=folder", "data.root=photos", "data.group=folder:1", "data.evaluate=rest"])

@@ -49,7 +49,7 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert sorted(stored) == sorted(FULL)
     assert read_record(tmp_path / "run") == outcome.record
     assert (stored["status"], stored["reason"], stored["schema"]) == ("finished", None, 1)
-    assert set(stored["metrics"]) == {name for name in METRICS if not name.startswith("shifted/")}
+    assert set(stored["metrics"]) == {name for name in METRICS if not name.startswith(("rest/", "shifted/"))}
     assert set(stored["seeds"]) == {"seed", "data"}
     assert stored["freeze"]["units"] == ["stem", "layer1", "layer2", "layer3"]
     assert stored["freeze"]["depth"] == 4
@@ -602,3 +602,22 @@ def test_a_linear_head_on_frozen_features_agrees_with_logistic_regression(start:
     standard_error = (expected * (1 - expected) / len(answers)) ** 0.5
     assert expected > 0.5
     assert abs(float(np.mean(ours)) - expected) <= standard_error, (ours, theirs)
+
+
+@pytest.mark.parametrize("freeze", ["freeze=all", "freeze=last"])
+def test_the_rest_of_the_pool_is_told_as_the_network_would_tell_it_as_a_test_split(
+    freeze: str, start: Start, tmp_path: Path
+) -> None:
+    words = ["data=digits", "data.evaluate=rest", "labels=4", freeze]
+    outcome = start(*words)
+    with np.load(tmp_path / "run" / "predictions-rest.npz") as stored:
+        index, labels, probabilities = stored["index"], stored["label"], stored["probability"]
+    metrics, counts = outcome.record.metrics, outcome.record.data.counts
+    assert metrics["rest/accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+    assert sum(counts["rest"].values()) == len(index) == len(set(index.tolist()))
+    assert outcome.record.files.keys() >= {"predictions.npz", "predictions-rest.npz"}
+    alone = start(*words[:1], *words[2:], name="alone")
+    assert {name: value for name, value in metrics.items() if name.startswith("test/")} == {
+        name: value for name, value in alone.record.metrics.items() if name.startswith("test/")
+    }
+    assert not (tmp_path / "alone" / "predictions-rest.npz").exists()

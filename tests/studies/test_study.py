@@ -18,8 +18,11 @@ from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.column import COLUMN_FILE
 from tlexp.studies.planning import costs
+from tlexp.studies.report.protocol import protocol_sentences
 from tlexp.tracking import read_record
 from tlexp.train import Listener
 
@@ -390,3 +393,17 @@ def test_a_study_keeps_groups_together_and_says_so(study: Study, tmp_path: Path)
         assert read_record(record.parent).data.groups.held_out > 1
         with np.load(record.parent / "predictions.npz") as file:
             assert len(set(file["group"].tolist())) == read_record(record.parent).data.groups.held_out
+
+
+def test_a_study_of_which_a_fifth_was_split_off_is_tested_on_the_rest_of_the_pool_too(
+    study: Study, tmp_path: Path
+) -> None:
+    assert study(*QUICK, "data=digits") == 0
+    table = read_table(tmp_path / "multirun/s")
+    held_out, pool = 359, 1438
+    assert held_out + pool / 2 < len(table.labels) < held_out + pool  # two seeds leave other images
+    [tested] = {each.tested.sum() for cell in table.cells.values() for each in cell.finished if each.tested is not None}
+    assert held_out + 0.45 * pool < tested <= held_out + pool / 2
+    assert "beside the test split every run is tested on" in " ".join(protocol_sentences(analyse(table))).lower()
+    assert study(*QUICK, "data=digits", "study.name=t", "data.evaluate=held_out") == 0
+    assert len(read_table(tmp_path / "multirun/t").labels) == held_out

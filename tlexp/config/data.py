@@ -55,6 +55,14 @@ class OnBad(StrEnum):
     skip = "skip"
 
 
+class Evaluate(StrEnum):
+    """held_out = the test split, rest = also what is left of the pool; auto = held_out, and rest in studies."""
+
+    auto = "auto"
+    held_out = "held_out"
+    rest = "rest"
+
+
 _SUM = 1e-6
 """How far from 1 shares may add up to."""
 _ROOTLESS = ("hfds/", "hfids/", "tfds/")
@@ -129,6 +137,12 @@ class DataConfig:
         OnLeak.refuse,
         "A group in the training pool and in a given test split or data.shifted: refuse, list (leaks.csv and a note) "
         "or move (its training images leave the pool, for a given test split stays as it is).",
+    )
+    evaluate: Evaluate = setting(
+        Evaluate.auto,
+        "What a network is tested on: held_out, the test split; rest, beside it (rest/*) up to 2,000 images of the "
+        "pool that no budget up to its half draws with this seed, where the test split is a fifth that was split off; "
+        "auto, rest in studies where that is so, else held_out.",
     )
     seed: int | None = setting(None, "Draws the label budget, from 0; null takes the run's seed.")
     source_seed: int = setting(0, "Renders shapes and splits off a held-out part where none is given, from 0.")
@@ -253,6 +267,11 @@ class DataConfig:
             rule = parse_group(self.group)
         except ValueError as error:
             return [str(error)]
+        if self.evaluate is Evaluate.rest:
+            return [
+                f"data.evaluate=rest beside data.group={self.group}: a budget has images of all groups, which leaves "
+                "none to test on; leave one of them out"
+            ]
         if not self.source.example:
             return [
                 f"data.group={self.group} needs images with names, data=folder, data=csv or data=timm: each image of "

@@ -6,7 +6,7 @@ What needs torch or scikit-learn is imported when it is first asked for (PEP 562
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tlexp.data.budget import Fold, budget_counts, draw_budget, fold_count, selection_folds
+from tlexp.data.budget import Fold, budget_counts, draw_budget, draw_rest, fold_count, selection_folds
 from tlexp.data.checked import Reading
 from tlexp.data.class_names import ClassNames, name_classes, read_class_names
 from tlexp.data.copies import copies_csv, copy_notes
@@ -58,6 +58,7 @@ __all__ = [
     "copies_csv",
     "copy_notes",
     "draw_budget",
+    "draw_rest",
     "fit_image",
     "fold_count",
     "groups_per_class",

@@ -59,6 +59,32 @@ def draw_budget(
     return np.concatenate([own[order[:count]] for own, order, count in zip(members, orders, wanted, strict=True)])
 
 
+def draw_rest(
+    labels: NDArray[np.int64], budget: LabelBudget, *, seed: int, classes: int, most: int
+) -> NDArray[np.int64]:
+    """Return the positions in the pool, sorted, on which networks of a data seed can be tested as well.
+
+    They are of the later half of each class's permutation, so that they are the same for all budgets up to half of the
+    pool, and no image of these; a larger budget leaves none.
+
+    Args:
+        labels: Class index of every image of the pool, (N,) int64.
+        budget: What is learned from.
+        seed: Data seed.
+        classes: K.
+        most: Images in all, as many of each class.
+    """
+    members = [np.flatnonzero(labels == label) for label in range(classes)]
+    available = [len(own) for own in members]
+    if any(2 * count > have for count, have in zip(budget_counts(budget, available), available, strict=True)):
+        return np.empty(0, np.int64)
+    orders = (_permutation(len(own), _BUDGET, seed, label) for label, own in enumerate(members))
+    later = [
+        own[order[-(-len(own) // 2) :][: max(1, most // classes)]] for own, order in zip(members, orders, strict=True)
+    ]
+    return np.sort(np.concatenate(later))
+
+
 def budget_counts(budget: LabelBudget, available: Sequence[int]) -> list[int]:
     """Return how many images of each class the budget takes; more than are available where a class is too small."""
     return [_share(budget, have) for have in available]

@@ -102,11 +102,25 @@ def write_artifacts(
     classes: Sequence[str],
     *,
     groups: Mapping[str, NDArray[np.int64] | None],
+    rest: Positions,
     drawn: bool,
 ) -> None:
-    """Write predictions, evaluation, candidates where there are several, and figures if they are wanted."""
+    """Write predictions, evaluation, candidates where there are several, and figures if they are wanted.
+
+    Args:
+        folder: The run's folder.
+        predictions: Of the final network.
+        splits: Its measures.
+        classes: Class names.
+        groups: Split -> number of the group of each image, where they have any.
+        rest: Positions in the pool of the images that were tested beside the test split.
+        drawn: Whether figures are wanted.
+    """
     for split, (images, logits) in predictions.held_out.items():
-        write_predictions(folder, to_probabilities(logits), images.labels, split=split, groups=groups[split])
+        index = rest if split == "rest" else np.arange(len(images.labels))
+        write_predictions(
+            folder, to_probabilities(logits), images.labels, split=split, index=index, groups=groups.get(split)
+        )
     write_evaluation(folder, splits, classes)
     trials = predictions.trials
     if len(trials) > 1:
@@ -121,15 +135,17 @@ def write_predictions(
     labels: NDArray[np.int64],
     *,
     split: str = "test",
+    index: Positions | None = None,
     groups: NDArray[np.int64] | None = None,
 ) -> None:
     """Write predictions.npz: index (N,), label (N,) and probability (N, K) of a held-out split, in its order.
 
-    Where images have groups it holds their numbers as well, group (N,) int64.
+    The index is an image's place in its split, or in the pool; all of the split in order when None. Where images have
+    groups it holds their numbers as well, group (N,) int64.
     """
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
-        "index": np.arange(len(labels)),
+        "index": np.arange(len(labels)) if index is None else index,
         "label": labels,
         "probability": probabilities.astype(np.float32),
     }

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tlexp.compose.origin import grouper_of, origin_of
 from tlexp.config import Config, Preprocessing
-from tlexp.config.data import DataSource
-from tlexp.config.labels import parse_labels
+from tlexp.config.data import DataSource, Evaluate
+from tlexp.config.labels import LabelBudget, parse_labels
 from tlexp.config.prior import prior_shares
 from tlexp.config.tune import SearchKind
 from tlexp.data import (
@@ -26,18 +26,22 @@ from tlexp.data import (
     add_neither,
     add_shifted,
     draw_budget,
+    draw_rest,
     load_bank,
     name_classes,
     read_class_names,
     selection_folds,
 )
-from tlexp.errors import BadImagesError, ConfigError
+from tlexp.errors import BadImagesError, ConfigError, DataError
 from tlexp.paths import publish
 from tlexp.secrets import masked_name
 from tlexp.terminal import short_path
 from tlexp.tracking.blocks import DataBlock, GroupsBlock
 from tlexp.tracking.names import BAD_IMAGES_FILE
 from tlexp.train import Listener
+
+MOST_REST = 2000
+"""Images of the pool that a network is tested on beside its test split: they pass it once for each run."""
 
 
 def open_images(config: Config, expected: Preprocessing, listener: Listener) -> Source:
@@ -173,11 +177,16 @@ def decode(
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The label budget: positions in the pool, their labels, and the folds for selection inside it."""
+    """The label budget: positions in the pool, their labels, and the folds for selection inside it.
+
+    Attributes:
+        rest: Positions in the pool of images that the network is tested on beside the test split.
+    """
 
     positions: NDArray[np.int64]
     labels: NDArray[np.int64]
     folds: tuple[Fold, ...]
+    rest: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def smallest_fold(self) -> int:
@@ -211,4 +220,22 @@ def draw_labels(config: Config, source: Source) -> Budget:
             f"train.refit=false needs one split, but labels={config.labels} is selected on {len(folds)} folds: "
             "use at least 10 labels per class, or leave train.refit out"
         )
-    return Budget(positions=positions, labels=labels, folds=folds)
+    rest = _rest(config, source, asked)
+    return Budget(positions=positions, labels=labels, folds=folds, rest=rest)
+
+
+def _rest(config: Config, source: Source, asked: LabelBudget) -> NDArray[np.int64]:
+    """Return on which images of the pool a network is tested as well.
+
+    Raises:
+        DataError: That is asked for, but the test split is given.
+    """
+    if config.data.evaluate is not Evaluate.rest:
+        return np.empty(0, np.int64)
+    if source.held_out_from is not None:
+        raise DataError(
+            f"data.evaluate=rest: the test images are {source.held_out_from}, and a test split that is given stays as "
+            "it is; leave data.evaluate out"
+        )
+    labels, seed = source.pool.labels, config.data_seed
+    return draw_rest(labels, asked, seed=seed, classes=len(source.classes), most=MOST_REST)

@@ -70,7 +70,7 @@ class RunInputs:
             setup,
             lambda: session.room(config, listener.message),
             images=len(budget.positions),
-            tested=sum(len(images.labels) for _, images in source.evaluated()),
+            tested=sum(len(images.labels) for _, images in source.evaluated()) + len(budget.rest),
         )
         entries = []
         for entry in opened:
@@ -105,9 +105,15 @@ class RunInputs:
         return next(inner, None)
 
     def held_out(self) -> Iterator[tuple[str, LabelledSet]]:
-        """Yield the test split and, where there is one, the shifted one, each read when its turn comes."""
+        """Yield the test split and, where there are such, the shifted one and the rest of the pool.
+
+        Each is read when its turn comes.
+        """
         for split, images in self._source.evaluated():
-            yield split, self._test(images) if split == "test" else self._whole(images)
+            whole = np.arange(len(images.labels))
+            yield split, self._test(images) if split == "test" else self._part(images, whole)
+        if len(self._budget.rest):
+            yield "rest", self._part(self._source.pool, self._budget.rest)
 
     def _refuse(self, classifier: Classifier, entry: Entry) -> None:
         """Refuse an entry that keeps nothing where the cache must; of several phases the first one keeps features."""
@@ -150,24 +156,23 @@ class RunInputs:
         passing = None if prefix is None else prefix.passing
         return FeatureExtractor(classifier, setup, keys=[key], store=store, decode=self._decode, passing=passing)
 
-    def _whole(self, images: Images) -> LabelledSet:
-        """Return all images of a split as the last phase takes them."""
-        whole = np.arange(len(images.labels))
+    def _part(self, images: Images, positions: Positions) -> LabelledSet:
+        """Return images of a split as the last phase takes them."""
         entry, extractor = self.entries[-1], self.extractors[-1]
         if extractor is None:
-            return self._images(images, whole, varied=False)
-        return self._rows(entry, extractor, images, whole, views=0)
+            return self._images(images, positions, varied=False)
+        return self._rows(entry, extractor, images, positions, views=0)
 
     def _test(self, images: Images) -> LabelledSet:
         """Return the test split; runs of one process that see it alike find it ready."""
-        extractor, session = self.extractors[-1], self._session
+        extractor, session, whole = self.extractors[-1], self._session, np.arange(len(images.labels))
         if extractor is None:
-            return self._whole(images)
+            return self._part(images, whole)
         key = self._key(extractor)
         if session.held_out is None or session.held_out[0] != key:
             session.held_out = None  # the memory of the one before
             before, extractor.use = extractor.use, Use()
-            test, used = self._whole(images), extractor.use
+            test, used = self._part(images, whole), extractor.use
             extractor.use = before + used
             if not used.misses:  # from now on this is what every look at it takes
                 session.held_out = key, test, used

@@ -284,13 +284,15 @@ class RunRecorder:
 
 
 def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:
-    """Return the images of each class in train, val (that of a single split), test and, where there is one, shifted."""
+    """Return the images of each class in train, val (that of a single split), test and what else is tested."""
     validation = budget.folds[0].validation if len(budget.folds) == 1 else np.zeros(0, np.int64)
     parts = {
         "train": np.delete(budget.labels, validation),
         "val": budget.labels[validation],
         **{split: held_out.labels for split, held_out in images.evaluated()},
     }
+    if len(budget.rest):
+        parts["rest"] = images.pool.labels[budget.rest]
     return {split: per_class(images.classes, labels) for split, labels in parts.items()}
 
 

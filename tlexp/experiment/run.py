@@ -139,7 +139,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
         save_classifier(classifier, recorder.folder, description=card)
     groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}
     drawn = config.tracking.figures is not False
-    write_artifacts(recorder.folder, predictions, splits, card.classes, groups=groups, drawn=drawn)
+    write_artifacts(recorder.folder, predictions, splits, card.classes, groups=groups, rest=budget.rest, drawn=drawn)
     return splits
 
 

@@ -16,6 +16,7 @@ from tlexp.arrays import Positions
 from tlexp.cache import Store, Use, cache_folder
 from tlexp.config import Config, Preprocessing, config_values
 from tlexp.config.cache import CacheMode
+from tlexp.config.data import Evaluate
 from tlexp.data import ImageBank, Images, Source
 from tlexp.experiment.build import Network, build_network, load_start
 from tlexp.experiment.images import decode, open_images
@@ -88,7 +89,8 @@ class Session:
         Raises:
             DataError: They do not allow a run.
         """
-        key = _key(config_values(dataclasses.replace(config.data, seed=None)), expected.image_size)
+        all_of_them = dataclasses.replace(config.data, seed=None, evaluate=Evaluate.auto)  # whichever a run uses
+        key = _key(config_values(all_of_them), expected.image_size)
         if self._source is None or self._source[0] != key:
             self._decoded.clear()
             self._source = key, open_images(config, expected, listener)

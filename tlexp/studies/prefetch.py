@@ -54,7 +54,8 @@ def fill_cuts(
     classifier = Classifier(network.backbone, nn.Identity(), network.units, whole, norm=first.freeze.norm).to(device)
     setup = build_setup(first, network, device, images=len(union), classes=len(source.classes))
     tested = [images for _, images in source.evaluated()]
-    rows = row_count(len(union), views=setup.views, tested=sum(len(images.labels) for images in tested))
+    rest = np.unique(np.concatenate([budget.rest for budget in budgets]))
+    rows = row_count(len(union), views=setup.views, tested=sum(len(images.labels) for images in tested) + len(rest))
     try:
         cutter = build_cutter(classifier, setup)
     except CutError:
@@ -75,6 +76,8 @@ def fill_cuts(
         extractor.fill(source.pool, union, view=view)
     for images in tested:
         extractor.fill(images, np.arange(len(images.labels)))
+    if len(rest):
+        extractor.fill(source.pool, rest, view=None)
     return extractor.use
 
 

@@ -77,7 +77,7 @@ class DataBlock:
     Attributes:
         digest: Of all images and their labels.
         classes: Their names.
-        counts: Images of each class in train, val, test and, where there is one, shifted.
+        counts: Images of each class in train, val, test and, where there are such, rest and shifted.
         pool: Images of each class that label budgets are drawn from.
         pool_from: Where they lie, in words.
         held_out_from: Where the test images lie, in words; None where they were split off.
@@ -104,7 +104,9 @@ class DataBlock:
         if self.pool_from:
             parts.append(f"{sum(counts.values()):,} to learn from, {self.pool_from}")
         where = "" if self.pool is None else f", {self.held_out_from or 'a fifth that was split off'}"
-        parts.append(f"tested on {sum(self.counts['test'].values()):,}{where}")
+        rest = sum(self.counts.get("rest", {}).values())
+        beside = f", and {rest:,} that are left of the others" if rest else ""
+        parts.append(f"tested on {sum(self.counts['test'].values()):,}{where}{beside}")
         if self.short_sides is not None:
             low, median, high = self.short_sides
             parts.append(f"short sides {low:,} to {high:,} px, half at most {median:,}")

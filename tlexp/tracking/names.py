@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-SPLITS = ("train", "val", "test", "shifted")
+SPLITS = ("train", "val", "test", "rest", "shifted")
 SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 COSTS = ("seconds", "images_per_second", "peak_bytes", "flops", "trainable_parameters", "total_parameters")
 METRICS = (*(f"{split}/{score}" for split in SPLITS for score in SCORES), *(f"cost/{cost}" for cost in COSTS))
@@ -63,6 +63,7 @@ PYFUNC_MODEL = "classifier"
 RUN_FILES = (
     CURVES_FILE,
     PREDICTIONS_FILE,
+    "predictions-rest.npz",
     "predictions-shifted.npz",
     EVALUATION_FILE,
     CANDIDATES_FILE,

@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import Start
 from tests.studies.conftest import DEPTHS, MakeTable
-from tlexp.config import Config, config_values
 from tlexp.errors import ConfigError, DataError, TrackingError
 from tlexp.experiment.artifacts import write_predictions
 from tlexp.jobs.folder import SweepFolder
@@ -19,39 +18,10 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
-from tlexp.tracking import MetricsLog, Record, RunStatus, environment, publish_record
+from tlexp.tracking import MetricsLog, Record, RunStatus, publish_record
 from tlexp.tracking.environment import process_identity
 
 COLUMNS = DEPTHS[:2]
-
-
-@pytest.fixture
-def make_record() -> Callable[..., Record]:
-    def make(**changes: object) -> Record:
-        values = {
-            "key": "",
-            "status": RunStatus.finished,
-            "reason": None,
-            "overrides": [],
-            "config": config_values(Config()),
-            "seeds": {"seed": 0, "data": 0},
-            "freeze": {"policy": "none"},
-            "data": {
-                "digest": "cd" * 32,
-                "classes": ["circle", "square", "star", "triangle"],
-                "counts": {},
-                "skipped": [],
-            },
-            "train": {"steps": 3, "selection": None, "outside_protocol": []},
-            "metrics": {},
-            "tracking": None,
-            "environment": to_json(environment("cpu")),
-            "started": "2026-01-01T00:00:00+00:00",
-            "ended": "2026-01-01T00:01:00+00:00",
-        }
-        return Record.of(values | changes)
-
-    return make
 
 
 class Study:

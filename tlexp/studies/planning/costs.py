@@ -46,7 +46,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     imports, began = time.process_time(), time.perf_counter()
     seconds: dict[tuple[str, str], float] = {}
     largest = plan.budgets[-1].images
-    classes, tested = len(plan.source.classes), len(plan.source.held_out.labels)
+    classes, tested = len(plan.source.classes), len(plan.source.held_out.labels) + len(plan.rest)
     image = 0.0
     measured: dict[str, UnitCosts] = {}
     for column in plan.columns:
@@ -61,7 +61,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
             seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
-    images = (len(plan.source.pool.labels) + tested) * len(seen)
+    images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
     return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
 

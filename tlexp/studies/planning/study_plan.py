@@ -1,6 +1,7 @@
 """What a study is: its columns, label budgets and data seeds, and its folder; nothing is written yet."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import shlex
@@ -11,20 +12,22 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from tlexp.arrays import Labels
 from tlexp.compose.compositions import Compositions
 from tlexp.compose.leaves import leaves
 from tlexp.compose.load import Composed
 from tlexp.compose.overrides import several_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS
-from tlexp.config.data import DataSource
+from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.train import ClassWeights
+from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
-from tlexp.experiment.images import listing_bad_images
+from tlexp.experiment.images import draw_labels, listing_bad_images
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import ROOT
@@ -117,6 +120,12 @@ class _Command:
         own = (f"data.size={side}",) if rendered else ()  # the same images for every column
         return dataclasses.replace(self, own=own, trials=f"tune.trials={config.tune.trials or _TRIALS}")
 
+    def testing(self, config: Config, source: Source) -> "_Command":
+        """Return the command line with the rest of the pool as test images, where nobody says what those are."""
+        split_off = source.held_out_from is None and source.groups is None
+        rest = config.data.evaluate is Evaluate.auto and split_off
+        return dataclasses.replace(self, own=(*self.own, "data.evaluate=rest")) if rest else self
+
 
 class StudyPlan:
     """A study.
@@ -157,6 +166,8 @@ class StudyPlan:
         config = compositions.typed(self._command.overrides(FROZEN)).config
         with listing_bad_images(ROOT):
             self.source = shared.images(config, self.network.expected, listener)
+        self._command = self._command.testing(config, self.source)
+        config = compositions.typed(self._command.overrides(FROZEN)).config
         stated = self.study.labels or FULL
         self.budgets, self.skipped = allowed_budgets(
             stated,
@@ -171,6 +182,12 @@ class StudyPlan:
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
         self.columns = self._columns(config)
         self.folder = SweepFolder(self._folder(config), named_by="study.name")
+
+    @functools.cached_property
+    def rest(self) -> Labels:
+        """Of the images that a run of the smallest budget is tested on beside the test split."""
+        smallest = replicate(self.columns[0].composed.config, self.budgets[0].labels, self.seeds[0])
+        return self.source.pool.labels[draw_labels(smallest, self.source).rest]
 
     @property
     def runs(self) -> list[tuple[PlannedColumn, PlannedRun]]:

@@ -28,7 +28,8 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         again: What is left out because it was left out when the study began.
     """
     source = plan.source
-    images = describe_images(source, {"test": per_class(source.classes, source.held_out.labels)})
+    parts = {"test": source.held_out.labels, "rest": plan.rest}
+    images = describe_images(source, {split: per_class(source.classes, labels) for split, labels in parts.items()})
     rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
     for each in plan.columns:
         budgets = dict.fromkeys(run.budget.labels for run in each.runs)
@@ -73,7 +74,7 @@ def _warnings(plan: StudyPlan) -> list[str]:
             f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "
             "study.seeds=5 or more, ten are the protocol's"
         )
-    images = TestImages(labels=plan.source.held_out.labels)
+    images = TestImages(labels=np.concatenate([plan.source.held_out.labels, plan.rest]))
     half = 1.96 * 0.5 * math.sqrt(float(np.sum(1 / images.counts))) / len(images.counts)  # at an accuracy of 0.5
     if half > _WIDE:
         warnings.append(

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from tlexp.config.data import DataSource
+from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.train import ClassWeights
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
@@ -35,6 +35,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         *_grouped(table),
         "Everything is selected inside the budget, by log loss: with ten images per class or more on a fifth that is "
         "held back, with fewer on up to five folds, with one not at all.",
+        *_rest(table),
         f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
         "stopping, and the test split is read once.",
         *_few_rates(table),
@@ -154,8 +155,18 @@ def _grouped(table: StudyTable) -> tuple[str, ...]:
         )
     return (
         f"Images of one group ({groups.stated}) are never parted{parted}; budgets are spread over as many groups as "
-        f"there are: {groups.pool} to learn from, {groups.held_out} to test on. Intervals count test images and not "
-        "groups: they are too short where the images of a group are alike.",
+        f"there are: {groups.pool} to learn from, {groups.held_out} to test on; intervals go by how those differ.",
+    )
+
+
+def _rest(table: StudyTable) -> tuple[str, ...]:
+    """Return how the rest of the pool is tested on, where it is."""
+    if _mapping(table.about.get("fixed")).get("data.evaluate") != Evaluate.rest:
+        return ()
+    return (
+        "Beside the test split every run is tested on images of the pool that its data seed draws for no budget up to "
+        "half of the pool, 2,000 at most, the same for all columns and all such budgets. An image counts by its mean "
+        "over the seeds that were tested on it, and the variance between seeds is that of a jackknife.",
     )
 
 
