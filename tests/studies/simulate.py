@@ -66,6 +66,9 @@ class Kind:
         image, taste: Deviation of an image's ease, for all columns and for one.
         rest: What is left.
         tilt: The rarest class is harder by this, the most frequent easier.
+        group, group_taste: Deviation of the ease of a group of images, for all columns and for one.
+        size: Images of a group; 0 for no groups.
+        unseen: Of the later four fifths of each class's images, the share that a seed is not tested on.
     """
 
     accuracy: tuple[float, ...] = (0.75,) * 5
@@ -78,11 +81,20 @@ class Kind:
     taste: float = 0.4
     rest: float = 0.7
     tilt: float = 0.0
+    group: float = 0.0
+    group_taste: float = 0.0
+    size: int = 0
+    unseen: float = 0.0
 
     @property
     def labels(self) -> NDArray[np.int64]:
         counts = np.maximum(1, np.round(np.array(self.shares) * self.images)).astype(np.int64)
         return np.repeat(np.arange(len(counts)), counts)
+
+    @property
+    def tested(self) -> TestImages:
+        """The test images, group by group."""
+        return TestImages(labels=self.labels, groups=self._groups)
 
     @property
     def truth(self) -> NDArray[np.float64]:
@@ -100,10 +112,27 @@ class Kind:
         score += normal(self.common, studies, 1, self.seeds, 1) + normal(self.seed, studies, columns, self.seeds, 1)
         score += normal(self.image, studies, 1, 1, len(labels)) + normal(self.taste, studies, columns, 1, len(labels))
         score += self._strength()[:, None, labels].astype(np.float32)
-        return (score > 0).astype(np.float32)
+        if self._groups is not None:
+            count = int(self._groups.max()) + 1
+            score += normal(self.group, studies, 1, 1, count)[..., self._groups]
+            score += normal(self.group_taste, studies, columns, 1, count)[..., self._groups]
+        correct = (score > 0).astype(np.float32)
+        if self.unseen:
+            later = np.concatenate([np.arange(count) >= count // 5 for count in np.bincount(labels)])
+            unseen = later & (generator.random((studies, 1, self.seeds, len(labels))) < self.unseen)
+            correct = np.where(unseen, np.float32(np.nan), correct)
+        return correct
+
+    @property
+    def _groups(self) -> NDArray[np.int64] | None:
+        """(n,) of each image, of one class each."""
+        if not self.size:
+            return None
+        places = np.concatenate([np.arange(count) // self.size for count in np.bincount(self.labels)])
+        return np.unique(np.stack([self.labels, places]), axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
     def _scale(self) -> float:
-        parts = (self.common, self.seed, self.image, self.taste, self.rest)
+        parts = (self.common, self.seed, self.image, self.taste, self.rest, self.group, self.group_taste)
         return float(np.sqrt(sum(part**2 for part in parts)))
 
     def _strength(self) -> NDArray[np.float64]:
@@ -125,10 +154,13 @@ KINDS = {
     "edge": replace(QUIET, accuracy=(0.8, 0.789, 0.789, 0.789, 0.789)),
     "brink": replace(QUIET, accuracy=(0.8, 0.7899)),
     "twins": replace(QUIET, accuracy=(0.8, 0.799, 0.799, 0.798, 0.798)),
+    "groups": Kind(shares=(0.5, 0.5), image=0.4, taste=0.2, group=0.7, group_taste=0.4, size=8),
+    "left": Kind(accuracy=(0.8, 0.78, 0.77, 0.7, 0.6), unseen=0.5),
 }
 """Where the truth is the same for all columns, any difference that is called distinguishable is wrong; on the edge
 every cheaper column loses 0.011, just more than the margin, on the brink 0.0101; twins lose 0.002 at most. The rarest
-class of `rare` has 1 % of the images, 2 of 200."""
+class of `rare` has 1 % of the images, 2 of 200. Eight images of `groups` are told right together, and what is left of a
+pool differs between the seeds of `left`."""
 
 
 @dataclass(kw_only=True)
@@ -180,7 +212,7 @@ def simulate(kind: Kind, studies: int, *, seed: int) -> dict[str, float]:
     """Return the means of what `Tally` holds over so many studies."""
     generator, tally = np.random.default_rng(seed), Tally()
     for correct in _chunks(kind, studies, generator):
-        _judge(correct, kind, TestImages(labels=kind.labels), tally)
+        _judge(correct, kind, kind.tested, tally)
     return tally.means()
 
 

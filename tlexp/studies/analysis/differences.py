@@ -49,7 +49,7 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
         accuracy=None if measured is None else interval(measured),
         seed_sd=None if measured is None or len(finished) < 2 else float(measured.per_seed.std(ddof=1)),
         image_sd=None if measured is None else float(np.sqrt(measured.image_variance)),
-        plain=float(np.mean([np.nanmean(replicate.scores) for replicate in finished])) if finished else None,
+        plain=float(np.nanmean([replicate.scores for replicate in finished])) if finished else None,
         nll=_mean(cell, "test/nll"),
         seconds=_mean(cell, "cost/seconds"),
         at_edge=sum(_at_edge(replicate.selection) for replicate in finished),
