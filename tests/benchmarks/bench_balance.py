@@ -1,7 +1,7 @@
 """Which log loss should choose the penalty where classes are unequal: `python tests/benchmarks/bench_balance.py`.
 
-Heads are solved with and without class weights; their penalty is chosen inside the images by the plain log loss and by
-one in which each class counts the same, and judged by balanced accuracy on others. A minute or two.
+Heads are solved with and without class weights; their penalty is chosen inside the images by the calibrated log loss,
+as it is and with each class counting the same, and judged by balanced accuracy on others. A minute or two.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from tlexp.config.train import ClassWeights
 from tlexp.data.budget import selection_folds
-from tlexp.learn.selection import log_loss
+from tlexp.learn.calibration import calibrate_logits
 from tlexp.train import Problem, solve, weigh_classes
 
 
@@ -54,7 +54,7 @@ def judged(kind, trained, rows, labels, train, seed):
     parts = zip(*(solutions(train[fold.train], train[fold.validation]) for fold in folds), strict=True)
     pooled = [np.concatenate(part) for part in parts]
     own = labels[train[np.concatenate([fold.validation for fold in folds])]]
-    chosen = [np.argmin([log_loss(logits, own, by) for logits in pooled]) for by in ClassWeights]
+    chosen = [np.argmin([calibrate_logits(logits, own, by).loss for logits in pooled]) for by in ClassWeights]
     return [max(reached), *(reached[each] for each in chosen)]
 
 

@@ -8,8 +8,9 @@ from tlexp.config.optim import Rates
 from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
+from tlexp.learn.calibration import log_loss
 from tlexp.learn.search import Search, candidates_around
-from tlexp.learn.selection import Selection, log_loss, select
+from tlexp.learn.selection import Selection, select
 from tlexp.train import FitReport
 
 DEFAULT = Rates(lr=1e-2, weight_decay=1e-3)
@@ -21,7 +22,7 @@ FOLDS = (
 
 
 class Pretender:
-    """Stands in for a learner: the validation loss is a function of the rates."""
+    """Stands in for a learner: how uneven its logits are is a function of the rates, and so is its calibrated loss."""
 
     many = False
 
@@ -33,10 +34,8 @@ class Pretender:
         loss = self.loss(rates)
         if not math.isfinite(loss):
             raise DivergedError("diverged")
-        # The logit gap that gives this loss for the first of two classes.
-        gap = -math.log(math.expm1(loss))
         labels = np.zeros(len(fold.validation), dtype=np.int64)
-        return REPORT, np.tile(np.array([gap, 0.0], dtype=np.float32), (len(labels), 1)), labels
+        return REPORT, np.array([[1.0, 0.0], [1.0 - loss, 0.0]], dtype=np.float32), labels
 
 
 def _select(pretender: Pretender, trials: int, folds: Any = FOLDS, lr: tuple[float, float] = (1e-4, 1.0)) -> Selection:
@@ -53,7 +52,8 @@ def test_a_single_candidate_is_measured_on_every_fold() -> None:
     assert (selection.kind, selection.winner, len(selection.reports)) == ("folds", DEFAULT, 2)
     assert selection.logits is not None
     assert len(selection.logits) == 4
-    assert selection.trials[0].loss == pytest.approx(_bowl(DEFAULT), rel=1e-5)
+    assert selection.trials[0].calibrated is not None
+    assert selection.temperature == selection.trials[0].calibrated.temperature
 
 
 def test_the_smallest_log_loss_wins_and_the_default_is_among_the_candidates() -> None:
@@ -61,8 +61,9 @@ def test_the_smallest_log_loss_wins_and_the_default_is_among_the_candidates() ->
     losses = [trial.loss for trial in selection.trials if trial.loss is not None]
     assert len(losses) == 15
     assert selection.trials[0].rates == DEFAULT
-    assert min(losses) == pytest.approx(_bowl(selection.winner), rel=1e-5)
+    assert selection.winner == min((trial.rates for trial in selection.trials), key=_bowl)
     assert min(losses) < losses[0]
+    assert np.argsort(losses).tolist() == np.argsort([_bowl(trial.rates) for trial in selection.trials]).tolist()
 
 
 def test_a_tie_goes_to_the_smaller_learning_rate() -> None:
@@ -109,16 +110,48 @@ def test_of_two_rates_around_the_default_one_is_always_an_end_and_not_flagged(co
 def test_without_folds_nothing_is_selected() -> None:
     pretender = Pretender(_bowl)
     selection = _select(pretender, 9, folds=())
-    assert (selection.kind, selection.winner, selection.logits) == ("none", DEFAULT, None)
+    assert (selection.kind, selection.winner, selection.logits, selection.temperature) == ("none", DEFAULT, None, None)
     assert pretender.seen == []
 
 
-def test_where_the_loss_weighs_classes_each_counts_the_same_in_the_comparison() -> None:
-    logits = np.array([[2.0, 0.0], [1.0, 0.0], [0.5, 0.0], [0.0, -1.0]], dtype=np.float32)
-    labels = np.array([0, 0, 0, 1])
-    each = [math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(-0.5)), math.log1p(math.e)]
-    assert log_loss(logits, labels, ClassWeights.none) == pytest.approx(np.mean(each))
-    assert log_loss(logits, labels, ClassWeights.balanced) == pytest.approx((np.mean(each[:3]) + each[3]) / 2)
+class Scaled(Pretender):
+    """Its logits are right for most images, and their scale is a function of the rates."""
+
+    logits = np.array([[1.0, 0.0], [2.0, 0.0], [0.2, 0.0], [-0.3, 0.0]], dtype=np.float32)
+
+    def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
+        return REPORT, self.loss(rates) * self.logits[fold.validation], np.zeros(len(fold.validation), dtype=np.int64)
+
+
+def _of_two(pretender: Pretender, one: float, other: float) -> Selection:
+    candidates = [Rates(lr=lr, weight_decay=1e-3) for lr in (one, other)]
+    search = Search(trials=2, lr=(1e-4, 1.0), weight_decay=(1e-5, 1e-1), seed=0)
+    return select(pretender, FOLDS, default=DEFAULT, search=search, candidates=candidates)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scales", [(1.0, 5.0), (5.0, 1.0)])
+def test_candidates_that_differ_by_scale_alone_are_told_apart_by_the_rate(scales: tuple[float, float]) -> None:
+    """The plain loss would take whichever claims less."""
+    small, large = 1e-3, 1e-1
+    of_rate = dict(zip((small, large), scales, strict=True))
+    for order in ((small, large), (large, small)):
+        found = _of_two(Scaled(lambda rates: of_rate[rates.lr]), *order)
+        assert found.winner.lr == small
+        assert found.temperature == pytest.approx(_of_two(Scaled(lambda rates: 1.0), *order).temperature * scales[0])
+
+
+def test_a_candidate_that_claims_too_much_wins_where_it_tells_classes_better_apart() -> None:
+    class Better(Scaled):
+        more = np.array([[0.1, 0.0]], dtype=np.float32)
+
+        def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> tuple[FitReport, Any, Any]:
+            report, logits, labels = super().fit_fold(fit_id, fold, rates)
+            return report, 12 * (logits + self.more) if rates.lr > 1e-2 else logits, labels
+
+    found = _of_two(Better(lambda rates: 1.0), 1e-3, 1e-1)
+    assert found.winner.lr == 1e-1
+    labels = np.zeros(4, dtype=np.int64)
+    assert log_loss(12 * (Scaled.logits + Better.more), labels) > log_loss(Scaled.logits, labels)
 
 
 class Unequal(Pretender):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tlexp.arrays import Labels, Positions
-from tlexp.learn.selection import log_loss
+from tlexp.learn.calibration import log_loss
 from tlexp.paths import csv_bytes
 from tlexp.train import Problem, solve
 from tlexp.train.logreg import WEIGHT_DECAYS

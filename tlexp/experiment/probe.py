@@ -20,9 +20,10 @@ from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
+from tlexp.learn.calibration import calibrate_logits
 from tlexp.learn.learner import solved_candidates
 from tlexp.learn.search import Search
-from tlexp.learn.selection import Selection, log_loss, select
+from tlexp.learn.selection import Selection, rank, select
 from tlexp.learn.solved import Part, SolvedLearner
 from tlexp.learn.trained import Heads
 from tlexp.models import Classifier
@@ -125,16 +126,16 @@ def solve_together(configs: Sequence[Config], session: Session, *, device: torch
 def _winner(
     learner: SolvedLearner, session: Session, budget: Budget, choices: Sequence[Choice], class_weights: ClassWeights
 ) -> Choice:
-    """Return the choice that `select` will take: the least loss, then the simpler solution."""
+    """Return the choice that `select` will take."""
     places = [(budget.positions[fold.train], budget.positions[fold.validation]) for fold in budget.folds]
     found = session.solutions.find([learner.identity(*part) for part in places], choices)
     assert found is not None
     labels = np.concatenate([budget.labels[fold.validation] for fold in budget.folds])
-    losses = []
-    for fits in zip(*found[0], strict=True):
+    ranks = []
+    for choice, fits in zip(choices, zip(*found[0], strict=True), strict=True):
         logits = np.concatenate([fitted.logits.numpy() for fitted in fits if fitted.logits is not None])
-        losses.append(log_loss(logits, labels, class_weights))
-    return min(zip(losses, choices, strict=True), key=lambda each: (each[0], -each[1].strength))[1]
+        ranks.append(rank(choice, calibrate_logits(logits, labels, class_weights)))
+    return choices[ranks.index(min(ranks))]
 
 
 def _learner(

@@ -10,6 +10,7 @@ import optuna
 from scipy.stats import qmc
 
 from tlexp.config.optim import Choice, Rates
+from tlexp.learn.calibration import Calibrated
 
 C = TypeVar("C", Rates, Choice)
 """What a learner takes: learning rate and weight decay of one that is trained, the choice of one that is solved."""
@@ -39,11 +40,16 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial(Generic[C]):
-    """One candidate: its settings and its log loss over the pooled validation parts; None where it diverged."""
+    """One candidate: its settings, and how good it is over the pooled validation parts; None where it diverged."""
 
     number: int
     rates: C
-    loss: float | None
+    calibrated: Calibrated | None
+
+    @property
+    def loss(self) -> float | None:
+        """Its calibrated log loss."""
+        return None if self.calibrated is None else self.calibrated.loss
 
 
 def spread_candidates(search: Search, default: Rates) -> list[Rates]:

@@ -6,10 +6,9 @@ logits (V, K) float32; labels (V,) int64.
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy.special import log_softmax
 
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Choice, Rates
@@ -17,14 +16,17 @@ from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
+from tlexp.learn.calibration import Calibrated, calibrate_logits
 from tlexp.learn.search import C, Listed, Offered, Search, Trial, edge_flags, offered_by
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
-from tlexp.train import FitReport, FoldFit, weigh_classes
+from tlexp.train import FitReport, FoldFit
 
 C_in = TypeVar("C_in", Rates, Choice, contravariant=True)
 
 FINAL = "final"
 """Names the fit of the winner on the whole budget."""
+_TOLD_APART = 9
+"""Decimals of a loss: candidates that differ by their scale alone are calibrated to the same one, but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class Selection(Generic[C]):
         reports: The winner's fits, one per fold.
         logits: The winner's pooled validation logits, in the order of the folds; None where there are none.
         labels: Their labels.
+        temperature: Of the winner, by which its logits are divided; None where no validation logits tell.
         flags: What readers should know, one sentence each.
         unsolved: Numbers of the candidates whose solver did not converge on every fold.
     """
@@ -50,6 +53,7 @@ class Selection(Generic[C]):
     labels: Labels | None
     flags: tuple[str, ...]
     unsolved: tuple[int, ...] = ()
+    temperature: float | None = None
 
     def block(self, *, refit: bool) -> SelectionBlock:
         """Return the selection as the record tells it."""
@@ -114,7 +118,7 @@ def select(
     candidates: Sequence[C] = (),
     class_weights: ClassWeights = ClassWeights.none,
 ) -> Selection[C]:
-    """Return the best candidate by log loss inside the budget; a tie goes to the smaller learning rate.
+    """Return the best candidate by calibrated log loss inside the budget; a tie goes to the smaller learning rate.
 
     A single candidate is measured all the same, so that every run has validation figures.
 
@@ -130,11 +134,13 @@ def select(
         DivergedError: Every candidate diverged.
     """
     if not folds:
-        flags = ("nothing to select on, and no val/* figures: one image per class, or tune.validate=false",)
+        flags = (
+            "nothing to select on, so no val/* figures and no temperature: one image per class, or tune.validate=false",
+        )
         return Selection(kind="none", trials=(), winner=default, reports=(), logits=None, labels=None, flags=flags)
     trials: list[Trial[C]] = []
     unsolved: list[int] = []
-    best: tuple[Trial[C], _Pooled] | None = None
+    best: tuple[Trial[C], Calibrated, _Pooled] | None = None
     if candidates and learner.many:
         results = _all_at_once(learner, folds, candidates, class_weights)
     else:
@@ -142,13 +148,15 @@ def select(
         results = _one_by_one(learner, folds, offered, class_weights, alone=max(search.trials, len(candidates)) < 2)
     for trial, pooled in results:
         trials.append(trial)
-        if pooled and not all(report.converged for report in pooled.reports):
+        if pooled is None or trial.calibrated is None:
+            continue
+        if not all(report.converged for report in pooled.reports):
             unsolved.append(trial.number)
-        if pooled and (best is None or _rank(trial) < _rank(best[0])):
-            best = trial, pooled
+        if best is None or rank(trial.rates, trial.calibrated) < rank(best[0].rates, best[1]):
+            best = trial, trial.calibrated, pooled
     if best is None:
         raise DivergedError(f"all {len(trials)} candidates diverged: lower the range, e.g. tune.lr=[1e-6,1e-3]")
-    winner, pooled = best
+    winner, calibrated, pooled = best
     return Selection(
         kind="split" if len(folds) == 1 else "folds",
         trials=tuple(trials),
@@ -158,6 +166,7 @@ def select(
         labels=pooled.labels,
         flags=edge_flags(winner.rates, search, candidates),
         unsolved=tuple(unsolved),
+        temperature=calibrated.temperature,
     )
 
 
@@ -176,14 +185,10 @@ def refit(
     return learner.train(FINAL, positions, selection.winner), positions
 
 
-def log_loss(logits: Logits, labels: Labels, class_weights: ClassWeights = ClassWeights.none) -> float:
-    """Return the mean negative log likelihood: what candidates are compared by.
-
-    Where the loss they are trained on weighs classes by their frequency, so does this one, by that of these labels.
-    """
-    chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
-    weights = weigh_classes(class_weights, labels, logits.shape[1])
-    return float(-(chosen * np.array(weights)[labels]).mean() if weights else -chosen.mean())
+def rank(candidate: Rates | Choice, calibrated: Calibrated) -> tuple[float, float]:
+    """Order by loss, then the smaller learning rate, or the simpler solution."""
+    simplicity = candidate.lr if isinstance(candidate, Rates) else -candidate.strength
+    return round(calibrated.loss, _TOLD_APART), simplicity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +224,8 @@ def _one_by_one(
 
 
 def _tried(number: int, candidate: C, pooled: _Pooled | None, class_weights: ClassWeights) -> Trial[C]:
-    loss = None if pooled is None else log_loss(pooled.logits, pooled.labels, class_weights)
-    return Trial(number=number, rates=candidate, loss=loss)
+    calibrated = None if pooled is None else calibrate_logits(pooled.logits, pooled.labels, class_weights)
+    return Trial(number=number, rates=candidate, calibrated=calibrated)
 
 
 def _fit(learner: Learner[C], folds: Sequence[Fold], candidate: C, *, number: int, alone: bool) -> _Pooled | None:
@@ -233,15 +238,6 @@ def _fit(learner: Learner[C], folds: Sequence[Fold], candidate: C, *, number: in
         if alone:
             raise
         return None
-
-
-def _rank(trial: Trial[Any]) -> tuple[float, float]:
-    """Order by loss, then the smaller learning rate, or the simpler solution."""
-    assert trial.loss is not None
-    rates = trial.rates
-    if isinstance(rates, Rates):
-        return trial.loss, rates.lr
-    return trial.loss, -rates.strength
 
 
 def _values(candidate: Rates | Choice) -> dict[str, float | None]:

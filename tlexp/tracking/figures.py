@@ -51,7 +51,7 @@ def learning_curves(points: Sequence[Point]) -> Figure:
 
 
 def candidates(trials: Sequence[TrialBlock], winner: Settings) -> Figure:
-    """Return the validation loss of each candidate over what it chooses, the winner marked.
+    """Return the calibrated validation loss of each candidate over what it chooses, the winner marked.
 
     Args:
         trials: At least one.
@@ -69,7 +69,7 @@ def candidates(trials: Sequence[TrialBlock], winner: Settings) -> Figure:
         panel.plot([winner[setting]], best[:1], "*", markersize=16, color=_COLOURS["val"], label="chosen")
         panel.set(xscale="log", xlabel=setting.replace("_", " "))
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("validation loss")
+    panels[0].set_ylabel("calibrated loss")
     panels[0].legend()
     lost = len(trials) - len(measured)
     if lost:
