@@ -14,6 +14,7 @@ from tlexp.errors import ConfigError, TrackingError, WeightsError
 from tlexp.experiment.export import export
 from tlexp.models import load_classifier
 from tlexp.models.digest import tensors_digest
+from tlexp.models.export import read_card
 
 PRETRAINING = ["experiment=pretrain_tiny", "data=shapes", "train.epochs=1", "train.batch_size=8", "labels=all"]
 
@@ -101,6 +102,17 @@ def test_halving_that_changes_the_answers_is_refused(start: Start, tmp_path: Pat
     with pytest.raises(WeightsError, match=r"in half precision only .* keep their class: export without --half"):
         export(folder, tmp_path / "out", half=True)
     export(folder, tmp_path / "out", half=False)
+
+
+def test_an_export_says_by_what_its_logits_are_divided(start: Start, tmp_path: Path) -> None:
+    record = start("head=logreg", "labels=4").record
+    export(tmp_path / "run", tmp_path / "out", half=False)
+    assert read_card(tmp_path / "out" / "model.json").card.temperature == record.train.temperature != 1
+    assert f"| temperature | {record.train.temperature:.4g}: " in (tmp_path / "out" / "README.md").read_text()
+    start("labels=1", name="untold")
+    export(tmp_path / "untold", tmp_path / "plain", half=False)
+    assert "temperature" not in (tmp_path / "plain" / "model.json").read_text()
+    assert "| temperature |" not in (tmp_path / "plain" / "README.md").read_text()
 
 
 def test_the_command_line_names_the_files_and_how_to_use_them(

@@ -197,7 +197,7 @@ def test_tuning_compares_as_many_candidates_and_survives_one_that_diverges(start
     assert len(losses) < 4
     winner = min(losses, key=lambda number: (losses[number], trials[number].rates["lr"]))
     assert record.train.selection.winner == trials[winner].rates
-    assert record.metrics["val/nll"] == pytest.approx(losses[winner], rel=1e-4)
+    assert 0.25 <= record.train.temperature <= 16
 
 
 def test_without_refit_the_winner_of_the_selection_is_tested(start: Start) -> None:
@@ -312,7 +312,7 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     for count in ("trainable_parameters", "total_parameters"):
         assert record.metrics[f"cost/{count}"] == plan[count]
     assert any("holds the plain architecture" in note for note in record.notes) == (policy == "lora")
-    written, _ = load_classifier(tmp_path / "run")
+    written, exported = load_classifier(tmp_path / "run")
     assert [*written.backbone.state_dict()] == [*network.backbone.state_dict()]
     source = images_module.open_images(config, network.expected, Listener())
     places = np.arange(len(source.held_out.labels))
@@ -320,7 +320,7 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
     expected, cpu = network.expected, torch.device("cpu")
     [(images, _)] = chunks(bank, places, mean=expected.mean, std=expected.std, device=cpu, channels_last=False)
     with torch.no_grad():
-        probability = written(images).softmax(1).numpy()
+        probability = (written(images) / exported.card.temperature).softmax(1).numpy()
     np.testing.assert_allclose(probability, _predictions(tmp_path / "run")["probability"], atol=1e-5)
 
 
@@ -401,8 +401,30 @@ def test_features_of_moving_norms_are_not_kept_and_no_head_is_solved_on_them(sta
 def test_what_moves_begins_every_fit_from_the_same_start(freeze: str, start: Start, tmp_path: Path) -> None:
     for name, words in {"selected": (), "alone": ("tune.validate=false",)}.items():
         start(freeze, *words, name=name)
-    selected, alone = (_predictions(tmp_path / name)["probability"] for name in ("selected", "alone"))
-    assert selected.tobytes() == alone.tobytes()
+    selected, alone = (load_classifier(tmp_path / name)[0].state_dict() for name in ("selected", "alone"))
+    assert all(torch.equal(tensor, alone[name]) for name, tensor in selected.items())
+
+
+@pytest.mark.parametrize("words", [(), ("head=logreg",), ("train.class_weights=balanced",)])
+def test_every_probability_has_its_logits_divided_by_the_temperature_of_the_selection(
+    words: tuple[str, ...], start: Start, tmp_path: Path
+) -> None:
+    told = start(*words, name="told").record
+    decay = told.train.selection.winner["weight_decay"]
+    stated = (f"optim.weight_decay={decay!r}",) if "head=logreg" in words else ()
+    untold = start(*words, *stated, "tune.validate=false", name="untold").record
+    assert untold.train.temperature is None
+    assert json.loads((tmp_path / "told" / "record.json").read_text())["train"]["temperature"] == told.train.temperature
+    assert "temperature" not in json.loads((tmp_path / "untold" / "record.json").read_text())["train"]
+    given, raw = (_predictions(tmp_path / name)["probability"].astype(float) for name in ("told", "untold"))
+    cooled = raw ** (1 / told.train.temperature)
+    np.testing.assert_allclose(given, cooled / cooled.sum(1, keepdims=True), rtol=1e-3, atol=1e-6)
+    labels = _predictions(tmp_path / "told")["label"]
+    assert told.metrics["test/nll"] == pytest.approx(-np.log(given[np.arange(len(labels)), labels]).mean(), rel=1e-4)
+    for score in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert told.metrics[f"test/{score}"] == untold.metrics[f"test/{score}"]
+    assert told.metrics["test/nll"] != untold.metrics["test/nll"]
+    assert told.metrics["train/nll"] != untold.metrics["train/nll"]
 
 
 @pytest.mark.parametrize(("name", "said"), [("test_vit", 1), ("test_resnet", 0)])
@@ -502,7 +524,7 @@ def test_raw_pixels_are_read_by_every_head_and_come_back_from_the_folder(
     bank = images_module.decode(config, source.held_out, np.arange(len(source.held_out.labels)), expected, Listener())
     flat = torch.nn.functional.avg_pool2d(bank.pixels.float() / 127.5 - 1, 2).flatten(1)
     with torch.no_grad():
-        probability = classifier.head(flat).softmax(1).numpy()
+        probability = (classifier.head(flat) / exported.card.temperature).softmax(1).numpy()
     np.testing.assert_allclose(_predictions(tmp_path / "run")["probability"], probability, atol=1e-4)
 
 

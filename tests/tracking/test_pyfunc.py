@@ -118,3 +118,25 @@ def test_a_served_model_predicts_for_the_frequencies_where_it_is_used(
         found.append(served.predict(None, images).to_numpy())
     wanted = found[0] * np.array(shift.wanted) / np.array(shift.trained)
     assert np.allclose(found[1], wanted / wanted.sum(axis=1, keepdims=True))
+
+
+def test_a_served_model_divides_its_logits_by_the_temperature_before_it_corrects_them(
+    exported: tuple[Classifier, ModelCard, Path], tmp_path: Path
+) -> None:
+    load_mlflow(models=True)
+    from tlexp.tracking.served import ServedClassifier
+
+    classifier, card, _ = exported
+    shift = PriorShift(wanted=(0.7, 0.2, 0.1), trained=(0.2, 0.2, 0.6))
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    found = []
+    for name, prior, temperature in (("plain", None, 1.0), ("cooled", None, 0.5), ("both", shift, 0.5)):
+        described = dataclasses.replace(card, prior=prior, temperature=temperature)
+        save_classifier(classifier, tmp_path / name, description=described)
+        served = ServedClassifier()
+        served.load_context(SimpleNamespace(artifacts={"model.json": str(tmp_path / name / "model.json")}))
+        found.append(served.predict(None, images).to_numpy())
+    cooled = found[0] ** 2  # 1 / 0.5
+    assert np.allclose(found[1], cooled / cooled.sum(axis=1, keepdims=True))
+    both = cooled * np.array(shift.wanted) / np.array(shift.trained)
+    assert np.allclose(found[2], both / both.sum(axis=1, keepdims=True))

@@ -28,7 +28,7 @@ MISTAKES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the final network makes of each split.
+    """What the final network makes of each split: logits of which the softmax is what it says.
 
     Attributes:
         held_out: Split -> its images and their logits, in its order.
@@ -59,19 +59,23 @@ class Predictions:
     ) -> "Predictions":
         """Return what a network that has been fitted makes of each split; each is read when its turn comes.
 
-        Those of held-out splits are for the place where the network will be used, if that has other class frequencies.
+        All logits are divided by the temperature that the selection found. Those of held-out splits are for the place
+        where the network will be used, if that has other class frequencies.
         """
+        temperature = np.float32(1.0 if selection.temperature is None else selection.temperature)
         predicted = {
-            split: (images, learner.predict(images, np.arange(len(images.labels)))[0]) for split, images in held_out
+            split: (images, learner.predict(images, np.arange(len(images.labels)))[0] / temperature)
+            for split, images in held_out
         }
         if shift is not None:
             predicted = {split: (images, shift.correct(logits)) for split, (images, logits) in predicted.items()}
         val, block = None, selection.block(refit=True)
         if selection.logits is not None and selection.labels is not None:
-            val = selection.logits, selection.labels
+            val = selection.logits / temperature, selection.labels
+        logits, labels = learner.predict(learner.budget, trained)
         return cls(
             held_out=predicted,
-            train=learner.predict(learner.budget, trained),
+            train=(logits / temperature, labels),
             val=val,
             learner=learner,
             trained=trained,
@@ -164,7 +168,7 @@ def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Seque
 
 
 def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:
-    """Write candidates.csv: the settings and the validation loss of every candidate, the best first.
+    """Write candidates.csv: the settings and the calibrated validation loss of every candidate, the best first.
 
     Args:
         folder: The run's folder.
@@ -172,7 +176,7 @@ def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:
     """
     ranked = sorted(trials, key=lambda trial: (trial.loss is None, trial.loss))
     settings = list(trials[0].rates)
-    lines = [["rank", "candidate", *settings, "val/loss"]]
+    lines = [["rank", "candidate", *settings, "loss"]]
     for rank, trial in enumerate(ranked, start=1):
         loss = "diverged" if trial.loss is None else repr(trial.loss)
         lines.append([str(rank), str(trial.number), *(repr(trial.rates[name]) for name in settings), loss])

@@ -212,7 +212,12 @@ def build_classifier(config: Config, network: Network, classes: int) -> Classifi
 
 
 def describe_model(
-    config: Config, network: Network, origin: WeightsOrigin, classes: Sequence[str], prior: PriorShift | None = None
+    config: Config,
+    network: Network,
+    origin: WeightsOrigin,
+    classes: Sequence[str],
+    prior: PriorShift | None = None,
+    temperature: float | None = None,
 ) -> ModelCard:
     """Return what has to be known to build the trained network again, and to predict as it did."""
     return ModelCard(
@@ -226,6 +231,7 @@ def describe_model(
         drop_path_rate=config.backbone.drop_path_rate,
         origin=origin.source,
         prior=prior,
+        temperature=1.0 if temperature is None else temperature,
     )
 
 

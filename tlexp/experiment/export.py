@@ -28,6 +28,9 @@ _AGREEMENT = 0.95
 """Least share of random images whose class has to stay the same when weights are halved."""
 
 
+_TEMPERATURE = "{:.4g}: for probabilities divide the logits by it (model.json has all its digits) before the softmax"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """What was written.
@@ -96,7 +99,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
     expected = described.card.preprocessing
     kind = "float16, normalisation float32" if half else "float32"
     parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
-    name, shift = described.card.backbone, described.card.prior
+    name, shift, temperature = described.card.backbone, described.card.prior, described.card.temperature
     architecture = "raw pixels" if name == PIXELS else f"timm's {name}"
     facts = {
         "architecture": f"{architecture}, {parameters:,} parameters without the head",
@@ -105,6 +108,7 @@ def _card(record: Record, classifier: Classifier, described: ExportedModel, weig
         "classes": f"{len(described.card.classes)}, listed in model.json",
         "file": f"{weights.name}, {weights.stat().st_size:,} bytes, {kind}",
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
+        **({} if temperature == 1 else {"temperature": _TEMPERATURE.format(temperature)}),
         **({} if shift is None else {"class frequencies": _frequencies(described.card.classes, shift)}),
         "started from": described.card.origin,
         "images": "unknown" if record.data is None else _images(record.data),

@@ -152,7 +152,8 @@ class RunRecorder:
         for fold, report in enumerate(selection.reports):
             self._curve(report, phase="select", fold=fold)
         self.note(selection.flags)
-        self.train = replace(self.train, selection=selection.block(refit=self.config.train.refit))
+        block = selection.block(refit=self.config.train.refit)
+        self.train = replace(self.train, selection=block, temperature=selection.temperature)
 
     def trained(self, report: FitReport, frozen: str) -> None:
         """Enter what the final fit took.

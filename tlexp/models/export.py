@@ -67,6 +67,7 @@ class ModelCard:
         origin: Where the weights came from before training.
         prior: By which class frequencies its predictions are to be corrected; None where they are as trained. The
             weights are those that were trained, without it.
+        temperature: What its logits are to be divided by before they become probabilities, ahead of any correction.
     """
 
     backbone: str
@@ -79,6 +80,7 @@ class ModelCard:
     drop_path_rate: float | None = None
     origin: str = ""
     prior: PriorShift | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,9 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
-    if card.prior is None:
-        del content["card"]["prior"]  # a card without one is read by earlier versions too
+    for name in ("prior", "temperature"):
+        if getattr(card, name) == getattr(ModelCard, name):
+            del content["card"][name]  # a card without one is read by earlier versions too
     paths = [folder / name for name in EXPORT]
     publish(paths[1], save(state))
     publish(paths[0], (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

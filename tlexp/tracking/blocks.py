@@ -198,6 +198,8 @@ class TrainBlock:
         cache: What the cache did; None where no feature could be kept.
         class_weights: What an image of each class counted in the loss of the final fit; None where all are the same.
         prior: What predictions of held-out images were corrected by; None where they are as trained.
+        temperature: What all logits were divided by before they became probabilities; None where nothing told it, and
+            in records from before there was one: by 1.
     """
 
     probe: ProbeBlock | None = None
@@ -208,6 +210,7 @@ class TrainBlock:
     cache: CacheBlock | None = None
     class_weights: dict[str, float] | None = None
     prior: PriorBlock | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

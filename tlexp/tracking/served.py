@@ -48,7 +48,7 @@ class ServedClassifier(PythonModel):  # type: ignore[misc]
         fitted = np.stack([fit_image(Image.fromarray(image), preprocessing) for image in images])
         batch = normalise(torch.from_numpy(fitted).permute(0, 3, 1, 2), preprocessing.mean, preprocessing.std)
         with torch.no_grad():
-            logits = self._classifier(batch).double()
+            logits = self._classifier(batch).double() / self._card.temperature
         if self._card.prior is not None:
             logits = logits + torch.from_numpy(self._card.prior.offsets)
         probabilities: NDArray[np.float64] = logits.softmax(dim=1).numpy()
