@@ -91,10 +91,10 @@ def test_held_out_is_a_stratified_fifth() -> None:
         hold_out(np.array([0, 0, 1]), seed=0, classes="ab")
 
 
-@pytest.mark.parametrize("k", range(2, 10))
-def test_folds_of_small_budgets_partition_them(k: int) -> None:
+@pytest.mark.parametrize(("k", "pooled"), [*((k, False) for k in range(2, 10)), (5, True), (10, True), (25, True)])
+def test_folds_partition_small_budgets_and_where_fits_are_cheap_all(k: int, pooled: bool) -> None:
     labels = pool()[draw(str(k))]
-    folds = selection_folds(labels, per_class=k, seed=0)
+    folds = selection_folds(labels, per_class=k, seed=0, pooled=pooled)
     assert len(folds) == min(5, k)
     assert sorted(np.concatenate([fold.validation for fold in folds]).tolist()) == list(range(3 * k))
     sizes = [len(fold.validation) for fold in folds]
@@ -169,8 +169,15 @@ def test_no_group_is_on_two_sides_of_a_split_or_a_fold() -> None:
                 assert sorted([*fold.train.tolist(), *fold.validation.tolist()]) == list(range(3 * k))
                 assert not parted(groups[chosen], fold.train, fold.validation)
                 assert set(labels[chosen][fold.train].tolist()) == {0, 1, 2}
-            if k < 10:
-                assert sorted(np.concatenate([fold.validation for fold in folds]).tolist()) == list(range(3 * k))
+            pooled = selection_folds(
+                labels[chosen], per_class=k, seed=seed, pooled=True, groups=groups[chosen], classes=NAMES
+            )
+            assert len(pooled) == min(5, k, least)
+            assert sorted(np.concatenate([fold.validation for fold in pooled]).tolist()) == list(range(3 * k))
+            for fold in pooled:
+                assert not parted(groups[chosen], fold.train, fold.validation)
+                assert set(labels[chosen][fold.train].tolist()) == {0, 1, 2}
+            assert k >= 10 or [fold.train.tolist() for fold in folds] == [fold.train.tolist() for fold in pooled]
 
 
 @pytest.mark.parametrize("seed", range(10))

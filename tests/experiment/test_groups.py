@@ -149,9 +149,14 @@ def test_a_budget_of_one_group_cannot_be_selected_in_and_says_what_would_do(pati
     assert drawn("labels=1").folds == drawn("labels=4", "tune.validate=false").folds == ()
 
 
-@pytest.mark.parametrize("words", [("head=linear", "train.class_weights=balanced"), ("head=logreg",)])
-def test_a_validation_set_without_a_class_is_selected_on(start: Start, tmp_path: Path, words: tuple[str, ...]) -> None:
-    """Each of three patients has two of three classes: one of them is validated on."""
+@pytest.mark.parametrize(
+    ("words", "kept", "folds"),
+    [(("head=linear", "train.class_weights=balanced"), [0, 6, 6], 1), (("head=logreg",), [0, 0, 0], 3)],
+)
+def test_a_validation_set_without_a_class_is_selected_on(
+    start: Start, tmp_path: Path, words: tuple[str, ...], kept: list[int], folds: int
+) -> None:
+    """Each of three patients has two of three classes: one of them is validated on, or each in turn."""
     root, rng = tmp_path / "photos", np.random.default_rng(0)
     for place, (patient, kind) in enumerate(
         [(0, "a"), (0, "b"), (1, "b"), (1, "c"), (2, "c"), (2, "a"), *zip(range(3, 6), "abc", strict=True)]
@@ -161,7 +166,8 @@ def test_a_validation_set_without_a_class_is_selected_on(start: Start, tmp_path:
         for number in range(6):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / f"p{patient}_{kind}{number}.png")
     outcome = start("data=folder", "backbone=pixels", f"data.root={root}", PATTERN, "labels=12", *words)
-    assert sorted(outcome.record.data.counts["val"].values()) == [0, 6, 6]
+    assert sorted(outcome.record.data.counts["val"].values()) == kept
+    assert outcome.record.train.selection.folds == folds
     assert all(map(np.isfinite, outcome.splits["test"].metrics.values()))
     assert all(trial.loss > 0 for trial in outcome.record.train.selection.trials)
 

@@ -36,15 +36,15 @@ def predictions(folder: Path) -> np.ndarray:
 
 
 def test_with_all_layers_frozen_and_hardly_a_step_the_start_is_the_probe_itself(start: Start, tmp_path: Path) -> None:
-    start("head=linear", "head.init=probe", "optim.lr=1e-12", "train.steps=1", name="started")
-    start("head=logreg", name="solved")
+    start("head=linear", "head.init=probe", "optim.lr=1e-12", "train.steps=1", "labels=4", name="started")
+    start("head=logreg", "labels=4", name="solved")
     assert np.allclose(predictions(tmp_path / "started"), predictions(tmp_path / "solved"), atol=1e-5)
 
 
 def test_a_network_that_is_trained_as_a_whole_starts_from_the_same_probe(start: Start, tmp_path: Path) -> None:
-    words = ["freeze=none", "head.init=probe", "freeze.norm=keep", "optim.lr=1e-12", "train.steps=1"]
+    words = ["freeze=none", "head.init=probe", "freeze.norm=keep", "optim.lr=1e-12", "train.steps=1", "labels=4"]
     outcome = start(*words, name="started")
-    solved = start("head=logreg", name="solved")
+    solved = start("head=logreg", "labels=4", name="solved")
     assert np.allclose(predictions(tmp_path / "started"), predictions(tmp_path / "solved"), atol=1e-4)
     assert outcome.record.train.probe.winner == solved.record.train.selection.winner
 
@@ -94,9 +94,9 @@ def test_heads_solved_together_are_those_that_each_run_solves_alone(
 
 def test_probes_solved_together_serve_networks_that_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["freeze=depth", "freeze.depth=3", "head.init=probe", "train.limit_steps=3"]
-    asked = [config(*words, labels=4, seed=seed) for seed in (0, 1)]
+    asked = [config(*words, labels=labels, seed=seed) for labels, seed in ((4, 0), (4, 1), (10, 0))]
     session = Session(several=True)
-    solve_together([probe_config(each) for each in asked], session, device=CPU, listener=Listener())
+    solve_together(asked, session, device=CPU, listener=Listener())
     monkeypatch.setattr("tlexp.learn.solved.solve", None)
     for number, each in enumerate(asked):
         (tmp_path / str(number)).mkdir()

@@ -200,19 +200,21 @@ def selection_folds(
     *,
     per_class: int,
     seed: int,
+    pooled: bool = False,
     groups: NDArray[np.int64] | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Fold, ...]:
     """Return the splits that choose hyper-parameters inside a budget.
 
     Nothing for one image per class; min(5, k) stratified folds whose validation sets partition the budget for
-    k = 2..9; one stratified 80/20 split from k = 10. Groups are never parted, and there are no more folds than groups
-    of a class, but where groups that span classes leave too few sides.
+    k = 2..9; from k = 10 five of them where fits are cheap, else one stratified 80/20 split. Groups are never parted,
+    and there are no more folds than groups of a class, but where groups that span classes leave too few sides.
 
     Args:
         labels: Class index of every image of the budget, (B,) int64.
         per_class: k, the size of the smallest class in the budget.
         seed: Data seed.
+        pooled: Whether folds are pooled at every k.
         groups: Number of the group of every image of the budget, (B,) int64; None where each stands for itself.
         classes: Class names, for messages; their numbers when None.
 
@@ -223,10 +225,10 @@ def selection_folds(
         return ()
     if groups is not None:
         names = [str(label) for label in range(int(labels.max()) + 1)] if classes is None else classes
-        return _group_folds(labels, groups, per_class=per_class, seed=seed, classes=names)
+        return _group_folds(labels, groups, per_class=per_class, seed=seed, pooled=pooled, classes=names)
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shuffled = [own[_permutation(len(own), _FOLDS, seed, int(labels[own[0]]))] for own in members]
-    if per_class >= 10:
+    if per_class >= 10 and not pooled:
         return (_fold(len(labels), np.concatenate([own[: _part(len(own), 0.2)] for own in shuffled])),)
     # Dealt like cards, class after class: folds differ by at most one image of a class and by one image in all.
     dealt = np.concatenate(shuffled)
@@ -234,28 +236,36 @@ def selection_folds(
     return tuple(_fold(len(labels), dealt[start::count]) for start in range(count))
 
 
-def fold_count(per_class: int, groups: int | None = None) -> int:
+def fold_count(per_class: int, groups: int | None = None, *, pooled: bool = False) -> int:
     """Return on how many splits a budget is selected: of k images, and so many groups, of its smallest class.
 
     Groups that span classes may change it, see `selection_folds`.
 
     >>> [fold_count(k) for k in (1, 2, 7, 10)], [fold_count(7, groups) for groups in (7, 3, 1)]
     ([0, 2, 5, 1], [5, 3, 0])
+    >>> fold_count(10, pooled=True), fold_count(10, 3, pooled=True)
+    (5, 3)
     """
     if per_class < 2 or groups == 1:
         return 0
-    return 1 if per_class >= 10 else min(5, per_class, groups or per_class)
+    return 1 if per_class >= 10 and not pooled else min(5, per_class, groups or per_class)
 
 
 def _group_folds(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], *, per_class: int, seed: int, classes: Sequence[str]
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    per_class: int,
+    seed: int,
+    pooled: bool,
+    classes: Sequence[str],
 ) -> tuple[Fold, ...]:
     """Return folds that part no group, and leave each class in the training images of each.
 
     Two parts that both have each class may not exist where groups span classes: then there are more parts, and one of
     several lacks classes. A part of which groups leave nothing is no fold.
     """
-    count = fold_count(per_class, min(groups_per_class(labels, groups, classes=len(classes))))
+    count = fold_count(per_class, min(groups_per_class(labels, groups, classes=len(classes))), pooled=pooled)
     shares = _one_aside if count <= 1 else _alike
     fewest = max(2, count)
     parts = deal_groups(

@@ -209,8 +209,9 @@ def draw_labels(config: Config, source: Source) -> Budget:
     if config.tune.validate:
         smallest = int(np.bincount(labels, minlength=len(classes)).min())
         drawn = None if groups is None else groups[positions]
-        folds = selection_folds(labels, per_class=smallest, seed=seed, groups=drawn, classes=classes)
-    if config.tune.trials and config.tune.search is SearchKind.ranges and not folds:
+        pooled = config.head.kind.solved
+        folds = selection_folds(labels, per_class=smallest, seed=seed, pooled=pooled, groups=drawn, classes=classes)
+    if config.tune.trials > 1 and config.tune.search is SearchKind.ranges and not folds:
         raise ConfigError(
             f"tune.trials={config.tune.trials} needs images to compare candidates on, but labels={config.labels} is "
             "one per class: use at least 2, or leave tune.trials out for the policy's default rates"

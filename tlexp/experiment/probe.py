@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tlexp.arrays import Positions
 from tlexp.config import Config
 from tlexp.config.augment import AugmentConfig
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
@@ -16,6 +17,7 @@ from tlexp.config.optim import Choice
 from tlexp.config.train import ClassWeights
 from tlexp.config.tune import TuneConfig
 from tlexp.data import Source
+from tlexp.errors import DataError
 from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.images import Budget, draw_labels
 from tlexp.experiment.inputs import RunInputs
@@ -50,15 +52,18 @@ class Probe:
 
 
 def probe_config(config: Config) -> Config:
-    """Return the run whose solution a head starts from: the same backbone, wholly frozen, and logistic regression."""
+    """Return the run whose solution a head starts from: the same backbone, wholly frozen, and logistic regression.
+
+    Its penalty is compared although the run's own settings may not be.
+    """
     return dataclasses.replace(
         config,
         freeze=FreezeConfig(policy=FreezePolicy.all),
         head=dataclasses.replace(config.head, kind=HeadKind.logreg, init=HeadInit.zero, dropout=0.0),
         augment=AugmentConfig(kind=config.augment.kind) if config.cache.views else AugmentConfig(),
         optim=dataclasses.replace(config.optim, lr=None, weight_decay=None),
-        train=dataclasses.replace(config.train, label_smoothing=0.0),
-        tune=TuneConfig(validate=config.tune.validate),
+        train=dataclasses.replace(config.train, label_smoothing=0.0, refit=True),
+        tune=TuneConfig(),
     )
 
 
@@ -73,21 +78,21 @@ def build_probe(
     listener: Listener,
 ) -> Probe:
     """Return the tuned probe of a budget; the backbone has to be as it starts."""
-    config = probe_config(config)
-    learner = _learner(config, network.frozen_as(config), source, budget, session, device=device, listener=listener)
-    default, solved = _candidates(config, budget)
+    own, config = _solved_budget(config, source), probe_config(config)
+    learner = _learner(config, network.frozen_as(config), source, own, session, device=device, listener=listener)
+    default, solved = _candidates(config, own)
     search = Search(trials=0, lr=(1e-5, 1e-1), weight_decay=(1e-6, 1e-1), seed=config.seed)
     selection = select(
         learner,
-        budget.folds,
+        own.folds,
         default=default,
         search=search,
         candidates=solved,
         class_weights=config.train.class_weights,
     )
-    whole = np.arange(len(budget.positions))
-    learner.train("probe", whole, selection.winner)
-    parts = [whole, *(fold.train for fold in budget.folds)]
+    for part in _refitted(own, budget):
+        learner.train("probe", part, selection.winner)
+    parts = [np.arange(len(budget.positions)), *(fold.train for fold in budget.folds)]
     heads = {part.tobytes(): learner.heads[part.tobytes(), selection.winner] for part in parts}
     return Probe(selection=selection, heads=heads)
 
@@ -95,32 +100,63 @@ def build_probe(
 def solve_together(configs: Sequence[Config], session: Session, *, device: torch.device, listener: Listener) -> None:
     """Solve the heads of many runs at once, for each of them to find: all candidates, all folds, and the refits.
 
-    The runs differ in label budget and seed alone; their head is one that is solved. Nothing is read of the test split.
+    The runs differ in label budget and seed alone; their head is one that is solved, or starts from one. Nothing is
+    read of the test split.
     """
-    first = configs[0]
+    first = _solved_config(configs[0])
     network, _ = session.network(first)
     source = session.images(first, network.expected, listener)
-    budgets = [draw_labels(config, source) for config in configs]
+    budgets = [_solved_budget(config, source) for config in configs]
+    refitted = [_refitted(own, draw_labels(config, source)) for config, own in zip(configs, budgets, strict=True)]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
     whole = Budget(positions=union, labels=source.pool.labels[union], folds=())
     learner = _learner(first, network, source, whole, session, device=device, listener=listener)
     refits: dict[Choice, list[Part]] = defaultdict(list)
-    groups: dict[tuple[Choice, ...], list[Budget]] = defaultdict(list)
-    for config, budget in zip(configs, budgets, strict=True):
-        default, solved = _candidates(config, budget)
+    groups: dict[tuple[Choice, ...], list[tuple[Budget, list[Part]]]] = defaultdict(list)
+    for config, budget, wanted in zip(configs, budgets, refitted, strict=True):
+        default, solved = _candidates(_solved_config(config), budget)
         places = np.searchsorted(union, budget.positions)
+        again: list[Part] = [(places[part], None) for part in wanted]
         if budget.folds:
-            groups[tuple(solved)].append(dataclasses.replace(budget, positions=places))
+            groups[tuple(solved)].append((dataclasses.replace(budget, positions=places), again))
         else:
-            refits[default].append((places, None))
+            refits[default] += again
     for choices, group in groups.items():
-        parts = [(b.positions[fold.train], b.positions[fold.validation]) for b in group for fold in b.folds]
+        parts = [(b.positions[fold.train], b.positions[fold.validation]) for b, _ in group for fold in b.folds]
         learner.enter(session.solutions, parts, choices)
-        for budget in group:
+        for budget, again in group:
             winner = _winner(learner, session, budget, choices, first.train.class_weights)
-            refits[winner].append((budget.positions, None))
-    for choice, wanted in refits.items():
-        learner.enter(session.solutions, wanted, [choice])
+            refits[winner] += again
+    for choice, again in refits.items():
+        learner.enter(session.solutions, again, [choice])
+
+
+def _solved_config(config: Config) -> Config:
+    """Return the run whose head is solved: that of the probe, or itself."""
+    return probe_config(config) if config.head.init is HeadInit.probe else config
+
+
+def _solved_budget(config: Config, source: Source) -> Budget:
+    """Return the label budget with the folds on which the head that is solved is selected.
+
+    Raises:
+        DataError: As of `draw_labels`; but a probe takes its default penalty where nothing could be compared, if the
+            run is to compare nothing either.
+    """
+    solved = _solved_config(config)
+    try:
+        return draw_labels(solved, source)
+    except DataError:
+        if config.tune.validate:
+            raise
+        return draw_labels(dataclasses.replace(solved, tune=config.tune), source)
+
+
+def _refitted(own: Budget, trained: Budget) -> list[Positions]:
+    """Return what the chosen head is solved on besides its own folds: the whole, and folds of what starts from it."""
+    known = {fold.train.tobytes() for fold in own.folds}
+    folds = [fold.train for fold in trained.folds if fold.train.tobytes() not in known]
+    return [*folds, np.arange(len(own.positions))]
 
 
 def _winner(

@@ -18,7 +18,7 @@ from tlexp.compose.load import Composed
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
-from tlexp.experiment.probe import probe_config, solve_together
+from tlexp.experiment.probe import solve_together
 from tlexp.experiment.session import Session, process_session
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
@@ -132,9 +132,8 @@ def _fill(
 def _solve(configs: Sequence[Config], session: Session, listener: Listener) -> None:
     """Solve the heads, or the probes that they start from, of all replicates together."""
     first = configs[0]
-    if first.head.init is HeadInit.probe:
-        configs = [probe_config(config) for config in configs]
-    elif not first.head.kind.solved or first.backbone.calibrate:  # calibrated networks differ from run to run
+    alike = first.head.kind.solved and not first.backbone.calibrate  # calibrated networks differ from run to run
+    if first.head.init is not HeadInit.probe and not alike:
         return
     try:
         solve_together(configs, session, device=choose_device(first.train.device), listener=listener)

@@ -35,7 +35,7 @@ class BudgetSize:
 
     @property
     def folds(self) -> int:
-        """How many parts it is selected on: 0, 1 (80/20) or up to 5; groups that span classes may need more."""
+        """How many parts a trained network is selected on: 0, 1 (80/20) or up to 5; groups may need more."""
         return fold_count(self.smallest, self.groups)
 
 
