@@ -9,6 +9,7 @@ from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, Optimizer
 from tlexp.config.train import ClassWeights
+from tlexp.learn.learner import solved_candidates
 
 
 def _config() -> Config:
@@ -95,6 +96,45 @@ def test_default_rates_follow_the_start_and_give_way_to_stated_ones() -> None:
     assert scratch.lr > tuned.lr
     config.optim.lr = 0.5
     assert config.default_rates == dataclasses.replace(scratch, lr=0.5)
+
+
+@pytest.mark.parametrize(
+    ("head", "trials", "decay", "compares"),
+    [
+        ("linear", 0, None, False),
+        ("linear", 1, None, False),
+        ("linear", 2, None, True),
+        ("logreg", 0, None, True),
+        ("ridge", 1, None, False),
+        ("logreg", 0, 0.1, False),
+        ("knn", 0, None, True),
+        ("nearest_mean", 0, None, False),
+        ("nearest_mean", 7, None, False),
+    ],
+)
+def test_it_says_whether_several_settings_are_compared(
+    head: str, trials: int, decay: float | None, compares: bool
+) -> None:
+    config = _config()
+    config.head.kind, config.tune.trials, config.optim.weight_decay = HeadKind(head), trials, decay
+    assert config.compares is compares
+    choices = solved_candidates(config.head.kind, trials=trials, weight_decay=decay, smallest=20)[1]
+    assert not config.head.kind.solved or (len(choices) > 1) is compares
+
+
+@pytest.mark.parametrize(("trials", "refused"), [(0, False), (1, False), (2, True)])
+def test_what_is_not_validated_cannot_be_compared(trials: int, refused: bool) -> None:
+    config = _config()
+    config.tune.trials, config.tune.validate = trials, False
+    assert bool(config.tune.problems()) is refused
+
+
+def test_a_head_that_is_solved_on_folds_is_solved_again_on_the_whole() -> None:
+    config = _config()
+    config.freeze.policy, config.head.kind, config.train.refit = FreezePolicy.all, HeadKind.logreg, False
+    assert config.problems() == [
+        "train.refit=false needs a head that is trained, such as head=linear: head=logreg knows none"
+    ]
 
 
 def test_all_problems_are_found_at_once() -> None:

@@ -38,6 +38,18 @@ def test_a_step_costs_the_units_that_a_run_makes_it_with(
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("words", "fits"), [([], 6), (["tune.validate=false"], 1), (["tune.trials=3"], 16), (["head=logreg"], 0)]
+)
+def test_a_run_is_paid_for_each_of_its_fits(words: list[str], fits: int) -> None:
+    config = load(["backbone=tiny", "labels=5", *words]).config
+    one, none = (
+        estimate.run_seconds(config, estimate.UnitCosts(step=step, image=0.0), images=50, folds=5, tested=10)
+        for step in (1.0, 0.0)
+    )
+    assert one - none == pytest.approx(fits * config.train.count_steps(50))
+
+
 def test_phases_are_measured_by_training_in_them() -> None:
     config = load(["backbone=tiny", "backbone.image_size=32", "freeze=gradual"]).config
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step > 0

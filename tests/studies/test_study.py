@@ -283,12 +283,21 @@ def test_ways_of_transferring_are_compared_at_the_same_labels(
         "frozen", "frozen-norm", "probe-first", "lpft", "gradual", "surgical", "norm", "bias", "lora", "direct",
         "direct-norm", "scratch",
     ]  # fmt: skip
-    norms, depths = {}, {}
+    norms, depths, folds, probes = {}, {}, {}, {}
     for path in tmp_path.glob("multirun/s/runs/*/*/record.json"):
         job = json.loads((path.parent / "job.json").read_text())
         record = read_record(path)
         norms[job["point"]["column"]] = record.config["freeze"]["norm"], record.config["head"]["init"]
         depths[job["point"]["column"]] = [phase.depth for phase in record.freeze.phases or ()]
+        folds[job["point"]["column"]] = record.train.selection.folds
+        probes[job["point"]["column"]] = record.train.probe and record.train.probe.trials
+        assert (
+            (record.train.temperature is None)
+            == ("val/nll" not in record.metrics)
+            == (record.train.selection.folds == 0)
+        )
+    assert folds == {name: 4 if name == "frozen" else 0 for name in columns}  # what has one candidate pays for no folds
+    assert {name: trials for name, trials in probes.items() if trials} == {"probe-first": 13}
     assert norms["frozen-norm"] == ("update", "zero")
     assert norms["probe-first"] == ("keep", "probe")
     assert norms["direct"] == norms["lpft"] == norms["gradual"] == ("keep", "zero")
@@ -365,11 +374,14 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
 def test_heads_without_a_loss_stay_as_they_are_where_a_study_weighs_classes(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study(*QUICK, "train.class_weights=balanced", "data.prior={circle:0.7,square:0.3}") == 0
+    words = ("train.class_weights=balanced", "data.prior={circle:0.7,square:0.3}", "tune.validate=true")
+    assert study(*QUICK, *words) == 0
     weighed = {}
     for path in (tmp_path / "multirun/s").glob("runs/*/*/record.json"):
-        config = read_record(path).config
-        weighed[config["head"]["kind"]] = config["train"]["class_weights"]
+        record = read_record(path)
+        weighed[record.config["head"]["kind"]] = record.config["train"]["class_weights"]
+        assert record.train.selection.folds == 2  # a single candidate too, for that was stated
+        assert record.train.temperature is not None
     assert weighed == {"logreg": "balanced", "ridge": "balanced", "nearest_mean": "none", "knn": "none"}
     page = (tmp_path / "multirun/s/report/report.md").read_text()
     assert (

@@ -14,7 +14,7 @@ from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
 from tlexp.config.group import parse_group
-from tlexp.config.head import HeadConfig, HeadInit
+from tlexp.config.head import HeadConfig, HeadInit, HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.optim import DEFAULT_RATES, FROZEN_MAP, FROZEN_MLP, SCRATCH, OptimConfig, Rates
 from tlexp.config.protocol import PROTOCOL
@@ -119,6 +119,7 @@ class Config:
             "optim.lr": self.optim.lr is not None,
             "optim.weight_decay": self.optim.weight_decay is not None and not head.penalised,
             "train.label_smoothing": self.train.label_smoothing > 0,
+            "train.refit=false": not self.train.refit,
         }
         found += [
             f"{key} needs a head that is trained, such as head=linear: head={head} knows none"
@@ -149,6 +150,14 @@ class Config:
     def moving(self) -> str | None:
         """Why the features that the head sees change in the course of training; None if they do not."""
         return trained_layers(self.freeze) or self.entry_rule.reason
+
+    @property
+    def compares(self) -> bool:
+        """Whether settings are compared inside the budget, where it is large enough; else a single one is taken."""
+        head, trials = self.head.kind, self.tune.trials
+        if not head.solved:
+            return trials > 1
+        return trials != 1 and (head is HeadKind.knn or (head.penalised and self.optim.weight_decay is None))
 
     @property
     def data_seed(self) -> int:

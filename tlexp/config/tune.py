@@ -25,8 +25,8 @@ class TuneConfig:
     )
     validate: bool = setting(
         True,
-        "Measure a single candidate on a part of the budget (val/*) before the final fit; false saves that fit, e.g. "
-        "when a network is made for others to start from.",
+        "Measure a single candidate on a part of the budget before the final fit, for val/* and the temperature of its "
+        "probabilities; false saves those fits, as studies do, or where a network is made for others to start from.",
     )
     lr: list[float] = setting([1e-5, 1e-1], "Range of the learning rate, low and high, searched on a log scale.")
     weight_decay: list[float] = setting([1e-6, 1e-1], "Range of the weight decay, low and high, on a log scale.")
@@ -36,7 +36,7 @@ class TuneConfig:
         found = []
         if self.trials < 0:
             found.append(f"tune.trials={self.trials}: must be at least 0")
-        if self.trials > 0 and not self.validate:
+        if self.trials > 1 and not self.validate:
             found.append(f"tune.validate=false leaves nothing to compare tune.trials={self.trials} on: leave one out")
         for name in ("lr", "weight_decay"):
             values = getattr(self, name)

@@ -87,11 +87,12 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
         config: Of the run.
         costs: Of its network.
         images: Size of its label budget.
-        folds: Parts to select on; 0 for none.
+        folds: Parts to select on, where it does; 0 for none.
         tested: Images of the test split.
     """
     if config.head.kind.solved:
         return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
+    folds = folds if config.tune.validate else 0
     fits = folds * max(1, config.tune.trials) + 1
     passes = 0 if config.moving is None else images + tested + images * max(1, config.tune.trials) * (folds > 0)
     return _OVERHEAD_SECONDS + fits * config.train.count_steps(images) * costs.step + passes * costs.image

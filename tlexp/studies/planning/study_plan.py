@@ -109,6 +109,11 @@ class _Command:
         ]
         return (*kept, *column)
 
+    @property
+    def validates(self) -> bool:
+        """Whether it says itself if a single candidate is measured."""
+        return any(override.startswith("tune.validate=") for override in self.stated)
+
     def completed(self, config: Config, side: int) -> "_Command":
         """Return the command line with what the study adds.
 
@@ -284,6 +289,9 @@ class StudyPlan:
         trials = "tune.trials=0" if kind.solved else self._command.trials
         overrides = self._command.overrides((*column.words, trials, *self._unweighed(kind)))
         composed = self._compositions.typed(overrides)
+        if not composed.config.compares and not self._command.validates:
+            overrides = (*overrides, "tune.validate=false")  # what folds would cost is saved
+            composed = self._compositions.typed(overrides)
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
@@ -305,11 +313,12 @@ class StudyPlan:
     def _fixed(self, config: Config) -> dict[str, Any]:
         """Return the settings that all columns share and that a study goes on with."""
         values = dict(leaves(key_values(config)))
-        varied = ("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "study.")
+        varied = ("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study.")
         return {
             "protocol": PROTOCOL,
             **{name: value for name, value in values.items() if not name.startswith(varied)},
             "tune.trials": self._command.trials.partition("=")[2],
+            "tune.validate": config.tune.validate if self._command.validates else None,
             "study.kind": str(self.study.kind),
         }
 
