@@ -4,8 +4,10 @@
     python tests/benchmarks/bench_sweep.py commands [--runs 10]     runs in one process against a command for each
     python tests/benchmarks/bench_sweep.py search [--trials 1000]   one ask and one tell with so many trials known
     python tests/benchmarks/bench_sweep.py plan [--points 1000]     seconds to compose and look up so many points
+    python tests/benchmarks/bench_sweep.py shared [--runs 13]       runs that share images and network against runs alone
 
-Runs are tiny: rendered shapes, two steps. Tracking is on, as it is by default.
+Runs are tiny: rendered shapes, two steps; those of `shared` are logistic regressions on 200 files of
+512 pixels. Tracking is on, as it is by default.
 """
 
 import argparse
@@ -93,6 +95,45 @@ def commands(runs: int) -> None:
     print(f"| {runs} | {swept:.1f} | {single:.1f} | {single / swept:.1f} |")
 
 
+def shared(runs: int) -> None:
+    """Processor seconds of a sweep whose runs share images and network, and of the same with a session for each."""
+    from tlexp.experiment import session
+
+    photos = write_photos(Path("photos"), per_class=100)
+    words = [
+        "-m", "head=logreg", "backbone=tiny", "backbone.image_size=32", "labels=20", "data=folder",
+        f"data.root={photos}", f"seed=range(0,{runs})",
+    ]  # fmt: skip
+    together = session.process_session
+    assert command(*words, "hydra.sweeper.name=first") == 0  # imports, store, features on disk
+    spent = {}
+    for name, own in (("alone", session.Session), ("shared", together), ("alone-2", session.Session)):
+        together.cache_clear()
+        session.process_session = own
+        began = time.process_time()
+        assert command(*words, f"hydra.sweeper.name={name}") == 0
+        spent[name] = time.process_time() - began
+    session.process_session = together
+    alone = min(spent["alone"], spent["alone-2"])
+    print("| runs | sessions of their own, s | one session, s | ratio |")
+    print("|---|---|---|---|")
+    print(f"| {runs} | {alone:.1f} | {spent['shared']:.1f} | {alone / spent['shared']:.1f} |")
+
+
+def write_photos(folder: Path, *, per_class: int) -> Path:
+    """Write JPEGs of noise, 512 pixels wide, of two classes, and return their folder."""
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for kind, level in (("dark", 60), ("light", 180)):
+        (folder / kind).mkdir(parents=True)
+        for number in range(per_class):
+            small = Image.fromarray(draw.integers(level - 50, level + 50, (64, 64, 3), np.uint8))
+            small.resize((512, 512)).save(folder / kind / f"{number}.jpg")
+    return folder
+
+
 def timed_commands(lines: list[list[str]]) -> float:
     """Return the seconds that commands take one after the other, each in a process of its own."""
     began = time.perf_counter()
@@ -140,7 +181,7 @@ def plan(points: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "commands", "search", "plan"])
+    parser.add_argument("what", choices=["overhead", "commands", "search", "plan", "shared"])
     parser.add_argument("--runs", type=int)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--points", type=int, default=1000)
@@ -153,6 +194,8 @@ def main() -> None:
             commands(arguments.runs or 10)
         elif arguments.what == "search":
             search(arguments.trials)
+        elif arguments.what == "shared":
+            shared(arguments.runs or 13)
         else:
             plan(arguments.points)
     assert not Path(folder).exists()

@@ -47,3 +47,12 @@ def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_
         more = ["data.seed=1"] if name == "first" else []
         run_module.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), session=held)
     assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1
+
+
+def test_a_run_after_one_of_another_layout_is_the_run_alone(cache: Path, tmp_path: Path) -> None:
+    session, plain = Session(several=True), "train.channels_last=false"
+    for name, held, *more in (("alone", Session(), plain), ("first", session), ("second", session, plain)):
+        (tmp_path / name).mkdir()
+        config = load([*SMALL, "freeze=none", *more]).config
+        run_module.run(config, folder=tmp_path / name, listener=Listener(), session=held)
+    assert probability_bits(tmp_path / "alone") == probability_bits(tmp_path / "second")

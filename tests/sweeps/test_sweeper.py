@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from PIL import Image
 
 from tlexp import cli
-from tlexp.config import PROTOCOL
-from tlexp.experiment import session
+from tlexp.config import PROTOCOL, Config
+from tlexp.data import Source
+from tlexp.experiment import run, session
+from tlexp.experiment.images import Budget
 from tlexp.sweeps import results
 from tlexp.tracking import read_record
 from tlexp.tracking.environment import process_identity
@@ -33,6 +36,7 @@ def drawn_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     def swept(*words: str) -> int:
         stated = [word for word in TINY if word.partition("=")[0] not in {each.partition("=")[0] for each in words}]
         monkeypatch.setattr(sys, "argv", ["tlexp", "-m", *stated, "hydra.sweeper.name=s", *words])
+        session.process_session.cache_clear()  # a command has a process of its own
         with pytest.raises(SystemExit) as ended:
             cli.main()
         return int(ended.value.code or 0)
@@ -75,6 +79,29 @@ def test_a_grid_runs_once_in_the_order_of_its_words(
     assert drawn_sweep("freeze=all,none", "seed=0,1") == 0
     assert records(tmp_path) == before
     assert (tmp_path / "multirun/s/results.csv").read_bytes() == table
+
+
+def test_the_runs_of_a_process_share_images_and_network(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, size: Callable[..., int] = lambda *_: 1) -> None:
+        plain = getattr(session, name)
+
+        def counting(*given: object) -> object:
+            counts[name] += size(*given)
+            return plain(*given)
+
+        monkeypatch.setattr(session, name, counting)
+
+    counted("build_network")
+    counted("open_images")
+    counted("decode", lambda config, images, positions, *more: len(positions))
+    assert sweep("freeze=none,all", "seed=0,1,2", "cache=off") == 0
+    assert len(records(tmp_path)) == 6
+    assert (counts["build_network"], counts["open_images"]) == (1, 1)
+    assert counts["decode"] <= 2 * (8 + 4)  # each image of both splits at most once
 
 
 def test_more_values_extend_a_sweep(sweep: Sweep, tmp_path: Path) -> None:
@@ -187,14 +214,14 @@ def test_too_many_failures_stop_the_sweep(sweep: Sweep, tmp_path: Path, capsys: 
 def test_divergence_and_our_own_faults_are_told_apart(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = session.build_network
+    plain = run.draw_labels
 
-    def broken(config: object) -> object:
-        if getattr(config, "seed") == 1:  # noqa: B009
+    def broken(config: Config, source: Source) -> Budget:
+        if config.seed == 1:
             raise KeyError("stem")
-        return plain(config)  # type: ignore[arg-type]
+        return plain(config, source)
 
-    monkeypatch.setattr(session, "build_network", broken)
+    monkeypatch.setattr(run, "draw_labels", broken)
     assert sweep("seed=0,1", "freeze=none", "optim.lr=1e30,1e-3", "labels=4", "train.limit_steps=20") == 3
     found = {(row["seed"], row["optim.lr"]): row for row in rows(tmp_path)}
     assert found["0", "1e+30"]["status"] == "diverged"

@@ -113,6 +113,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
     from tlexp.compose.places import typed_again
     from tlexp.experiment.run import run
+    from tlexp.experiment.session import process_session
     from tlexp.tracking.names import CHECKPOINT_FOLDER
 
     config = loaded.config
@@ -134,6 +135,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
             overrides=job.overrides,
             study=job.study,
             listener=listener,
+            session=process_session() if job.swept else None,  # as the runs of a study
         )
     except (Interrupted, KeyboardInterrupt):
         listener.ended()

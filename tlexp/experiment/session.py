@@ -66,6 +66,7 @@ class Session:
             config.head.global_pool,
             config.head.kind.sees_map,
             config.head.units,
+            config.train.channels_last,  # kernels round by how weights were laid out
             config.seed if config.backbone.random_start else None,
         )
         if self._network is None or self._network.key != key:
