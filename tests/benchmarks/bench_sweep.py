@@ -4,7 +4,7 @@
     python tests/benchmarks/bench_sweep.py commands [--runs 10]     runs in one process against a command for each
     python tests/benchmarks/bench_sweep.py search [--trials 1000]   one ask and one tell with so many trials known
     python tests/benchmarks/bench_sweep.py plan [--points 1000]     seconds to compose and look up so many points
-    python tests/benchmarks/bench_sweep.py shared [--runs 13]       runs that share images and network against runs alone
+    python tests/benchmarks/bench_sweep.py shared [--runs 13]       runs that share images against runs alone
 
 Runs are tiny: rendered shapes, two steps; those of `shared` are logistic regressions on 200 files of
 512 pixels. Tracking is on, as it is by default.

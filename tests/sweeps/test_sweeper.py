@@ -73,7 +73,7 @@ def test_a_grid_runs_once_in_the_order_of_its_words(
     ]
     shown = capsys.readouterr()
     assert "ranked by val/loss" in shown.out
-    assert "sweep 4/4: done 4, failed 0, left 0, best val/loss" in shown.err
+    assert "sweep 4/4: done 4, failed 0, left 0\n" in shown.err
     assert not list(tmp_path.glob("multirun/s/runs/*/*/figures"))
     before, table = records(tmp_path), (tmp_path / "multirun/s/results.csv").read_bytes()
     assert drawn_sweep("freeze=all,none", "seed=0,1") == 0

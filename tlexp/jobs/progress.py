@@ -2,45 +2,66 @@
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Never
 
 from tqdm import tqdm
 
+from tlexp.jobs.pace import Pace
 from tlexp.terminal import duration, one_line, show
 
 _WIDTH = 100
 
 
 class SweepProgress:
-    """How many runs are done, failed and left, the best so far, and the time that remains.
+    """How many runs are done, failed and left, the time that remains and, of a search, the best so far.
 
     On a terminal the line stays in place; elsewhere it is written anew when a run ends.
 
     Args:
-        total: Runs in all.
+        kinds: Of all runs: what names those that take about as long.
         objective: What ranks.
         goal: minimize or maximize.
+        searches: Whether what comes next follows from what was best; a grid has nothing to tell of it before its end.
+        clock: Tells seconds.
     """
 
-    def __init__(self, total: int, *, objective: str, goal: str) -> None:
-        self.total, self.done, self.failed = total, 0, 0
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        *,
+        objective: str,
+        goal: str,
+        searches: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total, self.done, self.failed = len(kinds), 0, 0
+        self._left = Counter(kinds)
         self._objective, self._sign = objective, 1 if goal == "minimize" else -1
+        self._searches, self._clock = searches, clock
         self._best: tuple[float, str] | None = None
-        self._began: float | None = None
-        self._ran = 0
+        self._pace: Pace | None = None
         self._bar: tqdm[Never] | None = None
 
-    def begin(self) -> None:
-        """Show the line; the time that remains is reckoned from here."""
-        self._began = time.monotonic()
+    def begin(self, *, workers: int = 1) -> None:
+        """Show the line; so many runs go on at once from here."""
+        self._pace = Pace(workers=workers, clock=self._clock)
         if sys.stderr.isatty():
             self._bar = tqdm(total=self.total, bar_format="{desc}", leave=False, dynamic_ncols=True)
         self._show()
 
-    def ended(self, *, well: bool, value: float | None, point: str, anew: bool = True) -> None:
+    def hand_over(self, run: str) -> None:
+        """Hear of a run that a worker is to do."""
+        if self._pace is not None:
+            self._pace.hand_over(run)
+
+    def ended(self, run: str, kind: str, *, well: bool, value: float | None, point: str, anew: bool = True) -> None:
         """Hear of a run that ended.
 
         Args:
+            run: What names it.
+            kind: Its kind.
             well: Whether it finished.
             value: Its objective.
             point: How it is shown.
@@ -48,10 +69,12 @@ class SweepProgress:
         """
         self.done += well
         self.failed += not well
-        self._ran += anew
+        self._left[kind] -= 1
         if value is not None and (self._best is None or self._sign * value < self._sign * self._best[0]):
             self._best = value, point
         if anew:
+            if self._pace is not None:
+                self._pace.end(run, kind, well=well)
             self._show()
 
     def close(self) -> None:
@@ -62,15 +85,26 @@ class SweepProgress:
     def line(self) -> str:
         """Return the line."""
         left = self.total - self.done - self.failed
-        parts = [f"done {self.done}", f"failed {self.failed}", f"left {left}"]
-        if left and self._ran and self._began is not None:
-            seconds = (time.monotonic() - self._began) / self._ran * left
-            parts.append(f"about {duration(seconds, hours_from=3600, days_from=2 * 86400)} to go")
-        if self._best is not None:
+        parts = [f"done {self.done}", f"failed {self.failed}", f"left {left}", *self._time_left()]
+        if self._searches and self._best is not None:
             value, shown = self._best
             parts.append(f"best {self._objective} {value:.4g}" + (f" ({shown})" if shown else ""))
         text = f"sweep {self.done + self.failed}/{self.total}: {', '.join(parts)}"
         return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+
+    def _time_left(self) -> list[str]:
+        """Return the time that remains in words; of kinds of runs that were not timed it says so."""
+        kinds = {kind: count for kind, count in self._left.items() if count > 0}
+        if self._pace is None or not kinds:
+            return []
+        found = self._pace.left(kinds)
+        if not found.known:
+            return []
+        about = "at most" if found.at_most else "about"
+        seconds = duration(found.seconds, hours_from=3600, days_from=2 * 86400)
+        if not found.unknown:
+            return [f"{about} {seconds} to go"]
+        return [f"{about} {seconds} for {found.known} of them, the others not timed yet"]
 
     def _show(self) -> None:
         if self._bar is not None:

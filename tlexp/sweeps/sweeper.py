@@ -14,12 +14,13 @@ from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
-from tlexp.jobs.runner import HydraContext, Job, JobRunner
+from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
 from tlexp.sweeps.dry_run import survey_table
 from tlexp.sweeps.points import Plan, sampler, shown
+from tlexp.sweeps.settings import cost_kind, shortened
 from tlexp.tracking import names
 
 __all__ = ["HydraContext", "sweep"]
@@ -72,7 +73,13 @@ class Sweep:
         self.settings, self.plan, self.index = settings, plan, index
         self._candidates = Candidates(settings, plan, index) if plan.searches else None
         self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
-        self._progress = SweepProgress(plan.total, objective=settings.objective, goal=settings.goal)
+        self._kinds = {planned.key: cost_kind(planned.composed.config) for planned in plan.points}
+        self._progress = SweepProgress(
+            [""] * plan.total if plan.searches else [*self._kinds.values()],  # what is drawn is a fair sample
+            objective=settings.objective,
+            goal=settings.goal,
+            searches=plan.searches,
+        )
 
     def run(self, context: HydraContext) -> None:
         """Run what has to run, and write the results.
@@ -88,7 +95,7 @@ class Sweep:
         for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
             if self.index.counting(planned.key) is not None:
                 self._count(planned, well=True, anew=False)
-        self._progress.begin()
+        self._progress.begin(workers=workers(context.config))
         with contextlib.closing(self._progress), way_out(), JobRunner(context, self.plan.folder, self._hear) as runner:
             whole = self._run_all(runner)
         runs = self.runs()
@@ -124,6 +131,7 @@ class Sweep:
             self._tracked.ensure()
             earlier = self.index.attempts(planned.key)
             attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
+            self._progress.hand_over(planned.key)
             yield Job(planned=planned, attempt=attempt)
 
     def _hear(self, job: Job, reason: str | None) -> bool:
@@ -138,7 +146,8 @@ class Sweep:
 
     def _count(self, planned: Planned, *, well: bool, anew: bool) -> None:
         value = self.index.value(planned.key, self.settings.objective)
-        self._progress.ended(well=well, anew=anew, value=value, point=shown(planned.point))
+        kind, point = self._kinds.get(planned.key, ""), shown(shortened(planned.point))
+        self._progress.ended(planned.key, kind, well=well, anew=anew, value=value, point=point)
 
     def _judge(self, runs: Sequence[JobOutcome], *, whole: bool) -> None:
         """End with an error where runs are missing."""
