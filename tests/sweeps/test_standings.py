@@ -81,6 +81,12 @@ def test_many_settings_with_long_values_fit_into_the_width(swept: Swept) -> None
     assert header.split()[:2] == ["name", "lr"]  # of backbone.name and optim.lr: the short names are told apart
 
 
+def test_rates_that_a_search_drew_have_four_digits(swept: Swept) -> None:
+    text = tables(swept({"optim.lr": ("0.00012345678901234", "0.0912345678901234")}, lambda point: {"val/loss": 0.5}))
+    assert "1  0.0001235  1" in text
+    assert "2  0.09123    1" in text
+
+
 def test_more_settings_than_a_line_holds_are_cut_off(swept: Swept) -> None:
     runs = swept({"seed": ("0",)}, lambda point: {"val/loss": 0.5})
     points = [{f"group.a_long_key_{number}": "a long value" for number in range(20)}]

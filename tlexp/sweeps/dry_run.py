@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.jobs.outcome import JobOutcome
+from tlexp.sweeps.settings import legible
 from tlexp.terminal import aligned
 
 _WIDTH = 100
@@ -22,8 +23,8 @@ def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sam
     keys = list(dict.fromkeys(key for run in runs for key in run.point))
     rows = [["", *keys, "there", "to do"]]
     rows += [
-        [str(run.number), *(run.point.get(key, "") for key in keys), _there(run), "" if _is_there(run) else "run"]
-        for run in runs
+        [str(run.number), *(point.get(key, "") for key in keys), _there(run), "" if _is_there(run) else "run"]
+        for run, point in zip(runs, legible([run.point for run in runs]), strict=True)
     ]
     lines = [line[:_WIDTH].rstrip() for line in aligned(rows)]
     counts = Counter(map(_is_there, runs))

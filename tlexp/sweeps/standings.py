@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, CandidateRuns, Standing, swept_keys
+from tlexp.sweeps.settings import legible
 from tlexp.terminal import aligned, column_widths
 from tlexp.tracking import RunStatus
 from tlexp.tracking.blocks import Checkout
@@ -35,12 +36,13 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
     candidates = [*standing.ranked, *standing.unranked]
     shown = candidates[:_MOST_ROWS]
     keys = swept_keys(candidate.settings for candidate in candidates)
+    settings = legible([candidate.settings for candidate in shown])
     rows = [["", *keys, "seeds", objective, TEST_METRIC]]
-    for place, candidate in enumerate(shown, 1):
+    for place, (candidate, stated) in enumerate(zip(shown, settings, strict=True), 1):
         rows.append(
             [
                 str(place) if candidate in standing.ranked else "-",
-                *(plain(candidate.settings.get(key, "")) for key in keys),
+                *(plain(stated.get(key, "")) for key in keys),
                 _seeds(candidate),
                 _written(candidate, objective) if candidate.finished else _ends(candidate),
                 _written(candidate, TEST_METRIC),
