@@ -10,7 +10,7 @@ import pytest
 from tlexp.paths import PACKAGE
 
 TESTS = Path(__file__).resolve().parent
-MODULES = {"__init__", "__main__", "arrays", "errors", "jsonfile", "paths", "secrets", "terminal"}
+MODULES = {"__init__", "__main__", "arrays", "confidence", "errors", "jsonfile", "paths", "secrets", "terminal"}
 """All that may lie directly in the package; everything else has a folder."""
 OF_ROOT = {"__main__", "cli"}
 """What stands above the root package, and alone may import it."""

@@ -39,6 +39,7 @@ labels=20, ranked by val/loss (lowest first), mean +- standard deviation over se
   2  none    1 of 2  0.412           0.900
   -  last    0 of 2  not run, oom    -
   (averages with fewer seeds leave out those that did not finish, and stand last)
+nothing can be told apart from one seed: sweep several as well, e.g. seed=0,1,2,3,4
 
 not finished
   1 run diverged: the loss is nan at step 3
@@ -50,6 +51,34 @@ not finished
 
 seeds 0, 1; device cpu; tlexp 0.1.0; commit abcdef0"""
     )
+
+
+PAIRED = {"0.1": (0.30, 0.41, 0.52), "0.2": (0.31, 0.40, 0.53), "0.3": (0.50, 0.61, 0.73)}
+
+
+def test_what_can_be_told_apart_is_said_with_paired_intervals(swept: Swept) -> None:
+    axes = {"optim.lr": tuple(PAIRED), "seed": ("0", "1", "2")}
+    runs = swept(axes, lambda point: {"val/loss": PAIRED[point["optim.lr"]][int(point["seed"])]})
+    [standing] = rank(runs, objective="val/loss", direction="minimize")
+    assert (
+        standing_table(standing, objective="val/loss", direction="minimize")
+        == """\
+labels=20, ranked by val/loss (lowest first), mean +- standard deviation over seeds
+     optim.lr  seeds  val/loss        behind the first       test/balanced_accuracy
+  1  0.1       3      0.410 +- 0.110                         -
+  2  0.2       3      0.413 +- 0.111  0.003 [-0.025, 0.032]  -
+  3  0.3       3      0.613 +- 0.115  0.203 [0.189, 0.218]   -
+1, 2 cannot be told apart: the best one is among them (95 %, differences paired by 3 seeds)"""
+    )
+
+
+def test_all_or_one_may_be_the_best(swept: Swept) -> None:
+    axes = {"optim.lr": ("0.1", "0.2"), "seed": ("0", "1", "2")}
+    runs = swept(axes, lambda point: {"val/loss": PAIRED[point["optim.lr"]][int(point["seed"])]})
+    assert "none can be told from the best one (95 %, differences paired by 3 seeds)" in tables(runs)
+    axes = {"optim.lr": ("0.1", "0.3"), "seed": ("0", "1", "2")}
+    runs = swept(axes, lambda point: {"val/loss": PAIRED[point["optim.lr"]][int(point["seed"])]})
+    assert "1 is the best one (95 %, differences paired by 3 seeds)" in tables(runs)
 
 
 def test_a_budget_without_the_objective_says_that_it_is_not_ranked(swept: Swept) -> None:

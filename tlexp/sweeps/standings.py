@@ -4,7 +4,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from tlexp.confidence import CONFIDENCE
 from tlexp.jobs.outcome import JobOutcome
+from tlexp.sweeps.comparison import Behind, Comparison, compare
 from tlexp.sweeps.ranking import LABELS, SEEDS, UNKNOWN, CandidateRuns, Standing, swept_keys
 from tlexp.sweeps.settings import legible
 from tlexp.terminal import aligned, column_widths
@@ -37,14 +39,17 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
     shown = candidates[:_MOST_ROWS]
     keys = swept_keys(candidate.settings for candidate in candidates)
     settings = legible([candidate.settings for candidate in shown])
-    rows = [["", *keys, "seeds", objective, TEST_METRIC]]
-    for place, (candidate, stated) in enumerate(zip(shown, settings, strict=True), 1):
+    compared = compare(standing, objective=objective, direction=direction)
+    gaps = [_gap(behind) for behind in compared.behind] if compared is not None and compared.seeds > 1 else []
+    rows = [["", *keys, "seeds", objective, *(["behind the first"] if gaps else []), TEST_METRIC]]
+    for place, (candidate, stated) in enumerate(zip(shown, settings, strict=True)):
         rows.append(
             [
-                str(place) if candidate in standing.ranked else "-",
+                str(place + 1) if place < len(standing.ranked) else "-",
                 *(plain(stated.get(key, "")) for key in keys),
                 _seeds(candidate),
                 _written(candidate, objective) if candidate.finished else _ends(candidate),
+                *([gaps[place] if 0 < place < len(gaps) else ""] if gaps else []),
                 _written(candidate, TEST_METRIC),
             ]
         )
@@ -56,7 +61,31 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
         lines.append(f"{_GAP}... and {len(candidates) - len(shown)} more in results.csv")
     if any(not candidate.whole for candidate in standing.ranked):
         lines.append(f"{_GAP}(averages with fewer seeds leave out those that did not finish, and stand last)")
+    if compared is not None:
+        lines.append(_filled(_told_apart(compared)))
     return "\n".join(lines)
+
+
+def _told_apart(compared: Comparison) -> str:
+    """Return which candidates may be the best one, by what their seeds tell."""
+    if compared.seeds < 2:
+        return "nothing can be told apart from one seed: sweep several as well, e.g. seed=0,1,2,3,4"
+    places = [str(place + 1) for place in compared.contenders]
+    sure = f"({CONFIDENCE * 100:.0f} %, differences paired by {compared.seeds} seeds)"
+    if len(places) == 1:
+        return f"{places[0]} is the best one {sure}"
+    if len(places) == len(compared.behind):
+        return f"none can be told from the best one {sure}"
+    return f"{_listed(places)} cannot be told apart: the best one is among them {sure}"
+
+
+def _gap(behind: Behind) -> str:
+    """Return how much worse a candidate is than the first one, with an interval where its seeds tell one."""
+    if behind.width is None:
+        return number(behind.mean)
+    low, high = behind.mean - behind.width, behind.mean + behind.width
+    like = max(abs(low), abs(high))
+    return f"{number(behind.mean, like=like)} [{number(low, like=like)}, {number(high, like=like)}]"
 
 
 def faults_table(runs: Sequence[JobOutcome]) -> str:

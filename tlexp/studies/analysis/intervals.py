@@ -10,11 +10,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from tlexp.confidence import t_quantile
 from tlexp.studies.analysis.findings import Interval
 
-CONFIDENCE = 0.95
 _UNSEEN = 4.0
 """Test images that may have been missed: where fewer differ, so many are taken to, spread evenly over the classes. The
 interval of an accuracy of 1 then ends near 1 - 4 / n, as Wilson's (1927) does, 3.84 / n; it would be a point else."""
@@ -150,9 +149,9 @@ class Spread:
             family: Statements that hold at once.
             sides: 2 for an interval, 1 for a bound.
         """
-        tail = 1 - (1 - CONFIDENCE) / family / sides
-        by_seeds = stdtrit(self.seed_freedom, tail) ** 2 * self.seed_variance
-        width: NDArray[np.float64] = np.sqrt(by_seeds + stdtrit(self.image_freedom, tail) ** 2 * self.image_variance)
+        by_seeds = t_quantile(self.seed_freedom, family, sides=sides) ** 2 * self.seed_variance
+        by_images = t_quantile(self.image_freedom, family, sides=sides) ** 2 * self.image_variance
+        width: NDArray[np.float64] = np.sqrt(by_seeds + by_images)
         return width
 
 

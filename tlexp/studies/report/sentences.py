@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlexp.confidence import CONFIDENCE
 from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Sureness
-from tlexp.studies.analysis.intervals import CONFIDENCE, LEAST_GROUPS, TestImages
+from tlexp.studies.analysis.intervals import LEAST_GROUPS, TestImages
 from tlexp.studies.analysis.table import Column
 from tlexp.studies.report.labels import with_labels
 
