@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 
 from tests.composed import load
-from tests.doctor.conftest import Plain, a_gallery
+from tests.doctor.conftest import Plain
 from tlexp.data import Images, Source
 from tlexp.doctor.gallery import file_bytes, visit
 from tlexp.experiment.images import open_images
@@ -46,12 +46,6 @@ def test_every_image_is_read_once_whoever_reads_it() -> None:
     assert gallery.sizes.tolist() == [[20, 10], [21, 10], [22, 10], [20, 10], [21, 10]]
     assert gallery.fingerprints.shape == (5, 32, 32)
     assert gallery.file_bytes.tolist() == [0] * 5
-
-
-def test_a_thumbnail_is_small_and_leaves_the_image_as_it_is() -> None:
-    gallery = a_gallery([0, 1])
-    assert gallery.thumbnail(1, 7).size == (7, 3)
-    assert gallery.images.read(1).size == (21, 10)
 
 
 def test_files_have_sizes_in_every_split(photos: Path) -> None:

@@ -76,12 +76,6 @@ class Gallery:
         """Return the name of an image's class."""
         return self.classes[int(self.labels[place])]
 
-    def thumbnail(self, place: int, side: int) -> Image.Image:
-        """Return an image that fits into a square of so many pixels, read anew."""
-        image = self.images.read(place)
-        image.thumbnail((side, side))
-        return image
-
 
 class Watched:
     """Images whose fingerprint is taken whenever one is read; several threads may read.

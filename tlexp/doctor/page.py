@@ -1,16 +1,13 @@
 """A diagnosis as one page of HTML: nothing is loaded, nothing runs, light and dark as the reader's system is."""
 
-import base64
-import io
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tlexp.data.thumbnails import data_address, thumbnail
 from tlexp.doctor.chapters import Chapter
 from tlexp.doctor.gallery import Gallery
 
-_SIDE = 144
-"""Of a thumbnail, in pixels."""
 _OPEN = 12
 """A list of more lines is opened by a click."""
 
@@ -25,15 +22,12 @@ def build_page(title: str, facts: Sequence[str], chapters: Sequence[Chapter], ga
         gallery: The images of its cards.
     """
     return _ENVIRONMENT.get_template("page.html.j2").render(
-        title=title, facts=facts, chapters=chapters, thumbnail=lambda place: _data_uri(gallery, place), open=_OPEN
+        title=title,
+        facts=facts,
+        chapters=chapters,
+        thumbnail=lambda place: data_address(thumbnail(gallery.images.read(place))),
+        open=_OPEN,
     )
-
-
-def _data_uri(gallery: Gallery, place: int) -> str:
-    """Return an image, small and without what its file says of camera and place, as an address within the page."""
-    file = io.BytesIO()
-    gallery.thumbnail(place, _SIDE).save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _build_environment() -> Environment:
