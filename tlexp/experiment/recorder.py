@@ -95,11 +95,12 @@ class RunRecorder:
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
 
-    def note(self, texts: Iterable[str]) -> None:
-        """Keep sentences for readers of the record, and tell them now."""
+    def note(self, texts: Iterable[str], *, told: bool = True) -> None:
+        """Keep sentences for readers of the record, and tell them now if that is wanted."""
         for text in texts:
             self.notes.append(text)
-            self.listener.message(text)
+            if told:
+                self.listener.message(text)
 
     def took_place_on(self, device: str) -> None:
         """Enter the kind of device."""
@@ -151,7 +152,7 @@ class RunRecorder:
         """Enter how the settings were chosen."""
         for fold, report in enumerate(selection.reports):
             self._curve(report, phase="select", fold=fold)
-        self.note(selection.flags)
+        self.note(selection.flags, told=self.config.study.column is None)  # the page of a study counts them
         block = selection.block(refit=self.config.train.refit)
         self.train = replace(self.train, selection=block, temperature=selection.temperature)
 

@@ -95,7 +95,9 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
         recorder.probed(probe.block())
         heads = probe.heads
     classifier = build_classifier(config, network, len(images.classes)).to(device)
-    listener.message(recorder.describe(network, origin, images, budget).told)
+    told = recorder.describe(network, origin, images, budget).told
+    if config.study.column is None:  # a study has said it
+        listener.message(told)
     recorder.note(start_notes(config, network, images, budget))
     if images.copies and config.study.column is None:  # a study lists them once
         publish(recorder.folder / names.COPIES_FILE, copies_csv(images.copies))
