@@ -76,6 +76,9 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(
     assert len(records(tmp_path)) == 2 * len(cells) == len(about(tmp_path)["replicates"])
     assert (tmp_path / "multirun/s/report/index.html").is_file()
     assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in (tmp_path / "shown.txt").read_text()
+    named = json.loads((tmp_path / "multirun/s/test-images.json").read_text())["names"]
+    assert len(named) == 20
+    assert named[0].startswith("test/circle/")
     before = records(tmp_path)
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
     assert drawn_study() == 0

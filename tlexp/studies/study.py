@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
-from tlexp.data import copies_csv, leaks_csv
+from tlexp.data import Images, copies_csv, leaks_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.folder import Attempt
@@ -76,7 +76,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
 
 
 def _list_images(plan: StudyPlan) -> None:
-    """List the images that all runs leave out as copies, and those of groups on both sides, in the study's folder."""
+    """List the images that all runs leave out as copies, those of groups on both sides, and the test images."""
     copies, leaks = plan.source.copies, plan.source.leaks
     for name, found, table in (
         (names.COPIES_FILE, copies, copies_csv(copies)),
@@ -86,16 +86,22 @@ def _list_images(plan: StudyPlan) -> None:
         path.unlink(missing_ok=True)
         if found:
             publish(path, table)
+    publish_json(plan.folder.path / names.TEST_IMAGES_FILE, {"names": list(plan.source.held_out.names)}, indent=None)
 
 
-def report(folder: Path, *, tracking: TrackingConfig | None = None) -> str:
+def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Images | None = None) -> str:
     """Write the report of a study's folder and return the summary for people.
+
+    Args:
+        folder: Of the study.
+        tracking: Where it is shown; nowhere when None.
+        images: Of its test split; those that an earlier report showed are shown again when None.
 
     Raises:
         TlexpError: The folder holds no study, or one of its files was changed.
     """
     findings = analyse(read_table(folder))
-    files = write_report(folder, findings)
+    files = write_report(folder, findings, images)
     lines = [summary(findings, folder)]
     if tracking is not None and tracking.enabled:
         try:
@@ -144,6 +150,7 @@ def _hear(job: Job, reason: str | None) -> bool:
 
 def _report(plan: StudyPlan) -> int:
     """Write the report; return how many runs did not finish."""
-    print(report(plan.folder.path, tracking=plan.columns[0].composed.config.tracking))  # noqa: T201
+    tracking = plan.columns[0].composed.config.tracking
+    print(report(plan.folder.path, tracking=tracking, images=plan.source.held_out))  # noqa: T201
     index = RunIndex(plan.folder.attempts())
     return sum(index.counting(run.key) is None for _, run in plan.runs)

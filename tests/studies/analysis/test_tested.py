@@ -20,6 +20,7 @@ def answers(index: Sequence[int], labels: Sequence[int], groups: Sequence[int] |
         labels=np.array(labels),
         correct=np.ones(len(index), bool),
         groups=None if groups is None else np.array(groups),
+        split=len(index),
     )
 
 
@@ -37,6 +38,7 @@ def test_the_rest_of_the_pool_stands_behind_the_test_split(tmp_path: Path, make_
     found = read_answers(tmp_path, left(tmp_path, make_record, index=(2, 5, 9, 11)))
     assert found.index.tolist() == [0, 1, 2, 3, 6, 9, 13, 15]
     assert found.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1]
+    assert found.split == 4
     assert found.correct.tolist() == [True] * 5 + [False, True, False]
 
 

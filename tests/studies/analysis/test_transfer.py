@@ -95,7 +95,5 @@ def test_what_is_no_better_than_guessing_is_nothing_to_reach(make_table: MakeTab
     assert {each.sureness for each in found.recommendations} == {Sureness.chance}
     assert found.transfer == ()
     report = build_document(found)
-    [section] = [each for each in report.sections if each.title == "Transfer against training from scratch"]
+    assert all(each.title != "Transfer against training from scratch" for each in report.sections)
     assert "does not reach" not in build_markdown(report)
-    assert section.paragraphs[0].startswith("No pretrained column is distinguishably better than guessing")
-    assert any(table.rows for table in section.folded)

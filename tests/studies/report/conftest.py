@@ -27,5 +27,5 @@ def report(findings: Findings) -> Document:
 def written(findings: Findings, report: Document, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The files of the report, in a folder of a study."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(report_module, "build_document", lambda _: report)
+        monkeypatch.setattr(report_module, "build_document", lambda *_: report)
         return write_report(tmp_path_factory.mktemp("study"), findings)

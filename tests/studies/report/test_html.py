@@ -10,7 +10,7 @@ from typing import Any
 from tests.studies.conftest import DEPTHS, a_table
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.document import Document, Section, TextTable
+from tlexp.studies.report.document import Document, ImageCard, Section, TextTable, TypedCommand
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.palette import column_styles, dark_colours
@@ -51,6 +51,7 @@ def order(section: Section) -> Iterator[tuple[str, ...]]:
         yield (f"{section.picture.alt} {section.picture.caption}",)
     for table in section.tables:
         yield from rows(table)
+    yield from ((line,) for card in section.cards for line in card.lines)
     yield from ((line,) for line in section.lines)
     for table in section.folded:
         if table.rows:
@@ -59,16 +60,53 @@ def order(section: Section) -> Iterator[tuple[str, ...]]:
         yield ("\n".join(section.commands),)
 
 
+def first_screen(report: Document) -> Iterator[str]:
+    """Yield what stands before the sections."""
+    yield report.title
+    yield from report.notices
+    yield from (part for answer in report.answers for part in answer)
+    if report.picture is not None:
+        yield f"{report.picture.alt} {report.picture.caption}"
+    if report.command is not None:
+        yield from (report.command.about, report.command.line)
+    yield from (text for fact in report.facts for text in fact)
+
+
 def test_the_page_shows_everything_once_and_in_order(findings: Findings, report: Document) -> None:
     page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
-    said = [report.title, *(text for fact in report.facts for text in fact), *report.notices]
-    said += [text for section in report.sections for row in order(section) for text in row]
+    said = [*first_screen(report), *(text for section in report.sections for row in order(section) for text in row)]
     assert Texts(page).found == said
+
+
+def test_answers_a_figure_and_a_command_come_before_any_table_and_any_definition(report: Document) -> None:
+    page = build_page(report, dark={})
+    assert report.command is not None
+    signs = [
+        *(f"<b>{taken}</b>" for taken, _ in report.answers),
+        "<svg",
+        report.command.line,
+        "<dl>",
+        "<section>",
+        "<table",
+    ]
+    places = [page.index(sign) for sign in signs]
+    assert places == sorted(places)
+    assert len(report.answers) == 4
+
+
+def test_what_is_looked_up_is_folded(report: Document) -> None:
+    closed = {section.title for section in report.sections if section.closed}
+    assert closed == {"What the words mean", "Protocol", "Environment"}
+    page = build_page(report, dark={})
+    for title in closed:
+        assert f"<details><summary><h2>{title}</h2></summary>" in page
 
 
 def test_markdown_shows_everything_in_order(report: Document) -> None:
     lines = re.sub(r"\\(.)", r"\1", build_markdown(report)).splitlines()
     place = lines.index(f"# {report.title}")
+    for taken, rest in report.answers:
+        place = lines.index(f"- **{taken}**{rest}", place)
     for name, value in report.facts:
         place = lines.index(f"- {name}: {value}", place)
     for section in report.sections:
@@ -87,7 +125,7 @@ def test_every_figure_of_the_report_is_named_in_markdown(report: Document) -> No
 def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, report: Document) -> None:
     """Each cell tells its head there."""
     page = build_page(report, dark=dark_colours(column_styles(findings.table.columns)))
-    [table] = re.findall(r"<table class=prose><caption>What to take</caption>.*?</table>", page)
+    [table] = re.findall(r"<table class=prose><caption>Of each answer</caption>.*?</table>", page)
     heads = re.findall(r'data-head="(.*?)"', table)
     shown = report.sections[0].tables[0]
     assert [html.unescape(head) for head in heads] == list(shown.head) * len(shown.rows)
@@ -121,10 +159,22 @@ def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: 
     table = TextTable(title=HOSTILE, head=(HOSTILE, HOSTILE), rows=((HOSTILE, HOSTILE * 2),))
     picture = dataclasses.replace(report.pictures[0], alt=HOSTILE, caption=HOSTILE)
     texts: dict[str, Any] = dict.fromkeys(("paragraphs", "lines", "commands"), (HOSTILE,))
-    section = Section(title=HOSTILE, picture=picture, tables=(table,), folded=(table,), **texts)
-    hostile = Document(title=HOSTILE, facts=((HOSTILE, HOSTILE),), notices=(HOSTILE,), sections=(section,))
+    cards = (ImageCard(thumbnail=None, lines=(HOSTILE,)),)
+    section = Section(
+        title=HOSTILE, picture=picture, tables=(table,), cards=cards, folded=(table,), closed=True, **texts
+    )
+    hostile = Document(
+        title=HOSTILE,
+        notices=(HOSTILE,),
+        answers=((HOSTILE, HOSTILE),),
+        picture=dataclasses.replace(picture, name="first"),
+        command=TypedCommand(about=HOSTILE, line=HOSTILE),
+        facts=((HOSTILE, HOSTILE),),
+        sections=(section,),
+    )
     page = build_page(hostile, dark={})
-    assert Texts(page).found == [HOSTILE, HOSTILE, HOSTILE, HOSTILE, *(text for row in order(section) for text in row)]
+    said = [*first_screen(hostile), *(text for row in order(section) for text in row)]
+    assert Texts(page).found == said
     known, found = Elements(build_page(report, dark={})), Elements(page)
     assert found.tags <= known.tags
     assert found.attributes <= known.attributes
@@ -148,6 +198,7 @@ def _lines(section: Section) -> Iterator[str]:
         yield f"![{section.picture.alt}]({section.picture.name}.svg)"
         yield section.picture.caption
     yield from _table_lines(section.tables)
+    yield from (f"- {'; '.join(card.lines)}" for card in section.cards)
     yield from (f"- {line}" for line in section.lines)
     yield from _table_lines(section.folded)
     yield from (f"    {line}" for line in section.commands)

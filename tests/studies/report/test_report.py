@@ -80,7 +80,8 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, writ
         assert bool(told[each.labels]["cross_fitted"]) == (each.column is not None)
         assert told[each.labels]["sureness"] == each.sureness
         assert told[each.labels]["bound"] == ("" if each.bound is None else str(each.bound))
-        assert explanation.sentence() in page
+        assert f"<b>{explanation.answer_parts()[0]}</b>{explanation.answer_parts()[1]}" in page
+        assert page.count(explanation.answer_parts()[1]) == 1
     pairs = {(row["labels"], row["first"], row["second"]): row for row in rows(folder / "differences.csv")}
     assert len(pairs) == len(findings.differences)
     for pair in findings.differences:
@@ -101,11 +102,26 @@ def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, writ
             assert f"{cell.accuracy.value:.3f}" in text
 
 
-def test_the_recommendation_comes_first(report: Document) -> None:
+def test_sections_stand_in_the_order_in_which_they_are_asked_for(report: Document) -> None:
     titles = [section.title for section in report.sections]
-    assert titles[0] == "Recommendation"
-    assert titles[-1] == "To repeat it"
-    assert {"Protocol", "Failed, missing and left out", "Environment", "What a fixed rule loses"} <= set(titles)
+    assert titles[:2] == ["Why, and what would decide it", "What the recommended model tells wrong"]
+    assert titles[-4:] == ["To repeat it", "What the words mean", "Protocol", "Environment"]
+    assert {"Failed, missing and left out", "What a fixed rule loses"} <= set(titles)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_section_with_nothing_in_it_is_left_out(make_table: Make) -> None:
+    table = dataclasses.replace(make_table(columns=DEPTHS, failed=(), waiting=(), missing=()), skipped={}, record=None)
+    cells = {
+        place: dataclasses.replace(
+            cell, replicates=tuple(dataclasses.replace(each, selection=None) for each in cell.replicates)
+        )
+        for place, cell in table.cells.items()
+    }
+    titles = {section.title for section in build_document(analyse(dataclasses.replace(table, cells=cells))).sections}
+    assert not titles & {
+        *("Failed, missing and left out", "Environment", "Controls", "Transfer against training from scratch")
+    }
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -125,10 +141,8 @@ def test_names_from_outside_cannot_become_markup(make_table: Make, tmp_path: Pat
             assert "<script>" not in line.replace("\\<", "")
 
 
-def test_words_that_not_everybody_knows_are_explained_where_the_answer_stands(
-    findings: Findings, report: Document
-) -> None:
-    first = report.sections[0]
+def test_words_that_not_everybody_knows_are_explained(findings: Findings, report: Document) -> None:
+    [first] = [section for section in report.sections if section.title == "What the words mean"]
     for word in (
         "Column",
         "Control",
@@ -199,24 +213,25 @@ def on_photographs(table: StudyTable) -> StudyTable:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_rendered_shapes_are_a_demonstration_with_any_number_of_seeds(make_table: Make) -> None:
-    document = build_document(analyse(make_table(seeds=10)))
-    assert any("demonstration" in text for text in document.notices)
-    assert "This is a demonstration (rendered shapes): " in str(document)
+def test_rendered_shapes_are_a_demonstration_and_photographs_are_none_with_any_number_of_seeds(
+    make_table: Make,
+) -> None:
+    for count in (1, 3, 10):
+        shapes, photos = make_table(seeds=count, waiting=()), on_photographs(make_table(seeds=count, waiting=()))
+        assert [text.partition(":")[0] for text in build_document(analyse(shapes)).notices] == ["A demonstration"]
+        document = build_document(analyse(photos))
+        assert document.notices == ()
+        assert "emonstration" not in str(document)
+        assert len(document.answers) == 4
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_fewer_than_ten_seeds_are_called_a_demonstration(make_table: Make) -> None:
-    few, many = (build_document(analyse(on_photographs(make_table(seeds=count)))) for count in (3, 10))
-    assert any("demonstration" in text for text in few.notices)
-    assert not any("demonstration" in text for text in many.notices)
-
-
-def test_the_terminal_gets_every_sentence_within_its_width(findings: Findings, tmp_path: Path) -> None:
+def test_the_terminal_gets_every_answer_within_its_width(findings: Findings, tmp_path: Path) -> None:
     text = summary(findings, tmp_path)
     assert max(map(len, text.splitlines())) <= 120 + len(str(tmp_path))
     joined = " ".join(text.split())
-    assert all(f" {each.recommendation.labels} {each.sentence()}" in joined for each in explain(findings))
+    assert all(each.answer() in joined for each in explain(findings))
+    assert not any(each.details() in joined for each in explain(findings))
+    assert "model python -m tlexp freeze=depth freeze.depth=" in joined
     assert count_replicates(findings).in_words() in text.splitlines()[0]
     assert "report/index.html" in text
 

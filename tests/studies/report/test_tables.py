@@ -5,7 +5,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report.document import TextTable
-from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_points
+from tlexp.studies.report.sentences import explain, format_interval, in_points
 from tlexp.studies.report.tables import (
     accuracy_table,
     bound_table,
@@ -17,7 +17,6 @@ from tlexp.studies.report.tables import (
     format_signed,
     format_span,
     reason_table,
-    recommendation_table,
     regret_table,
     transfer_table,
 )
@@ -37,20 +36,15 @@ def mixed(make_table: MakeTable) -> Findings:
     return found
 
 
-def test_a_recommendation_stands_with_its_figures_and_nothing_with_none(make_table: MakeTable) -> None:
+def test_each_answer_stands_with_what_is_known_besides_and_without_its_verdict(make_table: MakeTable) -> None:
     found = mixed(make_table)
-    rows, reasons = told(recommendation_table(found)), told(reason_table(found))
-    for row, why, explanation in zip(rows, reasons, explain(found), strict=True):
+    for row, explanation in zip(told(reason_table(found)), explain(found), strict=True):
         each = explanation.recommendation
-        assert row["labels per class"] == why["labels per class"] == each.labels
-        assert row["in a sentence"] == explanation.sentence()
-        assert (why["reasons"], why["what would decide it"]) == (" ".join(explanation.reasons()), explanation.change())
-        if each.column is None:
-            assert (row["take"], row["how sure"], row["loses at most"]) == ("–", "nothing beats guessing", "–")
-        else:
-            assert each.bound is not None
-            assert (row["take"], row["loses at most"]) == (each.column, in_points(each.bound))
-            assert row["how sure"] == HOW_SURE[each.sureness]
+        assert row["labels per class"] == each.labels
+        assert (row["why"], row["what would decide it"]) == (" ".join(explanation.reasons()), explanation.change())
+        assert row["accuracy and cost"] == (explanation.taken() or "–")
+        assert (each.column is None) == (row["accuracy and cost"] == "–")
+        assert not any("better by more than" in text for text in row.values())
 
 
 def test_every_column_stands_with_the_most_that_it_may_lose(make_table: MakeTable) -> None:
@@ -63,27 +57,29 @@ def test_every_column_stands_with_the_most_that_it_may_lose(make_table: MakeTabl
             assert row[each.labels] == ("–" if bound is None else in_points(bound))
 
 
-def test_where_nothing_beats_guessing_the_table_says_so(make_table: MakeTable) -> None:
-    strength = {column.name: (-0.5755, 0.0) for column in DEPTHS}
-    found = analyse(make_table(columns=DEPTHS, strength=strength, missing=(), failed=(), waiting=()))
-    assert {row["how sure"] for row in told(recommendation_table(found))} == {"nothing beats guessing"}
-
-
 def test_cells_stand_in_the_row_of_their_column_and_under_their_budget(make_table: MakeTable) -> None:
     found = analyse(make_table())
     accuracies = told(accuracy_table(found, Role, title="All"))
-    costs = told(cost_table(found))
     names = [column.name for column in found.table.columns]
-    assert [row["column"] for row in accuracies] == [row["column"] for row in costs] == names
-    for row, cost, column in zip(accuracies, costs, found.table.columns, strict=True):
+    assert [row["column"] for row in accuracies] == names
+    costs = {row["column"]: row for row in told(cost_table(found))}
+    for row, column in zip(accuracies, found.table.columns, strict=True):
+        cost = costs[column.name]
         assert row["what it is"] == cost["what it is"] == column.title
         for labels in found.table.budgets:
             cell = found.cells.get((column.name, labels))
             if cell is None or cell.accuracy is None:
-                assert row[labels] == cost[labels] == "–"
+                assert row[labels] == cost[f"seconds, {labels}"] == "–"
             else:
                 assert row[labels] == f"{format_interval(cell.accuracy)}, {cell.count}"
-                assert cost[labels] == format_seconds(cell.seconds)
+                assert cost[f"seconds, {labels}"] == format_seconds(cell.seconds)
+
+
+def test_columns_stand_in_the_order_of_their_cost(make_table: MakeTable) -> None:
+    found = analyse(make_table(columns=DEPTHS))
+    rows = told(cost_table(found))
+    assert [row["column"] for row in rows] == [f"freeze-{depth}" for depth in (5, 4, 3, 2, 1, 0)]
+    assert [row["parameters that train"] for row in rows][:3] == ["516", "68 k", "216 k"]
 
 
 def test_only_the_roles_asked_for_are_told(make_table: MakeTable) -> None:

@@ -5,8 +5,9 @@ import math
 from tlexp.studies.analysis.crossings import find_crossings
 from tlexp.studies.analysis.decision import decide
 from tlexp.studies.analysis.differences import compare, competing, describe
-from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.findings import Findings, last_taken
 from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.model import describe_model
 from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
 from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
@@ -27,12 +28,14 @@ def analyse(table: StudyTable) -> Findings:
     )
     known = with_borrowed_variances(table, pairs)
     decisions = [decide(table, labels, images, cells, known) for labels in table.budgets]
+    recommendations = tuple(recommend(table, decision, images, known) for decision in decisions)
     return Findings(
         table=table,
         cells=cells,
         differences=differences,
         crossings=find_crossings(table, differences),
         transfer=find_gains(table, decisions, cells),
-        recommendations=tuple(recommend(table, decision, images, known) for decision in decisions),
+        recommendations=recommendations,
         regrets=find_regrets(table, decisions, images),
+        model=describe_model(table, last_taken(recommendations)),
     )

@@ -20,6 +20,15 @@ _NEARLY = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnCost:
+    """What a column costs: parameters that it trains, operations to predict an image; None where nobody says."""
+
+    column: Column
+    parameters: float | None
+    operations: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """What a budget's data say about its columns.
 
@@ -136,10 +145,24 @@ def rank_costs(table: StudyTable, candidates: Sequence[Cell]) -> NDArray[np.intp
     columns = {column.name: column for column in table.columns}
     costs = []
     for cell in candidates:
-        parameters, operations = trained(columns[cell.column], cell), _measured(cell, "cost/flops")
+        parameters, operations = trained(columns[cell.column], cell), predicting(cell)
         costs.append((_or_dearest(parameters), _or_dearest(operations)))
     known = sorted(set(costs))
     return np.array([known.index(cost) for cost in costs], dtype=np.intp)
+
+
+def column_costs(table: StudyTable) -> tuple[ColumnCost, ...]:
+    """Return what each column costs, in the stated order, the cheapest first; what never finished is left out."""
+    first: dict[str, Cell] = {}
+    for (name, _), cell in table.cells.items():
+        if cell.finished:
+            first.setdefault(name, cell)
+    known = [(column, first[column.name]) for column in table.columns if column.name in first]
+    costs = [
+        ColumnCost(column=column, parameters=trained(column, cell), operations=predicting(cell))
+        for column, cell in known
+    ]
+    return tuple(sorted(costs, key=lambda cost: (_or_dearest(cost.parameters), _or_dearest(cost.operations))))
 
 
 def competitors(table: StudyTable) -> int:
@@ -150,6 +173,11 @@ def competitors(table: StudyTable) -> int:
 def trained(column: Column, cell: Cell) -> float | None:
     """Return how many parameters a column trains; None where neither it nor a record says."""
     return column.trainable or _measured(cell, "cost/trainable_parameters")
+
+
+def predicting(cell: Cell) -> float | None:
+    """Return how many operations it takes to predict one image; None where no record says."""
+    return _measured(cell, "cost/flops")
 
 
 def _measured(cell: Cell, metric: str) -> float | None:

@@ -4,7 +4,7 @@ Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -256,6 +256,65 @@ class Regret:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassRecall:
+    """What the recommended model tells of the test images of one class.
+
+    Attributes:
+        label: Of the class.
+        images: How many there are.
+        recall: The share that is told right, a mean over data seeds.
+        taken_for: The class that they are most often taken for, by the mean over seeds; None where for none.
+        share: Of them that are taken for it.
+    """
+
+    label: int
+    images: int
+    recall: float
+    taken_for: int | None
+    share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test image that the recommended model tells wrong.
+
+    Attributes:
+        image: Its place in the test split.
+        name: None where that is not known.
+        label: Its class.
+        predicted: What it is taken for.
+        confidence: Mean probability of that over data seeds.
+        wrong: Data seeds that tell it wrong.
+    """
+
+    image: int
+    name: str | None
+    label: int
+    predicted: int
+    confidence: float
+    wrong: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFinding:
+    """What the recommended model tells wrong.
+
+    Attributes:
+        column: It.
+        labels: The largest budget at which it is taken.
+        seeds: Data seeds that are told of.
+        recalls: Of each class, the worst first.
+        mistakes: The most confident first; none where predictions are not on the disk.
+    """
+
+    column: str
+    labels: str
+    seeds: int
+    recalls: tuple[ClassRecall, ...]
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Findings:
     """Everything that a report shows."""
 
@@ -266,6 +325,17 @@ class Findings:
     transfer: tuple[TransferGain, ...]
     recommendations: tuple[Recommendation, ...]
     regrets: tuple[Regret, ...]
+    model: ModelFinding | None
+
+    @property
+    def last_taken(self) -> Recommendation | None:
+        """The recommendation of the largest budget at which a column is taken; None where at none."""
+        return last_taken(self.recommendations)
+
+
+def last_taken(recommendations: Sequence[Recommendation]) -> Recommendation | None:
+    """Return the recommendation of the largest budget at which a column is taken; None where at none."""
+    return next((each for each in reversed(recommendations) if each.column is not None), None)
 
 
 def _turned(low: float | None, high: float | None) -> tuple[float | None, float | None]:

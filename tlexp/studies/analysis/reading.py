@@ -12,6 +12,7 @@ from typing import Any
 from tlexp.errors import ConfigError
 from tlexp.jobs.files import read_about
 from tlexp.jobs.folder import Attempt, attempt_folders, read_attempt
+from tlexp.jsonfile import read_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
 from tlexp.studies.analysis.tested import TestAnswers, TestedImages, read_answers
 from tlexp.tracking import Record, RunStatus, names, read_points
@@ -82,6 +83,8 @@ def read_table(folder: Path) -> StudyTable:
         margin=float(stated["margin"]),
         skipped=stated["skipped"],
         record=first,
+        split=tested.split,
+        names=_names(folder, tested.split),
     )
 
 
@@ -155,6 +158,16 @@ def _finished(attempt: Path, seed: int, record: Record) -> Replicate:
         folder=attempt,
         losses=_losses(attempt),
     )
+
+
+def _names(folder: Path, count: int) -> tuple[str, ...]:
+    """Return the names of the test images; none where the study is from before they were written down."""
+    try:
+        names_of = read_json(folder / names.TEST_IMAGES_FILE)["names"]
+    except (OSError, ValueError, KeyError):
+        return ()
+    whole = isinstance(names_of, list) and len(names_of) == count
+    return tuple(map(str, names_of)) if whole else ()
 
 
 def _losses(attempt: Path) -> tuple[tuple[int, float], ...]:

@@ -121,11 +121,13 @@ class StudyTable:
         classes: Names of the classes.
         labels: Of the test images.
         groups: (n,) number of the group of each; None where each stands for itself.
+        split: How many of them, the first ones, are of the test split; None where they all are.
         seeds: The data seeds planned.
         cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
         margin: `study.margin`.
         skipped: Budgets and columns that were left out -> why.
         record: One finished record, for protocol and environment; None where none finished.
+        names: Of the test images, in their order; none where the study does not say.
     """
 
     name: str
@@ -142,6 +144,8 @@ class StudyTable:
     skipped: Mapping[str, str]
     record: Record | None
     groups: NDArray[np.int64] | None = None
+    split: int | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def conditional(self) -> frozenset[str]:

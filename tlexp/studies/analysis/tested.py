@@ -27,6 +27,7 @@ class TestAnswers:
         labels: (m,) int64.
         correct: (m,) bool, whether it was told right.
         groups: (m,) number of the group of each; None where each stands for itself.
+        split: How many of them, the first ones, are of the test split.
     """
 
     __test__ = False  # no test, whatever pytest makes of the name
@@ -34,6 +35,7 @@ class TestAnswers:
     labels: NDArray[np.int64]
     correct: NDArray[np.bool_]
     groups: NDArray[np.int64] | None
+    split: int
 
     def joined(self, rest: "TestAnswers") -> "TestAnswers":
         """Return these, of the test split, with those of the rest of the pool; there is none where there are groups."""
@@ -42,6 +44,7 @@ class TestAnswers:
             labels=np.concatenate([self.labels, rest.labels]),
             correct=np.concatenate([self.correct, rest.correct]),
             groups=None,
+            split=len(self.index),
         )
 
 
@@ -57,11 +60,16 @@ def read_answers(attempt: Path, record: Record) -> TestAnswers:
 
 
 class TestedImages:
-    """All images that the replicates of a study were tested on, which are paired image by image."""
+    """All images that the replicates of a study were tested on, which are paired image by image.
+
+    Attributes:
+        split: How many of them, the first ones, are of the test split.
+    """
 
     __test__ = False  # no test, whatever pytest makes of the name
 
     def __init__(self) -> None:
+        self.split = 0
         self._digest: str | None = None
         self._path = Path()
         self._labels: dict[int, int] = {}
@@ -85,7 +93,7 @@ class TestedImages:
         """
         digest = "" if record.data is None else record.data.digest
         if self._digest is None:
-            self._digest, self._path = digest, path
+            self._digest, self._path, self.split = digest, path, answers.split
         images, labels = answers.index.tolist(), answers.labels.tolist()
         known = [self._labels.setdefault(image, label) for image, label in zip(images, labels, strict=True)]
         if digest != self._digest or known != labels:
@@ -111,19 +119,34 @@ class TestedImages:
         return np.array([values[image] for image in sorted(values)], dtype=np.int64)
 
 
+def read_probabilities(path: Path) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.float64]]:
+    """Return index, label and, where there are groups, group (m,) of a file of predictions, and probabilities (m, K).
+
+    Raises:
+        TrackingError: It is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            probabilities = stored["probability"].astype(np.float64)
+            known = {name: stored[name].astype(np.int64) for name in ("index", "label", "group") if name in stored}
+        if any(values.shape != (len(probabilities),) for values in known.values()) or not probabilities[:, 0].size:
+            raise ValueError(f"labels {known['label'].shape}, probabilities {probabilities.shape}")
+    except Exception as error:  # zip files, their headers and arrays each raise something else
+        raise TrackingError(f"{path} does not hold predictions ({error}): {_WAY_OUT}") from error
+    return known, probabilities
+
+
 def _read_split(path: Path, record: Record) -> TestAnswers:
     if not path.is_file():
         raise TrackingError(f"{path} is missing: {_WAY_OUT}")
     if file_digest(path) != record.files.get(path.name):
         raise TrackingError(f"{path} was changed after its record was written (its digest differs): {_WAY_OUT}")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            index, labels = stored["index"].astype(np.int64), stored["label"].astype(np.int64)
-            probabilities = stored["probability"].astype(np.float64)
-            groups = stored["group"].astype(np.int64) if "group" in stored else None
-        each = (index, labels, labels if groups is None else groups, probabilities[:, 0])
-        if any(values.shape != (len(probabilities),) for values in each) or not probabilities.size:
-            raise ValueError(f"labels {labels.shape}, probabilities {probabilities.shape}")
-    except Exception as error:  # zip files, their headers and arrays each raise something else
-        raise TrackingError(f"{path} does not hold predictions ({error}): {_WAY_OUT}") from error
-    return TestAnswers(index=index, labels=labels, correct=probabilities.argmax(axis=1) == labels, groups=groups)
+    known, probabilities = read_probabilities(path)
+    labels, count = known["label"], len(probabilities)
+    return TestAnswers(
+        index=known.get("index", np.arange(count)),
+        labels=labels,
+        correct=probabilities.argmax(axis=1) == labels,
+        groups=known.get("group"),
+        split=count,
+    )

@@ -38,6 +38,19 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageCard:
+    """An image, and what to say of it.
+
+    Attributes:
+        thumbnail: JPEG; None where the image could not be had.
+        lines: Below it.
+    """
+
+    thumbnail: bytes | None
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """A part of a report; all text is plain and not yet escaped.
 
@@ -46,37 +59,61 @@ class Section:
         paragraphs: Before everything else.
         picture: Its figure.
         tables: To be read.
+        cards: Images.
         folded: Tables that are opened by a click, such as the numbers of the figure.
         lines: A list.
         commands: To be typed.
+        closed: Whether it is opened by a click as a whole.
     """
 
     title: str
     paragraphs: tuple[str, ...] = ()
     picture: Picture | None = None
     tables: tuple[TextTable, ...] = ()
+    cards: tuple[ImageCard, ...] = ()
     folded: tuple[TextTable, ...] = ()
     lines: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypedCommand:
+    """What can be typed.
+
+    Attributes:
+        about: What it does.
+        line: The command.
+    """
+
+    about: str
+    line: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A report.
+    """A report; what a reader came for stands before everything else.
 
     Attributes:
         title: Its heading.
-        facts: What the study is about, a name and a value each.
         notices: What to know before anything else is read.
+        answers: One sentence for each budget, in two parts: what to take, and the rest.
+        picture: What the answers rest on; None where there is nothing to draw.
+        command: What makes the recommended model; None where nothing is recommended.
+        facts: What the study is about, a name and a value each.
         sections: In their order.
     """
 
     title: str
-    facts: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
+    answers: tuple[tuple[str, str], ...]
+    picture: Picture | None
+    command: TypedCommand | None
+    facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """The figures in their order."""
-        return tuple(section.picture for section in self.sections if section.picture is not None)
+        pictures = (self.picture, *(section.picture for section in self.sections))
+        return tuple(picture for picture in pictures if picture is not None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tlexp.studies.analysis.findings import Findings, Sureness
+from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import Role
 from tlexp.studies.report import panels, plots
 from tlexp.studies.report.document import Picture, Section, TextTable
@@ -24,7 +24,6 @@ class _FigureSection:
         caption: What the numbers mean; `{margin}` is `study.margin`.
         numbers: Tables of what is drawn.
         text: What is said above the figure.
-        missing: What is said where there is no figure; the section is left out where nothing is.
     """
 
     name: str
@@ -34,7 +33,6 @@ class _FigureSection:
     caption: str
     numbers: Callable[[Findings], tuple[TextTable, ...]]
     text: Callable[[Findings], str] = lambda _: ""
-    missing: Callable[[Findings], str] = lambda _: ""
 
 
 def figure_sections(findings: Findings) -> tuple[Section, ...]:
@@ -42,19 +40,32 @@ def figure_sections(findings: Findings) -> tuple[Section, ...]:
     return tuple(section for figure in _FIGURE_SECTIONS if (section := _section(figure, findings)) is not None)
 
 
+def accuracy_picture(findings: Findings) -> Picture | None:
+    """Return the figure that the answers rest on; None where there is nothing to draw."""
+    drawn = plots.draw_accuracy(findings)
+    if drawn is None:
+        return None
+    return Picture(
+        name="accuracy",
+        alt="Lines of balanced accuracy over labels per class, one for each column.",
+        caption="Mean over data seeds on the test images. A ring marks what to take, dotted where that is not decided; "
+        "bars are 95 % intervals of what to take and of the best beside it.",
+        drawn=drawn,
+    )
+
+
 def _section(figure: _FigureSection, findings: Findings) -> Section | None:
     drawn = figure.draw(findings)
-    text = (figure.missing if drawn is None else figure.text)(findings)
-    if drawn is None and not text:
+    if drawn is None:
         return None
-    caption = figure.caption.format(margin=f"{findings.table.margin:g}")
-    picture = None if drawn is None else Picture(name=figure.name, alt=figure.alt, caption=caption, drawn=drawn)
+    text, caption = figure.text(findings), figure.caption.format(margin=f"{findings.table.margin:g}")
+    picture = Picture(name=figure.name, alt=figure.alt, caption=caption, drawn=drawn)
     paragraphs = (text,) if text else ()
     return Section(title=figure.title, paragraphs=paragraphs, picture=picture, folded=figure.numbers(findings))
 
 
-def _competing(findings: Findings) -> tuple[TextTable, ...]:
-    return (accuracy_table(findings, (Role.depth, Role.way), title="Balanced accuracy, 95 % interval"),)
+def _competing(findings: Findings) -> TextTable:
+    return accuracy_table(findings, (Role.depth, Role.way), title="Balanced accuracy, 95 % interval")
 
 
 def _transfer(findings: Findings) -> tuple[TextTable, ...]:
@@ -78,22 +89,7 @@ def _gains(findings: Findings) -> str:
     return " ".join(sentences)
 
 
-def _no_gain(findings: Findings) -> str:
-    if any(recommendation.sureness is Sureness.chance for recommendation in findings.recommendations):
-        return "No pretrained column is distinguishably better than guessing where one was trained from scratch too."
-    return "Nothing was trained from scratch beside a pretrained column."
-
-
 _FIGURE_SECTIONS = (
-    _FigureSection(
-        name="accuracy",
-        title="Accuracy against labels",
-        draw=plots.draw_accuracy,
-        alt="Lines of balanced accuracy over labels per class, one for each column.",
-        caption="Mean balanced accuracy on the test split over data seeds, with 95 % intervals. A ring marks what "
-        "to take where that is decided, a dotted ring where it is not.",
-        numbers=_competing,
-    ),
     _FigureSection(
         name="heat-map",
         title="All columns and budgets",
@@ -101,7 +97,7 @@ _FIGURE_SECTIONS = (
         alt="Balanced accuracy as a table of coloured cells, brighter is better.",
         caption="Mean balanced accuracy of each column (rows) at each budget (labels per class). A frame marks what "
         "to take where that is decided, a dashed frame where it is not.",
-        numbers=lambda findings: (cell_table(findings),),
+        numbers=lambda findings: (_competing(findings), cell_table(findings)),
     ),
     _FigureSection(
         name="differences",
@@ -115,11 +111,12 @@ _FIGURE_SECTIONS = (
     ),
     _FigureSection(
         name="cost",
-        title="Cost against accuracy",
+        title="What accuracy costs",
         draw=panels.draw_cost,
-        alt="Marks of accuracy over seconds, one for each column, one panel for each budget.",
-        caption="Mean seconds of a whole replicate (selection, final fit and test) against mean balanced accuracy with "
-        "its 95 % interval; up and to the left is better. Hollow marks: solved from the same features.",
+        alt="Columns in the order of their cost, the cheapest on top, with their accuracy, one panel for each budget.",
+        caption="Beside each column the parameters that it trains and the operations to predict one image, by which it "
+        "is cheap, in this order; mean balanced accuracy with its 95 % interval. A ring marks what to take. Hollow "
+        "marks: solved from the same features, and never taken.",
         numbers=lambda findings: (cost_table(findings),),
     ),
     _FigureSection(
@@ -131,7 +128,6 @@ _FIGURE_SECTIONS = (
         "random weights, with 95 % intervals. A dotted line leads to the labels that training from scratch needs.",
         numbers=_transfer,
         text=_gains,
-        missing=_no_gain,
     ),
     _FigureSection(
         name="controls",
@@ -142,6 +138,5 @@ _FIGURE_SECTIONS = (
         "beside the best column of each budget, with 95 % intervals. What random features or pixels reach owes nothing "
         "to pretraining.",
         numbers=_controls,
-        missing=lambda _: "No control has finished.",
     ),
 )

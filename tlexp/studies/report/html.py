@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tlexp.data.thumbnails import data_address
 from tlexp.studies.report.document import Document, Picture, TextTable
 from tlexp.studies.report.rendering import inline_svg, theme_rules
 
@@ -26,6 +27,7 @@ def build_page(report: Document, *, dark: Mapping[str, str]) -> str:
     return _ENVIRONMENT.get_template("page.html.j2").render(
         report=report,
         inline=inline,
+        address=data_address,
         light=Markup(theme_rules(dark, is_dark=False)),
         dark=Markup(theme_rules(dark, is_dark=True)),
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from tlexp.studies.report.document import Document, Section, TextTable
+from tlexp.studies.report.document import Document, Picture, Section, TextTable
 
 _SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
 
@@ -15,8 +15,15 @@ def build_markdown(report: Document) -> str:
 
 def _blocks(report: Document) -> Iterator[str]:
     yield f"# {plain(report.title)}"
-    yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in report.facts)
     yield from (f"> {plain(text)}" for text in report.notices)
+    if report.answers:
+        yield "\n".join(f"- **{plain(taken)}**{plain(rest)}" for taken, rest in report.answers)
+    if report.picture is not None:
+        yield from _picture(report.picture)
+    if report.command is not None:
+        yield plain(report.command.about)
+        yield f"    {report.command.line}"
+    yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in report.facts)
     for section in report.sections:
         yield from _section(section)
 
@@ -25,14 +32,20 @@ def _section(section: Section) -> Iterator[str]:
     yield f"## {plain(section.title)}"
     yield from map(plain, section.paragraphs)
     if section.picture is not None:
-        yield f"![{plain(section.picture.alt)}]({section.picture.name}.svg)"
-        yield plain(section.picture.caption)
+        yield from _picture(section.picture)
     yield from _tables(section.tables)
+    if section.cards:
+        yield "\n".join(f"- {plain('; '.join(card.lines))}" for card in section.cards)
     if section.lines:
         yield "\n".join(f"- {plain(line)}" for line in section.lines)
     yield from _tables(section.folded)
     if section.commands:
         yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
+
+
+def _picture(picture: Picture) -> Iterator[str]:
+    yield f"![{plain(picture.alt)}]({picture.name}.svg)"
+    yield plain(picture.caption)
 
 
 def _tables(tables: Iterable[TextTable]) -> Iterator[str]:

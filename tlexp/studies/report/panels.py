@@ -1,4 +1,4 @@
-"""A study's columns at each label budget by itself: the heat map, differences to the best, cost against accuracy."""
+"""A study's columns at each label budget by itself: the heat map, differences to the best, accuracy by cost."""
 
 import math
 from collections.abc import Collection, Iterator, Sequence
@@ -9,16 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from tlexp.studies.analysis.decision import ColumnCost, column_costs
 from tlexp.studies.analysis.differences import against_best
-from tlexp.studies.analysis.findings import CellFinding, Difference, Findings, Recommendation, Sureness
+from tlexp.studies.analysis.findings import Difference, Findings, Interval, Recommendation, Sureness
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, INK, MUTED, ORANGE, cell_colour, column_styles
 from tlexp.studies.report.rendering import RenderedFigure, render_figure
+from tlexp.studies.report.tables import format_count
 from tlexp.tracking.figures import plain_label
-
-_WIDE_RATIO = 8
-"""Costs spread wider than this stand on a logarithmic axis."""
 
 
 def draw_heat_map(findings: Findings) -> RenderedFigure | None:
@@ -78,47 +77,47 @@ def draw_differences(findings: Findings) -> RenderedFigure | None:
 
 
 def draw_cost(findings: Findings) -> RenderedFigure | None:
-    """Draw what a replicate costs against what it reaches; None where no cost is known."""
-    members = [column for column in findings.table.columns if column.competes or column.role is Role.closed]
-    costs = {
-        recommendation.labels: cells
-        for recommendation in findings.recommendations
-        if (cells := _costs(findings, members, recommendation))
-    }
-    if not costs:
+    """Draw what columns reach in the order of their cost, the cheapest on top; None where nothing finished."""
+    costs = [cost for cost in column_costs(findings.table) if cost.column.competes or cost.column.role is Role.closed]
+    shown = [
+        each.labels
+        for each in findings.recommendations
+        if any(_accuracy(findings, cost.column.name, each.labels) is not None for cost in costs)
+    ]
+    if not shown:
         return None
-    seconds = [cell.seconds for cells in costs.values() for _, cell in cells if cell.seconds]
     styles = column_styles(findings.table.columns)
-    named = [column for column in members if any(column == other for cells in costs.values() for other, _ in cells)]
 
     def draw(figure: Figure) -> None:
-        for axes, recommendation in _panels(figure, findings, costs):
-            for column, cell in costs[recommendation.labels]:
-                assert cell.accuracy is not None
-                assert cell.seconds is not None
-                style = styles[column.name]
-                look: dict[str, Any] = {
-                    "color": style.colour,
-                    "linestyle": "none",
-                    "label": plain_label(column.title, 34),
-                }
-                look["markerfacecolor"] = style.colour if column.competes else "none"
-                axes.plot([cell.seconds], [cell.accuracy.value], marker=style.mark, markersize=6, zorder=3, **look)
-                if cell.accuracy.low is not None and cell.accuracy.high is not None:
-                    axes.vlines(cell.seconds, cell.accuracy.low, cell.accuracy.high, color=style.colour, linewidth=0.9)
-            if seconds and max(seconds) / min(seconds) > _WIDE_RATIO:
-                axes.set_xscale("log")
-            axes.grid(linewidth=0.6)
-            axes.set(xlabel="seconds per replicate", ylabel="balanced accuracy")
-            axes.label_outer()
-            axes.tick_params(labelbottom=True)
-        pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
-        handles = {name: handle for pair in pairs for handle, name in pair}
-        ordered = [name for column in named if (name := plain_label(column.title, 34)) in handles]
-        figure.legend([handles[name] for name in ordered], ordered, loc="outside lower center", ncols=2)
+        for axes, recommendation in _panels(figure, findings, shown):
+            for row, cost in enumerate(costs):
+                reached = _accuracy(findings, cost.column.name, recommendation.labels)
+                if reached is None:
+                    continue
+                colour = styles[cost.column.name].colour
+                if reached.low is not None and reached.high is not None:
+                    axes.hlines(row, reached.low, reached.high, color=colour, linewidth=1.4)
+                filling = colour if cost.column.competes else "none"
+                axes.plot([reached.value], [row], "o", color=colour, markerfacecolor=filling, markersize=5)
+                if cost.column.name == recommendation.column:
+                    axes.scatter([reached.value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2)
+            axes.set_ylim(len(costs) - 0.4, -0.6)
+            axes.set_yticks(range(len(costs)), [f"{_name(cost.column)}: {_told(cost)}" for cost in costs])
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.grid(axis="x", linewidth=0.6)
+            axes.set_xlabel("balanced accuracy")
 
-    rows = math.ceil(len(costs) / 2)
-    return render_figure("cost", 0.5 + 1.9 * rows + 0.18 * math.ceil(len(named) / 2), draw)
+    rows = math.ceil(len(shown) / 2)
+    return render_figure("cost", 0.4 + rows * (0.55 + 0.2 * len(costs)), draw)
+
+
+def _told(cost: ColumnCost) -> str:
+    return " / ".join(map(format_count, (cost.parameters, cost.operations)))
+
+
+def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
+    cell = findings.cells.get((column, labels))
+    return None if cell is None else cell.accuracy
 
 
 def _competing(findings: Findings) -> list[Column]:
@@ -167,10 +166,3 @@ def _draw_difference(axes: Axes, difference: Difference, row: int) -> None:
         axes.hlines(row, difference.low, difference.high, color=colour, linewidth=1.5)
     filling = colour if difference.distinguishable else "none"
     axes.plot([difference.value], [row], "o", color=colour, markerfacecolor=filling)
-
-
-def _costs(
-    findings: Findings, members: Sequence[Column], recommendation: Recommendation
-) -> list[tuple[Column, CellFinding]]:
-    cells = ((column, findings.cells.get((column.name, recommendation.labels))) for column in members)
-    return [(column, cell) for column, cell in cells if cell is not None and cell.accuracy is not None and cell.seconds]

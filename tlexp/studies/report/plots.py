@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tlexp.studies.analysis.findings import Findings, Interval, Sureness, TransferGain
+from tlexp.studies.analysis.findings import Findings, Interval, Recommendation, Sureness, TransferGain
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.palette import BLUE, GREEN, INK, MUTED, ORANGE, Style, column_styles
@@ -19,6 +19,10 @@ _MOST_BANDS = 7
 """More bands than these hide one another; whiskers stand for them then."""
 _LEAST_GAP = 0.07
 """Of the axis: ticks nearer than this are named on two lines."""
+_MOST_NAMES = 12
+"""More names beside their lines would hide one another; only what is taken, and the best beside it, is named then."""
+_LINE = 0.05
+"""Of the height of the axes: a line of text."""
 _CLOSED = (Role.random, Role.pixels, Role.closed)
 Points = list[tuple[float, Interval]]
 
@@ -32,11 +36,11 @@ def draw_accuracy(findings: Findings) -> RenderedFigure | None:
 
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
-        _draw_columns(axes, findings, members)
-        _mark_recommended(axes, findings, members)
-        _add_legend(figure, axes)
+        _draw_means(axes, findings, members)
+        _draw_answers(axes, findings, members)
+        _name_lines(axes, findings, members)
 
-    return render_figure("accuracy", 4.0 + _legend_height(len(members) + 2), draw)
+    return render_figure("accuracy", 3.5, draw)
 
 
 def draw_transfer(findings: Findings) -> RenderedFigure | None:
@@ -178,22 +182,100 @@ def _is_whole(interval: Interval) -> bool:
     return interval.low is not None and interval.high is not None
 
 
-def _mark_recommended(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
-    """Ring the column to take of each budget, with dots where that is not decided."""
-    ringed: Mapping[str, list[tuple[float, float]]] = {"to take, decided": [], "to take, not decided": []}
+def _draw_means(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    """Draw the means alone: what is taken anywhere strong, the others thin."""
+    styles = column_styles(findings.table.columns)
+    taken = {recommendation.column for recommendation in findings.recommendations}
+    for column in columns:
+        points, style, strong = _points(findings, column.name), styles[column.name], column.name in taken
+        shift = _shift(axes, _aside(columns, column.name)) if len(axes.get_xticks()) == 1 else 1.0
+        axes.plot(
+            [place * shift for place, _ in points],
+            [reached.value for _, reached in points],
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.mark,
+            linewidth=1.8 if strong else 0.9,
+            markersize=5 if strong else 3.5,
+            zorder=3 if strong else 2,
+        )
+
+
+def _draw_answers(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    """Ring what to take at each budget, and draw its interval and that of the best beside it, a little aside."""
+    styles, single = column_styles(findings.table.columns), len(axes.get_xticks()) == 1
     for recommendation in findings.recommendations:
-        name = recommendation.column
-        reached = None if name is None else _reached(findings, name, recommendation.labels)
-        if name is not None and reached is not None:
-            kind = "to take, decided" if recommendation.sureness is Sureness.decided else "to take, not decided"
-            whiskers = len(columns) > _MOST_BANDS or len(_points(findings, name)) < 2
-            shift = _shift(axes, _aside(columns, name)) if whiskers else 1.0
-            ringed[kind].append((findings.table.per_class[recommendation.labels] * shift, reached.value))
-    for (kind, points), dashes in zip(ringed.items(), ("-", (0, (1, 1))), strict=True):
-        if points:
-            at, values = zip(*points, strict=True)
-            look: dict[str, Any] = {"edgecolors": INK, "facecolors": "none", "linestyles": [dashes], "linewidths": 1.4}
-            axes.scatter(at, values, s=150, zorder=4, label=kind, **look)
+        place = findings.table.per_class[recommendation.labels]
+        for name, aside in zip(_shown(recommendation), (-0.25, 0.25), strict=False):
+            reached = _reached(findings, name, recommendation.labels)
+            if reached is None or name not in [column.name for column in columns]:
+                continue
+            own = place * _shift(axes, _aside(columns, name)) if single else place
+            at = own if single else place * _shift(axes, aside)
+            if reached.low is not None and reached.high is not None:
+                axes.vlines(at, reached.low, reached.high, color=styles[name].colour, linewidth=1.6, zorder=4)
+            if name == recommendation.column:
+                dashes = "-" if recommendation.sureness is Sureness.decided else (0, (1, 1))
+                look: dict[str, Any] = {"edgecolors": INK, "facecolors": "none", "linestyles": [dashes]}
+                axes.scatter([own], [reached.value], s=130, linewidths=1.4, zorder=5, **look)
+
+
+def _shown(recommendation: Recommendation) -> tuple[str, ...]:
+    """Return the column to take and the best beside it, by name."""
+    ranked = sorted(recommendation.candidates, key=lambda candidate: -candidate.mean)
+    first = [recommendation.column] if recommendation.column is not None else []
+    return tuple([*first, *(each.column for each in ranked if each.column not in first)][:2])
+
+
+def _name_lines(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
+    """Write each column's name beside the end of its line, a little above or below where names would meet."""
+    styles, taken = column_styles(findings.table.columns), {each.column for each in findings.recommendations}
+    named = columns
+    if len(columns) > _MOST_NAMES:
+        shown = {name for each in findings.recommendations for name in _shown(each)}
+        named = [column for column in columns if column.name in shown][:_MOST_NAMES]
+    low, high = axes.get_ylim()
+    single, edge = len(axes.get_xticks()) == 1, axes.get_xlim()[1]
+    ends = [_points(findings, column.name)[-1] for column in named]
+    axes.set_ylim(low, high)
+    for column, (place, end), height in zip(
+        named, ends, _apart([end.value for _, end in ends], low, high), strict=True
+    ):
+        start = place * (_shift(axes, _aside(columns, column.name)) if single else 1.0)
+        look: dict[str, Any] = {"color": styles[column.name].colour, "linewidth": 0.5, "clip_on": False, "zorder": 1}
+        axes.plot([start, edge], [end.value, height], **look)
+        axes.annotate(
+            plain_label(column.name, 18),
+            (edge, height),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            fontweight="bold" if column.name in taken else "normal",
+            color=INK if column.name in taken else MUTED,
+            annotation_clip=False,
+        )
+
+
+def _apart(heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Return where names may stand: in the order of what they name, and none nearer to another than a line of text.
+
+    >>> [round(height, 3) for height in _apart([0.5, 0.5, 0.9], 0.0, 1.0)]
+    [0.475, 0.525, 0.9]
+    """
+    order = sorted(range(len(heights)), key=lambda place: heights[place])
+    gap = min(_LINE, 1 / max(1, len(heights))) * (high - low)
+    placed = [heights[place] for place in order]
+    for _ in range(len(placed)):  # a pair that is too near moves apart, and may push its neighbours
+        for below in range(len(placed) - 1):
+            lacking = gap - (placed[below + 1] - placed[below])
+            if lacking > 0:
+                placed[below] -= lacking / 2
+                placed[below + 1] += lacking / 2
+    found = [0.0] * len(heights)
+    for place, height in zip(order, placed, strict=True):
+        found[place] = height
+    return found
 
 
 def _draw_gain(axes: Axes, gain: TransferGain, place: float) -> None:

@@ -13,15 +13,14 @@ from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
 CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
-_ENOUGH_SEEDS = 10
 _ENOUGH_RATES = 3
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
 
 
 def is_demonstration(table: StudyTable) -> bool:
-    """Return whether a study has too few seeds for a claim, or images that no claim is about."""
-    return bool(_no_claim(table))
+    """Return whether a study is of rendered images, which nobody has a question about."""
+    return _source(table) == DataSource.shapes
 
 
 def protocol_sentences(findings: Findings) -> tuple[str, ...]:
@@ -56,7 +55,6 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "nearly if it is at most three, else open. Cheap is what trains few parameters, and then what takes few "
         "operations to predict an image; seconds do not count.",
         "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
-        *_demonstration(table),
     )
 
 
@@ -125,20 +123,6 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         "classes": None if data is None else ", ".join(data.classes),
     }
     return [(name, value) for name, value in facts.items() if value]
-
-
-def _demonstration(table: StudyTable) -> tuple[str, ...]:
-    if not is_demonstration(table):
-        return ()
-    why = ", ".join(_no_claim(table))
-    return (f"This is a demonstration ({why}): a claim wants {_ENOUGH_SEEDS} data seeds on images that matter.",)
-
-
-def _no_claim(table: StudyTable) -> list[str]:
-    """Return what keeps a study from a claim."""
-    count, few = len(table.seeds), len(table.seeds) < _ENOUGH_SEEDS
-    seeds = [f"{count} data seed{'' if count == 1 else 's'}"] if few else []
-    return [*seeds, *(["rendered shapes"] if _source(table) == DataSource.shapes else [])]
 
 
 def _grouped(table: StudyTable) -> tuple[str, ...]:

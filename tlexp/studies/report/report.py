@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tlexp.data import Images
 from tlexp.paths import publish
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.csv import cells_csv, differences_csv, recommendations_csv
@@ -9,14 +10,23 @@ from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.palette import column_styles, dark_colours
 from tlexp.studies.report.sections import build_document
+from tlexp.studies.report.thumbnails import keep_thumbnails
 
 REPORT = "report"
 PAGE = "index.html"
 
 
-def write_report(folder: Path, findings: Findings) -> list[Path]:
-    """Write report/ into a study's folder and return its files, the page first; equal findings give equal bytes."""
-    report = build_document(findings)
+def write_report(folder: Path, findings: Findings, images: Images | None = None) -> list[Path]:
+    """Write report/ into a study's folder and return its files, the page first; equal findings give equal bytes.
+
+    Args:
+        folder: Of the study.
+        findings: What it says.
+        images: Of its test split; None where they are not at hand.
+    """
+    (folder / REPORT).mkdir(exist_ok=True)
+    mistakes = () if findings.model is None else findings.model.mistakes
+    report = build_document(findings, keep_thumbnails(folder / REPORT, mistakes, images))
     dark = dark_colours(column_styles(findings.table.columns))
     content: dict[str, bytes | str] = {
         PAGE: build_page(report, dark=dark),
@@ -28,7 +38,6 @@ def write_report(folder: Path, findings: Findings) -> list[Path]:
     for picture in report.pictures:
         content[f"{picture.name}.svg"] = picture.drawn.svg.decode()
         content[f"{picture.name}.png"] = picture.drawn.png
-    (folder / REPORT).mkdir(exist_ok=True)
     for name, data in content.items():
         publish(folder / REPORT / name, data)
     return [folder / REPORT / name for name in content]

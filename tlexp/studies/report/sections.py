@@ -1,10 +1,15 @@
 """What a report says, in its order; the page and the Markdown file show the same sections."""
 
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.document import Document, Section
-from tlexp.studies.report.figures import figure_sections
+from tlexp.studies.report.document import Document, Section, TypedCommand
+from tlexp.studies.report.figures import accuracy_picture, figure_sections
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.protocol import (
     commands,
     data_words,
@@ -14,44 +19,61 @@ from tlexp.studies.report.protocol import (
     is_demonstration,
     protocol_sentences,
 )
+from tlexp.studies.report.sentences import explain, in_points
 from tlexp.studies.report.tables import (
     bound_table,
     crossing_lines,
     crossing_table,
+    mistake_card,
     reason_table,
-    recommendation_table,
+    recall_table,
     regret_table,
 )
+from tlexp.studies.report.thumbnails import MOST
+
+_WORST = 8
+"""Classes whose recall is shown at once."""
 
 
-def build_document(findings: Findings) -> Document:
-    """Return what a report says of a study; of one in which nothing finished, that."""
+def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = MappingProxyType({})) -> Document:
+    """Return what a report says of a study; of one in which nothing finished, that.
+
+    Args:
+        findings: What it says.
+        thumbnails: Of test images, by their place in the test split.
+    """
     table = findings.table
-    budgets = ", ".join(map(budget_name, table.budgets))
+    measured = count_replicates(findings).finished > 0
+    sections = (_measured(findings, thumbnails) if measured else ()) + _told(findings)
     return Document(
         title=f"Study {table.name}",
+        notices=_notices(findings),
+        answers=tuple(explanation.answer_parts() for explanation in explain(findings)) if measured else (),
+        picture=accuracy_picture(findings),
+        command=_command(findings),
         facts=(
             ("backbone", table.backbone),
             ("images", data_words(table)),
-            ("labels per class", budgets),
+            ("labels per class", ", ".join(map(budget_name, table.budgets))),
             ("data seeds", f"{', '.join(map(str, table.seeds))} ({len(table.seeds)})"),
             ("replicates", count_replicates(findings).in_words()),
+            ("margin", f"{in_points(table.margin)}: decided is what loses no more, nearly what loses three at most"),
         ),
-        notices=_notices(findings),
-        sections=(
-            *(_measured(findings) if count_replicates(findings).finished else ()),
-            *(part(findings) for part in (_protocol, _gaps, _environment, _repeat)),
-        ),
+        sections=tuple(section for section in sections if section is not None),
     )
 
 
-def _measured(findings: Findings) -> tuple[Section, ...]:
+def _measured(findings: Findings, thumbnails: Mapping[int, bytes]) -> tuple[Section | None, ...]:
     """Return the sections of a study in which something finished."""
-    sections = (
-        *(_recommendations(findings), *figure_sections(findings)),
+    return (
+        *(_answers(findings), _model(findings, thumbnails), *figure_sections(findings)),
         *(_crossings(findings), _regrets(findings)),
     )
-    return tuple(section for section in sections if section is not None)
+
+
+def _told(findings: Findings) -> tuple[Section | None, ...]:
+    """Return what is said of any study."""
+    return tuple(part(findings) for part in (_gaps, _repeat, _words, _protocol, _environment))
 
 
 def _notices(findings: Findings) -> tuple[str, ...]:
@@ -62,18 +84,44 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     if is_demonstration(findings.table):
-        notices.append("A demonstration, not a claim: see the protocol.")
+        notices.append("A demonstration: its images are rendered, and photographs may differ.")
     return tuple(notices)
 
 
-def _recommendations(findings: Findings) -> Section:
+def _command(findings: Findings) -> TypedCommand | None:
+    taken = findings.last_taken
+    line = None if taken is None else model_command(findings.table, taken.column)
+    if taken is None or line is None:
+        return None
+    return TypedCommand(about=f"This makes {taken.column} on all labels, weights and card:", line=line)
+
+
+def _answers(findings: Findings) -> Section:
     return Section(
-        title="Recommendation",
-        paragraphs=("Which column to take with so many labelled images per class.",),
-        tables=(recommendation_table(findings),),
-        lines=glossary(findings),
-        folded=(bound_table(findings), reason_table(findings)),
+        title="Why, and what would decide it",
+        tables=(reason_table(findings),),
+        folded=(bound_table(findings),),
         commands=deciding_commands(findings),
+    )
+
+
+def _model(findings: Findings, thumbnails: Mapping[int, bytes]) -> Section | None:
+    model, classes = findings.model, findings.table.classes
+    if model is None:
+        return None
+    table, tested = recall_table(model, classes), len(findings.table.labels[: findings.table.split])
+    shown = model.mistakes[:MOST]
+    told = f"{model.column} with {budget_name(model.labels)} labels per class, over {model.seeds} data seeds."
+    mistakes = (
+        f"Of {tested:,} images of the test split the mean over seeds tells {len(model.mistakes):,} wrong; below are those "
+        "that it is most confident of. Some may be wrong labels."
+    )
+    return Section(
+        title="What the recommended model tells wrong",
+        paragraphs=(told, mistakes) if shown else (told,),
+        tables=(dataclasses.replace(table, rows=table.rows[:_WORST]),),
+        cards=tuple(mistake_card(mistake, classes, thumbnails.get(mistake.image)) for mistake in shown),
+        folded=(table,) if len(table.rows) > _WORST else (),
     )
 
 
@@ -105,21 +153,22 @@ def _regrets(findings: Findings) -> Section | None:
     )
 
 
+def _words(findings: Findings) -> Section:
+    return Section(title="What the words mean", lines=glossary(findings), closed=True)
+
+
 def _protocol(findings: Findings) -> Section:
-    return Section(title="Protocol", paragraphs=(" ".join(protocol_sentences(findings)),))
+    return Section(title="Protocol", lines=protocol_sentences(findings), closed=True)
 
 
-def _gaps(findings: Findings) -> Section:
+def _gaps(findings: Findings) -> Section | None:
     tables = incomplete_tables(findings)
-    none = () if tables else ("Every planned replicate has finished, inside the protocol.",)
-    return Section(title="Failed, missing and left out", paragraphs=none, tables=tables)
+    return Section(title="Failed, missing and left out", tables=tables) if tables else None
 
 
-def _environment(findings: Findings) -> Section:
+def _environment(findings: Findings) -> Section | None:
     table = environment_table(findings.table)
-    if not table.rows:
-        return Section(title="Environment", paragraphs=("No replicate has finished that could tell.",))
-    return Section(title="Environment", tables=(table,))
+    return Section(title="Environment", tables=(table,), closed=True) if table.rows else None
 
 
 def _repeat(findings: Findings) -> Section:

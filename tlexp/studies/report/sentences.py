@@ -29,26 +29,22 @@ class Explanation:
     recommendation: Recommendation
 
     def sentence(self) -> str:
-        """Return which column to take, what that may cost, how sure it is, and what stands beside it."""
-        return f"{self._answer()}{self._outdone()}"
+        """Return which column to take, what that may cost and how sure it is; then what a reader may ask next."""
+        return " ".join(part for part in (self.answer(), self.details()) if part)
 
-    def _answer(self) -> str:
+    def answer(self) -> str:
+        """Return the one sentence of a budget: which column to take, what that may cost, and how sure it is."""
+        return "".join(self.answer_parts())
+
+    def answer_parts(self) -> tuple[str, str]:
+        """Return the answer in two parts, what to take and the rest of the sentence."""
         recommendation, budget = self.recommendation, with_labels(self.recommendation.labels)
         if recommendation.best is None:
-            return f"{budget} nothing was measured."
+            return f"{budget} nothing was measured", "."
         if recommendation.column is None:
-            return f"{budget} nothing is recommended: {self._guessing(recommendation.best)}"
-        parts = (self._taken(recommendation.column), self.bound(), self.deciding(), self._contenders())
-        return f"{budget} {' '.join(part for part in parts if part)}"
-
-    def _taken(self, column: str) -> str:
-        """Return what to take, with what it trains and its accuracy."""
-        recommendation, share = self.recommendation, self.recommendation.candidate(column).trained_share
-        saving = "" if share is None else f", which trains {in_percent(share)} of the parameters"
-        accuracy = "an accuracy that no shared seed tells"
-        if recommendation.accuracy is not None:
-            accuracy = f"{format_interval(recommendation.accuracy)}, cross-fitted"
-        return f"take {column}, {self._column(column).title}{saving}: {accuracy}."
+            return f"{budget} nothing is recommended", f": {self._guessing(recommendation.best)}"
+        taken = f"{budget} take {recommendation.column}"
+        return taken, f", {self._column(recommendation.column).title}; {self.bound()}."
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
@@ -57,21 +53,36 @@ class Explanation:
             case Sureness.nothing | Sureness.chance:
                 return ""
             case Sureness.one_seed:
-                return "One seed bounds nothing: how much better another column may be is open."
+                return "one seed bounds nothing: how much better another column may be is open"
             case Sureness.few_groups:
                 return (
-                    f"The test images are of {self._groups} groups, and a bound takes {LEAST_GROUPS}: how much better "
-                    "another column may be is open."
+                    f"the test images are of {self._groups} groups, and a bound takes {LEAST_GROUPS}: how much better "
+                    "another column may be is open"
                 )
             case Sureness.alone:
-                return "It alone could be measured: there is nothing to compare."
+                return "it alone could be measured: there is nothing to compare"
         if bound is None:
-            return "How much better another column may be is open: two columns share too few seeds for a bound."
+            return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
         if bound == 0:
-            return f"It is better than everything else that was compared {sure}."
-        margin = "" if recommendation.sureness is Sureness.decided else f", the margin is {in_points(self._margin)}"
-        return f"Nothing that was compared is better by more than {in_points(bound)} {sure}{margin}."
+            return f"it is better than everything else that was compared {sure}"
+        return f"nothing that was compared is better by more than {in_points(bound)} {sure}"
+
+    def details(self) -> str:
+        """Return what is known besides of the column to take, what would decide it, and what stands beside it."""
+        parts = (self.taken(), self.deciding(), self.contenders(), self.outdone())
+        return " ".join(part for part in parts if part)
+
+    def taken(self) -> str:
+        """Return the accuracy of the column to take, and what it trains; nothing where nothing is taken."""
+        column, accuracy = self.recommendation.column, self.recommendation.accuracy
+        if column is None:
+            return ""
+        share = self.recommendation.candidate(column).trained_share
+        saving = "" if share is None else f" It trains {in_percent(share)} of the parameters."
+        if accuracy is None:
+            return f"No shared seed tells its accuracy.{saving}"
+        return f"Its accuracy is {format_interval(accuracy)}, cross-fitted.{saving}"
 
     def deciding(self) -> str:
         """Return what would decide it, so far as more of the same would; nothing where it is decided."""
@@ -98,7 +109,7 @@ class Explanation:
             )
         return f"{alone}, nor would a hundred times as many test images."
 
-    def _contenders(self) -> str:
+    def contenders(self) -> str:
         """Return what cannot be told from the best beside the column to take, with what it trains."""
         if self.recommendation.sureness not in HOW_SURE:
             return ""
@@ -124,10 +135,7 @@ class Explanation:
             loss = recommendation.candidate(recommendation.best).mean - recommendation.candidate(column).mean
             reasons.append(f"The mean of {column} is {loss:.3f} lower, and it costs no more.")
         if column is not None and recommendation.accuracy is not None:
-            reasons.append(
-                "The accuracy in the sentence is cross-fitted, estimated on images and seeds that did not choose the "
-                f"column; the mean of {column} in the tables is {self._mean(column)}."
-            )
+            reasons.append(f"In the tables {column} has {self._mean(column)}, which is not cross-fitted.")
         reasons += [
             f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
         ]
@@ -172,7 +180,7 @@ class Explanation:
         accuracy = format_interval(self.recommendation.candidate(best).accuracy)
         return f"{tested}; {best} has the highest mean, {accuracy}{at_once}.{controls}"
 
-    def _outdone(self) -> str:
+    def outdone(self) -> str:
         """Return a warning where a column that does not compete is better, its interval above that of the highest."""
         best = self.recommendation.best
         highest = None if best is None else self._cell(best).accuracy
@@ -185,7 +193,7 @@ class Explanation:
             if own is not None and own.low is not None and own.low > highest.high:
                 above.append((own.value, f"{column.name} ({column.title}) {format_interval(own)}"))
         names = ", ".join(text for _, text in sorted(above, reverse=True))
-        return f" But beside them, never recommended, these reach more: {names}." if names else ""
+        return f"Beside them, never recommended, these reach more: {names}." if names else ""
 
     def _failures(self) -> list[str]:
         cells = [self._cell(candidate.column) for candidate in self.recommendation.candidates]

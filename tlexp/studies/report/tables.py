@@ -1,7 +1,8 @@
 """The tables of a report, and how their figures are written."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from tlexp.studies.analysis.decision import column_costs
 from tlexp.studies.analysis.differences import against_best
 from tlexp.studies.analysis.findings import (
     CellFinding,
@@ -9,40 +10,16 @@ from tlexp.studies.analysis.findings import (
     Difference,
     Findings,
     Interval,
-    Sureness,
+    Mistake,
+    ModelFinding,
 )
 from tlexp.studies.analysis.table import Column, Role
-from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.document import ImageCard, TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import HOW_SURE, explain, format_interval, in_points
+from tlexp.studies.report.sentences import explain, format_interval, in_percent, in_points
 
 NONE = "–"
 _MOST_LINES = 6
-_HOW_SURE = HOW_SURE | {
-    Sureness.one_seed: "one seed bounds nothing",
-    Sureness.few_groups: "too few groups to test on",
-    Sureness.alone: "nothing to compare",
-    Sureness.chance: "nothing beats guessing",
-}
-
-
-def recommendation_table(findings: Findings) -> TextTable:
-    """Return which column to take with so many labels, what that may cost, and how sure it is."""
-    return TextTable(
-        title="What to take",
-        head=("labels per class", "take", "loses at most", "how sure", "in a sentence"),
-        rows=tuple(
-            (
-                budget_title(findings, recommendation.labels),
-                recommendation.column or NONE,
-                format_points(recommendation.bound),
-                _HOW_SURE.get(recommendation.sureness, NONE),
-                explanation.sentence(),
-            )
-            for explanation in explain(findings)
-            for recommendation in [explanation.recommendation]
-        ),
-    )
 
 
 def bound_table(findings: Findings) -> TextTable:
@@ -61,13 +38,15 @@ def bound_table(findings: Findings) -> TextTable:
 
 
 def reason_table(findings: Findings) -> TextTable:
-    """Return why, and what would decide it."""
+    """Return what is known besides of each answer: its accuracy and cost, what stands beside it, what would decide."""
     return TextTable(
-        title="Why, and what would decide it",
-        head=("labels per class", "reasons", "what would decide it"),
+        title="Of each answer",
+        head=("labels per class", "accuracy and cost", "beside it", "why", "what would decide it"),
         rows=tuple(
             (
                 budget_title(findings, explanation.recommendation.labels),
+                explanation.taken() or NONE,
+                " ".join(part for part in (explanation.contenders(), explanation.outdone()) if part) or NONE,
                 " ".join(explanation.reasons()) or NONE,
                 explanation.change(),
             )
@@ -83,9 +62,21 @@ def accuracy_table(findings: Findings, roles: Iterable[Role], *, title: str) -> 
 
 
 def cost_table(findings: Findings) -> TextTable:
-    """Return columns by budgets, seconds of a replicate."""
-    return _by_budget(
-        findings, findings.table.columns, lambda cell: format_seconds(cell.seconds), title="Seconds per replicate"
+    """Return what each column costs, the cheapest first: what it trains, what predicting takes, and seconds."""
+    budgets = findings.table.budgets
+    return TextTable(
+        title="What a column costs; seconds are those of a whole replicate, and do not count",
+        head=(
+            *("column", "what it is", "parameters that train", "operations to predict an image"),
+            *(f"seconds, {budget_name(labels)}" for labels in budgets),
+        ),
+        rows=tuple(
+            (
+                *(cost.column.name, cost.column.title, format_count(cost.parameters), format_count(cost.operations)),
+                *(_seconds(findings, cost.column, labels) for labels in budgets),
+            )
+            for cost in column_costs(findings.table)
+        ),
     )
 
 
@@ -168,6 +159,42 @@ def transfer_table(findings: Findings) -> TextTable:
     )
 
 
+def recall_table(model: ModelFinding, classes: Sequence[str]) -> TextTable:
+    """Return the recall of each class, the worst first."""
+    return TextTable(
+        title="Recall of each class, the worst first",
+        head=("class", "recall", "test images", "most often taken for"),
+        rows=tuple(
+            (
+                class_name(classes, recall.label),
+                format_number(recall.recall),
+                f"{recall.images:,}",
+                NONE
+                if recall.taken_for is None or recall.share is None
+                else f"{class_name(classes, recall.taken_for)} ({in_percent(recall.share)})",
+            )
+            for recall in model.recalls
+        ),
+    )
+
+
+def mistake_card(mistake: Mistake, classes: Sequence[str], thumbnail: bytes | None) -> ImageCard:
+    """Return an image that is told wrong, with what it is taken for."""
+    return ImageCard(
+        thumbnail=thumbnail,
+        lines=(
+            f"{class_name(classes, mistake.label)}, taken for {class_name(classes, mistake.predicted)} "
+            f"({mistake.confidence:.2f})",
+            mistake.name or f"test image {mistake.image}",
+        ),
+    )
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where nobody says."""
+    return classes[label] if label < len(classes) else str(label)
+
+
 def regret_table(findings: Findings) -> TextTable:
     """Return what one fixed rule loses at each budget."""
     budgets = findings.table.budgets
@@ -245,6 +272,20 @@ def format_points(bound: float | None) -> str:
     return NONE if bound is None else in_points(bound)
 
 
+def format_count(value: float | None) -> str:
+    """Return a number of parameters or operations with three digits.
+
+    >>> format_count(516), format_count(67972), format_count(1.23e9), format_count(None)
+    ('516', '68 k', '1.23 G', '–')
+    """
+    if value is None:
+        return NONE
+    for unit, sign in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")):
+        if value >= unit:
+            return f"{value / unit:.3g}{sign}"
+    return f"{value:g}"
+
+
 def format_span(low: float | None, high: float | None) -> str:
     """Return an interval of a difference."""
     return NONE if low is None or high is None else f"{format_signed(low)} .. {format_signed(high)}"
@@ -285,6 +326,11 @@ def _by_budget(
             for column in columns
         ),
     )
+
+
+def _seconds(findings: Findings, column: Column, labels: str) -> str:
+    cell = findings.cells.get((column.name, labels))
+    return NONE if cell is None else format_seconds(cell.seconds)
 
 
 def _accuracy(cell: CellFinding) -> str:
