@@ -29,6 +29,8 @@ VERSION = "0.1.0"
 PACKAGE = Path(__file__).resolve().parent
 """The package's own folder."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of one."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -136,15 +138,36 @@ def file_digest(path: Path, *, follow_links: bool = True) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+def csv_bytes(rows: Iterable[Sequence[object]], *, exact: bool = False) -> bytes:
     r"""Return rows, the head first, as comma-separated values with lines that end alike on every system.
+
+    Args:
+        rows: Texts, numbers, None.
+        exact: Leave texts that a spreadsheet would take for formulas as they are, for what programs read again; else
+            they get a quotation mark in front, by which spreadsheets know a text. File names may be formulas.
 
     >>> csv_bytes([("name", "value"), ("a, b", 0.1), ("c", None)])
     b'name,value\n"a, b",0.1\nc,\n'
+    >>> csv_bytes([("=1+1", "-0.5", -0.5)]), csv_bytes([("=1+1",)], exact=True)
+    (b"'=1+1,-0.5,-0.5\n", b'=1+1\n')
     """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([masked_values(row) for row in rows])
+    masked_rows = (masked_values(row) for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        masked_rows if exact else ([_as_text(cell) for cell in row] for row in masked_rows)
+    )
     return text.getvalue().encode()
+
+
+def _as_text(cell: object) -> object:
+    """Return a cell that no spreadsheet computes; numbers that are written as texts stay."""
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def publish_json(path: Path, values: Any, *, indent: int | None = 2, **layout: Any) -> None:

@@ -126,4 +126,4 @@ def named_groups(names: Sequence[str], numbers: Positions, copies: Iterable[tupl
 
 def groups_csv(groups: Mapping[str, str]) -> bytes:
     """Return a table of path and group of every image, as `data.group` reads it."""
-    return csv_bytes([["path", "group"], *groups.items()])
+    return csv_bytes([["path", "group"], *groups.items()], exact=True)
