@@ -58,7 +58,14 @@ def test_the_record_has_everything_that_later_work_reads(start: Start, tmp_path:
     assert set(stored["data"]) == {"digest", "classes", "counts", "pool", "pool_from", "held_out_from", "skipped"}
     assert stored["train"]["steps"] == 6
     assert stored["train"]["outside_protocol"] == ["train.limit_steps=6"]
-    names = {"predictions.npz", "evaluation.json", "metrics.jsonl", "model.json", "model.safetensors"}
+    names = {
+        "predictions.npz",
+        "predictions.csv",
+        "evaluation.json",
+        "metrics.jsonl",
+        "model.json",
+        "model.safetensors",
+    }
     assert set(stored["files"]) == names
     predictions = _predictions(tmp_path / "run")
     assert predictions["probability"].shape == (24, 3)

@@ -107,6 +107,7 @@ def write_artifacts(
     *,
     groups: Mapping[str, NDArray[np.int64] | None],
     rest: Positions,
+    image_names: Mapping[str, Sequence[str]],
     drawn: bool,
 ) -> None:
     """Write predictions, evaluation, candidates where there are several, and figures if they are wanted.
@@ -114,17 +115,20 @@ def write_artifacts(
     Args:
         folder: The run's folder.
         predictions: Of the final network.
-        splits: Its measures.
+        splits: Measures of each split.
         classes: Class names.
         groups: Split -> number of the group of each image, where they have any.
         rest: Positions in the pool of the images that were tested beside the test split.
+        image_names: Of the splits whose predictions are written as a table too, in their order.
         drawn: Whether figures are wanted.
     """
     for split, (images, logits) in predictions.held_out.items():
         index = rest if split == "rest" else np.arange(len(images.labels))
-        write_predictions(
-            folder, to_probabilities(logits), images.labels, split=split, index=index, groups=groups.get(split)
-        )
+        probabilities = to_probabilities(logits)
+        write_predictions(folder, probabilities, images.labels, split=split, index=index, groups=groups.get(split))
+        if split in image_names:
+            table = predictions_table(image_names[split], images.labels, probabilities, classes)
+            publish(folder / names.predictions_file(split, names.PREDICTIONS_TABLE), table)
     write_evaluation(folder, splits, classes)
     trials = predictions.trials
     if len(trials) > 1:
@@ -157,6 +161,23 @@ def write_predictions(
         arrays["group"] = groups
     np.savez_compressed(buffer, **arrays)
     publish(folder / names.predictions_file(split), buffer.getvalue())
+
+
+def predictions_table(
+    image_names: Sequence[str], labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> bytes:
+    """Return a table of what each image is taken for, in the order of the split: path, label, predicted, confidence.
+
+    Its last column says whether that is right, so that mistakes can be sorted to the top.
+    """
+    predicted = probabilities.argmax(axis=1)
+    rows = (
+        (name, classes[label], classes[taken], round(float(confidence), 6), "yes" if label == taken else "no")
+        for name, label, taken, confidence in zip(
+            image_names, labels.tolist(), predicted.tolist(), probabilities.max(axis=1), strict=True
+        )
+    )
+    return csv_bytes([("path", "label", "predicted", "confidence", "right"), *rows])
 
 
 def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Sequence[str]) -> None:

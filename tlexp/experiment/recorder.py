@@ -95,6 +95,11 @@ class RunRecorder:
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
 
+    @property
+    def alone(self) -> bool:
+        """Whether the run is a single one, and none of a sweep or a study."""
+        return not self._study
+
     def note(self, texts: Iterable[str], *, told: bool = True) -> None:
         """Keep sentences for readers of the record, and tell them now if that is wanted."""
         for text in texts:
@@ -192,7 +197,7 @@ class RunRecorder:
             return
         mode = str(self.config.cache.mode)
         self.train = replace(self.train, cache=CacheBlock(mode=mode, **dataclasses.asdict(use)))
-        if not self._study:
+        if self.alone:
             self.listener.message(f"cache {mode}: {use}")
 
     def measured(

@@ -141,7 +141,19 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
         save_classifier(classifier, recorder.folder, description=card)
     groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}
     drawn = config.tracking.figures is not False
-    write_artifacts(recorder.folder, predictions, splits, card.classes, groups=groups, rest=budget.rest, drawn=drawn)
+    named = {split: tested.names for split, tested in images.evaluated()} if recorder.alone else {}
+    if recorder.alone and len(budget.rest):
+        named["rest"] = [images.pool.names[place] for place in budget.rest.tolist()]
+    write_artifacts(
+        recorder.folder,
+        predictions,
+        splits,
+        card.classes,
+        groups=groups,
+        rest=budget.rest,
+        image_names=named,
+        drawn=drawn,
+    )
     return splits
 
 

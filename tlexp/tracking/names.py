@@ -44,6 +44,8 @@ CHECKPOINT_FOLDER = "checkpoint"
 RECORD_FILE = "record.json"
 CURVES_FILE = "metrics.jsonl"
 PREDICTIONS_FILE = "predictions.npz"
+PREDICTIONS_TABLE = "predictions.csv"
+"""Of a single run: what each test image is taken for, by its name."""
 EVALUATION_FILE = "evaluation.json"
 CANDIDATES_FILE = "candidates.csv"
 COPIES_FILE = "copies.csv"
@@ -67,6 +69,9 @@ RUN_FILES = (
     PREDICTIONS_FILE,
     "predictions-rest.npz",
     "predictions-shifted.npz",
+    PREDICTIONS_TABLE,
+    "predictions-rest.csv",
+    "predictions-shifted.csv",
     EVALUATION_FILE,
     CANDIDATES_FILE,
     COPIES_FILE,
@@ -92,13 +97,14 @@ def split_metric(split: str, score: str) -> str:
     return name
 
 
-def predictions_file(split: str) -> str:
+def predictions_file(split: str, name: str = PREDICTIONS_FILE) -> str:
     """Return the name of the file of a held-out split's predictions.
 
-    >>> predictions_file("test"), predictions_file("shifted")
-    ('predictions.npz', 'predictions-shifted.npz')
+    >>> predictions_file("test"), predictions_file("shifted"), predictions_file("shifted", PREDICTIONS_TABLE)
+    ('predictions.npz', 'predictions-shifted.npz', 'predictions-shifted.csv')
     """
-    return PREDICTIONS_FILE if split == "test" else f"predictions-{split}.npz"
+    path = Path(name)
+    return name if split == "test" else f"{path.stem}-{split}{path.suffix}"
 
 
 def cost_metric(cost: str) -> str:

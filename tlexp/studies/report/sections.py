@@ -113,8 +113,8 @@ def _model(findings: Findings, thumbnails: Mapping[int, bytes]) -> Section | Non
     shown = model.mistakes[:MOST]
     told = f"{model.column} with {budget_name(model.labels)} labels per class, over {model.seeds} data seeds."
     mistakes = (
-        f"Of {tested:,} images of the test split the mean over seeds tells {len(model.mistakes):,} wrong; below are those "
-        "that it is most confident of. Some may be wrong labels."
+        f"Of {tested:,} images of the test split the mean over seeds tells {len(model.mistakes):,} wrong; below are "
+        "those that it is most confident of. Some may be wrong labels."
     )
     return Section(
         title="What the recommended model tells wrong",
