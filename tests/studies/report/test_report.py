@@ -66,6 +66,30 @@ def test_figures_are_drawn_and_stand_beside_the_page(written: list[Path]) -> Non
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20, path.name
 
 
+def test_the_numbers_of_every_figure_stand_beside_it(findings: Findings, report: Document, written: list[Path]) -> None:
+    folder = written[0].parent
+    assert {picture.name for picture in report.pictures} == {path.stem for path in folder.glob("*.svg")}
+    for picture in report.pictures:
+        assert len(rows(folder / f"{picture.name}.csv")) > 0, picture.name
+    lines = [row for name in ("accuracy", "controls") for row in rows(folder / f"{name}.csv")]
+    shown = {(row["column"], row["labels"]): row for row in lines}
+    heat = {row["column"]: row for row in rows(folder / "heat-map.csv")}
+    cost = {(row["column"], row["labels"]): row for row in rows(folder / "cost.csv")}
+    for (name, labels), cell in findings.cells.items():
+        column = next(column for column in findings.table.columns if column.name == name)
+        assert cell.accuracy is not None
+        value = str(cell.accuracy.value)
+        assert cost[name, labels]["balanced_accuracy"] == value
+        if column.competes:
+            assert shown[name, labels]["balanced_accuracy"] == heat[name][labels] == value
+    taken = {place for place, row in shown.items() if row["taken"] == "yes"}
+    assert taken == {(each.column, each.labels) for each in findings.recommendations}
+    assert findings.model is not None
+    assert [float(row["recall"]) for row in rows(folder / "recalls.csv")] == sorted(
+        each.recall for each in findings.model.recalls
+    )
+
+
 def test_page_markdown_and_files_of_values_say_the_same(findings: Findings, written: list[Path]) -> None:
     folder = written[0].parent
     page, text = (folder / "index.html").read_text(), (folder / "report.md").read_text()

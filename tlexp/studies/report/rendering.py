@@ -49,16 +49,17 @@ class RenderedFigure:
     png: bytes
 
 
-def render_figure(name: str, height: float, draw: Callable[[Figure], None]) -> RenderedFigure:
+def render_figure(name: str, height: float, draw: Callable[[Figure], None], width: float = WIDTH) -> RenderedFigure:
     """Return a figure.
 
     Args:
         name: Of the figure, from which the ids in the SVG follow.
         height: Inches.
         draw: Fills the empty figure.
+        width: Inches.
     """
     with matplotlib.rc_context(_RULES | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         svg = io.BytesIO()

@@ -1,11 +1,11 @@
-"""What a study leaves for people: a page, the same as Markdown, its figures, and its numbers as CSV."""
+"""What a study leaves for people: a page, the same as Markdown, its figures with their numbers as CSV beside them."""
 
 from pathlib import Path
 
 from tlexp.data import Images
 from tlexp.paths import publish
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.csv import cells_csv, differences_csv, recommendations_csv
+from tlexp.studies.report.csv import FIGURE_TABLES, cells_csv, mistakes_csv, recalls_csv, recommendations_csv
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.palette import column_styles, dark_colours
@@ -32,12 +32,15 @@ def write_report(folder: Path, findings: Findings, images: Images | None = None)
         PAGE: build_page(report, dark=dark),
         "report.md": build_markdown(report),
         "cells.csv": cells_csv(findings),
-        "differences.csv": differences_csv(findings),
         "recommendations.csv": recommendations_csv(findings),
     }
     for picture in report.pictures:
         content[f"{picture.name}.svg"] = picture.drawn.svg.decode()
         content[f"{picture.name}.png"] = picture.drawn.png
+        content[f"{picture.name}.csv"] = FIGURE_TABLES[picture.name](findings)
+    if findings.model is not None:
+        content["recalls.csv"] = recalls_csv(findings.model, findings.table.classes)
+        content["mistakes.csv"] = mistakes_csv(findings.model, findings.table.classes)
     for name, data in content.items():
         publish(folder / REPORT / name, data)
     return [folder / REPORT / name for name in content]
