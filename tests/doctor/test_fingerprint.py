@@ -1,5 +1,7 @@
 """A fingerprint is what small changes of an image leave as it is, and mirroring changes in a known way."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -53,3 +55,12 @@ def test_large_photographs_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     found = fingerprint(large)
     assert max(averaged) == (512, 512)
     assert np.abs(found.astype(int) - fingerprint(picture(0))).max() <= 12
+
+
+def test_memory_for_signs_is_bounded_by_blocks() -> None:
+    fingerprints = np.zeros((20_000, 32, 32), np.uint8)
+    tracemalloc.start()
+    found = signs(fingerprints)
+    peak = tracemalloc.get_traced_memory()[1] - found.nbytes
+    tracemalloc.stop()
+    assert peak < 64_000_000, "in float64 all of them take 164 MB"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.doctor.pictures import directions
+from tlexp.arrays import Pairs
 from tlexp.doctor import grouping
 from tlexp.doctor.grouping import group_images, groups_csv, named_groups
-from tlexp.doctor.strangers import Pairs
 
 
 def chain(count: int) -> Pairs:

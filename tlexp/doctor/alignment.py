@@ -2,7 +2,7 @@
 
 Template matching by normalised cross-correlation (Lewis 1995, "Fast normalized cross-correlation"), between small grey
 pictures, so that the shift of a crop is found although a perceptual hash has none of it left. P pairs; pictures
-(P, G, G) uint8, of G = 32.
+(P, G, G) float32, of G = 32.
 """
 
 from itertools import product
@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tlexp.arrays import Pairs
 from tlexp.doctor.fingerprint import Fingerprints
 
 Floats = NDArray[np.float32]
@@ -29,18 +30,18 @@ _BLOCK = 256
 """Pairs at once."""
 
 
-def correlations(first: Fingerprints, second: Fingerprints, *, at_least: float) -> Floats:
+def correlations(fingerprints: Fingerprints, pairs: Pairs, *, at_least: float) -> Floats:
     """Return how well one picture of each pair lies in the other, mirrored or not, (P,) float32 in [-1, 1].
 
     Args:
-        first: One of each pair.
-        second: The other.
+        fingerprints: Of the images, (N, 32, 32) uint8.
+        pairs: Places of two images each, (P, 2).
         at_least: What is clearly below this, seen half as fine, is not looked at any closer.
     """
-    found = np.empty(len(first), np.float32)
-    for start in range(0, len(first), _BLOCK):
+    found = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _BLOCK):
         block = slice(start, start + _BLOCK)
-        one, other = (_blurred(pictures[block]) for pictures in (first, second))
+        one, other = (_blurred(fingerprints[places]) for places in pairs[block].T)
         coarse = _either_way(_halved(one), _halved(other))
         close = np.flatnonzero(coarse > at_least - _COARSE)
         if len(close):

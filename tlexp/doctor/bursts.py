@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tlexp.arrays import Positions
-from tlexp.doctor.strangers import Features, Pairs, cosines, random_pairs, usual
+from tlexp.arrays import Pairs, Positions
+from tlexp.doctor.strangers import Features, cosines, random_pairs, usual
 
 _LEFT: Final = 0.3
 """1 - cosine of neighbours in a burst, as a share of that of strangers."""

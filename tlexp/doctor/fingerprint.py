@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tlexp.arrays import blocks
+
 Fingerprints = NDArray[np.uint8]
 """Grey values of each image, shrunk without regard to its shape, (N, 32, 32) uint8."""
 Signs = NDArray[np.float32]
@@ -53,6 +55,10 @@ def signs(fingerprints: Fingerprints) -> Signs:
     >>> hashes[:, :8].astype(int).tolist()
     [[0, -1, 0, -1, 0, -1, 0, -1], [0, 1, 0, 1, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0]]
     """
+    return np.concatenate([_signs(block) for block in blocks(fingerprints)])
+
+
+def _signs(fingerprints: Fingerprints) -> Signs:
     coefficients = _BASIS @ fingerprints.astype(np.float64) @ _BASIS.T
     coefficients[:, 0, 0] = 0  # brightness
     there = np.abs(coefficients) > _FLAT

@@ -13,8 +13,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tlexp.arrays import Positions
-from tlexp.doctor.strangers import Features, Pairs, cosines, random_pairs, usual
+from tlexp.arrays import Pairs, Positions
+from tlexp.doctor.strangers import Features, cosines, random_pairs, usual
 from tlexp.paths import csv_bytes
 
 _SMALL: Final = 30

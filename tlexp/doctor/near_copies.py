@@ -12,9 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tlexp.arrays import Pairs, blocks
 from tlexp.doctor.alignment import correlations
 from tlexp.doctor.fingerprint import ODD, Fingerprints, Signs, distances, signs
-from tlexp.doctor.strangers import Features, Pairs, cosines, random_pairs, usual
+from tlexp.doctor.strangers import Features, cosines, random_pairs, usual
 
 OnRows = Callable[[int, int], None]
 """Called with (images compared, images in all)."""
@@ -28,8 +29,8 @@ _LEFT: Final = 0.1
 """1 - correlation of near copies, as a share of that of strangers."""
 _PART_LEFT: Final = 0.02
 """The same times that of the features, where the hashes differ: two ships on a horizon fit in each other, too."""
-_VALUES: Final = 1 << 25
-"""Similarities that are held at once: 128 MiB."""
+_VALUES: Final = 1 << 23
+"""Similarities of one block: 32 MiB, of which some five are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +60,23 @@ def find_near_copies(
         features: Of the images, (N, D) float32 of unit length.
         progress: Is told how far it is.
     """
-    pairs = _proposed(signs(fingerprints), features, progress)
+    hashes = signs(fingerprints)
+    pairs = _proposed(hashes, features, progress)
     strangers = random_pairs(len(features))
-    looks = usual(_aligned(fingerprints, strangers, at_least=np.inf))  # half as fine is enough for a median
+    looks = usual(correlations(fingerprints, strangers, at_least=np.inf))  # half as fine is enough for a median
     meanings = usual(cosines(features, strangers))
     at_least = 1 - _LEFT * (1 - looks)
-    correlation, cosine = _aligned(fingerprints, pairs, at_least=at_least), cosines(features, pairs)
-    hashed = _differing(signs(fingerprints), pairs) <= _DISTANCE
+    correlation, cosine = correlations(fingerprints, pairs, at_least=at_least), cosines(features, pairs)
+    hashed = _differing(hashes, pairs) <= _DISTANCE
     left = (1 - correlation) * (1 - cosine) / (1 - looks) / (1 - meanings)
     kept = np.flatnonzero((correlation >= at_least) & (hashed | (left <= _PART_LEFT)))
     return NearCopies(pairs=pairs[kept], correlation=correlation[kept])
 
 
-def _aligned(fingerprints: Fingerprints, pairs: Pairs, *, at_least: float) -> NDArray[np.float32]:
-    return correlations(fingerprints[pairs[:, 0]], fingerprints[pairs[:, 1]], at_least=at_least)
-
-
 def _differing(hashes: Signs, pairs: Pairs) -> NDArray[np.float32]:
     """Return in how many signs the images of each pair differ, as they are or mirrored, (P,)."""
-    same = hashes[pairs[:, 0]] * hashes[pairs[:, 1]]
-    even, odd = same[:, ~ODD].sum(1), same[:, ODD].sum(1)
-    differing: NDArray[np.float32] = (len(ODD) - even - np.abs(odd)) / 2
-    return differing
+    same = (hashes[block[:, 0]] * hashes[block[:, 1]] for block in blocks(pairs))
+    return np.concatenate([(len(ODD) - each[:, ~ODD].sum(1) - np.abs(each[:, ODD].sum(1))) / 2 for each in same])
 
 
 def _proposed(hashes: Signs, features: Features, progress: OnRows) -> Pairs:

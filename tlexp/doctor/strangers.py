@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tlexp.arrays import Pairs, blocks
+
 Features = NDArray[np.float32]
 """Frozen features of unit length, (N, D) float32."""
-Pairs = NDArray[np.int64]
-"""Two places of images each, (P, 2) int64."""
 
 _PAIRS: Final = 256
 _MOST: Final = 0.8
@@ -33,5 +33,5 @@ def usual(similar: NDArray[np.float32]) -> float:
 
 def cosines(features: Features, pairs: Pairs) -> NDArray[np.float32]:
     """Return the cosine of the two features of each pair, (P,) float32."""
-    blocks = np.array_split(pairs, 1 + len(pairs) // 4096)
-    return np.concatenate([np.einsum("pd,pd->p", features[block[:, 0]], features[block[:, 1]]) for block in blocks])
+    each = (np.einsum("pd,pd->p", features[block[:, 0]], features[block[:, 1]]) for block in blocks(pairs))
+    return np.concatenate([*each])
