@@ -227,8 +227,8 @@ def test_a_folder_of_a_look_that_broke_off_is_taken_again(photos: Path, monkeypa
         raise OSError("disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tlexp.doctor.files.build_page", lambda *_: "page")
-        patch.setattr("tlexp.doctor.files.publish", lambda path, data: path.write_bytes(b"half") and full())
+        patch.setattr("tlexp.doctor.checkup.build_page", lambda *_: "page")
+        patch.setattr("tlexp.doctor.checkup.publish", lambda path, data: path.write_bytes(b"half") and full())
         with pytest.raises(OSError, match="disk is full"):
             found(photos)
     assert found(photos).well

@@ -3,9 +3,10 @@ import pytest
 
 from tests.doctor.conftest import clusters
 from tlexp.doctor import suspects
-from tlexp.doctor.suspects import FOLDS, deal_folds, find_suspects, judge, suspects_csv
+from tlexp.doctor.suspects import FOLDS, Judgement, deal_folds, find_confusions, find_suspects, judge, suspects_csv
 
 SHOWN = [0, 1, 2, 3] * 50
+LABELS = np.array([0] * 10 + [1] * 10 + [2] * 10)
 
 
 def alone(count: int) -> np.ndarray:
@@ -95,3 +96,25 @@ def test_the_table_names_images_and_classes() -> None:
     assert suspects_csv(found, ["x", 'a,"b'], ["cat", "dog"]) == (
         b'name,label,looks_like,confidence\n"a,""b",cat,dog,0.9877\n'
     )
+
+
+def said(named: np.ndarray, judged: np.ndarray | None = None) -> Judgement:
+    return Judgement(probabilities=np.eye(3)[named], judged=np.ones(30, bool) if judged is None else judged)
+
+
+def test_pairs_come_by_the_share_that_is_confused() -> None:
+    named = LABELS.copy()
+    named[:1], named[10:14], named[20:23] = 1, 0, 1
+    first, second = find_confusions(said(named), LABELS, most=5)
+    assert (first.classes, first.mistaken, first.images, first.share) == ((1, 0), (4, 1), (10, 10), 0.25)
+    assert (second.classes, second.mistaken) == ((2, 1), (3, 0))
+    assert find_confusions(said(named), LABELS, most=1) == [first]
+
+
+def test_a_single_mistake_and_what_was_not_judged_make_no_pair() -> None:
+    named = LABELS.copy()
+    named[0] = 1
+    named[20:25] = 1
+    judged = np.ones(30, bool)
+    judged[20:25] = False
+    assert find_confusions(said(named, judged), LABELS, most=5) == []

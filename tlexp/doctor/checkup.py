@@ -1,9 +1,13 @@
-"""A checkup of the images of a source, top to bottom: opened, seen by a frozen network, compared, judged, written."""
+"""A checkup of the images of a source, top to bottom: opened, seen by a frozen network, compared, judged, written.
+
+What it leaves in its folder is a page, and tables for programs; typing the command again renews them.
+"""
 
 import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,19 +15,28 @@ from typing import Any, Final
 from tlexp.config import Config
 from tlexp.config.data import DataConfig, OnBad
 from tlexp.config.group import OnLeak
+from tlexp.data import copies_csv
 from tlexp.data.leaks import LISTED
+from tlexp.doctor.chapters import build_chapters
 from tlexp.doctor.diagnosis import Diagnosis, diagnose
 from tlexp.doctor.features import BACKBONE, expected_by, extract_features, seen_by_lite0
-from tlexp.doctor.files import findings_of, require_own, write_files
-from tlexp.doctor.findings import Finding
+from tlexp.doctor.findings import Finding, list_findings
 from tlexp.doctor.gallery import visit
-from tlexp.doctor.kinship import find_kinship
-from tlexp.doctor.table import as_json, diagnosis_table
+from tlexp.doctor.kinship import find_kinship, group_table
+from tlexp.doctor.page import build_page
+from tlexp.doctor.suspects import suspects_csv
+from tlexp.doctor.table import as_json, diagnosis_table, title
+from tlexp.errors import ConfigError
 from tlexp.experiment.images import open_images
 from tlexp.experiment.session import Session
-from tlexp.paths import remove_abandoned
+from tlexp.paths import publish, publish_json, remove_abandoned
 from tlexp.secrets import masked
+from tlexp.terminal import short_path
+from tlexp.tracking.names import BAD_IMAGES_FILE
 from tlexp.train import Listener
+
+PAGE, VALUES = "index.html", "doctor.json"
+COPIES, GROUPS, SUSPECTS = "copies.csv", "groups.csv", "suspects.csv"
 
 _DIGITS: Final = 6
 """Of a path's digest, where a folder's name needs them."""
@@ -109,8 +122,50 @@ def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder)
     diagnosis = examine(config, listener)
-    findings = findings_of(diagnosis, folder)
+    findings = list_findings(diagnosis, short_path(folder / GROUPS))
     return Checkup(diagnosis=diagnosis, findings=findings, files=write_files(folder, diagnosis, findings))
+
+
+def require_own(folder: Path) -> None:
+    """Refuse a folder with files that somebody else wrote and doctor would write over.
+
+    Raises:
+        ConfigError: It holds one, and not the values of an earlier look.
+    """
+    if (folder / VALUES).exists():
+        return
+    theirs = [name for name in (PAGE, GROUPS, COPIES, SUSPECTS, BAD_IMAGES_FILE) if os.path.lexists(folder / name)]
+    if theirs:
+        raise ConfigError(
+            f"--folder={short_path(folder)} holds {', '.join(theirs)} and no {VALUES} of an earlier look: doctor would "
+            "write over them; name another folder, as --folder=findings, or move those files"
+        )
+
+
+def write_files(folder: Path, diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Path]:
+    """Write a diagnosis into a folder and return its files, the page first; equal diagnoses give equal bytes.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    gallery, skipped = diagnosis.gallery, diagnosis.source.skipped_lines
+    content: dict[str, bytes | str] = {
+        GROUPS: group_table(diagnosis.source, gallery, diagnosis.kinship),
+        COPIES: copies_csv(diagnosis.source.copies),
+        SUSPECTS: suspects_csv(diagnosis.suspects, gallery.names, gallery.classes),
+    }
+    if skipped:
+        content[BAD_IMAGES_FILE] = "".join(f"{line}\n" for line in skipped)
+    else:
+        (folder / BAD_IMAGES_FILE).unlink(missing_ok=True)  # of an earlier look
+    chapters = build_chapters(diagnosis, findings)
+    facts = (title(diagnosis), f"Seen by {BACKBONE}, frozen, whatever backbone is studied.")
+    content[PAGE] = build_page(f"Checkup of {diagnosis.name}", facts, chapters, gallery)
+    files = [folder / name for name in (PAGE, *(name for name in content if name != PAGE), VALUES)]
+    publish_json(folder / VALUES, as_json(diagnosis, findings, files))  # first: it tells whose folder this is
+    for name, data in content.items():
+        publish(folder / name, data)
+    return files
 
 
 def source_name(data: DataConfig) -> str:

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from tlexp.data import Source
 from tlexp.data.copies import CopyKind
-from tlexp.doctor.confusions import ConfusedPair, find_confusions
 from tlexp.doctor.gallery import Gallery
 from tlexp.doctor.grouping import join_groups
 from tlexp.doctor.kinship import Kinship
 from tlexp.doctor.remainder import Remainder, SplitSize, budget_remainders, size_test
-from tlexp.doctor.suspects import SURE, Judgement, Suspect, find_suspects, judge
+from tlexp.doctor.suspects import SURE, ConfusedPair, Judgement, Suspect, find_confusions, find_suspects, judge
 
 _MOST_CONFUSIONS = 5
 

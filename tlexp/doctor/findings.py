@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tlexp.data.copies import Copy, CopyKind
-from tlexp.doctor.confusions import ConfusedPair
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.remainder import SplitSize
-from tlexp.doctor.suspects import SURE, Suspect
+from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect
 
 _COPIES = {
     CopyKind.torn: "exact copies across classes",

@@ -1,4 +1,4 @@
-"""Labels that look wrong: what a frozen probe says of images that it did not learn from.
+"""What a frozen probe says of images that it did not learn from: labels that look wrong, classes that are confused.
 
 features (N, D); labels (N,) int64 of K classes; groups (N,) int64; probabilities (N, K) float64.
 """
@@ -16,13 +16,15 @@ from tlexp.learn.calibration import log_loss
 from tlexp.paths import csv_bytes
 from tlexp.train import Problem, solve
 from tlexp.train.logreg import WEIGHT_DECAYS
-from tlexp.train.metrics import to_probabilities
+from tlexp.train.metrics import count_confusions, to_probabilities
 
 FOLDS = 5
 _DEALS = 3
 """One deal alone finds 4 points fewer of 50 wrong labels of 1,000 on cifar10."""
 SURE = 0.95
 """A suspect of this confidence counts as a finding."""
+_FEWEST = 2
+"""Images that are confused: a single one says nothing of its class."""
 _COMPARED = 10_000
 """Penalties are compared on so many images at most; the best one changes little from there on."""
 
@@ -183,3 +185,47 @@ def suspects_csv(suspects: Iterable[Suspect], names: Sequence[str], classes: Seq
         for each in suspects
     ]
     return csv_bytes([("name", "label", "looks_like", "confidence"), *rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusedPair:
+    """Two classes that are taken for each other.
+
+    Attributes:
+        classes: Their indices, the one that is mistaken more often first.
+        mistaken: Images of each that are taken for the other.
+        images: Images of each.
+    """
+
+    classes: tuple[int, int]
+    mistaken: tuple[int, int]
+    images: tuple[int, int]
+
+    @property
+    def share(self) -> float:
+        """The share of the images of both that are taken for the other class."""
+        return sum(self.mistaken) / sum(self.images)
+
+
+def find_confusions(judgement: Judgement, labels: Labels, *, most: int) -> list[ConfusedPair]:
+    """Return the pairs of classes that are confused most, by share of their images.
+
+    Args:
+        judgement: Of all images.
+        labels: As they are given, (N,) int64.
+        most: So many pairs.
+    """
+    table = count_confusions(judgement.probabilities[judgement.judged], labels[judgement.judged])
+    both = np.triu(table + table.T, 1)
+    found = [_pair(table, int(one), int(other)) for one, other in zip(*np.nonzero(both >= _FEWEST), strict=True)]
+    return sorted(found, key=lambda pair: (-pair.share, pair.classes))[:most]
+
+
+def _pair(table: NDArray[np.int64], one: int, other: int) -> ConfusedPair:
+    if table[other, one] / table[other].sum() > table[one, other] / table[one].sum():
+        one, other = other, one
+    return ConfusedPair(
+        classes=(one, other),
+        mistaken=(int(table[one, other]), int(table[other, one])),
+        images=(int(table[one].sum()), int(table[other].sum())),
+    )
