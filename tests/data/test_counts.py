@@ -10,7 +10,8 @@ from tlexp.config.labels import parse_labels
 from tlexp.data import Counts
 from tlexp.data.counts import count_listed
 from tlexp.data.files import Listing
-from tlexp.data.groups import Grouper, GroupTable
+from tlexp.data.group_table import GroupTable
+from tlexp.data.groups import Grouper
 from tlexp.errors import DataError
 
 

@@ -14,7 +14,8 @@ from tlexp.data.counts import Counts
 from tlexp.data.csv_source import TableFile
 from tlexp.data.decode import Decoding
 from tlexp.data.folder import Folder
-from tlexp.data.groups import Grouper, read_group_table
+from tlexp.data.group_table import read_group_table
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Images, OnProgress, Source
 from tlexp.data.leaks import leaks_csv
 from tlexp.data.neither import add_neither

@@ -18,7 +18,8 @@ from tlexp.data.classes import choose_classes, listed, require_equal
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
-from tlexp.data.groups import Grouper, GroupTable
+from tlexp.data.group_table import GroupTable
+from tlexp.data.groups import Grouper
 from tlexp.data.images import Source
 from tlexp.data.splits import HELD_OUT, TRAIN, choose_held_out, require_one_each, split_meant, splits_meant
 from tlexp.data.walk import NamedPaths
