@@ -100,6 +100,7 @@ def test_a_word_that_is_neither_verb_nor_override_is_refused(tlexp: Run, capsys:
         ("run -m seed=0,1", "error: run is no verb, and none is needed: python -m tlexp -m seed=0,1 trains\n"),
         ("plan labels=5, 20", "error: labels=5, 20: a blank stands beside the comma"),
         ("-m freeze=all,nonee seed=0,1", "error: freeze=nonee is no option (did you mean none?); options: all, bias"),
+        ("/", "as labels=20; for the images in that folder: data=folder data.root=/; see tlexp --help\n"),
         ("data=folder data.root=my photos", "if the value has one, quote it: 'data.root=my photos'\n"),
     ],
 )

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -121,3 +123,14 @@ def test_what_may_be_meant_for_hydra_is_left_alone(word: str) -> None:
 )
 def test_words_that_the_shell_tore_apart(words: list[str], problems: list[str]) -> None:
     assert torn_words(words) == problems
+
+
+def test_a_folder_alone_is_told_how_to_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "meine Fotos").mkdir()
+    told = (
+        "meine Fotos is no override such as labels=20: give key=value; for the images in that folder: data=folder "
+        "'data.root=meine Fotos'"
+    )
+    assert torn_words(["meine Fotos"]) == torn_words(["meine", "Fotos"]) == [told]
+    assert torn_words(["labels=5", "meine Fotos"]) == [told]

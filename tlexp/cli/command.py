@@ -60,9 +60,11 @@ def _no_verb(words: list[str]) -> str:
     first, *others = words
     if first in _TRAINS:
         return f"{first} is no verb, and none is needed: {shlex.join(['python', '-m', 'tlexp', *others])} trains"
+    from tlexp.compose.words import of_folder  # lazy: keeps --help fast
+
     return (
-        f"{first} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20{nearest(first, VERBS)}; see "
-        "tlexp --help"
+        f"{first} is neither a verb ({', '.join(VERBS)}) nor an override such as labels=20{nearest(first, VERBS)}"
+        f"{of_folder(first)}; see tlexp --help"
     )
 
 

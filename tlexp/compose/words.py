@@ -1,9 +1,11 @@
 """The words of a command line before Hydra sees them: what the shell tore apart, and values that need quotes."""
 
+import contextlib
 import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
@@ -83,6 +85,18 @@ def unquoted_values(words: Sequence[str]) -> list[str]:
     return [plain if _quoted(plain) == word else word for plain, word in zip(bare, words, strict=True)]
 
 
+def of_folder(words: str) -> str:
+    """Return what to type for the images of a folder, to add to a message; "" where the words name none.
+
+    >>> of_folder("/"), of_folder("nowhere")
+    ('; for the images in that folder: data=folder data.root=/', '')
+    """
+    there = False
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a name, or the home of a user who is not there
+        there = Path(words).expanduser().is_dir()
+    return f"; for the images in that folder: data=folder {shlex.quote(f'data.root={words}')}" if there else ""
+
+
 def torn_words(words: Sequence[str]) -> list[str]:
     """Return what is wrong with overrides that the shell tore apart at a blank.
 
@@ -113,9 +127,12 @@ def _torn(group: list[str]) -> str | None:
         each = "" if "[" in meant else " with -m"
         return f"{whole}: a blank stands beside the comma, where the shell begins another word; write {meant}{each}"
     if "=" not in first and not first.startswith("~"):
-        return f"{first} is no override such as labels=20: give key=value"
+        return f"{whole} is no override such as labels=20: give key=value{of_folder(whole)}"
     if len(group) == 1:
         return None
+    of_images = of_folder(" ".join(group[1:]))
+    if of_images and first.partition("=")[0] not in PATHS:
+        return f"{' '.join(group[1:])} is no override such as labels=20: give key=value{of_images}"
     return (
         f"{' '.join(group[1:])} stands apart from {first}, for the shell begins another word at a blank; if the value "
         f"has one, quote it: {shlex.quote(whole)}"
