@@ -8,6 +8,7 @@ import pytest
 
 from tests.composed import composed
 from tlexp.compose.origin import grouper_of, origin_of
+from tlexp.compose.words import quoted_values
 from tlexp.config.data import DataConfig, OnBad
 from tlexp.data import Decoding, Reading, Source
 from tlexp.data.copies import Copy, CopyKind
@@ -141,6 +142,26 @@ def test_an_expression_that_finds_nothing_names_the_images(grouped: Opened, phot
     write(f"cat/{folders}/p1_9.png")
     with pytest.raises(DataError, match=r"gives no group to 1 of .*at most 255 characters; mend it"):
         grouped("data.group='pattern:p[0-9]'")
+
+
+def test_names_of_another_form_may_be_groups_of_their_own(grouped: Opened, write) -> None:
+    write("cat/first.png", "dog/second.png")
+    words = r"data.group=pattern:^(p\d)_"
+    with pytest.raises(DataError) as error:
+        grouped(*quoted_values([words]))
+    assert str(error.value).endswith(
+        ": cat/first.png, dog/second.png; the expression has to find something in what a name has below its class, of "
+        f"at most 255 characters; mend it, give '{words}|(.+)', by which names of another form are groups of their "
+        "own, or write a table of path,group"
+    )
+    source = grouped(*quoted_values([f"{words}|(.+)"]))
+    assert set().union(*sides(source)) == {"first.png", "second.png", *(f"p{number}" for number in range(6))}
+
+
+@pytest.mark.parametrize("pattern", ["^q", "^p[1-9](x?)", "^p[1-9]" + "|x" * 95])
+def test_no_expression_is_offered_that_would_not_do(pattern: str, grouped: Opened) -> None:
+    with pytest.raises(DataError, match="mend it, or write a table"):
+        grouped(*quoted_values([f"data.group=pattern:{pattern}"]))
 
 
 def test_a_table_that_misses_images_names_them(grouped: Opened, table, photos: Path) -> None:

@@ -7,6 +7,7 @@ what is known to be secret is masked there; what only looks like a token stays, 
 import dataclasses
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.config.group import LONGEST_NAME, GroupKind, GroupRule, OnLeak
+from tlexp.config.group import LONGEST_NAME, GroupKind, GroupRule, OnLeak, parse_group
 from tlexp.data.copies import Copy
 from tlexp.data.decode import printable
-from tlexp.data.files import Listing
+from tlexp.data.files import Listing, UnreadImage
 from tlexp.data.group_table import GroupTable
 from tlexp.data.partition import first_names
 from tlexp.errors import DataError
@@ -129,22 +130,38 @@ class Grouper:
             if table.whole:
                 self._require_known(table, there, where, prefix)
             return self._groups({name: table.of[name] for name in names})
-        tell = self._by_pattern if self.rule.kind is GroupKind.pattern else self._by_folder
-        found = {file.name: tell(file.name.removeprefix(prefix), classes[file.label], prefix) for file in files}
+        found = self._found(files, classes, prefix)
         lost = [name for name, group in found.items() if not group]
         if lost:
             told = f"{self.stated} gives no group to {len(lost)} of the {len(files)} images of {where}"
-            raise DataError(f"{told}: {first_names(lost)}; {self._way_out}")
+            alone = self._or_alone(files, classes, prefix) if len(lost) < len(files) else ""
+            raise DataError(f"{told}: {first_names(lost)}; {self._way_out(alone)}")
         return self._groups({name: group for name, group in found.items() if group})
 
     def _groups(self, of: Mapping[str, str]) -> Groups:
         return Groups(stated=self.stated, of=of, on_leak=self.on_leak)
 
+    def _found(self, files: Sequence[UnreadImage], classes: Sequence[str], prefix: str) -> dict[str, str | None]:
+        """Return the group that each name tells; none or an empty one where it tells none."""
+        tell = self._by_pattern if self.rule.kind is GroupKind.pattern else self._by_folder
+        return {file.name: tell(file.name.removeprefix(prefix), classes[file.label], prefix) for file in files}
+
+    def _or_alone(self, files: Sequence[UnreadImage], classes: Sequence[str], prefix: str) -> str:
+        """Return that names of another form may be groups of their own, and by what; "" where that would not do."""
+        try:
+            wider = dataclasses.replace(self, rule=parse_group(f"{self.rule}|(.+)"))
+        except ValueError:  # too long, or searched too long
+            return ""
+        if wider.rule.kind is not GroupKind.pattern or not all(wider._found(files, classes, prefix).values()):
+            return ""
+        typed = shlex.quote(f"data.group={wider.rule}")  # as it is typed: `stated` doubles backslashes
+        return f" give {typed}, by which names of another form are groups of their own," if typed.isprintable() else ""
+
     def _by_pattern(self, name: str, kind: str, prefix: str) -> str | None:
-        """Return what the expression finds in a name below its class."""
+        """Return what the expression finds in a name below its class: its first group that takes part, else all."""
         below = below_class(name, kind, tree=prefix == NEITHER_PREFIX)
         found = re.search(self.rule.value, below) if len(below) <= LONGEST_NAME else None
-        return None if found is None else found[1 if found.re.groups else 0]
+        return None if found is None else next((part for part in found.groups() if part is not None), found[0])
 
     def _by_folder(self, name: str, kind: str, prefix: str) -> str | None:
         """Return the name of the folder that holds an image, or of one above it."""
@@ -152,13 +169,12 @@ class Grouper:
         number = int(self.rule.value)
         return folders[-number] if number <= len(folders) else None
 
-    @property
-    def _way_out(self) -> str:
+    def _way_out(self, alone: str) -> str:
         if self.rule.kind is GroupKind.folder:
             return "put each image into a folder of its group, or write a table of path,group"
         return (
             "the expression has to find something in what a name has below its class, of at most "
-            f"{LONGEST_NAME} characters; mend it, or write a table of path,group"
+            f"{LONGEST_NAME} characters; mend it,{alone} or write a table of path,group"
         )
 
     def _require_known(self, table: GroupTable, names: set[str], where: str, prefix: str) -> None:
