@@ -69,6 +69,11 @@ def test_fractions_are_proportional_and_never_empty() -> None:
     assert Counter(pool()[draw("all")].tolist()) == dict(enumerate(SIZES))
 
 
+def test_classes_without_which_the_budget_is_filled_may_be_left_out() -> None:
+    with pytest.raises(DataError, match=r"bee \(25\); use labels=25 or less, labels=all, leave them out with data.cl"):
+        draw("30")
+
+
 def test_a_class_with_too_few_images_is_named() -> None:
     with pytest.raises(DataError) as error:
         draw("41")

@@ -121,7 +121,10 @@ def require_budget(
         why += f"; so it is with {first_names(told[1:])}" if told[1:] else ""
     least = min(available)
     fewer = f"labels={least}{' or less' if least > 1 else ''}, " if least else ""
-    raise DataError(f"labels={budget}: {why}; use {fewer}labels=all, or more images (data=shapes: data.per_class)")
+    without = "leave them out with data.classes, " if len(short) <= len(classes) - 2 else ""
+    raise DataError(
+        f"labels={budget}: {why}; use {fewer}labels=all, {without}or more images (data=shapes: data.per_class)"
+    )
 
 
 def hold_out(
