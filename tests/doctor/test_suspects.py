@@ -111,6 +111,15 @@ def test_pairs_come_by_the_share_that_is_confused() -> None:
     assert find_confusions(said(named), LABELS, most=1) == [first]
 
 
+def test_a_small_class_that_is_lost_comes_before_large_ones_that_are_mixed_now_and_then() -> None:
+    labels = np.array([0] * 100 + [1] * 100 + [2] * 4)
+    named = labels.copy()
+    named[:20], named[100:120], named[200:] = 1, 0, 1
+    first, second = find_confusions(said(named, np.ones(204, bool)), labels, most=5)
+    assert (first.classes, first.mistaken, first.share) == ((2, 1), (4, 0), 0.5)
+    assert (second.classes, second.share) == ((0, 1), 0.2)
+
+
 def test_a_single_mistake_and_what_was_not_judged_make_no_pair() -> None:
     named = LABELS.copy()
     named[0] = 1

@@ -203,12 +203,12 @@ class ConfusedPair:
 
     @property
     def share(self) -> float:
-        """The share of the images of both that are taken for the other class."""
-        return sum(self.mistaken) / sum(self.images)
+        """The share of each class that is taken for the other one, averaged: a small class counts as a large one."""
+        return sum(wrong / images for wrong, images in zip(self.mistaken, self.images, strict=True)) / 2
 
 
 def find_confusions(judgement: Judgement, labels: Labels, *, most: int) -> list[ConfusedPair]:
-    """Return the pairs of classes that are confused most, by share of their images.
+    """Return the pairs of classes that are confused most, by the shares of their images.
 
     Args:
         judgement: Of all images.
