@@ -27,7 +27,7 @@ def test_leaked_test_images_are_shown_beside_what_they_copy(examined: Examine) -
 def test_groups_promise_what_runs_do_with_them(examined: Examine) -> None:
     chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 7)))["Groups"]
     assert chapter.paragraphs == (
-        "2 images make 1 groups. data.group=groups.csv keeps each on one side of every split.",
+        "2 images make 1 group. data.group=groups.csv keeps each on one side of every split.",
     )
 
 

@@ -92,3 +92,13 @@ def test_words(examined: Examine) -> None:
     assert size_words(diagnosis.split_size) == (
         "10 test images tell an accuracy of 0.95 to ± 0.139: too few to tell ten points apart"
     )
+
+
+def test_a_class_that_spoils_larger_budgets_is_named_with_what_to_type(examined: Examine) -> None:
+    told = remainder_words(examined(a_gallery([0] * 4 + [1] * 20 + [2] * 25)))
+    assert told == (
+        "a, the smallest class, has 4 images to learn from: 5 are too many, 20 are too many, 100 are too many; without "
+        "a up to 20 are possible: 'data.classes=[b,c]'"
+    )
+    assert "without" not in remainder_words(examined(a_gallery([0] * 4 + [1] * 20))), "one class is none to tell apart"
+    assert "without" not in remainder_words(examined(a_gallery([0] * 19 + [1] * 20 + [2] * 25)))

@@ -26,6 +26,17 @@ def test_names_are_escaped_and_nothing_is_loaded(examined: Examine) -> None:
     assert "http" not in page
 
 
+def test_rows_are_cards_on_narrow_screens_and_each_cell_says_its_column(examined: Examine) -> None:
+    page = page_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 36)))
+    [narrow] = re.findall(r"@media \(max-width:40rem\)\{(.*?)\}\}", page, re.DOTALL)
+    assert "thead{display:none}" in narrow
+    assert "tr{display:block" in narrow
+    assert "content:attr(data-head)" in page
+    heads = re.findall('<td data-head="(.*?)"', page)
+    assert heads[:5] == ["", "found", "", "such as", "what to do"], "what is counted is said in the cell itself"
+    assert len(heads) == page.count("<td")
+
+
 def test_the_parts_come_in_order(examined: Examine) -> None:
     titles = re.findall("<h2>(.*?)</h2>", page_of(examined(a_gallery([0, 1] * 20, tested=10), skipped=(("a", "b"),))))
     assert titles == [

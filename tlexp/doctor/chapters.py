@@ -8,7 +8,7 @@ import numpy as np
 
 from tlexp.data.copies import Copy
 from tlexp.doctor.diagnosis import Diagnosis
-from tlexp.doctor.findings import Finding, confusion_words, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, group_words, remainder_words, size_words
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.suspects import SURE, Suspect
 
@@ -169,7 +169,7 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
         title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, kinship.across_classes(gallery))
     )
     grouped = sum(map(len, large))
-    told = f"{grouped:,} images make {len(large):,} groups." if large else "Every image stands for itself."
+    told = f"{grouped:,} images make {group_words(len(large))}." if large else "Every image stands for itself."
     if large and diagnosis.groupable:
         told += " data.group=groups.csv keeps each on one side of every split."
     cards = (

@@ -13,7 +13,7 @@ from tlexp.data.copies import CopyKind
 from tlexp.doctor.gallery import Gallery
 from tlexp.doctor.grouping import join_groups
 from tlexp.doctor.kinship import Kinship
-from tlexp.doctor.remainder import Remainder, SplitSize, budget_remainders, size_test
+from tlexp.doctor.remainder import Remainder, SmallClasses, SplitSize, budget_remainders, size_test, small_classes
 from tlexp.doctor.suspects import SURE, ConfusedPair, Judgement, Suspect, find_confusions, find_suspects, judge
 
 _MOST_CONFUSIONS = 5
@@ -82,6 +82,11 @@ class Diagnosis:
         pool = self.gallery.learned
         classes = len(self.gallery.classes)
         return budget_remainders(self.gallery.labels[pool], self.groups[pool], classes=classes)
+
+    @property
+    def small(self) -> SmallClasses | None:
+        """Classes without which larger budgets are possible."""
+        return small_classes(self.gallery.labels[self.gallery.learned], classes=len(self.gallery.classes))
 
     @property
     def split_size(self) -> SplitSize:

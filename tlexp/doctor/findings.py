@@ -1,9 +1,12 @@
 """What a diagnosis says, a line each, with what to do about it."""
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tlexp.data.copies import Copy, CopyKind
+from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.remainder import SplitSize
@@ -15,6 +18,10 @@ _COPIES = {
     CopyKind.shifted: "exact copies in data.shifted",
     CopyKind.repeated: "exact copies within a split",
 }
+_TYPED = 8
+"""So many names of classes are written out where they are to be typed."""
+_PLAIN = re.compile(r"\w[\w. -]*")
+"""A name that stands in a list as it is."""
 _COUNTING = (CopyKind.torn, CopyKind.tested, CopyKind.shifted)
 """Copies that say more than that somebody stored an image twice."""
 
@@ -131,7 +138,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         key="groups",
         title="near copies and bursts",
         count=grouped,
-        of=f"in {len(large):,} groups, {torn_groups:,} on both sides" if large else f"of {len(gallery):,} images",
+        of=f"in {group_words(len(large))}, {torn_groups:,} on both sides" if large else f"of {len(gallery):,} images",
         example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
         advice=advice,
         matters=False,
@@ -159,6 +166,11 @@ def _suspects(diagnosis: Diagnosis) -> Iterator[Finding]:
     )
 
 
+def group_words(count: int) -> str:
+    """Return so many groups in words."""
+    return f"{count:,} group{'' if count == 1 else 's'}"
+
+
 def suspect_words(diagnosis: Diagnosis, suspect: Suspect) -> str:
     """Return a suspect in words."""
     return f"{diagnosis.gallery.names[suspect.place]} looks like {diagnosis.gallery.classes[suspect.looks_like]}"
@@ -176,7 +188,7 @@ def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
 def remainder_words(diagnosis: Diagnosis) -> str:
     """Return what budgets leave of the smallest class, in words."""
     first, *_ = remainders = diagnosis.remainders
-    groups = f" in {first.groups:,} groups" if first.groups < first.images else ""
+    groups = f" in {group_words(first.groups)}" if first.groups < first.images else ""
     left = (
         f"{each.labels} {f'leave {each.left:,}' if each.left >= 0 else 'are too many'}"
         f"{' and repeat groups' if each.left >= 0 and each.groups < each.labels else ''}"
@@ -184,13 +196,25 @@ def remainder_words(diagnosis: Diagnosis) -> str:
     )
     return (
         f"{diagnosis.gallery.classes[first.label]}, the smallest class, has {first.images:,} images{groups} to learn "
-        f"from: {', '.join(left)}"
+        f"from: {', '.join(left)}{_without_small(diagnosis)}"
     )
+
+
+def _without_small(diagnosis: Diagnosis) -> str:
+    """Return what would be possible without the classes of few images, and what to type."""
+    small, classes = diagnosis.small, diagnosis.gallery.classes
+    if small is None:
+        return ""
+    left_out = [classes[label] for label in small.labels]
+    kept = [name for name in classes if name not in left_out]
+    plain = len(kept) <= _TYPED and all(map(_PLAIN.fullmatch, kept))
+    typed = shlex.quote(f"data.classes=[{','.join(kept)}]") if plain else "name all others in data.classes"
+    return f"; without {first_names(left_out)} up to {small.images:,} are possible: {typed}"
 
 
 def size_words(size: SplitSize) -> str:
     """Return how well the test split can tell accuracies apart, in words."""
     grouped = size.groups < size.images
-    counted = f" (± {size.grouped_half_width:.3f} as {size.groups:,} groups)" if grouped else ""
+    counted = f" (± {size.grouped_half_width:.3f} as {group_words(size.groups)})" if grouped else ""
     told = f"{size.images:,} test images tell an accuracy of {size.accuracy:.2f} to ± {size.half_width:.3f}{counted}"
     return f"{told}: {'too few to tell ten points apart' if size.wide else 'enough to tell ten points apart'}"

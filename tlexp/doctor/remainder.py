@@ -38,6 +38,19 @@ class Remainder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SmallClasses:
+    """Classes of few images, without which larger budgets are possible.
+
+    Attributes:
+        labels: Indices of the classes.
+        images: Of the smallest of the others.
+    """
+
+    labels: tuple[int, ...]
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitSize:
     """How well the test split can tell accuracies apart.
 
@@ -73,6 +86,25 @@ def budget_remainders(labels: Labels, groups: NDArray[np.int64], *, classes: int
     label = int(counts.argmin())
     distinct = len(np.unique(groups[labels == label]))
     return [Remainder(labels=k, label=label, images=int(counts[label]), groups=distinct) for k in BUDGETS]
+
+
+def small_classes(labels: Labels, *, classes: int) -> SmallClasses | None:
+    """Return the classes that cannot fill a budget that the others fill twice over what they have; None for none.
+
+    >>> small_classes(np.repeat([0, 1, 2], [4, 40, 50]), classes=3)
+    SmallClasses(labels=(0,), images=40)
+
+    Args:
+        labels: Of the training pool, (N,) int64.
+        classes: K.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    for budget in BUDGETS:
+        small = np.flatnonzero(counts < budget)
+        others = counts[counts >= budget]
+        if len(small) and len(others) >= 2 and others.min() >= 2 * counts[small].max():
+            return SmallClasses(labels=tuple(small.tolist()), images=int(others.min()))
+    return None
 
 
 def size_test(groups: NDArray[np.int64], accuracy: float | None) -> SplitSize:
