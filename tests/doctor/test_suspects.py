@@ -82,13 +82,31 @@ def test_penalties_are_compared_on_a_part_where_images_are_many(monkeypatch: pyt
     plain = suspects.solve
 
     def solve(*args: object, **options: object) -> object:
-        sizes.append((len(options["candidates"]), max(len(problem.train) for problem in args[3])))  # type: ignore
+        sizes.append((len(options["candidates"]), len(args[3]), max(len(problem.train) for problem in args[3])))  # type: ignore
         return plain(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(suspects, "solve", solve)
+    assert judge(clusters(SHOWN), np.array(SHOWN), alone(200), classes=4) is not None
+    assert sizes == [(13, 5, 160), *[(1, 5, 160)] * 3]
+    sizes.clear()
+    monkeypatch.setattr(suspects, "_ONE_FOLD", 150)
+    assert judge(clusters(SHOWN), np.array(SHOWN), alone(200), classes=4) is not None
+    assert sizes == [(13, 1, 160), *[(1, 5, 160)] * 3]
+    sizes.clear()
     monkeypatch.setattr(suspects, "_COMPARED", 50)
     assert judge(clusters(SHOWN), np.array(SHOWN), alone(200), classes=4) is not None
-    assert sizes == [(13, 40), (1, 160), (1, 160), (1, 160)]
+    assert sizes == [(13, 1, 40), (1, 5, 160)], "all images are judged, once"
+
+
+def test_the_fold_that_penalties_are_compared_on_has_images_that_can_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "_ONE_FOLD", 10)
+    labels = np.array([0] * 40 + [1] * 3)
+    for seed in range(5):  # of both classes one group alone could be, but for two images
+        groups = np.random.default_rng(seed).permutation(43)
+        groups[:38] = groups[0]
+        said = judge(clusters(labels.tolist()), labels, groups, classes=2)
+        assert said is not None
+        assert np.isfinite(said.probabilities).all()
 
 
 def test_the_table_names_images_and_classes() -> None:

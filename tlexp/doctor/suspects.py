@@ -26,7 +26,10 @@ SURE = 0.95
 _FEWEST = 2
 """Images that are confused: a single one says nothing of its class."""
 _COMPARED = 10_000
-"""Penalties are compared on so many images at most; the best one changes little from there on."""
+"""Penalties are compared on so many images at most; the best one changes little from there on. Of more, one deal is
+solved: each image is judged by a probe that has learned from thousands of others."""
+_ONE_FOLD = 2_000
+"""Of more images, one fold of the deal tells the penalties apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +87,9 @@ def deal_folds(labels: Labels, groups: NDArray[np.int64], *, seed: int = 0) -> N
 def judge(features: Tensor, labels: Labels, groups: NDArray[np.int64], *, classes: int) -> Judgement | None:
     """Return what logistic regression says of each image, solved on the folds that it is not in.
 
-    Its penalty is the one of the least log loss over all folds, as in a run. Probabilities are means over several deals
-    of the folds. None where no class has two groups, or there is one class alone.
+    Its penalty is the one of the least log loss over all folds, as in a run; over one of them where there are more than
+    2,000 images. Probabilities are means over three deals of the folds; those of one deal where there are more than
+    10,000. None where no class has two groups, or there is one class alone.
 
     Args:
         features: Of the frozen backbone.
@@ -95,7 +99,7 @@ def judge(features: Tensor, labels: Labels, groups: NDArray[np.int64], *, classe
     """
     if len(np.unique(labels)) < 2:
         return None
-    deals = [_Deal.of(labels, groups, seed) for seed in range(_DEALS)]
+    deals = [_Deal.of(labels, groups, seed) for seed in range(_DEALS if len(labels) <= _COMPARED else 1)]
     judged = np.logical_and.reduce([deal.judged for deal in deals])
     if not judged.any():
         return None
@@ -127,13 +131,17 @@ class _Deal:
         return cls(parts=parts, judged=judged)
 
     def thinned(self, labels: Labels) -> "_Deal":
-        """Return the same with every so many-th image of each part."""
+        """Return the same with one part, and every so many-th image of it, where images are many."""
+        if len(labels) <= _ONE_FOLD:
+            return self
+        train, held = max(self.parts, key=lambda part: int(self.judged[part[1]].sum()))
         step = -(-len(labels) // _COMPARED)
-        return self if step == 1 else self.within([(train[::step], held[::step]) for train, held in self.parts], labels)
+        thinned = self.within([(train[::step], held[::step])], labels)
+        return thinned if thinned.judged.any() else self
 
 
 def _choose_penalty(features: Tensor, labels: Labels, deal: _Deal, classes: int) -> float:
-    """Return the penalty of the least log loss over all folds, on a part of the images where they are many."""
+    """Return the penalty of the least log loss over all folds; over a part of one where images are many."""
     deal = deal.thinned(labels)
     logits = _out_of_fold(features, labels, deal, classes, WEIGHT_DECAYS)
     losses = [log_loss(each[deal.judged], labels[deal.judged]) for each in logits]
