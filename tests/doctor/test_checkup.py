@@ -128,6 +128,13 @@ def test_given_groups_are_joined_with_those_that_are_found(photos: Path, monkeyp
 
 
 @pytest.mark.usefixtures("seen", "unlike")
+@pytest.mark.parametrize(("on_leak", "learned"), [("refuse", 16), ("list", 16), ("move", 8)])
+def test_groups_on_both_sides_hide_no_image(photos: Path, on_leak: str, learned: int) -> None:
+    gallery = found(photos, r"data.group='pattern:\d'", f"data.on_leak={on_leak}").diagnosis.gallery
+    assert (len(gallery), int(gallery.learned.sum())) == (24, learned)
+
+
+@pytest.mark.usefixtures("seen", "unlike")
 def test_the_shifted_set_and_the_one_of_neither_are_looked_at_too(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
