@@ -1,6 +1,8 @@
 import gc
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -57,7 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let collections of garbage pass over what was imported, which takes them a third of the time of a small run."""
+    """Let runs share backbones, and garbage collections pass over all imports, which is a third of a small run."""
+    if "tlexp.experiment.build" in sys.modules:
+        importlib.import_module("tests.backbones").share()
     gc.collect()
     gc.freeze()
 

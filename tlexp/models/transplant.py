@@ -1,5 +1,6 @@
 """Another program's weights into a backbone: names put right, every tensor accounted for."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +115,7 @@ def _filtered(
     return dict(filtered)
 
 
+@functools.cache
 def _architecture(name: str) -> _Architecture:
     """Ask timm's builder how it would load this architecture's weights, on the meta device and without loading.
 
