@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra.types import RunMode
 
-from tlexp.compose import load as border
+from tlexp.compose.load import load as border
 from tlexp.compose.compositions import Compositions
 from tlexp.compose.load import Composed, ConfigSource, hydra_of
 from tlexp.errors import ConfigError
@@ -24,7 +24,7 @@ def load(words: Sequence[str]) -> Composed:
     try:
         return _compositions(Path.cwd()).typed(words)
     except ConfigError:
-        return border.load(words)  # which says all that is wrong
+        return border(words)  # which says all that is wrong
 
 
 @functools.cache

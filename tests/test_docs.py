@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from tests.composed import load as shared_load
 from tlexp import cli
 from tlexp.cli import page as help_page
 from tlexp.cli.arguments import VerbParser, source_of
-from tlexp.compose.load import Composed, load
+from tlexp.compose.load import Composed, ConfigSource, load
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS
@@ -78,20 +79,26 @@ COMMANDS = {
 }
 
 
-@pytest.fixture
-def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
-    """Let the command line do with the words what it does before it launches; return what would run."""
-    interrupted = tmp_path / "outputs" / "RUN" / ".hydra"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where commands are typed: one for all, for compositions are shared within a folder."""
+    interrupted = tmp_path_factory.mktemp("typed") / "outputs" / "RUN" / ".hydra"
     interrupted.mkdir(parents=True)
     (interrupted / "overrides.yaml").write_text("- seed=1\n")
-    monkeypatch.chdir(tmp_path)
+    return interrupted.parents[2]
+
+
+@pytest.fixture
+def compose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """Let the command line do with the words what it does before it launches; return what would run."""
+    monkeypatch.chdir(folder)
 
     def composed(words: list[str]) -> list[Config]:
         launched: list[argparse.Namespace] = []
         loaded: list[Config] = []
 
-        def loads(*arguments: Any, **options: Any) -> Composed:
-            result = load(*arguments, **options)
+        def loads(words: list[str], source: ConfigSource = ConfigSource(), **options: Any) -> Composed:
+            result = composed_of(words, source, **options)
             loaded.append(result.config)
             return result
 
@@ -110,10 +117,16 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         assert isinstance(ended.value, Parsed) or not ended.value.code, f"exit status {ended.value.code}"
         for arguments in launched:
             if arguments.multirun:  # of a sweep only what its points share has been looked at
-                return [load(point, source_of(arguments)).config for point in points(arguments.overrides)]
+                return [composed_of(point, source_of(arguments)).config for point in points(arguments.overrides)]
         return loaded[-1:]
 
     return composed
+
+
+def composed_of(words: list[str], source: ConfigSource, **options: Any) -> Composed:
+    """Compose as the command line does; what chooses the same options shares a composition."""
+    plain = source == ConfigSource() and not any(options.values())
+    return shared_load(words) if plain else load(words, source, **options)
 
 
 def parsed_only(*_: Any) -> None:
