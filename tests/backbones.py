@@ -41,4 +41,3 @@ def known(backbone: nn.Module, *, image_size: int) -> tuple[Unit, ...]:
     if place not in _UNITS:
         _UNITS[place] = find_units(backbone, image_size=image_size)
     return _UNITS[place]
-

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hydra.types import RunMode
 
-from tlexp.compose.load import load as border
 from tlexp.compose.compositions import Compositions
 from tlexp.compose.load import Composed, ConfigSource, hydra_of
+from tlexp.compose.load import load as border
 from tlexp.errors import ConfigError
 
 

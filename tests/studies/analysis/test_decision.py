@@ -5,7 +5,6 @@ import pytest
 
 from tests.studies.conftest import DEPTHS, MakeTable
 from tlexp.studies.analysis.decision import Decision, decide
-from tlexp.studies.analysis.differences import describe
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
@@ -16,8 +15,7 @@ FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
 
 def decided(table: StudyTable, labels: str) -> Decision:
     images = TestImages(labels=table.labels)
-    cells = {place: describe(cell, images) for place, cell in table.cells.items()}
-    return decide(table, labels, images, cells, with_borrowed_variances(table, measure_pairs(table, images)))
+    return decide(table, labels, images, with_borrowed_variances(table, measure_pairs(table, images)))
 
 
 def taken(found: Decision) -> str | None:

@@ -3,14 +3,14 @@
 import math
 
 from tlexp.studies.analysis.crossings import find_crossings
-from tlexp.studies.analysis.decision import decide
 from tlexp.studies.analysis.differences import compare, competing, describe
 from tlexp.studies.analysis.findings import Findings, last_taken
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.model import describe_model
-from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
+from tlexp.studies.analysis.pairs import measure_pairs
 from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
+from tlexp.studies.analysis.rounds import hold_rounds
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.analysis.transfer import find_gains
 
@@ -21,14 +21,17 @@ def analyse(table: StudyTable) -> Findings:
     Nothing here is drawn at random: the same table gives the same findings.
     """
     images = TestImages(labels=table.labels, groups=table.groups)
+    rounds = hold_rounds(table, images)
+    table = rounds.table
     cells = {place: describe(cell, images) for place, cell in table.cells.items()}
-    pairs = measure_pairs(table, images)
+    pairs = measure_pairs(table, images, rounds.plain)
     differences = tuple(
-        pair for labels in table.budgets for pair in compare(labels, pairs, math.comb(len(competing(table, labels)), 2))
+        pair
+        for labels, look in rounds.looks.items()
+        for pair in compare(labels, pairs, math.comb(len(competing(table, labels)), 2), share=look.decision.share)
     )
-    known = with_borrowed_variances(table, pairs)
-    decisions = [decide(table, labels, images, cells, known) for labels in table.budgets]
-    recommendations = tuple(recommend(table, decision, images, known) for decision in decisions)
+    decisions = [look.decision for look in rounds.looks.values()]
+    recommendations = tuple(recommend(table, look, rounds.dropped, images) for look in rounds.looks.values())
     return Findings(
         table=table,
         cells=cells,
@@ -36,6 +39,6 @@ def analyse(table: StudyTable) -> Findings:
         crossings=find_crossings(table, differences),
         transfer=find_gains(table, decisions, cells),
         recommendations=recommendations,
-        regrets=find_regrets(table, decisions, images),
+        regrets=find_regrets(table, decisions, images, pairs),
         model=describe_model(table, last_taken(recommendations)),
     )

@@ -66,7 +66,9 @@ def borrow(per_seed: NDArray[np.float64], per_class: NDArray[np.float64], lends:
     )
 
 
-def of_mean(variance: NDArray[np.float64], seeds: int, shared: float | NDArray[np.float64]) -> NDArray[np.float64]:
+def of_mean(
+    variance: NDArray[np.float64], seeds: int | NDArray[np.intp], shared: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the variance of a mean over seeds, s^2 (1 / S + k / (N - k)) (Nadeau and Bengio 2003, Mach. Learn. 52).
 
     All seeds draw their k images of one pool of N and share some of them: they differ less from each other than from

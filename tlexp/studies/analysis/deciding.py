@@ -16,7 +16,7 @@ _ENDLESS = 1e6
 
 
 def find_deciding_size(
-    rivals: Sequence[Spread], *, margin: float, family: int, images: int, shared: float
+    rivals: Sequence[Spread], *, margin: float, family: float, images: int, shared: float
 ) -> DecidingSize:
     """Return what would bring the bound of a column's regret down to the margin, were the differences to stay.
 

@@ -1,7 +1,7 @@
 """Which column to take at a label budget, and how sure that is."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from tlexp.studies.analysis.crossfit import Pick, crossfit, ranking
 from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
-from tlexp.studies.analysis.findings import CellFinding, Interval, Sureness
+from tlexp.studies.analysis.findings import Interval, Sureness
 from tlexp.studies.analysis.intervals import LEAST_GROUPS, Spread, TestImages, interval, spread
 from tlexp.studies.analysis.pairs import PairSpreads, difference
-from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best
+from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best, surely_worse
 from tlexp.studies.analysis.table import Cell, Column, StudyTable
 
 _NEARLY = 3
@@ -48,6 +48,8 @@ class Decision:
         ranked: Places of the candidates, the highest mean first, of equals the cheapest.
         contenders: Places of those that may be the best one, the highest mean first.
         chosen: Place of the one to take; None where nothing was measured or nothing is better than guessing.
+        worse: (C,) whether another one is surely better by more than the margin.
+        share: Of the error that all looks at the data may make together, what this one may.
     """
 
     labels: str
@@ -65,6 +67,8 @@ class Decision:
     ranked: tuple[int, ...]
     contenders: tuple[int, ...]
     chosen: int | None
+    worse: NDArray[np.bool_]
+    share: float
 
     @property
     def leader(self) -> str | None:
@@ -90,8 +94,10 @@ def decide(
     table: StudyTable,
     labels: str,
     images: TestImages,
-    cells: Mapping[tuple[str, str], CellFinding],
     pairs: PairSpreads,
+    *,
+    dropped: Collection[str] = (),
+    share: float = 1.0,
 ) -> Decision:
     """Return what the data say at a budget.
 
@@ -99,24 +105,26 @@ def decide(
         table: What was measured.
         labels: The budget.
         images: Of the test split.
-        cells: What each cell shows.
         pairs: Differences, with variances that borrow.
+        dropped: Columns that are known to be worse than the best.
+        share: Of the error that all looks at the data may make together, what this one may.
     """
-    measured = competing(table, labels)
+    measured = tuple(cell for cell in competing(table, labels) if cell.column not in dropped)
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
     seeds = shared_seeds(candidates)
-    means = _means(candidates, seeds, cells, images)
-    values, widths = _matrices(candidates, pairs, comparisons(competitors(table)))
+    reached = tuple(_reached(cell, images, len(candidates) / share) for cell in candidates)
+    means = _means(candidates, seeds, reached, images)
+    values, widths = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
     upper = np.where(widths < 1, values + widths, 1.0)
     bounds = bound_regrets(upper)
     costs = rank_costs(table, candidates)
     cheapest = tuple(np.argsort(costs, kind="stable").tolist())
     ranked = tuple(ranking(means, cheapest).tolist())
     possible = may_be_best(upper)
-    reached = tuple(_reached(cell, images, len(candidates)) for cell in candidates)
     chosen = int(choose(means, bounds, costs, table.margin)) if candidates else None
     lost = 0.0 if chosen is None else float(bounds[chosen])
-    sureness = _sureness(candidates, reached, images, lost / table.margin)
+    alone = len(candidates) == 1 and not dropped
+    sureness = _sureness(candidates, reached, images, lost / table.margin, alone=alone)
     return Decision(
         labels=labels,
         sureness=sureness,
@@ -133,6 +141,8 @@ def decide(
         ranked=ranked,
         contenders=tuple(place for place in ranked if possible[place] or place == ranked[0]),
         chosen=None if sureness is Sureness.chance else chosen,
+        worse=surely_worse(upper, table.margin),
+        share=share,
     )
 
 
@@ -189,7 +199,9 @@ def _or_dearest(cost: float | None) -> float:
     return float("inf") if cost is None else cost
 
 
-def _sureness(candidates: Sequence[Cell], reached: Sequence[Interval], images: TestImages, margins: float) -> Sureness:
+def _sureness(
+    candidates: Sequence[Cell], reached: Sequence[Interval], images: TestImages, margins: float, *, alone: bool
+) -> Sureness:
     """Return how sure it is to take a column that may lose so many margins."""
     if not candidates:
         return Sureness.nothing
@@ -199,23 +211,22 @@ def _sureness(candidates: Sequence[Cell], reached: Sequence[Interval], images: T
         return Sureness.few_groups
     if not any(each.low is not None and each.low > images.chance for each in reached):
         return Sureness.chance
-    if len(candidates) == 1:
+    if alone:
         return Sureness.alone
     return Sureness.decided if margins <= 1 else Sureness.nearly if margins <= _NEARLY else Sureness.open
 
 
 def _means(
-    candidates: Sequence[Cell], seeds: Sequence[int], cells: Mapping[tuple[str, str], CellFinding], images: TestImages
+    candidates: Sequence[Cell], seeds: Sequence[int], reached: Sequence[Interval], images: TestImages
 ) -> NDArray[np.float64]:
     """Return the means over the seeds that all share, for a column that failed on a hard seed would look too good."""
     if seeds:
         return spread(stacked(candidates, seeds), images).value
-    accuracies = [cells[cell.column, cell.labels].accuracy for cell in candidates]
-    return np.array([accuracy.value for accuracy in accuracies if accuracy is not None])
+    return np.array([each.value for each in reached])
 
 
 def _matrices(
-    candidates: Sequence[Cell], pairs: PairSpreads, family: int
+    candidates: Sequence[Cell], pairs: PairSpreads, family: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much better each column (first axis) is than each other (second axis), and how far that may be off."""
     count = len(candidates)
@@ -228,6 +239,6 @@ def _matrices(
     return values, widths
 
 
-def _reached(cell: Cell, images: TestImages, family: int) -> Interval:
+def _reached(cell: Cell, images: TestImages, family: float) -> Interval:
     """Return a column's mean with an interval that is simultaneous over so many columns."""
     return interval(spread(stacked([cell], [replicate.seed for replicate in cell.finished])[0], images), family=family)

@@ -60,13 +60,21 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
     )
 
 
-def compare(labels: str, pairs: Mapping[tuple[str, str, str], Spread], family: int) -> tuple[Difference, ...]:
+def compare(
+    labels: str, pairs: Mapping[tuple[str, str, str], Spread], family: int, *, share: float = 1.0
+) -> tuple[Difference, ...]:
     """Return the difference of every two columns at a budget; the intervals are simultaneous over so many pairs.
 
     Two columns without a common seed, or with a single one, have no interval; they count in the family all the same.
+
+    Args:
+        labels: The budget.
+        pairs: Of all budgets.
+        family: How many pairs there are at this one.
+        share: Of the error that all looks at the data may make together, what this one may.
     """
     return tuple(
-        _difference(labels, first, second, each, family=family)
+        _difference(labels, first, second, each, family=family, share=share)
         for (budget, first, second), each in pairs.items()
         if budget == labels
     )
@@ -81,9 +89,9 @@ def against_best(findings: Findings, recommendation: Recommendation) -> tuple[Di
     return tuple(by_column[column.name] for column in findings.table.columns if column.name in by_column)
 
 
-def _difference(labels: str, first: str, second: str, difference: Spread, *, family: int) -> Difference:
-    alone = interval(difference, lowest=-1.0)
-    together = interval(difference, family=family, lowest=-1.0)
+def _difference(labels: str, first: str, second: str, difference: Spread, *, family: int, share: float) -> Difference:
+    alone = interval(difference, family=1 / share, lowest=-1.0)
+    together = interval(difference, family=family / share, lowest=-1.0)
     return Difference(
         labels=labels,
         first=first,

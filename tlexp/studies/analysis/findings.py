@@ -5,7 +5,7 @@ Accuracy is balanced accuracy throughout, a fraction; intervals are 95 %.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tlexp.studies.analysis.table import StudyTable
@@ -217,6 +217,8 @@ class Recommendation:
         left_out: Columns with too few replicates for an interval.
         seeds: Data seeds that all candidates share.
         deciding: What would decide; None where it is decided or there is no bound.
+        round: The one after which this was said, from 1.
+        dropped: Columns that are surely worse than the best by more than the margin -> the round that showed it.
     """
 
     labels: str
@@ -229,6 +231,8 @@ class Recommendation:
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
     deciding: DecidingSize | None
+    round: int = 1
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def bound(self) -> float | None:

@@ -137,7 +137,7 @@ class Spread:
     image_variance: NDArray[np.float64]
     image_freedom: NDArray[np.float64]
 
-    def half_width(self, family: int = 1, *, sides: int = 2) -> NDArray[np.float64]:
+    def half_width(self, family: float = 1, *, sides: int = 2) -> NDArray[np.float64]:
         """Return how far the value may be off with 95 % confidence, simultaneous over a family of so many (Bonferroni).
 
         The variance is that of the seeds plus that of the images, and each share is multiplied by the square of its own
@@ -146,7 +146,7 @@ class Spread:
         width covers at least as often as promised, whatever the two variances are. Nan with one seed.
 
         Args:
-            family: Statements that hold at once.
+            family: Statements that hold at once; twice as many spend half of the error each.
             sides: 2 for an interval, 1 for a bound.
         """
         by_seeds = t_quantile(self.seed_freedom, family, sides=sides) ** 2 * self.seed_variance
@@ -281,7 +281,7 @@ def _group_variance(measured: _Measured, images: TestImages) -> tuple[NDArray[np
     return variance * (1 - 1 / worth), np.maximum(worth - 1, 1.0)
 
 
-def interval(found: Spread, *, family: int = 1, lowest: float = 0.0) -> Interval:
+def interval(found: Spread, *, family: float = 1, lowest: float = 0.0) -> Interval:
     """Return the 95 % interval of one value, cut off at what is possible, lowest to 1."""
     value, half = min(1.0, max(lowest, float(found.value))), float(found.half_width(family))  # rounding
     if not np.isfinite(half):

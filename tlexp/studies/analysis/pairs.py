@@ -13,16 +13,28 @@ from tlexp.studies.analysis.table import StudyTable
 
 PairSpreads = Mapping[tuple[str, str, str], Spread]
 """(budget, first column, second column) -> first minus second, over the seeds that both have."""
+PlainPairs = dict[tuple[str, str, str, tuple[int, ...]], Spread]
+"""Pairs and the seeds that they were measured over, so that looks at the same data measure them once."""
 
 
-def measure_pairs(table: StudyTable, images: TestImages) -> PairSpreads:
-    """Return the differences of all pairs that share a seed, with the variances that each shows by itself."""
+def measure_pairs(table: StudyTable, images: TestImages, known: PlainPairs | None = None) -> PairSpreads:
+    """Return the differences of all pairs that share a seed, with the variances that each shows by itself.
+
+    Args:
+        table: What was measured.
+        images: Of the test split.
+        known: Those that were measured before; what is measured now is entered.
+    """
+    known = {} if known is None else known
     found = {}
     for labels in table.budgets:
         for first, second in itertools.combinations(competing(table, labels), 2):
             if seeds := shared_seeds((first, second)):
-                left, right = stacked((first, second), seeds)
-                found[labels, first.column, second.column] = spread(left - right, images)
+                pair = labels, first.column, second.column
+                if (*pair, seeds) not in known:
+                    left, right = stacked((first, second), seeds)
+                    known[*pair, seeds] = spread(left - right, images)
+                found[pair] = known[*pair, seeds]
     return found
 
 

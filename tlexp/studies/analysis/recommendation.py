@@ -1,6 +1,6 @@
 """What is told of a decision: the recommendation of a label budget as facts, and what would decide it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,24 +9,23 @@ from tlexp.studies.analysis.decision import Decision, competitors, trained
 from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Recommendation, Sureness
 from tlexp.studies.analysis.intervals import TestImages, interval
 from tlexp.studies.analysis.pairs import PairSpreads, difference, shared_images
+from tlexp.studies.analysis.rounds import Look
 from tlexp.studies.analysis.rule import comparisons
 from tlexp.studies.analysis.table import Cell, StudyTable
 
 
 def recommend(
-    table: StudyTable,
-    decision: Decision,
-    images: TestImages,
-    pairs: PairSpreads,
+    table: StudyTable, look: Look, dropped: Mapping[tuple[str, str], int], images: TestImages
 ) -> Recommendation:
     """Return the recommendation that a decision amounts to.
 
     Args:
         table: What was measured.
-        decision: What the data say at one budget.
+        look: The last at a budget's data.
+        dropped: (column, budget) -> the round after which it was dropped.
         images: Of the test split.
-        pairs: Differences, with variances that borrow.
     """
+    decision = look.decision
     column = None if decision.chosen is None else decision.name(decision.chosen)
     crossfitted = None if column is None else decision.crossfitted(decision.rule(), images)
     return Recommendation(
@@ -39,7 +38,9 @@ def recommend(
         candidates=_candidates(table, decision),
         left_out=decision.left_out,
         seeds=decision.seeds,
-        deciding=_deciding(table, decision, pairs),
+        deciding=_deciding(table, decision, look.pairs),
+        round=look.round,
+        dropped={column: number for (column, labels), number in dropped.items() if labels == decision.labels},
     )
 
 
@@ -80,7 +81,7 @@ def _deciding(table: StudyTable, decision: Decision, pairs: PairSpreads) -> Deci
     return find_deciding_size(
         known,
         margin=table.margin,
-        family=comparisons(competitors(table)),
+        family=comparisons(competitors(table)) / decision.share,
         images=len(table.labels),
         shared=shared_images(table, decision.labels),
     )

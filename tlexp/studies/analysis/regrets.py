@@ -3,11 +3,14 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from tlexp.studies.analysis.crossfit import highest
 from tlexp.studies.analysis.decision import Decision
-from tlexp.studies.analysis.differences import stacked
+from tlexp.studies.analysis.differences import competing, stacked
 from tlexp.studies.analysis.findings import Regret
 from tlexp.studies.analysis.intervals import TestImages, spread
+from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.table import Role, StudyTable
 
 RECOMMENDED = "recommended"
@@ -15,14 +18,18 @@ PROBE = "always probe"
 FULL = "always full fine-tuning"
 
 
-def find_regrets(table: StudyTable, decisions: Sequence[Decision], images: TestImages) -> tuple[Regret, ...]:
+def find_regrets(
+    table: StudyTable, decisions: Sequence[Decision], images: TestImages, pairs: PairSpreads
+) -> tuple[Regret, ...]:
     """Return what each rule loses at each budget against the column with the highest mean.
 
     The highest mean is cross-fitted: taken from the images that chose it, it would be better than the column is, and
     every rule would seem to lose. A rule may therefore lose less than nothing. The rule that takes what is recommended
-    is told where something is.
+    is told where something is. A column that was dropped is compared over the seeds that it had.
     """
     found = {decision.labels: _losses(decision, images) for decision in decisions}
+    for decision in decisions:
+        found[decision.labels] |= _dropped_losses(table, decision, found[decision.labels], pairs)
     names = _names(table)
     losses = {name: {labels: each.get(name) for labels, each in found.items()} for name in names}
     common = [
@@ -54,6 +61,22 @@ def _losses(decision: Decision, images: TestImages) -> dict[str, float]:
     means = spread(stacked(decision.candidates, decision.seeds), images).value
     found = {cell.column: float(best.value - mean) for cell, mean in zip(decision.candidates, means, strict=True)}
     return found if decision.chosen is None else found | {RECOMMENDED: float(best.value - taken.value)}
+
+
+def _dropped_losses(
+    table: StudyTable, decision: Decision, losses: Mapping[str, float], pairs: PairSpreads
+) -> dict[str, float]:
+    """Return what columns lose that are no candidates any more: more than the leader by their paired difference."""
+    leader = decision.leader
+    if leader is None or leader not in losses:
+        return {}
+    names = [cell.column for cell in competing(table, decision.labels) if cell.column not in losses]
+    gaps = {name: difference(pairs, decision.labels, leader, name) for name in names}
+    return {
+        name: losses[leader] + float(gap.value)
+        for name, gap in gaps.items()
+        if gap is not None and np.isfinite(gap.seed_variance)
+    }
 
 
 def _mean(losses: Mapping[str, float | None], budgets: Sequence[str]) -> float | None:

@@ -42,6 +42,7 @@ class Column:
         depth: Frozen units, where the backbone has been pretrained; None for controls.
         words: Overrides that make a run one of this column.
         trainable: Trainable parameters, head included, for the ordering by cost; 0 where not known.
+        solved: Whether its head is solved, which costs little: it does not wait for rounds.
     """
 
     name: str
@@ -50,11 +51,22 @@ class Column:
     depth: int | None
     words: tuple[str, ...] = ()
     trainable: int = 0
+    solved: bool = False
 
     @property
     def competes(self) -> bool:
         """Whether it may be recommended."""
         return self.role in (Role.depth, Role.way)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether its data seeds come in rounds; those of other columns come at once."""
+        return self.competes and not self.solved
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it only shows what the others are worth."""
+        return not self.competes and self.role is not Role.closed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +134,7 @@ class StudyTable:
         labels: Of the test images.
         groups: (n,) number of the group of each; None where each stands for itself.
         split: How many of them, the first ones, are of the test split; None where they all are.
-        seeds: The data seeds planned.
+        seeds: The data seeds that may be run.
         cells: (column name, budget) -> cell. A cell that was never planned (scratch at one budget) is missing.
         margin: `study.margin`.
         skipped: Budgets and columns that were left out -> why.
@@ -159,6 +171,22 @@ class StudyTable:
         return min(1.0, images / sum(pool.values())) if pool and images else 0.0
 
     @property
+    def looks(self) -> tuple[int, ...]:
+        """Data seeds at each look; of a study that knew no rounds there is one, at all of them."""
+        return tuple(self._study.get("looks") or (len(self.seeds),))
+
+    @property
+    def stopped(self) -> int | None:
+        """The round after which no other was begun because the minutes were up; None where they were not."""
+        stopped: int | None = self._study.get("stopped")
+        return stopped
+
+    @property
+    def _study(self) -> Mapping[str, Any]:
+        study: Mapping[str, Any] = self.about.get("study", {})
+        return study
+
+    @property
     def _budgets(self) -> Sequence[Mapping[str, Any]]:
-        stated: Sequence[Mapping[str, Any]] = self.about.get("study", {}).get("budgets", ())
+        stated: Sequence[Mapping[str, Any]] = self._study.get("budgets", ())
         return stated

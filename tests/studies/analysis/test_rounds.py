@@ -1,0 +1,154 @@
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Sureness
+from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds, plan_looks
+from tlexp.studies.analysis.table import Replicate, StudyTable
+from tlexp.tracking import RunStatus
+
+COLUMNS = (*DEPTHS[:5], dataclasses.replace(DEPTHS[5], solved=True), *CONTROLS[:1])
+APART = {f"freeze-{depth}": (value, 0.0) for depth, value in enumerate((-0.3, -0.3, -0.3, 0.79, 0.8, 0.79))}
+"""Three columns near each other, and three far below."""
+
+
+def in_rounds(
+    table: StudyTable, looks: tuple[int, ...] = (3, 10), *, run: int | None = None, stopped: int | None = None
+) -> StudyTable:
+    """Return the table of a study with looks; of what waits for rounds so many seeds have run."""
+    study = {**table.about["study"], "looks": list(looks), "stopped": stopped}
+    names = {column.name for column in table.columns if column.in_rounds}
+    cells = {
+        place: dataclasses.replace(cell, replicates=tuple(waiting(cell.replicates, len(looks) and run)))
+        if place[0] in names and run is not None
+        else cell
+        for place, cell in table.cells.items()
+    }
+    return dataclasses.replace(table, about={**table.about, "study": study}, cells=cells)
+
+
+def waiting(replicates: Iterable[Replicate], run: int | None) -> Iterable[Replicate]:
+    for replicate in replicates:
+        yield replicate if run is None or replicate.seed < run else Replicate(seed=replicate.seed, status=None)
+
+
+def held(table: StudyTable) -> HeldRounds:
+    return hold_rounds(table, TestImages(labels=table.labels))
+
+
+def due(rounds: HeldRounds, column: str, labels: str) -> int:
+    return len(rounds.table.cells[column, labels].replicates)
+
+
+@pytest.fixture
+def table(make_table: MakeTable) -> StudyTable:
+    return make_table(
+        seeds=10, columns=COLUMNS, budgets=("2", "20"), strength=STRENGTH | APART, failed=(), waiting=(), noise=0.03,
+        per_class=(200,) * 4,
+    )  # fmt: skip
+
+
+def test_a_look_is_followed_by_one_with_twice_as_many_seeds_at_least() -> None:
+    assert [plan_looks(seeds) for seeds in (1, 3, 5, 6, 10, 19, 20, 30)] == [
+        (1,), (3,), (5,), (3, 6), (3, 10), (3, 19), (3, 10, 20), (3, 10, 30),
+    ]  # fmt: skip
+
+
+def test_what_waits_for_rounds_has_its_first_seeds_and_all_else_all(table: StudyTable) -> None:
+    rounds = held(in_rounds(table, run=0))
+    assert (rounds.round, rounds.ended) == (1, False)
+    assert {due(rounds, f"freeze-{depth}", "2") for depth in range(5)} == {3}
+    assert (due(rounds, "freeze-5", "2"), due(rounds, "scratch", "20")) == (10, 10)
+
+
+def test_a_round_goes_on_until_all_that_decides_has_run(table: StudyTable) -> None:
+    for run, number in ((2, 1), (3, 2), (9, 2)):
+        rounds = held(in_rounds(table, run=run))
+        assert (rounds.round, rounds.ended) == (number, False)
+    assert held(in_rounds(table)).ended
+
+
+def test_only_what_may_still_be_the_best_goes_on_at_budgets_that_are_open(table: StudyTable) -> None:
+    rounds = held(in_rounds(table, run=3))
+    assert {column for column, _ in rounds.dropped} == {"freeze-0", "freeze-1", "freeze-2"}
+    assert set(rounds.dropped.values()) == {1}
+    for labels in table.budgets:
+        assert [due(rounds, f"freeze-{depth}", labels) for depth in range(5)] == [3, 3, 3, 10, 10]
+        assert [cell.column for cell in rounds.looks[labels].decision.candidates] == [
+            f"freeze-{at}" for at in (3, 4, 5)
+        ]
+
+
+def test_a_budget_that_is_decided_takes_no_more_seeds_and_keeps_what_was_said(table: StudyTable) -> None:
+    cells = dict(table.cells)
+    for name in ("freeze-3", "freeze-4"):  # at 20 labels freeze-5 is the best by far
+        cells[name, "20"] = dataclasses.replace(cells["freeze-0", "20"], column=name)
+    early = held(in_rounds(dataclasses.replace(table, cells=cells), run=3))
+    late = held(in_rounds(dataclasses.replace(table, cells=cells)))
+    for rounds in (early, late):
+        assert {due(rounds, f"freeze-{depth}", "20") for depth in range(5)} == {3}
+        assert (rounds.looks["20"].round, rounds.looks["2"].round) == (1, 2)
+        assert rounds.looks["20"].decision.sureness is Sureness.decided
+    assert np.array_equal(early.looks["20"].decision.bounds, late.looks["20"].decision.bounds)
+
+
+def test_each_look_has_its_share_of_the_error(table: StudyTable) -> None:
+    """A single look may make the whole; the first of three has a tenth of it and wider bounds."""
+    widths = []
+    for looks in ((3,), (3, 10), (3, 10, 30)):
+        rounds = held(in_rounds(table, looks, run=3, stopped=1))
+        assert rounds.ended
+        widths.append(rounds.looks["2"].decision.widths[3, 4])
+    assert widths[0] < widths[1] < widths[2]
+    alone = held(in_rounds(table, (3,), run=3)).looks["2"].decision
+    assert np.array_equal(alone.widths, held(in_rounds(table, (3,))).looks["2"].decision.widths)
+
+
+def test_the_minutes_end_the_rounds(table: StudyTable) -> None:
+    rounds = held(in_rounds(table, run=3, stopped=1))
+    assert (rounds.round, rounds.ended, rounds.dropped) == (1, True, {})
+    assert due(rounds, "freeze-3", "2") == 3
+
+
+def test_a_replicate_that_failed_holds_no_round_up_and_one_that_was_killed_does(table: StudyTable) -> None:
+    for status, number in ((RunStatus.diverged, 2), (RunStatus.killed, 1)):
+        cell = table.cells["freeze-3", "2"]
+        lost = dataclasses.replace(cell.replicates[1], status=status, correct=None)
+        cells = dict(table.cells) | {
+            ("freeze-3", "2"): dataclasses.replace(cell, replicates=(cell.replicates[0], lost, *cell.replicates[2:]))
+        }
+        assert held(in_rounds(dataclasses.replace(table, cells=cells), run=3)).round == number
+
+
+def test_a_column_of_which_every_replicate_failed_is_not_run_again(table: StudyTable) -> None:
+    cell = table.cells["freeze-3", "2"]
+    failed = tuple(dataclasses.replace(each, status=RunStatus.oom, correct=None) for each in cell.replicates)
+    cells = dict(table.cells) | {("freeze-3", "2"): dataclasses.replace(cell, replicates=failed)}
+    rounds = held(in_rounds(dataclasses.replace(table, cells=cells)))
+    assert (due(rounds, "freeze-3", "2"), due(rounds, "freeze-3", "20")) == (3, 10)
+
+
+def test_findings_say_what_was_dropped_and_count_what_was_planned(table: StudyTable) -> None:
+    found = analyse(in_rounds(table, run=10))
+    for recommendation in found.recommendations:
+        assert recommendation.dropped == {"freeze-0": 1, "freeze-1": 1, "freeze-2": 1}
+        assert recommendation.round == 2
+        assert recommendation.seeds == tuple(range(10))
+    assert found.cells["freeze-0", "2"].count == 3
+    assert sum(cell.missing for cell in found.cells.values()) == 0
+    losses = {regret.rule.rpartition("(")[2].rstrip(")"): regret.losses for regret in found.regrets}
+    assert losses["freeze-1"]["2"] > 0.1
+
+
+def test_a_study_without_looks_has_one_that_sees_everything(make_table: MakeTable) -> None:
+    found = make_table()
+    rounds = held(found)
+    assert (rounds.round, rounds.dropped) == (1, {})
+    assert {place: len(cell.replicates) for place, cell in rounds.table.cells.items()} == {
+        place: len(cell.replicates) for place, cell in found.cells.items()
+    }

@@ -1,0 +1,142 @@
+"""Data seeds in rounds: after each a study looks at its data, and goes on where they do not decide.
+
+A look is a pure function of the records: from all of them it finds again what each look saw and what it said. All looks
+see the same test images, so that each has a share of the error that a study may make; the shares sum to 1. What a look
+has said of a budget stands: the bounds of all looks hold at once with 95 %, and it does not matter which one was last.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tlexp.studies.analysis.decision import Decision, decide
+from tlexp.studies.analysis.findings import Sureness
+from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.pairs import PairSpreads, PlainPairs, measure_pairs, with_borrowed_variances
+from tlexp.studies.analysis.table import Cell, Column, StudyTable
+from tlexp.tracking import RunStatus
+
+LOOKS = (3, 10)
+"""Data seeds at the looks before the last one."""
+_SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
+"""Number of looks -> the share of the error of each. The last has most: few seeds decide little, whatever the error."""
+_OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
+
+
+def plan_looks(most: int) -> tuple[int, ...]:
+    """Return how many data seeds there are at each look; one is worth its share of the error before twice as many.
+
+    >>> plan_looks(30), plan_looks(10), plan_looks(5)
+    ((3, 10, 30), (3, 10), (5,))
+    """
+    return (*(look for look in LOOKS if 2 * look <= most), most)
+
+
+def opening_seeds(column: Column, seeds: Sequence[int], looks: Sequence[int]) -> Sequence[int]:
+    """Return those of a column's data seeds that it takes in the first round: all where it does not wait for others."""
+    return seeds[: looks[0]] if column.in_rounds else seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was seen of a budget when its last look was taken.
+
+    Attributes:
+        decision: What the data said.
+        pairs: The differences that it rests on, with variances that borrow.
+        round: Its number, from 1.
+    """
+
+    decision: Decision
+    pairs: PairSpreads
+    round: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldRounds:
+    """How far the rounds of a study have come.
+
+    Attributes:
+        table: What was measured, with the replicates that have their turn by now and no others.
+        looks: The last of each budget.
+        dropped: (column, budget) -> the round after which it was surely worse than the best by more than the margin.
+        round: The one that goes on or was the last, from 1.
+        ended: Whether no budget is open any more, or no further round is planned.
+        plain: All pairs, with the variances that each shows by itself.
+    """
+
+    table: StudyTable
+    looks: Mapping[str, Look]
+    dropped: Mapping[tuple[str, str], int]
+    round: int
+    ended: bool
+    plain: PlainPairs
+
+
+def hold_rounds(table: StudyTable, images: TestImages) -> HeldRounds:
+    """Return what the looks at a study's data have said.
+
+    Args:
+        table: All that was measured, with all replicates that may ever have their turn.
+        images: Of the test split.
+    """
+    planned = table.looks
+    seeds = {place: len(opening_seeds(_column(table, place), table.seeds, planned)) for place in table.cells}
+    looks: dict[str, Look] = {}
+    dropped: dict[tuple[str, str], int] = {}
+    known: PlainPairs = {}
+    going = table.budgets
+    for number, share in enumerate(_SHARES[len(planned)], 1):
+        seen = _restricted(table, seeds)
+        pairs = with_borrowed_variances(seen, measure_pairs(seen, images, known))
+        for labels in going:
+            out = {column for column, budget in dropped if budget == labels}
+            decision = decide(seen, labels, images, pairs, dropped=out, share=share)
+            looks[labels] = Look(decision=decision, pairs=pairs, round=number)
+        over = all(_is_over(seen, labels, dropped) for labels in going)
+        going = tuple(labels for labels in going if looks[labels].decision.sureness in _OPEN)
+        if not over or not going or number in (len(planned), table.stopped):
+            break
+        for labels in going:
+            dropped |= dict.fromkeys(_worse(looks[labels].decision), number)
+        seeds |= {
+            place: planned[number]
+            for place in seeds
+            if place[1] in going and place not in dropped and _in_rounds(_column(table, place), seen.cells[place])
+        }
+    return HeldRounds(table=seen, looks=looks, dropped=dropped, round=number, ended=over, plain=known)
+
+
+def _restricted(table: StudyTable, seeds: Mapping[tuple[str, str], int]) -> StudyTable:
+    """Return the table with so many of each cell's replicates."""
+    cells = {place: _first(cell, table.seeds[: seeds[place]]) for place, cell in table.cells.items()}
+    most = max(seeds.values(), default=0)
+    return dataclasses.replace(table, cells=cells, seeds=table.seeds[:most])
+
+
+def _first(cell: Cell, seeds: Sequence[int]) -> Cell:
+    return dataclasses.replace(cell, replicates=tuple(each for each in cell.replicates if each.seed in seeds))
+
+
+def _is_over(table: StudyTable, labels: str, dropped: Mapping[tuple[str, str], int]) -> bool:
+    """Return whether all replicates that decide have run; one that failed by itself has."""
+    cells = [table.cells.get((column.name, labels)) for column in table.columns if column.competes]
+    return all(
+        replicate.status not in (None, RunStatus.killed)
+        for cell in cells
+        if cell is not None and (cell.column, labels) not in dropped
+        for replicate in cell.replicates
+    )
+
+
+def _worse(decision: Decision) -> list[tuple[str, str]]:
+    return [(decision.name(place), decision.labels) for place in decision.worse.nonzero()[0].tolist()]
+
+
+def _in_rounds(column: Column, cell: Cell) -> bool:
+    """Return whether a cell takes further seeds; one of which every replicate failed would go on failing."""
+    return column.in_rounds and bool(cell.finished)
+
+
+def _column(table: StudyTable, place: tuple[str, str]) -> Column:
+    return next(column for column in table.columns if column.name == place[0])
