@@ -1,0 +1,50 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from tlexp.studies import progress
+from tlexp.studies.progress import StudyProgress
+from tlexp.tracking import names
+
+WAITING = {"a" * 64: 10.0, "b" * 64: 10.0, "c" * 64: 40.0}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def end(folder: Path, key: str) -> None:
+    place = folder / "runs" / key[:16] / "001-0123456789ab"
+    place.mkdir(parents=True)
+    (place / names.RECORD_FILE).touch()
+
+
+def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_path: Path) -> None:
+    """Two cheap replicates that took three times as long as they should say so of a dear one."""
+    end(tmp_path, "d" * 64)
+    clock = Clock()
+    told = StudyProgress(tmp_path, WAITING, done=4, title="study, round 1 of at most 3", clock=clock)
+    assert told.line() == "study, round 1 of at most 3: replicate 4 of 7, about 60 s to go"
+    end(tmp_path, "a" * 64)
+    end(tmp_path, "b" * 64)
+    clock.now += 60.0
+    assert told.line() == "study, round 1 of at most 3: replicate 6 of 7, about 2 min to go"
+
+
+def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:
+    end(tmp_path, "a" * 64)
+    assert "replicate 0 of 3" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()
+
+
+def test_off_a_terminal_there_is_a_line_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_ELSEWHERE", 0.001)
+    shown = threading.Event()
+    monkeypatch.setattr(progress, "say", lambda text: (lines.append(text), shown.set()))
+    lines: list[str] = []
+    with StudyProgress(tmp_path, WAITING, done=0, title="study"):
+        assert shown.wait(30)
+    assert lines[0].startswith("study: replicate 0 of 3, about")
