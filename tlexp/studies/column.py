@@ -1,8 +1,8 @@
-"""A job of a study: one column over all its label budgets and data seeds, a record for each replicate.
+"""A job of a study: those replicates of one column that have their turn, a record for each.
 
 What replicates have in common is made once: network, images, features, and heads, which are solved for all budgets,
-seeds, folds and penalties together. The batch is always the whole column, so that a study that was killed and typed
-again finds the same solutions as one that was not.
+seeds, folds and penalties together. The batch is always all that the column may ever run, so that a study that was
+killed and typed again finds the same solutions as one that was not.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
+from tlexp.jsonfile import read_json
 from tlexp.paths import in_words, publish, publish_json
 from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
@@ -67,7 +68,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
 
     Args:
         loaded: Configuration of the column.
-        folder: Of the job, <study>/columns/<column>/<attempt>.
+        folder: Of the job, <study>/columns/<column>/<attempt>; its job.json names the replicates that have their turn.
         overrides: Of the job.
         run: Does one run.
         listener: Hears of progress and may ask to stop.
@@ -78,17 +79,19 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     column, study = str(loaded.config.study.column), SweepFolder(folder.parents[2])
     about = study.about()
     assert about is not None
-    replicates = [
+    planned = [
         _Replicate(key=key, labels=labels, seed=seed, config=replicate(loaded.config, labels, seed))
         for key, (name, labels, seed) in about["study"]["replicates"].items()
         if name == column
     ]
+    turn = read_json(folder / names.JOB_FILE)["runs"]
+    replicates = [each for each in planned if each.key in turn]
     index = RunIndex(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
     if missing:
         _fill(about["study"]["columns"], column, [each.config for each in replicates], session, listener)
-        _solve([each.config for each in replicates], session, listener)
+        _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     failed = 0
     began = time.monotonic()
@@ -117,10 +120,15 @@ def _point(column: str, replicate: _Replicate) -> dict[str, str]:
 def _fill(
     columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], session: Session, listener: Listener
 ) -> None:
-    """Let one pass over the images fill what all columns of a depth will ask of their frozen layers."""
+    """Let one pass over the images fill what all columns of a depth will ask of their frozen layers.
+
+    A column that is solved takes seeds that the others may never have: it fills its own alone.
+    """
     depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
     if own not in depths:
         return
+    if any(each["name"] == own and each["solved"] for each in columns):
+        depths = {own: depths[own]}
     try:
         fill_cuts(
             configs, [*depths.values()], session, device=choose_device(configs[0].train.device), listener=listener

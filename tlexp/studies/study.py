@@ -3,8 +3,9 @@
 The records in its folder are the truth, as those of a sweep are: the same command typed again goes on.
 """
 
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from tlexp.config.tracking import TrackingConfig
@@ -20,15 +21,26 @@ from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.reading import read_table
+from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
 from tlexp.studies.planning.costs import Estimate, estimate
-from tlexp.studies.planning.minutes import leave_out_again, refuse_longer, shorten
+from tlexp.studies.planning.minutes import leave_out_again, may_go_on, refuse_longer, shorten
+from tlexp.studies.planning.rounds import (
+    ColumnTurn,
+    due_turns,
+    next_turns,
+    opens_round,
+    seconds_left,
+    seconds_spent,
+)
 from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
 from tlexp.studies.planning.survey import survey
+from tlexp.studies.progress import StudyProgress
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
-from tlexp.terminal import one_line
+from tlexp.terminal import duration, one_line
 from tlexp.tracking import names
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
@@ -48,20 +60,20 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         TrainingError: The study came to its end, but some runs did not finish.
         Interrupted: A signal asked to stop.
     """
-    session = process_session()
+    began, session = time.monotonic(), process_session()
     plan = StudyPlan(overrides, context, session, Listener())
+    begun = plan.begun
+    again = () if begun is None else leave_out_again(plan, begun)
     plan.folder.agree(plan.fixed)
     index = RunIndex(plan.folder.attempts())
     done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
-    begun = plan.begun
-    again = () if begun is None else leave_out_again(plan, begun)
     found = estimate(plan, session, done)
     if begun is None:
         shorten(plan, found)
     print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
     if begun is None:
         refuse_longer(plan, found)
-    about = plan.about({"seconds": round(found.total(plan), 1)})
+    about = plan.about(found.first(plan))
     if note := predecessor_note(plan.folder.path, about):
         say(f"note: {note}")
     if dry_run:
@@ -69,10 +81,10 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     with plan.folder.locked():
         plan.folder.state(about)
         _list_images(plan)
-        _run(plan, context, found)
-        failed = _report(plan)
+        _run(plan, context, found, began)
+        failed, count = _report(plan)
     if failed:
-        raise TrainingError(f"{failed} of {len(plan.runs)} runs did not finish; the same command typed again runs them")
+        raise TrainingError(f"{failed} of {count} runs did not finish; the same command typed again runs them")
 
 
 def _list_images(plan: StudyPlan) -> None:
@@ -113,27 +125,58 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Imag
     return "\n\n".join(lines)
 
 
-def _run(plan: StudyPlan, context: HydraContext, found: Estimate) -> None:
-    """Run the columns that have something left to do."""
+def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) -> None:
+    """Run one round after the other, and then the controls, of each the columns that have something left to do."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    left = [column for column in plan.columns if any(run.key not in found.done for run in column.runs)]
-    if left:
-        tracked.ensure()
+    tried = set(found.done)
     with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
-        runner.run(_assign(plan, left))
+        while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
+            tracked.ensure()
+            with _progress(plan, rounds, found, tried):
+                runner.run(_assign(plan, left))
+            tried |= {run.key for turn in left for run in turn.runs}
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
 
 
-def _assign(plan: StudyPlan, columns: Sequence[PlannedColumn]) -> Iterator[Job]:
-    for column in columns:
-        name = column.column.name
+def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:
+    """Return how far the rounds have come; a further one that does not fit into the minutes is not begun."""
+    rounds = _read_rounds(plan.folder.path)
+    begun = {attempt.key for attempt in plan.folder.attempts() if attempt.begun}
+    if not opens_round(plan.columns, rounds, begun):
+        return rounds
+    before = seconds_spent(plan.columns, rounds, found.done) / workers
+    left = found.ends + seconds_left(plan.columns, rounds, found) / workers
+    if may_go_on(plan, spent=before + time.monotonic() - began, left=left):
+        return rounds
+    plan.stopped = rounds.round - 1
+    say(f"study.minutes: round {rounds.round} would take about {duration(left)} and is not begun")
+    plan.folder.state(plan.about(found.first(plan)))
+    return _read_rounds(plan.folder.path)
+
+
+def _read_rounds(folder: Path) -> HeldRounds:
+    table = read_table(folder)
+    return hold_rounds(table, TestImages(labels=table.labels))
+
+
+def _progress(plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str]) -> StudyProgress:
+    """Return what tells how far the study is with all that has its turn in this round, and with its controls."""
+    due = [(turn.column, run) for turn in due_turns(plan.columns, rounds) for run in turn.runs]
+    waiting = {run.key: found.run(column, run) for column, run in due if run.key not in tried}
+    number = f", round {rounds.round} of at most {len(plan.looks)}" if len(plan.looks) > 1 else ""
+    return StudyProgress(plan.folder.path, waiting, done=len(due) - len(waiting), title=f"study{number}")
+
+
+def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn]) -> Iterator[Job]:
+    for turn in turns:
+        name = turn.column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
-        publish_json(folder / names.JOB_FILE, {"column": name}, indent=None)
+        publish_json(folder / names.JOB_FILE, {"column": name, "runs": [run.key for run in turn.runs]}, indent=None)
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
-        yield Job(planned=_planned(column, name), attempt=attempt)
+        yield Job(planned=_planned(turn.column, name), attempt=attempt)
 
 
 def _planned(column: PlannedColumn, key: str) -> Planned:
@@ -148,9 +191,10 @@ def _hear(job: Job, reason: str | None) -> bool:
     return True
 
 
-def _report(plan: StudyPlan) -> int:
-    """Write the report; return how many runs did not finish."""
+def _report(plan: StudyPlan) -> tuple[int, int]:
+    """Write the report; return how many runs did not finish of those that had their turn, and how many those are."""
     tracking = plan.columns[0].composed.config.tracking
     print(report(plan.folder.path, tracking=tracking, images=plan.source.held_out))  # noqa: T201
     index = RunIndex(plan.folder.attempts())
-    return sum(index.counting(run.key) is None for _, run in plan.runs)
+    runs = [run for turn in due_turns(plan.columns, _read_rounds(plan.folder.path)) for run in turn.runs]
+    return sum(index.counting(run.key) is None for run in runs), len(runs)

@@ -24,7 +24,7 @@ def in_rounds(
     study = {**table.about["study"], "looks": list(looks), "stopped": stopped}
     names = {column.name for column in table.columns if column.in_rounds}
     cells = {
-        place: dataclasses.replace(cell, replicates=tuple(waiting(cell.replicates, len(looks) and run)))
+        place: dataclasses.replace(cell, replicates=tuple(waiting(cell.replicates, run)))
         if place[0] in names and run is not None
         else cell
         for place, cell in table.cells.items()
@@ -32,9 +32,8 @@ def in_rounds(
     return dataclasses.replace(table, about={**table.about, "study": study}, cells=cells)
 
 
-def waiting(replicates: Iterable[Replicate], run: int | None) -> Iterable[Replicate]:
-    for replicate in replicates:
-        yield replicate if run is None or replicate.seed < run else Replicate(seed=replicate.seed, status=None)
+def waiting(replicates: Iterable[Replicate], run: int) -> Iterable[Replicate]:
+    return (each if each.seed < run else Replicate(seed=each.seed, status=None) for each in replicates)
 
 
 def held(table: StudyTable) -> HeldRounds:

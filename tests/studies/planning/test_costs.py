@@ -9,10 +9,17 @@ from tests.studies.conftest import QUICK, Finished, Study
 from tlexp.config import Config
 from tlexp.experiment.estimate import UnitCosts
 
+PRICES = {"None": 5e-3, "0": 4e-3, "1": 3e-3, "3": 1e-3}
+"""Frozen units -> seconds of a step."""
 
-def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
-    study: Study, capsys: pytest.CaptureFixture[str]
+
+def test_minutes_leave_out_the_dearest_columns_then_budgets(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        "tlexp.studies.planning.costs.measure_costs",
+        lambda config, *_, **__: UnitCosts(step=PRICES[str(config.freeze.depth)], image=1e-6),
+    )
     words = ["study.depths=[0,1,3,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
     assert study(*words, "study.minutes=0.0001") == 2
     captured = capsys.readouterr()
@@ -21,13 +28,17 @@ def test_minutes_leave_out_columns_then_budgets_in_a_stated_order(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
         "from scratch, 4 x the steps",
-        "1 of 5 units frozen (to stem)",
-        "3 of 5 units frozen (to layer2)",
         "from scratch",
+        "none frozen: full fine-tuning",
+        "1 of 5 units frozen (to stem)",
+        "random frozen features",
+        "all frozen, ridge regression",
+        "all frozen, nearest mean",
+        "all frozen, nearest neighbours",
+        "raw pixels",
         "labels=6",
     ]
-    assert re.search(r"^freeze-0 .* 2,4 ", shown, re.M)
-    assert re.search(r"^freeze-5 .* 2,4 ", shown, re.M)
+    assert re.findall(r"^(\S+) .* 2,4 +\d+ +0 ", shown, re.M) == ["freeze-3", "freeze-5"]
     told = re.search(r"study.minutes=0.0001: the smallest study takes about (\d+ \w+); allow it with study", refused)
     assert told is not None
     assert f"about {told[1]}, " in shown
@@ -63,8 +74,8 @@ def test_the_cpu_has_an_hour_unless_minutes_are_stated(
     told = " ".join(captured.err.split())
     assert re.search(
         r"study.minutes=60, which the CPU has by default: the smallest study takes about [\d.]+ h; allow it with "
-        r"study.minutes=\d+ \(0 is no limit\), or take a smaller backbone.image_size, study.seeds=3 or smaller "
-        r"budgets \(study.labels=\[2,5\]\); study=quick trains no layers and is a first answer",
+        r"study.minutes=\d+ \(0 is no limit\), or take a smaller backbone.image_size or smaller budgets "
+        r"\(study.labels=\[2,5\]\); study=quick trains no layers and is a first answer",
         told,
     )
     minutes = re.search(r"with study.minutes=(\d+)", told)

@@ -12,6 +12,7 @@ def test_a_begun_study_keeps_what_it_began_with(
     """Its finished runs take no time, but do not bring back what was left out; nor does a busier machine end it."""
     words = [*ONE, "study.labels=[2,4,6]", "study.minutes=60"]
     about = tmp_path / "multirun" / "s" / "study.json"
+    monkeypatch.setattr(Estimate, "first", lambda *_: 9.0)
     monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.budgets) > 2 else 9.0)
     assert study(*words) == 0
     shown = capsys.readouterr().out
@@ -30,7 +31,7 @@ def test_a_begun_study_keeps_what_it_began_with(
     assert "3 runs, 1 to do" in capsys.readouterr().out
 
 
-def test_seeds_that_nobody_stated_are_left_out_first_and_stay_so(
+def test_rounds_are_left_out_first_and_stay_so(
     study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*ONE, "study.seeds=null", "study.minutes=60"]
@@ -46,3 +47,32 @@ def test_seeds_that_nobody_stated_are_left_out_first_and_stay_so(
     assert "3 data seeds, 3 runs, 0 to do" in shown
     assert study(*words, "study.seeds=10", "--dry-run") == 0
     assert "10 data seeds, 10 runs, 7 to do" in capsys.readouterr().out
+
+
+def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Rates that are stated stay as they are; a study goes on with those that it began with."""
+    words = [*ONE[:2], "study.depths=[0]", "study.seeds=1", "study.minutes=60"]
+    stated = "tune.trials"
+    monkeypatch.setattr(Estimate, "total", lambda _, plan: 9.0 if plan.fixed[stated] == "2" else 9000.0)
+    assert study(*words, "tune.trials=3", "--dry-run") == 2
+    assert study(*words, "tune.trials=0") == 0
+    shown = capsys.readouterr().out
+    assert "left out: further candidate rates: to fit study.minutes=60; with it about 2.5 h" in shown
+    monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
+    assert study(*words, "tune.trials=0", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "left out when it began: further candidate rates" in shown
+    assert "1 runs, 0 to do" in shown
+
+
+def test_of_two_columns_the_dearer_goes_however_dear_it_is(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ten minutes a column of 53 was kept, and one of nine went."""
+    minutes = {"freeze-0": 53, "freeze-1": 9, "freeze-5": 0.1}
+    monkeypatch.setattr(Estimate, "of", lambda _, column, runs=None: 60.0 * minutes[column.column.name])
+    words = ["study.controls=false", "study.labels=[2]", "study.depths=[0,1,all]"]
+    assert study(*words, "study.minutes=10", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "left out: none frozen: full fine-tuning: to fit study.minutes=10" in shown
+    assert "freeze-1" in shown

@@ -21,6 +21,22 @@ def test_the_survey_counts_what_is_there_and_what_is_left(
     assert re.search(r"^freeze-0 .* 2,4 +4 +0 +3 +\d+ s$", shown, re.M)
 
 
+def test_the_survey_says_the_rounds(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["study.seeds=null", "study.labels=[2]", "--dry-run"]
+    assert study(*words, "study.scratch_labels=[2]") == 0
+    shown = capsys.readouterr().out
+    found = dict(re.findall(r"^(\S+) .* 2 +(\d+) +0 ", shown, re.M))
+    assert found == dict.fromkeys(("freeze-0", "scratch", "scratch-long", "random", "pixels"), "3") | dict.fromkeys(
+        ("freeze-5", "ridge", "nearest_mean", "knn"), "30"
+    )
+    assert "9 cells, 3 data seeds, up to 30 while a budget is open, 135 runs, 135 to do, about" in shown
+    assert re.search(r"^further rounds: up to 162 runs, about \d+ (s|min) in all$", shown, re.M)
+    assert study("study=quick", *words, "study.controls=false") == 0
+    shown = capsys.readouterr().out
+    assert "4 cells, 30 data seeds, 120 runs" in shown
+    assert "further rounds" not in shown
+
+
 def test_few_test_images_are_warned_of_before_the_study_begins(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:

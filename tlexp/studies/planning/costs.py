@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.config import Config, config_key
@@ -19,32 +20,41 @@ class Estimate:
     """Seconds by column and by replicate, of what has not finished.
 
     Attributes:
-        seconds: Of each column's own network, by (column, budget): of one replicate.
+        costs: Of each column's network, by the name of the column.
+        tested: Test images.
         shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
         ends: Of starting, as measured in this process, and of what comes once at the end.
         done: Keys of the runs that have finished.
     """
 
-    seconds: dict[tuple[str, str], float]
+    costs: Mapping[str, UnitCosts]
+    tested: int
     shared: float
     ends: float
     done: frozenset[str]
 
-    def of(self, column: PlannedColumn) -> float:
-        """Return the seconds that are left of a column."""
-        return sum(
-            self.seconds[column.column.name, run.budget.labels] for run in column.runs if run.key not in self.done
-        )
+    def run(self, column: PlannedColumn, run: PlannedRun) -> float:
+        """Return the seconds of one replicate."""
+        budget, costs = run.budget, self.costs[column.column.name]
+        return run_seconds(run.config, costs, images=budget.images, folds=budget.folds, tested=self.tested)
+
+    def of(self, column: PlannedColumn, runs: Sequence[PlannedRun] | None = None) -> float:
+        """Return the seconds that are left of a column, or of some of its runs."""
+        return sum(self.run(column, run) for run in (column.runs if runs is None else runs) if run.key not in self.done)
 
     def total(self, plan: StudyPlan) -> float:
-        """Return the seconds that the study takes with what is left of it, its start included."""
+        """Return the seconds that the study takes at most with what is left of it, its start included."""
         return self.ends + self.shared + sum(self.of(column) for column in plan.columns)
+
+    def first(self, plan: StudyPlan) -> float:
+        """Return the seconds that it takes if the first round decides."""
+        return self.ends + self.shared + sum(self.of(column, plan.opening(column)) for column in plan.columns)
 
 
 def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate:
     """Return what the study will take, by a few measured steps of each column's network."""
     imports, began = time.process_time(), time.perf_counter()
-    seconds: dict[tuple[str, str], float] = {}
+    by_column: dict[str, UnitCosts] = {}
     largest = plan.budgets[-1].images
     classes, tested = len(plan.source.classes), len(plan.source.held_out.labels) + len(plan.rest)
     image = 0.0
@@ -57,20 +67,15 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
                 measured[alike] = measure_costs(config, shared, images=largest, classes=classes, tested=tested)
             costs = measured[alike]
         image = max(image, costs.image if column.column.competes else 0.0)
-        for run in column.runs:
-            seconds[column.column.name, run.budget.labels] = _run(run, costs, tested)
+        by_column[column.column.name] = costs
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
-    return Estimate(seconds=seconds, shared=image * images, ends=ends, done=done)
+    return Estimate(costs=by_column, tested=tested, shared=image * images, ends=ends, done=done)
 
 
 def _alike(config: Config) -> str:
     """Return what names the runs of which an image and a step cost the same; heads that are solved take no steps."""
     head = dataclasses.replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
     return config_key(dataclasses.replace(config, head=head, train=dataclasses.replace(config.train, longer=1)))
-
-
-def _run(run: PlannedRun, costs: UnitCosts, tested: int) -> float:
-    return run_seconds(run.config, costs, images=run.budget.images, folds=run.budget.folds, tested=tested)

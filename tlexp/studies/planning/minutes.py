@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlexp.errors import ConfigError
-from tlexp.studies.analysis.table import Role
+from tlexp.studies.analysis.rounds import LOOKS
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.study_plan import SEEDS, PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import RATES, SEEDS, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.train import choose_device
 
 DEFAULT = 60.0
 """Minutes of a study on the CPU that states none: what runs for days should have been asked for."""
-_FEW_SEEDS = 3
-"""The fewest that give an interval of some use."""
 
 
 def allowed_minutes(plan: StudyPlan) -> float:
@@ -41,6 +39,9 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     """
     before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
     budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
+    plan.stopped = begun.get("stopped")
+    if RATES in why:
+        plan.drop_rates(why[RATES])
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
     for column in plan.columns:
@@ -53,18 +54,19 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave data seeds, then columns, then budgets, out of the plan until it fits the minutes.
+    """Leave rounds, then candidate rates, then columns, then budgets, out of the plan until all of it fits the minutes.
 
-    Of data seeds whose number is not stated three stay. Then the longer training from scratch goes, then the inner
-    depths from the shallow end, which cost most, then training from scratch, then budgets from the largest; two budgets
-    and the outer depths always stay.
+    Three data seeds stay, and two rates. Of the columns the dearest goes first, whatever it is, until two compete; of
+    the budgets the largest, until there are two.
     """
     minutes = allowed_minutes(plan)
     while estimate.total(plan) > 60 * minutes:
         why = f"to fit study.minutes={minutes:g}; with it about {duration(estimate.total(plan))}"
-        column = _dispensable(plan)
-        if plan.study.seeds is None and len(plan.seeds) > _FEW_SEEDS:
-            plan.drop_seeds(_FEW_SEEDS, why)
+        fewer, column = [look for look in LOOKS if look < len(plan.seeds)], _dispensable(plan, estimate)
+        if fewer:
+            plan.drop_seeds(fewer[-1], why)
+        elif plan.drop_rates(why):
+            pass
         elif column is not None:
             plan.drop_column(column, why)
         elif len(plan.budgets) > 2:
@@ -87,8 +89,6 @@ def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
     wanted = math.ceil(seconds / 60)
     stated = "" if plan.study.minutes is not None else ", which the CPU has by default"
     cheaper = ["a smaller backbone.image_size"]
-    if len(plan.seeds) > _FEW_SEEDS:
-        cheaper.append(f"study.seeds={_FEW_SEEDS}")
     cheaper.append("smaller budgets (study.labels=[2,5])")
     trained = any(not column.composed.config.head.kind.solved for column in plan.columns)
     first = "; study=quick trains no layers and is a first answer" if trained else ""
@@ -98,12 +98,19 @@ def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
     )
 
 
-def _dispensable(plan: StudyPlan) -> PlannedColumn | None:
-    """Return the column that goes next."""
-    depths = [each for each in plan.columns if each.column.role is Role.depth]
-    order = [
-        *(each for each in plan.columns if each.column.role is Role.scratch_long),
-        *depths[1:-1],
-        *(each for each in plan.columns if each.column.role is Role.scratch),
-    ]
-    return order[0] if order else None
+def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
+    """Return whether a further round fits into the minutes.
+
+    Args:
+        plan: Of the study.
+        spent: Seconds so far.
+        left: Seconds that the round takes, and what comes after it.
+    """
+    return spent + left <= 60 * allowed_minutes(plan)
+
+
+def _dispensable(plan: StudyPlan, estimate: Estimate) -> PlannedColumn | None:
+    """Return the column that goes next, the dearest; of equals the first. Two that compete stay."""
+    competing = sorted((each for each in plan.columns if each.column.competes), key=estimate.of)
+    staying = [each.column.name for each in competing[:2]]
+    return max((each for each in plan.columns if each.column.name not in staying), key=estimate.of, default=None)

@@ -34,15 +34,18 @@ from tlexp.jobs.planned import ROOT
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
+from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_columns
 from tlexp.tracking import names
 from tlexp.train import Listener
 
-_SEEDS, _TRIALS = 10, 4
+_SEEDS, _TRIALS, _FEW_TRIALS = 30, 4, 2
 SEEDS = "further data seeds"
 """What stands for seeds among what is left out."""
+RATES = "further candidate rates"
+"""What stands for them."""
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 
@@ -144,7 +147,8 @@ class StudyPlan:
     Attributes:
         columns: All of them.
         budgets: Label budgets, in growing order.
-        seeds: Data seeds.
+        seeds: Data seeds that may be run.
+        stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
         network: The backbone.
         source: The images.
@@ -185,6 +189,8 @@ class StudyPlan:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
+        self.stopped: int | None = None
+        self._config, self._states_trials = config, config.tune.trials > 0
         self.columns = self._columns(config)
         self.folder = SweepFolder(self._folder(config), named_by="study.name")
 
@@ -196,8 +202,19 @@ class StudyPlan:
 
     @property
     def runs(self) -> list[tuple[PlannedColumn, PlannedRun]]:
-        """Every replicate, column by column."""
+        """Every replicate that may be run, column by column."""
         return [(column, run) for column in self.columns for run in column.runs]
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Data seeds at each look at the data; rounds spare nothing where all that competes is solved."""
+        waits = any(each.column.in_rounds for each in self.columns)
+        return plan_looks(len(self.seeds)) if waits else (len(self.seeds),)
+
+    def opening(self, column: PlannedColumn) -> list[PlannedRun]:
+        """Return the replicates of a column's first round."""
+        seeds = opening_seeds(column.column, self.seeds, self.looks)
+        return [run for run in column.runs if run.seed in seeds]
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -205,8 +222,12 @@ class StudyPlan:
         composed = self.columns[0].composed
         return {name: composed.references.get(name, value) for name, value in self._fixed(composed.config).items()}
 
-    def about(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the study is, for study.json."""
+    def about(self, seconds: float) -> dict[str, Any]:
+        """Return what the study is, for study.json.
+
+        Args:
+            seconds: That it takes by estimate if the first round decides.
+        """
         config = self.columns[0].composed.config
         budgets = [
             {"labels": each.labels, "per_class": each.per_class, "images": each.images, "conditional": each.conditional}
@@ -219,12 +240,14 @@ class StudyPlan:
             "data": str(config.data.source),
             "margin": self.study.margin,
             "seeds": list(self.seeds),
+            "looks": list(self.looks),
+            "stopped": self.stopped,
             "budgets": budgets,
             "columns": [dataclasses.asdict(each.column) for each in self.columns],
             "skipped": dict(self.skipped),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "command": self._typed,
-            "estimate": dict(estimate),
+            "estimate": {"seconds": round(seconds, 1)},
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
 
@@ -251,6 +274,17 @@ class StudyPlan:
         self.seeds = self.seeds[:left]
         self.columns = [each.seeded(self.seeds) for each in self.columns]
         self.skipped[SEEDS] = why
+
+    def drop_rates(self, why: str) -> bool:
+        """Let trained columns compare fewer rates, before a column is left out; return whether they can."""
+        few = f"tune.trials={_FEW_TRIALS}"
+        trains = any(not each.column.solved for each in self.columns)
+        if self._states_trials or self._command.trials == few or not trains:
+            return False
+        self._command = dataclasses.replace(self._command, trials=few)
+        self.columns = self._columns(self._config)
+        self.skipped[RATES] = why
+        return True
 
     def drop_budget(self, budget: BudgetSize, why: str) -> None:
         """Leave a budget out."""
@@ -298,11 +332,11 @@ class StudyPlan:
         runs = tuple(
             PlannedRun(budget=budget, seed=seed, config=replicate(config, budget.labels, seed))
             for budget in budgets
-            for seed in self.seeds
+            for seed in (self.seeds[: LOOKS[0]] if column.is_control else self.seeds)
         )
         classes = len(self.source.classes)
         trainable = _trainable(self.network, config, classes) if column.competes else 0
-        column = dataclasses.replace(column, words=overrides, trainable=trainable)
+        column = dataclasses.replace(column, words=overrides, trainable=trainable, solved=kind.solved)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
     def _unweighed(self, head: HeadKind) -> tuple[str, ...]:

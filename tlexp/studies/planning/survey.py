@@ -31,30 +31,44 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
     parts = {"test": source.held_out.labels, "rest": plan.rest}
     images = describe_images(source, {split: per_class(source.classes, labels) for split, labels in parts.items()})
     rows = [["column", "", "budgets", "runs", "there", "candidates", "about"]]
+    first = {each.column.name: plan.opening(each) for each in plan.columns}
     for each in plan.columns:
-        budgets = dict.fromkeys(run.budget.labels for run in each.runs)
-        there = sum(run.key in found.done for run in each.runs)
+        runs = first[each.column.name]
+        budgets = dict.fromkeys(run.budget.labels for run in runs)
+        there = sum(run.key in found.done for run in runs)
         config = each.composed.config
         candidates = "solved" if config.head.kind.solved else str(config.tune.trials)
-        about = duration(found.of(each))
+        about = duration(found.of(each, runs))
         rows.append(
-            [each.column.name, each.column.title, ",".join(budgets), str(len(each.runs)), str(there), candidates, about]
+            [each.column.name, each.column.title, ",".join(budgets), str(len(runs)), str(there), candidates, about]
         )
     lines = [line[:_WIDTH] for line in aligned(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
-    seeds = _seeds_told(len(plan.seeds))
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
     if again:
         lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
-    left = sum(run.key not in found.done for _, run in plan.runs)
+    opening = [run for runs in first.values() for run in runs]
+    left = sum(run.key not in found.done for run in opening)
     lines.append(
-        f"study {plan.folder.path}: {counted}, {seeds}, {len(plan.runs)} runs, {left} to do, "
-        f"about {duration(found.total(plan))}, {duration(found.ends)} of them to start and to report"
+        f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
+        f"about {duration(found.first(plan))}, {duration(found.ends)} of them to start and to report"
     )
+    if len(plan.looks) > 1:
+        lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all")
     if plan.study.minutes is None and math.isfinite(minutes := allowed_minutes(plan)):
         lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
     return "\n".join([images.told, *lines, *_warnings(plan)])
+
+
+def _rounds_told(looks: Sequence[int]) -> str:
+    """Return how many data seeds there are at first, and at most.
+
+    >>> _rounds_told((3,)), _rounds_told((3, 10, 30))
+    ('3 data seeds', '3 data seeds, up to 30 while a budget is open')
+    """
+    more = f", up to {looks[-1]} while a budget is open" if len(looks) > 1 else ""
+    return f"{_seeds_told(looks[0])}{more}"
 
 
 def _seeds_told(count: int) -> str:

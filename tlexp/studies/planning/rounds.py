@@ -1,0 +1,87 @@
+"""Which replicates of a plan have their turn, by what the looks at the data have said so far."""
+
+import statistics
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from tlexp.studies.analysis.rounds import HeldRounds
+from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnTurn:
+    """The replicates of a column that have their turn, those that have finished among them."""
+
+    column: PlannedColumn
+    runs: tuple[PlannedRun, ...]
+
+
+def due_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds) -> list[ColumnTurn]:
+    """Return what has its turn in the round that goes on, and had it before."""
+    due = {(*place, replicate.seed) for place, cell in rounds.table.cells.items() for replicate in cell.replicates}
+    return [
+        ColumnTurn(
+            column=column,
+            runs=tuple(run for run in column.runs if (column.column.name, run.budget.labels, run.seed) in due),
+        )
+        for column in columns
+    ]
+
+
+def next_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Container[str]) -> list[ColumnTurn]:
+    """Return the columns of which something is left to do in this round; those that decide nothing come last of all.
+
+    Args:
+        columns: Of the plan.
+        rounds: How far they have come.
+        tried: Keys of the replicates that have finished, or failed just now.
+    """
+    left = [turn for turn in due_turns(columns, rounds) if any(run.key not in tried for run in turn.runs)]
+    return [turn for turn in left if not turn.column.column.is_control] or left
+
+
+def opens_round(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:
+    """Return whether the round is a further one of which no replicate has begun.
+
+    Args:
+        columns: Of the plan.
+        rounds: How far they have come.
+        begun: Keys of the replicates that were ever taken up.
+    """
+    if rounds.round == 1 or rounds.ended:
+        return False
+    before = rounds.table.looks[rounds.round - 2]
+    new = rounds.table.seeds[before:]
+    waiting = [turn for turn in due_turns(columns, rounds) if turn.column.column.in_rounds]
+    return not any(run.key in begun for turn in waiting for run in turn.runs if run.seed in new)
+
+
+def seconds_left(columns: Sequence[PlannedColumn], rounds: HeldRounds, estimate: Estimate) -> float:
+    """Return what is left of this round and of controls, by replicates of the same budget or else by estimate."""
+    cells = rounds.table.cells
+    left = 0.0
+    for turn in due_turns(columns, rounds):
+        for run in turn.runs:
+            finished = {each.seed: each.metrics for each in cells[turn.column.column.name, run.budget.labels].finished}
+            took = [metrics["cost/seconds"] for metrics in finished.values() if "cost/seconds" in metrics]
+            if run.seed not in finished:
+                left += statistics.fmean(took) if took else estimate.run(turn.column, run)
+    return left
+
+
+def seconds_spent(columns: Sequence[PlannedColumn], rounds: HeldRounds, done: Container[str]) -> float:
+    """Return what some replicates took.
+
+    Args:
+        columns: Of the plan.
+        rounds: How far they have come.
+        done: Keys of the replicates.
+    """
+    keys = {(column.column.name, run.budget.labels, run.seed): run.key for column in columns for run in column.runs}
+    return sum(
+        replicate.metrics.get("cost/seconds", 0.0)
+        for place, cell in rounds.table.cells.items()
+        for replicate in cell.finished
+        if keys[*place, replicate.seed] in done
+    )
