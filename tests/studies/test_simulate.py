@@ -7,6 +7,7 @@ import pytest
 
 from tests.studies.simulate import IMAGES, KINDS, SEEDS, simulate, simulate_crossings
 from tests.studies.simulate_budgets import BUDGET_KINDS, BUDGETS, COLUMNS, simulate_budgets
+from tests.studies.simulate_rounds import ROUND_KINDS, simulate_rounds
 
 FEW, MANY = 400, 10_000
 
@@ -90,6 +91,35 @@ def test_bounds_are_a_fraction_of_what_intervals_of_all_pairs_say(budgets: int, 
     assert simulate_budgets(kind, 1000, seed=4)["ratio"] <= most
 
 
+def check_rounds(found: dict[str, float], studies: int) -> None:
+    """Compare what all looks together said with what is promised of each budget."""
+    slack = 4 * (0.05 * 0.95 / studies) ** 0.5
+    assert found["held"] >= 0.945 - slack
+    assert found["kept"] >= 0.95 - slack
+    assert found["worse"] <= 0.05 + slack
+
+
+@pytest.mark.parametrize("name", ["clear", "noisy-best", "spike-best", "pool-clear", "brink"])
+def test_looks_err_together_as_seldom_as_one_may(name: str) -> None:
+    for columns, margin in ((2, 0.05), (5, 0.01)):
+        kind = replace(ROUND_KINDS[name], columns=columns, seeds=30)
+        check_rounds(simulate_rounds(kind, 1000, seed=2, margin=margin), 1000)
+
+
+@pytest.mark.parametrize("plant", ["whole", "early"])
+def test_looks_that_do_not_share_the_error_or_drop_by_means_alone_are_seen(plant: str) -> None:
+    kind = replace(ROUND_KINDS["noisy-best"], columns=2, seeds=30)
+    with pytest.raises(AssertionError):
+        check_rounds(simulate_rounds(kind, 2000, seed=2, margin=0.05, plant=plant), 2000)
+
+
+def test_rounds_spare_replicates_and_decide_as_much() -> None:
+    kind = replace(ROUND_KINDS["clear"], luck=(0.02,) * 5, columns=12, seeds=30)
+    found = simulate_rounds(kind, 100, seed=2, margin=0.02)
+    assert found["replicates"] < 0.4
+    assert found["decided"] > 0.99
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", KINDS)
@@ -113,3 +143,15 @@ def test_many_studies_of_several_budgets(name: str, seeds: int) -> None:
         kind = replace(BUDGET_KINDS[name], seeds=seeds, columns=columns, per_class=BUDGETS[budgets], alike=alike)
         studies = 4000 if columns < 12 else 1000
         check_bounds(simulate_budgets(kind, studies, seed=1), studies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [10, 30])
+@pytest.mark.parametrize("name", ROUND_KINDS)
+def test_many_studies_in_rounds(name: str, seeds: int) -> None:
+    for (budgets, alike), columns, margin in itertools.product(
+        ((1, 0.5), (3, 0.8), (5, 0.5)), (2, 5, 12), (0.01, 0.05)
+    ):
+        kind = replace(ROUND_KINDS[name], seeds=seeds, columns=columns, per_class=BUDGETS[budgets], alike=alike)
+        studies = 4000 if columns < 12 else 1000
+        check_rounds(simulate_rounds(kind, studies, seed=1, margin=margin), studies)

@@ -39,7 +39,11 @@ class StudyConfig:
     labels: list[str] = setting(
         [], "Label budgets, e.g. [5,20,100,all]; those that the images do not allow are skipped and listed.", key=False
     )
-    seeds: int | None = setting(None, "Data seeds per budget, from `seed` on; null takes 10.", key=False)
+    seeds: int | None = setting(
+        None,
+        "The most data seeds per budget, from `seed` on, in rounds of 3, 10 and so many; null takes 30.",
+        key=False,
+    )
     depths: list[str] = setting(
         [],
         "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes none, all and those nearest to a quarter, "
@@ -57,8 +61,9 @@ class StudyConfig:
     )
     minutes: float | None = setting(
         None,
-        "Time that the study may take by estimate; data seeds, then columns, then budgets are dropped until it fits. "
-        "0 is no limit; null takes 60 on the CPU and no limit on a GPU.",
+        "Time that the study may take; rounds, then rates, then the dearest columns, then budgets are dropped until it "
+        "fits by estimate, and no further round begins that would not. 0 is no limit; null takes 60 on the CPU and no "
+        "limit on a GPU.",
         key=False,
     )
     column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)

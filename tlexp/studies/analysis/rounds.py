@@ -18,7 +18,7 @@ from tlexp.tracking import RunStatus
 
 LOOKS = (3, 10)
 """Data seeds at the looks before the last one."""
-_SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
+SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 """Number of looks -> the share of the error of each. The last has most: few seeds decide little, whatever the error."""
 _OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
 
@@ -86,7 +86,7 @@ def hold_rounds(table: StudyTable, images: TestImages) -> HeldRounds:
     dropped: dict[tuple[str, str], int] = {}
     known: PlainPairs = {}
     going = table.budgets
-    for number, share in enumerate(_SHARES[len(planned)], 1):
+    for number, share in enumerate(SHARES[len(planned)], 1):
         seen = _restricted(table, seeds)
         pairs = with_borrowed_variances(seen, measure_pairs(seen, images, known))
         for labels in going:
