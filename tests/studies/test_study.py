@@ -422,3 +422,46 @@ def test_a_study_of_which_a_fifth_was_split_off_is_tested_on_the_rest_of_the_poo
     assert "beside the test split every run is tested on" in " ".join(protocol_sentences(analyse(table))).lower()
     assert study(*QUICK, "data=digits", "study.name=t", "data.evaluate=held_out") == 0
     assert len(read_table(tmp_path / "multirun/t").labels) == held_out
+
+
+ROUNDS = ("study.labels=[2]", "study.controls=false", "study.seeds=6", "data.test_per_class=4", "tune.trials=1")
+"""A study that test images alone keep from being decided, in two rounds."""
+
+
+def ran(folder: Path) -> dict[str, list[int]]:
+    """Return the data seeds of each column's finished replicates."""
+    found: dict[str, list[int]] = {}
+    for path in folder.glob("multirun/s/runs/*/*/record.json"):
+        point = json.loads((path.parent / "job.json").read_text())["point"]
+        found.setdefault(point["column"], []).append(int(point["seed"]))
+    return {column: sorted(seeds) for column, seeds in sorted(found.items())}
+
+
+def test_rounds_go_on_while_a_budget_is_open(study: Study, tmp_path: Path) -> None:
+    assert study(*ROUNDS) == 0
+    assert ran(tmp_path) == {"freeze-0": [*range(6)], "freeze-5": [*range(6)]}
+    jobs = [json.loads(path.read_text()) for path in tmp_path.glob("multirun/s/columns/freeze-0/*/column.json")]
+    assert [job["ran"] for job in jobs] == [3, 3]
+    page = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert "have not run" not in page
+    before = records(tmp_path)
+    assert study(*ROUNDS) == 0
+    assert records(tmp_path) == before
+
+
+def test_a_round_that_does_not_fit_into_the_minutes_is_not_begun_and_stays_so(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*ROUNDS, "study.minutes=30")
+    with monkeypatch.context() as hurried:
+        hurried.setattr("tlexp.studies.study.may_go_on", lambda *_, **__: False)
+        assert study(*words) == 0
+    assert "study.minutes: round 2 would take about" in capsys.readouterr().err
+    assert ran(tmp_path) == {"freeze-0": [0, 1, 2], "freeze-5": [*range(6)]}
+    page = (tmp_path / "multirun/s/report/report.md").read_bytes()
+    assert b"minutes ended the rounds" in page
+    assert study(*words) == 0
+    assert ran(tmp_path) == {"freeze-0": [0, 1, 2], "freeze-5": [*range(6)]}
+    assert (tmp_path / "multirun/s/report/report.md").read_bytes() == page
+    assert study(*words, "study.minutes=60") == 0
+    assert ran(tmp_path)["freeze-0"] == [*range(6)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tlexp.studies.analysis.findings import CellFinding, Findings
 from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.rounds import dropped_table
 from tlexp.studies.report.tables import budget_title
 from tlexp.tracking import RunStatus
 
@@ -49,6 +50,7 @@ def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
             rows=tuple((what, why) for what, why in findings.table.skipped.items()),
         ),
         _never_planned(findings),
+        dropped_table(findings),
         _cells(findings, "Outside the protocol", "settings", lambda cell: ", ".join(cell.outside)),
         _cells(
             findings,

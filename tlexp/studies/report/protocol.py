@@ -9,6 +9,7 @@ from tlexp.config.train import ClassWeights
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.rounds import round_sentences
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
@@ -55,6 +56,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "nearly if it is at most three, else open. Cheap is what trains few parameters, and then what takes few "
         "operations to predict an image; seconds do not count.",
         "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
+        *round_sentences(findings),
     )
 
 

@@ -19,6 +19,7 @@ from tlexp.studies.report.protocol import (
     is_demonstration,
     protocol_sentences,
 )
+from tlexp.studies.report.rounds import stopped_notice
 from tlexp.studies.report.sentences import explain, in_points
 from tlexp.studies.report.tables import (
     bound_table,
@@ -83,6 +84,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
         notices.append(f"Nothing has finished yet: {counts.in_words()}. There is nothing to recommend.")
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
+    notices += stopped_notice(findings.table)
     if is_demonstration(findings.table):
         notices.append("A demonstration: its images are rendered, and photographs may differ.")
     return tuple(notices)
