@@ -23,7 +23,7 @@ def measure(point: dict[str, str]) -> dict[str, float]:
 
 
 def draw(tmp_path: Path, runs: list[JobOutcome], direction: str = "minimize") -> list[str]:
-    paths = draw_plots(tmp_path, runs, objective="val/loss", direction=direction)
+    paths = draw_plots(tmp_path, runs, objective="val/loss", direction=direction, searches=True)
     for path in paths:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         assert pixels.shape[1] == 800
@@ -105,6 +105,40 @@ def test_the_history_shows_the_best_so_far(swept: Swept, direction: str, best: l
     ]
     figure = plots.history(trials, [9], objective="val/loss", direction=direction)
     assert lines(figure, "best") == best
+
+
+def test_the_history_of_a_grid_has_no_best_so_far() -> None:
+    trials = [plots._Trial(number=number, value=1.0, labels="20", settings={}) for number in range(4)]
+    [axes] = plots.history(trials, [], objective="val/loss", direction=None).axes
+    assert [line.get_linestyle() for line in axes.get_lines()] == ["None"]
+    assert axes.get_title() == "val/loss of every run"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "names"),
+    [
+        (RATES, "log", ["1e-07", "1e-05", "0.001", "0.1"]),
+        (("0.001", "0.01", "0.1"), "log", ["0.001", "0.01", "0.1"]),
+        (tuple(f"{number / 10}" for number in range(1, 11)), "linear", None),
+        (("0.1", "0.2", "0.3"), "linear", ["0.1", "0.2", "0.3"]),
+    ],
+)
+def test_rates_stand_on_an_axis_of_few_level_numbers(
+    values: tuple[str, ...], scale: str, names: list[str] | None
+) -> None:
+    trials = [
+        plots._Trial(number=number, value=1.0 + number, labels="20", settings={"optim.lr": text})
+        for number, text in enumerate(values)
+    ]
+    figure = plots.slices(trials, ["optim.lr"], objective="val/loss")
+    figure.canvas.draw()
+    [axes] = figure.axes
+    low, high = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high and label.get_text()]
+    assert axes.get_xscale() == scale
+    assert 2 < len(shown) <= 7
+    assert {label.get_rotation() for label in shown} == {0}
+    assert names is None or [label.get_text() for label in shown] == names
 
 
 def test_nothing_is_told_and_nothing_stays_changed(

@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
@@ -30,6 +30,7 @@ _LEAST_TRIALS = 10
 _MOST_TRIALS = 300
 _MOST_PANELS = 9
 _MOST_TICKS = 12
+_FEW_NUMBERS = 4
 _WIDE_RATIO = 30
 """Values spread wider than this, and all above 0, stand on a logarithmic axis."""
 
@@ -44,14 +45,17 @@ class _Trial:
     settings: dict[str, str]
 
 
-def draw_plots(folder: Path, runs: Sequence[JobOutcome], *, objective: str, direction: str) -> list[Path]:
+def draw_plots(
+    folder: Path, runs: Sequence[JobOutcome], *, objective: str, direction: str, searches: bool
+) -> list[Path]:
     """Draw the plots for which there is enough to see, and return their files.
 
     Args:
         folder: The sweep's folder.
         runs: In the sweep's order.
-        objective: The metric that is searched.
+        objective: The metric that ranks.
         direction: minimize or maximize.
+        searches: Whether what was tried followed from what was best so far; of a grid, that would say nothing.
     """
     trials = [
         _Trial(number=run.number, value=found, labels=labels, settings=run.point)
@@ -62,7 +66,7 @@ def draw_plots(folder: Path, runs: Sequence[JobOutcome], *, objective: str, dire
     varying = _varying(trials)
     drawn: dict[str, Figure] = {}
     if len(trials) > 1:
-        drawn["history"] = history(trials, lost, objective=objective, direction=direction)
+        drawn["history"] = history(trials, lost, objective=objective, direction=direction if searches else None)
         # Budgets are told apart by colour, unless nothing else varies.
         settings = [key for key in varying if key not in (*SEEDS, LABELS)]
         sliced = settings or [key for key in varying if key == LABELS]
@@ -77,21 +81,30 @@ def draw_plots(folder: Path, runs: Sequence[JobOutcome], *, objective: str, dire
     return paths
 
 
-def history(trials: Sequence[_Trial], lost: Sequence[int], *, objective: str, direction: str) -> Figure:
-    """Return every run's objective in the sweep's order, and the best so far of each label budget."""
+def history(trials: Sequence[_Trial], lost: Sequence[int], *, objective: str, direction: str | None) -> Figure:
+    """Return every run's objective in the sweep's order and, of a search, the best so far of each label budget.
+
+    Args:
+        trials: The finished runs.
+        lost: Numbers of those that did not finish.
+        objective: The metric.
+        direction: minimize or maximize; None where nothing was searched.
+    """
     figure = blank_figure(4.5)
     axes = figure.add_subplot()
     best = min if direction == "minimize" else max
     for (labels, members), (colour, mark) in zip(_by_budget(trials), _styles(), strict=False):
         numbers, values = [trial.number for trial in members], [trial.value for trial in members]
         axes.plot(numbers, values, mark, color=colour, markersize=5, alpha=0.7, label=_budget_name(labels))
-        reached = [best(values[: place + 1]) for place in range(len(values))]
-        axes.step(numbers, reached, where="post", color=colour, linewidth=1.5)
+        if direction is not None:
+            reached = [best(values[: place + 1]) for place in range(len(values))]
+            axes.step(numbers, reached, where="post", color=colour, linewidth=1.5)
     if lost:
         axes.plot(
             lost, [0.02] * len(lost), "x", color="#555555", transform=axes.get_xaxis_transform(), label="not finished"
         )
-    axes.set(xlabel="run", ylabel=objective, title=f"{objective} of every run; line: best so far")
+    title = f"{objective} of every run"
+    axes.set(xlabel="run", ylabel=objective, title=title if direction is None else f"{title}; line: best so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _scale(axes, [trial.value for trial in trials])
     _finish(axes)
@@ -188,10 +201,15 @@ def _param(text: str, scale: BaseDistribution) -> str | float:
 
 
 def _draw_slice(axes: Axes, trials: Sequence[_Trial], key: str) -> None:
-    """Draw a setting on a number axis where its values are many numbers, else as choices with the budgets abreast."""
+    """Draw a setting on a number axis where its values are more than a few numbers, or far apart.
+
+    Else they are choices with the budgets abreast.
+    """
     texts = [trial.settings[key] for trial in trials]
     choices = _choices(texts, key)
-    numbers = _numbers(texts) if len(choices) > _MOST_TICKS else None
+    numbers = _numbers(texts)
+    if numbers is not None and len(choices) <= _FEW_NUMBERS and not _is_wide(numbers):
+        numbers = None
     groups = _by_budget(trials)
     for place, ((labels, members), (colour, mark)) in enumerate(zip(groups, _styles(), strict=False)):
         aside = 0.0 if len(groups) == 1 else 0.4 * (place / (len(groups) - 1) - 0.5)
@@ -203,8 +221,20 @@ def _draw_slice(axes: Axes, trials: Sequence[_Trial], key: str) -> None:
         axes.plot(at, values, mark, color=colour, markersize=5, alpha=0.7, label=_budget_name(labels))
     if numbers is None:
         _name_choices(axes, choices)
-    elif _is_wide(numbers):
-        axes.set_xscale("log")
+    else:
+        _number_axis(axes, numbers)
+
+
+def _number_axis(axes: Axes, numbers: Sequence[float]) -> None:
+    """Name a few round numbers, on a logarithmic axis the powers of ten, or their halves where there is but one."""
+    if not _is_wide(numbers):
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return
+    axes.set_xscale("log")
+    decades = math.log10(max(numbers) / min(numbers))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if decades < 2 else (1.0,), numticks=4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _choices(texts: Sequence[str], key: str) -> list[str]:

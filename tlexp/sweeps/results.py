@@ -30,6 +30,7 @@ def write_results(
     *,
     objective: str,
     direction: str,
+    searches: bool = False,
     tracking: TrackingConfig | None = None,
 ) -> str:
     """Write the sweep's results into its folder and its own run in MLflow, and return the table for people.
@@ -39,13 +40,14 @@ def write_results(
         runs: Every point, in the sweep's order.
         objective: What ranks, e.g. val/loss.
         direction: minimize or maximize.
+        searches: Whether what was tried followed from what was best so far.
         tracking: Where the sweep is shown; None takes what its runs' records say.
     """
     standings = rank(runs, objective=objective, direction=direction)
     publish(folder / RESULTS_FILE, results_table(runs))
     publish(folder / RUNS_FILE, runs_table(folder, runs))
     best = [path for standing in standings if (path := write_best(folder, standing, objective=objective))]
-    plots = draw_plots(folder, runs, objective=objective, direction=direction)
+    plots = draw_plots(folder, runs, objective=objective, direction=direction, searches=searches)
     files = [folder / RESULTS_FILE, folder / RUNS_FILE, *best, *plots]
     sections = [
         f"{short_path(folder)}\n{count_line(runs)}",

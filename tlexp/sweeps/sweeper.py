@@ -103,7 +103,9 @@ class Sweep:
         goal = self.settings.goal
         from tlexp.sweeps.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
 
-        print(write_results(folder, runs, objective=self.settings.objective, direction=goal, tracking=tracking))  # noqa: T201
+        objective, searches = self.settings.objective, self.plan.searches
+        text = write_results(folder, runs, objective=objective, direction=goal, searches=searches, tracking=tracking)
+        print(text)  # noqa: T201
         for note in changed_inputs(runs):
             say(f"note: {note}")
         self._judge(runs, whole=whole)
