@@ -2,14 +2,41 @@
 
 import functools
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
+from tlexp.compose.checked_loader import CheckedLoader
 from tlexp.compose.compositions import Compositions
+from tlexp.compose.config_files import search_path
 from tlexp.compose.load import Composed, ConfigSource, hydra_of
 from tlexp.compose.load import load as border
 from tlexp.errors import ConfigError
+
+LOAD = CheckedLoader.load_configuration
+_LOADED: dict[tuple[Any, ...], DictConfig] = {}
+
+
+def share() -> None:
+    """Let all commands of the tests share what they compose; what composes is tested without that."""
+    CheckedLoader.load_configuration = _shared  # type: ignore[method-assign]
+
+
+def _shared(
+    self: CheckedLoader, config_name: str | None, overrides: list[str], run_mode: RunMode, **options: bool
+) -> DictConfig:
+    """Return a copy of what the words compose to, where they were composed before and all files are tlexp's own."""
+    if str(self.config_search_path) != str(search_path(ConfigSource())):
+        return LOAD(self, config_name, overrides, run_mode, **options)
+    words = config_name, *overrides, run_mode, *options.items()
+    if words not in _LOADED:
+        _LOADED[words] = LOAD(self, config_name, overrides, run_mode, **options)
+    made = deepcopy(_LOADED[words])
+    made.hydra.runtime.cwd = str(Path.cwd())
+    return made
 
 
 @functools.cache

@@ -59,9 +59,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let runs share backbones, and garbage collections pass over all imports, which is a third of a small run."""
-    if "tlexp.experiment.build" in sys.modules:
-        importlib.import_module("tests.backbones").share()
+    """Let tests share what is dear, and garbage collections pass over all imports, which is a third of a small run."""
+    for sharing, needed in (("tests.composed", "tlexp.compose.load"), ("tests.backbones", "tlexp.experiment.build")):
+        if needed in sys.modules:
+            importlib.import_module(sharing).share()
     gc.collect()
     gc.freeze()
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.composed import load
 from tests.conftest import SMALL
-from tlexp.compose.load import load
 from tlexp.experiment.run import run
 from tlexp.train import Listener
 
