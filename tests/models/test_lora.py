@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ SIZES = {"test_resnet": 64, "test_vit": 32, "test_convnext": 64, "test_efficient
 
 
 def plain(name: str) -> tuple[nn.Module, tuple[Unit, ...]]:
+    return deepcopy(calibrated(name))
+
+
+@cache
+def calibrated(name: str) -> tuple[nn.Module, tuple[Unit, ...]]:
     backbone = build_backbone(name, image_size=SIZES[name], seed=3)
     calibrate(backbone, [images(name, seed=1)])
     return backbone, find_units(backbone, image_size=SIZES[name])
