@@ -606,19 +606,8 @@ def _features(classifier: Classifier, config: Config, expected: Preprocessing) -
 
 
 def test_a_linear_head_on_frozen_features_agrees_with_logistic_regression(start: Start, tmp_path: Path) -> None:
-    trained = (
-        "backbone.pretrained=false",
-        "backbone.crop_pct=null",
-        "freeze=none",
-        "labels=50",
-        "data.per_class=60",
-        "data.num_classes=6",
-        "train.refit=false",
-    )
-    start(*trained, "train.limit_steps=null", "train.steps=150", name="source")
-    # This network's 96 features need a larger rate than the default, which is meant for wider ones.
-    weights = [f"backbone.weights={tmp_path / 'source'}", "backbone.crop_pct=null"]
-    words = ["data=digits", *weights, "train.limit_steps=null", "optim.lr=0.03"]
+    # This network's features are few and need a larger rate than the default, which is meant for wider ones.
+    words = ["data=digits", "train.limit_steps=null", "optim.lr=0.03"]
     ours, theirs = [], []
     for seed in range(3):
         probed = start(*words, f"data.seed={seed}", name=f"probed{seed}")
