@@ -62,9 +62,7 @@ def test_the_demonstration_is_small_and_has_no_limit(
     assert "left out" not in shown
 
 
-def test_a_study_runs_every_replicate_once_and_leaves_a_page(
-    drawn_study: Study, finished: Finished, tmp_path: Path
-) -> None:
+def test_a_study_runs_every_replicate_once_and_leaves_a_page(study: Study, finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished(), tmp_path, dirs_exist_ok=True)
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [
@@ -80,9 +78,14 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(
     assert len(named) == 20
     assert named[0].startswith("test/circle/")
     before = records(tmp_path)
-    page = (tmp_path / "multirun/s/report/index.html").read_bytes()
-    assert drawn_study() == 0
+    assert study() == 0
     assert records(tmp_path) == before
+
+
+def test_a_study_typed_again_leaves_the_same_page(study: Study, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
+    page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert study(*QUICK) == 0
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
 
 
@@ -279,7 +282,7 @@ PHASED = ("lpft", "gradual")
 def test_ways_of_transferring_are_compared_at_the_same_labels(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study=policies", "study.labels=[4]", "study.seeds=1", "tune.trials=1", "train.limit_steps=4") == 0
+    assert study("study=policies", "study.labels=[1]", "study.seeds=1", "tune.trials=1", "train.limit_steps=4") == 0
     assert "use freeze.norm" not in capsys.readouterr().err
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [

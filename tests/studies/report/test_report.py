@@ -53,7 +53,7 @@ def test_equal_findings_give_equal_bytes(written: list[Path], make_table: Make, 
 def test_few_rates_are_told_where_something_is_trained(words: tuple[str, ...], told: int) -> None:
     columns = [dataclasses.replace(column, words=("tune.trials=0",)) for column in DEPTHS]
     columns[0] = dataclasses.replace(columns[0], words=words)
-    table = a_table(columns=columns)
+    table = a_table(columns=columns, seeds=2, budgets=("2", "20"))
     table = dataclasses.replace(table, about={**table.about, "fixed": {"tune.trials": 2}})
     assert build_markdown(build_document(analyse(table))).count("The best of two rates is always an end") == told
 
