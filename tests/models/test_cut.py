@@ -24,22 +24,17 @@ REFUSED = {
 
 QUICK = (
     "convit",
-    "convnext",
     "hrnet",
-    "inception_next",
     "levit",
-    "mlp_mixer",
     "mobilenetv3",
     "nfnet",
-    "pit",
     "repghost",
     "resnet",
-    "vision_transformer",
 )
 """Families of the default run, one of each kind.
 
-Late tokens (convit), several branches (hrnet), followed necks (mobilenetv3), tokens that become maps (levit, pit),
-standardised weights (nfnet), branches that are added and scaled, mixers, and plain ones.
+Late tokens (convit), several branches (hrnet), followed necks (mobilenetv3), tokens that become maps (levit),
+standardised weights (nfnet), branches that are added (repghost), and plain ones.
 """
 
 Network = tuple[nn.Module, tuple[Unit, ...], int]

@@ -206,7 +206,7 @@ def check_laws(name: str) -> None:
 
 
 @pytest.mark.parametrize("family", QUICK)
-@pytest.mark.broad(2)
+@pytest.mark.broad(3)
 def test_laws_hold(family: str) -> None:
     check_laws(FAMILIES[family])
 
@@ -228,6 +228,7 @@ def test_every_family_with_weights_is_walked() -> None:
 
 
 @pytest.mark.parametrize("name", NAMED)
+@pytest.mark.broad(2)
 def test_names_are_those_people_use(name: str) -> None:
     assert " ".join(unit.name for unit in dry(name.rpartition(":")[2])[1]) == NAMED[name]
 

@@ -18,7 +18,7 @@ from tlexp.models import Classifier, build_backbone, feature_width, find_units
 from tlexp.train import Checkpoint, FitPhase, Listener, fit
 from tlexp.train import loop as loop_module
 
-MODELS = {"test_resnet": 64, "test_vit": 160, "test_convnext": 64, "test_efficientnet": 64, "swin": 32}
+MODELS = {"test_resnet": 64, "test_vit": 32, "test_convnext": 64, "test_efficientnet": 64, "swin": 32}
 
 
 @cache
@@ -105,6 +105,7 @@ def three(units):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("depth", [0, 2, 99])
+@pytest.mark.broad(2)
 def test_one_phase_is_a_plain_fit_to_the_bit(build_plan, name, depth):
     plan, plain, phased = build_plan(steps=3), build(name, depth), build(name)
     start = bits(plain)
@@ -124,6 +125,7 @@ def test_one_phase_is_a_plain_fit_to_the_bit(build_plan, name, depth):
 
 @pytest.mark.parametrize("norm", list(FreezeNorm))
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.broad(2)
 def test_a_phase_leaves_every_bit_of_what_it_freezes_and_moves_the_rest(build_plan, name, norm):
     classifier = build(name, norm=norm)
     units = classifier.units
