@@ -173,7 +173,7 @@ def test_a_run_is_the_same_to_the_bit_with_and_without_cache_and_image_by_image(
     chosen = [*words(name, HeadKind.linear, False)[:4], *WAYS[way], *units, "optim.lr=1e-3", "optim.weight_decay=0.1"]
     depth = len(build_network(load(chosen).config, meta=True).units)
     ways = {"cold": [], "off": ["cache=off"], "live": ["freeze=depth", f"freeze.depth={depth}"]}
-    runs = {each: start(*chosen, *more, "labels=2", name=each) for each, more in ways.items()}
+    runs = {each: start(*chosen, *more, "labels=2", "train.limit_steps=2", name=each) for each, more in ways.items()}
     assert runs["live"].record.train.cache is None
     assert len({probabilities(tmp_path / each) for each in runs}) == 1
 
