@@ -9,7 +9,7 @@ from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.learn.calibration import log_loss
-from tlexp.learn.search import Search, candidates_around
+from tlexp.learn.search import Search
 from tlexp.learn.selection import Selection, select
 from tlexp.train import FitReport
 
@@ -85,26 +85,6 @@ def test_a_diverged_candidate_loses_and_all_diverged_is_an_error() -> None:
         _select(Pretender(lambda rates: math.inf), 3)
     with pytest.raises(DivergedError, match=r"^diverged"):
         _select(Pretender(lambda rates: math.inf), 0)
-
-
-def test_a_best_value_at_the_edge_is_flagged_and_one_inside_is_not() -> None:
-    at_edge = _select(Pretender(lambda rates: 0.1 + rates.lr), 25)
-    assert any("the best lr" in flag and "edge of tune.lr" in flag for flag in at_edge.flags)
-    inside = _select(Pretender(_bowl), 25)
-    assert not any("the best lr" in flag for flag in inside.flags)
-
-
-@pytest.mark.parametrize(("count", "flagged"), [(2, False), (3, True)])
-def test_of_two_rates_around_the_default_one_is_always_an_end_and_not_flagged(count: int, flagged: bool) -> None:
-    search = Search(trials=count, lr=(1e-4, 1.0), weight_decay=(1e-5, 1e-1), seed=0, around=True)
-    found = select(
-        Pretender(lambda rates: 0.1 + rates.lr),  # type: ignore[arg-type]
-        FOLDS,
-        default=DEFAULT,
-        search=search,
-        candidates=candidates_around(DEFAULT, count),
-    )
-    assert any("the end of those compared" in flag for flag in found.flags) is flagged
 
 
 def test_without_folds_nothing_is_selected() -> None:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 import optuna
@@ -81,32 +82,68 @@ def offered_by(search: Search, default: C) -> "Offered[C]":
     return cast(Offered[C], _Proposed(search, default))
 
 
-def edge_flags(winner: Rates | Choice, search: Search, candidates: Sequence[Rates | Choice]) -> tuple[str, ...]:
-    """Return a sentence for each setting whose best value lies at the edge of its range."""
-    if isinstance(winner, Choice):
-        decays = [choice.weight_decay for choice in candidates if isinstance(choice, Choice) and choice.weight_decay]
-        if len(decays) > 1 and winner.weight_decay in (min(decays), max(decays)):
-            return (
-                f"the best weight_decay {winner.weight_decay:.3g} is the end of those compared "
-                f"({min(decays):.3g}..{max(decays):.3g})",
-            )
-        return ()
-    rates = [each.lr for each in candidates if isinstance(each, Rates)]
-    if search.around:
-        if len(rates) > 2 and winner.lr in (min(rates), max(rates)):  # one of two is always an end
-            return (f"the best lr {winner.lr:.3g} is the end of those compared ({min(rates):.3g}..{max(rates):.3g})",)
-        return ()
-    if search.trials < 2:
-        return ()
-    found = []
-    for name, value, (low, high) in (
-        ("lr", winner.lr, search.lr),
-        ("weight_decay", winner.weight_decay, search.weight_decay),
-    ):
-        position = math.log(value / low) / math.log(high / low)
-        if position >= 1 - _EDGE or (position <= _EDGE and name == "lr"):  # the least weight decay is none
-            found.append(f"the best {name} {value:.3g} lies at the edge of tune.{name}=[{low:g},{high:g}]: widen it")
-    return tuple(found)
+def edge_flags(winner: Trial[C], trials: Sequence[Trial[C]], search: Search) -> tuple[str, ...]:
+    """Return a sentence for each setting whose best value lies at the edge of its range where that may cost something.
+
+    It may where the best candidate that does not lie there loses more than a standard error of the difference, over the
+    images: beyond the edge more could be won. Often all near an edge are alike, and it is but a place to stop at.
+
+    Args:
+        winner: The best of them.
+        trials: All that were tried.
+        search: Where they were looked for.
+    """
+    return tuple(
+        edge.told
+        for edge in _reached(winner.rates, [trial.rates for trial in trials], search)
+        if _pays(winner, [trial for trial in trials if not edge.holds(trial.rates)])
+    )
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """An end of what was searched: what is said of a best value there, and which candidates lie there."""
+
+    told: str
+    holds: Callable[[Rates | Choice], bool]
+
+
+def _reached(winner: Rates | Choice, tried: Sequence[Rates | Choice], search: Search) -> Iterator[_Edge]:
+    """Yield the edges at which the winner lies."""
+    if isinstance(winner, Choice) or search.around:
+        name = "weight_decay" if isinstance(winner, Choice) else "lr"
+        values = sorted({getattr(each, name) for each in tried if getattr(each, name)})
+        best = getattr(winner, name)
+        if len(values) > 1 + search.around and best in (values[0], values[-1]):  # one of two rates is always an end
+            told = f"the best {name} {best:.3g} is the end of those compared ({values[0]:.3g}..{values[-1]:.3g})"
+            yield _Edge(told, lambda each: bool(getattr(each, name) == best))
+    elif search.trials > 1:
+        for name in ("lr", "weight_decay"):
+            low, high = interval = getattr(search, name)
+            edge, best = _edge_of(getattr(winner, name), interval), getattr(winner, name)
+            if edge == 1 or (edge == -1 and name == "lr"):  # the least weight decay is none
+                told = f"the best {name} {best:.3g} lies at the edge of tune.{name}=[{low:g},{high:g}]: widen it"
+                yield _Edge(told, partial(_lies_at, name, interval, edge))
+
+
+def _lies_at(name: str, interval: tuple[float, float], edge: int, rates: Rates | Choice) -> bool:
+    return _edge_of(getattr(rates, name), interval) == edge
+
+
+def _edge_of(value: float, interval: tuple[float, float]) -> int:
+    """Return -1 near the low end of an interval, 1 near the high one, else 0."""
+    low, high = interval
+    position = math.log(value / low) / math.log(high / low)
+    return (position >= 1 - _EDGE) - (position <= _EDGE)
+
+
+def _pays(winner: Trial[C], inner: Sequence[Trial[C]]) -> bool:
+    """Return whether a winner is better than all inner candidates by more than a standard error of the difference."""
+    others = [trial.calibrated for trial in inner if trial.calibrated is not None]
+    if winner.calibrated is None or not others:
+        return True
+    gains = min(others, key=lambda each: each.loss).losses - winner.calibrated.losses
+    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 class Offered(Protocol[C]):

@@ -164,7 +164,7 @@ def select(
         reports=pooled.reports,
         logits=pooled.logits,
         labels=pooled.labels,
-        flags=edge_flags(winner.rates, search, candidates),
+        flags=edge_flags(winner, trials, search),
         unsolved=tuple(unsolved),
         temperature=calibrated.temperature,
     )
