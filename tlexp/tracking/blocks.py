@@ -134,7 +134,7 @@ class WeightsBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialBlock:
-    """One candidate and its log loss over the pooled validation parts; None where it diverged."""
+    """One candidate and its calibrated log loss over the pooled validation parts; None where it diverged."""
 
     number: int
     rates: Settings

@@ -33,8 +33,8 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "Budgets are stratified and nested: the images of a smaller one are among those of a larger one of the same "
         "data seed, and all columns share them.",
         *_grouped(table),
-        "Everything is selected inside the budget, by log loss: with ten images per class or more on a fifth that is "
-        "held back, with fewer on up to five folds, with one not at all.",
+        "Everything is selected inside the budget, by log loss after one temperature: on up to five folds, of networks "
+        "that are trained with ten images per class or more on a fifth that is held back, with one not at all.",
         *_rest(table),
         f"{_candidates(table)} The best is trained again on the whole budget for the same steps, without early "
         "stopping, and the test split is read once.",
