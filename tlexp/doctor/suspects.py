@@ -87,9 +87,9 @@ def deal_folds(labels: Labels, groups: NDArray[np.int64], *, seed: int = 0) -> N
 def judge(features: Tensor, labels: Labels, groups: NDArray[np.int64], *, classes: int) -> Judgement | None:
     """Return what logistic regression says of each image, solved on the folds that it is not in.
 
-    Its penalty is the one of the least log loss over all folds, for its probabilities are taken as they are; over one of
-    the folds where there are more than 2,000 images. Probabilities are means over three deals of the folds; those of
-    one deal where there are more than 10,000. None where no class has two groups, or there is one class alone.
+    Its penalty is the one of the least log loss over all folds, for its probabilities are taken as they are; over one
+    fold where there are more than 2,000 images. Probabilities are means over three deals of the folds; those of one
+    deal where there are more than 10,000. None where no class has two groups, or there is one class alone.
 
     Args:
         features: Of the frozen backbone.
