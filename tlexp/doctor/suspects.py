@@ -25,7 +25,7 @@ SURE = 0.95
 """A suspect of this confidence counts as a finding."""
 _FEWEST = 2
 """Images that are confused: a single one says nothing of its class."""
-_COMPARED = 10_000
+_COMPARED = 5_000
 """Penalties are compared on so many images at most; the best one changes little from there on. Of more, one deal is
 solved: each image is judged by a probe that has learned from thousands of others."""
 _ONE_FOLD = 2_000
@@ -89,7 +89,7 @@ def judge(features: Tensor, labels: Labels, groups: NDArray[np.int64], *, classe
 
     Its penalty is the one of the least log loss over all folds, for its probabilities are taken as they are; over one
     fold where there are more than 2,000 images. Probabilities are means over three deals of the folds; those of one
-    deal where there are more than 10,000. None where no class has two groups, or there is one class alone.
+    deal where there are more than 5,000. None where no class has two groups, or there is one class alone.
 
     Args:
         features: Of the frozen backbone.
