@@ -5,6 +5,8 @@ of a sweep.
 """
 
 import contextlib
+import functools
+import gc
 import importlib
 import itertools
 import os
@@ -91,8 +93,9 @@ def _command(folder: Path, words: tuple[str, ...], first: Callable[[], None]) ->
         os._exit(status)
 
 
+@functools.cache
 def import_all() -> None:
-    """Import what a command and its workers import, so that forks find it there."""
+    """Import what a command and its workers import, so that forks find it there, and never look it over for garbage."""
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
     importlib.import_module("tlexp.tracking.library").load_mlflow()
     for name in (
@@ -105,6 +108,8 @@ def import_all() -> None:
         "tlexp.sweeps.results",
     ):
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # else every fork copies all of it, for collections write into what they pass over
 
 
 def _into(folder: Path) -> None:
