@@ -33,7 +33,7 @@ WORDS = [
     "study.name=killed",
 ]  # fmt: skip
 WHOLE = [
-    "study.labels=[2,6]", "study.seeds=3", "study.scratch_labels=[2]", "backbone.image_size=32", "tune.trials=2",
+    "study.labels=[2,6]", "study.seeds=6", "study.scratch_labels=[2]", "backbone.image_size=32", "tune.trials=2",
 ]  # fmt: skip
 SMALL = ["study.labels=[4]", "study.seeds=2", "study.controls=false", "backbone.image_size=32", "tune.trials=1"]
 FOUND = 3

@@ -20,14 +20,14 @@ def test_columns_that_left_are_named_with_their_round_and_their_seeds(make_table
     assert table.rows == tuple((f"freeze-{depth}", labels, "1", "3") for labels in ("2", "20") for depth in (0, 1, 2))
 
 
-def test_the_page_says_how_seeds_came(make_table: MakeTable) -> None:
+def test_the_page_says_how_seeds_came(make_table: MakeTable, undrawn: None) -> None:
     page = build_markdown(build_document(found(make_table, run=10)))
     assert "Data seeds come in rounds, of 3 and 10, while a budget is open: round 2 was the last." in page
     assert "minutes ended" not in page
     assert "in rounds" not in build_markdown(build_document(analyse(make_table())))
 
 
-def test_the_page_says_what_ended_the_rounds(make_table: MakeTable) -> None:
+def test_the_page_says_what_ended_the_rounds(make_table: MakeTable, undrawn: None) -> None:
     page = build_markdown(build_document(found(make_table, run=3, stopped=1)))
     assert (
         "The study's minutes ended the rounds after round 1 of at most 2; more study.minutes go on with them." in page

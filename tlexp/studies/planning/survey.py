@@ -86,7 +86,7 @@ def _warnings(plan: StudyPlan) -> list[str]:
     if len(plan.seeds) < _FEW:
         warnings.append(
             f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "
-            "study.seeds=5 or more, ten are the protocol's"
+            "study.seeds=5 or more"
         )
     images = TestImages(labels=np.concatenate([plan.source.held_out.labels, plan.rest]))
     half = 1.96 * 0.5 * math.sqrt(float(np.sum(1 / images.counts))) / len(images.counts)  # at an accuracy of 0.5
