@@ -35,7 +35,7 @@ from tlexp.studies.planning.rounds import (
     seconds_left,
     seconds_spent,
 )
-from tlexp.studies.planning.study_plan import PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
 from tlexp.studies.report.report import write_report
@@ -81,10 +81,10 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     with plan.folder.locked():
         plan.folder.state(about)
         _list_images(plan)
-        _run(plan, context, found, began)
-        failed, count = _report(plan)
+        due = _run(plan, context, found, began)
+        failed = _report(plan, due)
     if failed:
-        raise TrainingError(f"{failed} of {count} runs did not finish; the same command typed again runs them")
+        raise TrainingError(f"{failed} of {len(due)} runs did not finish; the same command typed again runs them")
 
 
 def _list_images(plan: StudyPlan) -> None:
@@ -125,8 +125,8 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Imag
     return "\n\n".join(lines)
 
 
-def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) -> None:
-    """Run one round after the other, and then the controls, of each the columns that have something left to do."""
+def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) -> list[PlannedRun]:
+    """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
     tried = set(found.done)
@@ -138,6 +138,7 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
             tried |= {run.key for turn in left for run in turn.runs}
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
+    return [run for turn in due_turns(plan.columns, rounds) for run in turn.runs]
 
 
 def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:
@@ -191,10 +192,9 @@ def _hear(job: Job, reason: str | None) -> bool:
     return True
 
 
-def _report(plan: StudyPlan) -> tuple[int, int]:
-    """Write the report; return how many runs did not finish of those that had their turn, and how many those are."""
+def _report(plan: StudyPlan, due: Sequence[PlannedRun]) -> int:
+    """Write the report; return how many of the runs that had their turn did not finish."""
     tracking = plan.columns[0].composed.config.tracking
     print(report(plan.folder.path, tracking=tracking, images=plan.source.held_out))  # noqa: T201
     index = RunIndex(plan.folder.attempts())
-    runs = [run for turn in due_turns(plan.columns, _read_rounds(plan.folder.path)) for run in turn.runs]
-    return sum(index.counting(run.key) is None for run in runs), len(runs)
+    return sum(index.counting(run.key) is None for run in due)

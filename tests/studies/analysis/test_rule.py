@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best
+from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best, surely_worse
 
 COSTS = np.array([2, 1, 0])
 """The first column is the dearest."""
@@ -50,6 +50,12 @@ def test_a_regret_is_bounded_by_the_column_that_may_be_most_better() -> None:
 
 def test_a_column_that_another_surely_beats_is_not_among_the_best() -> None:
     assert may_be_best(np.array([[0.0, 0.3, 0.3], [0.1, 0.0, 0.2], [-0.01, 0.1, 0.0]])).tolist() == [True, True, False]
+
+
+def test_a_column_is_surely_worse_if_any_other_is_better_by_more_than_the_margin() -> None:
+    upper = np.array([[[0.0, 0.2, 0.3], [-0.011, 0.0, 0.1], [-0.005, 0.1, 0.0]]])
+    assert surely_worse(upper, 0.01).tolist() == [[False, True, False]]
+    assert surely_worse(upper, 0.02).tolist() == [[False, False, False]]
 
 
 def test_each_column_is_compared_with_the_best_alone() -> None:
