@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadKind
+from tlexp.config.tune import TuneConfig
 from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
@@ -78,4 +79,5 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
 def _alike(config: Config) -> str:
     """Return what names the runs of which an image and a step cost the same; heads that are solved take no steps."""
     head = dataclasses.replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
-    return config_key(dataclasses.replace(config, head=head, train=dataclasses.replace(config.train, longer=1)))
+    train = dataclasses.replace(config.train, longer=1)
+    return config_key(dataclasses.replace(config, head=head, train=train, tune=TuneConfig()))
