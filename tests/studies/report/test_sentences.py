@@ -79,9 +79,7 @@ def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTa
         assert f"{format_interval(each.recommendation.accuracy)}, cross-fitted. " in each.sentence()
         own = found.cells["freeze-5", each.recommendation.labels].accuracy
         assert own is not None
-        assert any(
-            f"In the tables freeze-5 has {format_interval(own)}, which is" in reason for reason in each.reasons()
-        )
+        assert any(reason == f"In the tables freeze-5 has {format_interval(own)}." for reason in each.reasons())
 
 
 def deciding(make_table: MakeTable, **size: object) -> str:

@@ -106,7 +106,8 @@ _FIGURE_SECTIONS = (
         alt="Intervals of each column's difference to the best, one panel for each budget.",
         caption="Balanced accuracy minus that of the column with the highest mean (star), paired by seed and image, "
         "with intervals that hold at once over all pairs of the budget. A full mark: told apart from the best; a "
-        "hollow one: not. Dashes: the margin, {margin} below the best.",
+        "hollow one: not. Dashes: the margin, {margin} below the best. Of "
+        "many columns the best twelve are drawn.",
         numbers=lambda findings: (difference_table(findings),),
     ),
     _FigureSection(
@@ -116,7 +117,7 @@ _FIGURE_SECTIONS = (
         alt="Columns in the order of their cost, the cheapest on top, with their accuracy, one panel for each budget.",
         caption="Beside each column the parameters that it trains and the operations to predict one image, by which it "
         "is cheap, in this order; mean balanced accuracy with its 95 % interval. A ring marks what to take. Hollow "
-        "marks: solved from the same features, and never taken.",
+        "marks: solved from the same features, and never taken. Of many columns the best twelve are drawn.",
         numbers=lambda findings: (cost_table(findings),),
     ),
     _FigureSection(

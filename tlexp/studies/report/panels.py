@@ -19,6 +19,9 @@ from tlexp.studies.report.rendering import RenderedFigure, render_figure
 from tlexp.studies.report.tables import format_count
 from tlexp.tracking.figures import plain_label
 
+_MOST_ROWS = 12
+"""Columns that a panel has room for; tables have all."""
+
 
 def draw_heat_map(findings: Findings) -> RenderedFigure | None:
     """Draw columns by budgets, the accuracy written into each cell; None where nothing finished."""
@@ -55,15 +58,14 @@ def draw_differences(findings: Findings) -> RenderedFigure | None:
     }
     if not compared:
         return None
-    columns = _competing(findings)
+    columns = _leading(findings, _competing(findings))
 
     def draw(figure: Figure) -> None:
         for axes, recommendation in _panels(figure, findings, compared):
             names = [column.name for column in columns]
             axes.axvline(0, color=INK, linewidth=0.8)
             axes.axvline(-findings.table.margin, color=MUTED, linewidth=0.9, linestyle=(0, (4, 2)))
-            for difference in compared[recommendation.labels]:
-                _draw_difference(axes, difference, names.index(difference.first))
+            _draw_differences(axes, compared[recommendation.labels], names)
             if recommendation.best is not None:
                 axes.plot([0], [names.index(recommendation.best)], "*", color=INK, markersize=9)
             axes.set_ylim(len(columns) - 0.4, -0.6)
@@ -78,7 +80,9 @@ def draw_differences(findings: Findings) -> RenderedFigure | None:
 
 def draw_cost(findings: Findings) -> RenderedFigure | None:
     """Draw what columns reach in the order of their cost, the cheapest on top; None where nothing finished."""
-    costs = [cost for cost in column_costs(findings.table) if cost.column.competes or cost.column.role is Role.closed]
+    known = [cost for cost in column_costs(findings.table) if cost.column.competes or cost.column.role is Role.closed]
+    leading = _leading(findings, [cost.column for cost in known])
+    costs = [cost for cost in known if cost.column in leading]
     shown = [
         each.labels
         for each in findings.recommendations
@@ -86,21 +90,10 @@ def draw_cost(findings: Findings) -> RenderedFigure | None:
     ]
     if not shown:
         return None
-    styles = column_styles(findings.table.columns)
 
     def draw(figure: Figure) -> None:
         for axes, recommendation in _panels(figure, findings, shown):
-            for row, cost in enumerate(costs):
-                reached = _accuracy(findings, cost.column.name, recommendation.labels)
-                if reached is None:
-                    continue
-                colour = styles[cost.column.name].colour
-                if reached.low is not None and reached.high is not None:
-                    axes.hlines(row, reached.low, reached.high, color=colour, linewidth=1.4)
-                filling = colour if cost.column.competes else "none"
-                axes.plot([reached.value], [row], "o", color=colour, markerfacecolor=filling, markersize=5)
-                if cost.column.name == recommendation.column:
-                    axes.scatter([reached.value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2)
+            _draw_reached(axes, findings, costs, recommendation)
             axes.set_ylim(len(costs) - 0.4, -0.6)
             axes.set_yticks(range(len(costs)), [f"{_name(cost.column)}: {_told(cost)}" for cost in costs])
             axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -111,6 +104,23 @@ def draw_cost(findings: Findings) -> RenderedFigure | None:
     return render_figure("cost", 0.4 + rows * (0.55 + 0.2 * len(costs)), draw)
 
 
+def _draw_reached(axes: Axes, findings: Findings, costs: Sequence[ColumnCost], recommendation: Recommendation) -> None:
+    """Draw what each column reaches in its row, hollow where it is never taken, and ring the one to take."""
+    styles = column_styles(findings.table.columns)
+    reached = [(cost.column, _accuracy(findings, cost.column.name, recommendation.labels)) for cost in costs]
+    known = [(row, column, found) for row, (column, found) in enumerate(reached) if found is not None]
+    rows, values = [row for row, _, _ in known], [found.value for _, _, found in known]
+    colours = [styles[column.name].colour for _, column, _ in known]
+    fillings = [styles[column.name].colour if column.competes else "none" for _, column, _ in known]
+    lows = [found.value if found.low is None else found.low for _, _, found in known]
+    highs = [found.value if found.high is None else found.high for _, _, found in known]
+    axes.hlines(rows, lows, highs, colors=colours, linewidth=1.4)
+    axes.scatter(values, rows, s=25, edgecolors=colours, facecolors=fillings, zorder=3)
+    taken = [(found.value, row) for row, column, found in known if column.name == recommendation.column]
+    if taken:
+        axes.scatter(*zip(*taken, strict=True), s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
+
+
 def _told(cost: ColumnCost) -> str:
     return " / ".join(map(format_count, (cost.parameters, cost.operations)))
 
@@ -118,6 +128,19 @@ def _told(cost: ColumnCost) -> str:
 def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
     cell = findings.cells.get((column, labels))
     return None if cell is None else cell.accuracy
+
+
+def _leading(findings: Findings, columns: Sequence[Column]) -> list[Column]:
+    """Return the columns that are drawn: of many what is taken anywhere or has a highest mean, and then the best."""
+    needed = {name for each in findings.recommendations for name in (each.column, each.best)}
+
+    def rank(column: Column) -> tuple[bool, float]:
+        found = [_accuracy(findings, column.name, labels) for labels in findings.table.budgets]
+        values = [each.value for each in found if each is not None]
+        return column.name not in needed, -sum(values) / max(1, len(values))
+
+    kept = sorted(columns, key=rank)[: max(_MOST_ROWS, len(needed))]
+    return [column for column in columns if column in kept]
 
 
 def _competing(findings: Findings) -> list[Column]:
@@ -159,10 +182,13 @@ def _panels(figure: Figure, findings: Findings, budgets: Collection[str]) -> Ite
         axes.set_visible(False)
 
 
-def _draw_difference(axes: Axes, difference: Difference, row: int) -> None:
-    """Draw a difference; a full mark where the interval leaves out 0."""
-    colour = BLUE if difference.distinguishable else ORANGE
-    if difference.low is not None and difference.high is not None:
-        axes.hlines(row, difference.low, difference.high, color=colour, linewidth=1.5)
-    filling = colour if difference.distinguishable else "none"
-    axes.plot([difference.value], [row], "o", color=colour, markerfacecolor=filling)
+def _draw_differences(axes: Axes, differences: Sequence[Difference], names: Sequence[str]) -> None:
+    """Draw differences, each in the row of its column; a full mark where the interval leaves out 0."""
+    shown = [difference for difference in differences if difference.first in names]
+    rows, values = [names.index(difference.first) for difference in shown], [difference.value for difference in shown]
+    colours = [BLUE if difference.distinguishable else ORANGE for difference in shown]
+    fillings = [BLUE if difference.distinguishable else "none" for difference in shown]
+    lows = [difference.value if difference.low is None else difference.low for difference in shown]
+    highs = [difference.value if difference.high is None else difference.high for difference in shown]
+    axes.hlines(rows, lows, highs, colors=colours, linewidth=1.5)
+    axes.scatter(values, rows, s=36, edgecolors=colours, facecolors=fillings, zorder=3)

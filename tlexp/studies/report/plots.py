@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tlexp.studies.analysis.findings import Findings, Interval, Recommendation, Sureness, TransferGain
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.palette import BLUE, GREEN, INK, MUTED, ORANGE, Style, column_styles
+from tlexp.studies.report.palette import BLUE, GREEN, GRID, INK, MUTED, ORANGE, Style, column_styles
 from tlexp.studies.report.rendering import RenderedFigure, render_figure
 from tlexp.tracking.figures import plain_label
 
@@ -185,11 +185,15 @@ def _is_whole(interval: Interval) -> bool:
 
 
 def _draw_means(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
-    """Draw the means alone: what is taken anywhere strong, the others thin."""
+    """Draw the means alone: what is taken anywhere strong, others thin, and those that have no name here grey."""
     styles = column_styles(findings.table.columns)
     taken = {recommendation.column for recommendation in findings.recommendations}
+    named = _named(findings, columns)
     for column in columns:
         points, style, strong = _points(findings, column.name), styles[column.name], column.name in taken
+        if column not in named:
+            axes.plot([place for place, _ in points], [found.value for _, found in points], color=GRID, linewidth=0.9)
+            continue
         shift = _shift(axes, _aside(columns, column.name)) if len(axes.get_xticks()) == 1 else 1.0
         axes.plot(
             [place * shift for place, _ in points],
@@ -232,10 +236,7 @@ def _shown(recommendation: Recommendation) -> tuple[str, ...]:
 def _name_lines(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:
     """Write each column's name beside the end of its line, a little above or below where names would meet."""
     styles, taken = column_styles(findings.table.columns), {each.column for each in findings.recommendations}
-    named = columns
-    if len(columns) > _MOST_NAMES:
-        shown = {name for each in findings.recommendations for name in _shown(each)}
-        named = [column for column in columns if column.name in shown][:_MOST_NAMES]
+    named = _named(findings, columns)
     low, high = axes.get_ylim()
     single, edge = len(axes.get_xticks()) == 1, axes.get_xlim()[1]
     ends = [_points(findings, column.name)[-1] for column in named]
@@ -259,6 +260,16 @@ def _name_lines(axes: Axes, findings: Findings, columns: Sequence[Column]) -> No
         )
 
 
+def _named(findings: Findings, columns: Sequence[Column]) -> Sequence[Column]:
+    """Return the columns whose lines have names: of many what is taken anywhere, and the best beside it."""
+    if len(columns) <= _MOST_NAMES:
+        return columns
+    shown = {name: None for each in findings.recommendations for name in _shown(each)[:1]}
+    shown |= {name: None for each in findings.recommendations for name in _shown(each)[1:]}
+    kept = list(shown)[:_MOST_NAMES]
+    return [column for column in columns if column.name in kept]
+
+
 def _apart(heights: Sequence[float], low: float, high: float) -> list[float]:
     """Return where names may stand: in the order of what they name, and none nearer to another than a line of text.
 
@@ -268,7 +279,7 @@ def _apart(heights: Sequence[float], low: float, high: float) -> list[float]:
     order = sorted(range(len(heights)), key=lambda place: heights[place])
     gap = min(_LINE, 1 / max(1, len(heights))) * (high - low)
     placed = [heights[place] for place in order]
-    for _ in range(len(placed)):  # a pair that is too near moves apart, and may push its neighbours
+    for _ in range(10 * len(placed)):  # a pair that is too near moves apart, and may push its neighbours
         for below in range(len(placed) - 1):
             lacking = gap - (placed[below + 1] - placed[below])
             if lacking > 0:

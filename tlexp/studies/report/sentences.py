@@ -135,7 +135,7 @@ class Explanation:
             loss = recommendation.candidate(recommendation.best).mean - recommendation.candidate(column).mean
             reasons.append(f"The mean of {column} is {loss:.3f} lower, and it costs no more.")
         if column is not None and recommendation.accuracy is not None:
-            reasons.append(f"In the tables {column} has {self._mean(column)}, which is not cross-fitted.")
+            reasons.append(f"In the tables {column} has {self._mean(column)}.")
         reasons += [
             f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
         ]
