@@ -97,6 +97,19 @@ def duration(seconds: float, *, hours_from: float = 6000, days_from: float = mat
     return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
+def short_number(text: str) -> str:
+    """Return a number with four digits, where that is shorter; what is none, or is a whole number, as it is.
+
+    >>> [short_number(text) for text in ("0.00012345678901234", "1e-05", "12345", "all")]
+    ['0.0001235', '1e-05', '12345', 'all']
+    """
+    try:
+        short = f"{float(text):.4g}"
+    except ValueError:
+        return text
+    return text if text.lstrip("+-").isdigit() or len(short) >= len(text) else short
+
+
 def short_path(path: Path) -> str:
     """Return a path from the working folder where it lies below it, else as it is.
 

@@ -31,6 +31,7 @@ from tlexp.tracking import (
 )
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.params import run_params
 from tlexp.tracking.patience import RUN_SECONDS
 from tlexp.tracking.store import ensure_store
 from tlexp.tracking.sync import sync
@@ -87,7 +88,7 @@ def train(
     assert record.data is not None
     opening: dict[str, Any] = {
         "run_name": names.run_name(record.config),
-        "params": names.flat_params(record.config),
+        "params": run_params(record.config),
         "tags": {names.TAG_RUN: folder.name, names.TAG_KEY: record.key},
         "dataset": dataset_of(record.config, record.data.digest),
     }

@@ -358,7 +358,7 @@ def test_a_run_that_was_not_whole_in_the_store_is_written_again(sweep: Sweep, st
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         # As a kill leaves a run whose record was published a moment before.
         dead = json.dumps(process_identity() | {"pid": 1, "started": 0})
-        [(broken,)] = database.execute("select run_uuid from runs where name like '%seed=1'").fetchall()
+        [(broken,)] = database.execute("select run_uuid from runs where name like 'seed=1 %'").fetchall()
         database.execute("update runs set status = 'RUNNING', end_time = null where run_uuid = ?", [broken])
         database.execute("delete from tags where key = 'tlexp.status' and run_uuid = ?", [broken])
         database.execute("update tags set value = ? where key = 'tlexp.process' and run_uuid = ?", [dead, broken])

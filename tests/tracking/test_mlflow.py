@@ -35,6 +35,7 @@ from tlexp.tracking import (
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.mlflow import comparison_link, run_link
+from tlexp.tracking.params import run_params
 from tlexp.tracking.store import Pulse, sqlite_path
 
 DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
@@ -364,9 +365,7 @@ def project_live(record: Record, folder: Path, uri: str) -> None:
     tags = {names.TAG_RUN: folder.name, names.TAG_KEY: record.key}
     tracker = Tracker(uri, experiment="tlexp", warn=pytest.fail)
     dataset = DatasetInfo(name="shapes", digest=record.data.digest, source="tlexp:shapes")
-    tracker.start(
-        run_name=names.run_name(record.config), params=names.flat_params(record.config), tags=tags, dataset=dataset
-    )
+    tracker.start(run_name=names.run_name(record.config), params=run_params(record.config), tags=tags, dataset=dataset)
     for step in range(20):
         tracker.log(step, {names.curve_metric("select", 1, "train/loss"): 2 / (step + 1)})
         tracker.log(step, {names.curve_metric("final", None, "train/loss"): 1 / (step + 1)})

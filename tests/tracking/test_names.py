@@ -38,6 +38,15 @@ def test_unknown_metrics_are_a_fault_of_ours() -> None:
         names.split_metric("test", "acuracy")
 
 
+def test_what_follows_the_test_figures_is_charted_after_them() -> None:
+    found = [*names.stored_metrics(dict.fromkeys(names.METRICS, 1.0) | {"test/nll": 2.0})]
+    sections = sorted({name.partition("/")[0] for name in found if "/" in name})
+    assert sections == ["shifted", "test", "train", "val"]  # MLflow sorts them so, and names without one come last
+    assert [name for name in found if name.endswith("/nll")] == ["test/nll"]
+    assert len(found) == len(names.METRICS) - 3
+    assert "/" not in names.curve_metric("select", 0, "train/loss")
+
+
 def test_curves_of_different_folds_and_phases_do_not_mix() -> None:
     places = [("final", None), ("select", None), ("select", 0), ("select", 1)]
     assert len({names.curve_metric(phase, fold, "train/loss") for phase, fold in places}) == 4

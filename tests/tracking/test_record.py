@@ -8,7 +8,7 @@ import pytest
 
 from tlexp.errors import TrackingError
 from tlexp.tracking import Record, RunStatus, publish_record, read_record
-from tlexp.tracking.record import left_out, require_vouched
+from tlexp.tracking.record import left_out, point_of, require_vouched
 
 CONTRACT = {
     "schema", "key", "status", "reason", "overrides", "config", "seeds", "freeze", "data", "train", "metrics", "files",
@@ -36,6 +36,20 @@ def test_the_file_has_exactly_the_fields_of_the_contract(tmp_path: Path, make_re
     values = json.loads(publish_record(tmp_path, make_record()).read_text())
     assert set(values) == CONTRACT
     assert values["schema"] == 1
+
+
+def test_a_run_of_a_sweep_states_its_point(tmp_path: Path, make_record: Make) -> None:
+    assert point_of(tmp_path) is None
+    for content, point in (
+        ('{"point": {"optim.lr": "0.1"}}', {"optim.lr": "0.1"}),
+        ("[]", None),
+        ('{"point": 1}', None),
+    ):
+        (tmp_path / "job.json").write_text(content)
+        assert point_of(tmp_path) == point
+    values = json.loads(publish_record(tmp_path, make_record(point={"optim.lr": "0.1"})).read_text())
+    assert set(values) == CONTRACT | {"point"}
+    assert read_record(tmp_path).point == {"optim.lr": "0.1"}
 
 
 def test_the_statuses_are_those_of_the_contract() -> None:

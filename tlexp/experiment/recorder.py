@@ -48,6 +48,8 @@ from tlexp.tracking.blocks import (
     TrainBlock,
     WeightsBlock,
 )
+from tlexp.tracking.params import run_params
+from tlexp.tracking.record import point_of
 from tlexp.train import Evaluation, FitReport, Listener, PerClass, on_curve
 
 
@@ -79,6 +81,7 @@ class RunRecorder:
         self._curves = _Curves(listener, self._point)
         self.listener: Listener = self._curves
         self._study = {} if study is None else {names.TAG_STUDY: study}
+        self.point = None if study is None else point_of(folder)
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
         self.shown = _without_login(run_values(config) if shown is None else shown)
@@ -147,8 +150,8 @@ class RunRecorder:
             seconds=tracking.wait_seconds,
         )
         self._tracker.start(
-            run_name=names.run_name(self.shown),
-            params=names.flat_params(self.shown),
+            run_name=names.run_name(self.shown, self.point),
+            params=run_params(self.shown, kept=self.point or ()),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
             dataset=dataset_of(self.shown, self.data.digest),
         )
@@ -267,6 +270,7 @@ class RunRecorder:
             status=_status(error),
             reason=None if error is None else in_words(error),
             overrides=self.overrides,
+            point=self.point,
             config=self.shown,
             seeds=Seeds(seed=self.config.seed, data=self.config.data_seed),
             freeze=self.freeze,

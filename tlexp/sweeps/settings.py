@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from tlexp.compose.leaves import leaves
 from tlexp.config import Config, key_values
+from tlexp.terminal import short_number
 
 _WITHOUT_COST = ("seed", "data.seed", "train.label_smoothing", "train.class_weights", "head.dropout", "head.scale")
 """Settings that leave a run as long as it was, as those of `optim` do."""
-_DIGITS = 4
 
 
 def cost_kind(config: Config) -> str:
@@ -26,7 +26,7 @@ def shortened(point: Mapping[str, str]) -> dict[str, str]:
     >>> shortened({"optim.lr": "0.00012345678901234", "seed": "12345", "labels": "all", "freeze.depth": "2"})
     {'optim.lr': '0.0001235', 'seed': '12345', 'labels': 'all', 'freeze.depth': '2'}
     """
-    return {name: _short(text) for name, text in point.items()}
+    return {name: short_number(text) for name, text in point.items()}
 
 
 def legible(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -42,12 +42,3 @@ def legible(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         {name: point[name] if name in whole else cut[name] for name in point}
         for point, cut in zip(points, short, strict=True)
     ]
-
-
-def _short(text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    short = f"{number:.{_DIGITS}g}"
-    return text if text.lstrip("+-").isdigit() or len(short) >= len(text) else short

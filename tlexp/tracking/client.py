@@ -17,11 +17,11 @@ from tlexp.secrets import masked
 from tlexp.tracking import names
 from tlexp.tracking.artifacts import repository, require_place
 from tlexp.tracking.blocks import Environment
+from tlexp.tracking.params import Param
 from tlexp.tracking.pyfunc import PyfuncModel, log_pyfunc
 from tlexp.tracking.record import RunStatus
 from tlexp.tracking.store import sqlite_path
 
-Param = str | int | float | bool | None
 Value = tuple[int, int, str, float]
 """A point of a curve on its way into a store: time in ms, step, metric, value."""
 _MLFLOW_STATUS = {
@@ -159,8 +159,9 @@ class RunWriter:
         if ending.model is not None:
             self._log_model(ending.model)
         # Step 0 makes a bar chart of a number without a curve; after a curve the number is its last point.
-        steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in ending.metrics}
-        entries = self._entries([(ending.ended_ms, steps[name], name, each) for name, each in ending.metrics.items()])
+        metrics = names.stored_metrics(ending.metrics)
+        steps = {name: self._last_step[name] + 1 if name in self._last_step else 0 for name in metrics}
+        entries = self._entries([(ending.ended_ms, steps[name], name, each) for name, each in metrics.items()])
         # Stores write the tags of a batch after its metrics.
         self.client.log_batch(self.run_id, metrics=entries, tags=[RunTag(names.TAG_STATUS, ending.status.value)])
         self.client.set_terminated(self.run_id, _MLFLOW_STATUS[ending.status], end_time=ending.ended_ms)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tlexp.terminal import short_number
+
 SPLITS = ("train", "val", "test", "rest", "shifted")
 SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
 COSTS = ("seconds", "images_per_second", "peak_bytes", "flops", "trainable_parameters", "total_parameters")
@@ -25,6 +27,8 @@ FOUND_BY = (TAG_STUDY, TAG_SWEEP, TAG_RUN)
 TAG_STATUS = "tlexp.status"
 TAG_REASON = "tlexp.reason"
 """Why a run was closed by another process than its own."""
+TAG_NOTE = "mlflow.note.content"
+"""What MLflow shows as a run's description, in Markdown."""
 TAG_VERSION = "tlexp.version"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_GIT_DIRTY = "tlexp.git_dirty"
@@ -122,12 +126,29 @@ def curve_metric(phase: str, fold: int | None, name: str) -> str:
     """Return the name under which a point of a curve is projected into the tracking store.
 
     >>> curve_metric("final", None, "train/loss"), curve_metric("select", 2, "train/loss")
-    ('train/loss', 'select/train_loss_fold2')
+    ('train/loss', 'select_train_loss_fold2')
     """
     if phase == "final":
         return name
     suffix = "" if fold is None else f"_fold{fold}"
-    return f"{phase}/{name.replace('/', '_')}{suffix}"
+    return f"{phase}_{name.replace('/', '_')}{suffix}"
+
+
+def stored_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return a record's metrics as they are projected into the tracking store, none twice.
+
+    A loss without smoothing and weights is the log loss, and stands for it. MLflow orders its charts by what stands
+    before the slash and puts names without one last: there costs belong, behind test, train and val.
+
+    >>> stored_metrics({"test/loss": 0.5, "test/nll": 0.5, "val/loss": 0.5, "val/nll": 0.4, "cost/seconds": 2.0})
+    {'test/loss': 0.5, 'val/loss': 0.5, 'val/nll': 0.4, 'cost_seconds': 2.0}
+    """
+    once = {
+        name: value
+        for name, value in metrics.items()
+        if not (name.endswith("/nll") and metrics.get(name.replace("/nll", "/loss")) == value)
+    }
+    return {name.replace("/", "_") if name.startswith("cost/") else name: value for name, value in once.items()}
 
 
 def artifact_folder(name: str) -> str:
@@ -195,20 +216,33 @@ def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | 
     return flat
 
 
-def run_name(config: Mapping[str, Any]) -> str:
-    """Return how a run is called in lists: what sets it apart from others, in the order of a sentence.
+def run_name(config: Mapping[str, Any], point: Mapping[str, str] | None = None) -> str:
+    """Return how a run is called in lists: what a sweep or study varied, then what else sets it apart from others.
 
-    >>> run_name({"backbone": {"name": "resnet18"}, "freeze": {"policy": "depth", "depth": "3"},
-    ...     "head": {"kind": "linear"}, "data": {"source": "shapes"}, "labels": "20", "seed": 0})
+    >>> config = {"backbone": {"name": "resnet18"}, "freeze": {"policy": "depth", "depth": "3"},
+    ...     "head": {"kind": "linear"}, "data": {"source": "shapes"}, "labels": "20", "seed": 0}
+    >>> run_name(config)
     'resnet18 freeze=depth:3 linear shapes labels=20 seed=0'
+    >>> run_name(config, {"optim.lr": "0.00012345678901234", "seed": "0"})
+    'optim.lr=0.0001235 seed=0 resnet18 freeze=depth:3 linear shapes labels=20'
+    >>> run_name(config, {"column": "freeze-3", "labels": "20", "seed": "0"})
+    'freeze-3 labels=20 seed=0 resnet18 freeze=depth:3 linear shapes'
     """
+    point = point or {}
     freeze = config["freeze"]
     stated = [freeze[key] for key in ("depth", "probe_share", "phases", "rank") if freeze.get(key) is not None]
     detail = "".join(f":{each}" for each in [*stated, *freeze.get("units", [])])
-    return (
-        f"{config['backbone']['name']} freeze={freeze['policy']}{detail} {config['head']['kind']} "
-        f"{config['data']['source']} labels={config['labels']} seed={config['seed']}"
-    )
+    parts = {
+        "backbone.name": str(config["backbone"]["name"]),
+        "freeze.policy": f"freeze={freeze['policy']}{detail}",
+        "head.kind": str(config["head"]["kind"]),
+        "data.source": str(config["data"]["source"]),
+        "labels": f"labels={config['labels']}",
+        "seed": f"seed={config['seed']}",
+    }
+    varied = [text if key == "column" else f"{key}={short_number(text)}" for key, text in point.items()]
+    rest = [text for key, text in parts.items() if not {key, key.partition(".")[0]} & point.keys()]
+    return " ".join([*varied, *rest])
 
 
 def legal_name(name: str) -> str:

@@ -16,6 +16,7 @@ from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, open_writer, r
 from tlexp.tracking.curves import read_points
 from tlexp.tracking.environment import is_alive, process_identity
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.params import run_params
 from tlexp.tracking.patience import SWEEP_SECONDS, attempt
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, read_record
@@ -61,8 +62,8 @@ def _write(writer: RunWriter, record: Record, folder: Path, copy: Path, model: P
         tags[names.TAG_STUDY] = study
     started, ended = (int(datetime.fromisoformat(time_).timestamp() * 1000) for time_ in (record.started, record.ended))
     writer.open(
-        run_name=names.run_name(record.config),
-        params=names.flat_params(record.config),
+        run_name=names.run_name(record.config, record.point),
+        params=run_params(record.config, kept=record.point or ()),
         # While it is being written its writer is this process, which is alive; the run's own may be long gone.
         tags=tags | {names.TAG_PROCESS: json.dumps(process_identity())},
         dataset=dataset_of(record.config, record.data.digest),

@@ -16,7 +16,7 @@ from tlexp.jsonfile import from_json, read_json, to_json
 from tlexp.paths import file_digest, is_regular, publish_json
 from tlexp.secrets import masked_values
 from tlexp.tracking.blocks import DataBlock, Environment, FreezeBlock, Seeds, TrackingBlock, TrainBlock
-from tlexp.tracking.names import RECORD_FILE, RUN_FILES
+from tlexp.tracking.names import JOB_FILE, RECORD_FILE, RUN_FILES
 from tlexp.tracking.stated import require_stated
 
 SCHEMA = 1
@@ -48,6 +48,7 @@ class Record:
         key: What the run computes, sha256 of its configuration and the protocol.
         reason: Why it ended early; None where it finished.
         overrides: As typed on the command line.
+        point: What the sweep or study that the run is one of varied, setting -> value; None for a single run.
         config: Nested values; what came from an environment variable stands as `${oc.env:NAME}`.
         seeds: What it drew from.
         freeze: What was frozen.
@@ -76,6 +77,7 @@ class Record:
     environment: Environment
     started: str
     ended: str
+    point: dict[str, str] | None = None
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ class Record:
         """
         fields = {name: None if name in _OPTIONAL and not held else held for name, held in values.items()}
         every = {entry.name for entry in dataclasses.fields(cls)}
-        lost = every - fields.keys() - {"notes", "files"}
+        lost = every - fields.keys() - {"point", "notes", "files"}
         strange = fields.keys() - every
         if strange or lost:
             raise TypeError(", ".join([f"it lacks {name}" for name in lost] + [f"it has {name}" for name in strange]))
@@ -143,6 +145,15 @@ def read_record(path: Path) -> Record:
         return Record.of(values)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise TrackingError(f"{path} does not have the fields of a record ({error}): {way_out}") from error
+
+
+def point_of(folder: Path) -> dict[str, str] | None:
+    """Return what a sweep or study varied for the run of a folder, which it made; None for a single run's."""
+    try:
+        point = read_json(folder / JOB_FILE).get("point")
+    except (OSError, ValueError):
+        return None
+    return {str(name): str(value) for name, value in point.items()} if isinstance(point, dict) else None
 
 
 def require_vouched(folder: Path, name: str) -> None:

@@ -118,7 +118,8 @@ def _draw_reached(axes: Axes, findings: Findings, costs: Sequence[ColumnCost], r
     axes.scatter(values, rows, s=25, edgecolors=colours, facecolors=fillings, zorder=3)
     taken = [(found.value, row) for row, column, found in known if column.name == recommendation.column]
     if taken:
-        axes.scatter(*zip(*taken, strict=True), s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
+        (value, row), *_ = taken
+        axes.scatter([value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
 
 
 def _told(cost: ColumnCost) -> str:
