@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -25,14 +26,18 @@ def sweep(folder: Path, text: str) -> list[Path]:
 def test_a_sweep_has_one_flat_run_of_its_own_that_a_resumed_one_goes_on_with(store: str, tmp_path: Path) -> None:
     folder = tmp_path / "multirun" / "it's a sweep"
     for text in ("first", "second"):
-        shown = show_sweep(folder, sweep(folder, text), uri=store, experiment="e")
+        shown = show_sweep(folder, sweep(folder, text), uri=store, experiment="e", told=f"{text}\n  1  all\n")
     [run] = client(store).search_runs([client(store).get_experiment_by_name("e").experiment_id])
     assert (run.info.run_id, run.info.run_name, run.info.status) == (shown.run_id, "it's a sweep", "FINISHED")
     tags = run.data.tags
     assert (tags[names.TAG_STUDY], tags[names.TAG_STATUS]) == ("it's a sweep", "finished")
     assert json.loads(tags[names.TAG_PROCESS]) == process_identity()
     assert "mlflow.parentRunId" not in tags
-    assert shown.comparison.endswith("compareRunsMode=CHART")
+    assert tags[names.TAG_NOTE] == ('Its runs: ``tags.`tlexp.study` = "it\'s a sweep"``\n\n```\nsecond\n  1  all\n```')
+    link, _, wanted = shown.comparison.partition("&searchFilter=")
+    assert link.endswith("compareRunsMode=CHART")
+    found = client(store).search_runs([run.info.experiment_id], unquote(wanted))
+    assert [each.info.run_id for each in found] == [run.info.run_id]
     local = client(store).download_artifacts(run.info.run_id, "results.csv", str(tmp_path))
     assert Path(local).read_text() == "second"
 

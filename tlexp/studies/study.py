@@ -117,7 +117,7 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Imag
     lines = [summary(findings, folder)]
     if tracking is not None and tracking.enabled:
         try:
-            shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
+            shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment, told=lines[0])
             command = serve_command(shown.uri)
             lines.append("\n".join([f"compare {shown.comparison}", *([f"show    {command}"] if command else [])]))
         except TrackingError as error:

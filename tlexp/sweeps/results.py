@@ -49,15 +49,16 @@ def write_results(
     best = [path for standing in standings if (path := write_best(folder, standing, objective=objective))]
     plots = draw_plots(folder, runs, objective=objective, direction=direction, searches=searches)
     files = [folder / RESULTS_FILE, folder / RUNS_FILE, *best, *plots]
-    sections = [
-        f"{short_path(folder)}\n{count_line(runs)}",
+    outcome = [
+        count_line(runs),
         *(standing_table(standing, objective=objective, direction=direction) for standing in standings),
         faults_table(runs),
         provenance(runs),
-        _places(folder, best, plots),
-        _tracked(folder, files, tracking or _stated_tracking(runs)),
     ]
-    return "\n\n".join(section for section in sections if section)
+    told = "\n\n".join(section for section in outcome if section)
+    tracked = _tracked(folder, files, tracking or _stated_tracking(runs), told=told)
+    places = [_places(folder, best, plots), *([tracked] if tracked else [])]
+    return "\n\n".join([f"{short_path(folder)}\n{told}", *places])
 
 
 def results_table(runs: Sequence[JobOutcome]) -> bytes:
@@ -120,12 +121,12 @@ def _places(folder: Path, best: Sequence[Path], plots: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | None) -> str:
+def _tracked(folder: Path, files: Sequence[Path], tracking: TrackingConfig | None, *, told: str) -> str:
     """Show the sweep in the tracking store and return the page that compares its runs, or why there is none."""
     if tracking is None or not tracking.enabled:
         return ""
     try:
-        shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment)
+        shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment, told=told)
     except TrackingError as error:
         return one_line(f"MLflow does not show the sweep: {error}")
     lines = [f"compare {shown.comparison}", f"MLflow  run {folder.resolve().name} holds these files"]

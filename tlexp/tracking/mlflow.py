@@ -21,9 +21,10 @@ from urllib.parse import quote
 from tlexp.errors import TrackingError, WeightsError
 from tlexp.tracking import names
 from tlexp.tracking.artifacts import repository
-from tlexp.tracking.client import DatasetInfo, Ending, Param, RunWriter, Value, open_writer, run_tags
+from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, Value, open_writer, run_tags, tagged
 from tlexp.tracking.environment import environment
 from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.params import Param
 from tlexp.tracking.patience import RUN_SECONDS, Patience, first_line
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import RunStatus, require_vouched
@@ -49,7 +50,7 @@ class TrackedRun:
     Attributes:
         uri: Of the store, without a password.
         link: The run's page.
-        comparison: The page that compares all runs of the experiment.
+        comparison: The page that compares all runs of the experiment, or of the sweep or study.
     """
 
     uri: str
@@ -223,13 +224,13 @@ def _sync_command(uri: str) -> str:
     return f"{command} (user and password are not kept: type them there, or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"
 
 
-def tracked_run(uri: str, experiment_id: str, run_id: str) -> TrackedRun:
-    """Return where a run of a store can be seen."""
+def tracked_run(uri: str, experiment_id: str, run_id: str, *, study: str | None = None) -> TrackedRun:
+    """Return where a run of a store can be seen; that of a sweep or study is compared with its own runs."""
     return TrackedRun(
         uri=public_uri(uri),
         run_id=run_id,
         link=run_link(uri, experiment_id, run_id),
-        comparison=comparison_link(uri, experiment_id),
+        comparison=comparison_link(uri, experiment_id, study=study),
     )
 
 
@@ -242,14 +243,18 @@ def run_link(uri: str, experiment_id: str, run_id: str) -> str:
     return f"{_server(uri)}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}?workflowType=machine_learning"
 
 
-def comparison_link(uri: str, experiment_id: str) -> str:
-    """Return the address of the page that charts all runs of an experiment.
+def comparison_link(uri: str, experiment_id: str, *, study: str | None = None) -> str:
+    """Return the address of the page that charts all runs of an experiment, or of a sweep or study in it.
 
     Without the workflow's type MLflow opens an empty page for language models.
+
+    >>> comparison_link("http://host:5000/", "1", study="s")
+    'http://host:5000/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART\
+&searchFilter=tags.%60tlexp.study%60%20%3D%20%22s%22'
     """
-    return (
-        f"{_server(uri)}/#/experiments/{quote(experiment_id)}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-    )
+    wanted = "" if study is None else f"&searchFilter={quote(tagged(names.TAG_STUDY, study), safe='')}"
+    runs = f"{_server(uri)}/#/experiments/{quote(experiment_id)}/runs"
+    return f"{runs}?workflowType=machine_learning&compareRunsMode=CHART{wanted}"
 
 
 def resolve_weights(text: str, *, uri: str | None) -> Path:
