@@ -74,6 +74,7 @@ def test_half_a_probe_is_two_phases(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("head", [["head=linear"], ["head=mlp", "head.hidden=[8]", "head.dropout=0.3"]])
 @pytest.mark.parametrize("optim", ["adamw", "sgd"])
+@pytest.mark.broad(3)
 def test_the_probe_phase_is_freeze_all_of_as_many_steps(
     head: list[str], optim: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,10 +132,10 @@ def test_every_family_goes_through_its_phases(policy: str, name: str, start: Sta
 @pytest.mark.parametrize(
     ("policy", "questions"),
     [  # in every phase and between them, of both candidates and the final fit
-        ("lpft", (3, 17)),
-        ("gradual", (4, 20)),
-        pytest.param("lpft", (0, 2, 4, 9, 15, 20), marks=pytest.mark.slow),
-        pytest.param("gradual", (0, 2, 3, 9, 15, 17), marks=pytest.mark.slow),
+        ("lpft", (17,)),
+        ("gradual", (4,)),
+        pytest.param("lpft", (0, 2, 3, 4, 9, 15, 20), marks=pytest.mark.slow),
+        pytest.param("gradual", (0, 2, 3, 9, 15, 17, 20), marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(

@@ -252,10 +252,10 @@ def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_
 @pytest.mark.parametrize(
     ("norm", "questions"),
     [
-        ("follow", (8, 13)),
-        ("update", (3, 16)),
-        pytest.param("follow", (0, 3, 11, 16), marks=pytest.mark.slow),
-        pytest.param("update", (0, 8, 11, 13), marks=pytest.mark.slow),
+        ("follow", (13,)),
+        ("update", (3,)),
+        pytest.param("follow", (0, 3, 8, 11, 16), marks=pytest.mark.slow),
+        pytest.param("update", (0, 8, 11, 13, 16), marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
@@ -332,11 +332,11 @@ def test_parts_train_are_counted_and_what_is_written_says_what_was_tested(
 
 
 def test_adapters_leave_the_network_that_runs_share_as_it_was(start: Start, tmp_path: Path) -> None:
-    start("freeze=none", name="alone")
+    start("freeze=none", "tune.validate=false", name="alone")
     session = Session(several=True)
     for name, words in {"adapted": PARTS["lora"], "next": ("freeze=none",)}.items():
         (tmp_path / name).mkdir()
-        loaded = load([*SHARED, "train.limit_steps=6", "tracking.figures=false", *words])
+        loaded = load([*SHARED, "train.limit_steps=6", "tracking.figures=false", "tune.validate=false", *words])
         run(loaded.config, shown=loaded.shown, folder=tmp_path / name, listener=Listener(), session=session)
     alone, after = (_predictions(tmp_path / name)["probability"] for name in ("alone", "next"))
     assert alone.tobytes() == after.tobytes()

@@ -159,9 +159,9 @@ def unequal(photos: Path) -> Path:
     return photos
 
 
-@pytest.mark.parametrize("head", ["linear", "logreg", "ridge", "linear freeze=none"])
+@pytest.mark.parametrize("head", ["linear", "logreg", "ridge", "linear freeze=none train.limit_steps=8"])
 def test_class_weights_reach_every_loss_of_a_run(start: Start, unequal: Path, tmp_path: Path, head: str) -> None:
-    words = ["data=folder", f"data.root={unequal}", "labels=all", *f"head={head} train.limit_steps=20".split()]
+    words = ["data=folder", f"data.root={unequal}", "labels=all", "train.limit_steps=20", *f"head={head}".split()]
     plain = start(*words, name="plain")
     weighed = start(*words, "train.class_weights=balanced", name="weighed")
     assert plain.record.train.class_weights is None

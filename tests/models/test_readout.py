@@ -79,7 +79,7 @@ def unit_names(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.broad(2)
+@pytest.mark.broad(3)
 def test_units_stand_side_by_side_averaged_and_of_one_size(name: str) -> None:
     size, names = MODELS[name], unit_names(name)
     images = torch.randn(2, 3, size, size)
@@ -116,7 +116,7 @@ def test_a_units_features_are_those_that_timm_taps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.broad(2)
+@pytest.mark.broad(3)
 def test_what_comes_behind_the_deepest_unit_leaves_the_backbone(name: str) -> None:
     size, names = MODELS[name], unit_names(name)
     backbone = build_backbone(name, image_size=size, head_units=names[:2]).train()
