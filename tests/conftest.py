@@ -37,13 +37,15 @@ SMALL = [
 """Settings of a whole run in well under a second."""
 
 Start = Callable[..., "Outcome"]
+LONGEST = ("tests/studies/test_study", "tests/sweeps/test_sweeper", "tests/faults", "tests/experiment")
+"""What takes longest is begun first, so that two test processes end at the same time."""
 SLOW_SECONDS = 3600
 """What a long harness may take: it is counted in kills, bits or studies, and a busy machine is no fault of theirs."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before the short run leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most cases of broad tests to the long run, and give each long one its hour.
+    """Leave most cases of broad tests to the long run, give each long one its hour, and begin with the longest.
 
     The limit of all other tests is for those that hang.
     """
@@ -56,6 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         cases[name] += 1
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_collection_finish() -> None:

@@ -248,7 +248,7 @@ def refusal(desk: Desk, config: Config) -> ConfigError:
 class TestAllHearTheSame:
     @pytest.mark.parametrize("runs", [Desk.some, pytest.param(Desk.configs, marks=pytest.mark.slow)])
     @pytest.mark.parametrize(("policy", "head"), PAIRS)
-    @pytest.mark.broad(2)
+    @pytest.mark.broad(4)
     def test_an_estimate_enters_where_the_run_does(
         self, policy: str, head: str, runs: Runs, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -298,6 +298,7 @@ class TestAllHearTheSame:
             ]
 
     @pytest.mark.parametrize(("policy", "head"), PAIRS)
+    @pytest.mark.broad(2)
     def test_a_cache_that_must_keep_is_refused_with_the_reason(self, policy: str, head: str, desk: Desk) -> None:
         for told, config in desk.configs(policy, head, caches=["auto"]):
             entries = desk.inputs(config).entries

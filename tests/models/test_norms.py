@@ -47,7 +47,7 @@ def test_what_holds_norms_or_is_named_after_them_is_not(module: nn.Module) -> No
 @pytest.mark.parametrize(
     "family", [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow) for each in FAMILIES]
 )
-@pytest.mark.broad(2)
+@pytest.mark.broad(3)
 def test_no_layer_of_timm_that_is_called_a_norm_is_missed(family: str) -> None:
     """By name it would be a guess; that none by name is missed by type is a check."""
     name = FAMILIES[family]

@@ -37,6 +37,7 @@ def composer(loader: Any, *words: str) -> tuple[Composer, list[dict[str, str]]]:
         ["labels=20"],
     ],
 )
+@pytest.mark.broad(2)
 def test_points_compose_to_what_their_words_compose_to(words: list[str], loader: Any) -> None:
     made, points = composer(loader, *words)
     keys = set()
