@@ -28,7 +28,7 @@ TINY = [
 ]  # fmt: skip
 SWEEP = ["-m", *TINY, "labels=2,4", "hydra.sweeper.name=swept"]
 STUDY = [
-    *TINY, "study=freeze_vs_labels", "study.depths=[0,all]", "study.labels=[4]", "study.seeds=2",
+    *TINY, "study=freeze_vs_labels", "study.depths=[0,all]", "study.labels=[2]", "study.seeds=2",
     "study.controls=false", "tune.trials=1", "study.name=asked",
 ]  # fmt: skip
 RUN, KILLED = "outputs/whole", "outputs/killed"
