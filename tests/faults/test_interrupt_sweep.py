@@ -51,7 +51,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
 
 
 def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path) -> None:
-    words = ["train.steps=200", "tracking=off", "seed=0"]
+    words = ["train.steps=120", "tracking=off", "seed=0"]
     command = begin(tmp_path, *WORDS, *words, "train.checkpoint_seconds=0.05", "hydra.sweeper.name=s")
     await_checkpoints(tmp_path / RUNS, command)
     time.sleep(0.1)

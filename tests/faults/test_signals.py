@@ -63,13 +63,13 @@ def test_a_new_interpreter_ends_as_a_fork_does(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_outright_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    command = begin(tmp_path, *WORDS, "tracking=off", "train.steps=200", "train.checkpoint_seconds=0.05")
+    command = begin(tmp_path, *WORDS, "tracking=off", "train.steps=120", "train.checkpoint_seconds=0.05")
     [run] = await_checkpoints(tmp_path / "outputs/*", command)
     kill_group(command.pid)
     assert not (run / "record.json").exists()
     finish(tmp_path, *WORDS, f"resume={run}", "train.checkpoint_seconds=60")
     [ended] = [path.parent for path in tmp_path.glob("outputs/*/record.json")]
-    assert read_record(ended).config["train"]["steps"] == 200
+    assert read_record(ended).config["train"]["steps"] == 120
     changed = begin(tmp_path, *WORDS, f"resume={run}", "seed=3")
     assert changed.ended() == 2
     assert "seed was 0 and would be 3" in changed.errors
