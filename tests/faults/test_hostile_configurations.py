@@ -1,7 +1,7 @@
 """Configurations that want more than settings: none runs code, writes outside, or ends in an error of tlexp's own.
 
 Each comes to the command line as people meet it: typed words, option files, a primary configuration, a defaults list, a
-run's folder to resume. Every seventh runs with all tests, the others with `-m slow`.
+run's folder to resume. Every thirteenth runs with all tests, the others with `-m slow`.
 """
 
 import dataclasses
@@ -413,7 +413,7 @@ def test_there_are_many_and_no_two_are_the_same() -> None:
     assert len({case.name for case in CASES}) == EVERY
 
 
-@pytest.mark.broad(7)
+@pytest.mark.broad(13)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_configuration_is_refused(case: Hostile, attempt: Attempt) -> None:
     attempt(case)
