@@ -35,7 +35,7 @@ _AT_ONCE = 10_000_000
 
 
 def simulate_rounds(
-    kind: BudgetKind, studies: int, *, seed: int, margin: float = MARGIN, shares: Sequence[float] = (), plant: str = ""
+    kind: BudgetKind, studies: int, *, seed: int, margin: float = MARGIN, solved: int = 0, plant: str = ""
 ) -> dict[str, float]:
     """Return what was found at the budget at which it is worst, and what it took, a mean over budgets.
 
@@ -48,14 +48,14 @@ def simulate_rounds(
         studies: How many.
         seed: Of everything that is drawn.
         margin: In balanced accuracy.
-        shares: Of the error, of each look; the package's where none are stated.
+        solved: So many of the cheapest columns take all seeds at once.
         plant: A bug: `whole` or `early`.
     """
     generator, looks = np.random.default_rng(seed), plan_looks(kind.seeds)
-    shares = [1.0] * len(looks) if plant == "whole" else shares or SHARES[len(looks)]
+    shares = [1.0] * len(looks) if plant == "whole" else SHARES[len(looks)]
     size = max(1, _AT_ONCE // (len(kind.per_class) * kind.columns**2 * kind.seeds))
     parts = [
-        _study(kind, min(size, studies - start), generator, looks, shares, margin, early=plant == "early")
+        _study(kind, min(size, studies - start), generator, looks, shares, margin, solved, early=plant == "early")
         for start in range(0, studies, size)
     ]
     found = {name: np.concatenate([part[name] for part in parts]).mean(axis=0) for name in parts[0]}
@@ -71,19 +71,21 @@ def _study(
     looks: Sequence[int],
     shares: Sequence[float],
     margin: float,
+    solved: int,
     *,
     early: bool,
 ) -> dict[str, NDArray[np.generic]]:
     """Return (B, L) what is true of each study's budgets in the end."""
     accuracies, shifts = kind.draw(studies, generator)
     place = studies, len(kind.per_class), kind.columns
-    inside, seeds = np.ones(place, dtype=bool), np.full(place, looks[0])
+    waits = np.arange(kind.columns) < kind.columns - solved
+    inside, seeds = np.ones(place, dtype=bool), np.where(waits, looks[0], np.full(place, looks[-1]))
     going = np.ones(place[:2], dtype=bool)
     bounds, taken = np.ones(place), np.zeros(place[:2], dtype=np.intp)
     costs = np.arange(kind.columns)[::-1].astype(np.intp)
     for look, share in zip(looks, shares, strict=True):
-        seeds = np.where(going[..., None] & inside, look, seeds)
-        means, upper = _look(kind, accuracies, shifts, seeds, share)
+        seeds = np.where(going[..., None] & inside & waits, look, seeds)
+        means, upper = _look(kind, accuracies, shifts, seeds, inside, share)
         pairs = inside[..., :, None] & inside[..., None, :]
         upper = np.where(pairs, upper, np.where(inside[..., None, :], -1.0, 0.0))  # who has left is no rival
         now = bound_regrets(upper)
@@ -112,9 +114,10 @@ def _look(
     accuracies: NDArray[np.float64],
     shifts: NDArray[np.float64],
     seeds: NDArray[np.intp],
+    inside: NDArray[np.bool_],
     share: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the means (B, L, C), and (B, L, C, C) how much better each column is than each other at most."""
+    """Return the means over shared seeds (B, L, C), and (B, L, C, C) how much better each column is than each other."""
     first, second = np.triu_indices(kind.columns, 1)
     shared = np.minimum(seeds[..., first], seeds[..., second])
     there = np.arange(accuracies.shape[-1]) < shared[..., None]
@@ -133,8 +136,9 @@ def _look(
     half = spread.half_width(comparisons(kind.columns) / share, sides=1)
     upper = np.zeros((*value.shape[:-1], kind.columns, kind.columns))
     upper[..., first, second], upper[..., second, first] = value + half, half - value
-    own = np.arange(accuracies.shape[-1]) < seeds[..., None]
-    return np.where(own, accuracies, 0.0).sum(axis=-1) / seeds + shifts, upper
+    common = np.where(inside, seeds, seeds.max()).min(axis=-1)[..., None]
+    own = np.arange(accuracies.shape[-1]) < common[..., None]
+    return np.where(own, accuracies, 0.0).sum(axis=-1) / common + shifts, upper
 
 
 def main() -> None:
@@ -144,6 +148,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, nargs="+", default=COLUMNS)
     parser.add_argument("--seeds", type=int, nargs="+", default=(10, 30), help="the most that a study takes")
     parser.add_argument("--margin", type=float, nargs="+", default=(0.01, 0.05))
+    parser.add_argument("--solved", type=int, default=0, help="columns that take all seeds at once")
     parser.add_argument("--plant", choices=["whole", "early"], default="")
     parser.add_argument("--seed", type=int, default=1)
     stated = parser.parse_args()
@@ -153,7 +158,7 @@ def main() -> None:
         began, count = time.perf_counter(), max(200, min(stated.studies, stated.studies * 5 // columns))
         settings = {"columns": columns, "seeds": seeds, "per_class": BUDGETS[budgets], "alike": alike}
         kind = replace(ROUND_KINDS[name], **settings)
-        found = simulate_rounds(kind, count, seed=stated.seed, margin=margin, plant=stated.plant)
+        found = simulate_rounds(kind, count, seed=stated.seed, margin=margin, solved=stated.solved, plant=stated.plant)
         told = " ".join(f"{key} {value:.4f}" for key, value in found.items())
         error = (0.05 * 0.95 / count) ** 0.5
         print(
