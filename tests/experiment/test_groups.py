@@ -149,6 +149,19 @@ def test_a_budget_of_one_group_cannot_be_selected_in_and_says_what_would_do(pati
     assert drawn("labels=1").folds == drawn("labels=4", "tune.validate=false").folds == ()
 
 
+def test_a_probe_takes_its_default_penalty_where_nothing_could_be_compared_and_nothing_is_to_be(
+    start: Start, tmp_path: Path
+) -> None:
+    root = tmp_path / "photos"
+    write_patients(root / "train", patients=2, each=8)
+    write_patients(root / "test", patients=2, each=2, start=50)
+    words = ["data=folder", f"data.root={root}", PATTERN, "freeze=none", "head.init=probe", "labels=4"]
+    train = start(*words, "tune.validate=false", "train.limit_steps=1").record.train
+    assert (train.probe.trials, train.selection.kind, train.temperature) == (0, "none", None)
+    with pytest.raises(DataError, match="nothing is left in the label budget to compare settings on"):
+        start(*words, name="refused")
+
+
 @pytest.mark.parametrize(
     ("words", "kept", "folds"),
     [(("head=linear", "train.class_weights=balanced"), [0, 6, 6], 1), (("head=logreg",), [0, 0, 0], 3)],
