@@ -18,6 +18,8 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.reading import find_study, read_table
 from tlexp.studies.analysis.table import Column, Role, StudyTable
+from tlexp.studies.report.report import write_report
+from tlexp.studies.report.summary import summary
 from tlexp.tracking import MetricsLog, Record, RunStatus, publish_record
 from tlexp.tracking.environment import process_identity
 
@@ -260,3 +262,25 @@ def test_a_real_run_is_read(start: Start, tmp_path: Path) -> None:
     assert finding.plain == pytest.approx(outcome.record.metrics["test/accuracy"])
     assert table.cells["freeze-0", "10"].replicates[0].losses[-1][0] == 12
     assert len(table.classes) == 3
+
+
+def test_the_folder_of_another_version_is_read_with_what_it_says(whole: Study, tmp_path: Path) -> None:
+    """Records of the first version know less as well: no pool, no norm of what is frozen."""
+    path = whole.folder / "study.json"
+    about = json.loads(path.read_text())
+    study = about["study"]
+    for name in ("command", "kind", "estimate"):
+        study.pop(name, None)
+    study["demonstration"] = True
+    study["columns"] = [
+        {"later": 1, **{name: column[name] for name in ("name", "title", "role", "depth")}}
+        for column in study["columns"]
+    ]
+    study["budgets"] = [{"labels": each["labels"], "per_class": each["per_class"]} for each in study["budgets"]]
+    path.write_text(json.dumps(about))
+    table = read_table(whole.folder)
+    assert [column.name for column in table.columns] == [column.name for column in COLUMNS]
+    assert (table.names, table.conditional) == ((), frozenset())
+    findings = analyse(table)
+    assert write_report(tmp_path, findings)[0].is_file()
+    assert summary(findings, tmp_path).count(" per class ") == len(table.budgets)

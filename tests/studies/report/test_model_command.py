@@ -61,6 +61,16 @@ def test_the_command_says_no_more_than_it_has_to() -> None:
     assert command(*TRAINED) == f"python -m tlexp {' '.join(TRAINED)} labels=all"
 
 
+def test_what_the_command_of_the_study_states_holds_where_its_columns_do_not_repeat_it() -> None:
+    column = dataclasses.replace(DEPTHS[3], words=SOLVED)
+    table = a_table(seeds=1, budgets=("2",), columns=[column])
+    typed = "python -m tlexp study=quick data=folder 'data.root=my photos' study.seeds=3"
+    table = dataclasses.replace(table, about={**table.about, "study": {**table.about["study"], "command": typed}})
+    assert model_command(table, column.name) == (
+        "python -m tlexp data=folder 'data.root=my photos' freeze=all head=logreg labels=all"
+    )
+
+
 def test_a_column_that_nobody_says_how_to_make_has_no_command() -> None:
     column = dataclasses.replace(DEPTHS[3], words=())
     assert model_command(a_table(seeds=1, budgets=("2",), columns=[column]), column.name) is None

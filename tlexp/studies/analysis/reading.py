@@ -108,7 +108,16 @@ def _is_study(folder: Path) -> bool:
 
 
 def _column(values: Mapping[str, Any]) -> Column:
-    return Column(**{**values, "role": Role(values["role"]), "words": tuple(values.get("words", ()))})
+    """Return a column; versions before this one stated less of it, and others may state more."""
+    return Column(
+        name=values["name"],
+        title=values["title"],
+        role=Role(values["role"]),
+        depth=values.get("depth"),
+        words=tuple(values.get("words", ())),
+        trainable=values.get("trainable", 0),
+        solved=values.get("solved", False),
+    )
 
 
 def _cell(place: tuple[str, str], replicates: list[tuple[Replicate, TestAnswers | None]], tested: TestedImages) -> Cell:

@@ -25,7 +25,8 @@ def model_command(table: StudyTable, name: str | None) -> str | None:
     stated = next((column.words for column in table.columns if column.name == name), ())
     if not stated:
         return None
-    words = list(_spelled(stated))
+    typed = shlex.split(str(table.about.get("study", {}).get("command", "")))[3:]
+    words = list(_spelled((*typed, *stated)))  # columns of early versions state their own words alone
     last = {_key(word): word for word in words}  # what is said later holds
     solved = "tune.trials=0" in stated
     kept = [
