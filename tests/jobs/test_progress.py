@@ -46,7 +46,7 @@ def test_a_grid_has_no_best_so_far_and_says_what_was_not_timed(capsys: pytest.Ca
     progress.hand_over("c")
     clock.now += 4
     progress.ended("c", "all", well=True, value=0.5, point="")
-    assert capsys.readouterr().err == "sweep 3/4: done 3, failed 0, left 1\n"
+    assert capsys.readouterr().err == "sweep 3/4: done 3, failed 0, left 1, no run like these timed yet\n"
 
 
 def test_more_may_be_better_and_the_line_stays_short() -> None:

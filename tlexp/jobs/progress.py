@@ -42,6 +42,7 @@ class SweepProgress:
         self._searches, self._clock = searches, clock
         self._best: tuple[float, str] | None = None
         self._pace: Pace | None = None
+        self._ran = False
         self._bar: tqdm[Never] | None = None
 
     def begin(self, *, workers: int = 1) -> None:
@@ -73,6 +74,7 @@ class SweepProgress:
         if value is not None and (self._best is None or self._sign * value < self._sign * self._best[0]):
             self._best = value, point
         if anew:
+            self._ran = True
             if self._pace is not None:
                 self._pace.end(run, kind, well=well)
             self._show()
@@ -99,7 +101,7 @@ class SweepProgress:
             return []
         found = self._pace.left(kinds)
         if not found.known:
-            return []
+            return ["no run like these timed yet"] if self._ran else []
         about = "at most" if found.at_most else "about"
         seconds = duration(found.seconds, hours_from=3600, days_from=2 * 86400)
         if not found.unknown:
