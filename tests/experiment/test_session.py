@@ -56,3 +56,20 @@ def test_a_run_after_one_of_another_layout_is_the_run_alone(cache: Path, tmp_pat
         config = load([*SMALL, "freeze=none", *more]).config
         run_module.run(config, folder=tmp_path / name, listener=Listener(), session=held)
     assert probability_bits(tmp_path / "alone") == probability_bits(tmp_path / "second")
+
+
+def test_runs_of_a_sweep_over_anything_are_the_runs_alone(cache: Path, tmp_path: Path) -> None:
+    swept = [
+        "freeze=none", "freeze=last freeze.norm=update", "freeze=all", "freeze=all head=logreg", "freeze=norm",
+        "freeze=all augment=light cache.views=2", "freeze=none augment.mixup=0.2", "freeze=none head=attention",
+    ]  # fmt: skip
+    session = Session(several=True)
+    bits: dict[str, list[bytes]] = {words: [] for words in swept}
+    for place, held in (("shared", session), ("alone", None)):
+        for number, words in enumerate(swept):
+            folder = tmp_path / f"{place}-{number}"
+            folder.mkdir()
+            config = load([*SMALL, "train.limit_steps=2", *words.split()]).config
+            run_module.run(config, folder=folder, listener=Listener(), session=held or Session())
+            bits[words].append(probability_bits(folder))
+    assert [words for words, found in bits.items() if len(set(found)) > 1] == []
