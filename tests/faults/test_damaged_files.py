@@ -32,7 +32,7 @@ STUDY = [
     "study.controls=false", "tune.trials=1", "study.name=asked",
 ]  # fmt: skip
 RUN, KILLED = "outputs/whole", "outputs/killed"
-SPARSE = 101
+SPARSE = 151
 """The default run takes every so manyth case."""
 
 

@@ -50,6 +50,7 @@ def test_a_signal_ends_the_sweep_after_a_checkpoint_and_the_same_command_goes_on
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*"))
 
 
+@pytest.mark.slow  # by default runs are interrupted, which go on to the same bits, and killed, which go on
 def test_a_killed_run_of_a_sweep_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     words = ["train.steps=120", "tracking=off", "seed=0"]
     command = begin(tmp_path, *WORDS, *words, "train.checkpoint_seconds=0.05", "hydra.sweeper.name=s")

@@ -47,8 +47,13 @@ def fill(configs: list[Config], depths: list[int]) -> Any:
 
 @pytest.mark.parametrize(
     ("words", "looked_at"),
-    [([], [*DEPTHS]), (VIEWS, [2, 5]), pytest.param(VIEWS, [*DEPTHS], marks=pytest.mark.slow)],
-    ids=["clean", "views", "views of all"],
+    [
+        ([], [1, 3, 5]),
+        (VIEWS, [2, 5]),
+        pytest.param([], [*DEPTHS], marks=pytest.mark.slow),
+        pytest.param(VIEWS, [*DEPTHS], marks=pytest.mark.slow),
+    ],
+    ids=["clean", "views", "clean of all", "views of all"],
 )
 def test_each_depth_finds_its_rows_after_one_pass(
     words: list[str],
