@@ -97,8 +97,8 @@ def compose(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
         launched: list[argparse.Namespace] = []
         loaded: list[Config] = []
 
-        def loads(words: list[str], source: ConfigSource | None = None, **options: Any) -> Composed:
-            result = composed_of(words, source or ConfigSource(), **options)
+        def loads(words: list[str], source: ConfigSource, **options: Any) -> Composed:
+            result = composed_of(words, source, **options)
             loaded.append(result.config)
             return result
 
