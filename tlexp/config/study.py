@@ -61,7 +61,7 @@ class StudyConfig:
     )
     minutes: float | None = setting(
         None,
-        "Time that the study may take; rounds, then rates, then the dearest columns, then budgets are dropped until it "
+        "Time that the study may take; rounds, then rates, seeds, the dearest columns and budgets are dropped until it "
         "fits by estimate, and no further round begins that would not. 0 is no limit; null takes 60 on the CPU and no "
         "limit on a GPU.",
         key=False,

@@ -27,8 +27,8 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
     assert re.findall(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
-        "from scratch, 4 x the steps",
         "from scratch",
+        "from scratch, 4 x the steps",
         "none frozen: full fine-tuning",
         "1 of 5 units frozen (to stem)",
         "random frozen features",

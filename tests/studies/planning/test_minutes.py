@@ -49,6 +49,22 @@ def test_rounds_are_left_out_first_and_stay_so(
     assert "10 data seeds, 10 runs, 7 to do" in capsys.readouterr().out
 
 
+def test_rounds_are_left_out_of_what_trains_and_solved_heads_keep_their_seeds(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["study.controls=false", "study.labels=[2]", "study.seeds=10", "study.minutes=60", "tune.trials=1"]
+    monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.looks) > 1 else 9.0)
+    assert study(*words) == 0
+    shown = capsys.readouterr().out
+    assert "left out: further rounds: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert "2 cells, 3 data seeds, 13 runs, 13 to do" in shown
+    monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
+    assert study(*words, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "left out when it began: further rounds" in shown
+    assert "2 cells, 3 data seeds, 13 runs, 0 to do" in shown
+
+
 def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Rates that are stated stay as they are; a study goes on with those that it began with."""
     words = [*ONE[:2], "study.depths=[0]", "study.seeds=1", "study.minutes=60"]

@@ -7,7 +7,7 @@ from typing import Any
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.study_plan import RATES, SEEDS, PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import RATES, ROUNDS, SEEDS, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.train import choose_device
 
@@ -42,6 +42,8 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     plan.stopped = begun.get("stopped")
     if RATES in why:
         plan.drop_rates(why[RATES])
+    if plan.waits and begun["looks"][-1] < plan.looks[-1]:
+        plan.drop_rounds(begun["looks"][-1], why.get(ROUNDS, ""))
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
     for column in plan.columns:
@@ -54,19 +56,22 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave rounds, then candidate rates, then columns, then budgets, out of the plan until all of it fits the minutes.
+    """Leave rounds, rates, seeds, columns and budgets, in this order, out of the plan until all of it fits the minutes.
 
-    Three data seeds stay, and two rates. Of the columns the dearest goes first, whatever it is, until two compete; of
-    the budgets the largest, until there are two.
+    One round stays, and two rates, and three data seeds of what takes all at once. Of the columns the dearest goes
+    first, whatever it is, until two compete; of the budgets the largest, until there are two.
     """
     minutes = allowed_minutes(plan)
     while estimate.total(plan) > 60 * minutes:
         why = f"to fit study.minutes={minutes:g}; with it about {duration(estimate.total(plan))}"
-        fewer, column = [look for look in LOOKS if look < len(plan.seeds)], _dispensable(plan, estimate)
-        if fewer:
-            plan.drop_seeds(fewer[-1], why)
+        shorter, fewer = ([look for look in LOOKS if look < most] for most in (plan.looks[-1], len(plan.seeds)))
+        column = _dispensable(plan, estimate)
+        if plan.waits and shorter:
+            plan.drop_rounds(shorter[-1], why)
         elif plan.drop_rates(why):
             pass
+        elif fewer:
+            plan.drop_seeds(fewer[-1], why)
         elif column is not None:
             plan.drop_column(column, why)
         elif len(plan.budgets) > 2:

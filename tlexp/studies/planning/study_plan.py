@@ -44,7 +44,7 @@ from tlexp.train import Listener
 _SEEDS, _TRIALS, _FEW_TRIALS = 30, 4, 2
 SEEDS = "further data seeds"
 """What stands for seeds among what is left out."""
-RATES = "further candidate rates"
+ROUNDS, RATES = "further rounds", "further candidate rates"
 """What stands for them."""
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
@@ -189,6 +189,7 @@ class StudyPlan:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
+        self._most = len(self.seeds)
         self.stopped: int | None = None
         self._config, self._states_trials = config, config.tune.trials > 0
         self.columns = self._columns(config)
@@ -208,8 +209,12 @@ class StudyPlan:
     @property
     def looks(self) -> tuple[int, ...]:
         """Data seeds at each look at the data; rounds spare nothing where all that competes is solved."""
-        waits = any(each.column.in_rounds for each in self.columns)
-        return plan_looks(len(self.seeds)) if waits else (len(self.seeds),)
+        return plan_looks(self._most) if self.waits else (len(self.seeds),)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a column takes its data seeds in rounds."""
+        return any(each.column.in_rounds for each in self.columns)
 
     def opening(self, column: PlannedColumn) -> list[PlannedRun]:
         """Return the replicates of a column's first round."""
@@ -269,9 +274,15 @@ class StudyPlan:
         self.columns = [each for each in self.columns if each is not column]
         self.skipped[column.column.title] = why
 
+    def drop_rounds(self, left: int, why: str) -> None:
+        """Leave all data seeds out but the first ones, of the columns that take them in rounds."""
+        self._most = left
+        self.columns = [each.seeded(self.seeds[:left]) if each.column.in_rounds else each for each in self.columns]
+        self.skipped[ROUNDS] = why
+
     def drop_seeds(self, left: int, why: str) -> None:
         """Leave all data seeds out but the first ones."""
-        self.seeds = self.seeds[:left]
+        self.seeds, self._most = self.seeds[:left], min(left, self._most)
         self.columns = [each.seeded(self.seeds) for each in self.columns]
         self.skipped[SEEDS] = why
 
@@ -329,14 +340,16 @@ class StudyPlan:
         config = composed.config
         limited = column.role in (Role.scratch, Role.scratch_long) and scratch
         budgets = [each for each in self.budgets if not limited or each.labels in scratch] or self.budgets[-1:]
+        column = dataclasses.replace(column, words=overrides, solved=kind.solved)
+        most = LOOKS[0] if column.is_control else self._most if column.in_rounds else None
         runs = tuple(
             PlannedRun(budget=budget, seed=seed, config=replicate(config, budget.labels, seed))
             for budget in budgets
-            for seed in (self.seeds[: LOOKS[0]] if column.is_control else self.seeds)
+            for seed in self.seeds[:most]
         )
         classes = len(self.source.classes)
         trainable = _trainable(self.network, config, classes) if column.competes else 0
-        column = dataclasses.replace(column, words=overrides, trainable=trainable, solved=kind.solved)
+        column = dataclasses.replace(column, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
     def _unweighed(self, head: HeadKind) -> tuple[str, ...]:
