@@ -116,10 +116,9 @@ def _draw_reached(axes: Axes, findings: Findings, costs: Sequence[ColumnCost], r
     highs = [found.value if found.high is None else found.high for _, _, found in known]
     axes.hlines(rows, lows, highs, colors=colours, linewidth=1.4)
     axes.scatter(values, rows, s=25, edgecolors=colours, facecolors=fillings, zorder=3)
-    taken = [(found.value, row) for row, column, found in known if column.name == recommendation.column]
-    if taken:
-        (value, row), *_ = taken
-        axes.scatter([value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
+    for row, column, found in known:
+        if column.name == recommendation.column:
+            axes.scatter([found.value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
 
 
 def _told(cost: ColumnCost) -> str:
