@@ -74,7 +74,7 @@ def overhead(runs: int) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(timed(run_module, "_run", own))
         stack.enter_context(timed(results_page, "write_results", results))
-        for part in ("start_tracking", "curve", "point"):
+        for part in ("begin", "_curve"):
             stack.enter_context(timed(RunRecorder, part, tracking))
         began = time.perf_counter()
         assert command("-m", *WORDS, f"seed=range(0,{runs})", "hydra.sweeper.name=bench") == 0

@@ -53,12 +53,13 @@ class Pace:
     def end(self, run: str, kind: str, *, well: bool) -> None:
         """Hear of a run that ended; one that failed says nothing of how long others of its kind take."""
         now = self._clock()
-        place, handed = self._handed.pop(run, (self._count, now))
+        self._ends.append(now)
+        if not well or run not in self._handed:
+            return
+        place, handed = self._handed.pop(run)
         free = place - self._workers
         began = max(handed, self._ends[free]) if 0 <= free < len(self._ends) else handed
-        self._ends.append(now)
-        if well:
-            self._taken[kind].append(now - began)
+        self._taken[kind].append(now - began)
 
     def left(self, kinds: Mapping[str, int]) -> TimeLeft:
         """Return how long so many runs of each kind will take."""
