@@ -6,9 +6,9 @@ from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.decision import column_costs
 from tlexp.studies.analysis.findings import Findings, Interval, ModelFinding
 from tlexp.studies.analysis.table import Column
+from tlexp.studies.report.mistakes import class_name
 from tlexp.studies.report.plots import CONTROLS
 from tlexp.studies.report.sentences import explain
-from tlexp.studies.report.tables import class_name
 
 
 def cells_csv(findings: Findings) -> bytes:

@@ -9,6 +9,7 @@ from tlexp.studies.report.document import Document, Section, TypedCommand
 from tlexp.studies.report.figures import accuracy_picture, figure_sections
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.protocol import (
     commands,
@@ -25,9 +26,7 @@ from tlexp.studies.report.tables import (
     bound_table,
     crossing_lines,
     crossing_table,
-    mistake_card,
     reason_table,
-    recall_table,
     regret_table,
 )
 from tlexp.studies.report.thumbnails import MOST

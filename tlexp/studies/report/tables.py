@@ -1,6 +1,6 @@
 """The tables of a report, and how their figures are written."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from tlexp.studies.analysis.decision import column_costs
 from tlexp.studies.analysis.differences import against_best
@@ -10,13 +10,11 @@ from tlexp.studies.analysis.findings import (
     Difference,
     Findings,
     Interval,
-    Mistake,
-    ModelFinding,
 )
 from tlexp.studies.analysis.table import Column, Role
-from tlexp.studies.report.document import ImageCard, TextTable
+from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name
-from tlexp.studies.report.sentences import explain, format_interval, in_percent, in_points
+from tlexp.studies.report.sentences import explain, format_interval, in_points
 
 NONE = "–"
 _MOST_LINES = 6
@@ -157,42 +155,6 @@ def transfer_table(findings: Findings) -> TextTable:
             for gain in findings.transfer
         ),
     )
-
-
-def recall_table(model: ModelFinding, classes: Sequence[str]) -> TextTable:
-    """Return the recall of each class, the worst first."""
-    return TextTable(
-        title="Recall of each class, the worst first",
-        head=("class", "recall", "test images", "most often taken for"),
-        rows=tuple(
-            (
-                class_name(classes, recall.label),
-                format_number(recall.recall),
-                f"{recall.images:,}",
-                NONE
-                if recall.taken_for is None or recall.share is None
-                else f"{class_name(classes, recall.taken_for)} ({in_percent(recall.share)})",
-            )
-            for recall in model.recalls
-        ),
-    )
-
-
-def mistake_card(mistake: Mistake, classes: Sequence[str], thumbnail: bytes | None) -> ImageCard:
-    """Return an image that is told wrong, with what it is taken for."""
-    return ImageCard(
-        thumbnail=thumbnail,
-        lines=(
-            f"{class_name(classes, mistake.label)}, taken for {class_name(classes, mistake.predicted)} "
-            f"({mistake.confidence:.2f})",
-            mistake.name or f"test image {mistake.image}",
-        ),
-    )
-
-
-def class_name(classes: Sequence[str], label: int) -> str:
-    """Return the name of a class, or its number where nobody says."""
-    return classes[label] if label < len(classes) else str(label)
 
 
 def regret_table(findings: Findings) -> TextTable:
