@@ -12,6 +12,8 @@ from torch import nn
 
 from tlexp.models import Unit, build_backbone, find_units
 
+LARGEST = 10_000_000
+"""Parameters of a network that is kept for the next."""
 _BUILT: dict[str, nn.Module] = {}
 _UNITS: dict[tuple[str, int], tuple[Unit, ...]] = {}
 _WAYS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
@@ -28,11 +30,12 @@ def share() -> None:
 def copied(name: str, **options: Any) -> nn.Module:
     """Return what `build_backbone` does."""
     way = f"{name} {sorted(options.items())}"
-    if way not in _BUILT:
-        _BUILT[way] = build_backbone(name, **options)
-    copy = deepcopy(_BUILT[way])
-    _WAYS[copy] = way
-    return copy
+    made = deepcopy(_BUILT[way]) if way in _BUILT else build_backbone(name, **options)
+    _WAYS[made] = way
+    small = options.get("meta") or sum(each.numel() for each in made.parameters()) <= LARGEST
+    if small and way not in _BUILT:
+        _BUILT[way] = deepcopy(made)
+    return made
 
 
 def known(backbone: nn.Module, *, image_size: int) -> tuple[Unit, ...]:
