@@ -219,7 +219,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TINY = [
-    "backbone=tiny", "backbone.image_size=32", "tune.trials=2", "data.per_class=12", "data.test_per_class=10",
+    "backbone=tiny", "backbone.image_size=32", "tune.trials=1", "data.per_class=12", "data.test_per_class=10",
     "data.num_classes=2", "train.limit_steps=2", "tracking=off", "study.labels=[2,4]", "study.seeds=2",
     "study.depths=[0,all]", "study.scratch_labels=[4]", "study.name=s",
 ]  # fmt: skip
