@@ -214,7 +214,7 @@ def test_an_export_says_what_its_predictions_were_corrected_to(start: Start, pho
     assert read_card(tmp_path / "out" / "model.json").card.prior == PriorShift(wanted=(0.75, 0.25), trained=(0.5, 0.5))
     assert (
         "| class frequencies | the weights learned cat 0.5, dog 0.5; the test's predictions are corrected to cat 0.75, "
-        "dog 0.25: add log(wanted / trained) of model.json's prior to the logits |"
+        "dog 0.25: add log(wanted / trained) of model.json's prior to the divided logits |"
     ) in (tmp_path / "out" / "README.md").read_text()
 
 

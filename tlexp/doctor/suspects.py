@@ -202,7 +202,7 @@ class ConfusedPair:
     Attributes:
         classes: Their indices, the one that is mistaken more often first.
         mistaken: Images of each that are taken for the other.
-        images: Images of each.
+        images: Images of each that were judged; none of a class that is one group.
     """
 
     classes: tuple[int, int]
@@ -212,7 +212,7 @@ class ConfusedPair:
     @property
     def share(self) -> float:
         """The share of each class that is taken for the other one, averaged: a small class counts as a large one."""
-        return sum(wrong / images for wrong, images in zip(self.mistaken, self.images, strict=True)) / 2
+        return sum(wrong / max(1, images) for wrong, images in zip(self.mistaken, self.images, strict=True)) / 2
 
 
 def find_confusions(judgement: Judgement, labels: Labels, *, most: int) -> list[ConfusedPair]:
@@ -230,7 +230,8 @@ def find_confusions(judgement: Judgement, labels: Labels, *, most: int) -> list[
 
 
 def _pair(table: NDArray[np.int64], one: int, other: int) -> ConfusedPair:
-    if table[other, one] / table[other].sum() > table[one, other] / table[one].sum():
+    counts = np.maximum(table.sum(axis=1), 1)
+    if table[other, one] / counts[other] > table[one, other] / counts[one]:
         one, other = other, one
     return ConfusedPair(
         classes=(one, other),

@@ -136,7 +136,7 @@ def _frequencies(classes: Sequence[str], shift: PriorShift) -> str:
     """Return how predictions are corrected, which the weights do not know."""
     return (
         f"the weights learned {told_shares(classes, shift.trained)}; the test's predictions are corrected to "
-        f"{told_shares(classes, shift.wanted)}: add log(wanted / trained) of model.json's prior to the logits"
+        f"{told_shares(classes, shift.wanted)}: add log(wanted / trained) of model.json's prior to the divided logits"
     )
 
 

@@ -21,7 +21,6 @@ from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.column import COLUMN_FILE, COLUMNS
@@ -158,8 +157,7 @@ def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -
 
 
 def _read_rounds(folder: Path) -> HeldRounds:
-    table = read_table(folder)
-    return hold_rounds(table, TestImages(labels=table.labels))
+    return hold_rounds(read_table(folder))
 
 
 def _progress(plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str]) -> StudyProgress:

@@ -60,7 +60,7 @@ def compare(standing: Standing, *, objective: str, direction: str) -> Comparison
     for place in range(count):
         means, widths, _ = _gaps(losses, place, exact=exact)
         held &= means - widths <= 0
-    means, widths, shared = _gaps(losses, 0, exact=exact)
+    means, widths, shared = _gaps(losses, 0, exact=exact, sides=2)
     return Comparison(
         seeds=int(shared[1:].max()),
         behind=tuple(
@@ -72,9 +72,9 @@ def compare(standing: Standing, *, objective: str, direction: str) -> Comparison
 
 
 def _gaps(
-    losses: NDArray[np.float64], place: int, *, exact: bool
+    losses: NDArray[np.float64], place: int, *, exact: bool, sides: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return how much worse all are than one, how far that may be off to one side, and by how many seeds, (C,) each.
+    """Return how much worse all are than one, how far that may be off, and by how many seeds, (C,) each.
 
     Differences that are all the same, of a figure that varies, say nothing of how much it does: few validation images
     give few different accuracies.
@@ -87,7 +87,7 @@ def _gaps(
     freedom = np.maximum(counts - 1, 1).astype(np.float64)
     errors = np.sqrt(squares.sum(axis=1) / freedom / np.maximum(counts, 1))
     told = (counts > 1) & (exact | (errors > 1e-12 * np.abs(means)) & (errors > 0))
-    widths = t_quantile(freedom, len(losses) - 1, sides=1) * errors
+    widths = t_quantile(freedom, len(losses) - 1, sides=sides) * errors
     return means, np.where(told, widths, np.inf), counts
 
 

@@ -7,7 +7,6 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Sureness
-from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds, plan_looks
 from tlexp.studies.analysis.table import Replicate, StudyTable
 from tlexp.tracking import RunStatus
@@ -36,10 +35,6 @@ def waiting(replicates: Iterable[Replicate], run: int) -> Iterable[Replicate]:
     return (each if each.seed < run else Replicate(seed=each.seed, status=None) for each in replicates)
 
 
-def held(table: StudyTable) -> HeldRounds:
-    return hold_rounds(table, TestImages(labels=table.labels))
-
-
 def due(rounds: HeldRounds, column: str, labels: str) -> int:
     return len(rounds.table.cells[column, labels].replicates)
 
@@ -59,7 +54,7 @@ def test_a_look_is_followed_by_one_with_twice_as_many_seeds_at_least() -> None:
 
 
 def test_what_waits_for_rounds_has_its_first_seeds_and_all_else_all(table: StudyTable) -> None:
-    rounds = held(in_rounds(table, run=0))
+    rounds = hold_rounds(in_rounds(table, run=0))
     assert (rounds.round, rounds.ended) == (1, False)
     assert {due(rounds, f"freeze-{depth}", "2") for depth in range(5)} == {3}
     assert (due(rounds, "freeze-5", "2"), due(rounds, "scratch", "20")) == (10, 10)
@@ -67,13 +62,13 @@ def test_what_waits_for_rounds_has_its_first_seeds_and_all_else_all(table: Study
 
 def test_a_round_goes_on_until_all_that_decides_has_run(table: StudyTable) -> None:
     for run, number in ((2, 1), (3, 2), (9, 2)):
-        rounds = held(in_rounds(table, run=run))
+        rounds = hold_rounds(in_rounds(table, run=run))
         assert (rounds.round, rounds.ended) == (number, False)
-    assert held(in_rounds(table)).ended
+    assert hold_rounds(in_rounds(table)).ended
 
 
 def test_only_what_may_still_be_the_best_goes_on_at_budgets_that_are_open(table: StudyTable) -> None:
-    rounds = held(in_rounds(table, run=3))
+    rounds = hold_rounds(in_rounds(table, run=3))
     assert {column for column, _ in rounds.dropped} == {"freeze-0", "freeze-1", "freeze-2"}
     assert set(rounds.dropped.values()) == {1}
     for labels in table.budgets:
@@ -87,8 +82,8 @@ def test_a_budget_that_is_decided_takes_no_more_seeds_and_keeps_what_was_said(ta
     cells = dict(table.cells)
     for name in ("freeze-3", "freeze-4"):  # at 20 labels freeze-5 is the best by far
         cells[name, "20"] = dataclasses.replace(cells["freeze-0", "20"], column=name)
-    early = held(in_rounds(dataclasses.replace(table, cells=cells), run=3))
-    late = held(in_rounds(dataclasses.replace(table, cells=cells)))
+    early = hold_rounds(in_rounds(dataclasses.replace(table, cells=cells), run=3))
+    late = hold_rounds(in_rounds(dataclasses.replace(table, cells=cells)))
     for rounds in (early, late):
         assert {due(rounds, f"freeze-{depth}", "20") for depth in range(5)} == {3}
         assert (rounds.looks["20"].round, rounds.looks["2"].round) == (1, 2)
@@ -100,16 +95,16 @@ def test_each_look_has_its_share_of_the_error(table: StudyTable) -> None:
     """A single look may make the whole; the first of three has a tenth of it and wider bounds."""
     widths = []
     for looks in ((3,), (3, 10), (3, 10, 30)):
-        rounds = held(in_rounds(table, looks, run=3, stopped=1))
+        rounds = hold_rounds(in_rounds(table, looks, run=3, stopped=1))
         assert rounds.ended
         widths.append(rounds.looks["2"].decision.widths[3, 4])
     assert widths[0] < widths[1] < widths[2]
-    alone = held(in_rounds(table, (3,), run=3)).looks["2"].decision
-    assert np.array_equal(alone.widths, held(in_rounds(table, (3,))).looks["2"].decision.widths)
+    alone = hold_rounds(in_rounds(table, (3,), run=3)).looks["2"].decision
+    assert np.array_equal(alone.widths, hold_rounds(in_rounds(table, (3,))).looks["2"].decision.widths)
 
 
 def test_the_minutes_end_the_rounds(table: StudyTable) -> None:
-    rounds = held(in_rounds(table, run=3, stopped=1))
+    rounds = hold_rounds(in_rounds(table, run=3, stopped=1))
     assert (rounds.round, rounds.ended, rounds.dropped) == (1, True, {})
     assert due(rounds, "freeze-3", "2") == 3
 
@@ -121,14 +116,14 @@ def test_a_replicate_that_failed_holds_no_round_up_and_one_that_was_killed_does(
         cells = dict(table.cells) | {
             ("freeze-3", "2"): dataclasses.replace(cell, replicates=(cell.replicates[0], lost, *cell.replicates[2:]))
         }
-        assert held(in_rounds(dataclasses.replace(table, cells=cells), run=3)).round == number
+        assert hold_rounds(in_rounds(dataclasses.replace(table, cells=cells), run=3)).round == number
 
 
 def test_a_column_of_which_every_replicate_failed_is_not_run_again(table: StudyTable) -> None:
     cell = table.cells["freeze-3", "2"]
     failed = tuple(dataclasses.replace(each, status=RunStatus.oom, correct=None) for each in cell.replicates)
     cells = dict(table.cells) | {("freeze-3", "2"): dataclasses.replace(cell, replicates=failed)}
-    rounds = held(in_rounds(dataclasses.replace(table, cells=cells)))
+    rounds = hold_rounds(in_rounds(dataclasses.replace(table, cells=cells)))
     assert (due(rounds, "freeze-3", "2"), due(rounds, "freeze-3", "20")) == (3, 10)
 
 
@@ -146,8 +141,20 @@ def test_findings_say_what_was_dropped_and_count_what_was_planned(table: StudyTa
 
 def test_a_study_without_looks_has_one_that_sees_everything(make_table: MakeTable) -> None:
     found = make_table()
-    rounds = held(found)
+    rounds = hold_rounds(found)
     assert (rounds.round, rounds.dropped) == (1, {})
     assert {place: len(cell.replicates) for place, cell in rounds.table.cells.items()} == {
         place: len(cell.replicates) for place, cell in found.cells.items()
     }
+
+
+def test_groups_of_test_images_keep_a_budget_open(table: StudyTable) -> None:
+    apart = dataclasses.replace(table, margin=0.05)
+    alike = np.arange(len(table.labels)) // 40
+    plain, grouped = hold_rounds(apart), hold_rounds(dataclasses.replace(apart, groups=alike))
+    assert grouped.images.group_count == 20
+    bounds = [rounds.looks["20"].decision.bounds.max() for rounds in (plain, grouped)]
+    assert bounds[1] > bounds[0]
+    few = dataclasses.replace(apart, groups=np.arange(len(table.labels)) // 100)
+    assert hold_rounds(few).looks["20"].decision.sureness is Sureness.few_groups
+    assert (hold_rounds(in_rounds(few)).round, hold_rounds(in_rounds(few)).dropped) == (1, {})

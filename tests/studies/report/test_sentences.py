@@ -120,7 +120,7 @@ def test_one_seed_takes_the_highest_mean_and_says_that_it_bounds_nothing(make_ta
     assert re.search(
         r"take freeze-5, .*; one seed bounds nothing: .*\. Its accuracy is \d\.\d{3} \(no interval\)", found.sentence()
     )
-    assert "study.seeds=10" in found.change()
+    assert "study.seeds=3" in found.change()
 
 
 def test_columns_without_shared_seeds_are_told_without_a_bound(make_table: MakeTable) -> None:

@@ -1,11 +1,8 @@
 """From what a study has measured to what it says."""
 
-import math
-
 from tlexp.studies.analysis.crossings import find_crossings
-from tlexp.studies.analysis.differences import compare, competing, describe
+from tlexp.studies.analysis.differences import compare, describe
 from tlexp.studies.analysis.findings import Findings, last_taken
-from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.model import describe_model
 from tlexp.studies.analysis.pairs import measure_pairs
 from tlexp.studies.analysis.recommendation import recommend
@@ -20,15 +17,14 @@ def analyse(table: StudyTable) -> Findings:
 
     Nothing here is drawn at random: the same table gives the same findings.
     """
-    images = TestImages(labels=table.labels, groups=table.groups)
-    rounds = hold_rounds(table, images)
-    table = rounds.table
-    cells = {place: describe(cell, images) for place, cell in table.cells.items()}
+    rounds = hold_rounds(table)
+    table, images = rounds.table, rounds.images
+    cells = {place: describe(table, cell, images) for place, cell in table.cells.items()}
     pairs = measure_pairs(table, images, rounds.plain)
     differences = tuple(
         pair
         for labels, look in rounds.looks.items()
-        for pair in compare(labels, pairs, math.comb(len(competing(table, labels)), 2), share=look.decision.share)
+        for pair in compare(table, labels, pairs, share=look.decision.share)
     )
     decisions = [look.decision for look in rounds.looks.values()]
     recommendations = tuple(recommend(table, look, rounds.dropped, images) for look in rounds.looks.values())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.studies.analysis.crossfit import Pick, crossfit, ranking
-from tlexp.studies.analysis.differences import competing, shared_seeds, stacked
+from tlexp.studies.analysis.differences import competing, reach, shared_seeds, stacked
 from tlexp.studies.analysis.findings import Interval, Sureness
 from tlexp.studies.analysis.intervals import LEAST_GROUPS, Spread, TestImages, interval, spread
 from tlexp.studies.analysis.pairs import PairSpreads, difference
@@ -112,7 +112,7 @@ def decide(
     measured = tuple(cell for cell in competing(table, labels) if cell.column not in dropped)
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
     seeds = shared_seeds(candidates)
-    reached = tuple(_reached(cell, images, len(candidates) / share) for cell in candidates)
+    reached = tuple(_reached(table, cell, images, competitors(table) / share) for cell in candidates)
     means = _means(candidates, seeds, reached, images)
     values, widths = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
     upper = np.where(widths < 1, values + widths, 1.0)
@@ -239,6 +239,6 @@ def _matrices(
     return values, widths
 
 
-def _reached(cell: Cell, images: TestImages, family: float) -> Interval:
+def _reached(table: StudyTable, cell: Cell, images: TestImages, family: float) -> Interval:
     """Return a column's mean with an interval that is simultaneous over so many columns."""
-    return interval(spread(stacked([cell], [replicate.seed for replicate in cell.finished])[0], images), family=family)
+    return interval(reach(table, cell, images), family=family)

@@ -3,6 +3,7 @@
 correct (C, S, n) float64: whether column c of seed s told image n right, nan where it was not tested on it.
 """
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -36,10 +37,16 @@ def stacked(cells: Sequence[Cell], seeds: Sequence[int]) -> NDArray[np.float64]:
     return np.array([[by_seed[seed] for seed in seeds] for by_seed in scores])
 
 
-def describe(cell: Cell, images: TestImages) -> CellFinding:
+def reach(table: StudyTable, cell: Cell, images: TestImages) -> Spread:
+    """Return the balanced accuracy of a cell over all its finished replicates, as draws of another pool would vary."""
+    correct = stacked([cell], [replicate.seed for replicate in cell.finished])[0]
+    return spread(correct, images).of_pool(table.shared_share(cell.labels))
+
+
+def describe(table: StudyTable, cell: Cell, images: TestImages) -> CellFinding:
     """Return what a cell shows."""
     finished = cell.finished
-    measured = spread(stacked([cell], [replicate.seed for replicate in finished])[0], images) if finished else None
+    measured = reach(table, cell, images) if finished else None
     return CellFinding(
         column=cell.column,
         labels=cell.labels,
@@ -61,20 +68,21 @@ def describe(cell: Cell, images: TestImages) -> CellFinding:
 
 
 def compare(
-    labels: str, pairs: Mapping[tuple[str, str, str], Spread], family: int, *, share: float = 1.0
+    table: StudyTable, labels: str, pairs: Mapping[tuple[str, str, str], Spread], *, share: float = 1.0
 ) -> tuple[Difference, ...]:
-    """Return the difference of every two columns at a budget; the intervals are simultaneous over so many pairs.
+    """Return the difference of every two columns at a budget; the intervals are simultaneous over all pairs.
 
     Two columns without a common seed, or with a single one, have no interval; they count in the family all the same.
 
     Args:
+        table: What was measured.
         labels: The budget.
         pairs: Of all budgets.
-        family: How many pairs there are at this one.
         share: Of the error that all looks at the data may make together, what this one may.
     """
+    family, shared = math.comb(len(competing(table, labels)), 2), table.shared_share(labels)
     return tuple(
-        _difference(labels, first, second, each, family=family, share=share)
+        _difference(labels, first, second, each.of_pool(shared), family=family, share=share)
         for (budget, first, second), each in pairs.items()
         if budget == labels
     )

@@ -217,6 +217,7 @@ class Recommendation:
         left_out: Columns with too few replicates for an interval.
         seeds: Data seeds that all candidates share.
         deciding: What would decide; None where it is decided or there is no bound.
+        images: Test images that the shared seeds were tested on.
         round: The one after which this was said, from 1.
         dropped: Columns that are surely worse than the best by more than the margin -> the round that showed it.
     """
@@ -231,6 +232,7 @@ class Recommendation:
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
     deciding: DecidingSize | None
+    images: int = 0
     round: int = 1
     dropped: Mapping[str, int] = field(default_factory=dict)
 

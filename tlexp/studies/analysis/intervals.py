@@ -5,7 +5,7 @@ seed was not tested on an image. K classes, n_c test images in class c, G groups
 computed at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -137,6 +137,14 @@ class Spread:
     image_variance: NDArray[np.float64]
     image_freedom: NDArray[np.float64]
 
+    def of_pool(self, shared: float) -> "Spread":
+        """Return it with what draws of another pool would vary by, of which seeds share images (Nadeau, Bengio 2003).
+
+        Args:
+            shared: k / (N - k), of k images that are drawn of N.
+        """
+        return replace(self, seed_variance=self.seed_variance * (1 + self.per_seed.shape[-1] * shared))
+
     def half_width(self, family: float = 1, *, sides: int = 2) -> NDArray[np.float64]:
         """Return how far the value may be off with 95 % confidence, simultaneous over a family of so many (Bonferroni).
 
@@ -218,28 +226,43 @@ def _complete(values: NDArray[np.floating], images: TestImages) -> _Measured:
 def _incomplete(values: NDArray[np.floating], images: TestImages) -> _Measured:
     """Return what seeds say of which each was tested on images of its own."""
     known = ~np.isnan(values)
-    filled, known = np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64)
-    sums, times = filled.sum(axis=-2), known.sum(axis=-2)
-    means, tested = _per_image(sums, times)
-    value, seeds = _balanced(means, tested, images), values.shape[-2]
-    others = _balanced(*_per_image(sums[..., None, :] - filled, times[..., None, :] - known), images)
-    per_seed = seeds * value[..., None] - (seeds - 1) * others if seeds > 1 else value[..., None]
-    return _Measured(value=value, per_seed=per_seed, means=means, tested=tested, counts=images.by_class(tested))
+    filled = np.where(known, values, 0.0).astype(np.float64)
+    sums, times = filled.sum(axis=-2), known.sum(axis=-2).astype(np.float64)
+    means, tested = sums / np.maximum(times, 1.0), np.minimum(times, 1.0)
+    totals, counts, seeds = images.by_class(means), images.by_class(tested), values.shape[-2]
+    value = _balanced(totals, counts)
+    per_seed = value[..., None]
+    if seeds > 1:
+        per_seed = seeds * value[..., None] - (seeds - 1) * _without_each(filled, known, sums, times, images)
+    return _Measured(value=value, per_seed=per_seed, means=means, tested=tested, counts=counts)
 
 
-def _per_image(
-    sums: NDArray[np.float64], times: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (..., n) the mean of each image, 0 where it was not tested, and whether it was."""
-    return sums / np.maximum(times, 1.0), np.minimum(times, 1.0)
+def _without_each(
+    filled: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    sums: NDArray[np.float64],
+    times: NDArray[np.float64],
+    images: TestImages,
+) -> NDArray[np.float64]:
+    """Return (..., S) the value without each seed: it changes what it was tested on, and nothing else."""
+    seeds, count, classes = *known.shape[-2:], len(images.counts)
+    rows, places = np.nonzero(known.reshape(-1, count))
+    studies, cells = rows // seeds, rows * classes + images.places[places]
+    total, often = sums.reshape(-1, count)[studies, places], times.reshape(-1, count)[studies, places]
+    others = np.maximum(often - 1, 1.0)
+    left = np.where(often > 1, (total - filled.reshape(-1, count)[rows, places]) / others, 0.0)
+    shape, size = (*known.shape[:-1], classes), known[..., 0].size * classes
+    moved = np.bincount(cells, weights=left - total / often, minlength=size).reshape(shape)
+    lost = np.bincount(cells, weights=often == 1, minlength=size).reshape(shape)
+    means, tested = sums / np.maximum(times, 1.0), np.minimum(times, 1.0)
+    return _balanced(images.by_class(means)[..., None, :] + moved, images.by_class(tested)[..., None, :] - lost)
 
 
-def _balanced(means: NDArray[np.float64], tested: NDArray[np.float64], images: TestImages) -> NDArray[np.float64]:
-    """Return (...) the mean over classes of the mean over their tested images; a class without one does not count."""
-    counts = images.by_class(tested)
-    sums = images.by_class(means)
-    present = np.maximum((counts > 0).sum(axis=-1), 1)
-    balanced: NDArray[np.float64] = (sums / np.maximum(counts, 1.0)).sum(axis=-1) / present
+def _balanced(totals: NDArray[np.floating], counts: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return (...) the mean over classes of (..., K) totals over so many images; a class without one does not count."""
+    present = np.maximum((counts > 0.5).sum(axis=-1), 1)  # 0.5: rounding
+    means = np.where(counts > 0.5, totals / np.maximum(counts, 1.0), 0.0)
+    balanced: NDArray[np.float64] = means.sum(axis=-1) / present
     return balanced
 
 

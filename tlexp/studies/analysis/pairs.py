@@ -55,16 +55,10 @@ def with_borrowed_variances(table: StudyTable, pairs: PairSpreads) -> PairSpread
         place = table.budgets.index(labels), names.index((first, second))
         changed[labels, first, second] = dataclasses.replace(
             each,
-            seed_variance=of_mean(found.value[place], len(each.per_seed), shared_images(table, labels)),
+            seed_variance=of_mean(found.value[place], len(each.per_seed), table.shared_share(labels)),
             seed_freedom=np.maximum(found.freedom[place], 1.0),
         )
     return changed
-
-
-def shared_images(table: StudyTable, labels: str) -> float:
-    """Return k / (N - k) of a budget; 0 above half of the pool, and where its size is not known."""
-    share = table.drawn_share(labels)
-    return 0.0 if labels in table.conditional else share / (1 - share)
 
 
 def difference(pairs: PairSpreads, labels: str, first: str, second: str) -> Spread | None:

@@ -6,9 +6,10 @@ import numpy as np
 
 from tlexp.studies.analysis.deciding import find_deciding_size
 from tlexp.studies.analysis.decision import Decision, competitors, trained
+from tlexp.studies.analysis.differences import stacked
 from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Recommendation, Sureness
 from tlexp.studies.analysis.intervals import TestImages, interval
-from tlexp.studies.analysis.pairs import PairSpreads, difference, shared_images
+from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.rounds import Look
 from tlexp.studies.analysis.rule import comparisons
 from tlexp.studies.analysis.table import Cell, StudyTable
@@ -27,6 +28,7 @@ def recommend(
     """
     decision = look.decision
     column = None if decision.chosen is None else decision.name(decision.chosen)
+    shared = table.shared_share(decision.labels)
     crossfitted = None if column is None else decision.crossfitted(decision.rule(), images)
     return Recommendation(
         labels=decision.labels,
@@ -34,14 +36,22 @@ def recommend(
         column=column,
         contenders=tuple(map(decision.name, decision.contenders)),
         best=decision.leader,
-        accuracy=None if crossfitted is None else interval(crossfitted),
+        accuracy=None if crossfitted is None else interval(crossfitted.of_pool(shared), family=1 / decision.share),
         candidates=_candidates(table, decision),
         left_out=decision.left_out,
         seeds=decision.seeds,
         deciding=_deciding(table, decision, look.pairs),
+        images=tested_images(decision),
         round=look.round,
         dropped={column: number for (column, labels), number in dropped.items() if labels == decision.labels},
     )
+
+
+def tested_images(decision: Decision) -> int:
+    """Return how many images the seeds that all candidates share were tested on, of the rest of a pool any of them."""
+    if not decision.seeds:
+        return 0
+    return int(np.isfinite(stacked(decision.candidates[:1], decision.seeds)).any(axis=(0, 1)).sum())
 
 
 def _candidates(table: StudyTable, decision: Decision) -> tuple[CandidateColumn, ...]:
@@ -82,6 +92,6 @@ def _deciding(table: StudyTable, decision: Decision, pairs: PairSpreads) -> Deci
         known,
         margin=table.margin,
         family=comparisons(competitors(table)) / decision.share,
-        images=len(table.labels),
-        shared=shared_images(table, decision.labels),
+        images=tested_images(decision),
+        shared=table.shared_share(decision.labels),
     )

@@ -63,6 +63,7 @@ class HeldRounds:
         round: The one that goes on or was the last, from 1.
         ended: Whether no budget is open any more, or no further round is planned.
         plain: All pairs, with the variances that each shows by itself.
+        images: That all of them were tested on.
     """
 
     table: StudyTable
@@ -71,16 +72,16 @@ class HeldRounds:
     round: int
     ended: bool
     plain: PlainPairs
+    images: TestImages
 
 
-def hold_rounds(table: StudyTable, images: TestImages) -> HeldRounds:
+def hold_rounds(table: StudyTable) -> HeldRounds:
     """Return what the looks at a study's data have said.
 
     Args:
         table: All that was measured, with all replicates that may ever have their turn.
-        images: Of the test split.
     """
-    planned = table.looks
+    planned, images = table.looks, TestImages(labels=table.labels, groups=table.groups)
     seeds = {place: len(opening_seeds(_column(table, place), table.seeds, planned)) for place in table.cells}
     looks: dict[str, Look] = {}
     dropped: dict[tuple[str, str], int] = {}
@@ -104,7 +105,7 @@ def hold_rounds(table: StudyTable, images: TestImages) -> HeldRounds:
             for place in seeds
             if place[1] in going and place not in dropped and _in_rounds(_column(table, place), seen.cells[place])
         }
-    return HeldRounds(table=seen, looks=looks, dropped=dropped, round=number, ended=over, plain=known)
+    return HeldRounds(table=seen, looks=looks, dropped=dropped, round=number, ended=over, plain=known, images=images)
 
 
 def _restricted(table: StudyTable, seeds: Mapping[tuple[str, str], int]) -> StudyTable:

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from tlexp.tracking import Record, RunStatus
 from tlexp.tracking.blocks import SelectionBlock
 
+SEEDS, ROUNDS = "further data seeds", "further rounds"
+"""What stands for them among what is left out of a study to fit its minutes."""
+FEWER_SEEDS = frozenset({SEEDS, ROUNDS})
+
 
 class Role(StrEnum):
     """What a column is for: depths compete; controls and extras are shown beside them."""
@@ -164,11 +168,30 @@ class StudyTable:
         """Budgets above half of the pool: what is said of them is said of this pool."""
         return frozenset(str(budget["labels"]) for budget in self._budgets if budget.get("conditional"))
 
+    def shared_share(self, labels: str) -> float:
+        """Return k / (N - k) of a budget of k of N images, the mean of its classes.
+
+        0 where it is above half of the pool, or the pool's size is not known.
+        """
+        share = self.drawn_share(labels)
+        if labels in self.conditional or not 0 < share < 1:
+            return 0.0
+        if not labels.isdigit():
+            return share / (1 - share)
+        drawn = int(labels)
+        left = [max(1, images - drawn) for images in self._pool.values()]
+        return sum(drawn / images for images in left) / len(left)
+
     def drawn_share(self, labels: str) -> float:
         """Return the share of the pool that a budget draws; 0 where the pool's size is not known."""
-        pool = None if self.record is None or self.record.data is None else self.record.data.pool
+        pool = self._pool
         images = next((each.get("images") for each in self._budgets if str(each["labels"]) == labels), None)
         return min(1.0, images / sum(pool.values())) if pool and images else 0.0
+
+    @property
+    def _pool(self) -> Mapping[str, int]:
+        """Images of each class in the pool; none where they are not known."""
+        return (self.record.data.pool if self.record and self.record.data else None) or {}
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -180,6 +203,16 @@ class StudyTable:
         """The round after which no other was begun because the minutes were up; None where they were not."""
         stopped: int | None = self._study.get("stopped")
         return stopped
+
+    @property
+    def tests_rest(self) -> bool:
+        """Whether replicates were tested on images of the pool as well, each data seed on its own."""
+        return self.split is not None and self.split < len(self.labels)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the minutes left data seeds out."""
+        return self.stopped is not None or not FEWER_SEEDS.isdisjoint(self.skipped)
 
     @property
     def _study(self) -> Mapping[str, Any]:

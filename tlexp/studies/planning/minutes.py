@@ -6,8 +6,9 @@ from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
+from tlexp.studies.analysis.table import ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.study_plan import RATES, ROUNDS, SEEDS, PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.train import choose_device
 
@@ -40,10 +41,11 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
     budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
     plan.stopped = begun.get("stopped")
+    most = begun.get("looks", [len(begun["seeds"])])[-1]  # early studies had one look
     if RATES in why:
         plan.drop_rates(why[RATES])
-    if plan.waits and begun["looks"][-1] < plan.looks[-1]:
-        plan.drop_rounds(begun["looks"][-1], why.get(ROUNDS, ""))
+    if plan.waits and most < plan.looks[-1]:
+        plan.drop_rounds(most, why.get(ROUNDS, ""))
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
     for column in plan.columns:

@@ -35,17 +35,15 @@ from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
-from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_columns
 from tlexp.tracking import names
 from tlexp.train import Listener
 
 _SEEDS, _TRIALS, _FEW_TRIALS = 30, 4, 2
-SEEDS = "further data seeds"
-"""What stands for seeds among what is left out."""
-ROUNDS, RATES = "further rounds", "further candidate rates"
-"""What stands for them."""
+RATES = "further candidate rates"
+"""What stands for them among what is left out."""
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 
@@ -192,6 +190,7 @@ class StudyPlan:
         self._most = len(self.seeds)
         self.stopped: int | None = None
         self._config, self._states_trials = config, config.tune.trials > 0
+        self._trials = self._command.trials  # as planned, whatever the minutes leave of them
         self.columns = self._columns(config)
         self.folder = SweepFolder(self._folder(config), named_by="study.name")
 
@@ -250,6 +249,7 @@ class StudyPlan:
             "budgets": budgets,
             "columns": [dataclasses.asdict(each.column) for each in self.columns],
             "skipped": dict(self.skipped),
+            "trials": int(self._command.trials.partition("=")[2]),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "command": self._typed,
             "estimate": {"seconds": round(seconds, 1)},
@@ -364,7 +364,7 @@ class StudyPlan:
         return {
             "protocol": PROTOCOL,
             **{name: value for name, value in values.items() if not name.startswith(varied)},
-            "tune.trials": self._command.trials.partition("=")[2],
+            "tune.trials": self._trials.partition("=")[2],
             "tune.validate": config.tune.validate if self._command.validates else None,
             "study.kind": str(self.study.kind),
         }

@@ -13,6 +13,8 @@ from tlexp.studies.analysis.table import StudyTable
 
 _DROPPED = ("study", "hydra", "labels", "train.save_weights")
 """What a study says of itself, and of its replicates, whose weights nobody keeps."""
+_ADDED = ("tune.validate=false", "data.evaluate=rest")
+"""What it adds for itself: no folds of a single candidate, and test images that `labels=all` has not left."""
 _DEFAULTS = ("tune.trials=0",)
 """What a column states and is so without it."""
 
@@ -26,7 +28,9 @@ def model_command(table: StudyTable, name: str | None) -> str | None:
     if not stated:
         return None
     typed = shlex.split(str(table.about.get("study", {}).get("command", "")))[3:]
-    words = list(_spelled((*typed, *stated)))  # columns of early versions state their own words alone
+    added = [word for word in _ADDED if word not in typed]
+    own = (word for word in stated if word not in added)
+    words = list(_spelled((*typed, *own)))  # columns of early versions state their own words alone
     last = {_key(word): word for word in words}  # what is said later holds
     solved = "tune.trials=0" in stated
     kept = [

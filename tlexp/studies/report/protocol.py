@@ -91,13 +91,19 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 
 
 def deciding_commands(findings: Findings) -> tuple[str, ...]:
-    """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such."""
+    """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such.
+
+    The study goes on under its name. Where its minutes left seeds out, it is these that it needs more of.
+    """
+    table = findings.table
     wanted = [each.deciding.seeds for each in findings.recommendations if each.deciding and each.deciding.seeds]
-    command = _stated(findings.table).get("command")
+    command = _stated(table).get("command")
     if not wanted or not command:
         return ()
-    kept = [word for word in shlex.split(str(command)) if not word.startswith("study.seeds=")]
-    return (shlex.join([*kept, f"study.seeds={max(wanted)}"]),)
+    changed = ("study.seeds=", "study.name=", *(("study.minutes=",) if table.hurried else ()))
+    kept = [word for word in shlex.split(str(command)) if not word.startswith(changed)]
+    more = ["study.minutes=0"] if table.hurried else []
+    return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={max(wanted)}", *more]),)
 
 
 def data_words(table: StudyTable) -> str:
@@ -168,7 +174,7 @@ def _candidates(table: StudyTable) -> str:
 
 def _few_rates(table: StudyTable) -> tuple[str, ...]:
     """Return once for all runs what each of them would have to say of its best rate."""
-    count = int(_mapping(table.about.get("fixed")).get("tune.trials") or 0)
+    count = int(_stated(table).get("trials") or _mapping(table.about.get("fixed")).get("tune.trials") or 0)
     trained = [column for column in table.columns if _SOLVED not in column.words]
     if not 0 < count < _ENOUGH_RATES or not trained:
         return ()

@@ -86,7 +86,7 @@ class Explanation:
 
     def deciding(self) -> str:
         """Return what would decide it, so far as more of the same would; nothing where it is decided."""
-        deciding, images = self.recommendation.deciding, len(self.findings.table.labels)
+        deciding, images = self.recommendation.deciding, self.recommendation.images
         if deciding is None:
             return ""
         seeds = "" if deciding.seeds is None else f"about {deciding.seeds} data seeds (study.seeds={deciding.seeds})"
@@ -98,6 +98,10 @@ class Explanation:
         alone = f"No number of data seeds would decide it, for {images:,} test images leave {in_points(deciding.least)}"
         if not endless or deciding.pool:
             alone = "A hundred data seeds would not decide it"
+        elif self.findings.table.tests_rest:
+            alone = (
+                f"Data seeds alone would hardly decide it, for {images:,} test images leave {in_points(deciding.least)}"
+            )
         if photos:
             return f"{alone}; {photos} would."
         if deciding.both is not None:
@@ -147,7 +151,7 @@ class Explanation:
             case Sureness.nothing:
                 return "Replicates that finish."
             case Sureness.one_seed:
-                return "A second data seed gives bounds; ten are the protocol's (study.seeds=10)."
+                return "A second data seed gives bounds, and three are where rounds begin (study.seeds=3)."
             case Sureness.few_groups:
                 return f"Images of more groups: test images of {LEAST_GROUPS} groups or more give bounds."
             case Sureness.alone:
@@ -166,7 +170,7 @@ class Explanation:
         over = f"{len(recommendation.seeds)} shared seeds" if len(recommendation.seeds) != 1 else "one seed"
         return (
             f"{best} has the highest mean, {recommendation.candidate(best).mean:.3f}, over {over} and "
-            f"{len(self.findings.table.labels)} test images."
+            f"{recommendation.images:,} test images."
         )
 
     def _guessing(self, best: str) -> str:

@@ -28,7 +28,7 @@ def keep_thumbnails(report: Path, mistakes: Sequence[Mistake], images: Images | 
         jpeg = _kept(path) if images is None else _made(images, mistake.image)
         if jpeg is not None:
             found[mistake.image] = jpeg
-    if images is not None:
+    if images is not None and found:
         for path in folder.glob("*.jpg"):
             path.unlink()  # of other mistakes
         for place, jpeg in found.items():
