@@ -12,7 +12,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.data import Images, copies_csv, leaks_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
-from tlexp.jobs.folder import Attempt
+from tlexp.jobs.folder import Attempt, attempt_folders
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
@@ -143,7 +143,8 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
 def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:
     """Return how far the rounds have come; a further one that does not fit into the minutes is not begun."""
     rounds = _read_rounds(plan.folder.path)
-    begun = {attempt.key for attempt in plan.folder.attempts() if attempt.begun}
+    attempts = attempt_folders(plan.folder.path)  # of which some may be at work in processes of this study
+    begun = {folder.parent.name for folder in attempts if (folder / names.PROCESS_FILE).exists()}
     if not opens_round(plan.columns, rounds, begun):
         return rounds
     before = seconds_spent(plan.columns, rounds, found.done) / workers

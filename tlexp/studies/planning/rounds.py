@@ -47,14 +47,14 @@ def opens_round(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Con
     Args:
         columns: Of the plan.
         rounds: How far they have come.
-        begun: Keys of the replicates that were ever taken up.
+        begun: First 16 signs of the keys of replicates that were ever taken up, as their folders are named.
     """
     if rounds.round == 1 or rounds.ended:
         return False
     before = rounds.table.looks[rounds.round - 2]
     new = rounds.table.seeds[before:]
     waiting = [turn for turn in due_turns(columns, rounds) if turn.column.column.in_rounds]
-    return not any(run.key in begun for turn in waiting for run in turn.runs if run.seed in new)
+    return not any(run.key[:16] in begun for turn in waiting for run in turn.runs if run.seed in new)
 
 
 def seconds_left(columns: Sequence[PlannedColumn], rounds: HeldRounds, estimate: Estimate) -> float:
