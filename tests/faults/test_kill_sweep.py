@@ -47,8 +47,9 @@ FOUND = 3
 WORDS = ["-m", *GRID, *TINY, *PARALLEL, "hydra.sweeper.name=killed"]
 
 
-def plain_write(path: Path, content: bytes) -> None:
+def plain_write(path: Path, content: bytes | str) -> None:
     """Write a file under its final name before it is whole, on a slow disk."""
+    content = content if isinstance(content, bytes) else content.encode()
     with path.open("wb") as file:
         file.write(content[: len(content) // 2])
         file.flush()
