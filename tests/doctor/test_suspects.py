@@ -145,3 +145,11 @@ def test_a_single_mistake_and_what_was_not_judged_make_no_pair() -> None:
     judged = np.ones(30, bool)
     judged[20:25] = False
     assert find_confusions(said(named, judged), LABELS, most=5) == []
+
+
+def test_a_class_that_was_not_judged_at_all_has_no_share() -> None:
+    named = LABELS.copy()
+    named[:4] = 2
+    judged = LABELS != 2
+    [pair] = find_confusions(said(named, judged), LABELS, most=5)
+    assert (pair.classes, pair.mistaken, pair.images, pair.share) == ((0, 2), (4, 0), (10, 0), 0.2)

@@ -1,9 +1,12 @@
 import dataclasses
 
+import pytest
+
 from tests.studies.conftest import DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.differences import against_best
+from tlexp.studies.analysis.differences import against_best, reach
 from tlexp.studies.analysis.findings import Difference
+from tlexp.studies.analysis.intervals import TestImages
 
 PAIR = Difference(
     labels="5",
@@ -39,3 +42,19 @@ def test_every_column_but_the_best_is_compared_with_the_best_of_its_budget(make_
         for pair in against:
             stated = pairs.get((labels, pair.first, best)) or pairs[labels, best, pair.first].turned()
             assert pair == stated
+
+
+def test_intervals_count_that_seeds_share_images_of_one_pool(make_table: MakeTable) -> None:
+    """Of 60 a class, 20 in each draw: the variance between seeds of a mean is (1/S + 20/40) s^2, not s^2/S."""
+    table = make_table(seeds=10, budgets=("20",), per_class=(2000,) * 4)
+    data = dataclasses.replace(table.record.data, pool=dict.fromkeys(table.classes, 60))
+    about = {**table.about, "study": {**table.about["study"], "budgets": [{"labels": "20", "images": 80}]}}
+    known = dataclasses.replace(table, about=about, record=dataclasses.replace(table.record, data=data))
+    assert (table.shared_share("20"), known.shared_share("20")) == (0.0, 0.5)
+    for cell in known.cells.values():
+        spreads = [reach(each, cell, TestImages(labels=table.labels)) for each in (table, known)]
+        assert spreads[1].seed_variance == pytest.approx(6 * spreads[0].seed_variance)
+    wide, narrow = (analyse(each).recommendations[0].accuracy for each in (known, table))
+    assert wide is not None
+    assert narrow is not None
+    assert (wide.high or 1) - (wide.low or 0) > 1.5 * ((narrow.high or 1) - (narrow.low or 0))

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,7 @@ def test_rounds_are_left_out_of_what_trains_and_solved_heads_keep_their_seeds(
 def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Rates that are stated stay as they are; a study goes on with those that it began with."""
     words = [*ONE[:2], "study.depths=[0]", "study.seeds=1", "study.minutes=60"]
-    stated = "tune.trials"
-    monkeypatch.setattr(Estimate, "total", lambda _, plan: 9.0 if plan.fixed[stated] == "2" else 9000.0)
+    monkeypatch.setattr(Estimate, "total", lambda _, plan: 9.0 if plan.about(0)["study"]["trials"] == 2 else 9000.0)
     assert study(*words, "tune.trials=3", "--dry-run") == 2
     assert study(*words, "tune.trials=0") == 0
     shown = capsys.readouterr().out
@@ -79,6 +79,22 @@ def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: 
     shown = capsys.readouterr().out
     assert "left out when it began: further candidate rates" in shown
     assert "1 runs, 0 to do" in shown
+    assert study(*words, "tune.trials=0", "study.minutes=600", "--dry-run") == 0
+    assert "1 runs, 1 to do" in capsys.readouterr().out
+
+
+def test_a_study_of_a_protocol_without_rounds_is_refused_in_a_sentence(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(*ONE) == 0
+    path = tmp_path / "multirun" / "s" / "study.json"
+    stated = json.loads(path.read_text())
+    for name in ("looks", "stopped", "trials"):
+        del stated["study"][name]
+    stated["fixed"]["protocol"] -= 1
+    path.write_text(json.dumps(stated))
+    assert study(*ONE, "--dry-run") == 2
+    assert f"protocol was {stated['fixed']['protocol']} and would be" in capsys.readouterr().err
 
 
 def test_of_two_columns_the_dearer_goes_however_dear_it_is(
@@ -87,6 +103,7 @@ def test_of_two_columns_the_dearer_goes_however_dear_it_is(
     """With ten minutes a column of 53 was kept, and one of nine went."""
     minutes = {"freeze-0": 53, "freeze-1": 9, "freeze-5": 0.1}
     monkeypatch.setattr(Estimate, "of", lambda _, column, runs=None: 60.0 * minutes[column.column.name])
+    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
     words = ["study.controls=false", "study.labels=[2]", "study.depths=[0,1,all]"]
     assert study(*words, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.protocol import protocol_sentences
+from tlexp.studies.analysis.findings import DecidingSize, Findings
+from tlexp.studies.analysis.table import ROUNDS
+from tlexp.studies.report.protocol import deciding_commands, protocol_sentences
 from tlexp.tracking.blocks import GroupsBlock
 
 
@@ -28,3 +29,20 @@ def test_groups_are_said_to_be_kept_together_only_where_they_are(findings: Findi
     block = GroupsBlock(stated="data.group=g.csv", pool=30, held_out=10, leaked=leaked)
     assert kept in told(findings, block)
     assert ("neither by the test split" in told(findings, block)) == (leaked == 0)
+
+
+def deciding(findings: Findings, **changes: object) -> str:
+    [first, *others] = findings.recommendations
+    size = DecidingSize(seeds=8, images=None, both=None, least=0.0, pool=False)
+    wanted = (dataclasses.replace(first, deciding=size), *(dataclasses.replace(each, deciding=None) for each in others))
+    about = {**findings.table.about, "study": {"command": "python -m tlexp study=quick study.minutes=9 study.seeds=3"}}
+    table = dataclasses.replace(findings.table, about=about, **changes)
+    [command] = deciding_commands(dataclasses.replace(findings, table=table, recommendations=wanted))
+    return command
+
+
+def test_more_seeds_go_on_under_the_name_of_the_study(findings: Findings) -> None:
+    name = f"study.name={findings.table.name}"
+    assert deciding(findings) == f"python -m tlexp study=quick study.minutes=9 {name} study.seeds=8"
+    hurried = deciding(findings, skipped={ROUNDS: "to fit study.minutes=9"})
+    assert hurried == f"python -m tlexp study=quick {name} study.seeds=8 study.minutes=0"

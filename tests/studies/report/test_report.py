@@ -192,7 +192,8 @@ def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest
     found = analyse(dataclasses.replace(table, about={**table.about, "study": stated}))
     wanted = [each.deciding.seeds or 0 for each in found.recommendations if each.deciding is not None]
     assert max(wanted) > 10
-    command = shlex.join([*[word for word in shlex.split(typed) if "seeds" not in word], f"study.seeds={max(wanted)}"])
+    kept = [word for word in shlex.split(typed) if "seeds" not in word]
+    command = shlex.join([*kept, "study.name=made-up", f"study.seeds={max(wanted)}"])
     assert build_document(found).sections[0].commands == (command,)
     assert f"decide  {command}\n" in summary(found, tmp_path)
     assert build_document(analyse(make_table(seeds=1))).sections[0].commands == ()
