@@ -12,8 +12,8 @@ def test_the_public_names_are_these() -> None:
         "ImageBatches", "Images", "OnProgress", "Order", "Origin", "Reading", "Shapes", "Source", "TableFile",
         "TimmSet", "Views", "add_neither", "add_shifted", "budget_counts", "build_augment", "chunks", "copies_csv",
         "copy_notes",
-        "draw_budget", "fit_image", "fold_count", "groups_per_class", "leaks_csv", "load_bank", "name_classes",
-        "normalise", "read_class_names", "read_group_table", "selection_folds", "view_batch",
+        "draw_budget", "draw_rest", "fit_image", "fold_count", "groups_per_class", "leaks_csv", "load_bank",
+        "name_classes", "normalise", "read_class_names", "read_group_table", "selection_folds", "view_batch",
     }  # fmt: skip
     assert all(hasattr(tlexp.data, name) for name in tlexp.data.__all__)
     with pytest.raises(ImportError, match="load_bnak"):

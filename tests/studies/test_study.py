@@ -282,7 +282,7 @@ PHASED = ("lpft", "gradual")
 def test_ways_of_transferring_are_compared_at_the_same_labels(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study("study=policies", "study.labels=[1]", "study.seeds=1", "tune.trials=1", "train.limit_steps=4") == 0
+    assert study("study=policies", "study.labels=[2]", "study.seeds=1", "tune.trials=1", "train.limit_steps=4") == 0
     assert "use freeze.norm" not in capsys.readouterr().err
     columns = {each["name"]: each for each in about(tmp_path)["columns"]}
     assert list(columns) == [
@@ -302,7 +302,7 @@ def test_ways_of_transferring_are_compared_at_the_same_labels(
             == ("val/nll" not in record.metrics)
             == (record.train.selection.folds == 0)
         )
-    assert folds == {name: 4 if name == "frozen" else 0 for name in columns}  # what has one candidate pays for no folds
+    assert folds == {name: 2 if name == "frozen" else 0 for name in columns}  # what has one candidate pays for no folds
     assert {name: trials for name, trials in probes.items() if trials} == {"probe-first": 13}
     assert norms["frozen-norm"] == ("update", "zero")
     assert norms["probe-first"] == ("keep", "probe")

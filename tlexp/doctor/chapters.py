@@ -128,7 +128,8 @@ def _bytes(diagnosis: Diagnosis) -> Iterator[str]:
 def _unreadable(diagnosis: Diagnosis) -> Iterator[Chapter]:
     skipped = diagnosis.source.skipped_lines
     if skipped:
-        told = f"{len(skipped):,} files cannot be read. A run refuses them, or leaves them out with data.on_bad=skip."
+        files = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'}"
+        told = f"{files} cannot be read. A run refuses such files, or leaves them out with data.on_bad=skip."
         yield Chapter(title="Unreadable files", paragraphs=(told,), lines=_cut(skipped, "bad-images.txt"))
 
 

@@ -118,7 +118,7 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         count=len(kinship.torn(gallery)),
         of=f"of {len(gallery):,} images",
         example=_kin(diagnosis, kinship.across_classes(gallery)),
-        advice="one label may be wrong: see the page",
+        advice="one label may be wrong: look at both",
         matters=True,
     )
     large = kinship.large
@@ -161,7 +161,7 @@ def _suspects(diagnosis: Diagnosis) -> Iterator[Finding]:
         if judged
         else "not looked for: no class has images that could vouch for it",
         example=suspect_words(diagnosis, sure[0]) if sure else "",
-        advice="look at them on the page, mend, type again",
+        advice="look at each, mend, type again",
         matters=True,
     )
 

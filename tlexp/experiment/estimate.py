@@ -62,7 +62,8 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     noise = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
     whole = np.arange(-(-batch // CHUNK) * CHUNK) % batch  # a last chunk that is filled with zeros takes as long
-    image = _seconds(lambda: predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast)) / len(whole)
+    passed = _seconds(lambda: predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast), device)
+    image = passed / len(whole)
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
     entries = open_entries(
@@ -120,21 +121,33 @@ def _crossed(entry: Entry, classifier: Classifier, images: BatchStream) -> Batch
 
 def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
     """Return the seconds of a step with what the classifier freezes; the first fit warms up, which takes as long."""
+    device = next(classifier.parameters()).device
 
     def seconds(steps: int) -> float:
         short = dataclasses.replace(plan, steps=steps, phases=())
+        began, at_work = time.perf_counter(), time.thread_time()
         report = fit(classifier, batches, short, fit_id="estimate", listener=Listener(), checkpoint=None)
-        return report.seconds / steps
+        return report.seconds * _share_at_work(began, at_work, device) / steps
 
     return seconds(1 if seconds(1) > _SLOW_SECONDS else 1 + _STEPS)
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     """Return how long something takes once it has warmed up, which is left out where it is slow."""
     for _ in range(2):
-        began = time.perf_counter()
+        began, at_work = time.perf_counter(), time.thread_time()
         work()
         passed = time.perf_counter() - began
         if passed > _SLOW_SECONDS:
             break
-    return passed
+    return passed * _share_at_work(began, at_work, device)
+
+
+def _share_at_work(began: float, at_work: float, device: torch.device) -> float:
+    """Return the share of the time since then in which this thread ran.
+
+    On a CPU the rest went to other programs, so that a plan does not depend on what else runs for a moment.
+    """
+    if device.type != "cpu":
+        return 1.0
+    return min(1.0, (time.thread_time() - at_work) / max(time.perf_counter() - began, 1e-9))

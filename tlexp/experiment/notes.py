@@ -52,7 +52,8 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     yield from images.notes
     yield from copy_notes(images.copies)
     if images.skipped:
-        yield f"unreadable images left out: {len(images.skipped)}; record.json names them"
+        first, *others = (name for name, _ in images.skipped)
+        yield f"unreadable images left out: {first}{f' and {len(others):,} more, see record.json' if others else ''}"
     if 2 * len(budget.positions) > len(images.pool.labels):
         yield (
             f"labels={config.labels} is above half of the pool: the result is conditional on this pool, another might "

@@ -60,13 +60,14 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         Interrupted: A signal asked to stop.
     """
     began, session = time.monotonic(), process_session()
-    plan = StudyPlan(overrides, context, session, Listener())
-    begun = plan.begun
-    again = () if begun is None else leave_out_again(plan, begun)
-    plan.folder.agree(plan.fixed)
-    index = RunIndex(plan.folder.attempts())
-    done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
-    found = estimate(plan, session, done)
+    with way_out():
+        plan = StudyPlan(overrides, context, session, Listener())
+        begun = plan.begun
+        again = () if begun is None else leave_out_again(plan, begun)
+        plan.folder.agree(plan.fixed)
+        index = RunIndex(plan.folder.attempts())
+        done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
+        found = estimate(plan, session, done)
     if begun is None:
         shorten(plan, found)
     print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first

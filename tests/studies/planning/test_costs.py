@@ -67,6 +67,8 @@ def test_the_cpu_has_an_hour_unless_minutes_are_stated(
     """A pass over an image that takes minutes does not fit, and says what would."""
     costs = UnitCosts(step=600.0, image=1.0)
     monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", lambda *_, **__: costs)
+    monkeypatch.setattr("tlexp.studies.planning.minutes._SMALL", 16)
+    monkeypatch.setattr("tlexp.studies.planning.minutes._FEW_LABELS", 1)
     assert study("study.labels=[2,4,6]", "study.seeds=5", "--dry-run") == 2
     captured = capsys.readouterr()
     assert "left out: labels=6: to fit study.minutes=60; with it about" in captured.out

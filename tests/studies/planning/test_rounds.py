@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import pytest
 
-from tests.studies.analysis.test_rounds import APART, COLUMNS, held, in_rounds
+from tests.studies.analysis.test_rounds import APART, COLUMNS, in_rounds
 from tests.studies.conftest import STRENGTH, MakeTable
-from tlexp.studies.analysis.rounds import HeldRounds
+from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.table import Column, StudyTable
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.rounds import due_turns, next_turns, opens_round, seconds_left, seconds_spent
@@ -46,29 +46,29 @@ def keys(rounds: HeldRounds) -> set[str]:
 
 
 def test_controls_have_their_turn_when_nothing_is_left_that_decides(table: StudyTable) -> None:
-    first = held(in_rounds(table, run=0))
+    first = hold_rounds(in_rounds(table, run=0))
     assert turns(first, set()) == {**{f"freeze-{depth}": 6 for depth in range(5)}, "freeze-5": 20}
     tried = {key for key in keys(first) if not key.startswith("scratch")}
-    second = held(in_rounds(table, run=3))
+    second = hold_rounds(in_rounds(table, run=3))
     assert turns(second, tried) == {"freeze-3": 20, "freeze-4": 20}
     tried |= {key for key in keys(second) if not key.startswith("scratch")}
-    assert turns(held(in_rounds(table)), tried) == {"scratch": 6}
-    assert turns(held(in_rounds(table)), keys(second)) == {}
+    assert turns(hold_rounds(in_rounds(table)), tried) == {"scratch": 6}
+    assert turns(hold_rounds(in_rounds(table)), keys(second)) == {}
 
 
 def test_what_was_tried_and_has_not_finished_is_not_tried_again(table: StudyTable) -> None:
     """The round waits for it, and so the study ends in place of going on for ever."""
-    first = held(in_rounds(table, run=2))
+    first = hold_rounds(in_rounds(table, run=2))
     assert first.round == 1
     assert turns(first, keys(first)) == {}
 
 
 def test_a_further_round_opens_until_one_of_its_replicates_has_begun(table: StudyTable) -> None:
-    first, second = held(in_rounds(table, run=0)), held(in_rounds(table, run=3))
+    first, second = hold_rounds(in_rounds(table, run=0)), hold_rounds(in_rounds(table, run=3))
     assert not opens_round(PLAN, first, set())
     assert opens_round(PLAN, second, keys(first))
     assert not opens_round(PLAN, second, keys(first) | {"freeze-3 2 3"})
-    assert not opens_round(PLAN, held(in_rounds(table, run=3, stopped=1)), keys(first))
+    assert not opens_round(PLAN, hold_rounds(in_rounds(table, run=3, stopped=1)), keys(first))
 
 
 def test_what_is_left_takes_what_the_same_took(table: StudyTable) -> None:
@@ -81,7 +81,7 @@ def test_what_is_left_takes_what_the_same_took(table: StudyTable) -> None:
         )
         for place, cell in table.cells.items()
     }
-    second = held(in_rounds(dataclasses.replace(table, cells=cells), run=3))
+    second = hold_rounds(in_rounds(dataclasses.replace(table, cells=cells), run=3))
     estimate = cast(Estimate, SimpleNamespace(run=lambda column, run: 100.0))
     assert seconds_left(PLAN, second, estimate) == 2 * 2 * 7 * 5.0
     assert seconds_spent(PLAN, second, {"freeze-3 2 0", "freeze-5 20 9", "freeze-3 2 9"}) == 10.0

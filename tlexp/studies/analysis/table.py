@@ -205,11 +205,6 @@ class StudyTable:
         return stopped
 
     @property
-    def tests_rest(self) -> bool:
-        """Whether replicates were tested on images of the pool as well, each data seed on its own."""
-        return self.split is not None and self.split < len(self.labels)
-
-    @property
     def hurried(self) -> bool:
         """Whether the minutes left data seeds out."""
         return self.stopped is not None or not FEWER_SEEDS.isdisjoint(self.skipped)

@@ -16,6 +16,10 @@ DEFAULT = 60.0
 """Minutes of a study on the CPU that states none: what runs for days should have been asked for."""
 
 
+_SMALL, _FEW_LABELS = 64, 5
+"""Pixels and labels per class below which nobody is told to take less."""
+
+
 def allowed_minutes(plan: StudyPlan) -> float:
     """Return what `study.minutes` allows, or where it is null the default; infinity for no limit.
 
@@ -95,13 +99,14 @@ def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
         return
     wanted = math.ceil(seconds / 60)
     stated = "" if plan.study.minutes is not None else ", which the CPU has by default"
-    cheaper = ["a smaller backbone.image_size"]
-    cheaper.append("smaller budgets (study.labels=[2,5])")
+    cheaper = ["a smaller backbone.image_size"] if plan.network.expected.image_size > _SMALL else []
+    cheaper += ["smaller budgets (study.labels=[2,5])"] if plan.budgets[-1].per_class > _FEW_LABELS else []
+    offered = f", or take {' or '.join(cheaper)}" if cheaper else ""
     trained = any(not column.composed.config.head.kind.solved for column in plan.columns)
     first = "; study=quick trains no layers and is a first answer" if trained else ""
     raise ConfigError(
         f"study.minutes={minutes:g}{stated}: the smallest study takes about {duration(seconds)}; allow it with "
-        f"study.minutes={wanted} (0 is no limit), or take {', '.join(cheaper[:-1])} or {cheaper[-1]}{first}"
+        f"study.minutes={wanted} (0 is no limit){offered}{first}"
     )
 
 

@@ -41,7 +41,7 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         *_few_rates(table),
         *_weighed(table),
         *_prior(table),
-        f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; test images: {len(table.labels)}.",
+        f"Data seeds: {seeds} ({len(table.seeds)}), paired across columns; {_tested(table)}.",
         "Balanced accuracy is the mean of the classes' recalls, a fraction.",
         "Intervals are 95 %: the variance of a mean or of a difference is that between seeds over the number of seeds, "
         "plus that between test images of what is averaged over seeds, over their number; each share with the t "
@@ -113,7 +113,15 @@ def data_words(table: StudyTable) -> str:
     source = _source(table) or "unknown"
     root = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
     named = f"{source} in {root}" if root else str(source)
-    return named + (f", {len(table.classes)} classes, {len(table.labels)} test images" if len(table.labels) else "")
+    return named + (f", {len(table.classes)} classes, {_tested(table)}" if len(table.labels) else "")
+
+
+def _tested(table: StudyTable) -> str:
+    """Return how many test images there are."""
+    count = len(table.labels)
+    if table.split is None or table.split == count:
+        return f"{count:,} test images"
+    return f"{table.split:,} test images, and of {count - table.split:,} others those that a data seed leaves"
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

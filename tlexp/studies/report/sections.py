@@ -46,7 +46,7 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
     measured = count_replicates(findings).finished > 0
     sections = (_measured(findings, thumbnails) if measured else ()) + _told(findings)
     return Document(
-        title=f"Study {table.name}",
+        title=f"{table.name}: {data_words(table).partition(',')[0]}",
         notices=_notices(findings),
         answers=tuple(explanation.answer_parts() for explanation in explain(findings)) if measured else (),
         picture=accuracy_picture(findings),
@@ -94,7 +94,8 @@ def _command(findings: Findings) -> TypedCommand | None:
     line = None if taken is None else model_command(findings.table, taken.column)
     if taken is None or line is None:
         return None
-    return TypedCommand(about=f"This makes {taken.column} on all labels, weights and card:", line=line)
+    about = f"This makes {taken.column} on all labels but those of the test images, weights and card:"
+    return TypedCommand(about=about, line=line)
 
 
 def _answers(findings: Findings) -> Section:

@@ -43,8 +43,9 @@ class Explanation:
             return f"{budget} nothing was measured", "."
         if recommendation.column is None:
             return f"{budget} nothing is recommended", f": {self._guessing(recommendation.best)}"
-        taken = f"{budget} take {recommendation.column}"
-        return taken, f", {self._column(recommendation.column).title}; {self.bound()}."
+        taken, accuracy = f"{budget} take {recommendation.column}", recommendation.accuracy
+        reached = "" if accuracy is None else f": {format_interval(accuracy, digits=2)}"
+        return taken, f", {self._column(recommendation.column).title}{reached}; {self.bound()}."
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
@@ -66,11 +67,15 @@ class Explanation:
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
         if bound == 0:
             return f"it is better than everything else that was compared {sure}"
+        compared = len(recommendation.candidates)
+        if compared == len(recommendation.contenders) > 1:
+            all_of_them = "both columns" if compared == 2 else f"all {compared} columns"
+            return f"{all_of_them} may be the best, none by more than {in_points(bound)} {sure}"
         return f"nothing that was compared is better by more than {in_points(bound)} {sure}"
 
     def details(self) -> str:
         """Return what is known besides of the column to take, what would decide it, and what stands beside it."""
-        parts = (self.taken(), self.deciding(), self.contenders(), self.outdone())
+        parts = (self._cost(), self.deciding(), self.contenders(), self.outdone())
         return " ".join(part for part in parts if part)
 
     def taken(self) -> str:
@@ -78,11 +83,16 @@ class Explanation:
         column, accuracy = self.recommendation.column, self.recommendation.accuracy
         if column is None:
             return ""
-        share = self.recommendation.candidate(column).trained_share
-        saving = "" if share is None else f" It trains {in_percent(share)} of the parameters."
-        if accuracy is None:
-            return f"No shared seed tells its accuracy.{saving}"
-        return f"Its accuracy is {format_interval(accuracy)}, cross-fitted.{saving}"
+        told = "No shared seed tells its accuracy."
+        if accuracy is not None:
+            told = f"Its accuracy is {format_interval(accuracy)}, cross-fitted."
+        return f"{told} {self._cost()}".rstrip()
+
+    def _cost(self) -> str:
+        """Return what the column to take trains; nothing where nothing is taken or that is not known."""
+        column = self.recommendation.column
+        share = None if column is None else self.recommendation.candidate(column).trained_share
+        return "" if share is None else f"It trains {in_percent(share)} of the parameters."
 
     def deciding(self) -> str:
         """Return what would decide it, so far as more of the same would; nothing where it is decided."""
@@ -94,14 +104,9 @@ class Explanation:
         if seeds:
             either = f"{seeds} would decide it{f', or {photos}' if photos else ''}."
             return either[0].upper() + either[1:]
-        endless = deciding.least > self._margin
-        alone = f"No number of data seeds would decide it, for {images:,} test images leave {in_points(deciding.least)}"
-        if not endless or deciding.pool:
+        alone = f"Data seeds alone would not decide it, for {images:,} test images leave {in_points(deciding.least)}"
+        if deciding.least <= self._margin or deciding.pool:
             alone = "A hundred data seeds would not decide it"
-        elif self.findings.table.tests_rest:
-            alone = (
-                f"Data seeds alone would hardly decide it, for {images:,} test images leave {in_points(deciding.least)}"
-            )
         if photos:
             return f"{alone}; {photos} would."
         if deciding.both is not None:
@@ -138,7 +143,7 @@ class Explanation:
         if column is not None and column != recommendation.best:
             loss = recommendation.candidate(recommendation.best).mean - recommendation.candidate(column).mean
             reasons.append(f"The mean of {column} is {loss:.3f} lower, and it costs no more.")
-        if column is not None and recommendation.accuracy is not None:
+        if column is not None and recommendation.accuracy is not None and column != recommendation.best:
             reasons.append(f"In the tables {column} has {self._mean(column)}.")
         reasons += [
             f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
@@ -237,11 +242,11 @@ def explain(findings: Findings) -> tuple[Explanation, ...]:
     )
 
 
-def format_interval(interval: Interval) -> str:
+def format_interval(interval: Interval, *, digits: int = 3) -> str:
     """Return an estimate with its interval, `0.742 (0.720 .. 0.763)`."""
     if interval.low is None or interval.high is None:
-        return f"{interval.value:.3f} (no interval)"
-    return f"{interval.value:.3f} ({interval.low:.3f} .. {interval.high:.3f})"
+        return f"{interval.value:.{digits}f} (no interval)"
+    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} .. {interval.high:.{digits}f})"
 
 
 def in_points(difference: float) -> str:
