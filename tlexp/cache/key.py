@@ -197,7 +197,8 @@ _TRAINING = (
 )  # fmt: skip
 _CHOICE = (
     "labels", "data.columns", "data.split", "data.test_split", "data.classes", "data.seed", "data.evaluate",
-    "data.on_bad", "data.group", "data.on_leak", "data.follow_links", "data.per_class", "data.test_per_class", "data.num_classes",
+    "data.on_bad", "data.group", "data.on_leak", "data.follow_links", "data.per_class", "data.test_per_class",
+    "data.num_classes",
 )  # fmt: skip
 _PATHS = ("data.root", "data.train", "data.test", "data.neither", "data.shifted")
 IRRELEVANT_SETTINGS = {
