@@ -67,7 +67,7 @@ labels=20, ranked by val/loss (lowest first), mean +- standard deviation over se
      optim.lr  seeds  val/loss        behind the first       test/balanced_accuracy
   1  0.1       3      0.410 +- 0.110                         -
   2  0.2       3      0.413 +- 0.111  0.003 [-0.038, 0.045]  -
-  3  0.3       3      0.613 +- 0.115  0.203 [0.189, 0.218]   -
+  3  0.3       3      0.613 +- 0.115  0.203 [0.183, 0.224]   -
 1, 2 cannot be told apart: the best one is among them (95 %, differences paired by 3 seeds)"""
     )
 
