@@ -1,10 +1,11 @@
 import pytest
+from torch import Tensor
 
 from tests.composed import load
 from tlexp.experiment import estimate
 from tlexp.experiment.session import Session
 from tlexp.models import Classifier
-from tlexp.train import FitPlan
+from tlexp.train import FitPlan, Problem
 from tlexp.train.loop import BatchStream
 
 
@@ -53,3 +54,32 @@ def test_a_run_is_paid_for_each_of_its_fits(words: list[str], fits: int) -> None
 def test_phases_are_measured_by_training_in_them() -> None:
     config = load(["backbone=tiny", "backbone.image_size=32", "freeze=gradual"]).config
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step > 0
+
+
+@pytest.mark.parametrize(("head", "times"), [("logreg", 5), ("nearest_mean", 1)])
+def test_a_head_is_solved_on_each_fold_on_which_it_is_compared(head: str, times: int) -> None:
+    config = load(["backbone=tiny", "backbone.image_size=32", "freeze=all", f"head={head}", "labels=5"]).config
+    cost = estimate.SolvingCost(unit=1.0, width=30, validates=config.tune.validate and head != "nearest_mean")
+    assert cost.seconds(50, 5) == (times * 40 * 330 if times > 1 else 50 * 330)
+    assert cost.seconds(10, 0) == 10 * 310
+
+
+def test_a_head_of_many_classes_is_measured_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And paid for by rows and the coordinates that they span."""
+    solved: list[tuple[int, int]] = []
+
+    def solve(kind: str, features: Tensor, labels: Tensor, problems: list[Problem], **_: object) -> None:
+        solved.append((len(features), len(problems)))
+
+    monkeypatch.setattr(estimate, "solve", solve)
+    monkeypatch.setattr(estimate, "_seconds", lambda work, device: work() or 2.0)
+    config = load(["backbone=tiny", "backbone.image_size=32", "freeze=all", "head=logreg"]).config
+    small, large = (
+        estimate.measure_solving(config, Session(), images=images, classes=classes)
+        for images, classes in ((50, 10), (6400, 100))
+    )
+    (rows, together), (fewer, alone) = solved
+    assert (rows, together, alone) == (50, 16, 1)
+    assert fewer < 6400
+    assert small.unit == 2.0 / (50 * 350) / 16
+    assert large.unit == 2.0 / (fewer * (min(fewer, large.width) + 300))

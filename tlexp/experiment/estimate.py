@@ -1,4 +1,4 @@
-"""What a run will take, from a few measured steps: unit costs of a network, and how often a run pays them."""
+"""What a run will take, from a few measured steps or a solved head: unit costs, and how often a run pays them."""
 
 import dataclasses
 import time
@@ -15,9 +15,10 @@ from tlexp.experiment.build import build_classifier, build_setup
 from tlexp.experiment.session import Session
 from tlexp.features.batches import ImageSet
 from tlexp.features.entry import Entry, open_entries
-from tlexp.models import Classifier
+from tlexp.learn.learner import solved_candidates
+from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import CHUNK
-from tlexp.train import FitPlan, Listener, choose_device, fit, predict
+from tlexp.train import FitPlan, Listener, Problem, choose_device, fit, predict, solve
 from tlexp.train.loop import BatchStream
 
 _STEPS = 3
@@ -25,6 +26,11 @@ _SLOW_SECONDS = 0.5
 """What takes longer than this is measured once: more would not tell more than it costs."""
 _OVERHEAD_SECONDS = 0.2
 """Of a run besides its training: record, tracking, predictions."""
+_SOLVED_NUMBERS, _SOLVED_TOGETHER = 1 << 24, 16
+"""Rows x coordinates x classes that heads are solved on to see what they cost, and at most so many heads at once, as a
+study does it; more would not tell more."""
+_BESIDE_PRODUCTS = 300
+"""Coordinates that cost as much as what is done to each logit besides the products, as measured with 242 classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,64 @@ class UnitCosts:
 
     step: float
     image: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolvingCost:
+    """What it takes to solve a head with all its candidates at once.
+
+    Attributes:
+        unit: Seconds for each row and coordinate; rows that are fewer than features span as few coordinates.
+        width: D.
+        validates: Whether candidates are compared.
+    """
+
+    unit: float
+    width: int
+    validates: bool
+
+    def seconds(self, images: int, folds: int) -> float:
+        """Return what a run takes whose label budget has so many images and folds.
+
+        The refit with one candidate is cheap beside folds with all of them.
+        """
+        if not self.validates or not folds:
+            return self.unit * _spanned(images, self.width)
+        return self.unit * _spanned(images - images // folds, self.width) * folds
+
+
+def measure_solving(config: Config, session: Session, *, images: int, classes: int) -> SolvingCost:
+    """Return what solving the head takes, by doing it on noise about the centres of the classes.
+
+    Its axes fall off as those of photographs do: even noise is solved in half of the time that they take.
+
+    Args:
+        config: Of a run whose head is solved.
+        session: What runs have in common.
+        images: Size of its label budget.
+        classes: K.
+    """
+    network, _ = session.network(config)
+    width, rows = feature_width(network.backbone), max(images, 1)
+    while rows > 2 * classes and _spanned(rows, width) * classes > _SOLVED_NUMBERS:
+        rows //= 2
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(rows) % classes
+    centres = torch.randn(classes, width, generator=generator)
+    features = (centres[labels] + torch.randn(rows, width, generator=generator)) / (1 + torch.arange(width))
+    tune, stated, kind = config.tune, config.optim.weight_decay, config.head.kind
+    _, choices = solved_candidates(kind, trials=tune.trials, weight_decay=stated, smallest=rows)
+    strengths = [choice.strength for choice in choices]
+    device = choose_device(config.train.device)
+    problem = Problem(train=np.arange(rows), validation=None)
+    spanned = _spanned(rows, width)
+    problems = [problem] * max(1, min(_SOLVED_TOGETHER, _SOLVED_NUMBERS // (spanned * classes)))
+    args = features.to(device), labels.to(device), problems
+    seconds = _seconds(lambda: solve(str(kind), *args, num_classes=classes, candidates=strengths), device)
+    return SolvingCost(unit=seconds / (len(problems) * spanned), width=width, validates=config.compares)
+
+
+def _spanned(rows: int, width: int) -> int:
+    return rows * (min(rows, width) + _BESIDE_PRODUCTS)
 
 
 def measure_costs(config: Config, session: Session, *, images: int, classes: int, tested: int = 0) -> UnitCosts:

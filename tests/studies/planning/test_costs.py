@@ -7,7 +7,7 @@ import torch
 
 from tests.studies.conftest import QUICK, Finished, Study
 from tlexp.config import Config
-from tlexp.experiment.estimate import UnitCosts
+from tlexp.experiment.estimate import SolvingCost, UnitCosts
 
 PRICES = {"None": 5e-3, "0": 4e-3, "1": 3e-3, "3": 1e-3}
 """Frozen units -> seconds of a step."""
@@ -20,6 +20,8 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
         "tlexp.studies.planning.costs.measure_costs",
         lambda config, *_, **__: UnitCosts(step=PRICES[str(config.freeze.depth)], image=1e-6),
     )
+    free = SolvingCost(unit=0.0, width=1, validates=True)
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_solving", lambda *_, **__: free)
     words = ["study.depths=[0,1,3,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
     assert study(*words, "study.minutes=0.0001") == 2
     captured = capsys.readouterr()
@@ -87,6 +89,17 @@ def test_the_cpu_has_an_hour_unless_minutes_are_stated(
     assert study("study.seeds=5", "study.minutes=0", "--dry-run") == 0
     assert "left out" not in capsys.readouterr().out
     assert not (tmp_path / "multirun").exists()
+
+
+def test_heads_that_are_slow_to_solve_are_in_the_bill(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On each fold of each seed, which makes hours of seconds."""
+    slow = SolvingCost(unit=1.0, width=1, validates=True)
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_solving", lambda *_, **__: slow)
+    words = ["study=quick", "study.labels=[2,4]", "study.controls=false", "study.seeds=3", "study.minutes=0"]
+    assert study(*words, "--dry-run") == 0
+    assert re.search(r"^logreg .* 2,4 +6 +0 +solved +[\d.]+ (min|h)$", capsys.readouterr().out, re.M)
 
 
 def test_a_gpu_has_no_limit_by_default(

@@ -38,6 +38,11 @@ class BudgetSize:
         """How many parts a trained network is selected on: 0, 1 (80/20) or up to 5; groups may need more."""
         return fold_count(self.smallest, self.groups)
 
+    @property
+    def pooled_folds(self) -> int:
+        """How many parts a head that is solved is selected on."""
+        return fold_count(self.smallest, self.groups, pooled=True)
+
 
 def allowed_budgets(
     stated: Sequence[str],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadKind
 from tlexp.config.tune import TuneConfig
-from tlexp.experiment.estimate import UnitCosts, measure_costs, run_seconds
+from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, measure_solving, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 
@@ -22,6 +22,7 @@ class Estimate:
 
     Attributes:
         costs: Of each column's network, by the name of the column.
+        solving: Of its head, where that is solved.
         tested: Test images.
         shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
         ends: Of starting, as measured in this process, and of what comes once at the end.
@@ -29,6 +30,7 @@ class Estimate:
     """
 
     costs: Mapping[str, UnitCosts]
+    solving: Mapping[str, SolvingCost]
     tested: int
     shared: float
     ends: float
@@ -36,8 +38,12 @@ class Estimate:
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
-        budget, costs = run.budget, self.costs[column.column.name]
-        return run_seconds(run.config, costs, images=budget.images, folds=budget.folds, tested=self.tested)
+        budget, name = run.budget, column.column.name
+        seconds = run_seconds(
+            run.config, self.costs[name], images=budget.images, folds=budget.folds, tested=self.tested
+        )
+        solving = self.solving.get(name)
+        return seconds + (0.0 if solving is None else solving.seconds(budget.images, budget.pooled_folds))
 
     def of(self, column: PlannedColumn, runs: Sequence[PlannedRun] | None = None) -> float:
         """Return the seconds that are left of a column, or of some of its runs."""
@@ -60,6 +66,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     classes, tested = len(plan.source.classes), len(plan.source.held_out.labels) + len(plan.rest)
     image = 0.0
     measured: dict[str, UnitCosts] = {}
+    solving: dict[str, SolvingCost] = {}
     for column in plan.columns:
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
         if any(run.key not in done for run in column.runs):
@@ -67,13 +74,15 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
             if alike not in measured:
                 measured[alike] = measure_costs(config, shared, images=largest, classes=classes, tested=tested)
             costs = measured[alike]
+            if config.head.kind.solved:
+                solving[column.column.name] = measure_solving(config, shared, images=largest, classes=classes)
         image = max(image, costs.image if column.column.competes else 0.0)
         by_column[column.column.name] = costs
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
-    return Estimate(costs=by_column, tested=tested, shared=image * images, ends=ends, done=done)
+    return Estimate(costs=by_column, solving=solving, tested=tested, shared=image * images, ends=ends, done=done)
 
 
 def _alike(config: Config) -> str:
