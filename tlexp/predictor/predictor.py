@@ -10,7 +10,6 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -26,6 +25,8 @@ from tlexp.errors import BadImagesError, DataError
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ModelCard, load_classifier
 from tlexp.predictor.photos import Photo, Photographs, find_photos
+from tlexp.predictor.table import Scores as Scores  # its readers know it from here
+from tlexp.predictor.table import predictions_rows
 from tlexp.train.device import choose_device
 from tlexp.train.metrics import to_probabilities
 from tlexp.train.predict import predict
@@ -34,25 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
 
 OnBadPhoto = Literal["refuse", "skip"]
-SHOWN = 3
-"""Classes that a table names for each image."""
 _AT_ONCE = 256
 """Images that are decoded while those before them pass the network."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scores:
-    """What a network makes of images.
-
-    Attributes:
-        names: Of the images that were read, in the order in which they were given.
-        probabilities: Of each class, (N, K) float64.
-        bad: Name and reason of each image that could not be read.
-    """
-
-    names: tuple[str, ...]
-    probabilities: NDArray[np.float64]
-    bad: tuple[tuple[str, str], ...]
 
 
 class Predictor:
@@ -128,7 +112,8 @@ class Predictor:
         """
         import pandas as pd  # lazy: a second
 
-        return pd.DataFrame(ranked(self.score(images, on_bad=on_bad), self.classes))
+        head, *rows = predictions_rows(self.score(images, on_bad=on_bad), self.classes)
+        return pd.DataFrame(rows, columns=head).replace({"": None})
 
     def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
         """Return names and probabilities of images; all that cannot be read are named at once.
@@ -201,19 +186,3 @@ class Predictor:
                 fitted = list(coming)
                 coming = pool.map(read, photos[start + _AT_ONCE : start + 2 * _AT_ONCE])
                 yield start, fitted
-
-
-def ranked(scores: Scores, classes: Sequence[str]) -> dict[str, list[object]]:
-    """Return the columns of a table: each image's most probable classes and how probable they are."""
-    order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :SHOWN]
-    columns: dict[str, list[object]] = {"path": list(scores.names)}
-    for rank, (name, confidence) in enumerate(
-        [("class", "confidence"), ("second", "second_confidence"), ("third", "third_confidence")]
-    ):
-        if rank < order.shape[1]:
-            taken = np.take_along_axis(scores.probabilities, order[:, rank : rank + 1], axis=1)[:, 0]
-            columns[name] = [classes[place] for place in order[:, rank].tolist()]
-            columns[confidence] = taken.tolist()
-        else:
-            columns[name], columns[confidence] = [None] * len(scores.names), [None] * len(scores.names)
-    return columns
