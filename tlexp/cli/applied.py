@@ -19,6 +19,7 @@ def predict(words: list[str]) -> int:
     parser.add_argument("images", nargs="+", help="photographs, and folders of them")
     parser.add_argument("--out", type=Path, help="CSV file to write (a short table here)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
+    parser.add_argument("--abstain", type=float, help="answer only where this accuracy, such as 0.95, is promised")
     _add_reading(parser)
     arguments = parser.parse_args(words)
     if arguments.out is not None:
@@ -27,8 +28,9 @@ def predict(words: list[str]) -> int:
     from tlexp.predictor.table import predictions_rows
 
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
+    least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
     scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
-    rows = predictions_rows(scores, predictor.classes)
+    rows = predictions_rows(scores, predictor.classes, least=least)
     if arguments.out is None:
         told = [[cell if isinstance(cell, str) else f"{cell:.4f}" for cell in row] for row in rows[: _SHOWN + 1]]
         show(*aligned(told))
@@ -37,6 +39,9 @@ def predict(words: list[str]) -> int:
     else:
         publish(arguments.out, csv_bytes(rows))
         show(f"{arguments.out}  {len(rows) - 1:,} images")
+    if arguments.abstain is not None:
+        answered = sum(row[1] != "" for row in rows[1:])
+        show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
     _tell_left_out(scores.bad)
     return 0
 

@@ -21,7 +21,8 @@ from tlexp.arrays import Logits
 from tlexp.config.data import DataConfig
 from tlexp.data.decode import Decoding, pillow_guard
 from tlexp.data.transforms import fit_image, normalise
-from tlexp.errors import BadImagesError, DataError
+from tlexp.errors import BadImagesError, ConfigError, DataError
+from tlexp.models.abstention import needed
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ModelCard, load_classifier
 from tlexp.predictor.photos import Photo, Photographs, find_photos
@@ -99,21 +100,51 @@ class Predictor:
         """
         return self.score(images).probabilities
 
-    def predict(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse") -> "pd.DataFrame":
+    def predict(
+        self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", abstain: float | None = None
+    ) -> "pd.DataFrame":
         """Return a row per image: path, class, confidence, second, second_confidence, third, third_confidence.
 
         Args:
             images: As for `probabilities`.
             on_bad: Refuse images that cannot be read, all named, or leave them out.
+            abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it.
 
         Raises:
             BadImagesError: Images cannot be read.
             DataError: A folder holds none.
+            ConfigError: As `threshold`.
         """
         import pandas as pd  # lazy: a second
 
-        head, *rows = predictions_rows(self.score(images, on_bad=on_bad), self.classes)
+        least = 0.0 if abstain is None else self.threshold(abstain)
+        head, *rows = predictions_rows(self.score(images, on_bad=on_bad), self.classes, least=least)
         return pd.DataFrame(rows, columns=head).replace({"": None})
+
+    def threshold(self, accuracy: float) -> float:
+        """Return the least confidence of an answer for answers to be right in this share, at 95 % confidence.
+
+        It holds for images like those of the label budget, with classes as frequent as there.
+
+        Raises:
+            ConfigError: The accuracy is none, or the run's out-of-fold predictions do not allow the promise.
+        """
+        if not 0 < accuracy < 1:
+            raise ConfigError(f"abstain={accuracy:g}: must be an accuracy between 0 and 1, such as 0.95")
+        known = self.card.abstention
+        if known is None:
+            raise ConfigError(
+                f"abstain={accuracy:g}: the run kept no out-of-fold predictions that tell how sure is sure enough: it "
+                "had one image per class, tune.validate=false or data.prior, or was made by an earlier version"
+            )
+        least = known.threshold(accuracy)
+        if least is None:
+            raise ConfigError(
+                f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
+                f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
+                f"{needed(accuracy)} sure ones without a mistake: ask for less, or label more images"
+            )
+        return least
 
     def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
         """Return names and probabilities of images; all that cannot be read are named at once.

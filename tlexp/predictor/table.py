@@ -5,7 +5,6 @@ probabilities (N, K) float64, rows sum to 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +28,11 @@ class Scores:
     bad: tuple[tuple[str, str], ...] = ()
 
 
-def predictions_rows(scores: Scores, classes: Sequence[str]) -> list[list[Cell]]:
+def predictions_rows(scores: Scores, classes: Sequence[str], *, least: float = 0.0) -> list[list[Cell]]:
     """Return a table, its head first: each image's path, and its three most probable classes with their confidence.
 
-    Where there are fewer classes, the cells of the others are empty.
+    Where there are fewer classes, the cells of the others are empty, and so is the first class of an image where its
+    confidence is below the least one.
 
     >>> scores = Scores(names=("a.jpg",), probabilities=np.array([[0.25, 0.75]]))
     >>> predictions_rows(scores, ["cat", "dog"])[1]
@@ -43,6 +43,10 @@ def predictions_rows(scores: Scores, classes: Sequence[str]) -> list[list[Cell]]
     values = np.take_along_axis(scores.probabilities, order, axis=1)
     rows: list[list[Cell]] = [[*HEAD]]
     for name, places, confidences in zip(scores.names, order.tolist(), values.tolist(), strict=True):
-        told = chain.from_iterable((classes[place], value) for place, value in zip(places, confidences, strict=True))
+        told: list[Cell] = [
+            cell for place, value in zip(places, confidences, strict=True) for cell in (classes[place], value)
+        ]
+        if confidences[0] < least:
+            told[0] = ""
         rows.append([name, *told, *[""] * (2 * (shown - len(places)))])
     return rows
