@@ -93,3 +93,20 @@ def test_what_cannot_be_predicted_is_said_in_a_sentence(
     assert tlexp("predict", *[str(network) if word == "NETWORK" else word for word in words]) == 2
     assert text in capsys.readouterr().err
     assert sorted(photos.parent.rglob("*")) == before
+
+
+def test_evaluate_makes_a_folder_with_a_page_and_replaces_none(
+    tlexp: Run, network: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, photo in (("cat", "=1+1"), ("dog", "grey"), ("elk", "bright")):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        (photos / f"{photo}.png").rename(tmp_path / "others" / name / "1.png")
+    words = ["evaluate", str(network), "others", "--out", "out", "--no-tracking"]
+    assert tlexp(*words) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[:2] for line in shown.splitlines()[:2]] == [["measure", "value"], ["accuracy", "0.6667"]]
+    assert rows(tmp_path / "out" / "predictions.csv")[2][:3] == ["others/dog/1.png", "dog", "elk"]
+    assert tlexp(*words) == 2
+    assert "out is there already" in capsys.readouterr().err
+    assert tlexp("evaluate", str(network), "photos", "--out", "more", "--no-tracking") == 2
+    assert not (tmp_path / "more").exists()

@@ -8,45 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import SMALL
+from tests.photographs import CLASSES, draw_photos, trained
 from tlexp.errors import BadImagesError, ConfigError, DataError, WeightsError
 from tlexp.models.abstention import Abstention
 from tlexp.models.export import save_classifier
 from tlexp.predictor import Predictor
 
-CLASSES = ("cat", "dog")
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of two classes in training and test folders, of several sizes and kinds."""
-    root, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for split, count in (("train", 12), ("test", 5)):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                height, width = generator.integers(40, 90, 2)
-                values = generator.integers(0, 128, (height, width, 3), dtype=np.uint8) + np.uint8(100 * label)
-                exif = Image.Exif()
-                exif[0x0112] = number % 8 + 1
-                place = root / split / name / f"{number}"
-                if number % 3:
-                    Image.fromarray(values).save(place.with_suffix(".jpg"), exif=exif)
-                else:
-                    Image.fromarray(values).convert("LA" if number % 2 else "P").save(place.with_suffix(".png"))
-    return root
-
-
-def trained(photos: Path, folder: Path, *words: str) -> Path:
-    """Do a small run on the photographs."""
-    from tests.composed import load
-    from tlexp.experiment.run import run
-    from tlexp.train import Listener
-
-    own = [word for word in SMALL if not word.startswith("data.")]
-    folder.mkdir(exist_ok=True)
-    run(load((*own, "data=folder", f"data.root={photos}", *words)).config, folder=folder, listener=Listener())
-    return folder
+    return draw_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

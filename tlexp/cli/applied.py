@@ -1,12 +1,18 @@
 """The verbs that apply a trained network to other photographs."""
 
+from argparse import Namespace
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import VerbParser
 from tlexp.errors import ConfigError
 from tlexp.paths import csv_bytes, publish
-from tlexp.terminal import aligned, show
+from tlexp.terminal import aligned, one_line, show
+
+if TYPE_CHECKING:
+    from tlexp.experiment.evaluation import Measured
 
 _SHOWN = 20
 """Rows of a table that a terminal shows."""
@@ -44,6 +50,59 @@ def predict(words: list[str]) -> int:
         show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
     _tell_left_out(scores.bad)
     return 0
+
+
+def evaluate(words: list[str]) -> int:
+    """Measure a network on other photographs."""
+    parser = VerbParser(prog="tlexp evaluate", description="Measure a run's trained network on other photographs.")
+    parser.add_argument("run", help="folder of a run or an export, runs:/ID or models:/NAME/1")
+    parser.add_argument("images", type=Path, help="a folder with one for each class, or a CSV with path and label")
+    parser.add_argument("--out", type=Path, help="folder to make (outputs/<time>-evaluation)")
+    parser.add_argument("--no-tracking", action="store_true", help="write no run into the tracking store")
+    _add_reading(parser)
+    arguments = parser.parse_args(words)
+    folder = arguments.out or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-evaluation"
+    if folder.exists() or folder.is_symlink():
+        raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
+    from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
+    from tlexp.predictor import Predictor
+
+    predictor = Predictor.load(arguments.run, uri=arguments.uri)
+    labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
+    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
+    title = one_line(f"{arguments.run} on {arguments.images}")
+    write_measured(folder, measured, predictor, labelled.photos, title=title)
+    show(*measured.notes)
+    show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
+    _tell_left_out(measured.scores.bad)
+    show(f"{folder}/index.html")
+    if not arguments.no_tracking:
+        _track(arguments, folder, measured)
+    return 0
+
+
+def _track(arguments: Namespace, folder: Path, measured: "Measured") -> None:
+    """Write an evaluation into the store, in the experiment of the run that it is about."""
+    from tlexp.experiment.evaluation import track_measured  # lazy: torch and timm
+    from tlexp.tracking import read_record
+    from tlexp.tracking.names import RECORD_FILE
+
+    stated = {}
+    if (Path(arguments.run) / RECORD_FILE).exists():
+        stated = read_record(Path(arguments.run)).config["tracking"]
+        if stated["enabled"] is False and arguments.uri is None:
+            return
+    tracked = track_measured(
+        folder,
+        measured,
+        origin=arguments.run,
+        place=str(arguments.images),
+        uri=arguments.uri,
+        experiment=str(stated.get("experiment", "tlexp")),
+        warn=lambda text: show(text, error=True),
+    )
+    if tracked is not None:
+        show(f"MLflow  {tracked.link}")
 
 
 def _add_reading(parser: VerbParser) -> None:

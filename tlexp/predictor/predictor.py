@@ -53,7 +53,7 @@ class Predictor:
         self.card = card
         self._device = choose_device(device)
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
-        self._decoding = Decoding(max_pixels=DataConfig().max_pixels)
+        self.decoding = Decoding(max_pixels=DataConfig().max_pixels)
 
     @classmethod
     def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
@@ -207,7 +207,7 @@ class Predictor:
 
         def read(photo: Photo) -> NDArray[np.uint8] | DataError:
             try:
-                return fit_image(photo.load(self._decoding), self.card.preprocessing)
+                return fit_image(photo.load(self.decoding), self.card.preprocessing)
             except DataError as error:
                 return error
 
