@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlexp.cli.applied import predict
 from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take, take_value
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
@@ -167,6 +168,9 @@ VERBS = {
         has_help=False,
     ),
     "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
+    "predict": Verb(
+        run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv] [--on-bad skip]"
+    ),
     "cache": Verb(
         run=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"
     ),
