@@ -102,8 +102,8 @@ class StudyAnswer:
         answers = tuple(map(BudgetAnswer.of, explain(findings)))
         return cls(folder=folder, page=folder / REPORT / PAGE, budgets=answers, table=_cells(findings))
 
-    def take(self, labels: int | str) -> BudgetAnswer:
-        """Return what to do with so many labels per class, or a share such as "10%", or "all".
+    def take(self, labels: int | float | str) -> BudgetAnswer:
+        """Return what to do with so many labels per class, a share of the pool such as 0.1, or "all".
 
         Raises:
             ConfigError: The study has no such budget.
