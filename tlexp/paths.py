@@ -170,6 +170,15 @@ def _as_text(cell: object) -> object:
     return cell
 
 
+def uncovered(cell: str) -> str:
+    """Return the text of a cell as it was before `csv_bytes` kept spreadsheets from taking it for a formula.
+
+    >>> uncovered("'=1+1"), uncovered("cat.jpg")
+    ('=1+1', 'cat.jpg')
+    """
+    return cell[1:] if cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
+
+
 def publish_json(path: Path, values: Any, *, indent: int | None = 2, **layout: Any) -> None:
     """Write values as JSON, without secrets, as `publish` does.
 

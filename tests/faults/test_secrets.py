@@ -212,7 +212,7 @@ def test_a_folder_that_a_variable_names_serves_every_verb(tmp_path: Path, ready_
 def interrupt() -> None:
     """Let a signal arrive in the middle of the training."""
     questions = iter([None] * 3)
-    signals = importlib.import_module("tlexp.cli.signals").Signals
+    signals = importlib.import_module("tlexp.jobs.signals").Signals
     signals.received = property(lambda self: next(questions, signal.SIGTERM))
 
 

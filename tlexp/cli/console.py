@@ -1,15 +1,9 @@
-"""What people see in the terminal: progress while a run goes on, and a table at its end."""
+"""What people see in the terminal at the end of a run."""
 
-import re
 import shlex
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Never
 
-from tqdm import tqdm
-
-from tlexp.cli.signals import Signals
 from tlexp.compose.words import unquoted_values
 from tlexp.config.backbone import PACKAGED, PIXELS
 from tlexp.experiment.run import Outcome
@@ -18,91 +12,12 @@ from tlexp.terminal import aligned, one_line, short_path
 from tlexp.tracking import Record, names
 from tlexp.tracking.blocks import FreezeBlock
 from tlexp.tracking.store import serve_command
-from tlexp.train import Listener
 
 _SAME = ("backbone", "data")
 """Groups that choose the network and the images."""
 _OWN = ("head.units", "data.seed", "resume")
 """What holds for one network, or for one run."""
 _TINY = f"{PACKAGED}tiny"
-_SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
-
-
-class Console(Listener):
-    """Progress bars with rate and time left on a terminal; off it, messages alone.
-
-    Args:
-        signals: Asked before every step.
-        progress: Whether bars are wanted.
-        told: The messages that were printed before and are not repeated; filled in.
-    """
-
-    def __init__(self, signals: Signals, *, progress: bool, told: set[str]) -> None:
-        self._signals, self._told = signals, told
-        self._bars = progress and sys.stderr.isatty()
-        self._bar: tqdm[Never] | None = None
-
-    def phase(self, title: str, steps: int) -> None:
-        """Begin the bar of a fit."""
-        self._signals.waits = True
-        self._open(_title(title), steps, "step")
-
-    def step(self, step: int, values: dict[str, float]) -> None:
-        """Move the bar of a fit."""
-        self._move(step, f"loss {values['loss']:.3f}")
-
-    def ended(self) -> None:
-        """End the bar of a fit; from here on a signal ends the run at once."""
-        self._signals.waits = False
-        self._close()
-
-    def closing(self) -> None:
-        """Let a first signal wait while the record is written."""
-        self._signals.waits = True
-
-    def images(self, done: int, count: int) -> None:
-        """Move the bar of images that are read."""
-        if self._bar is None:
-            self._open("images", count, "image")
-        self._move(done)
-        if done == count:
-            self._close()
-
-    def message(self, text: str) -> None:
-        """Print one line."""
-        if text in self._told:
-            return
-        self._told.add(text)
-        tqdm.write(one_line(f"note: {text}"), file=sys.stderr)
-
-    def should_stop(self) -> int | None:
-        """Return the signal that was received, or None."""
-        return self._signals.received
-
-    def _open(self, title: str, total: int, unit: str) -> None:
-        self._close()
-        if self._bars:
-            self._bar = tqdm(total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True, mininterval=0.2)
-
-    def _move(self, done: int, text: str = "") -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(done - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def _title(fit_id: str) -> str:
-    """Return a fit's name for people.
-
-    >>> _title("select-003-fold1"), _title("final")
-    ('candidate 4, fold 2', 'final fit')
-    """
-    match = _SELECTING.fullmatch(fit_id)
-    return f"candidate {int(match[1]) + 1}, fold {int(match[2]) + 1}" if match else f"{fit_id} fit"
 
 
 def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:

@@ -4,17 +4,17 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import hydra_arguments, source_of, take
-from tlexp.cli.signals import Signals
 from tlexp.config.study import StudyKind
-from tlexp.errors import ConfigError, Interrupted, TlexpError
+from tlexp.errors import ConfigError, Interrupted
+from tlexp.jobs.signals import Signals
 from tlexp.terminal import show
 
 if TYPE_CHECKING:
+    from tlexp.api.launch import AskedToStop
     from tlexp.compose.load import Composed, ConfigSource, HydraJob
 
 _LOADING = "loading torch and timm ..."
@@ -24,7 +24,8 @@ _told: set[str] = set()
 
 def launch(words: list[str]) -> int:
     """One run, or with -m a sweep of runs, through Hydra."""
-    from tlexp.compose.load import load  # lazy: keeps --help fast
+    from tlexp.api.launch import resumed  # lazy: keeps --help fast
+    from tlexp.compose.load import load
     from tlexp.compose.overrides import asks_for_sweep
     from tlexp.compose.words import quoted_values
 
@@ -32,7 +33,7 @@ def launch(words: list[str]) -> int:
     dry = take(words, "--dry-run")
     arguments = hydra_arguments(words)
     source = source_of(arguments)
-    arguments.overrides = [*_resumed(arguments.overrides, source), *arguments.overrides]
+    arguments.overrides = [*resumed(arguments.overrides, source), *arguments.overrides]
     looks_only = arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if not arguments.shell_completion:
         arguments.multirun = arguments.multirun or asks_for_sweep(arguments.overrides)
@@ -74,32 +75,12 @@ def _look(arguments: argparse.Namespace, source: "ConfigSource") -> None:
 
 def _through_hydra(arguments: argparse.Namespace, source: "ConfigSource") -> None:
     """Let Hydra compose, make each run's folder and call us; every run of a sweep gets its turn."""
-    from hydra.types import RunMode  # lazy: keeps --help fast
-    from omegaconf import DictConfig
+    from tlexp.api.launch import launch as launch_jobs  # lazy: keeps --help fast
 
-    from tlexp.compose.load import hydra_job, hydra_of, typed  # lazy: keeps --help fast
-
-    failures: list[TlexpError | OSError] = []
-
-    def task(composed: DictConfig, asked_to_stop: Callable[[], int | None] | None = None) -> None:
-        try:
-            _task(typed(composed), hydra_job(), asked_to_stop)
-        except (TlexpError, OSError) as error:  # Hydra would print the words of the job before it
-            if asked_to_stop is not None:
-                raise  # tlexp's own sweeper keeps account of its runs
-            failures.append(error)
-
-    hydra = hydra_of(source)
-    name, words = arguments.config_name, arguments.overrides
-    sweeps = arguments.multirun or hydra.get_mode(name, words) is RunMode.MULTIRUN  # as a study's option says
-    start = hydra.multirun if sweeps else hydra.run
-    os.environ["PYTHONSAFEPATH"] = "1"  # interpreters of workers import nothing from the working folder
-    start(name, task, [*words, f"hydra.mode={'MULTIRUN' if sweeps else 'RUN'}"])
-    if failures:
-        raise failures[0]
+    launch_jobs(arguments.overrides, source, _task, sweeps=arguments.multirun)
 
 
-def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int | None] | None = None) -> None:
+def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: "AskedToStop | None") -> None:
     """One job: listen to signals, run, say how it ended.
 
     Args:
@@ -110,55 +91,28 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: Callable[[], int |
     signals = Signals(asked_to_stop or (lambda: None))
     if asked_to_stop is None and sys.stderr.isatty():  # a sweep has a line of its own there
         print(_LOADING, end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
-    from tlexp.cli.console import Console, summary  # lazy: keeps --help fast
-    from tlexp.compose.places import typed_again
-    from tlexp.experiment.run import run
-    from tlexp.experiment.session import process_session
-    from tlexp.tracking.names import CHECKPOINT_FOLDER
+    from tlexp.api.job import do_job  # lazy: keeps --help fast
+    from tlexp.cli.console import summary
 
-    config = loaded.config
-    if config.tracking.figures is None:
-        config.tracking.figures = not job.swept
-    listener = Console(signals, progress=config.train.progress, told=_told)
-    if config.study.column is not None:
-        from tlexp.studies.column import run_column  # lazy: keeps --help fast
-
-        run_column(loaded, folder=job.folder, overrides=job.overrides, run=run, listener=listener)
-        return
     if asked_to_stop is None:
         show(f"run {os.path.relpath(job.folder)}".ljust(len(_LOADING)), error=True)  # nothing of the line before shows
     try:
-        outcome = run(
-            config,
-            shown=loaded.shown,
-            folder=job.folder,
-            overrides=job.overrides,
-            study=job.study,
-            listener=listener,
-            session=process_session() if job.swept else None,  # as the runs of a study
-        )
+        outcome = do_job(loaded, job, signals, _told)
     except (Interrupted, KeyboardInterrupt):
-        listener.ended()
-        if asked_to_stop is None and (job.folder / CHECKPOINT_FOLDER).is_dir():
-            resumed = shlex.quote(f"resume={os.path.relpath(job.folder)}")
-            again = ["python -m tlexp", resumed, *typed_again(loaded.shown)]
-            show(f"interrupted; go on with: {' '.join(again)}", error=True)
+        if asked_to_stop is None:
+            _tell_to_resume(loaded, job.folder)
         raise
-    if asked_to_stop is None:
+    if outcome is not None and asked_to_stop is None:
         print(summary(outcome, job.folder, own_files=job.own_files))
     elif signals.received is not None:
         raise Interrupted(signals.received)  # it came while the end of the run was written
 
 
-def _resumed(overrides: Sequence[str], source: "ConfigSource") -> list[str]:
-    """Return the words of an interrupted run, where `resume=RUN` asks for it.
+def _tell_to_resume(loaded: "Composed", folder: Path) -> None:
+    """Say how to go on with a run that has a checkpoint."""
+    from tlexp.compose.places import typed_again  # lazy: keeps --help fast
+    from tlexp.tracking.names import CHECKPOINT_FOLDER
 
-    Raises:
-        ConfigError: RUN is no run's folder, or the words given now change what the run computes.
-    """
-    folder = next((word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("resume=")), None)
-    if not folder or folder == "null":
-        return []
-    from tlexp.compose.load import resumed_overrides  # lazy: keeps --help fast
-
-    return resumed_overrides(Path(folder), overrides, source)
+    if (folder / CHECKPOINT_FOLDER).is_dir():
+        again = ["python -m tlexp", shlex.quote(f"resume={os.path.relpath(folder)}"), *typed_again(loaded.shown)]
+        show(f"interrupted; go on with: {' '.join(again)}", error=True)

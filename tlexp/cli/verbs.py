@@ -44,9 +44,9 @@ def _doctor(words: list[str]) -> int:
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
     Preflight().counts(config.data)  # what is missing is told before torch is loaded
-    from tlexp.cli.console import Console  # lazy: torch and timm
-    from tlexp.cli.signals import Signals
+    from tlexp.api.console import Console  # lazy: torch and timm
     from tlexp.doctor.checkup import check_up, default_folder
+    from tlexp.jobs.signals import Signals
 
     listener = Console(Signals(lambda: None), progress=config.train.progress, told=set())
     place = default_folder(config.data) if folder is None else Path(folder)

@@ -21,8 +21,9 @@ def register() -> None:
     ConfigStore.instance().store(name="_schema", node=config_values(Config()))
     guard_hydra()
     # Not Hydra's `now`: processes that start within one second would share a folder.
-    OmegaConf.register_new_resolver("tlexp.stamp", _stamp, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("tlexp.stamp", stamp, replace=True, use_cache=True)
 
 
-def _stamp() -> str:
+def stamp() -> str:
+    """Return a name for the folder of a run: the time, and signs that no other one has."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"

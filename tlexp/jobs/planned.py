@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,23 @@ from tlexp.compose.load import Composed
 from tlexp.errors import Interrupted
 from tlexp.jobs.progress import say
 
-ROOT = Path("multirun")
-"""Where sweeps and studies have their folders."""
+_PLACE = ContextVar("_PLACE", default=Path())
+"""Below which everything is written."""
+
+
+def sweeps_folder() -> Path:
+    """Return where sweeps and studies have their folders."""
+    return _PLACE.get() / "multirun"
+
+
+@contextlib.contextmanager
+def written_below(place: Path) -> Iterator[None]:
+    """Let sweeps and studies have their folders below another place than the working folder."""
+    token = _PLACE.set(place)
+    try:
+        yield
+    finally:
+        _PLACE.reset(token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import uuid
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
+from tlexp.jobs.signals import handlers, listen
 from tlexp.jobs.worker import JobTask, Task
 from tlexp.paths import in_words
 from tlexp.tracking import names
@@ -83,7 +83,7 @@ class JobRunner:
     def __enter__(self) -> "JobRunner":
         for stale in self._folder.path.glob(".stop-*"):
             stale.unlink(missing_ok=True)
-        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = handlers()
         self._listen()
         return self
 
@@ -91,8 +91,7 @@ class JobRunner:
         if not self._alone:
             _retire()
         self._stop.unlink(missing_ok=True)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        listen(self._before)
 
     def run(self, jobs: Iterable[Job]) -> bool:
         """Run the jobs; return whether the sweep may go on. Where they run one by one, each is taken when it begins.
@@ -110,8 +109,7 @@ class JobRunner:
         return True
 
     def _listen(self) -> None:
-        for number in self._before:
-            signal.signal(number, self._hear_signal)
+        listen(dict.fromkeys(self._before, self._hear_signal))
 
     def _together(self, waiting: list[Job]) -> bool:
         """Run the jobs in workers, again where one died and took others with it that had not begun."""

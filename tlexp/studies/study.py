@@ -46,8 +46,8 @@ from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 
-def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = False) -> None:
-    """Run every replicate that has not finished, and write the report.
+def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = False) -> Path:
+    """Run every replicate that has not finished, write the report, and return the folder of the study.
 
     Args:
         overrides: Of the command line, without those that are Hydra's own.
@@ -77,7 +77,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     if note := predecessor_note(plan.folder.path, about):
         say(f"note: {note}")
     if dry_run:
-        return
+        return plan.folder.path
     with plan.folder.locked():
         plan.folder.state(about)
         _list_images(plan)
@@ -85,6 +85,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         failed = _report(plan, due)
     if failed:
         raise TrainingError(f"{failed} of {len(due)} runs did not finish; the same command typed again runs them")
+    return plan.folder.path
 
 
 def _list_images(plan: StudyPlan) -> None:

@@ -19,7 +19,7 @@ from tlexp.config.sweep import Sampler, SweepConfig
 from tlexp.errors import ConfigError, TlexpError
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.index import RunIndex
-from tlexp.jobs.planned import ROOT, Planned
+from tlexp.jobs.planned import Planned, sweeps_folder
 from tlexp.jobs.runner import HydraContext
 from tlexp.secrets import masked
 from tlexp.sweeps.composer import Composer
@@ -217,11 +217,11 @@ def _folder(settings: SweepConfig, config: DictConfig, first: Planned, about: di
             raise ConfigError(problems)
         if names.folder_name(settings.name) != settings.name:
             raise ConfigError(f"hydra.sweeper.name={settings.name}: use letters, digits and . _ -, up to 64")
-        return ROOT / settings.name
+        return sweeps_folder() / settings.name
     text = json.dumps([about["fixed"], sorted(about["swept"])], sort_keys=True)
     parts = [str(first.composed.config.data.source), *(name.rpartition(".")[2] for name in about["swept"])]
     slug = "-".join(parts)[:_LONGEST_SLUG].rstrip("-")
-    return ROOT / f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return sweeps_folder() / f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _is_replicate(name: str, values: Sequence[str] | None) -> bool:

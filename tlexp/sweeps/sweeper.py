@@ -26,8 +26,8 @@ from tlexp.tracking import names
 __all__ = ["HydraContext", "sweep"]
 
 
-def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> None:
-    """Run every point of the swept overrides that has not finished yet, and write the results.
+def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> list[JobOutcome]:
+    """Run every point of the swept overrides that has not finished yet, write the results, and return every point.
 
     Raises:
         ConfigError: The settings do not fit, or another process works on the sweep.
@@ -50,14 +50,14 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         runs = Sweep(settings, plan, index).runs()
         text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
         print(text)  # noqa: T201 - this is what was asked for
-        return
+        return runs
     if not plan.folder.path.exists():
         plan.require_inputs(RunIndex([]))  # before it is made
     with plan.folder.locked():
         plan.folder.state(plan.about)
         index = RunIndex(plan.folder.attempts())
         plan.require_inputs(index)
-        Sweep(settings, plan, index).run(context)
+        return Sweep(settings, plan, index).run(context)
 
 
 class Sweep:
@@ -81,8 +81,8 @@ class Sweep:
             searches=plan.searches,
         )
 
-    def run(self, context: HydraContext) -> None:
-        """Run what has to run, and write the results.
+    def run(self, context: HydraContext) -> list[JobOutcome]:
+        """Run what has to run, write the results, and return every point with the run that counts for it.
 
         Raises:
             TrainingError: Some runs did not finish.
@@ -109,6 +109,7 @@ class Sweep:
         for note in changed_inputs(runs):
             say(f"note: {note}")
         self._judge(runs, whole=whole)
+        return runs
 
     def runs(self) -> list[JobOutcome]:
         """Return every point with the run that counts for it, in the sweep's order."""

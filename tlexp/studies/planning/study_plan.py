@@ -30,7 +30,7 @@ from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import draw_labels, listing_bad_images
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
-from tlexp.jobs.planned import ROOT
+from tlexp.jobs.planned import sweeps_folder
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
@@ -171,7 +171,7 @@ class StudyPlan:
         self.network, _ = shared.network(first)
         self._command = command.completed(first, self.network.expected.image_size)
         config = compositions.typed(self._command.overrides(FROZEN)).config
-        with listing_bad_images(ROOT):
+        with listing_bad_images(sweeps_folder()):
             self.source = shared.images(config, self.network.expected, listener)
         self._command = self._command.testing(config, self.source)
         config = compositions.typed(self._command.overrides(FROZEN)).config
@@ -374,10 +374,13 @@ class StudyPlan:
         if name is not None:
             if names.folder_name(name) != name:
                 raise ConfigError(f"study.name={name}: use letters, digits and . _ -, up to 64")
-            return ROOT / name
+            return sweeps_folder() / name
         content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        return ROOT / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
+        return (
+            sweeps_folder()
+            / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
+        )
 
 
 def _check(overrides: Sequence[str], context: HydraContext) -> None:

@@ -36,8 +36,11 @@ class TlexpSweeper(Sweeper):
         """Remember what Hydra gives."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-    def sweep(self, arguments: list[str]) -> None:
-        """Run every point, or a study; the arguments are the overrides of the command line that are not Hydra's own."""
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run every point, or a study; the arguments are the overrides of the command line that are not Hydra's own.
+
+        Returned is what they return.
+        """
         from tlexp.sweeps.sweeper import HydraContext, sweep  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
@@ -45,8 +48,7 @@ class TlexpSweeper(Sweeper):
         assert self.config is not None
         context = HydraContext(hydra=self.hydra_context, task=self.task_function, config=self.config)
         if self.config.study.kind == "none":
-            sweep(self.settings, arguments, context)
-            return
+            return sweep(self.settings, arguments, context)
         from tlexp.studies.study import study  # lazy: keeps --help fast
 
-        study(arguments, context, dry_run=self.settings.dry_run)
+        return study(arguments, context, dry_run=self.settings.dry_run)

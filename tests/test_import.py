@@ -1,0 +1,57 @@
+"""What `import tlexp` offers, and what it does not load."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tlexp
+
+OFFERED = """
+import json, sys
+import tlexp
+heavy = {"torch", "timm", "hydra", "omegaconf", "mlflow", "numpy", "pandas", "optuna", "sklearn", "matplotlib"}
+after_import = sorted(heavy & set(sys.modules))
+from tlexp import run
+after_name = sorted({"torch", "timm", "mlflow", "sklearn"} & set(sys.modules))
+try:
+    run("freeze=al", folder="there")
+except tlexp.ConfigError as error:
+    told = str(error)
+print(json.dumps([after_import, after_name, sorted({"torch", "timm", "mlflow"} & set(sys.modules)), told]))
+"""
+
+
+def test_the_public_names_are_these() -> None:
+    assert tlexp.__all__ == [
+        "BudgetAnswer",
+        "ConfigError",
+        "Predictor",
+        "RunResult",
+        "StudyAnswer",
+        "TlexpError",
+        "__version__",
+        "load",
+        "run",
+        "runs",
+        "study",
+        "sweep",
+    ]
+    assert dir(tlexp) == tlexp.__all__
+    assert all(getattr(tlexp, name) is not None for name in tlexp.__all__)
+    assert {name for name in dir(tlexp) if not (getattr(tlexp, name).__doc__ or name == "__version__")} == set()
+
+
+def test_a_name_that_is_none_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="module 'tlexp' has no attribute 'trian'"):
+        tlexp.trian  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_an_import_loads_nothing_heavy_nor_does_a_mistake_in_settings(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", OFFERED], cwd=tmp_path, capture_output=True, text=True, check=True)
+    after_import, after_name, after_mistake, told = json.loads(done.stdout)
+    assert (after_import, after_name, after_mistake) == ([], [], [])
+    assert told.startswith("freeze=al is no option (did you mean all?)")
+    assert list(tmp_path.iterdir()) == []
