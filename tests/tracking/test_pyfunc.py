@@ -105,7 +105,7 @@ def test_a_served_model_predicts_for_the_frequencies_where_it_is_used(
     exported: tuple[Classifier, ModelCard, Path], tmp_path: Path
 ) -> None:
     load_mlflow(models=True)
-    from tlexp.tracking.served import ServedClassifier
+    from tlexp.predictor.served import ServedClassifier
 
     classifier, card, folder = exported
     shift = PriorShift(wanted=(0.7, 0.2, 0.1), trained=(0.2, 0.2, 0.6))
@@ -124,7 +124,7 @@ def test_a_served_model_divides_its_logits_by_the_temperature_before_it_corrects
     exported: tuple[Classifier, ModelCard, Path], tmp_path: Path
 ) -> None:
     load_mlflow(models=True)
-    from tlexp.tracking.served import ServedClassifier
+    from tlexp.predictor.served import ServedClassifier
 
     classifier, card, _ = exported
     shift = PriorShift(wanted=(0.7, 0.2, 0.1), trained=(0.2, 0.2, 0.6))

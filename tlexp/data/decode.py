@@ -13,6 +13,7 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
@@ -151,6 +152,26 @@ def decode(file: IO[bytes], asked: Decoding) -> Decoded:
         raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
 
 
+def decode_image(image: Image.Image, asked: Decoding) -> Decoded:
+    """Return an image in memory as a file of it would be decoded: upright, in 8-bit sRGB.
+
+    Args:
+        image: Of any mode; loaded if that was not done.
+        asked: How.
+
+    Raises:
+        DataError: The reason why there is no image.
+    """
+    try:
+        with pillow_guard:
+            _require_size(image, asked)
+            two_bytes = _two_bytes(image)
+            image.load()
+            return _upright(image, asked, two_bytes=two_bytes)
+    except UNREADABLE as error:
+        raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
+
+
 @functools.cache
 def _optional() -> dict[str, str]:
     """Return the formats beyond Pillow's usual ones that can be decoded here, with their decoders."""
@@ -196,16 +217,30 @@ def printable(text: str) -> str:
 
 
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
+    _require_size(image, asked)
+    several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
+    two_bytes = _two_bytes(image)
+    found = [*several, *load_whole(image, file)]
+    return _upright(image, asked, two_bytes=two_bytes, conversions=found)
+
+
+def _require_size(image: Image.Image, asked: Decoding) -> None:
     if image.width * image.height > asked.max_pixels:
         raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={asked.max_pixels}")
-    several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
-    two_bytes = any(";16" in str(part[3]) for part in image.tile)
-    conversions = [*several, *load_whole(image, file)]
+
+
+def _two_bytes(image: Image.Image) -> bool:
+    """Return whether a file that was not loaded yet holds two bytes for each value of a colour."""
+    return any(";16" in str(part[3]) for part in getattr(image, "tile", ()))
+
+
+def _upright(image: Image.Image, asked: Decoding, *, two_bytes: bool, conversions: Sequence[str] = ()) -> Decoded:
+    done = [*conversions]
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     rgb = to_rgb(image, bits=asked.bits, two_bytes=two_bytes)
     result = rgb.image
     if turn is not None:
         result = result.transpose(turn)
-        conversions.append("are turned upright as their EXIF orientation says")
+        done.append("are turned upright as their EXIF orientation says")
     decoder = ", ".join(part for part in (_optional().get(image.format or "", ""), *rgb.by) if part)
-    return Decoded(image=result, conversions=(*conversions, *map(printable, rgb.conversions)), decoder=decoder)
+    return Decoded(image=result, conversions=(*done, *map(printable, rgb.conversions)), decoder=decoder)

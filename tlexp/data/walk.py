@@ -23,11 +23,13 @@ class Naming:
         root: The folder, links resolved; names begin below it, and links may not lead out of it.
         setting: The setting that names it.
         prefix: Stands in front of the names.
+        follow: What follows such links, for messages.
     """
 
     root: Path
     setting: str = "data.root"
     prefix: str = ""
+    follow: str = "data.follow_links=true"
 
     def image(self, path: str) -> str:
         """Return the printable name of an image."""
@@ -99,7 +101,7 @@ class Walk:
         if not Path(path).exists():
             return "a link that leads nowhere"
         if not self._follow_links and leads_out(path, self._naming.root):
-            return f"a link out of {self._naming.setting}, which data.follow_links=true follows"
+            return f"a link out of {self._naming.setting}, which {self._naming.follow} follows"
         return None
 
     def _refuse(self, path: str, label: int, reason: str) -> None:

@@ -2,27 +2,24 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from tlexp.config import Config
 from tlexp.config.data import DataConfig
-from tlexp.data import fit_image, normalise
 from tlexp.errors import TlexpError
 from tlexp.experiment.images import open_images
 from tlexp.formats import Reference, Trained
 from tlexp.jsonfile import from_json
+from tlexp.predictor import Predictor
 from tlexp.tracking import Record
 from tlexp.train import Listener
 
 IMAGES = 64
 """Most images that are compared, spread over the test split."""
-_CHUNK = 16
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
@@ -41,10 +38,7 @@ def reference(record: Record, trained: Trained, listener: Listener) -> Reference
         images = _random_images(trained.card.preprocessing.image_size)
         reason = (str(error) or type(error).__name__).splitlines()[0]
         told = f"{len(images)} random images, as the run's test images cannot be read again ({reason})"
-    chunks = (images[at : at + _CHUNK] for at in range(0, len(images), _CHUNK))
-    return Reference(
-        images=images, probabilities=np.concatenate([predicted(trained, each) for each in chunks]), told=told
-    )
+    return Reference(images=images, probabilities=predicted(trained, images), told=told)
 
 
 def _test_images(record: Record, trained: Trained, listener: Listener) -> list[NDArray[np.uint8]]:
@@ -68,14 +62,6 @@ def _random_images(side: int) -> list[NDArray[np.uint8]]:
     return list(drawn.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8))
 
 
-@torch.no_grad()
-def predicted(trained: Trained, images: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Return probabilities (B, K), with temperature and class frequencies as the run has them."""
-    card, expected = trained.card, trained.card.preprocessing
-    fitted = np.stack([fit_image(Image.fromarray(image), expected) for image in images])
-    batch = normalise(torch.from_numpy(fitted).permute(0, 3, 1, 2), expected.mean, expected.std)
-    logits = trained.classifier(batch).double() / card.temperature
-    if card.prior is not None:
-        logits = logits + torch.from_numpy(card.prior.offsets)
-    probabilities: NDArray[np.float64] = logits.softmax(1).numpy()
-    return probabilities
+def predicted(trained: Trained, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Return the probabilities (N, K) of raw images, on the CPU as exports are asked."""
+    return Predictor(trained.classifier, trained.card, device="cpu").probabilities(images)

@@ -257,27 +257,26 @@ def comparison_link(uri: str, experiment_id: str, *, study: str | None = None) -
     return f"{runs}?workflowType=machine_learning&compareRunsMode=CHART{wanted}"
 
 
-def resolve_weights(text: str, *, uri: str | None) -> Path:
+def resolve_weights(text: str, *, uri: str | None, setting: str = "backbone.weights=") -> Path:
     """Return the folder or file that a reference to weights names.
 
     Args:
         text: `runs:/<run id>`, or a path, which is returned as it is.
         uri: Tracking URI that knows the run; None as for `Tracker`.
+        setting: Stands before the text in messages.
 
     Raises:
         WeightsError: No such run, no exported network in it, the store cannot be reached, or the record of a run's
             folder does not vouch for its network.
     """
     if not text.startswith("runs:"):
-        _require_own_network(Path(text))
+        _require_own_network(Path(text), setting)
         return Path(text)
     uri = absolute_uri(uri)
     match = re.fullmatch(r"runs:/([0-9a-f]{32})(/model)?/?", text)
     if match is None:
-        raise WeightsError(
-            f"backbone.weights={text}: must be runs:/<run id of 32 hexadecimal digits>, a file or a folder"
-        )
-    where = f"backbone.weights={text}: tracking store {public_uri(uri)}"
+        raise WeightsError(f"{setting}{text}: must be runs:/<run id of 32 hexadecimal digits>, a file or a folder")
+    where = f"{setting}{text}: tracking store {public_uri(uri)}"
     way_out = "name the store with tracking.uri, or the run's folder under outputs/ instead"
     path = sqlite_path(uri)
     if (path is not None and not path.is_file()) or not Pulse(uri).beats(PROBE_SECONDS):
@@ -294,12 +293,12 @@ def resolve_weights(text: str, *, uri: str | None) -> Path:
     return folder
 
 
-def _require_own_network(folder: Path) -> None:
+def _require_own_network(folder: Path, setting: str) -> None:
     """Refuse a run's folder whose card its record does not vouch for; the card vouches for the weights in its turn."""
     try:
         require_vouched(folder, names.MODEL_CARD_FILE)
     except TrackingError as error:
-        raise WeightsError(f"backbone.weights={folder}: {error}, or name a folder made by tlexp export") from error
+        raise WeightsError(f"{setting}{folder}: {error}, or name a folder made by tlexp export") from error
 
 
 def _download(uri: str, run_id: str) -> Path:

@@ -13,8 +13,22 @@ from typing import Any
 from tlexp.paths import PACKAGE
 from tlexp.tracking.names import MODEL_CARD_FILE, MODEL_WEIGHTS_FILE, PYFUNC_MODEL
 
-_CODE = Path(__file__).with_name("served.py")
-_REQUIREMENTS = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "scikit-learn", "torchvision")
+_CODE = PACKAGE / "predictor" / "served.py"
+"""Named, not imported: it stands above."""
+_REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "timm",
+    "numpy",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "torchmetrics",
+    "torchvision",
+    "tqdm",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

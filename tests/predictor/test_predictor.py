@@ -1,0 +1,160 @@
+"""The object that applies a trained network: it says what the run said, of whatever it is given."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import SMALL
+from tlexp.errors import BadImagesError, DataError, WeightsError
+from tlexp.predictor import Predictor
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of two classes in training and test folders, of several sizes and kinds."""
+    root, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 5)):
+        for label, name in enumerate(CLASSES):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                height, width = generator.integers(40, 90, 2)
+                values = generator.integers(0, 128, (height, width, 3), dtype=np.uint8) + np.uint8(100 * label)
+                exif = Image.Exif()
+                exif[0x0112] = number % 8 + 1
+                place = root / split / name / f"{number}"
+                if number % 3:
+                    Image.fromarray(values).save(place.with_suffix(".jpg"), exif=exif)
+                else:
+                    Image.fromarray(values).convert("LA" if number % 2 else "P").save(place.with_suffix(".png"))
+    return root
+
+
+def trained(photos: Path, folder: Path, *words: str) -> Path:
+    """Do a small run on the photographs."""
+    from tests.composed import load
+    from tlexp.experiment.run import run
+    from tlexp.train import Listener
+
+    own = [word for word in SMALL if not word.startswith("data.")]
+    folder.mkdir(exist_ok=True)
+    run(load((*own, "data=folder", f"data.root={photos}", *words)).config, folder=folder, listener=Listener())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(photos, tmp_path_factory.mktemp("run"), "freeze=none")
+
+
+@pytest.fixture(scope="module")
+def predictor(run_folder: Path) -> Predictor:
+    return Predictor.load(run_folder)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["freeze=none"],
+        ["head=mlp"],
+        ["head=logreg", "data.prior={cat: 0.9, dog: 0.1}"],
+        ["head=knn"],
+        ["head=attention"],
+        ["head=cosine", "freeze=last"],
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_it_says_of_the_test_images_what_the_run_said_to_the_bit(
+    words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    from tlexp.experiment.export import export
+
+    run = trained(photos, tmp_path / "run", *words)
+    export(run, tmp_path / "export", half=False)
+    with np.load(run / "predictions.npz") as file:
+        expected = file["probability"]
+    assert expected.std() > 0.001
+    for place in (run, tmp_path / "export"):
+        found = Predictor.load(place)
+        scores = found.score(photos / "test")
+        assert scores.names == tuple(str(path) for path in sorted(photos.glob("test/*/*")))
+        assert np.array_equal(scores.probabilities.astype(np.float32), expected)
+        alone = [found.probabilities(name)[0] for name in scores.names[:2]]
+        assert np.array_equal(alone, scores.probabilities[:2]), "whatever comes beside an image"
+
+
+def test_paths_images_and_arrays_are_taken_alike(predictor: Predictor, photos: Path) -> None:
+    path = photos / "test" / "cat" / "3.png"
+    turned = photos / "test" / "dog" / "2.jpg"
+    expected = predictor.probabilities([path, turned])
+    with Image.open(path) as image, Image.open(turned) as other:
+        assert np.array_equal(predictor.probabilities([image, other]), expected)
+    values = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    [one] = predictor.probabilities(values)
+    assert np.array_equal(predictor.probabilities(np.stack([values, values])), [one, one])
+    grey = values[..., 0]
+    assert np.array_equal(
+        predictor.probabilities([grey]), predictor.probabilities(np.repeat(grey[..., None], 3, axis=2))
+    )
+    assert predictor.probabilities([]).shape == (0, 2)
+    assert predictor.probabilities(np.zeros((1, 1, 3), np.uint8)).shape == (1, 2)
+
+
+def test_a_table_names_the_first_three_classes(predictor: Predictor, photos: Path) -> None:
+    table = predictor.predict([photos / "test" / "cat" / "3.png", np.zeros((8, 8), np.uint8)])
+    columns = ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence"]
+    assert list(table.columns) == columns
+    assert list(table["path"]) == [str(photos / "test" / "cat" / "3.png"), "image 1"]
+    assert {*table["class"], *table["second"]} == {*CLASSES}
+    assert np.allclose(table["confidence"] + table["second_confidence"], 1)
+    assert table["third"].isna().all()
+
+
+def test_what_cannot_be_read_is_named_and_refused_or_left_out(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    good = tmp_path / "in" / "good.png"
+    Image.new("RGB", (9, 9)).save(good)
+    (tmp_path / "in" / "note.jpg").write_text("a text")
+    (tmp_path / "in" / "out.jpg").symlink_to(photos / "test" / "cat" / "1.jpg")
+    given = [tmp_path / "in", tmp_path / "missing.jpg", np.zeros((4, 4), np.float32)]
+    with pytest.raises(BadImagesError) as refused:
+        predictor.predict(given)
+    assert refused.value.problem == "4 of 5 images cannot be used:"
+    assert refused.value.lines == (
+        f"{tmp_path}/in/note.jpg: not an image of a supported format",
+        f"{tmp_path}/in/out.jpg: a link out of the folder, which --follow-links follows",
+        f"{tmp_path}/missing.jpg: No such file or directory",
+        "image 4: an array (4, 4) of float32: give (H, W, 3) or (H, W) of uint8",
+    )
+    assert list(predictor.predict(given, on_bad="skip")["path"]) == [str(good)]
+    with pytest.raises(DataError, match="no image can be read"):
+        predictor.predict(tmp_path / "missing.jpg", on_bad="skip")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no image lies in this folder"):
+        predictor.predict(tmp_path / "empty")
+
+
+def test_an_image_of_more_pixels_than_are_decoded_is_refused(predictor: Predictor, tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
+    with pytest.raises(BadImagesError, match="20000 x 20000 pixels exceed"):
+        predictor.predict(tmp_path / "large.png")
+
+
+def test_a_folder_without_a_trained_network_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such folder"):
+        Predictor.load(tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match=r"holds no model\.json"):
+        Predictor.load(tmp_path)
+    (tmp_path / "model.json").write_bytes((run_folder / "model.json").read_bytes())
+    with pytest.raises(WeightsError, match="is missing or is not the file"):
+        Predictor.load(tmp_path)
+    with pytest.raises(WeightsError, match="must be runs:/"):
+        Predictor.load("runs:/1")
+    card = Predictor.load(run_folder).card
+    assert dataclasses.replace(card, temperature=1.0).classes == CLASSES

@@ -1,0 +1,102 @@
+"""What a network is to be applied to: files, folders of them, images in memory and arrays, each with a name.
+
+Arrays are (H, W, 3) or (H, W), uint8; one of (N, H, W, 3) stands for N images.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tlexp.data.decode import Decoding, decode_image, printable
+from tlexp.data.files import ImageFile
+from tlexp.data.walk import Naming, Walk
+from tlexp.errors import DataError
+
+Photographs = Any
+"""A path, an image of Pillow's, an array, or several of them in any order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """One image, not yet decoded.
+
+    Attributes:
+        name: The path as it was given, below a folder that was given, or `image N` for what has none; printable.
+        load: Returns it as upright RGB, or raises DataError with the reason, without the name.
+    """
+
+    name: str
+    load: Callable[[Decoding], Image.Image]
+
+
+def find_photos(images: Photographs, *, follow_links: bool = False) -> list[Photo]:
+    """Return all images in the order in which they were given, those of a folder by name, whatever lies how deep.
+
+    What cannot be opened is among them and says so when it is loaded.
+
+    Args:
+        images: One or several.
+        follow_links: Follow links that lead out of a folder.
+
+    Raises:
+        DataError: A folder holds no image, or something is neither a path nor an image.
+    """
+    photos: list[Photo] = []
+    for given in _several(images):
+        if isinstance(given, str | os.PathLike) and os.path.isdir(given):  # noqa: PTH112 - takes both kinds
+            photos += _of_folder(Path(given), follow_links)
+        else:
+            photos.append(_single(given, f"image {len(photos)}"))
+    return photos
+
+
+def _several(images: Photographs) -> Iterable[Any]:
+    if isinstance(images, np.ndarray):
+        return images if images.ndim == 4 else [images]
+    return [images] if isinstance(images, str | os.PathLike | Image.Image) else images
+
+
+def _single(given: Any, name: str) -> Photo:
+    if isinstance(given, str | os.PathLike):
+        path = os.fspath(given)
+        return _of_file(ImageFile(path=path, name=printable(path), label=0))
+    if isinstance(given, Image.Image):
+        return Photo(name=name, load=lambda asked: decode_image(given, asked).image)
+    if isinstance(given, np.ndarray):
+        return Photo(name=name, load=lambda asked: _of_array(given))
+    raise DataError(f"{name} is of type {type(given).__name__}: give paths, images of Pillow's, or arrays of uint8")
+
+
+def _of_file(file: ImageFile) -> Photo:
+    return Photo(name=file.name, load=lambda asked: file.load(asked)[1].image)
+
+
+def _of_array(values: np.ndarray) -> Image.Image:
+    if values.dtype != np.uint8 or values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or not values.size:
+        raise DataError(f"an array {values.shape} of {values.dtype}: give (H, W, 3) or (H, W) of uint8")
+    return Image.fromarray(values).convert("RGB")
+
+
+def _of_folder(folder: Path, follow_links: bool) -> Iterator[Photo]:
+    prefix = "" if str(folder) == "." else f"{printable(str(folder)).rstrip('/')}/"
+    naming = Naming(root=folder.resolve(), setting="the folder", prefix=prefix, follow="--follow-links")
+    walk = Walk(naming, follow_links=follow_links)
+    walk.visit(folder.resolve(), 0)
+    listing = walk.listing()
+    if not listing.files and not listing.refused:
+        raise DataError(f"{printable(str(folder))}: no image lies in this folder, nor below it")
+    found = {file.name: _of_file(file) for file in walk.files}
+    found |= {name: Photo(name=name, load=_refusal(reason)) for name, reason in listing.refused}
+    return iter([found[name] for name in sorted(found)])
+
+
+def _refusal(reason: str) -> Callable[[Decoding], Image.Image]:
+    def refuse(asked: Decoding) -> Image.Image:
+        raise DataError(reason)
+
+    return refuse

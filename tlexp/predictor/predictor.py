@@ -1,0 +1,219 @@
+"""A trained network as its run left it, applied to any photographs: decoded, fitted and corrected as the run did.
+
+On the CPU its probabilities are those of the run to the bit, whatever comes beside an image, for a network that was
+trained in the usual memory layout (train.channels_last=true) and without adapters, which are added to the weights when
+they are saved. Half precision and accelerators round otherwise.
+probabilities (N, K) float64, rows sum to 1; images (B, 3, S, S).
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tlexp.arrays import Logits
+from tlexp.config.data import DataConfig
+from tlexp.data.decode import Decoding, pillow_guard
+from tlexp.data.transforms import fit_image, normalise
+from tlexp.errors import BadImagesError, DataError
+from tlexp.models.classifier import Classifier
+from tlexp.models.export import ModelCard, load_classifier
+from tlexp.predictor.photos import Photo, Photographs, find_photos
+from tlexp.train.device import choose_device
+from tlexp.train.metrics import to_probabilities
+from tlexp.train.predict import predict
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
+OnBadPhoto = Literal["refuse", "skip"]
+SHOWN = 3
+"""Classes that a table names for each image."""
+_AT_ONCE = 256
+"""Images that are decoded while those before them pass the network."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """What a network makes of images.
+
+    Attributes:
+        names: Of the images that were read, in the order in which they were given.
+        probabilities: Of each class, (N, K) float64.
+        bad: Name and reason of each image that could not be read.
+    """
+
+    names: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    bad: tuple[tuple[str, str], ...]
+
+
+class Predictor:
+    """A trained network and how it wants its images.
+
+    Args:
+        classifier: The network.
+        card: How it was built, its classes and corrections.
+        device: auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.
+    """
+
+    def __init__(self, classifier: Classifier, card: ModelCard, *, device: str = "auto") -> None:
+        self.card = card
+        self._device = choose_device(device)
+        self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
+        self._decoding = Decoding(max_pixels=DataConfig().max_pixels)
+
+    @classmethod
+    def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
+        """Return the network of a run or an export.
+
+        Args:
+            where: Folder of a run or of an export, `runs:/<id>` or `models:/<name>/<version>`.
+            uri: Tracking URI that knows the run or the model; None as for runs.
+            device: As for the constructor.
+
+        Raises:
+            WeightsError: There is none, its files are missing, damaged or do not belong together, or the run did not
+                finish.
+        """
+        from tlexp.tracking.reference import resolve_model  # lazy: a served model knows its folder
+
+        return cls.of_folder(resolve_model(str(where), uri=uri), device=device)
+
+    @classmethod
+    def of_folder(cls, folder: Path, *, device: str = "auto") -> Self:
+        """Return the network that model.json and model.safetensors of a folder hold, whoever put them there.
+
+        Raises:
+            WeightsError: They are missing, damaged or do not belong together.
+        """
+        classifier, exported = load_classifier(folder)
+        return cls(classifier, exported.card, device=device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the probabilities."""
+        return self.card.classes
+
+    def probabilities(self, images: Photographs) -> NDArray[np.float64]:
+        """Return the probability of each class for each image, (N, K).
+
+        Args:
+            images: A path, an image of Pillow's or an array, a folder, or several of them.
+
+        Raises:
+            BadImagesError: Images cannot be read.
+            DataError: A folder holds none.
+            OutOfMemoryError: They do not fit into the device's memory.
+        """
+        return self.score(images).probabilities
+
+    def predict(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse") -> "pd.DataFrame":
+        """Return a row per image: path, class, confidence, second, second_confidence, third, third_confidence.
+
+        Args:
+            images: As for `probabilities`.
+            on_bad: Refuse images that cannot be read, all named, or leave them out.
+
+        Raises:
+            BadImagesError: Images cannot be read.
+            DataError: A folder holds none.
+        """
+        import pandas as pd  # lazy: a second
+
+        return pd.DataFrame(ranked(self.score(images, on_bad=on_bad), self.classes))
+
+    def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
+        """Return names and probabilities of images; all that cannot be read are named at once.
+
+        Raises:
+            BadImagesError: Images cannot be read and are refused.
+            DataError: A folder holds none.
+        """
+        photos = find_photos(images, follow_links=follow_links)
+        bad: list[tuple[str, str]] = []
+        places: list[int] = []
+        rows = self._rows(photos, places, bad, give_up=on_bad == "refuse")
+        first = next(rows, None)
+        logits = np.empty((0, len(self.classes)), np.float32)
+        if first is not None:
+            logits, _ = predict(self._classifier, itertools.chain([first], rows), autocast=None)
+        if bad and on_bad == "refuse":
+            raise BadImagesError(
+                f"{len(bad)} of {len(photos)} images cannot be used:",
+                [f"{name}: {reason}" for name, reason in bad],
+                "Mend or remove them, or leave them out: --on-bad skip",
+            )
+        if bad and not places:
+            raise DataError(f"no image can be read, e.g. {bad[0][0]}: {bad[0][1]}")
+        names = tuple(photos[place].name for place in places)
+        return Scores(names=names, probabilities=to_probabilities(self._corrected(logits)), bad=tuple(bad))
+
+    def _corrected(self, logits: Logits) -> Logits:
+        """Return logits divided by the temperature and moved to the class frequencies, in the run's own precision."""
+        divided = logits / np.float32(self.card.temperature)
+        return divided if self.card.prior is None else self.card.prior.correct(divided)
+
+    def _rows(
+        self, photos: Sequence[Photo], places: list[int], bad: list[tuple[str, str]], *, give_up: bool
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield normalised images, and no labels, of what can be read; note their places, and what is bad.
+
+        Once something is bad and nothing will come of it, the rest is only looked at.
+        """
+        expected = self.card.preprocessing
+        for start, fitted in self._fitted(photos):
+            good = [place for place, pixels in enumerate(fitted) if not isinstance(pixels, DataError)]
+            places += [start + place for place in good]
+            bad += [
+                (photos[start + place].name, str(pixels))
+                for place, pixels in enumerate(fitted)
+                if isinstance(pixels, DataError)
+            ]
+            if good and not (bad and give_up):
+                stacked = torch.from_numpy(np.stack([np.asarray(fitted[place]) for place in good]))
+                raw = stacked.permute(0, 3, 1, 2).contiguous().to(self._device)
+                images = normalise(raw, expected.mean, expected.std).contiguous(memory_format=torch.channels_last)
+                yield images, torch.empty(0)
+
+    def _fitted(self, photos: Sequence[Photo]) -> Iterator[tuple[int, list[NDArray[np.uint8] | DataError]]]:
+        """Yield the place of a first image, and it and those after it as they were read, (S, S, 3) each.
+
+        The next ones are decoded meanwhile.
+        """
+
+        def read(photo: Photo) -> NDArray[np.uint8] | DataError:
+            try:
+                return fit_image(photo.load(self._decoding), self.card.preprocessing)
+            except DataError as error:
+                return error
+
+        with pillow_guard, ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+            coming = pool.map(read, photos[:_AT_ONCE])
+            for start in range(0, len(photos), _AT_ONCE):
+                fitted = list(coming)
+                coming = pool.map(read, photos[start + _AT_ONCE : start + 2 * _AT_ONCE])
+                yield start, fitted
+
+
+def ranked(scores: Scores, classes: Sequence[str]) -> dict[str, list[object]]:
+    """Return the columns of a table: each image's most probable classes and how probable they are."""
+    order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :SHOWN]
+    columns: dict[str, list[object]] = {"path": list(scores.names)}
+    for rank, (name, confidence) in enumerate(
+        [("class", "confidence"), ("second", "second_confidence"), ("third", "third_confidence")]
+    ):
+        if rank < order.shape[1]:
+            taken = np.take_along_axis(scores.probabilities, order[:, rank : rank + 1], axis=1)[:, 0]
+            columns[name] = [classes[place] for place in order[:, rank].tolist()]
+            columns[confidence] = taken.tolist()
+        else:
+            columns[name], columns[confidence] = [None] * len(scores.names), [None] * len(scores.names)
+    return columns

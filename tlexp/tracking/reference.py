@@ -1,0 +1,76 @@
+"""Where a trained network lies: a run's folder, an export, a run of a tracking store, a registered model."""
+
+import atexit
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+
+from tlexp.errors import TrackingError, WeightsError
+from tlexp.secrets import masked
+from tlexp.tracking import names
+from tlexp.tracking.library import load_mlflow
+from tlexp.tracking.mlflow import resolve_weights
+from tlexp.tracking.record import RunStatus, read_record
+from tlexp.tracking.store import absolute_uri, public_uri
+
+_PACKED = "artifacts"
+"""Where a model of MLflow's keeps the files that it was made of."""
+
+
+def resolve_model(text: str, *, uri: str | None) -> Path:
+    """Return the folder of a trained network, which holds model.json and model.safetensors.
+
+    Args:
+        text: Folder of a run, of an export or of a model of MLflow's, `runs:/<id>`, or `models:/<name>/<version>`.
+        uri: Tracking URI that knows the run or the model; None as for `Tracker`.
+
+    Raises:
+        WeightsError: There is none, or the run did not finish, or its record does not vouch for it.
+    """
+    if text.startswith("models:"):
+        return _registered(text, absolute_uri(uri))
+    folder = resolve_weights(text, uri=uri, setting="")
+    if text.startswith("runs:"):
+        return folder
+    if not folder.is_dir():
+        raise WeightsError(f"{text}: no such folder; name that of a run or of an export, runs:/ID or models:/NAME/1")
+    if (folder / names.RECORD_FILE).exists():
+        _require_finished(folder)
+    elif (folder / "MLmodel").is_file():
+        folder = folder / _PACKED
+    if not (folder / names.MODEL_CARD_FILE).is_file():
+        raise WeightsError(
+            f"{text} holds no {names.MODEL_CARD_FILE}, so no trained network: the run was made with "
+            "train.save_weights=false or has not ended, or this is the folder of something else"
+        )
+    return folder
+
+
+def _require_finished(run: Path) -> None:
+    """Refuse a run whose network is not trained."""
+    try:
+        status = read_record(run).status
+    except TrackingError as error:
+        raise WeightsError(str(error)) from error
+    if status is not RunStatus.finished:
+        mend = f"go on with {shlex.quote(f'resume={run}')}" if status is RunStatus.killed else "run it again"
+        raise WeightsError(f"{run}: the run ended as {status}, so its network is not trained: {mend}")
+
+
+def _registered(text: str, uri: str) -> Path:
+    """Return the files of a registered model, fetched into a folder that goes with the process."""
+    load_mlflow()
+    import mlflow.artifacts  # lazy: keeps --help fast
+
+    folder = tempfile.mkdtemp(prefix="tlexp-model-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        fetched = Path(mlflow.artifacts.download_artifacts(text, dst_path=folder, tracking_uri=uri))
+    except Exception as error:  # a store raises what it likes
+        reason = masked(next(iter(str(error).splitlines()), type(error).__name__))
+        raise WeightsError(f"{text}: tracking store {public_uri(uri)} does not give it ({reason})") from error
+    cards = sorted(fetched.rglob(names.MODEL_CARD_FILE))
+    if not cards:
+        raise WeightsError(f"{text} holds no {names.MODEL_CARD_FILE}: it was not logged by a run of tlexp")
+    return cards[0].parent
