@@ -12,18 +12,20 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.experiment.card import MADE_BY, CheckedExport, format_card, own_card
-from tlexp.experiment.reference import reference
-from tlexp.formats import ExportFormat, Trained, compare, format_of
+from tlexp.formats import ExportFormat, Format, Trained, compare, format_of
 from tlexp.models import Classifier, ExportedModel, load_classifier, save_classifier
 from tlexp.models.statefile import EXPORT
 from tlexp.paths import open_regular, publish
 from tlexp.tracking import Record, RunStatus, read_record
-from tlexp.train import Listener
+
+if TYPE_CHECKING:
+    from tlexp.train import Listener
 
 CARD = "README.md"
 _PROBES = 64
@@ -53,7 +55,7 @@ def export(
     half: bool = False,
     overwrite: bool = False,
     source: Sequence[str] = (),
-    listener: Listener | None = None,
+    listener: "Listener | None" = None,
 ) -> Exported:
     """Write the network of a finished run into a folder of its own.
 
@@ -84,15 +86,7 @@ def export(
         if written_by is None:
             told = _write_own(record, trained, described, staged, half=half, command=command)
         else:
-            written_by.write(trained, staged)
-            said = reference(record, trained, listener or Listener())
-            likeness = compare(staged, written_by.snippet(trained.card), said)
-            checked = CheckedExport(format=written_by, reference=said, likeness=likeness)
-            told = checked.told()
-            if not likeness.enough:
-                raise WeightsError(f"{run} as {kind}, {told}: that is another network, and is not published")
-            files = sorted(path for path in staged.iterdir() if path.is_file())
-            publish(staged / CARD, format_card(record, classifier, trained.card, files, checked, command=command))
+            told = _write_for_others(record, trained, kind, written_by, staged, listener=listener, command=command)
     written = sorted(folder.iterdir(), key=lambda path: (path.name == CARD, path.name))
     return Exported(files=tuple(path for path in written if path.is_file()), told=told)
 
@@ -115,6 +109,32 @@ def _write_own(
     again, read = load_classifier(folder)  # as the next run will see it
     publish(folder / CARD, own_card(record, again, read.card, folder / EXPORT[1], half=half, command=command))
     return told
+
+
+def _write_for_others(
+    record: Record,
+    trained: Trained,
+    kind: ExportFormat,
+    format_: Format,
+    folder: Path,
+    *,
+    listener: "Listener | None",
+    command: Sequence[str],
+) -> str:
+    """Write what others load, once a process of its own has said what the run does; return how they compare."""
+    from tlexp.experiment.reference import reference  # lazy: what reads images and applies a network, for a second
+
+    format_.write(trained, folder)
+    said = reference(record, trained, listener)
+    checked = CheckedExport(
+        format=format_, reference=said, likeness=compare(folder, format_.snippet(trained.card), said)
+    )
+    if not checked.likeness.enough:
+        raise WeightsError(f"{trained.folder} as {kind}, {checked.told()}: that is another network, and not published")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    card = format_card(record, trained.classifier, trained.card, files, checked, command=command)
+    publish(folder / CARD, card)
+    return checked.told()
 
 
 def _halved(trained: Trained, described: ExportedModel) -> str:

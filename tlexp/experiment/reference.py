@@ -23,7 +23,7 @@ IMAGES = 64
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
-def reference(record: Record, trained: Trained, listener: Listener) -> Reference:
+def reference(record: Record, trained: Trained, listener: Listener | None = None) -> Reference:
     """Return test images of a run and its network's probabilities; random images where those cannot be read again.
 
     Args:
@@ -32,7 +32,7 @@ def reference(record: Record, trained: Trained, listener: Listener) -> Reference
         listener: Hears of images that are read.
     """
     try:
-        images = _test_images(record, trained, listener)
+        images = _test_images(record, trained, listener or Listener())
         told = f"{len(images)} test images of the run"
     except (TlexpError, OSError, TypeError, ValueError) as error:
         images = _random_images(trained.card.preprocessing.image_size)

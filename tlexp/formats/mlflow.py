@@ -8,17 +8,26 @@ from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.pyfunc import save_pyfunc
 
 _SNIPPET = """\
+import io
+
 import mlflow.pyfunc
-import numpy as np
+import pandas as pd
 from PIL import Image
 
 model = mlflow.pyfunc.load_model(".")
 classes = model.metadata.get_output_schema().input_names()
 
 
+def encoded(image):
+    \"\"\"Return the bytes of an image file; those of a photograph do as well.\"\"\"
+    file = io.BytesIO()
+    image.save(file, format="BMP")
+    return file.getvalue()
+
+
 def probabilities(images):
     \"\"\"Return one row per image and one column per class.\"\"\"
-    return np.concatenate([model.predict(np.asarray(image)[None]).to_numpy() for image in images])
+    return model.predict(pd.DataFrame({"image": [encoded(image) for image in images]})).to_numpy()
 """
 _ABOUT = """\
 Serve it with MLflow's own server, on this machine alone:
