@@ -86,20 +86,36 @@ def _export(words: list[str]) -> int:
     """Write a run's trained network into a folder of its own."""
     parser = VerbParser(prog="tlexp export", description="Write a run's trained network for others.")
     parser.add_argument("run", type=Path, help="the run's folder, such as outputs/<time>-<id>")
-    parser.add_argument("folder", type=Path, help="where to; it must hold no export yet")
+    parser.add_argument("folder", type=Path, help="where to; it must hold nothing yet")
+    parser.add_argument(
+        "--format", default="tlexp", help="tlexp (for other runs), timm, onnx, pt2 (torch.export) or mlflow (to serve)"
+    )
     parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
     arguments = parser.parse_args(words)
-    from tlexp.experiment.export import export  # lazy: keeps --help fast
+    from tlexp.compose.source_words import source_words  # lazy: keeps --help fast
+    from tlexp.experiment.export import export
+    from tlexp.formats import ExportFormat
 
-    exported = export(arguments.run, arguments.folder, half=arguments.half)
+    known = list(map(str, ExportFormat))
+    if arguments.format not in known:
+        parser.error(f"--format {arguments.format} is none of {', '.join(known)}{nearest(arguments.format, known)}")
+    exported = export(
+        arguments.run,
+        arguments.folder,
+        kind=ExportFormat(arguments.format),
+        half=arguments.half,
+        overwrite=arguments.overwrite,
+        source=source_words(arguments.run),
+    )
     for path in exported.files:
         show(f"{path}  {path.stat().st_size:,} bytes")
-    if arguments.half:
-        print(
-            f"against the run's own network, on random images: logits differ by at most {exported.difference:.2g}, "
-            f"{exported.agreement:.0%} keep their class"
-        )
-    show(f"use it with {shlex.quote(f'backbone.weights={arguments.folder}')}")
+    if exported.told:
+        show(f"against the run's own network, {exported.told}" if arguments.half else exported.told)
+    if arguments.format == ExportFormat.tlexp:
+        show(f"use it with {shlex.quote(f'backbone.weights={arguments.folder}')}")
+    else:
+        show(f"how to use it stands in {arguments.folder / 'README.md'}")
     return 0
 
 
@@ -167,7 +183,9 @@ VERBS = {
         about="what is wrong with the photographs, before training; --json, --folder FOLDER",
         has_help=False,
     ),
-    "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
+    "export": Verb(
+        run=_export, about="write a run's network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"
+    ),
     "predict": Verb(
         run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv] [--on-bad skip]"
     ),

@@ -1,34 +1,37 @@
 """`tlexp export`: a run's trained network in a folder of its own, checked, with a card that says where it comes from.
 
+What is written lies beside the folder under a temporary name until it is whole and checked.
 logits (B, K) float32.
 """
 
+import contextlib
 import copy
 import shlex
-from collections.abc import Sequence
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from tlexp.config.backbone import PIXELS
 from tlexp.errors import ConfigError, WeightsError
+from tlexp.experiment.card import MADE_BY, CheckedExport, format_card, own_card
+from tlexp.formats import ExportFormat, Format, Trained, compare, format_of
 from tlexp.models import Classifier, ExportedModel, load_classifier, save_classifier
-from tlexp.models.digest import tensors_digest
-from tlexp.models.prior import PriorShift, told_shares
 from tlexp.models.statefile import EXPORT
-from tlexp.paths import publish
-from tlexp.terminal import one_line
+from tlexp.paths import open_regular, publish
 from tlexp.tracking import Record, RunStatus, read_record
-from tlexp.tracking.blocks import DataBlock, Environment
+
+if TYPE_CHECKING:
+    from tlexp.train import Listener
 
 CARD = "README.md"
 _PROBES = 64
 _AGREEMENT = 0.95
 """Least share of random images whose class has to stay the same when weights are halved."""
-
-
-_TEMPERATURE = "{:.4g}: for probabilities divide the logits by it (model.json has all its digits) before the softmax"
+_LARGEST_CARD = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,49 +39,112 @@ class Exported:
     """What was written.
 
     Attributes:
-        files: model.safetensors, model.json and the card.
-        difference: Largest difference of a logit to the run's own network, on random images.
-        agreement: Share of the random images that both give the same class.
+        files: All of them, the card last.
+        told: How they compare with the run's own network, for people; empty where they are that network.
     """
 
     files: tuple[Path, ...]
-    difference: float
-    agreement: float
+    told: str
 
 
-def export(run: Path, folder: Path, *, half: bool) -> Exported:
-    """Write the network of a finished run into a folder that has none yet.
+def export(
+    run: Path,
+    folder: Path,
+    *,
+    kind: ExportFormat = ExportFormat.tlexp,
+    half: bool = False,
+    overwrite: bool = False,
+    source: Sequence[str] = (),
+    listener: "Listener | None" = None,
+) -> Exported:
+    """Write the network of a finished run into a folder of its own.
 
     Args:
         run: The run's folder.
         folder: Where to; made if it is missing.
-        half: Write matrices and kernels in half precision, which halves the file.
+        kind: For whom.
+        half: Write matrices and kernels in half precision, which halves tlexp's own file.
+        overwrite: Replace an export that is there already.
+        source: Flags of the run's command, which its record does not have.
+        listener: Hears of images that are read for the check.
 
     Raises:
-        ConfigError: The folder holds an export already.
+        ConfigError: The folder holds something already, or the format does not take the network or half precision.
         TrackingError: The run has no sound record.
-        WeightsError: The run did not finish, its network is missing or damaged, or halving changes what it says.
+        WeightsError: The run did not finish, its network is missing or damaged, or the export says something else.
         OSError: The disk is full or the folder cannot be written.
     """
-    taken = next((name for name in (*EXPORT, CARD) if (folder / name).exists()), None)
-    if taken is not None:
-        raise ConfigError(f"{folder} holds {taken} already: an export is never overwritten, name a folder of its own")
+    _require_free(folder, overwrite=overwrite)
+    if half and kind is not ExportFormat.tlexp:
+        raise ConfigError(f"--half belongs to --format {ExportFormat.tlexp}: leave it out for --format {kind}")
+    written_by = None if kind is ExportFormat.tlexp else format_of(kind)
+    record = _finished(run)
+    classifier, described = load_classifier(run)
+    trained = Trained(classifier=classifier, card=described.card, folder=run)
+    command = (*source, *record.overrides)
+    with _staged(folder) as staged:
+        if written_by is None:
+            told = _write_own(record, trained, described, staged, half=half, command=command)
+        else:
+            told = _write_for_others(record, trained, kind, written_by, staged, listener=listener, command=command)
+    written = sorted(folder.iterdir(), key=lambda path: (path.name == CARD, path.name))
+    return Exported(files=tuple(path for path in written if path.is_file()), told=told)
+
+
+def _finished(run: Path) -> Record:
     record = read_record(run)
     if record.status is not RunStatus.finished:
         killed = record.status is RunStatus.killed
         mend = f"go on with {shlex.quote(f'resume={run}')}" if killed else "run it again"
         raise WeightsError(f"{run}: the run ended as {record.status}, so its network is not trained: {mend}")
-    classifier, described = load_classifier(run)
-    difference, agreement = _compare(classifier, described) if half else (0.0, 1.0)
+    return record
+
+
+def _write_own(
+    record: Record, trained: Trained, described: ExportedModel, folder: Path, *, half: bool, command: Sequence[str]
+) -> str:
+    """Write the files that runs start from; return how halved weights compare with whole ones."""
+    told = _halved(trained, described) if half else ""
+    save_classifier(trained.classifier, folder, description=trained.card, half=half)
+    again, read = load_classifier(folder)  # as the next run will see it
+    publish(folder / CARD, own_card(record, again, read.card, folder / EXPORT[1], half=half, command=command))
+    return told
+
+
+def _write_for_others(
+    record: Record,
+    trained: Trained,
+    kind: ExportFormat,
+    format_: Format,
+    folder: Path,
+    *,
+    listener: "Listener | None",
+    command: Sequence[str],
+) -> str:
+    """Write what others load, once a process of its own has said what the run does; return how they compare."""
+    from tlexp.experiment.reference import reference  # lazy: what reads images and applies a network, for a second
+
+    format_.write(trained, folder)
+    said = reference(record, trained, listener)
+    checked = CheckedExport(
+        format=format_, reference=said, likeness=compare(folder, format_.snippet(trained.card), said)
+    )
+    if not checked.likeness.enough:
+        raise WeightsError(f"{trained.folder} as {kind}, {checked.told()}: that is another network, and not published")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    card = format_card(record, trained.classifier, trained.card, files, checked, command=command)
+    publish(folder / CARD, card)
+    return checked.told()
+
+
+def _halved(trained: Trained, described: ExportedModel) -> str:
+    difference, agreement = _compare(trained.classifier, described)
     if agreement < _AGREEMENT:
         raise WeightsError(
-            f"{run}: in half precision only {agreement:.0%} of random images keep their class: export without --half"
+            f"{trained.folder}: in half precision only {agreement:.0%} of random images keep their class: export "
+            "without --half"
         )
-    files = save_classifier(classifier, folder, description=described.card, half=half)
-    card = folder / CARD
-    again, described = load_classifier(folder)  # as the next run will see it
-    publish(card, _card(record, again, described, folder / EXPORT[1], half=half))
-    return Exported(files=(*files, card), difference=difference, agreement=agreement)
+    return f"on random images: logits differ by at most {difference:.2g}, {agreement:.0%} keep their class"
 
 
 @torch.no_grad()
@@ -94,62 +160,50 @@ def _compare(classifier: Classifier, described: ExportedModel) -> tuple[float, f
     return (ours - theirs).abs().max().item(), (ours.argmax(1) == theirs.argmax(1)).float().mean().item()
 
 
-def _card(record: Record, classifier: Classifier, described: ExportedModel, weights: Path, *, half: bool) -> str:
-    """Return the model card, in Markdown."""
-    expected = described.card.preprocessing
-    kind = "float16, normalisation float32" if half else "float32"
-    parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
-    name, shift, temperature = described.card.backbone, described.card.prior, described.card.temperature
-    architecture = "raw pixels" if name == PIXELS else f"timm's {name}"
-    facts = {
-        "architecture": f"{architecture}, {parameters:,} parameters without the head",
-        "input": f"{expected.image_size} px, mean {list(expected.mean)}, std {list(expected.std)}, "
-        f"{expected.interpolation}, crop {expected.crop_pct:g}",
-        "classes": f"{len(described.card.classes)}, listed in model.json",
-        "file": f"{weights.name}, {weights.stat().st_size:,} bytes, {kind}",
-        "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
-        **({} if temperature == 1 else {"temperature": _TEMPERATURE.format(temperature)}),
-        **({} if shift is None else {"class frequencies": _frequencies(described.card.classes, shift)}),
-        "started from": described.card.origin,
-        "images": "unknown" if record.data is None else _images(record.data),
-        "command": f"`{shlex.join(['python', '-m', 'tlexp', *record.overrides])}`",
-        "code": _code(record.environment),
-        "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
-        "steps": f"{record.train.steps:,}",
-        "time": f"{record.metrics.get('cost/seconds', 0.0) / 60:.1f} minutes, ended {record.ended}",
-        "device": f"{record.environment.device}, {record.environment.cpu_count} CPU cores",
-        "packages": ", ".join(f"{name} {found}" for name, found in record.environment.packages.items()),
-        "test": ", ".join(
-            f"{name.removeprefix('test/')} {value:.4f}"
-            for name, value in record.metrics.items()
-            if name.startswith("test/")
-        ),
-    }
-    rows = "\n".join(f"| {name} | {one_line(text)} |" for name, text in facts.items())
-    return (
-        f"# {described.card.backbone}, trained on {len(described.card.classes)} classes\n\n"
-        f"Made by tlexp; use it with `backbone.weights=FOLDER`.\n\n| | |\n|---|---|\n{rows}\n"
-    )
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds anything; an export gives way where that was asked for.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if not folder.is_dir():
+        if folder.exists() or folder.is_symlink():
+            raise ConfigError(f"{folder} is no folder: name one for the export")
+        return
+    taken = min((path.name for path in folder.iterdir()), default=None)
+    if taken is None:
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"{folder} holds {taken} already: name a folder of its own, or replace an export with --overwrite"
+        )
+    if not _is_export(folder):
+        raise ConfigError(f"{folder} holds {taken} and no card of an export: --overwrite replaces exports alone")
 
 
-def _frequencies(classes: Sequence[str], shift: PriorShift) -> str:
-    """Return how predictions are corrected, which the weights do not know."""
-    return (
-        f"the weights learned {told_shares(classes, shift.trained)}; the test's predictions are corrected to "
-        f"{told_shares(classes, shift.wanted)}: add log(wanted / trained) of model.json's prior to the divided logits"
-    )
+def _is_export(folder: Path) -> bool:
+    try:
+        with open_regular(folder / CARD) as file:
+            return MADE_BY.encode() in file.read(_LARGEST_CARD)
+    except OSError:
+        return False
 
 
-def _images(data: DataBlock) -> str:
-    """Return how many images of each split there were, and their digest."""
-    counts = {split: sum(classes.values()) for split, classes in data.counts.items()}
-    told = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-    return f"{told}; digest {data.digest}"
-
-
-def _code(environment: Environment) -> str:
-    """Return version and commit of the program that trained the network."""
-    version, git = environment.packages.get("tlexp", "of an unknown version"), environment.git
-    if git is None:
-        return f"tlexp {version}"
-    return f"tlexp {version}, commit {git.commit}{' with changes' if git.dirty else ''}"
+@contextlib.contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the final one, whose place it takes when all went well; else it is removed."""
+    final = folder.absolute()
+    staged, old = (final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp") for _ in range(2))
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+        if final.exists():
+            final.replace(old)
+        staged.replace(final)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = str(error.filename).replace(staged.name, final.name)  # nobody knows the temporary one
+        raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

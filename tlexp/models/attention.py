@@ -28,5 +28,5 @@ class AttentionPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return what was pooled, (B, C)."""
-        pooled: Tensor = self.pool(self.norm(features.reshape(len(features), self.tokens, -1)))
+        pooled: Tensor = self.pool(self.norm(features.reshape(-1, self.tokens, features.shape[1] // self.tokens)))
         return pooled

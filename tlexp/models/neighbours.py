@@ -54,6 +54,10 @@ class Neighbours(nn.Module):
         other._buffers = self._buffers | {"count": torch.tensor(k)}
         return other
 
+    def fixed(self) -> nn.Module:
+        """Return the same head with a k that stands in its code: what traces a network takes a buffer for unknown."""
+        return _Fixed(self)
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
         """Take rows in any number: a new head has none."""
         for name in ("features", "labels"):
@@ -80,8 +84,8 @@ class Neighbours(nn.Module):
 
     def _nearest(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return cosines and places (B, count) of the nearest rows, nearest first."""
-        near = queries.new_empty(len(queries), 0)
-        places = self.labels.new_empty(len(queries), 0)
+        near = queries.new_empty(queries.shape[0], 0)  # len() would be a constant to what traces a network
+        places = self.labels.new_empty(queries.shape[0], 0)
         for start in range(0, len(self.labels), _ROWS):
             cosines = queries @ self.features[start : start + _ROWS].T
             here, at = cosines.topk(min(count, cosines.shape[1]))
@@ -98,7 +102,20 @@ class Neighbours(nn.Module):
 
     def _votes(self, labels: Tensor, weights: Tensor) -> Tensor:
         """Return the votes that classes get, (B, K)."""
-        return weights.new_zeros(len(labels), self.num_classes).scatter_add_(1, labels, weights)
+        return weights.new_zeros(labels.shape[0], self.num_classes).scatter_add_(1, labels, weights)
 
     def _logits(self, votes: Tensor) -> Tensor:
         return ((votes + 1 / self.num_classes) / (votes.sum(1, keepdim=True) + 1)).log()
+
+
+class _Fixed(nn.Module):
+    """Neighbours of one k, whose queries are not chunked: a batch of any size is one graph."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        super().__init__()
+        self.neighbours, self.most = neighbours, min(neighbours.k, len(neighbours.labels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        own = self.neighbours
+        near, places = own._nearest(F.normalize(features.float()), self.most)
+        return own._logits(own._votes(own.labels[places], own._weights(near)))

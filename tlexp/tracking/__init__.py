@@ -1,6 +1,6 @@
 """The run's own record, and MLflow as its projection."""
 
-from tlexp.tracking import figures, names
+from tlexp.tracking import names
 from tlexp.tracking.client import DatasetInfo
 from tlexp.tracking.curves import MetricsLog, Point, read_points
 from tlexp.tracking.environment import environment
@@ -23,7 +23,6 @@ __all__ = [
     "dataset_of",
     "ensure_store",
     "environment",
-    "figures",
     "names",
     "public_uri",
     "publish_record",

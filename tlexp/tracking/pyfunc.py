@@ -45,7 +45,9 @@ class PyfuncModel:
 
 
 def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
-    """Write an MLflow model folder: images (B, H, W, 3) uint8 in, a table of one probability per class out.
+    """Write an MLflow model folder: images in, a table of one probability per class out.
+
+    No signature states the input, for MLflow would take one kind alone: it is an array or a table of base64.
 
     Args:
         model: Its source.
@@ -53,11 +55,9 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
         identity: Fields of the MLmodel file that tie it to a store, e.g. model_id.
     """
     import mlflow.pyfunc  # lazy: keeps --help fast
-    import numpy as np
     from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import ColSpec, Schema
 
-    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3), name=None)])
     probabilities = Schema([ColSpec("double", name=name) for name in model.classes])
     with warnings.catch_warnings():
         # It asks for an example of the input, which the stated signature makes needless.
@@ -67,7 +67,7 @@ def save_pyfunc(model: PyfuncModel, path: Path, **identity: str) -> None:
             mlflow_model=Model(**identity),
             python_model=str(_CODE),
             artifacts={name: str(model.folder / name) for name in (MODEL_CARD_FILE, MODEL_WEIGHTS_FILE)},
-            signature=ModelSignature(inputs=images, outputs=probabilities),
+            signature=ModelSignature(outputs=probabilities),
             # The package itself travels with the model, so that it loads where tlexp is not installed.
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],

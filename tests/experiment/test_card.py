@@ -1,0 +1,34 @@
+"""What a card tells people to type is what works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Start
+from tlexp.experiment.export import export
+from tlexp.formats import ExportFormat
+from tlexp.models.export import read_card
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in ExportFormat if kind is not ExportFormat.tlexp])
+def test_the_snippet_of_a_card_names_the_class_of_a_photograph(
+    kind: ExportFormat, start: Start, tmp_path: Path
+) -> None:
+    start("head=logreg", "labels=4")
+    folder = tmp_path / "out"
+    exported = export(tmp_path / "run", folder, kind=kind)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)).save(folder / "photo.jpg")
+    snippet = re.findall(r"```python\n(.*?)```", exported.files[-1].read_text(), re.DOTALL)[-1]
+    (tmp_path / "snippet.py").write_text(snippet)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "snippet.py"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    rows = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    assert [name for _, name in rows] == list(read_card(tmp_path / "run" / "model.json").card.classes)
+    assert sum(float(probability) for probability, _ in rows) == pytest.approx(1, abs=0.01)

@@ -1,0 +1,45 @@
+"""What an export is compared with: the run's own test images, else others, which is said."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Start
+from tlexp.experiment.reference import reference
+from tlexp.formats import Trained
+from tlexp.models import load_classifier
+from tlexp.train import Listener
+
+
+def test_a_network_answers_for_the_runs_test_images_as_the_run_did(start: Start, tmp_path: Path) -> None:
+    record = start("head=logreg", "labels=4").record
+    classifier, described = load_classifier(tmp_path / "run")
+    trained = Trained(classifier=classifier, card=described.card, folder=tmp_path / "run")
+    said = reference(record, trained, Listener())
+    assert said.told == "24 test images of the run"
+    with np.load(tmp_path / "run" / "predictions.npz") as predictions:
+        np.testing.assert_allclose(said.probabilities, predictions["probability"], atol=1e-6)
+
+
+def test_images_that_are_gone_are_replaced_by_random_ones_and_it_is_said(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(20):
+        path = tmp_path / "photos" / "ab"[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), place * 9, np.uint8)).save(path)
+    record = start("data=folder", f"data.root={tmp_path / 'photos'}", "labels=all").record
+    moved = record.config | {"data": record.config["data"] | {"root": "${oc.env:PHOTOS}"}}
+    record = dataclasses.replace(record, config=moved)
+    classifier, described = load_classifier(tmp_path / "run")
+    trained = Trained(classifier=classifier, card=described.card, folder=tmp_path / "run")
+    monkeypatch.setenv("PHOTOS", str(tmp_path / "photos"))
+    assert reference(record, trained, Listener()).told == "4 test images of the run"
+    shutil.rmtree(tmp_path / "photos")
+    said = reference(record, trained, Listener())
+    assert said.told.startswith("64 random images, as the run's test images cannot be read again (")
+    assert said.probabilities.shape == (64, 2)
