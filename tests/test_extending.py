@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import SMALL
 from tlexp.paths import PACKAGE, conf_folder
@@ -22,11 +24,13 @@ STEP = re.compile(
     re.M | re.S,
 )
 COMMAND = re.compile(r"^```sh\npython -m tlexp (.*)\n```$", re.M)
+OWN_FILES = "A source with files of its own"
 RUNS = {
     "A head that is trained": {"head": {"kind": "normed"}},
     "A head that is solved": {"head": {"kind": "fisher"}},
     "A freeze policy": {"freeze": {"policy": "first"}},
     "A source of images": {"data": {"source": "stripes"}},
+    OWN_FILES: {"data": {"source": "csv", "root": "birds.csv"}},
 }
 """Recipes that end in a run, and what its record says of it."""
 PLANS = {
@@ -40,6 +44,7 @@ TINY = [
     "tracking=off",
 ]  # fmt: skip
 MOST_FILES = 3
+BIRDS = ("kite", "red kite", "wren")
 DRIVER = """
 import contextlib, io, json, sys
 from tlexp import cli
@@ -118,7 +123,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for recipe in RECIPES.values():
         for step in recipe.steps:
             step.follow(root)
+    draw_birds(root / "birds")
+    [script] = RECIPES[OWN_FILES].steps
+    subprocess.run([sys.executable, script.path], cwd=root, check=True)
     return root
+
+
+def draw_birds(folder: Path) -> None:
+    """Make the index and images that the recipe for files of one's own begins with."""
+    (folder / "pixels").mkdir(parents=True)
+    draw, lines = np.random.default_rng(0), []
+    for number in range(1, 46):
+        pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "pixels" / f"{number:04}.png")
+        lines.append(f"{number} {BIRDS[number % len(BIRDS)]}\n")
+    (folder / "index.txt").write_text("".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +177,13 @@ def test_a_recipe_ends_in_a_run(title: str, root: Path, done: dict[str, Any]) ->
     assert record["status"] == "finished"
     for group, values in RUNS[title].items():
         assert values.items() <= record["config"][group].items()
+
+
+def test_a_script_hands_every_image_and_species_over(root: Path, done: dict[str, Any]) -> None:
+    record = json.loads((root / "outputs" / str(list(RUNS).index(OWN_FILES)) / "record.json").read_text())
+    assert tuple(record["data"]["classes"]) == BIRDS
+    assert sum(count for split in record["data"]["counts"].values() for count in split.values()) == 39
+    assert sum(record["data"]["pool"].values()) == 36
 
 
 @pytest.mark.parametrize("title", PLANS)

@@ -24,8 +24,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.broad(2)
 @pytest.mark.parametrize("module", ["argparse", "tlexp.cli.command", "tlexp.compose.load"])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_while_modules_load_ends_the_command_with_its_status(module: str, number: int) -> None:
     code = LOADING.format(module=module, number=int(number))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
