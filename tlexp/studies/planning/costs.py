@@ -62,6 +62,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     measured: dict[str, UnitCosts] = {}
     for column in plan.columns:
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
+        config = _without_weights(config) if plan.pool else config
         if any(run.key not in done for run in column.runs):
             alike = _alike(config)
             if alike not in measured:
@@ -74,6 +75,11 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
     return Estimate(costs=by_column, tested=tested, shared=image * images, ends=ends, done=done)
+
+
+def _without_weights(config: Config) -> Config:
+    """Return a run with random weights, which cost the same: a bill downloads nothing."""
+    return dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, pretrained=False, weights=None))
 
 
 def _alike(config: Config) -> str:
