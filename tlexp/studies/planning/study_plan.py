@@ -285,6 +285,11 @@ class StudyPlan:
         self.columns = [each for each in self.columns if each is not column]
         self.skipped[column.column.title] = why
 
+    def drop_entrant(self, name: str, why: str) -> None:
+        """Leave all columns of a backbone out."""
+        for column in [each for each in self.columns if (entry := self.entry_of(each.column)) and entry.name == name]:
+            self.drop_column(column, why)
+
     def drop_rounds(self, left: int, why: str) -> None:
         """Leave all data seeds out but the first ones, of the columns that take them in rounds."""
         self._most = left
