@@ -165,11 +165,8 @@ class StudyPlan:
         _check(overrides, context)
         self._compositions = compositions = Compositions.of_jobs(context.hydra.config_loader, context.config)
         command = _Command(stated=tuple(overrides))
-        stated_study = compositions.typed(command.overrides(FROZEN)).config.study
-        self.pool, missing = (
-            self._find_pool(stated_study.backbones, command) if (stated_study.kind is StudyKind.backbones) else ((), {})
-        )
-        self._probe = probe = (*(self.pool[0].words if self.pool else ()), *FROZEN)
+        self.pool, missing = self._find_pool(command)
+        probe = (*(self.pool[0].words if self.pool else ()), *FROZEN)
         first = compositions.typed(command.overrides(probe)).config
         if first.backbone.name == PIXELS:
             raise ConfigError(
@@ -375,11 +372,16 @@ class StudyPlan:
         column = dataclasses.replace(column, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
-    def _find_pool(self, stated: Sequence[str], command: _Command) -> tuple[tuple[PoolEntry, ...], dict[str, str]]:
-        """Return the backbones that can be had here, and why others cannot."""
-        pool, missing = find_pool(
-            pool_entries(stated), lambda words: self._compositions.typed(command.overrides((*words, *FROZEN))).config
-        )
+    def _find_pool(self, command: _Command) -> tuple[tuple[PoolEntry, ...], dict[str, str]]:
+        """Return the backbones that can be had here, and why others cannot; none where the study is about one."""
+
+        def compose(words: tuple[str, ...]) -> Config:
+            return self._compositions.typed(command.overrides((*words, *FROZEN))).config
+
+        study = compose(()).study
+        if study.kind is not StudyKind.backbones:
+            return (), {}
+        pool, missing = find_pool(pool_entries(study.backbones), compose)
         return tuple(pool), missing
 
     def entry_of(self, column: Column) -> PoolEntry | None:
@@ -417,8 +419,10 @@ class StudyPlan:
     def _fixed(self, config: Config) -> dict[str, Any]:
         """Return the settings that all columns share and that a study goes on with."""
         values = dict(leaves(key_values(config)))
-        varied = ("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study.")
-        varied += ("backbone.",) if self.pool else ()
+        varied = (
+            *("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study."),
+            *(("backbone.",) if self.pool else ()),
+        )
         pool = {"study.backbones": ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
         return {
             **pool,
