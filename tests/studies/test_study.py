@@ -468,3 +468,30 @@ def test_a_round_that_does_not_fit_into_the_minutes_is_not_begun_and_stays_so(
     assert (tmp_path / "multirun/s/report/report.md").read_bytes() == page
     assert study(*words, "study.minutes=60") == 0
     assert ran(tmp_path)["freeze-0"] == [*range(6)]
+
+
+NETWORKS = (
+    "study=backbones", "study.backbones=[tiny,tf_efficientnet_lite0]", "study.labels=[2]", "study.seeds=2",
+    "study.controls=false", "tune.trials=1", "backbone=tiny",
+)  # fmt: skip
+
+
+def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
+    monkeypatch.setattr(costs.Estimate, "passing", lambda *_: 9000.0)
+    words = (*NETWORKS, "study.minutes=60")
+    assert study(*words) == 0
+    shown = capsys.readouterr()
+    assert "1 of 2 networks are not looked at" in shown.err + shown.out
+    told = about(tmp_path)
+    assert [each["name"] for each in told["entrants"]] == ["tiny"]
+    assert {name for name, *_ in told["replicates"].values()} == {"tiny-freeze-5", "tiny-freeze-1", "tiny-freeze-0"}
+    assert len(records(tmp_path)) == 6
+    page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert b"not looked at: its pass would take about 2.5 h" in page
+    assert study(*words) == 0
+    assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
+    assert study(*words, "study.backbones=[tiny]") == 2
+    assert "study.backbones" in capsys.readouterr().err

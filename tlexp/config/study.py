@@ -14,7 +14,7 @@ class StudyKind(StrEnum):
     """What a study compares.
 
     `none` makes no study, `depths` freeze depths, `frozen` solved heads, `heads` all heads on the frozen backbone,
-    `policies` ways.
+    `policies` ways, `backbones` pretrained networks.
     """
 
     none = "none"
@@ -22,6 +22,7 @@ class StudyKind(StrEnum):
     frozen = "frozen"
     heads = "heads"
     policies = "policies"
+    backbones = "backbones"
 
 
 @dataclass
@@ -29,7 +30,7 @@ class StudyConfig:
     """A study: `python -m tlexp study=freeze_vs_labels`. Its columns run over all budgets and data seeds."""
 
     kind: StudyKind = setting(
-        StudyKind.none, "none, depths, frozen, heads or policies; chosen by study=NAME.", key=False
+        StudyKind.none, "none, depths, frozen, heads, policies or backbones; chosen by study=NAME.", key=False
     )
     name: str | None = setting(
         None,
@@ -48,6 +49,12 @@ class StudyConfig:
         [],
         "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes none, all and those nearest to a quarter, "
         "half and three quarters of the backbone's operations.",
+        key=False,
+    )
+    backbones: list[str] = setting(
+        [],
+        "Networks of study=backbones: a pool (small, standard, any) or a list of options of conf/backbone and timm "
+        "names, with own weights behind an @, e.g. [tiny,lite0,resnet18@weights.pth]; empty takes any.",
         key=False,
     )
     controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)
@@ -74,7 +81,8 @@ class StudyConfig:
         if self.kind is StudyKind.none:
             stated = [name for name, value in vars(self).items() if value != getattr(StudyConfig(), name)]
             found += [
-                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads, policies or demonstration"
+                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads, policies, backbones or "
+                "demonstration"
                 for name in stated
             ]
         elif self.kind is not StudyKind.depths and self.depths:
@@ -82,7 +90,12 @@ class StudyConfig:
                 f"study.depths=[{','.join(self.depths)}]: study.kind={self.kind} compares no freeze depths; leave it "
                 "out, or use study=freeze_vs_labels"
             )
-        if self.kind in (StudyKind.frozen, StudyKind.heads) and self.scratch_labels:
+        if self.backbones and self.kind not in (StudyKind.none, StudyKind.backbones):
+            found.append(
+                f"study.backbones=[{','.join(self.backbones)}]: study.kind={self.kind} is about one backbone; leave it "
+                "out, or use study=backbones"
+            )
+        if self.kind in (StudyKind.frozen, StudyKind.heads, StudyKind.backbones) and self.scratch_labels:
             found.append(
                 f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind={self.kind} trains nothing from "
                 "scratch; leave it out, or use study=freeze_vs_labels or policies"

@@ -62,15 +62,20 @@ def fetch(remote: Remote) -> tuple[Path | None, str]:
     cached = find_cached(remote)
     if cached is not None:
         return cached, ""
-    if _offline():
-        return None, "HF_HUB_OFFLINE is set"
-    reason = unreachable(_address(remote), seconds=PATIENCE_SECONDS)
-    if reason:
-        return None, f"{_address(remote)} is not reachable: {reason}"
+    if reason := why_out_of_reach(remote):
+        return None, reason
     try:
         return _download(remote), ""
     except (OSError, EntryNotFoundError, RuntimeError, ValueError) as error:
         return None, f"the download of {_address(remote)} failed: {type(error).__name__}: {error}"
+
+
+def why_out_of_reach(remote: Remote) -> str:
+    """Return why weights that are not in the cache could not be downloaded now, "" if they could."""
+    if _offline():
+        return "HF_HUB_OFFLINE is set"
+    reason = unreachable(_address(remote), seconds=PATIENCE_SECONDS)
+    return f"{_address(remote)} is not reachable: {reason}" if reason else ""
 
 
 def find_cached(remote: Remote) -> Path | None:

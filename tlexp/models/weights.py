@@ -10,7 +10,7 @@ from tlexp.errors import WeightsError
 from tlexp.models.backbone import pretrained_cfg
 from tlexp.models.digest import tensors_digest
 from tlexp.models.efficientnet_lite import lite_package
-from tlexp.models.hub import cache_folder, fetch, find_remote
+from tlexp.models.hub import cache_folder, fetch, find_cached, find_remote, why_out_of_reach
 from tlexp.models.statefile import read_state, read_weights
 from tlexp.models.transplant import transplant
 
@@ -54,6 +54,25 @@ def load_weights(backbone: nn.Module, *, name: str, pretrained: bool, weights: P
     else:
         source = f"random (seed {seed})"
     return WeightsOrigin(source=source, digest=tensors_digest(backbone.state_dict()))
+
+
+def why_missing(name: str) -> str:
+    """Return why a model's pretrained weights cannot be had here, "" if they can; nothing is downloaded.
+
+    Args:
+        name: timm model name, with or without a weights tag.
+
+    Raises:
+        ConfigError: timm has no such model.
+    """
+    package = lite_package(name)
+    if package is not None and package.file is not None:
+        return ""
+    remote = find_remote(pretrained_cfg(name))
+    if remote is None:
+        return "timm has no pretrained weights for it"
+    reason = "" if find_cached(remote) else why_out_of_reach(remote)
+    return f"{reason}; {package.install} brings its weights" if reason and package else reason
 
 
 def _load_pretrained(backbone: nn.Module, name: str) -> str:

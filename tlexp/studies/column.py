@@ -90,7 +90,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
     if missing:
-        _fill(about["study"]["columns"], column, [each.config for each in replicates], session, listener)
+        _fill(_of_one_network(about["study"], column), column, [each.config for each in replicates], session, listener)
         _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     failed = 0
@@ -115,6 +115,12 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
 
 def _point(column: str, replicate: _Replicate) -> dict[str, str]:
     return {"column": column, "labels": replicate.labels, "seed": str(replicate.seed)}
+
+
+def _of_one_network(study: Mapping[str, Any], own: str) -> list[Mapping[str, Any]]:
+    """Return the columns that have a column's backbone: all, or those of its entrant."""
+    names_of = next((each["columns"] for each in study.get("entrants", ()) if own in each["columns"]), None)
+    return [each for each in study["columns"] if names_of is None or each["name"] in names_of]
 
 
 def _fill(

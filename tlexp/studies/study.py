@@ -133,6 +133,8 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     tried = set(found.done)
     with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
         while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
+            if not (left := _one_pass(plan, left, found, began)):
+                continue
             tracked.ensure()
             with _progress(plan, rounds, found, tried):
                 runner.run(_assign(plan, left))
@@ -140,6 +142,23 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
     return [run for turn in due_turns(plan.columns, rounds) for run in turn.runs]
+
+
+def _one_pass(plan: StudyPlan, left: list[ColumnTurn], found: Estimate, began: float) -> list[ColumnTurn]:
+    """Return what is handed out: of probes the cheapest, while the minutes allow; without them others are left out."""
+    probes = [each.columns[0] for each in plan.entrants]
+    turn = next((turn for turn in left if turn.column.column.name in probes), None)
+    if turn is None:
+        return left
+    place = probes.index(turn.column.column.name)
+    passing = found.passing(turn.column)
+    if not place or may_go_on(plan, spent=time.monotonic() - began, left=found.ends + passing):
+        return [turn]
+    for name in [each.name for each in plan.entrants[place:]]:
+        plan.drop_entrant(name, f"not looked at: its pass would take about {duration(passing)} or more")
+    say(f"study.minutes: {len(probes) - place} of {len(probes)} networks are not looked at")
+    plan.folder.state(plan.about(found.first(plan)))
+    return []
 
 
 def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:

@@ -8,6 +8,7 @@ from tlexp.studies.analysis.pairs import measure_pairs
 from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
 from tlexp.studies.analysis.rounds import hold_rounds
+from tlexp.studies.analysis.stages import screened
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.analysis.transfer import find_gains
 
@@ -17,6 +18,7 @@ def analyse(table: StudyTable) -> Findings:
 
     Nothing here is drawn at random: the same table gives the same findings.
     """
+    entrants = screened(table) or ()
     rounds = hold_rounds(table)
     table, images = rounds.table, rounds.images
     cells = {place: describe(table, cell, images) for place, cell in table.cells.items()}
@@ -37,4 +39,5 @@ def analyse(table: StudyTable) -> Findings:
         recommendations=recommendations,
         regrets=find_regrets(table, decisions, images, pairs),
         model=describe_model(table, last_taken(recommendations)),
+        screened=entrants,
     )

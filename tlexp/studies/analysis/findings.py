@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tlexp.studies.analysis.screen import Screened
 from tlexp.studies.analysis.table import StudyTable
 
 
@@ -332,6 +333,7 @@ class Findings:
     recommendations: tuple[Recommendation, ...]
     regrets: tuple[Regret, ...]
     model: ModelFinding | None
+    screened: tuple[Screened, ...] = ()
 
     @property
     def last_taken(self) -> Recommendation | None:

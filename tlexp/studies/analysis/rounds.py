@@ -13,6 +13,7 @@ from tlexp.studies.analysis.decision import Decision, decide
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.pairs import PairSpreads, PlainPairs, measure_pairs, with_borrowed_variances
+from tlexp.studies.analysis.stages import at_stage
 from tlexp.studies.analysis.table import Cell, Column, StudyTable
 from tlexp.tracking import RunStatus
 
@@ -81,6 +82,7 @@ def hold_rounds(table: StudyTable) -> HeldRounds:
     Args:
         table: All that was measured, with all replicates that may ever have their turn.
     """
+    table = at_stage(table)
     planned, images = table.looks, TestImages(labels=table.labels, groups=table.groups)
     seeds = {place: len(opening_seeds(_column(table, place), table.seeds, planned)) for place in table.cells}
     looks: dict[str, Look] = {}

@@ -5,6 +5,7 @@ probe and keeps the pretrained BatchNorm statistics, so that depth is the only d
 evenly by operations, for late stages hold most parameters and early ones take most of the time.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from tlexp.config.depth import nearest_depth, parse_depth, resolve_depth
@@ -32,10 +33,12 @@ _TRAINED = {
 }
 _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
-_OPTIONAL = {StudyKind.policies: ("norm", "bias", "lora"), StudyKind.heads: None}
+_OPTIONAL = {StudyKind.policies: ("norm", "bias", "lora"), StudyKind.heads: None, StudyKind.backbones: None}
 """Columns that not every backbone allows, and of which one needs a package; None for all of a study."""
 SHARES = (0.25, 0.5, 0.75)
 """Of the backbone's operations that the inner depths freeze, as near as its units allow, where none are stated."""
+_HALF = 0.5
+"""Of the operations, what a backbone among several freezes between all and nothing."""
 PHASES = 4
 """Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
 LONGER = 4
@@ -66,6 +69,34 @@ def study_columns(
     if kind is StudyKind.heads:
         return _heads(names) + (_others() if controls else [])
     return _policies(names) + (_scratch()[:1] if controls else [])
+
+
+def backbone_columns(name: str, words: Sequence[str], units: Sequence[Unit]) -> list[Column]:
+    """Return the columns of one of several backbones: wholly frozen, which screens it, half frozen, and not at all.
+
+    Args:
+        name: Of the backbone among the others.
+        words: Overrides that choose it.
+        units: Its units in forward order.
+    """
+    half = nearest_depth(_HALF, [unit.operations for unit in units])
+    depths = dict.fromkeys((len(units), half, 0))
+    columns = [_depth(depth, [unit.name for unit in units]) for depth in depths]
+    return [
+        dataclasses.replace(
+            column,
+            name=f"{name}-{column.name}",
+            title=f"{name}: {column.title}",
+            role=Role.way,
+            words=(*words, *column.words),
+        )
+        for column in columns
+    ]
+
+
+def raw_pixels() -> Column:
+    """Return the control that no network has a share in."""
+    return _others()[-1]
 
 
 def may_be_left_out(kind: StudyKind, column: str) -> bool:

@@ -10,6 +10,7 @@ from tlexp.config.head import HeadKind
 from tlexp.config.tune import TuneConfig
 from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, measure_solving, run_seconds
 from tlexp.experiment.session import Session
+from tlexp.studies.analysis.screen import FINALISTS
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 
 _ENDS_SECONDS = 4.0
@@ -27,6 +28,7 @@ class Estimate:
         shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
         ends: Of starting, as measured in this process, and of what comes once at the end.
         done: Keys of the runs that have finished.
+        images: That pass a network once.
     """
 
     costs: Mapping[str, UnitCosts]
@@ -35,6 +37,7 @@ class Estimate:
     shared: float
     ends: float
     done: frozenset[str]
+    images: int = 0
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
@@ -49,13 +52,27 @@ class Estimate:
         """Return the seconds that are left of a column, or of some of its runs."""
         return sum(self.run(column, run) for run in (column.runs if runs is None else runs) if run.key not in self.done)
 
+    def passing(self, column: PlannedColumn) -> float:
+        """Return the seconds of the pass that a column's network takes over all images, its heads included."""
+        return self.costs[column.column.name].image * self.images + self.of(column)
+
     def total(self, plan: StudyPlan) -> float:
         """Return the seconds that the study takes at most with what is left of it, its start included."""
-        return self.ends + self.shared + sum(self.of(column) for column in plan.columns)
+        return self.ends + self.shared + sum(self.of(column) for column in self._at_most(plan))
 
     def first(self, plan: StudyPlan) -> float:
         """Return the seconds that it takes if the first round decides."""
-        return self.ends + self.shared + sum(self.of(column, plan.opening(column)) for column in plan.columns)
+        return self.ends + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))
+
+    def _at_most(self, plan: StudyPlan) -> list[PlannedColumn]:
+        """Return the columns that may run: of entrants all probes, and the others of as many as may be finalists."""
+        finals = {
+            each.name: sum(self.of(column) for column in plan.columns if column.column.name in each.columns[1:])
+            for each in plan.entrants
+        }
+        out = sorted(finals, key=lambda name: finals[name])[:-FINALISTS]
+        never = {name for each in plan.entrants if each.name in out for name in each.columns[1:]}
+        return [column for column in plan.columns if column.column.name not in never]
 
 
 def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate:
@@ -69,6 +86,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     solving: dict[str, SolvingCost] = {}
     for column in plan.columns:
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
+        config = _without_weights(config) if plan.pool else config
         if any(run.key not in done for run in column.runs):
             alike = _alike(config)
             if alike not in measured:
@@ -82,7 +100,22 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
-    return Estimate(costs=by_column, solving=solving, tested=tested, shared=image * images, ends=ends, done=done)
+    if probes := [each.columns[0] for each in plan.entrants]:  # each network passes all images, one after the other
+        image = sum(by_column[name].image for name in probes)
+    return Estimate(
+        costs=by_column,
+        solving=solving,
+        tested=tested,
+        shared=image * images,
+        ends=ends,
+        done=done,
+        images=images,
+    )
+
+
+def _without_weights(config: Config) -> Config:
+    """Return a run with random weights, which cost the same: a bill downloads nothing."""
+    return dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, pretrained=False, weights=None))
 
 
 def _alike(config: Config) -> str:

@@ -122,7 +122,7 @@ def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
 
 
 def _dispensable(plan: StudyPlan, estimate: Estimate) -> PlannedColumn | None:
-    """Return the column that goes next, the dearest; of equals the first. Two that compete stay."""
+    """Return the column that goes next, the dearest; of equals the first. Two that compete stay, and all probes."""
     competing = sorted((each for each in plan.columns if each.column.competes), key=estimate.of)
-    staying = [each.column.name for each in competing[:2]]
+    staying = [each.column.name for each in competing[:2]] + [each.columns[0] for each in plan.entrants]
     return max((each for each in plan.columns if each.column.name not in staying), key=estimate.of, default=None)

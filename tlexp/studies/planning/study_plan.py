@@ -23,6 +23,7 @@ from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
+from tlexp.config.study import StudyKind
 from tlexp.config.train import ClassWeights
 from tlexp.data import Source
 from tlexp.errors import ConfigError
@@ -35,9 +36,11 @@ from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
+from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
-from tlexp.studies.planning.columns import FROZEN, may_be_left_out, study_columns
+from tlexp.studies.planning.columns import FROZEN, backbone_columns, may_be_left_out, raw_pixels, study_columns
+from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
 from tlexp.tracking import names
 from tlexp.train import Listener
 
@@ -148,7 +151,8 @@ class StudyPlan:
         seeds: Data seeds that may be run.
         stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
-        network: The backbone.
+        pool: The backbones, the cheapest first, where there are several.
+        network: The backbone, of several the cheapest.
         source: The images.
         folder: Of the study.
 
@@ -161,20 +165,22 @@ class StudyPlan:
         _check(overrides, context)
         self._compositions = compositions = Compositions.of_jobs(context.hydra.config_loader, context.config)
         command = _Command(stated=tuple(overrides))
-        first = compositions.typed(command.overrides(FROZEN)).config
+        self.pool, missing = self._find_pool(command)
+        probe = (*(self.pool[0].words if self.pool else ()), *FROZEN)
+        first = compositions.typed(command.overrides(probe)).config
         if first.backbone.name == PIXELS:
             raise ConfigError(
                 "backbone=pixels: a study is about a pretrained network, and raw pixels have no units to freeze; name "
                 "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
             )
         self.study, self._class_weights = first.study, first.train.class_weights
-        self.network, _ = shared.network(first)
+        self.network = self.pool[0].network if self.pool else shared.network(first)[0]
         self._command = command.completed(first, self.network.expected.image_size)
-        config = compositions.typed(self._command.overrides(FROZEN)).config
+        config = compositions.typed(self._command.overrides(probe)).config
         with listing_bad_images(sweeps_folder()):
             self.source = shared.images(config, self.network.expected, listener)
         self._command = self._command.testing(config, self.source)
-        config = compositions.typed(self._command.overrides(FROZEN)).config
+        config = compositions.typed(self._command.overrides(probe)).config
         stated = self.study.labels or FULL
         self.budgets, self.skipped = allowed_budgets(
             stated,
@@ -183,6 +189,7 @@ class StudyPlan:
             groups=self.source.group_codes(self.source.pool),
             compared=config.tune.validate,
         )
+        self.skipped |= missing
         if not self.budgets:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
@@ -240,7 +247,8 @@ class StudyPlan:
         about = {
             "name": self.folder.path.name,
             "kind": str(self.study.kind),
-            "backbone": config.backbone.name,
+            "backbone": ", ".join(each.name for each in self.pool) or config.backbone.name,
+            "entrants": [dataclasses.asdict(each) for each in self.entrants],
             "data": str(config.data.source),
             "margin": self.study.margin,
             "seeds": list(self.seeds),
@@ -274,6 +282,11 @@ class StudyPlan:
         self.columns = [each for each in self.columns if each is not column]
         self.skipped[column.column.title] = why
 
+    def drop_entrant(self, name: str, why: str) -> None:
+        """Leave all columns of a backbone out."""
+        for column in [each for each in self.columns if (entry := self.entry_of(each.column)) and entry.name == name]:
+            self.drop_column(column, why)
+
     def drop_rounds(self, left: int, why: str) -> None:
         """Leave all data seeds out but the first ones, of the columns that take them in rounds."""
         self._most = left
@@ -305,9 +318,16 @@ class StudyPlan:
 
     def _columns(self, config: Config) -> list[PlannedColumn]:
         study, backbone = self.study, config.backbone.name
-        found = study_columns(
-            study.kind, self.network.units, depths=study.depths, controls=study.controls, backbone=backbone
-        )
+        if self.pool:
+            found = [
+                column
+                for entry in self.pool
+                for column in backbone_columns(entry.name, entry.words, entry.network.units)
+            ] + ([raw_pixels()] if study.controls else [])
+        else:
+            found = study_columns(
+                study.kind, self.network.units, depths=study.depths, controls=study.controls, backbone=backbone
+            )
         scratch = {str(parse_labels(text)) for text in study.scratch_labels}
         planned: list[PlannedColumn] = []
         problems: list[str] = []
@@ -348,9 +368,48 @@ class StudyPlan:
             for seed in self.seeds[:most]
         )
         classes = len(self.source.classes)
-        trainable = _trainable(self.network, config, classes) if column.competes else 0
+        trainable = _trainable(self._network_of(column), config, classes) if column.competes else 0
         column = dataclasses.replace(column, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
+
+    def _find_pool(self, command: _Command) -> tuple[tuple[PoolEntry, ...], dict[str, str]]:
+        """Return the backbones that can be had here, and why others cannot; none where the study is about one."""
+
+        def compose(words: tuple[str, ...]) -> Config:
+            return self._compositions.typed(command.overrides((*words, *FROZEN))).config
+
+        study = compose(()).study
+        if study.kind is not StudyKind.backbones:
+            return (), {}
+        pool, missing = find_pool(pool_entries(study.backbones), compose)
+        return tuple(pool), missing
+
+    def entry_of(self, column: Column) -> PoolEntry | None:
+        """Return the backbone of a column, where there are several."""
+        return next((each for each in self.pool if column.name.startswith(f"{each.name}-freeze-")), None)
+
+    def _network_of(self, column: Column) -> Network:
+        entry = self.entry_of(column)
+        return self.network if entry is None else entry.network
+
+    @property
+    def entrants(self) -> tuple[Entrant, ...]:
+        """The backbones that are screened, with those of their columns that are left; none where there is one alone."""
+        by_entry = {
+            entry.name: tuple(each.column.name for each in self.columns if self.entry_of(each.column) is entry)
+            for entry in self.pool
+        }
+        return tuple(
+            Entrant(
+                name=entry.name,
+                columns=by_entry[entry.name],
+                operations=entry.operations,
+                prior=entry.prior,
+                facts=entry.facts,
+            )
+            for entry in self.pool
+            if by_entry[entry.name]
+        )
 
     def _unweighed(self, head: HeadKind) -> tuple[str, ...]:
         """Return what lets a head without a loss stand beside those whose loss weighs classes."""
@@ -360,8 +419,13 @@ class StudyPlan:
     def _fixed(self, config: Config) -> dict[str, Any]:
         """Return the settings that all columns share and that a study goes on with."""
         values = dict(leaves(key_values(config)))
-        varied = ("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study.")
+        varied = (
+            *("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study."),
+            *(("backbone.",) if self.pool else ()),
+        )
+        pool = {"study.backbones": ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
         return {
+            **pool,
             "protocol": PROTOCOL,
             **{name: value for name, value in values.items() if not name.startswith(varied)},
             "tune.trials": self._trials.partition("=")[2],
@@ -377,10 +441,8 @@ class StudyPlan:
             return sweeps_folder() / name
         content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        return (
-            sweeps_folder()
-            / f"{self.study.kind}-{config.data.source}-{config.backbone.name.partition('.')[0]}-{digest}"
-        )
+        about = f"{len(self.pool)}" if self.pool else config.backbone.name.partition(".")[0]
+        return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
 
 
 def _check(overrides: Sequence[str], context: HydraContext) -> None:

@@ -42,7 +42,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         rows.append(
             [each.column.name, each.column.title, ",".join(budgets), str(len(runs)), str(there), candidates, about]
         )
-    lines = [line[:_WIDTH] for line in aligned(rows)]
+    lines = [*_pool_lines(plan, found), *(line[:_WIDTH] for line in aligned(rows))]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
@@ -59,6 +59,24 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
     if plan.study.minutes is None and math.isfinite(minutes := allowed_minutes(plan)):
         lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
     return "\n".join([images.told, *lines, *_warnings(plan)])
+
+
+def _pool_lines(plan: StudyPlan, found: Estimate) -> list[str]:
+    """Return what each network of a pool is and costs, the cheapest first by operations; nothing of one network."""
+    if not plan.pool:
+        return []
+    rows = [["network", "licence", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image"]]
+    probes = {each.name: each.columns[0] for each in plan.entrants}
+    for each in plan.pool:
+        milliseconds = 1000 * found.costs[probes[each.name]].image if each.name in probes else 0.0
+        rows.append(
+            [
+                *(each.name, each.licence or "not known", f"{each.parameters / 1e6:.1f} M", f"{each.megabytes:.0f}"),
+                *(str(each.network.expected.image_size), "-" if each.prior is None else f"{each.prior:.1f} %"),
+                *(f"{each.operations / 1e6:,.0f}", f"{milliseconds:.1f}" if milliseconds else "-"),
+            ]
+        )
+    return [line[:_WIDTH] for line in aligned(rows)]
 
 
 def _rounds_told(looks: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.csv import FIGURE_TABLES, cells_csv, mistakes_csv, recalls_csv, recommendations_csv
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
+from tlexp.studies.report.networks import networks_csv
 from tlexp.studies.report.palette import column_styles, dark_colours
 from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.thumbnails import keep_thumbnails
@@ -38,6 +39,8 @@ def write_report(folder: Path, findings: Findings, images: Images | None = None)
         content[f"{picture.name}.svg"] = picture.drawn.svg.decode()
         content[f"{picture.name}.png"] = picture.drawn.png
         content[f"{picture.name}.csv"] = FIGURE_TABLES[picture.name](findings)
+    if findings.screened:
+        content["networks.csv"] = networks_csv(findings)
     if findings.model is not None:
         content["recalls.csv"] = recalls_csv(findings.model, findings.table.classes)
         content["mistakes.csv"] = mistakes_csv(findings.model, findings.table.classes)

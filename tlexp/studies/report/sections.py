@@ -11,6 +11,7 @@ from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
+from tlexp.studies.report.networks import gain_lines, network_table
 from tlexp.studies.report.protocol import (
     commands,
     data_words,
@@ -66,7 +67,7 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
 def _measured(findings: Findings, thumbnails: Mapping[int, bytes]) -> tuple[Section | None, ...]:
     """Return the sections of a study in which something finished."""
     return (
-        *(_answers(findings), _model(findings, thumbnails), *figure_sections(findings)),
+        *(_answers(findings), _networks(findings), _model(findings, thumbnails), *figure_sections(findings)),
         *(_crossings(findings), _regrets(findings)),
     )
 
@@ -104,6 +105,21 @@ def _answers(findings: Findings) -> Section:
         tables=(reason_table(findings),),
         folded=(bound_table(findings),),
         commands=deciding_commands(findings),
+    )
+
+
+def _networks(findings: Findings) -> Section | None:
+    if not findings.screened:
+        return None
+    return Section(
+        title="Which networks",
+        paragraphs=(
+            "Each network was screened by logistic regression on its frozen features, by the log loss of images that a "
+            "label budget holds back from itself, never by test images; at most four went on. What is bounded are the "
+            "losses against the other finalists. That the best one goes on is not promised.",
+        ),
+        lines=gain_lines(findings),
+        tables=(network_table(findings),),
     )
 
 

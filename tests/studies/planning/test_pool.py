@@ -1,0 +1,64 @@
+from collections.abc import Callable
+
+import pytest
+
+from tests.composed import composed
+from tlexp.config import Config
+from tlexp.errors import ConfigError
+from tlexp.paths import conf_options
+from tlexp.studies.planning import pool
+from tlexp.studies.planning.pool import POOLS, find_pool, pool_entries
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", "/nowhere")
+
+
+@pytest.fixture
+def compose() -> Callable[[tuple[str, ...]], Config]:
+    return lambda words: composed(*words, "freeze=all", "head=logreg").config
+
+
+def test_pools_name_options_of_the_backbone_group() -> None:
+    assert {name for each in POOLS.values() for name in each} <= set(conf_options("backbone"))
+    assert pool_entries([]) == POOLS["any"]
+    assert pool_entries(["small", "tiny", "vgg16"]) == (*POOLS["small"], "vgg16")
+
+
+def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    found, missing = find_pool(["lite0", "tiny", "resnet18", "resnet5000", "pixels"], compose)
+    assert [each.name for each in found] == ["tiny", "lite0"]
+    assert missing["resnet18"] == "HF_HUB_OFFLINE is set"
+    assert "no model 'resnet5000'" in missing["resnet5000"]
+    assert "control" in missing["pixels"]
+
+
+def test_an_entry_has_what_the_bill_tells(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    [lite0], _ = find_pool(["lite0"], compose)
+    assert (lite0.prior, lite0.licence, round(lite0.megabytes)) == (74.846, "apache-2.0", 13)
+    assert lite0.facts["image_size"] == 224
+    [tiny], _ = find_pool(["tiny"], compose)
+    assert tiny.prior is None
+    assert tiny.licence == "ImageNet's terms: non-commercial"
+
+
+def test_the_same_network_twice_is_taken_once(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    found, missing = find_pool(["lite0", "tf_efficientnet_lite0"], compose)
+    assert [each.name for each in found] == ["lite0"]
+    assert missing == {"tf_efficientnet_lite0": "the same as lite0"}
+
+
+def test_a_network_that_memory_cannot_hold_is_left_out(
+    compose: Callable[[tuple[str, ...]], Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_memory", lambda: 20e6)
+    found, missing = find_pool(["tiny", "lite0"], compose)
+    assert [each.name for each in found] == ["tiny"]
+    assert missing["lite0"] == "too large for the memory: 3 million parameters"
+
+
+def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    with pytest.raises(ConfigError, match=r"no network can be had here \(resnet18: HF_HUB_OFFLINE is set\)"):
+        find_pool(["resnet18"], compose)

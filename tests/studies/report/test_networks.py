@@ -1,0 +1,67 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.studies.conftest import MakeTable
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.report.networks import gain_lines, network_table, networks_csv, pareto_front
+
+STRENGTH = {"small": 0.1, "large": 0.9, "old": 0.0}
+COLUMNS = tuple(
+    Column(name=f"{name}-{depth}", title=name, role=Role.way, depth=None, solved=depth == "frozen", trainable=4)
+    for name in STRENGTH
+    for depth in ("frozen", "none")
+)
+FACTS: dict[str, Any] = {"licence": "apache-2.0", "megabytes": 13.5, "parameters": 3_400_000, "image_size": 224}
+
+
+def findings(make_table: MakeTable, favourite: str) -> Findings:
+    table = make_table(
+        seeds=3, columns=COLUMNS, budgets=("5", "20"), failed=(), waiting=(), missing=(), per_class=(40,) * 4,
+        strength={column.name: (STRENGTH[column.title], 0.1) for column in COLUMNS},
+    )  # fmt: skip
+    entrants = [
+        {
+            "name": name,
+            "columns": [f"{name}-frozen", f"{name}-none"],
+            "operations": 10**6 * number,
+            "prior": 80.0 if name == favourite else 70.0,
+            "facts": FACTS if name != "old" else {},
+        }
+        for number, name in enumerate(STRENGTH, 1)
+    ]
+    about = {**table.about, "study": {**table.about["study"], "entrants": entrants}}
+    return analyse(dataclasses.replace(table, about=about))
+
+
+def test_a_network_that_is_worse_and_dearer_is_not_on_the_front(make_table: MakeTable) -> None:
+    assert pareto_front(findings(make_table, "small")) == {"small", "large"}
+
+
+def test_the_table_has_the_licence_or_says_that_it_is_not_known(make_table: MakeTable) -> None:
+    rows = {row[0].removesuffix(" *"): row for row in network_table(findings(make_table, "small")).rows}
+    assert rows["large"][4:] == ("apache-2.0", "14", "224", "2", "70.0 %")
+    assert rows["old"][4:7] == ("not known", "–", "–")
+
+
+@pytest.mark.parametrize("favourite", ["small", "large"])
+def test_what_looking_gained_over_the_favourite_is_an_estimate_with_its_interval(
+    make_table: MakeTable, favourite: str
+) -> None:
+    lines = gain_lines(findings(make_table, favourite))
+    assert len(lines) == 2
+    if favourite == "large":
+        assert "gained nothing over it" in lines[0]
+    else:
+        assert "licence apache-2.0, 14 MB, 224 px, 2 M operations per image" in lines[0]
+        assert "gained +" in lines[0]
+        assert "] points over small-" in lines[0]
+
+
+def test_the_numbers_lie_beside_the_page_with_all_digits(make_table: MakeTable) -> None:
+    head, *rows = networks_csv(findings(make_table, "small")).decode().splitlines()
+    assert head.startswith("network,goes_on,screen,excess_loss")
+    assert len(rows) == len(STRENGTH)

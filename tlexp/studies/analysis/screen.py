@@ -1,0 +1,159 @@
+"""Which entrants of a study go on to its finals, by what their probes lose inside the labels.
+
+An entrant is a network (or an input size) with columns of its own; the first of them is solved on its frozen features
+and screens it. Losses are of images that a label budget holds back from itself, so that choosing spends none of the
+test images: the bounds of the finals speak of the finalists as if nobody had chosen. That the best one goes on is
+measured, not promised.
+
+losses (n,) float64, one for each data seed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FINALISTS = 4
+"""At most: further ones cost seeds and widen every bound, and the best three of 25 lost a tenth of a point."""
+_TOLD_APART = 9
+"""Decimals of a loss; of equals the prior's favourite comes first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """Something that is screened.
+
+    Attributes:
+        name: Of it.
+        columns: Names of its columns; the first one screens it.
+        operations: Multiplications that one image takes, the order of cost.
+        prior: What was known of it before, the higher the better; None where nothing was.
+        facts: For the page: licence, megabytes, parameters, image_size and milliseconds.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    operations: int
+    prior: float | None = None
+    facts: Mapping[str, str | float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What an entrant's probe reached on images of the label budget, by budget and data seed.
+
+    Attributes:
+        loss: (budget, seed) -> log loss after one temperature.
+        accuracy: (budget, seed) -> balanced accuracy, [0, 1].
+    """
+
+    loss: Mapping[tuple[str, int], float]
+    accuracy: Mapping[tuple[str, int], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screened:
+    """One entrant after the screen.
+
+    Attributes:
+        entrant: It.
+        excess: Its loss minus the least one, mean over budgets; None where its probe has none.
+        behind: Balanced accuracy inside the labels below that of the entrant with the least loss, mean over budgets.
+        why: What brought it into the finals, or left it out.
+        goes_on: Whether it is a finalist.
+    """
+
+    entrant: Entrant
+    excess: float | None
+    behind: float | None
+    why: str
+    goes_on: bool
+
+
+def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin: float) -> tuple[Screened, ...]:
+    """Return the entrants, those with the least loss first, and which of them go on.
+
+    At most four do: the one with the least loss, the prior's favourite, the cheapest that is within the margin, and
+    then by loss. Where no budget can be held back from itself the prior alone chooses.
+
+    Args:
+        entrants: All that were looked at.
+        probed: What their probes reached; one that failed is missing.
+        margin: In balanced accuracy, (0, 1).
+    """
+    excess = _below_best({name: each.loss for name, each in probed.items()})
+    ranked = sorted(entrants, key=lambda each: _rank(each, excess))
+    tried = [each for each in ranked if each.name in excess] if excess else list(ranked)
+    if not tried:
+        return ()
+    behind = _behind(tried[0], probed)
+    favourite = prior_favourite(tried)
+    within = [each for each in tried if behind.get(each.name, np.inf) <= margin] or tried[:1]
+    reasons = {tried[0].name: "least probe loss" if excess else "the prior's choice"}
+    reasons.setdefault(favourite.name, "the prior's favourite")
+    reasons.setdefault(min(within, key=lambda each: each.operations).name, "the cheapest within the margin")
+    for each in tried:
+        if len(reasons) < FINALISTS:
+            reasons.setdefault(each.name, "by probe loss" if excess else "by the prior")
+    return tuple(
+        Screened(
+            entrant=each,
+            excess=excess.get(each.name),
+            behind=behind.get(each.name),
+            why=reasons.get(each.name) or _left_out(each, excess),
+            goes_on=each.name in reasons,
+        )
+        for each in ranked
+    )
+
+
+def prior_favourite(entrants: Sequence[Entrant]) -> Entrant:
+    """Return the entrant that would be taken without a look at the images; of equals the cheapest."""
+    return min(entrants, key=_least_known)
+
+
+def _least_known(entrant: Entrant) -> tuple[float, int]:
+    return np.inf if entrant.prior is None else -entrant.prior, entrant.operations
+
+
+def _rank(entrant: Entrant, excess: Mapping[str, float]) -> tuple[float, float, int]:
+    """Order by loss, and without one by the prior and the cost."""
+    return round(excess.get(entrant.name, np.inf), _TOLD_APART), *_least_known(entrant)
+
+
+def _left_out(entrant: Entrant, excess: Mapping[str, float]) -> str:
+    if not excess:
+        return "left out by the prior"
+    return "left out by probe loss" if entrant.name in excess else "its probe did not finish"
+
+
+def _below_best(losses: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, float]:
+    """Return what each loses beyond the best of a budget, on the data seeds that all have, mean over budgets."""
+    measured = {name: each for name, each in losses.items() if each}
+    if not measured:
+        return {}
+    shared = sorted(set.intersection(*(set(each) for each in measured.values())))
+    if not shared:
+        return {}
+    means = {name: _by_budget(each, shared) for name, each in measured.items()}
+    best = np.min(list(means.values()), axis=0)
+    return {name: float(np.mean(mean - best)) for name, mean in means.items()}
+
+
+def _behind(best: Entrant, probed: Mapping[str, Probed]) -> dict[str, float]:
+    """Return the balanced accuracy that each has less than the one with the least loss, mean over budgets."""
+    if best.name not in probed:
+        return {}
+    reference, found = probed[best.name].accuracy, {}
+    for name, each in probed.items():
+        shared = sorted(set(reference) & set(each.accuracy))
+        if shared:
+            found[name] = float(np.mean(_by_budget(reference, shared) - _by_budget(each.accuracy, shared)))
+    return found
+
+
+def _by_budget(values: Mapping[tuple[str, int], float], places: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
+    """Return (budgets,) the mean over the data seeds of each budget."""
+    budgets = dict.fromkeys(labels for labels, _ in places)
+    return np.array([np.mean([values[place] for place in places if place[0] == labels]) for labels in budgets])

@@ -1,0 +1,167 @@
+"""Which pretrained networks a study compares: by the name of a pool, or a list; what each costs, and what is missing.
+
+An entry is an option of conf/backbone or a timm name, with own weights behind an @: `tiny`, `resnet26`,
+`resnet18@runs:/0123`. Nothing is downloaded here, and no network holds values.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from timm.models import split_model_name_tag
+
+from tlexp.config import Config
+from tlexp.config.backbone import PIXELS, BackboneConfig
+from tlexp.errors import ConfigError
+from tlexp.experiment.build import Network, build_network
+from tlexp.models.backbone import pretrained_cfg
+from tlexp.models.weights import why_missing
+from tlexp.paths import conf_options
+from tlexp.studies.planning.prior import find_prior
+from tlexp.tracking import names
+
+SMALL = ("tiny", "lite0", "lite1", "lite2", "mobilenetv3_large", "efficientnet_b0", "resnet18")
+STANDARD = ("lite0", "mobilenetv3_large", "efficientnet_b0", "resnet18", "resnet50", "convnext_tiny", "vit_small",
+            "dinov2_small")  # fmt: skip
+POOLS = {"small": SMALL, "standard": STANDARD, "any": tuple(dict.fromkeys((*SMALL, *STANDARD)))}
+"""Names of pools: up to some 12 million parameters, what is commonly taken, and both."""
+_COPIES = 5
+"""Of all parameters that lie in memory when all train: themselves, their start, gradients and two moments of AdamW."""
+_BYTES = 4
+_PACKAGED_LICENCE = "ImageNet's terms: non-commercial"
+"""Of the weights that come with the package, as their README says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolEntry:
+    """One network of a pool.
+
+    Attributes:
+        name: Of it, fit for a file name: what its columns begin with.
+        words: Overrides that choose it.
+        backbone: What they compose to.
+        network: It, without values.
+        parameters: Of the backbone.
+        operations: Multiplications that one image takes.
+        licence: Of its weights; None where it is not known.
+        prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    backbone: BackboneConfig
+    network: Network
+    parameters: int
+    operations: int
+    licence: str | None
+    prior: float | None
+
+    @property
+    def megabytes(self) -> float:
+        """Of its weights in float32."""
+        return self.parameters * _BYTES / 1e6
+
+    @property
+    def facts(self) -> dict[str, str | float | None]:
+        """What the page tells of it."""
+        return {
+            "licence": self.licence,
+            "megabytes": round(self.megabytes, 1),
+            "parameters": self.parameters,
+            "image_size": self.network.expected.image_size,
+        }
+
+
+def pool_entries(stated: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries that a list means; names of pools stand for theirs, none at all for `any`.
+
+    >>> pool_entries(["tiny", "resnet26", "tiny"])
+    ('tiny', 'resnet26')
+    """
+    entries = [each for text in stated or ("any",) for each in POOLS.get(text, (text,))]
+    return tuple(dict.fromkeys(entries))
+
+
+def entry_words(entry: str) -> tuple[str, ...]:
+    """Return the overrides that an entry means.
+
+    >>> entry_words("tiny"), entry_words("resnet26@weights.pth")
+    (('backbone=tiny',), ('backbone=timm', 'backbone.name=resnet26', 'backbone.weights=weights.pth'))
+    """
+    name, _, weights = entry.partition("@")
+    known = name in conf_options("backbone")
+    words = (f"backbone={name}",) if known else ("backbone=timm", f"backbone.name={name}")
+    return (*words, f"backbone.weights={weights}") if weights else words
+
+
+def find_pool(
+    entries: Sequence[str], compose: Callable[[tuple[str, ...]], Config]
+) -> tuple[list[PoolEntry], dict[str, str]]:
+    """Return the networks that can be had, the cheapest first, and why the others cannot.
+
+    Args:
+        entries: As `pool_entries` returns them.
+        compose: From overrides to the configuration of a run.
+
+    Raises:
+        ConfigError: None can be had; the message says why of each.
+    """
+    found: dict[str, PoolEntry] = {}
+    missing: dict[str, str] = {}
+    for entry in entries:
+        try:
+            each = _look_up(entry, compose(entry_words(entry)))
+        except ConfigError as error:
+            missing[entry] = error.problems[0]
+            continue
+        if isinstance(each, str):
+            missing[entry] = each
+        elif same := next((other for other in found.values() if other.backbone == each.backbone), None):
+            missing[entry] = f"the same as {same.name}"
+        else:
+            found[each.name] = each
+    if not found:
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        raise ConfigError(
+            f"study.backbones: no network can be had here ({reasons}); tiny and lite0 come with the package"
+        )
+    return sorted(found.values(), key=lambda each: each.operations), missing
+
+
+def _look_up(entry: str, config: Config) -> PoolEntry | str:
+    """Return an entry, or why it cannot be had."""
+    backbone = config.backbone
+    if backbone.name == PIXELS:
+        return "raw pixels are a control, and no pretrained network"
+    if backbone.weights is None and (reason := why_missing(backbone.name)):
+        return reason
+    network = build_network(config, meta=True)
+    parameters = sum(each.numel() for each in network.backbone.parameters())
+    if _COPIES * _BYTES * parameters > _memory():
+        return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
+    own = backbone.weights is not None
+    licence = _PACKAGED_LICENCE if backbone.packaged else None
+    return PoolEntry(
+        name=names.folder_name(entry.replace("@", "-")),
+        words=entry_words(entry),
+        backbone=backbone,
+        network=network,
+        parameters=parameters,
+        operations=sum(unit.operations for unit in network.units),
+        licence=licence if own else pretrained_cfg(backbone.name).get("license"),
+        prior=None if own else _top1(backbone.name),
+    )
+
+
+def _top1(name: str) -> float | None:
+    """Return the prior of a model's pretrained weights; a newer timm may have others under an old name."""
+    known = find_prior(name) or find_prior(split_model_name_tag(name)[0])
+    return None if known is None else known.top1
+
+
+def _memory() -> float:
+    """Return the bytes of this machine's memory."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")

@@ -1,0 +1,137 @@
+"""What a report says of the networks that a study screened: what each costs, and what the screen said of it."""
+
+from tlexp.paths import csv_bytes
+from tlexp.studies.analysis.findings import Findings, Interval
+from tlexp.studies.analysis.screen import Entrant, prior_favourite
+from tlexp.studies.report.document import TextTable
+from tlexp.studies.report.labels import with_labels
+
+_UNKNOWN = "–"
+
+
+def network_table(findings: Findings) -> TextTable:
+    """Return the networks, those with the least probe loss first; a star marks the front of accuracy and cost."""
+    front = pareto_front(findings)
+    rows = []
+    for each in findings.screened:
+        entrant, facts = each.entrant, each.entrant.facts
+        best = _best(findings, entrant)
+        rows.append(
+            (
+                f"{entrant.name}{' *' if entrant.name in front else ''}",
+                each.why,
+                _UNKNOWN if each.excess is None else f"+{each.excess:.3f}",
+                _UNKNOWN if best is None else f"{best:.3f}",
+                str(facts.get("licence") or "not known"),
+                _told(facts.get("megabytes"), "{:.0f}"),
+                _told(facts.get("image_size"), "{:g}"),
+                f"{entrant.operations / 1e6:,.0f}",
+                _told(entrant.prior, "{:.1f} %"),
+            )
+        )
+    return TextTable(
+        title="Networks; a star: no other is as accurate on the test images for fewer operations",
+        head=(
+            *("network", "screen", "probe loss", "accuracy, largest budget", "licence", "MB", "px"),
+            *("M operations per image", "ImageNet"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def networks_csv(findings: Findings) -> bytes:
+    """Return what the table tells, with all digits."""
+    head = ("network", "goes_on", "screen", "excess_loss", "behind", "balanced_accuracy", "front", "licence")
+    front = pareto_front(findings)
+    rows = (
+        (
+            *(each.entrant.name, each.goes_on, each.why, each.excess, each.behind, _best(findings, each.entrant)),
+            *(each.entrant.name in front, each.entrant.facts.get("licence")),
+            *(each.entrant.facts.get("megabytes"), each.entrant.facts.get("parameters")),
+            *(each.entrant.facts.get("image_size"), each.entrant.operations, each.entrant.prior),
+        )
+        for each in findings.screened
+    )
+    return csv_bytes([(*head, "megabytes", "parameters", "image_size", "operations", "prior"), *rows])
+
+
+def pareto_front(findings: Findings) -> frozenset[str]:
+    """Return the finalists that no other beats in accuracy at the largest budget for as few operations."""
+    reached = {
+        each.entrant.name: (each.entrant.operations, accuracy)
+        for each in findings.screened
+        if (accuracy := _best(findings, each.entrant)) is not None
+    }
+    return frozenset(
+        name
+        for name, (cost, accuracy) in reached.items()
+        if not any(
+            other != name and less <= cost and more >= accuracy and (less, more) != (cost, accuracy)
+            for other, (less, more) in reached.items()
+        )
+    )
+
+
+def gain_lines(findings: Findings) -> tuple[str, ...]:
+    """Return for each budget the network to take, and what looking gained over the prior's favourite."""
+    entrants = [each.entrant for each in findings.screened]
+    owners = {column: each for each in entrants for column in each.columns}
+    if not entrants:
+        return ()
+    favourite = prior_favourite(entrants)
+    return tuple(
+        f"{with_labels(each.labels)} {_described(owners[each.column])}. "
+        f"{_gain(findings, each.labels, each.column, favourite)}"
+        for each in findings.recommendations
+        if each.column is not None and each.column in owners
+    )
+
+
+def _described(entrant: Entrant) -> str:
+    facts = entrant.facts
+    licence = facts.get("licence")
+    return (
+        f"{entrant.name}: licence {licence or 'not known'}, {_told(facts.get('megabytes'), '{:.0f}')} MB, "
+        f"{_told(facts.get('image_size'), '{:g}')} px, {entrant.operations / 1e6:,.0f} M operations per image"
+    )
+
+
+def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
+    """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
+    named = f"{favourite.name}, which ImageNet's results favour" if favourite.prior is not None else favourite.name
+    if taken in favourite.columns:
+        return f"It is {named}: looking at these images gained nothing over it."
+    means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}
+    rival = max(means, key=lambda name: means[name], default=None)
+    pair = next(
+        (
+            each if each.first == taken else each.turned()
+            for each in findings.differences
+            if each.labels == labels and {each.first, each.second} == {taken, rival}
+        ),
+        None,
+    )
+    if pair is None:
+        return f"What looking at these images gained over {named} was not measured."
+    ends = ""
+    if pair.alone_low is not None and pair.alone_high is not None:
+        ends = f" [{100 * pair.alone_low:.1f}, {100 * pair.alone_high:.1f}]"
+    return f"Looking at these images gained {100 * pair.value:+.1f}{ends} points over {rival}, of {named}."
+
+
+def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
+    cell = findings.cells.get((column, labels))
+    return None if cell is None else cell.accuracy
+
+
+def _best(findings: Findings, entrant: Entrant) -> float | None:
+    """Return the highest mean of an entrant's columns at the largest budget that any of them has."""
+    for labels in reversed(findings.table.budgets):
+        means = [found.value for name in entrant.columns if (found := _accuracy(findings, name, labels))]
+        if means:
+            return float(max(means))
+    return None
+
+
+def _told(value: object, form: str) -> str:
+    return _UNKNOWN if not isinstance(value, int | float) else form.format(value)
