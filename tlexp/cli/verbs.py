@@ -168,9 +168,7 @@ VERBS = {
         has_help=False,
     ),
     "export": Verb(run=_export, about="write a run's network for others to start from: export RUN FOLDER [--half]"),
-    "predict": Verb(
-        run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv] [--on-bad skip]"
-    ),
+    "predict": Verb(run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv]"),
     "evaluate": Verb(
         run=evaluate, about="measure a network on other photographs: evaluate RUN FOLDER|TABLE.csv [--out FOLDER]"
     ),
