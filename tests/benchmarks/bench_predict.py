@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_predict.py --photos FOLDER [--images 300] [--backbones tiny lite0]
 
 FOLDER has a folder for each class. For each backbone and head a run is made on the first images of each class, and its
-own test images are predicted again: by the run's folder and by its export, to the bit. Then `predict` of all images is
+own test images are predicted again: by the run's folder and by its export, to the bit. Then predicting all of these is
 timed against decoding and passing the same images with the same calls, one after the other.
 """
 
@@ -70,7 +70,7 @@ def measure(predictor: Predictor, photos: Path) -> None:
         in_chunks(lambda images: [predictor._classifier(images)], batch)
     plain = time.perf_counter() - began
     began = time.perf_counter()
-    predictor.predict(photos, on_bad="skip")
+    predictor.score(photos, on_bad="skip")
     seconds = time.perf_counter() - began
     print(f"{len(found)} images: decoded and passed {plain:.2f} s, predict {seconds:.2f} s, {seconds / plain:.2f} x")
 

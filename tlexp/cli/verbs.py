@@ -186,9 +186,7 @@ VERBS = {
     "export": Verb(
         run=_export, about="write a run's network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"
     ),
-    "predict": Verb(
-        run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv] [--on-bad skip]"
-    ),
+    "predict": Verb(run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv]"),
     "evaluate": Verb(
         run=evaluate, about="measure a network on other photographs: evaluate RUN FOLDER|TABLE.csv [--out FOLDER]"
     ),

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 HEAD = ("path", "class", "confidence", "second", "second_confidence", "third", "third_confidence")
-Cell = str | float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +27,7 @@ class Scores:
     bad: tuple[tuple[str, str], ...] = ()
 
 
-def predictions_rows(scores: Scores, classes: Sequence[str], *, least: float = 0.0) -> list[list[Cell]]:
+def predictions_rows(scores: Scores, classes: Sequence[str], *, least: float = 0.0) -> list[list[str | float]]:
     """Return a table, its head first: each image's path, and its three most probable classes with their confidence.
 
     Where there are fewer classes, the cells of the others are empty, and so is the first class of an image where its
@@ -41,9 +40,9 @@ def predictions_rows(scores: Scores, classes: Sequence[str], *, least: float = 0
     shown = (len(HEAD) - 1) // 2
     order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :shown]
     values = np.take_along_axis(scores.probabilities, order, axis=1)
-    rows: list[list[Cell]] = [[*HEAD]]
+    rows: list[list[str | float]] = [[*HEAD]]
     for name, places, confidences in zip(scores.names, order.tolist(), values.tolist(), strict=True):
-        told: list[Cell] = [
+        told: list[str | float] = [
             cell for place, value in zip(places, confidences, strict=True) for cell in (classes[place], value)
         ]
         if confidences[0] < least:
