@@ -22,7 +22,7 @@ def test_there_is_a_row_for_each_record_however_the_run_ended(result: tlexp.RunR
     with pytest.warns(UserWarning, match=r"^left out: .*damaged/record\.json cannot be read"):
         table = tlexp.runs(tmp_path)
     assert table["status"].tolist() == ["finished", "killed", "oom"]
-    assert table["study"].tolist() == [None, "mine", "mine"]
+    assert table["study"].fillna("").tolist() == ["", "mine", "mine"]
     assert table["labels"].tolist() == ["10"] * 3
     assert table["optim.lr"].notna().tolist() == [False, True, True]
     assert table["test/accuracy"].iloc[0] == result.metrics["test/accuracy"]

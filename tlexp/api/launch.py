@@ -13,11 +13,11 @@ from tlexp.errors import TlexpError
 
 AskedToStop = Callable[[], int | None]
 """A sweep's own request to end, which its runs ask for again and again."""
-Job = Callable[[Composed, HydraJob, AskedToStop | None], None]
+DoJob = Callable[[Composed, HydraJob, AskedToStop | None], None]
 """Does one run; the last argument is None unless tlexp's own sweeper keeps account of it."""
 
 
-def launch(words: Sequence[str], source: ConfigSource, job: Job, *, sweeps: bool) -> Any:
+def launch(words: Sequence[str], source: ConfigSource, job: DoJob, *, sweeps: bool) -> Any:
     """Let Hydra compose, make each run's folder and call the job; return what the sweeper returns.
 
     Args:

@@ -70,7 +70,7 @@ def _row(folder: Path, record: Record) -> dict[str, Any]:
         "reason": record.reason,
         "started": record.started,
         **{name: settings.get(name) for name in SETTINGS},
-        **{name: settings[name] for name in record.point or {} if name in settings},
+        **{name: _read(text) for name, text in (record.point or {}).items() if name in settings.keys() - SETTINGS},
         **_metrics(record),
     }
 
