@@ -87,7 +87,9 @@ def test_mistakes_end_with_two_without_a_traceback_and_leave_nothing(
 def test_a_word_that_is_neither_verb_nor_override_is_refused(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tlexp("trian") == 2
     told = capsys.readouterr().err
-    assert "trian is neither a verb (plan, doctor, export, cache, report, sync) nor an override" in told
+    assert (
+        "trian is neither a verb (plan, doctor, export, predict, evaluate, cache, report, sync) nor an override" in told
+    )
     assert tlexp("freeze=all", "plan") == 2
     assert "plan is a verb and goes first: tlexp plan freeze=all" in capsys.readouterr().err
 

@@ -1,49 +1,23 @@
 """The object that applies a trained network: it says what the run said, of whatever it is given."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import SMALL
-from tlexp.errors import BadImagesError, DataError, WeightsError
+from tests.photographs import CLASSES, draw_photos, trained
+from tlexp.errors import BadImagesError, ConfigError, DataError, WeightsError
+from tlexp.models.abstention import Abstention
+from tlexp.models.export import save_classifier
 from tlexp.predictor import Predictor
-
-CLASSES = ("cat", "dog")
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of two classes in training and test folders, of several sizes and kinds."""
-    root, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for split, count in (("train", 12), ("test", 5)):
-        for label, name in enumerate(CLASSES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                height, width = generator.integers(40, 90, 2)
-                values = generator.integers(0, 128, (height, width, 3), dtype=np.uint8) + np.uint8(100 * label)
-                exif = Image.Exif()
-                exif[0x0112] = number % 8 + 1
-                place = root / split / name / f"{number}"
-                if number % 3:
-                    Image.fromarray(values).save(place.with_suffix(".jpg"), exif=exif)
-                else:
-                    Image.fromarray(values).convert("LA" if number % 2 else "P").save(place.with_suffix(".png"))
-    return root
-
-
-def trained(photos: Path, folder: Path, *words: str) -> Path:
-    """Do a small run on the photographs."""
-    from tests.composed import load
-    from tlexp.experiment.run import run
-    from tlexp.train import Listener
-
-    own = [word for word in SMALL if not word.startswith("data.")]
-    folder.mkdir(exist_ok=True)
-    run(load((*own, "data=folder", f"data.root={photos}", *words)).config, folder=folder, listener=Listener())
-    return folder
+    return draw_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")
@@ -156,5 +130,33 @@ def test_a_folder_without_a_trained_network_is_refused(run_folder: Path, tmp_pat
         Predictor.load(tmp_path)
     with pytest.raises(WeightsError, match="must be runs:/"):
         Predictor.load("runs:/1")
-    card = Predictor.load(run_folder).card
-    assert dataclasses.replace(card, temperature=1.0).classes == CLASSES
+
+
+def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
+    predictor: Predictor, run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    known = predictor.card.abstention
+    assert known is not None, "the run had out-of-fold predictions"
+    assert known.answered[-1] == 4, "its validation images"
+    evaluation = json.loads((run_folder / "evaluation.json").read_text())
+    assert [(each["promised"], each["threshold"]) for each in evaluation["answering"]][2] == (0.95, None)
+    with pytest.raises(ConfigError, match=r"abstain=0.95: the run's 4 out-of-fold .* which takes 59 sure ones"):
+        predictor.predict([], abstain=0.95)
+    with pytest.raises(ConfigError, match="must be an accuracy between 0 and 1"):
+        predictor.predict([], abstain=95)
+    with pytest.raises(ConfigError, match="kept no out-of-fold predictions"):
+        with_card(predictor, tmp_path / "without", None).threshold(0.9)
+    confidences = predictor.probabilities(photos / "test").max(axis=1)
+    least = float(np.sort(confidences)[5])
+    sure = Abstention(thresholds=(least,), answered=(100,), right=(100,))
+    table = with_card(predictor, tmp_path / "sure", sure).predict(photos / "test", abstain=0.95)
+    assert (table["class"].isna() == (confidences < least)).all()
+    assert table["class"].isna().sum() == 5
+
+
+def with_card(predictor: Predictor, folder: Path, abstention: Abstention | None) -> Predictor:
+    """Return the network with other thresholds, written and read again."""
+    card = dataclasses.replace(predictor.card, abstention=abstention)
+    save_classifier(predictor._classifier, folder, description=card)
+    assert ("abstention" in (folder / "model.json").read_text()) == (abstention is not None)
+    return Predictor.load(folder)

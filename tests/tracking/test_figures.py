@@ -88,6 +88,8 @@ def test_mistakes_are_the_most_confident_first_and_at_most_sixteen() -> None:
         (figures.confusion_matrix(np.zeros((0, 0), int), []), "No confusion matrix"),
         (figures.confusion_matrix(np.zeros((2, 2), int), ["a", "b"]), "No confusion matrix"),
         (figures.mistakes(images(0), np.zeros(0, int), np.zeros(0, int), np.zeros(0), ["a"]), "No mistakes"),
+        (figures.reliability(np.zeros(0), np.zeros(0, bool)), "No confidences"),
+        (figures.risk_coverage(np.zeros(0), np.zeros(0, bool)), "No answers"),
         (figures.training_batch(images(0), np.zeros(0, int), ["a"]), "No training batch"),
     ],
 )
@@ -125,3 +127,11 @@ def test_equal_figures_become_the_same_png_file() -> None:
     assert first == second
     with Image.open(io.BytesIO(first)) as image:
         assert (image.format, image.width) == ("PNG", 400)
+
+
+def test_risk_and_reliability_are_drawn_of_the_most_confident_first() -> None:
+    confidence, right = np.array([0.5, 0.99, 0.97, 0.6]), np.array([False, True, True, True])
+    [line] = figures.risk_coverage(confidence, right).axes[0].lines
+    assert np.array_equal(line.get_xydata(), [(0.25, 0), (0.5, 0), (0.75, 0), (1, 0.25)])
+    _, bins = figures.reliability(confidence, right, bins=10).axes[0].lines
+    assert np.allclose(bins.get_xydata(), [(0.5, 0), (0.6, 1), (0.98, 1)])

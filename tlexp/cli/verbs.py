@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlexp.cli.applied import evaluate, predict
 from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take, take_value
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
@@ -182,8 +183,12 @@ VERBS = {
         about="what is wrong with the photographs, before training; --json, --folder FOLDER",
         has_help=False,
     ),
-    "export": Verb(
-        run=_export, about="write a run's network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"
+    "export": Verb(run=_export, about="write a network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"),
+    "predict": Verb(
+        run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv] [--on-bad skip]"
+    ),
+    "evaluate": Verb(
+        run=evaluate, about="measure a network on other photographs: evaluate RUN FOLDER|TABLE.csv [--out FOLDER]"
     ),
     "cache": Verb(
         run=_cache, about="show, verify or empty the feature cache: cache [verify | prune --max-bytes=N | clear]"

@@ -183,6 +183,15 @@ def read_table(
     )
 
 
+def read_rows(path: Path, where: str) -> list[Row]:
+    """Return the rows of a table with the columns path and label, each image once, whatever its split.
+
+    Raises:
+        DataError: The table cannot be read, a cell is missing, or an image has two labels.
+    """
+    return _unique(_rows(path, None, where), where)[0]
+
+
 def _rows(path: Path, columns: Sequence[str] | None, where: str, *, group: str | None = None) -> list[Row]:
     """Return all rows, with what stands in the column of groups if one is named.
 

@@ -17,11 +17,12 @@ from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.train import ClassWeights
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
+from tlexp.models.abstention import Abstention
 from tlexp.models.prior import PriorShift
 from tlexp.paths import csv_bytes, publish, publish_json
 from tlexp.tracking import figures, names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
-from tlexp.train import Evaluation, evaluate, to_probabilities
+from tlexp.train import Answering, Evaluation, evaluate, measure_answering, to_probabilities
 
 MISTAKES = 16
 
@@ -34,6 +35,8 @@ class Predictions:
         held_out: Split -> its images and their logits, in its order.
         train: Logits and labels of the images that it learned from.
         val: Of those that the settings were chosen on, by networks that had not seen them, or None.
+        abstention: How sure the network has to be for which accuracy, by those; None where they are for other class
+            frequencies.
         learner: The network.
         trained: Positions of the budget that it learned from.
         trials: The candidates for its settings.
@@ -43,6 +46,7 @@ class Predictions:
     held_out: dict[str, tuple[LabelledSet, Logits]]
     train: tuple[Logits, Labels]
     val: tuple[Logits, Labels] | None
+    abstention: Abstention | None
     learner: Learner[Any]
     trained: Positions
     trials: tuple[TrialBlock, ...]
@@ -77,6 +81,7 @@ class Predictions:
             held_out=predicted,
             train=(logits / temperature, labels),
             val=val,
+            abstention=None if val is None or shift is not None else _abstention(*val),
             learner=learner,
             trained=trained,
             trials=block.trials,
@@ -97,6 +102,12 @@ class Predictions:
             if split in predicted
             for logits, labels in [predicted[split]]
         }
+
+
+def _abstention(logits: Logits, labels: Labels) -> Abstention:
+    """Return what out-of-fold predictions say of confidences."""
+    probabilities = to_probabilities(logits)
+    return Abstention.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
 def write_artifacts(
@@ -129,7 +140,10 @@ def write_artifacts(
         if split in image_names:
             table = predictions_table(image_names[split], images.labels, probabilities, classes)
             publish(folder / names.predictions_file(split, names.PREDICTIONS_TABLE), table)
-    write_evaluation(folder, splits, classes)
+    images, logits = predictions.held_out["test"]
+    write_evaluation(
+        folder, splits, classes, measure_answering(predictions.abstention, to_probabilities(logits), images.labels)
+    )
     trials = predictions.trials
     if len(trials) > 1:
         write_candidates(folder, trials)
@@ -180,11 +194,17 @@ def predictions_table(
     return csv_bytes([("path", "label", "predicted", "confidence", "right"), *rows])
 
 
-def write_evaluation(folder: Path, splits: dict[str, Evaluation], classes: Sequence[str]) -> None:
-    """Write evaluation.json: measures, Wilson intervals, recall per class and confusion matrix of each split."""
-    values = {"classes": list(classes)} | {
+def write_evaluation(
+    folder: Path, splits: dict[str, Evaluation], classes: Sequence[str], answering: Sequence[Answering]
+) -> None:
+    """Write evaluation.json: measures, Wilson intervals, recall per class and confusion matrix of each split.
+
+    Beside them stands what the test split shows of answering only where the network is sure enough.
+    """
+    values: dict[str, Any] = {"classes": list(classes)} | {
         split: dataclasses.asdict(found) | {"confusion": found.confusion.tolist()} for split, found in splits.items()
     }
+    values["answering"] = [dataclasses.asdict(each) for each in answering]
     publish_json(folder / names.EVALUATION_FILE, values, indent=1)
 
 
@@ -205,7 +225,7 @@ def write_candidates(folder: Path, trials: Sequence[TrialBlock]) -> None:
 
 
 def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, classes: Sequence[str]) -> None:
-    """Draw learning curves, confusion matrix, the most confident mistakes and a training batch into figures/.
+    """Draw curves, confusion matrix, the most confident mistakes, risk and a training batch into figures/.
 
     Args:
         folder: The run's folder.
@@ -232,6 +252,7 @@ def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, class
             confidence[worst],
             classes,
         ),
+        "risk_coverage": figures.risk_coverage(confidence, predicted == labels),
         "training_batch": figures.training_batch(batch, budget.labels[trained[batches.positions(0)]], classes),
     }
     if len(predictions.trials) > 1:

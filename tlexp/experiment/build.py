@@ -36,6 +36,7 @@ from tlexp.models import (
     preprocessing,
     resolve_freezing,
 )
+from tlexp.models.abstention import Abstention
 from tlexp.models.digest import tensors_digest
 from tlexp.models.lora import adapt
 from tlexp.models.prior import PriorShift
@@ -218,6 +219,7 @@ def describe_model(
     classes: Sequence[str],
     prior: PriorShift | None = None,
     temperature: float | None = None,
+    abstention: Abstention | None = None,
 ) -> ModelCard:
     """Return what has to be known to build the trained network again, and to predict as it did."""
     return ModelCard(
@@ -232,6 +234,7 @@ def describe_model(
         origin=origin.source,
         prior=prior,
         temperature=1.0 if temperature is None else temperature,
+        abstention=abstention,
     )
 
 

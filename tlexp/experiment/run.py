@@ -136,7 +136,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.cached(inputs.use)
     seconds = time.perf_counter() - began + learner.beforehand
     recorder.measured(splits, report, classifier, head_alone=inputs.head_alone, seconds=seconds)
-    card = describe_model(config, network, origin, images.classes, shift, selection.temperature)
+    card = describe_model(config, network, origin, images.classes, shift, selection.temperature, predictions.abstention)
     if config.train.save_weights:
         save_classifier(classifier, recorder.folder, description=card)
     groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}

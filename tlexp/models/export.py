@@ -13,6 +13,7 @@ from tlexp.config import Preprocessing
 from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.jsonfile import from_json
+from tlexp.models.abstention import Abstention
 from tlexp.models.backbone import build_backbone, feature_shape
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
@@ -68,6 +69,7 @@ class ModelCard:
         prior: By which class frequencies its predictions are to be corrected; None where they are as trained. The
             weights are those that were trained, without it.
         temperature: What its logits are to be divided by before they become probabilities, ahead of any correction.
+        abstention: How sure it has to be for which accuracy of its answers; None where nothing tells.
     """
 
     backbone: str
@@ -81,6 +83,7 @@ class ModelCard:
     origin: str = ""
     prior: PriorShift | None = None
     temperature: float = 1.0
+    abstention: Abstention | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +119,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
-    for name in ("prior", "temperature"):
+    for name in ("prior", "temperature", "abstention"):
         if getattr(card, name) == getattr(ModelCard, name):
             del content["card"][name]  # a card without one is read by earlier versions too
     paths = [folder / name for name in EXPORT]

@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tlexp.predictor.predictor import Predictor, Scores
+    from tlexp.predictor.predictor import Predictor
+    from tlexp.predictor.table import Scores
 
 __all__ = ["Predictor", "Scores"]
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -33,8 +33,13 @@ class Photo:
     name: str
     load: Callable[[Decoding], Image.Image]
 
+    @classmethod
+    def of(cls, file: ImageFile) -> Self:
+        """Return the image of a file."""
+        return cls(name=file.name, load=lambda asked: file.load(asked)[1].image)
 
-def find_photos(images: Photographs, *, follow_links: bool = False) -> list[Photo]:
+
+def find_photos(images: Photographs, *, follow_links: bool = False, root: Path | None = None) -> list[Photo]:
     """Return all images in the order in which they were given, those of a folder by name, whatever lies how deep.
 
     What cannot be opened is among them and says so when it is loaded.
@@ -42,6 +47,7 @@ def find_photos(images: Photographs, *, follow_links: bool = False) -> list[Phot
     Args:
         images: One or several.
         follow_links: Follow links that lead out of a folder.
+        root: The folder that they may not lead out of, above a folder that is given; that itself when None.
 
     Raises:
         DataError: A folder holds no image, or something is neither a path nor an image.
@@ -49,7 +55,7 @@ def find_photos(images: Photographs, *, follow_links: bool = False) -> list[Phot
     photos: list[Photo] = []
     for given in _several(images):
         if isinstance(given, str | os.PathLike) and os.path.isdir(given):  # noqa: PTH112 - takes both kinds
-            photos += _of_folder(Path(given), follow_links)
+            photos += _of_folder(Path(given), follow_links, root or Path(given))
         else:
             photos.append(_single(given, f"image {len(photos)}"))
     return photos
@@ -62,18 +68,16 @@ def _several(images: Photographs) -> Iterable[Any]:
 
 
 def _single(given: Any, name: str) -> Photo:
+    if isinstance(given, Photo):
+        return given
     if isinstance(given, str | os.PathLike):
         path = os.fspath(given)
-        return _of_file(ImageFile(path=path, name=printable(path), label=0))
+        return Photo.of(ImageFile(path=path, name=printable(path), label=0))
     if isinstance(given, Image.Image):
         return Photo(name=name, load=lambda asked: decode_image(given, asked).image)
     if isinstance(given, np.ndarray):
         return Photo(name=name, load=lambda asked: _of_array(given))
     raise DataError(f"{name} is of type {type(given).__name__}: give paths, images of Pillow's, or arrays of uint8")
-
-
-def _of_file(file: ImageFile) -> Photo:
-    return Photo(name=file.name, load=lambda asked: file.load(asked)[1].image)
 
 
 def _of_array(values: np.ndarray) -> Image.Image:
@@ -82,15 +86,15 @@ def _of_array(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values).convert("RGB")
 
 
-def _of_folder(folder: Path, follow_links: bool) -> Iterator[Photo]:
-    prefix = "" if str(folder) == "." else f"{printable(str(folder)).rstrip('/')}/"
-    naming = Naming(root=folder.resolve(), setting="the folder", prefix=prefix, follow="--follow-links")
+def _of_folder(folder: Path, follow_links: bool, root: Path) -> Iterator[Photo]:
+    prefix = "" if str(root) == "." else f"{printable(str(root)).rstrip('/')}/"
+    naming = Naming(root=root.resolve(), setting="the folder", prefix=prefix, follow="--follow-links")
     walk = Walk(naming, follow_links=follow_links)
-    walk.visit(folder.resolve(), 0)
+    walk.visit(root.resolve() / folder.relative_to(root), 0)
     listing = walk.listing()
     if not listing.files and not listing.refused:
         raise DataError(f"{printable(str(folder))}: no image lies in this folder, nor below it")
-    found = {file.name: _of_file(file) for file in walk.files}
+    found = {file.name: Photo.of(file) for file in walk.files}
     found |= {name: Photo(name=name, load=_refusal(reason)) for name, reason in listing.refused}
     return iter([found[name] for name in sorted(found)])
 

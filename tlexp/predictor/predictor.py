@@ -10,7 +10,6 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -22,10 +21,13 @@ from tlexp.arrays import Logits
 from tlexp.config.data import DataConfig
 from tlexp.data.decode import Decoding, pillow_guard
 from tlexp.data.transforms import fit_image, normalise
-from tlexp.errors import BadImagesError, DataError
+from tlexp.errors import BadImagesError, ConfigError, DataError
+from tlexp.models.abstention import needed
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ModelCard, load_classifier
 from tlexp.predictor.photos import Photo, Photographs, find_photos
+from tlexp.predictor.table import Scores as Scores  # its readers know it from here
+from tlexp.predictor.table import predictions_rows
 from tlexp.train.device import choose_device
 from tlexp.train.metrics import to_probabilities
 from tlexp.train.predict import predict
@@ -34,25 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
 
 OnBadPhoto = Literal["refuse", "skip"]
-SHOWN = 3
-"""Classes that a table names for each image."""
 _AT_ONCE = 256
 """Images that are decoded while those before them pass the network."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scores:
-    """What a network makes of images.
-
-    Attributes:
-        names: Of the images that were read, in the order in which they were given.
-        probabilities: Of each class, (N, K) float64.
-        bad: Name and reason of each image that could not be read.
-    """
-
-    names: tuple[str, ...]
-    probabilities: NDArray[np.float64]
-    bad: tuple[tuple[str, str], ...]
 
 
 class Predictor:
@@ -68,7 +53,7 @@ class Predictor:
         self.card = card
         self._device = choose_device(device)
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
-        self._decoding = Decoding(max_pixels=DataConfig().max_pixels)
+        self.decoding = Decoding(max_pixels=DataConfig().max_pixels)
 
     @classmethod
     def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
@@ -115,20 +100,51 @@ class Predictor:
         """
         return self.score(images).probabilities
 
-    def predict(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse") -> "pd.DataFrame":
+    def predict(
+        self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", abstain: float | None = None
+    ) -> "pd.DataFrame":
         """Return a row per image: path, class, confidence, second, second_confidence, third, third_confidence.
 
         Args:
             images: As for `probabilities`.
             on_bad: Refuse images that cannot be read, all named, or leave them out.
+            abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it.
 
         Raises:
             BadImagesError: Images cannot be read.
             DataError: A folder holds none.
+            ConfigError: As `threshold`.
         """
         import pandas as pd  # lazy: a second
 
-        return pd.DataFrame(ranked(self.score(images, on_bad=on_bad), self.classes))
+        least = 0.0 if abstain is None else self.threshold(abstain)
+        head, *rows = predictions_rows(self.score(images, on_bad=on_bad), self.classes, least=least)
+        return pd.DataFrame(rows, columns=head).replace({"": None})
+
+    def threshold(self, accuracy: float) -> float:
+        """Return the least confidence of an answer for answers to be right in this share, at 95 % confidence.
+
+        It holds for images like those of the label budget, with classes as frequent as there.
+
+        Raises:
+            ConfigError: The accuracy is none, or the run's out-of-fold predictions do not allow the promise.
+        """
+        if not 0 < accuracy < 1:
+            raise ConfigError(f"abstain={accuracy:g}: must be an accuracy between 0 and 1, such as 0.95")
+        known = self.card.abstention
+        if known is None:
+            raise ConfigError(
+                f"abstain={accuracy:g}: the run kept no out-of-fold predictions that tell how sure is sure enough: it "
+                "had one image per class, tune.validate=false or data.prior, or was made by an earlier version"
+            )
+        least = known.threshold(accuracy)
+        if least is None:
+            raise ConfigError(
+                f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
+                f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
+                f"{needed(accuracy)} sure ones without a mistake: ask for less, or label more images"
+            )
+        return least
 
     def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
         """Return names and probabilities of images; all that cannot be read are named at once.
@@ -191,7 +207,7 @@ class Predictor:
 
         def read(photo: Photo) -> NDArray[np.uint8] | DataError:
             try:
-                return fit_image(photo.load(self._decoding), self.card.preprocessing)
+                return fit_image(photo.load(self.decoding), self.card.preprocessing)
             except DataError as error:
                 return error
 
@@ -201,19 +217,3 @@ class Predictor:
                 fitted = list(coming)
                 coming = pool.map(read, photos[start + _AT_ONCE : start + 2 * _AT_ONCE])
                 yield start, fitted
-
-
-def ranked(scores: Scores, classes: Sequence[str]) -> dict[str, list[object]]:
-    """Return the columns of a table: each image's most probable classes and how probable they are."""
-    order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :SHOWN]
-    columns: dict[str, list[object]] = {"path": list(scores.names)}
-    for rank, (name, confidence) in enumerate(
-        [("class", "confidence"), ("second", "second_confidence"), ("third", "third_confidence")]
-    ):
-        if rank < order.shape[1]:
-            taken = np.take_along_axis(scores.probabilities, order[:, rank : rank + 1], axis=1)[:, 0]
-            columns[name] = [classes[place] for place in order[:, rank].tolist()]
-            columns[confidence] = taken.tolist()
-        else:
-            columns[name], columns[confidence] = [None] * len(scores.names), [None] * len(scores.names)
-    return columns

@@ -119,6 +119,54 @@ def mistakes(
     return _gallery(images[order], titles, columns=4, title="Most confident mistakes (true class above)")
 
 
+def risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Figure:
+    """Return the share of wrong answers over the share of images that are answered, the most confident first.
+
+    Args:
+        confidence: Of each image, (N,).
+        right: Whether it was classified right, (N,).
+    """
+    if len(right) == 0:
+        return _message("No answers: no image was classified")
+    answered = np.arange(1, len(right) + 1)
+    risk = np.cumsum(~right[np.argsort(-confidence, kind="stable")]) / answered
+    figure = blank_figure(4.0)
+    axes = figure.add_subplot()
+    axes.step(answered / len(right), risk, where="post", color=_COLOURS["test"])
+    axes.set(xlabel="share of the images that are answered", ylabel="share of the answers that are wrong")
+    axes.set(xlim=(0, 1), title=f"Answering where the network is most confident, {len(right)} images")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], *, bins: int = 15) -> Figure:
+    """Return the share of right answers over their confidence, in bins of equal width, and how many there are.
+
+    Args:
+        confidence: Of each image, (N,), in [0, 1].
+        right: Whether it was classified right, (N,).
+        bins: How many.
+    """
+    if len(right) == 0:
+        return _message("No confidences: no image was classified")
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    used = counts > 0
+    said, found = (np.bincount(places, values, bins)[used] / counts[used] for values in (confidence, right))
+    figure = blank_figure(5.0)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], "--", color=_OTHER, label="as sure as right")
+    axes.plot(said, found, "o-", color=_COLOURS["test"], label="bins of images")
+    for place, count in enumerate(counts[used].tolist()):
+        axes.annotate(str(count), (said[place], found[place]), xytext=(4, -11), textcoords="offset points", fontsize=7)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean confidence", ylabel="share of right answers")
+    axes.set_title(f"Reliability, {len(right)} images; numbers are images of a bin")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
 def training_batch(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """Return images as the network is trained on them, augmented, at most 32."""
     if len(images) == 0:

@@ -22,6 +22,8 @@ TAG_SWEEP = "tlexp.sweep"
 """Host and folder of a sweep; marks the sweep's own run, which holds its tables and plots."""
 TAG_RUN = "tlexp.run"
 """The name of the run's folder, which is unique: by it a replay finds what is already there."""
+TAG_ORIGIN = "tlexp.origin"
+"""Of an evaluation: the run or export whose network it is about, as it was named."""
 FOUND_BY = (TAG_STUDY, TAG_SWEEP, TAG_RUN)
 """Tags by which runs are searched; their values are `findable`."""
 TAG_STATUS = "tlexp.status"

@@ -5,12 +5,15 @@ import shlex
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tlexp.errors import TrackingError, WeightsError
 from tlexp.secrets import masked
 from tlexp.tracking import names
+from tlexp.tracking.artifacts import repository
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.mlflow import resolve_weights
+from tlexp.tracking.patience import first_line
 from tlexp.tracking.record import RunStatus, read_record
 from tlexp.tracking.store import absolute_uri, public_uri
 
@@ -61,16 +64,26 @@ def _require_finished(run: Path) -> None:
 def _registered(text: str, uri: str) -> Path:
     """Return the files of a registered model, fetched into a folder that goes with the process."""
     load_mlflow()
-    import mlflow.artifacts  # lazy: keeps --help fast
+    from mlflow import MlflowClient  # lazy: keeps --help fast
 
     folder = tempfile.mkdtemp(prefix="tlexp-model-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        fetched = Path(mlflow.artifacts.download_artifacts(text, dst_path=folder, tracking_uri=uri))
+        location = _location(MlflowClient(tracking_uri=uri, registry_uri=uri), text)
+        fetched = Path(repository(uri, location).download_artifacts("", folder))
     except Exception as error:  # a store raises what it likes
-        reason = masked(next(iter(str(error).splitlines()), type(error).__name__))
+        reason = masked(first_line(error))
         raise WeightsError(f"{text}: tracking store {public_uri(uri)} does not give it ({reason})") from error
     cards = sorted(fetched.rglob(names.MODEL_CARD_FILE))
     if not cards:
         raise WeightsError(f"{text} holds no {names.MODEL_CARD_FILE}: it was not logged by a run of tlexp")
     return cards[0].parent
+
+
+def _location(client: Any, text: str) -> str:
+    """Return where the files of a registered version lie, or those of a logged model, `models:/m-<id>`."""
+    name, sign, version = text.removeprefix("models:/").partition("/")
+    if not sign:
+        return str(client.get_logged_model(name).artifact_location)
+    source = str(client.get_model_version_download_uri(name, version))
+    return _location(client, source) if source.startswith("models:/") else source

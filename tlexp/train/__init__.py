@@ -1,6 +1,7 @@
 """Training and measuring."""
 
 from tlexp.train.allocator import keep_freed_memory
+from tlexp.train.answering import Answering, measure_answering
 from tlexp.train.balance import PerClass, weigh_classes
 from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
 from tlexp.train.cost import peak_bytes
@@ -16,6 +17,7 @@ from tlexp.train.problem import Fitted, Problem
 
 __all__ = [
     "CANDIDATES",
+    "Answering",
     "Checkpoint",
     "Evaluation",
     "FinishedFit",
@@ -35,6 +37,7 @@ __all__ = [
     "fit",
     "keep_freed_memory",
     "measure",
+    "measure_answering",
     "on_curve",
     "peak_bytes",
     "predict",

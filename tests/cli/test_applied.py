@@ -1,0 +1,112 @@
+"""The verbs that apply a network: what they print and write, and what they refuse before anything is written."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Run = Callable[..., int]
+CLASSES = ("cat", "dog", "elk")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of a small network that tells brightness apart."""
+    from tlexp.models.backbone import build_backbone, preprocessing
+    from tlexp.models.classifier import Classifier
+    from tlexp.models.export import HeadOptions, ModelCard, save_classifier
+    from tlexp.models.units import find_units
+
+    backbone = build_backbone("pixels", image_size=8)
+    head = HeadOptions().build(backbone, len(CLASSES), seed=0)
+    for weight, sign in zip(head.parameters(), (1, 0), strict=True):
+        weight.data.zero_()
+        weight.data[0], weight.data[2] = -0.01 * sign, 0.01 * sign
+    card = ModelCard(backbone="pixels", preprocessing=preprocessing("pixels", image_size=8), classes=CLASSES)
+    folder = tmp_path_factory.mktemp("network")
+    classifier = Classifier(backbone, head, find_units(backbone, image_size=8), 0)
+    save_classifier(classifier, folder, description=card)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three photographs, one of them named as a formula, and a text that is called one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, value in (("=1+1.png", 0), ("bright.png", 255), ("grey.png", 128)):
+        Image.fromarray(np.full((9, 12, 3), value, np.uint8)).save(folder / name)
+    return folder
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_predict_writes_a_table_and_replaces_none(
+    tlexp: Run, network: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(photos)
+    words = ["predict", str(network), "=1+1.png", "bright.png", "--out", "out.csv"]
+    assert tlexp(*words) == 0
+    head, first, second = rows(photos / "out.csv")
+    assert head == ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence"]
+    assert [first[:2], second[:2]] == [["'=1+1.png", "cat"], ["bright.png", "elk"]], "no spreadsheet computes a name"
+    assert tlexp(*words) == 2
+    assert "is there already: name another one, or replace it with --overwrite" in capsys.readouterr().err
+    assert len(rows(photos / "out.csv")) == 3
+    assert tlexp("predict", str(network), ".", "--out", "out.csv", "--overwrite") == 0
+    assert len(rows(photos / "out.csv")) == 4
+
+
+def test_predict_shows_a_table_and_names_what_it_left_out(
+    tlexp: Run, network: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "note.jpg").write_text("a text")
+    assert tlexp("predict", str(network), str(photos)) == 2
+    assert f"{photos}/note.jpg: not an image of a supported format" in capsys.readouterr().err
+    assert tlexp("predict", str(network), str(photos), "--on-bad", "skip") == 0
+    shown = capsys.readouterr()
+    assert [line.split()[1] for line in shown.out.splitlines()] == ["class", "cat", "elk", "elk"]
+    assert "left out, for they cannot be read: 1" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["nowhere", "photos"], "nowhere: no such folder"),
+        (["photos", "photos"], "holds no model.json"),
+        (["NETWORK", "empty"], "no image lies in this folder"),
+        (["NETWORK", "photos", "--out", "photos"], "photos is there already: name another"),
+        (["NETWORK", "photos", "--out", "no/where.csv"], "the folder no is not there"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said_in_a_sentence(
+    words: list[str], text: str, tlexp: Run, network: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos.parent / "empty").mkdir()
+    before = sorted(photos.parent.rglob("*"))
+    assert tlexp("predict", *[str(network) if word == "NETWORK" else word for word in words]) == 2
+    assert text in capsys.readouterr().err
+    assert sorted(photos.parent.rglob("*")) == before
+
+
+def test_evaluate_makes_a_folder_with_a_page_and_replaces_none(
+    tlexp: Run, network: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, photo in (("cat", "=1+1"), ("dog", "grey"), ("elk", "bright")):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        (photos / f"{photo}.png").rename(tmp_path / "others" / name / "1.png")
+    words = ["evaluate", str(network), "others", "--out", "out", "--no-tracking"]
+    assert tlexp(*words) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[:2] for line in shown.splitlines()[:2]] == [["measure", "value"], ["accuracy", "0.6667"]]
+    assert rows(tmp_path / "out" / "predictions.csv")[2][:3] == ["others/dog/1.png", "dog", "elk"]
+    assert tlexp(*words) == 2
+    assert "out is there already" in capsys.readouterr().err
+    assert tlexp("evaluate", str(network), "photos", "--out", "more", "--no-tracking") == 2
+    assert not (tmp_path / "more").exists()

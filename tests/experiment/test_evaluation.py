@@ -1,0 +1,117 @@
+"""A network is measured on other photographs as on its run's own."""
+
+import csv
+import errno
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.photographs import CLASSES, draw_photos, trained
+from tlexp.errors import DataError
+from tlexp.experiment import evaluation
+from tlexp.experiment.evaluation import find_labelled, measure_photos, track_measured, write_measured
+from tlexp.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(photos, tmp_path_factory.mktemp("run"), "train.limit_steps=1")
+
+
+@pytest.fixture(scope="module")
+def predictor(run_folder: Path) -> Predictor:
+    return Predictor.load(run_folder)
+
+
+def test_the_run_s_own_test_images_measure_as_in_the_run(
+    predictor: Predictor, run_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+    write_measured(tmp_path / "new" / "out", measured, predictor, labelled.photos, title="a <b> & c")
+    ours, runs = (json.loads((folder / "evaluation.json").read_text()) for folder in (tmp_path / "new/out", run_folder))
+    assert ours == {name: runs[name] for name in ("classes", "test", "answering")}
+    low, high = measured.intervals["balanced_accuracy"]
+    assert low <= ours["test"]["metrics"]["balanced_accuracy"] <= high
+    figures = {path.stem for path in (tmp_path / "new/out/figures").iterdir()}
+    assert figures == {"confusion_matrix", "reliability", "risk_coverage"}
+
+
+def test_a_page_shows_mistakes_by_name(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "test" / "dog", tmp_path / "in" / "cat")
+    labelled = find_labelled(tmp_path / "in", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+    write_measured(tmp_path / "new" / "out", measured, predictor, labelled.photos, title="a <b> & c")
+    with (tmp_path / "new/out/predictions.csv").open(newline="") as file:
+        wrong = [row["path"] for row in csv.DictReader(file) if row["right"] == "no"]
+    page = (tmp_path / "new/out/index.html").read_text()
+    assert "a &lt;b&gt; &amp; c" in page
+    assert wrong
+    assert sorted(re.findall(r"<figcaption>([^<]+)<br>", page)) == sorted(wrong), "mistakes by name"
+    assert page.count("data:image/jpeg") == len(wrong)
+
+
+def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "test" / "dog", tmp_path / "dog")
+    shutil.copytree(photos / "test" / "cat", tmp_path / "elk")
+    found = find_labelled(tmp_path, CLASSES, follow_links=False)
+    assert set(found.labels.values()) == {1}
+    assert found.notes == (
+        "5 images are left out, since the network does not know their classes: elk",
+        "no images of cat",
+    )
+    assert measure_photos(predictor, found, on_bad="refuse").evaluation.recall[0] is None
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\ndog/1.jpg,dog\nelk/1.jpg,elk\n")
+    named = find_labelled(table, CLASSES, follow_links=False)
+    assert (list(named.labels.values()), named.notes) == (
+        [1], ("1 images are left out, since the network does not know their classes: elk", "no images of cat"),
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"none of its classes \(dog, elk\) is known .* tells apart a, b"):
+        find_labelled(tmp_path, ["a", "b"], follow_links=False)
+    with pytest.raises(DataError, match="no folder of a class lies in it"):
+        find_labelled(tmp_path / "elk", CLASSES, follow_links=False)
+
+
+def test_a_full_disk_leaves_nothing(
+    predictor: Predictor, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+
+    def full(path: Path, content: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(evaluation, "publish", full)
+    with pytest.raises(OSError, match="No space"):
+        write_measured(tmp_path / "out", measured, predictor, labelled.photos, title="t")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
+    predictor: Predictor, photos: Path, tmp_path: Path, store: str
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    (tmp_path / "out" / "evaluation.json").write_text("{}")
+    (tmp_path / "out" / "figures" / "a.png").write_bytes(b"a")
+    tracked = track_measured(
+        tmp_path / "out", measured, origin="outputs/RUN", place="photos", uri=store, experiment="e", warn=pytest.fail
+    )
+    assert tracked is not None
+    from mlflow import MlflowClient
+
+    run = MlflowClient(tracking_uri=store).get_run(tracked.run_id)
+    assert run.data.tags["tlexp.origin"] == "outputs/RUN"
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] == measured.evaluation.metrics["accuracy"]

@@ -1,0 +1,137 @@
+"""The verbs that apply a trained network to other photographs."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlexp.cli.arguments import VerbParser
+from tlexp.errors import ConfigError
+from tlexp.paths import csv_bytes, publish
+from tlexp.terminal import aligned, one_line, show
+
+if TYPE_CHECKING:
+    from tlexp.experiment.evaluation import Measured
+
+_SHOWN = 20
+"""Rows of a table that a terminal shows."""
+
+
+def predict(words: list[str]) -> int:
+    """Say what photographs show."""
+    parser = VerbParser(prog="tlexp predict", description="Say what photographs show, by a run's trained network.")
+    parser.add_argument("run", help="folder of a run or an export, runs:/ID or models:/NAME/1")
+    parser.add_argument("images", nargs="+", help="photographs, and folders of them")
+    parser.add_argument("--out", type=Path, help="CSV file to write (a short table here)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
+    parser.add_argument("--abstain", type=float, help="answer only where this accuracy, such as 0.95, is promised")
+    _add_reading(parser)
+    arguments = parser.parse_args(words)
+    if arguments.out is not None:
+        _require_free(arguments.out, overwrite=arguments.overwrite)
+    from tlexp.predictor import Predictor  # lazy: torch and timm
+    from tlexp.predictor.table import predictions_rows
+
+    predictor = Predictor.load(arguments.run, uri=arguments.uri)
+    least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
+    scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
+    rows = predictions_rows(scores, predictor.classes, least=least)
+    if arguments.out is None:
+        told = [[cell if isinstance(cell, str) else f"{cell:.4f}" for cell in row] for row in rows[: _SHOWN + 1]]
+        show(*aligned(told))
+        if len(rows) > len(told):
+            show(f"... and {len(rows) - len(told)} more: --out FILE.csv writes all")
+    else:
+        publish(arguments.out, csv_bytes(rows))
+        show(f"{arguments.out}  {len(rows) - 1:,} images")
+    if arguments.abstain is not None:
+        answered = sum(row[1] != "" for row in rows[1:])
+        show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
+    _tell_left_out(scores.bad)
+    return 0
+
+
+def evaluate(words: list[str]) -> int:
+    """Measure a network on other photographs."""
+    parser = VerbParser(prog="tlexp evaluate", description="Measure a run's trained network on other photographs.")
+    parser.add_argument("run", help="folder of a run or an export, runs:/ID or models:/NAME/1")
+    parser.add_argument("images", type=Path, help="a folder with one for each class, or a CSV with path and label")
+    parser.add_argument("--out", type=Path, help="folder to make (outputs/<time>-evaluation)")
+    parser.add_argument("--no-tracking", action="store_true", help="write no run into the tracking store")
+    _add_reading(parser)
+    arguments = parser.parse_args(words)
+    folder = arguments.out or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-evaluation"
+    if folder.exists() or folder.is_symlink():
+        raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
+    from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
+    from tlexp.predictor import Predictor
+
+    predictor = Predictor.load(arguments.run, uri=arguments.uri)
+    labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
+    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
+    title = one_line(f"{arguments.run} on {arguments.images}")
+    write_measured(folder, measured, predictor, labelled.photos, title=title)
+    show(*measured.notes)
+    show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
+    _tell_left_out(measured.scores.bad)
+    show(f"{folder}/index.html")
+    if not arguments.no_tracking:
+        _track(arguments, folder, measured)
+    return 0
+
+
+def _track(arguments: Namespace, folder: Path, measured: "Measured") -> None:
+    """Write an evaluation into the store, in the experiment of the run that it is about."""
+    from tlexp.experiment.evaluation import track_measured  # lazy: torch and timm
+    from tlexp.tracking import read_record
+    from tlexp.tracking.names import RECORD_FILE
+
+    stated = {}
+    if (Path(arguments.run) / RECORD_FILE).exists():
+        stated = read_record(Path(arguments.run)).config["tracking"]
+        if stated["enabled"] is False and arguments.uri is None:
+            return
+    tracked = track_measured(
+        folder,
+        measured,
+        origin=arguments.run,
+        place=str(arguments.images),
+        uri=arguments.uri,
+        experiment=str(stated.get("experiment", "tlexp")),
+        warn=lambda text: show(text, error=True),
+    )
+    if tracked is not None:
+        show(f"MLflow  {tracked.link}")
+
+
+def _add_reading(parser: VerbParser) -> None:
+    """Add what is said of images and of where a network lies."""
+    parser.add_argument("--on-bad", choices=("refuse", "skip"), default="refuse", help="unreadable images (refuse)")
+    parser.add_argument("--follow-links", action="store_true", help="follow links that lead out of a folder")
+    parser.add_argument("--uri", help="MLflow tracking URI that knows runs:/ and models:/ (the one that a run takes)")
+
+
+def _tell_left_out(bad: Sequence[tuple[str, str]]) -> None:
+    """Name images that were left out."""
+    if bad:
+        lines = [f"  {name}: {reason}" for name, reason in bad[:_SHOWN]]
+        more = [f"  ... and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+        show(f"left out, for they cannot be read: {len(bad)}", *lines, *more, error=True)
+
+
+def _require_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file to write that is there already, or that cannot become one.
+
+    Args:
+        path: Of the file, or of a folder that is to be made.
+        overwrite: Whether a file may be replaced.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        way_out = "name another" if path.is_dir() else "name another one, or replace it with --overwrite"
+        raise ConfigError(f"{path} is there already: {way_out}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: the folder {path.parent} is not there: make it, or name another")

@@ -1,0 +1,78 @@
+"""When a network had better not answer: thresholds of its confidence that keep a promised accuracy.
+
+The promise is tested on out-of-fold predictions, which none of the networks behind them had seen. Thresholds are
+ordered by how many images they answer, which looks at confidences alone; each is tested at 5 % (Clopper and Pearson
+1934), and the first that fails ends the sequence, so that all that passed hold together at 95 % (fixed-sequence
+testing, Maurer et al. 1995; for thresholds of predictions: Angelopoulos et al. 2021, arXiv 2110.01052, section 3).
+confidences (n,) float64 in [0, 1]; right (n,) bool.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+_RISK = 0.05
+_GROWTH = 1.05
+"""Of the number of images that a threshold answers, from one to the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abstention:
+    """What out-of-fold predictions say of thresholds, the one that answers least first.
+
+    Attributes:
+        thresholds: Least confidence of an answer, falling.
+        answered: Images that have it.
+        right: Those of them that were right.
+    """
+
+    thresholds: tuple[float, ...]
+    answered: tuple[int, ...]
+    right: tuple[int, ...]
+
+    @classmethod
+    def of(cls, confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> Self:
+        """Return what predictions say; at least one."""
+        falling = np.sort(confidences)[::-1]
+        places, place = [], 1
+        while place < len(falling):
+            places.append(place)
+            place = max(place + 1, int(place * _GROWTH))
+        thresholds = sorted({float(falling[place - 1]) for place in [*places, len(falling)]}, reverse=True)
+        return cls(
+            thresholds=tuple(thresholds),
+            answered=tuple(int((confidences >= least).sum()) for least in thresholds),
+            right=tuple(int((right & (confidences >= least)).sum()) for least in thresholds),
+        )
+
+    def threshold(self, accuracy: float) -> float | None:
+        """Return the least confidence of which answers are right in this share, at 95 %; None where none is known.
+
+        >>> sure = Abstention(thresholds=(0.9, 0.8, 0.5), answered=(20, 40, 90), right=(20, 40, 80))
+        >>> sure.threshold(0.9), sure.threshold(0.8), sure.threshold(0.95)
+        (0.8, 0.5, None)
+
+        Args:
+            accuracy: Wanted of answers, in (0, 1).
+        """
+        found = None
+        for least, answered, right in zip(self.thresholds, self.answered, self.right, strict=True):
+            if answered < needed(accuracy):
+                continue  # so few could not show it if all were right
+            if right == 0 or betaincinv(right, answered - right + 1, _RISK) < accuracy:
+                break
+            found = least
+        return found
+
+
+def needed(accuracy: float) -> int:
+    """Return how many answers, all of them right, it takes to show an accuracy.
+
+    >>> [needed(accuracy) for accuracy in (0.8, 0.9, 0.95, 0.99)]
+    [14, 29, 59, 299]
+    """
+    return math.ceil(math.log(_RISK) / math.log(accuracy))
