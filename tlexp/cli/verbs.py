@@ -183,9 +183,7 @@ VERBS = {
         about="what is wrong with the photographs, before training; --json, --folder FOLDER",
         has_help=False,
     ),
-    "export": Verb(
-        run=_export, about="write a run's network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"
-    ),
+    "export": Verb(run=_export, about="write a network for others: export RUN FOLDER [--format timm|onnx|pt2|mlflow]"),
     "predict": Verb(run=predict, about="say what photographs show: predict RUN IMAGE|FOLDER ... [--out FILE.csv]"),
     "evaluate": Verb(
         run=evaluate, about="measure a network on other photographs: evaluate RUN FOLDER|TABLE.csv [--out FOLDER]"
