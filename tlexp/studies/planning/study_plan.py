@@ -248,7 +248,7 @@ class StudyPlan:
             "name": self.folder.path.name,
             "kind": str(self.study.kind),
             "backbone": ", ".join(each.name for each in self.pool) or config.backbone.name,
-            "entrants": [dataclasses.asdict(each) for each in self.entrants],
+            **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
             "data": str(config.data.source),
             "margin": self.study.margin,
             "seeds": list(self.seeds),
