@@ -1,6 +1,6 @@
 """What twice the labels would reach, from the learning curve of one column.
 
-scores (S, L): balanced accuracy of S data seeds at L nested budgets, in growing order. Leading axes of scores in fits are
+scores (S, L): balanced accuracy of S data seeds at L nested budgets, in growing order. Leading axes in fits are
 resamples.
 """
 
@@ -102,7 +102,7 @@ def _extrapolate(share: NDArray[np.float64], means: NDArray[np.float64], goal: f
 
 
 def _fit(form: _Basis, share: NDArray[np.float64], errors: NDArray[np.float64], goal: float) -> NDArray[np.float64]:
-    """Return (...,) the error at a goal by floor + scale * form, neither below 0: least squares over a grid of rates."""
+    """Return (...,) the error at a goal by floor + scale * form, neither below 0: least squares on a grid."""
     basis, ahead = form(share), form(np.array([goal]))[:, 0]
     middle, centre = basis.mean(axis=-1), errors.mean(axis=-1, keepdims=True)
     spread = basis - middle[:, None]
