@@ -239,3 +239,19 @@ def test_an_accelerator_gives_the_same_heads(rows, kind):
     for left, right in zip(ours, theirs, strict=True):
         for on_gpu, on_cpu in zip(left, right, strict=True):
             torch.testing.assert_close(on_gpu.logits, on_cpu.logits, rtol=1e-3, atol=1e-3)
+
+
+def test_solving_ends_where_it_is_asked_to(rows):
+    """Before each problem that no other is solved with: a signal waits for one, not for all."""
+    features, labels = rows
+    problems = [Problem(train=np.arange(count)) for count in (8, 14, 20)]
+    heard = []
+
+    def heed():
+        heard.append(None)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve("logreg", features, labels, problems, num_classes=3, heed=heed)
+    assert len(heard) == 2

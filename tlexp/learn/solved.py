@@ -164,6 +164,7 @@ class SolvedLearner:
                     problems,
                     num_classes=self._setup.plan.num_classes,
                     candidates=[choice.strength for choice in choices],
+                    heed=self._heed,
                 ),
                 f"{len(choices) * len(problems)} heads: use fewer tune.trials, or train.device=cpu",
             )

@@ -43,6 +43,7 @@ def solve(
     candidates: Sequence[float] | None = None,
     tolerance: float = TOLERANCE,
     temperature: float | None = TEMPERATURE,
+    heed: Callable[[], None] = lambda: None,
 ) -> list[list[Fitted]]:
     """Return, for each problem, the heads of all candidates in their order.
 
@@ -63,6 +64,8 @@ def solve(
             default ones. Those of `CLOSED` have nothing to choose and take one of any value.
         tolerance: Of logreg: the weights are within this fraction of the solution.
         temperature: Of knn's votes; None for plain ones.
+        heed: Called before problems that are solved together; may raise to end the solving, which takes minutes where
+            there are many classes.
 
     Raises:
         ConfigError: A weight decay is not positive.
@@ -77,7 +80,7 @@ def solve(
         return [_neighbours(rows, labels, problem, num_classes, chosen, temperature) for problem in problems]
     if min(chosen) <= 0:
         raise ConfigError(f"weight_decay={min(chosen):g} of head={kind}: must be positive, e.g. 1e-5")
-    return _spanned(kind, rows, labels, problems, num_classes, chosen, tolerance)
+    return _spanned(kind, rows, labels, problems, num_classes, chosen, tolerance, heed)
 
 
 def _spanned(
@@ -88,10 +91,12 @@ def _spanned(
     num_classes: int,
     weight_decays: Sequence[float],
     tolerance: float,
+    heed: Callable[[], None],
 ) -> list[list[Fitted]]:
     """Return the linear heads that lie in the span of their rows, stack by stack."""
     found: dict[int, list[Fitted]] = {}
     for stack in stacks(problems, features.shape[1] + _COPIES * len(weight_decays) * num_classes):
+        heed()
         chosen = [problems[index] for index in stack]
         if kind == "logreg":
             outputs = _COPIES * len(weight_decays) * num_classes
