@@ -472,8 +472,20 @@ def test_a_round_that_does_not_fit_into_the_minutes_is_not_begun_and_stays_so(
 
 NETWORKS = (
     "study=backbones", "study.backbones=[tiny,tf_efficientnet_lite0]", "study.labels=[2]", "study.seeds=1",
-    "study.controls=false", "tune.trials=1", "study.depths=[]", "study.scratch_labels=[]",
+    "study.controls=false", "tune.trials=1",
 )  # fmt: skip
+
+
+def test_a_size_holds_for_all_networks_and_one_network_for_none(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(*NETWORKS, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^tiny +.* M +1 +32 ", shown, re.M)
+    assert re.search(r"^tf_efficientnet_lite0 .* M +13 +32 ", shown, re.M)
+    assert study(*NETWORKS, "backbone=lite0", "--dry-run") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "backbone=lite0: study=backbones takes its networks from study.backbones" in told
 
 
 def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(

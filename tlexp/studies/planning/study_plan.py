@@ -49,6 +49,8 @@ RATES = "further candidate rates"
 """What stands for them among what is left out."""
 _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
+_OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pretrained")
+"""What a study of several does not share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ class _Command:
             override
             for override in (*self.stated, *self.own)
             if (key := override.partition("=")[0]) not in said
-            and not ("backbone" in said and key.startswith("backbone."))
+            and not (f"backbone={PIXELS}" in column and key.startswith("backbone."))
         ]
         return (*kept, *column)
 
@@ -381,6 +383,11 @@ class StudyPlan:
         study = compose(()).study
         if study.kind is not StudyKind.backbones:
             return (), {}
+        if stated := [word for word in command.stated if word.partition("=")[0] in _OF_ONE_NETWORK]:
+            raise ConfigError(
+                f"{' '.join(stated)}: study=backbones takes its networks from study.backbones, own weights behind an "
+                "@, e.g. study.backbones=[tiny,resnet18@weights.pth]; backbone.image_size=64 holds for all of them"
+            )
         pool, missing = find_pool(pool_entries(study.backbones), compose)
         return tuple(pool), missing
 
