@@ -203,6 +203,10 @@ def test_an_export_takes_the_place_of_an_export_alone_and_only_if_told(start: St
     (tmp_path / "photos" / "README.md").write_text("my photographs")
     with pytest.raises(ConfigError, match=r"photos holds README.md and no card of an export: --overwrite replaces exp"):
         export(tmp_path / "run", tmp_path / "photos", overwrite=True)
+    (tmp_path / "out" / "thesis.txt").touch()
+    with pytest.raises(ConfigError, match=r"out holds thesis.txt, which no export writes: move it"):
+        export(tmp_path / "run", tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "thesis.txt").exists()
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file is no folder: name one for the export"):
         export(tmp_path / "run", tmp_path / "file", overwrite=True)
@@ -253,3 +257,25 @@ def test_a_disk_that_is_full_leaves_what_was_there_and_nothing_half_written(
     assert raised.value.filename == str(tmp_path / "out" / "README.md")
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_one_that_was_there(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    export(tmp_path / "run", tmp_path / "out")
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp") and target.name == "out" and any(path.iterdir()) and not moved:
+            moved.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return replace(path, target)
+
+    moved: list[Path] = []
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        export(tmp_path / "run", tmp_path / "out", overwrite=True)
+    assert moved
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size > 0

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from tlexp.train import Listener
 
 CARD = "README.md"
+_WRITTEN = frozenset((
+    *EXPORT, CARD, "config.json", "model.onnx", "model.onnx.data", "preprocessing.json", "model.pt2", "classes.json",
+    "MLmodel", "artifacts", "code", "conda.yaml", "python_env.yaml", "python_model.py", "requirements.txt", "served.py",
+))  # fmt: skip
+"""What lies in exports of any format: a folder that holds anything else is more than an export."""
 _PROBES = 64
 _AGREEMENT = 0.95
 """Least share of random images whose class has to stay the same when weights are halved."""
@@ -179,6 +184,8 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
         )
     if not _is_export(folder):
         raise ConfigError(f"{folder} holds {taken} and no card of an export: --overwrite replaces exports alone")
+    if stranger := min((path.name for path in folder.iterdir() if path.name not in _WRITTEN), default=None):
+        raise ConfigError(f"{folder} holds {stranger}, which no export writes: move it, --overwrite would remove it")
 
 
 def _is_export(folder: Path) -> bool:
@@ -199,11 +206,16 @@ def _staged(folder: Path) -> Iterator[Path]:
         yield staged
         if final.exists():
             final.replace(old)
-        staged.replace(final)
+        try:
+            staged.replace(final)
+        except OSError:
+            if old.exists():
+                old.replace(final)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         if error.filename is not None:
             error.filename = str(error.filename).replace(staged.name, final.name)  # nobody knows the temporary one
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
