@@ -23,7 +23,9 @@ In this folder:
 ```python
 {snippet}
 
-image = Image.open("photo.jpg").convert("RGB")
+from PIL import ImageOps
+
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as for training
 for name, probability in zip(classes, probabilities([image])[0]):
     print(f"{{probability:.3f}} {{name}}")
 ```
