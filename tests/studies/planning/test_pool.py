@@ -62,3 +62,9 @@ def test_a_network_that_memory_cannot_hold_is_left_out(
 def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:
     with pytest.raises(ConfigError, match=r"no network can be had here \(resnet18: HF_HUB_OFFLINE is set\)"):
         find_pool(["resnet18"], compose)
+
+
+def test_weights_that_never_knew_the_classes_are_no_favourite() -> None:
+    """Other weights of their architecture say nothing of them."""
+    assert pool._top1("vit_base_patch16_224.mae") is None
+    assert pool._top1("tf_efficientnet_lite0") == 74.846

@@ -8,8 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from timm.models import split_model_name_tag
-
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.errors import ConfigError
@@ -154,8 +152,8 @@ def _look_up(entry: str, config: Config) -> PoolEntry | str:
 
 
 def _top1(name: str) -> float | None:
-    """Return the prior of a model's pretrained weights; a newer timm may have others under an old name."""
-    known = find_prior(name) or find_prior(split_model_name_tag(name)[0])
+    """Return the prior of a model's pretrained weights; other weights of its architecture say nothing of them."""
+    known = find_prior(name)
     return None if known is None else known.top1
 
 
