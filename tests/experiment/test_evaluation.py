@@ -78,6 +78,10 @@ def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, 
     )  # fmt: skip
     with pytest.raises(DataError, match=r"none of its classes \(dog, elk\) is known .* tells apart a, b"):
         find_labelled(tmp_path, ["a", "b"], follow_links=False)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cat").mkdir(exist_ok=True)
+    named = find_labelled(tmp_path, CLASSES, follow_links=False)
+    assert "no images of cat" in named.notes
     with pytest.raises(DataError, match="no folder of a class lies in it"):
         find_labelled(tmp_path / "elk", CLASSES, follow_links=False)
 

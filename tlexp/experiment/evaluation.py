@@ -109,23 +109,23 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
         DataError: There is neither, or none of its classes is known.
     """
     named = _of_folder(place, follow_links) if place.is_dir() else _of_table(place)
-    known = {name: photos for name, photos in named.items() if name in classes}
+    known = {name: found for name, photos in named.items() if name in classes and (found := photos())}
     shown = printable(str(place))
     if not known:
         raise DataError(
             f"{shown}: none of its classes ({_listed(list(named))}) is known to the network, which tells apart "
             f"{_listed(classes)}"
         )
-    unknown, missing = sorted(named.keys() - known.keys()), [name for name in classes if name not in known]
+    unknown, missing = sorted(named.keys() - set(classes)), [name for name in classes if name not in known]
     notes = []
     if unknown:
-        count = sum(len(list(named[name]())) for name in unknown)
+        count = sum(len(named[name]()) for name in unknown)
         notes.append(f"{count} images are left out, since the network does not know their classes: {_listed(unknown)}")
     if missing:
         notes.append(f"no images of {_listed(missing)}")
     photos, labels = [], {}
     for name, found in known.items():
-        for photo in found():
+        for photo in found:
             photos.append(photo)
             labels[photo.name] = classes.index(name)
     return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes))
@@ -136,9 +136,14 @@ def _of_folder(folder: Path, follow_links: bool) -> dict[str, Callable[[], Seque
     if not named:
         raise DataError(f"{printable(str(folder))}: no folder of a class lies in it, such as cat/")
     return {
-        name: functools.partial(find_photos, below, follow_links=follow_links, root=folder)
+        name: functools.partial(_of_class, below, follow_links=follow_links, root=folder)
         for name, below in named.items()
     }
+
+
+def _of_class(folder: Path, *, follow_links: bool, root: Path) -> list[Photo]:
+    """Return the photographs of a class; none of a folder that holds nothing."""
+    return find_photos(folder, follow_links=follow_links, root=root) if any(folder.iterdir()) else []
 
 
 def _of_table(path: Path) -> dict[str, Callable[[], Sequence[Photo]]]:
