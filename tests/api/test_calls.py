@@ -105,3 +105,8 @@ def test_what_runs_shared_is_let_go_of_for_images_may_change_between_calls() -> 
     with pytest.raises(tlexp.ConfigError):
         tlexp.run("freeze=al")
     assert process_session() is not before
+
+
+def test_a_run_is_not_made_a_sweep() -> None:
+    with pytest.raises(tlexp.ConfigError, match=r"hydra.mode=MULTIRUN: tlexp.run does one run; take tlexp.sweep"):
+        tlexp.run("hydra.mode=MULTIRUN", "backbone=tiny")

@@ -160,3 +160,8 @@ def with_card(predictor: Predictor, folder: Path, abstention: Abstention | None)
     save_classifier(predictor._classifier, folder, description=card)
     assert ("abstention" in (folder / "model.json").read_text()) == (abstention is not None)
     return Predictor.load(folder)
+
+
+def test_an_unknown_way_with_what_cannot_be_read_is_refused(predictor: Predictor, photos: Path) -> None:
+    with pytest.raises(ConfigError, match=r"on_bad=Skip: must be refuse or skip"):
+        predictor.predict(photos / "test", on_bad="Skip")  # type: ignore[arg-type]

@@ -52,6 +52,8 @@ def run(*words: str, folder: str | PathLike[str] = ".", tracking: str | None = N
         loaded = load(stated, _OWN)
         if loaded.config.study.kind is not StudyKind.none:
             raise ConfigError(f"study.kind={loaded.config.study.kind}: tlexp.run does one run; take tlexp.study")
+        if chooses_sweep(stated, _OWN):
+            raise ConfigError("hydra.mode=MULTIRUN: tlexp.run does one run; take tlexp.sweep")
         Preflight().check(loaded.config)
         job = _Job()
         launch([_place(Path(folder)), *stated], _OWN, job, sweeps=False)

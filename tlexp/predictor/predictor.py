@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -153,6 +153,8 @@ class Predictor:
             BadImagesError: Images cannot be read and are refused.
             DataError: A folder holds none.
         """
+        if on_bad not in get_args(OnBadPhoto):
+            raise ConfigError(f"on_bad={on_bad}: must be {' or '.join(get_args(OnBadPhoto))}")
         photos = find_photos(images, follow_links=follow_links)
         bad: list[tuple[str, str]] = []
         places: list[int] = []
