@@ -96,7 +96,7 @@ def test_the_logged_model_is_ready_and_holds_no_pickle(logged: tuple[str, Any]) 
     assert str(model.status) == "READY"
     folder = Path(model.artifact_location.removeprefix("file://"))
     kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert kinds <= {"", ".py", ".json", ".safetensors", ".yaml", ".yml", ".txt", ".toml", ".j2"}
+    assert kinds <= {"", ".py", ".json", ".safetensors", ".yaml", ".yml", ".txt", ".toml", ".j2", ".csv"}
     assert "torch==" in (folder / "requirements.txt").read_text()
     assert (folder / "code" / "tlexp" / "__init__.py").is_file()
 
