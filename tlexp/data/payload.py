@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tlexp.config.data import DataConfig
 from tlexp.data.decode import Decoding, decode
@@ -25,8 +24,8 @@ _ASKED = (
 _SHOWN = 5
 
 
-def payload_images(content: Any) -> list[Image.Image]:
-    """Return the images of a request, RGB and upright.
+def payload_images(content: Any) -> list[NDArray[np.uint8]]:
+    """Return the images of a request, (H, W, 3) and upright: arrays, which nobody turns once more by their EXIF.
 
     Args:
         content: A data frame or a mapping with the column `image`, a list of base64, or an array.
@@ -44,7 +43,7 @@ def payload_images(content: Any) -> list[Image.Image]:
         raise DataError(f"not one array ({error}): {_ASKED}") from error
     if values.ndim == 1 and values.dtype.kind in "OUS":
         return _decoded(values.tolist())
-    return [Image.fromarray(pixels) for pixels in _pixels(values)]
+    return list(_pixels(values))
 
 
 def _pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -55,7 +54,7 @@ def _pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _decoded(rows: Sequence[object]) -> list[Image.Image]:
+def _decoded(rows: Sequence[object]) -> list[NDArray[np.uint8]]:
     images, bad = [], []
     for number, row in enumerate(rows):
         try:
@@ -68,7 +67,7 @@ def _decoded(rows: Sequence[object]) -> list[Image.Image]:
     return images
 
 
-def _photograph(row: object) -> Image.Image:
+def _photograph(row: object) -> NDArray[np.uint8]:
     if isinstance(row, str):
         text = row.partition(",")[2] if row.startswith("data:") else row
         try:
@@ -77,4 +76,4 @@ def _photograph(row: object) -> Image.Image:
             raise DataError(f"not base64 ({error})") from error
     if not isinstance(row, bytes):
         raise DataError(f"of type {type(row).__name__}, not a text of base64")
-    return decode(io.BytesIO(row), Decoding(max_pixels=DataConfig().max_pixels)).image
+    return np.asarray(decode(io.BytesIO(row), Decoding(max_pixels=DataConfig().max_pixels)).image)
