@@ -19,6 +19,9 @@ def test_there_is_a_row_for_each_record_however_the_run_ended(result: tlexp.RunR
     whole = tmp_path / "outputs/whole"
     whole.mkdir()
     publish_record(whole, result.record)
+    copied = tmp_path / "mlruns/tlexp/0123"
+    copied.mkdir(parents=True)
+    publish_record(copied, result.record)
     with pytest.warns(UserWarning, match=r"^left out: .*damaged/record\.json cannot be read"):
         table = tlexp.runs(tmp_path)
     assert table["status"].tolist() == ["finished", "killed", "oom"]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Start
+from tlexp.experiment.card import _USE
 from tlexp.experiment.export import export
 from tlexp.formats import ExportFormat
 from tlexp.models.export import read_card
@@ -32,3 +33,19 @@ def test_the_snippet_of_a_card_names_the_class_of_a_photograph(
     rows = [line.split(" ", 1) for line in done.stdout.splitlines()]
     assert [name for _, name in rows] == list(read_card(tmp_path / "run" / "model.json").card.classes)
     assert sum(float(probability) for probability, _ in rows) == pytest.approx(1, abs=0.01)
+
+
+def test_the_python_of_a_card_turns_a_photograph_upright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (50, 40)).save("photo.jpg", exif=exif)
+    [code] = re.findall(r"```python\n(.*?)```", _USE.format(snippet="from PIL import Image"), re.DOTALL)
+    seen: list[tuple[int, int]] = []
+
+    def probabilities(images: list[Image.Image]) -> list[list[float]]:
+        seen.extend(image.size for image in images)
+        return [[1.0]]
+
+    exec(code, {"classes": ["a"], "probabilities": probabilities})
+    assert seen == [(40, 50)]

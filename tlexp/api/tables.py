@@ -16,6 +16,8 @@ from tlexp.tracking.sync import find_records
 
 _SWEEPS = "multirun"
 """Whose records lie deeper than those of single runs."""
+_COPIES = "mlruns"
+"""Where MLflow keeps copies of them."""
 SETTINGS = ("backbone.name", "freeze.policy", "head.kind", "data.source", "labels", "seed")
 """What a table of runs tells of each, beside what its sweep varied."""
 
@@ -38,6 +40,8 @@ def runs(*folders: str | PathLike[str]) -> pd.DataFrame:
         raise ConfigError(f"no such folder: {', '.join(missing)}; name folders of runs, e.g. tlexp.runs('outputs')")
     rows = []
     for path in find_records([*places, *(place / _SWEEPS for place in places)]):
+        if _COPIES in path.parts:
+            continue
         try:
             rows.append(_row(path.parent, read_record(path)))
         except TrackingError as error:
