@@ -45,11 +45,13 @@ def accuracy_picture(findings: Findings) -> Picture | None:
     drawn = plots.draw_accuracy(findings)
     if drawn is None:
         return None
+    ahead = findings.outlook is not None and findings.outlook.twice is not None
     return Picture(
         name="accuracy",
         alt="Lines of balanced accuracy over labels per class, one for each column.",
         caption="Mean over data seeds on the test images. A ring marks what to take, dotted where that is not decided; "
-        "bars are 95 % intervals of what to take and of the best beside it.",
+        "bars are 95 % intervals of what to take and of the best beside it."
+        + (" Dashes: what more labels would reach, with the 90 % band of a new draw." if ahead else ""),
         drawn=drawn,
     )
 

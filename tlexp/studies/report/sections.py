@@ -12,6 +12,7 @@ from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import gain_lines, network_table
+from tlexp.studies.report.outlook import outlook_section
 from tlexp.studies.report.protocol import (
     commands,
     data_words,
@@ -67,7 +68,8 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
 def _measured(findings: Findings, thumbnails: Mapping[int, bytes]) -> tuple[Section | None, ...]:
     """Return the sections of a study in which something finished."""
     return (
-        *(_answers(findings), _networks(findings), _model(findings, thumbnails), *figure_sections(findings)),
+        *(_answers(findings), outlook_section(findings), _networks(findings), _model(findings, thumbnails)),
+        *figure_sections(findings),
         *(_crossings(findings), _regrets(findings)),
     )
 
