@@ -73,6 +73,17 @@ def test_networks_are_compared_on_the_data_seeds_that_all_have() -> None:
     assert excess["strange"] == 0
 
 
+def test_of_a_network_that_shares_no_draw_with_the_others_the_prior_alone_speaks() -> None:
+    """It is no reason to look at nobody's loss."""
+    apart = Probed(loss={("100", 0): 0.01}, accuracy={("100", 0): 0.99})
+    found = finalists(screen(POOL, {**LOSSES, "small": apart}, margin=0.01))
+    assert found["strange"] == "least probe loss"
+    assert "small" not in found
+    favourite = finalists(screen(POOL, {**LOSSES, "large": apart}, margin=0.01))
+    assert favourite["large"] == "the prior's favourite"
+    assert favourite["old"] == "by probe loss"
+
+
 def test_where_nothing_can_be_held_back_the_prior_chooses() -> None:
     none = Probed(loss={}, accuracy={})
     found = screen(POOL, {each.name: none for each in POOL}, margin=0.01)

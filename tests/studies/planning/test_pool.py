@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,22 @@ def test_a_network_that_memory_cannot_hold_is_left_out(
     found, missing = find_pool(["tiny", "lite0"], compose)
     assert [each.name for each in found] == ["tiny"]
     assert missing["lite0"] == "too large for the memory: 3 million parameters"
+
+
+def test_own_weights_that_are_not_there_are_named(compose: Callable[[tuple[str, ...]], Config], tmp_path: Path) -> None:
+    (tmp_path / "own.pth").touch()
+    found, missing = find_pool([f"tiny@{tmp_path}/own.pth", f"tiny@{tmp_path}/lost.pth", "tiny@runs:/01"], compose)
+    assert [each.backbone.weights for each in found] == [f"{tmp_path}/own.pth", "runs:/01"]
+    assert missing == {f"tiny@{tmp_path}/lost.pth": f"there is no {tmp_path}/lost.pth"}
+
+
+def test_the_memory_is_what_a_container_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole, limit = pool._memory(), tmp_path / "memory.max"
+    monkeypatch.setattr(pool, "_GROUP_LIMITS", (limit, tmp_path / "lost"))
+    for text, expected in (("4096\n", 4096.0), ("max\n", None), (f"{2**62}\n", None)):
+        limit.write_text(text)
+        assert pool._memory() == (expected or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    assert whole > 0
 
 
 def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:

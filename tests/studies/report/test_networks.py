@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ COLUMNS = tuple(
 FACTS: dict[str, Any] = {"licence": "apache-2.0", "megabytes": 13.5, "parameters": 3_400_000, "image_size": 224}
 
 
-def findings(make_table: MakeTable, favourite: str) -> Findings:
+def findings(make_table: MakeTable, favourite: str, missing: Sequence[tuple[str, str]] = ()) -> Findings:
     table = make_table(
-        seeds=3, columns=COLUMNS, budgets=("5", "20"), failed=(), waiting=(), missing=(), per_class=(40,) * 4,
+        seeds=3, columns=COLUMNS, budgets=("5", "20"), failed=(), waiting=(), missing=missing, per_class=(40,) * 4,
         strength={column.name: (STRENGTH[column.title], 0.1) for column in COLUMNS},
     )  # fmt: skip
     entrants = [
@@ -39,6 +40,17 @@ def findings(make_table: MakeTable, favourite: str) -> Findings:
 
 def test_a_network_that_is_worse_and_dearer_is_not_on_the_front(make_table: MakeTable) -> None:
     assert pareto_front(findings(make_table, "small")) == {"small", "large"}
+
+
+def test_networks_are_compared_at_a_budget_that_all_have(make_table: MakeTable) -> None:
+    """More labels are no merit of the network that was given them."""
+    lacking = [(f"large-{depth}", "20") for depth in ("frozen", "none")]
+    found = findings(make_table, "small", lacking)
+    table = network_table(found)
+    assert table.head[3] == "accuracy, 5"
+    assert pareto_front(found) == {"small", "large"}
+    best = max(found.cells[f"small-{depth}", "5"].accuracy.value for depth in ("frozen", "none"))
+    assert {row[0].removesuffix(" *"): row[3] for row in table.rows}["small"] == f"{best:.3f}"
 
 
 def test_the_table_has_the_licence_or_says_that_it_is_not_known(make_table: MakeTable) -> None:

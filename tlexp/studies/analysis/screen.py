@@ -75,7 +75,8 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
     """Return the entrants, those with the least loss first, and which of them go on.
 
     At most four do: the one with the least loss, the prior's favourite, the cheapest that is within the margin, and
-    then by loss. Where no budget can be held back from itself the prior alone chooses.
+    then by loss. Where no budget can be held back from itself the prior alone chooses; of an entrant whose loss cannot
+    be compared with the others' it alone speaks.
 
     Args:
         entrants: All that were looked at.
@@ -84,7 +85,7 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
     """
     excess = _below_best({name: each.loss for name, each in probed.items()})
     ranked = sorted(entrants, key=lambda each: _rank(each, excess))
-    tried = [each for each in ranked if each.name in excess] if excess else list(ranked)
+    tried = [each for each in ranked if each.name in probed] if excess else list(ranked)
     if not tried:
         return ()
     behind = _behind(tried[0], probed)
@@ -95,13 +96,13 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
     reasons.setdefault(min(within, key=lambda each: each.operations).name, "the cheapest within the margin")
     for each in tried:
         if len(reasons) < FINALISTS:
-            reasons.setdefault(each.name, "by probe loss" if excess else "by the prior")
+            reasons.setdefault(each.name, "by probe loss" if each.name in excess else "by the prior")
     return tuple(
         Screened(
             entrant=each,
             excess=excess.get(each.name),
             behind=behind.get(each.name),
-            why=reasons.get(each.name) or _left_out(each, excess),
+            why=reasons.get(each.name) or _left_out(each, excess, probed),
             goes_on=each.name in reasons,
         )
         for each in ranked
@@ -122,21 +123,26 @@ def _rank(entrant: Entrant, excess: Mapping[str, float]) -> tuple[float, float, 
     return round(excess.get(entrant.name, np.inf), _TOLD_APART), *_least_known(entrant)
 
 
-def _left_out(entrant: Entrant, excess: Mapping[str, float]) -> str:
-    if not excess:
-        return "left out by the prior"
-    return "left out by probe loss" if entrant.name in excess else "its probe did not finish"
+def _left_out(entrant: Entrant, excess: Mapping[str, float], probed: Mapping[str, Probed]) -> str:
+    if entrant.name in excess:
+        return "left out by probe loss"
+    return "its probe did not finish" if excess and entrant.name not in probed else "left out by the prior"
 
 
 def _below_best(losses: Mapping[str, Mapping[tuple[str, int], float]]) -> dict[str, float]:
-    """Return what each loses beyond the best of a budget, on the data seeds that all have, mean over budgets."""
-    measured = {name: each for name, each in losses.items() if each}
-    if not measured:
+    """Return what each loses beyond the best of a budget, on the data seeds that all have, mean over budgets.
+
+    One that has none of those that the others share is not among them.
+    """
+    compared: dict[str, Mapping[tuple[str, int], float]] = {}
+    shared: set[tuple[str, int]] = set()
+    for name, each in sorted(losses.items(), key=lambda item: -len(item[1])):
+        common = shared & set(each) if compared else set(each)
+        if common:
+            shared, compared[name] = common, each
+    if not compared:
         return {}
-    shared = sorted(set.intersection(*(set(each) for each in measured.values())))
-    if not shared:
-        return {}
-    means = {name: _by_budget(each, shared) for name, each in measured.items()}
+    means = {name: _by_budget(each, sorted(shared)) for name, each in compared.items()}
     best = np.min(list(means.values()), axis=0)
     return {name: float(np.mean(mean - best)) for name, mean in means.items()}
 

@@ -4,9 +4,11 @@ An entry is an option of conf/backbone or a timm name, with own weights behind a
 `resnet18@runs:/0123`. Nothing is downloaded here, and no network holds values.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
@@ -26,6 +28,8 @@ POOLS = {"small": SMALL, "standard": STANDARD, "any": tuple(dict.fromkeys((*SMAL
 _COPIES = 5
 """Of all parameters that lie in memory when all train: themselves, their start, gradients and two moments of AdamW."""
 _BYTES = 4
+_GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""What a container is given at most, by the second and the first version of Linux's control groups."""
 _PACKAGED_LICENCE = "ImageNet's terms: non-commercial"
 """Of the weights that come with the package, as their README says."""
 
@@ -131,7 +135,7 @@ def _look_up(entry: str, config: Config) -> PoolEntry | str:
     backbone = config.backbone
     if backbone.name == PIXELS:
         return "raw pixels are a control, and no pretrained network"
-    if backbone.weights is None and (reason := why_missing(backbone.name)):
+    if reason := _why_missing(backbone):
         return reason
     network = build_network(config, meta=True)
     parameters = sum(each.numel() for each in network.backbone.parameters())
@@ -151,6 +155,14 @@ def _look_up(entry: str, config: Config) -> PoolEntry | str:
     )
 
 
+def _why_missing(backbone: BackboneConfig) -> str:
+    """Return why the weights cannot be had here, "" if they can; whether a tracking store has a run is not asked."""
+    if backbone.weights is None:
+        return why_missing(backbone.name)
+    elsewhere = backbone.packaged is not None or backbone.weights.startswith("runs:")
+    return "" if elsewhere or Path(backbone.weights).exists() else f"there is no {backbone.weights}"
+
+
 def _top1(name: str) -> float | None:
     """Return the prior of a model's pretrained weights; other weights of its architecture say nothing of them."""
     known = find_prior(name)
@@ -158,8 +170,17 @@ def _top1(name: str) -> float | None:
 
 
 def _memory() -> float:
-    """Return the bytes of this machine's memory."""
+    """Return the bytes of memory that this process may have: the machine's, or what its control group allows of it."""
     try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
-        return float("inf")
+        whole = math.inf
+    return min(whole, *map(_limit, _GROUP_LIMITS))
+
+
+def _limit(path: Path) -> float:
+    """Return the bytes that a file names; infinity where there is none, or no limit."""
+    try:
+        return float(path.read_text().replace("max", "inf"))
+    except (OSError, ValueError):
+        return math.inf

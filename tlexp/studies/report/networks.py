@@ -4,18 +4,18 @@ from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, prior_favourite
 from tlexp.studies.report.document import TextTable
-from tlexp.studies.report.labels import with_labels
+from tlexp.studies.report.labels import budget_name, with_labels
 
 _UNKNOWN = "–"
 
 
 def network_table(findings: Findings) -> TextTable:
     """Return the networks, those with the least probe loss first; a star marks the front of accuracy and cost."""
-    front = pareto_front(findings)
+    front, labels = pareto_front(findings), _compared(findings)
     rows = []
     for each in findings.screened:
         entrant, facts = each.entrant, each.entrant.facts
-        best = _best(findings, entrant)
+        best = _best(findings, entrant, labels)
         rows.append(
             (
                 f"{entrant.name}{' *' if entrant.name in front else ''}",
@@ -32,7 +32,8 @@ def network_table(findings: Findings) -> TextTable:
     return TextTable(
         title="Networks; a star: no other is as accurate on the test images for fewer operations",
         head=(
-            *("network", "screen", "probe loss", "accuracy, largest budget", "licence", "MB", "px"),
+            *("network", "screen", "probe loss", "accuracy" if labels is None else f"accuracy, {budget_name(labels)}"),
+            *("licence", "MB", "px"),
             *("M operations per image", "ImageNet"),
         ),
         rows=tuple(rows),
@@ -42,11 +43,11 @@ def network_table(findings: Findings) -> TextTable:
 def networks_csv(findings: Findings) -> bytes:
     """Return what the table tells, with all digits."""
     head = ("network", "goes_on", "screen", "excess_loss", "behind", "balanced_accuracy", "front", "licence")
-    front = pareto_front(findings)
+    front, labels = pareto_front(findings), _compared(findings)
     rows = (
         (
-            *(each.entrant.name, each.goes_on, each.why, each.excess, each.behind, _best(findings, each.entrant)),
-            *(each.entrant.name in front, each.entrant.facts.get("licence")),
+            *(each.entrant.name, each.goes_on, each.why, each.excess, each.behind),
+            *(_best(findings, each.entrant, labels), each.entrant.name in front, each.entrant.facts.get("licence")),
             *(each.entrant.facts.get("megabytes"), each.entrant.facts.get("parameters")),
             *(each.entrant.facts.get("image_size"), each.entrant.operations, each.entrant.prior),
         )
@@ -56,11 +57,12 @@ def networks_csv(findings: Findings) -> bytes:
 
 
 def pareto_front(findings: Findings) -> frozenset[str]:
-    """Return the finalists that no other beats in accuracy at the largest budget for as few operations."""
+    """Return the finalists that no other beats for as few operations, in accuracy at the largest budget of all."""
+    labels = _compared(findings)
     reached = {
         each.entrant.name: (each.entrant.operations, accuracy)
         for each in findings.screened
-        if (accuracy := _best(findings, each.entrant)) is not None
+        if (accuracy := _best(findings, each.entrant, labels)) is not None
     }
     return frozenset(
         name
@@ -124,13 +126,23 @@ def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
     return None if cell is None else cell.accuracy
 
 
-def _best(findings: Findings, entrant: Entrant) -> float | None:
-    """Return the highest mean of an entrant's columns at the largest budget that any of them has."""
-    for labels in reversed(findings.table.budgets):
-        means = [found.value for name in entrant.columns if (found := _accuracy(findings, name, labels))]
-        if means:
-            return float(max(means))
-    return None
+def _best(findings: Findings, entrant: Entrant, labels: str | None) -> float | None:
+    """Return the highest mean of an entrant's columns at a budget."""
+    if labels is None:
+        return None
+    means = [found.value for name in entrant.columns if (found := _accuracy(findings, name, labels))]
+    return float(max(means)) if means else None
+
+
+def _compared(findings: Findings) -> str | None:
+    """Return the largest budget that all networks with an accuracy have; None where they share none."""
+    entrants = [each.entrant for each in findings.screened]
+    reached = [
+        {labels for labels in findings.table.budgets if _best(findings, entrant, labels) is not None}
+        for entrant in entrants
+    ]
+    shared = set.intersection(*measured) if (measured := [each for each in reached if each]) else set()
+    return next((labels for labels in reversed(findings.table.budgets) if labels in shared), None)
 
 
 def _told(value: object, form: str) -> str:
