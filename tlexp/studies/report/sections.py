@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.document import Document, Section, TypedCommand
-from tlexp.studies.report.figures import accuracy_picture, figure_sections
+from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
@@ -120,6 +120,7 @@ def _networks(findings: Findings) -> Section | None:
             "label budget holds back from itself, never by test images; at most four went on. What is bounded are the "
             "losses against the other finalists. That the best one goes on is not promised.",
         ),
+        picture=network_picture(findings),
         lines=gain_lines(findings),
         tables=(network_table(findings),),
     )
