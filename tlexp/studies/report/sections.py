@@ -117,7 +117,7 @@ def _networks(findings: Findings) -> Section | None:
         title="Which networks",
         paragraphs=(
             "Each network was screened by logistic regression on its frozen features, by the log loss of images that a "
-            "label budget holds back from itself, never by test images; at most four went on. What is bounded are the "
+            "label budget holds back from itself, never by test images; at most five went on. What is bounded are the "
             "losses against the other finalists. That the best one goes on is not promised.",
         ),
         picture=network_picture(findings),
