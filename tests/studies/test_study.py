@@ -18,9 +18,10 @@ from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
+from tlexp.jobs.files import COLUMN_FILE
+from tlexp.studies import column as column_module
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
-from tlexp.studies.column import COLUMN_FILE
 from tlexp.studies.planning import costs
 from tlexp.studies.report.protocol import protocol_sentences
 from tlexp.tracking import read_record
@@ -507,3 +508,21 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
     assert study(*words, "study.backbones=[tiny]") == 2
     assert "study.backbones" in capsys.readouterr().err
+
+
+def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would say that it is over, and the finals would never begin."""
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
+    fill = column_module._fill
+
+    def dies(columns: Any, own: str, *rest: Any) -> None:
+        if own == "tf_efficientnet_lite0-freeze-9":
+            raise MemoryError
+        fill(columns, own, *rest)
+
+    monkeypatch.setattr(column_module, "_fill", dies)
+    assert study(*NETWORKS) == 0
+    assert set(ran(tmp_path)) == {"tiny-freeze-0", "tiny-freeze-1", "tiny-freeze-5"}
+    assert "its probe did not finish" in (tmp_path / "multirun/s/report/report.md").read_text()

@@ -1,4 +1,7 @@
-"""Files in the folder of a sweep or a study that say what is done: study.json, and a job.json for each attempt."""
+"""Files in the folder of a sweep or a study that say what is done: study.json, and a job.json for each attempt.
+
+multirun/<study>/columns/<column>/<12 hex>/column.json   how a job of a study ended
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,9 @@ from tlexp.tracking import names
 
 SCHEMA = 1
 """Of study.json."""
+COLUMNS = "columns"
+COLUMN_FILE = "column.json"
+"""Written when a column's job is over; by the study itself where it ended without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +89,18 @@ def read_about(folder: Path, *, command: str = "the command") -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
     return about
+
+
+def lost_runs(folder: Path) -> dict[str, str]:
+    """Return the keys of runs whose job of a study ended before it could say how, and what is known of that."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob(f"{COLUMNS}/*/*/{COLUMN_FILE}")):
+        try:
+            ended = read_json(path)
+            found |= dict.fromkeys(ended.get("lost", ()), str(ended.get("reason")))
+        except (OSError, ValueError, TypeError):  # it is a hint: without it the runs have their turn again
+            continue
+    return found
 
 
 def read_job(folder: Path) -> JobFile | None:

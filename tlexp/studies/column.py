@@ -20,6 +20,7 @@ from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import solve_together
 from tlexp.experiment.session import Session, process_session
+from tlexp.jobs.files import COLUMN_FILE
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
@@ -31,10 +32,6 @@ from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity
 from tlexp.train import Listener, choose_device
-
-COLUMN_FILE = "column.json"
-"""Written when a column's job is over."""
-COLUMNS = "columns"
 
 
 class Run(Protocol):

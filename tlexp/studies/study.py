@@ -12,6 +12,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.data import Images, copies_csv, leaks_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
+from tlexp.jobs.files import COLUMN_FILE, COLUMNS
 from tlexp.jobs.folder import Attempt, attempt_folders
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
@@ -19,11 +20,11 @@ from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
+from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
-from tlexp.studies.column import COLUMN_FILE, COLUMNS
 from tlexp.studies.planning.costs import Estimate, estimate
 from tlexp.studies.planning.minutes import leave_out_again, may_go_on, refuse_longer, shorten
 from tlexp.studies.planning.rounds import (
@@ -130,14 +131,15 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    tried = set(found.done)
-    with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
+    tried, ended = set(found.done), _Endings()
+    with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
             if not (left := _one_pass(plan, left, found, began)):
                 continue
             tracked.ensure()
             with _progress(plan, rounds, found, tried):
                 runner.run(_assign(plan, left))
+            ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
@@ -206,10 +208,25 @@ def _planned(column: PlannedColumn, key: str) -> Planned:
     return Planned(point={"column": name}, overrides=overrides, key=key, composed=column.composed)
 
 
-def _hear(job: Job, reason: str | None) -> bool:
-    if reason is not None:
-        say(f"failed: {job.planned.key}: {reason}")
-    return True
+class _Endings:
+    """How jobs ended that did not say so themselves."""
+
+    def __init__(self) -> None:
+        self._lost: list[tuple[Job, str]] = []
+
+    def hear(self, job: Job, reason: str | None) -> bool:
+        if reason is not None:
+            say(f"failed: {job.planned.key}: {reason}")
+            self._lost.append((job, reason))
+        return True
+
+    def mark_lost(self) -> None:
+        """Say in their folders that such jobs are over, or a screen would wait for what will never come."""
+        for job, reason in self._lost:
+            folder = job.attempt.folder
+            lost = {"column": job.planned.key, "lost": read_json(folder / names.JOB_FILE)["runs"], "reason": reason}
+            publish_json(folder / COLUMN_FILE, lost, indent=None)
+        self._lost.clear()
 
 
 def _report(plan: StudyPlan, due: Sequence[PlannedRun]) -> int:
