@@ -3,6 +3,7 @@
 multirun/<study>/columns/<column>/<12 hex>/column.json   how a job of a study ended
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,27 @@ class JobFile:
     key: str
     number: int
     point: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFile:
+    """column.json: how a job of a study ended.
+
+    Attributes:
+        column: Whose job it was.
+        ran: How many runs it did.
+        failed: How many of them did not finish.
+        seconds: That it took.
+        lost: Keys of its runs, where it ended before it could say how.
+        reason: What is known of that.
+    """
+
+    column: str
+    ran: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    lost: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +113,12 @@ def read_about(folder: Path, *, command: str = "the command") -> dict[str, Any]:
     return about
 
 
-def lost_runs(folder: Path) -> dict[str, str]:
-    """Return the keys of runs whose job of a study ended before it could say how, and what is known of that."""
-    found: dict[str, str] = {}
+def read_endings(folder: Path) -> list[ColumnFile]:
+    """Return how the jobs of a study ended, those that did; one whose file is damaged is not known to have."""
+    found = []
     for path in sorted(folder.glob(f"{COLUMNS}/*/*/{COLUMN_FILE}")):
-        try:
-            ended = read_json(path)
-            found |= dict.fromkeys(ended.get("lost", ()), str(ended.get("reason")))
-        except (OSError, ValueError, TypeError):  # it is a hint: without it the runs have their turn again
-            continue
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            found.append(from_json(ColumnFile, read_json(path), "it"))
     return found
 
 

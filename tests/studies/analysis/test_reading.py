@@ -153,7 +153,7 @@ def test_what_a_job_lost_has_failed_unless_a_later_one_does_it(study: Study) -> 
     places = [("freeze-0", labels, seed) for labels in ("5", "20") for seed in (0, 1)]
     folder = study.folder / "columns" / "freeze-0" / "abcdef012345"
     folder.mkdir(parents=True)
-    lost = {"lost": [study.keys[place] for place in places[:3]], "reason": "no memory"}
+    lost = {"column": "freeze-0", "lost": [study.keys[place] for place in places[:3]], "reason": "no memory"}
     (folder / "column.json").write_text(json.dumps(lost))
     study.attempt(places[1])
     study.finish(places[2])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.errors import ConfigError
-from tlexp.jobs.files import lost_runs, read_about
+from tlexp.jobs.files import read_about, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders, read_attempt
 from tlexp.jsonfile import read_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
@@ -59,7 +59,7 @@ def read_table(folder: Path) -> StudyTable:
     found: dict[tuple[str, str], list[tuple[Replicate, TestAnswers | None]]] = {}
     tested = TestedImages()
     records: dict[str, Record] = {}
-    lost = lost_runs(folder)
+    lost = {key: ended.reason or _SILENT for ended in read_endings(folder) for key in ended.lost}
     for key, (column, labels, seed) in stated["replicates"].items():
         replicate, record = _replicate(folder, key, int(seed), lost.get(key))
         answers = None
