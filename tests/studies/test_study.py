@@ -1,10 +1,13 @@
 """Whole studies on the command line: run, gone on with, refused, reported."""
 
+import dataclasses
 import importlib.util
 import json
 import re
 import shutil
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,15 +15,20 @@ import pytest
 from PIL import Image
 
 from tests.composed import load
-from tests.studies.conftest import ONE, QUICK, Finished, Study, command
+from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError
 from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
+from tlexp.jobs.files import COLUMN_FILE
+from tlexp.studies import column as column_module
+from tlexp.studies import study as study_module
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
-from tlexp.studies.column import COLUMN_FILE
+from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
+from tlexp.studies.analysis.screen import Entrant
+from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.planning import costs
 from tlexp.studies.report.protocol import protocol_sentences
 from tlexp.tracking import read_record
@@ -492,7 +500,7 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
-    monkeypatch.setattr(costs.Estimate, "passing", lambda *_: 9000.0)
+    monkeypatch.setattr(costs.Estimate, "passing", lambda _, each: 9000.0 if "lite0" in each.column.name else 1.0)
     words = (*NETWORKS, "study.minutes=60")
     assert study(*words) == 0
     shown = capsys.readouterr()
@@ -507,3 +515,72 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
     assert study(*words, "study.backbones=[tiny]") == 2
     assert "study.backbones" in capsys.readouterr().err
+
+
+def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would say that it is over, and the finals would never begin."""
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
+    fill = column_module._fill
+
+    def dies(columns: Any, own: str, *rest: Any) -> None:
+        if own == "tf_efficientnet_lite0-freeze-9":
+            raise MemoryError
+        fill(columns, own, *rest)
+
+    monkeypatch.setattr(column_module, "_fill", dies)
+    assert study(*NETWORKS) == 0
+    assert set(ran(tmp_path)) == {"tiny-freeze-0", "tiny-freeze-1", "tiny-freeze-5"}
+    assert "its probe did not finish" in (tmp_path / "multirun/s/report/report.md").read_text()
+
+
+class Pool:
+    """In place of a plan: two networks, the first of which has been looked at, and an hour."""
+
+    def __init__(self) -> None:
+        self.entrants = [Entrant(name=name, columns=(f"freeze-{name}", "freeze-3"), operations=1) for name in "54"]
+        self.study, self.dropped = SimpleNamespace(minutes=60), []
+        self.folder = SimpleNamespace(state=lambda about: None)
+
+    def about(self, seconds: float) -> None:
+        """Is not written down."""
+
+    def screened(self, table: StudyTable) -> HeldRounds:
+        """Return how far the study has come."""
+        stated = table.about["study"] | {"entrants": [dataclasses.asdict(each) for each in self.entrants]}
+        return hold_rounds(dataclasses.replace(table, about={**table.about, "study": stated}))
+
+    def drop_entrant(self, name: str, why: str) -> None:
+        self.dropped.append(name)
+
+
+@pytest.mark.parametrize(
+    ("passing", "finished", "goes_on"), [(1700, "5", True), (1900, "5", False), (1900, "45", True)]
+)
+def test_a_screen_keeps_half_of_the_minutes_for_the_finals_and_ends_the_pass_that_it_has_begun(
+    make_table: MakeTable, passing: float, finished: str, goes_on: bool
+) -> None:
+    places = [("freeze-4", labels, seed) for labels in ("2", "5") for seed in range(3)]
+    waiting = [place for place in places if finished == "5" or place[2] == 0]
+    table = make_table(budgets=("2", "5"), columns=DEPTHS[3:], seeds=3, failed=(), waiting=waiting)
+    plan: Any = Pool()
+    left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[4]))]
+    found: Any = SimpleNamespace(
+        ends=10.0, passing=lambda column: passing, finals=lambda *_: 9000.0, first=lambda plan: 0.0
+    )
+    handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
+    assert handed == (left if goes_on else [])
+    assert plan.dropped == ([] if goes_on else ["4"])
+
+
+def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_table: MakeTable) -> None:
+    """A study that is finished, and typed again when its minutes are up, has no screen to go back to."""
+    failed = [("freeze-4", "5", 0)]
+    table = make_table(budgets=("2", "5"), columns=DEPTHS[3:], seeds=3, failed=failed, waiting=())
+    plan: Any = Pool()
+    left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[4]))]
+    found: Any = SimpleNamespace(ends=10.0, passing=lambda column: 9000.0, finals=lambda *_: 9000.0)
+    handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
+    assert handed == left
+    assert plan.dropped == []

@@ -1,5 +1,9 @@
-"""Files in the folder of a sweep or a study that say what is done: study.json, and a job.json for each attempt."""
+"""Files in the folder of a sweep or a study that say what is done: study.json, and a job.json for each attempt.
 
+multirun/<study>/columns/<column>/<12 hex>/column.json   how a job of a study ended
+"""
+
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,9 @@ from tlexp.tracking import names
 
 SCHEMA = 1
 """Of study.json."""
+COLUMNS = "columns"
+COLUMN_FILE = "column.json"
+"""Written when a column's job is over; by the study itself where it ended without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +26,27 @@ class JobFile:
     key: str
     number: int
     point: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFile:
+    """column.json: how a job of a study ended.
+
+    Attributes:
+        column: Whose job it was.
+        ran: How many runs it did.
+        failed: How many of them did not finish.
+        seconds: That it took.
+        lost: Keys of its runs, where it ended before it could say how.
+        reason: What is known of that.
+    """
+
+    column: str
+    ran: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    lost: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +111,15 @@ def read_about(folder: Path, *, command: str = "the command") -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}): remove it and type {command} again") from error
     return about
+
+
+def read_endings(folder: Path) -> list[ColumnFile]:
+    """Return how the jobs of a study ended, those that did; one whose file is damaged is not known to have."""
+    found = []
+    for path in sorted(folder.glob(f"{COLUMNS}/*/*/{COLUMN_FILE}")):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            found.append(from_json(ColumnFile, read_json(path), "it"))
+    return found
 
 
 def read_job(folder: Path) -> JobFile | None:

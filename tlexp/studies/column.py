@@ -6,6 +6,7 @@ killed and typed again finds the same solutions as one that was not.
 """
 
 import contextlib
+import dataclasses
 import sys
 import time
 import traceback
@@ -20,6 +21,7 @@ from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import solve_together
 from tlexp.experiment.session import Session, process_session
+from tlexp.jobs.files import COLUMN_FILE, ColumnFile
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
@@ -31,10 +33,6 @@ from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity
 from tlexp.train import Listener, choose_device
-
-COLUMN_FILE = "column.json"
-"""Written when a column's job is over."""
-COLUMNS = "columns"
 
 
 class Run(Protocol):
@@ -76,6 +74,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     Raises:
         Interrupted: A signal asked to stop; the run that was interrupted has left a checkpoint.
     """
+    taken_up = time.monotonic()
     column, study = str(loaded.config.study.column), SweepFolder(folder.parents[2])
     about = study.about()
     assert about is not None
@@ -110,7 +109,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         signal_number = listener.should_stop()
         if signal_number is not None:
             raise Interrupted(signal_number)  # it came while the end of the run was written
-    publish_json(folder / COLUMN_FILE, {"column": column, "ran": len(missing), "failed": failed}, indent=None)
+    ended = ColumnFile(column=column, ran=len(missing), failed=failed, seconds=time.monotonic() - taken_up)
+    publish_json(folder / COLUMN_FILE, dataclasses.asdict(ended), indent=None)
 
 
 def _point(column: str, replicate: _Replicate) -> dict[str, str]:

@@ -3,6 +3,7 @@
 The records in its folder are the truth, as those of a sweep are: the same command typed again goes on.
 """
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Container, Iterator, Sequence
@@ -12,6 +13,7 @@ from tlexp.config.tracking import TrackingConfig
 from tlexp.data import Images, copies_csv, leaks_csv
 from tlexp.errors import TrackingError, TrainingError
 from tlexp.experiment.session import process_session
+from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned, way_out
@@ -19,17 +21,26 @@ from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
+from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
-from tlexp.studies.column import COLUMN_FILE, COLUMNS
+from tlexp.studies.analysis.stages import find_entrants, is_screening
 from tlexp.studies.planning.costs import Estimate, estimate
-from tlexp.studies.planning.minutes import leave_out_again, may_go_on, refuse_longer, shorten
+from tlexp.studies.planning.minutes import (
+    kept_for_finals,
+    leave_out_again,
+    may_go_on,
+    refuse_longer,
+    shorten,
+    shorten_finals,
+)
 from tlexp.studies.planning.rounds import (
     ColumnTurn,
     due_turns,
     next_turns,
+    opens_finals,
     opens_round,
     seconds_left,
     seconds_spent,
@@ -130,50 +141,64 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    tried = set(found.done)
-    with way_out(), JobRunner(context, plan.folder, _hear, ending=COLUMN_FILE) as runner:
+    tried, ended, index = set(found.done), _Endings(), RunIndex(plan.folder.attempts())
+    with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
+        began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
         while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
-            if not (left := _one_pass(plan, left, found, began)):
+            if not (left := _one_pass(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
             with _progress(plan, rounds, found, tried):
                 runner.run(_assign(plan, left))
+            ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
+            found = dataclasses.replace(found, done=frozenset(tried))
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
     return [run for turn in due_turns(plan.columns, rounds) for run in turn.runs]
 
 
-def _one_pass(plan: StudyPlan, left: list[ColumnTurn], found: Estimate, began: float) -> list[ColumnTurn]:
-    """Return what is handed out: of probes the cheapest, while the minutes allow; without them others are left out."""
-    probes = [each.columns[0] for each in plan.entrants]
-    turn = next((turn for turn in left if turn.column.column.name in probes), None)
-    if turn is None:
+def _one_pass(
+    plan: StudyPlan, rounds: HeldRounds, left: list[ColumnTurn], found: Estimate, began: float
+) -> list[ColumnTurn]:
+    """Return what is handed out: of a screen the cheapest probe, while the minutes allow; without them others go."""
+    if not is_screening(rounds.table):
         return left
-    place = probes.index(turn.column.column.name)
+    turn, names_of = left[0], [each.name for each in plan.entrants]
+    place = [each.columns[0] for each in plan.entrants].index(turn.column.column.name)
+    measured = {column for (column, _), cell in rounds.table.cells.items() if cell.finished}
     passing = found.passing(turn.column)
-    if not place or may_go_on(plan, spent=time.monotonic() - began, left=found.ends + passing):
+    ahead = found.ends + passing + kept_for_finals(plan, found, names_of[: place + 1])
+    begun = turn.column.column.name in measured  # what is left of such a pass is little
+    if not place or begun or may_go_on(plan, spent=time.monotonic() - began, left=ahead):
         return [turn]
-    for name in [each.name for each in plan.entrants[place:]]:
+    unseen = [each.name for each in plan.entrants[place:] if each.columns[0] not in measured]
+    for name in unseen:
         plan.drop_entrant(name, f"not looked at: its pass would take about {duration(passing)} or more")
-    say(f"study.minutes: {len(probes) - place} of {len(probes)} networks are not looked at")
+    say(f"study.minutes: {len(unseen)} of {len(names_of)} networks are not looked at")
     plan.folder.state(plan.about(found.first(plan)))
     return []
 
 
 def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:
-    """Return how far the rounds have come; a further one that does not fit into the minutes is not begun."""
-    rounds = _read_rounds(plan.folder.path)
+    """Return how far the rounds have come; finals are cut to the minutes, and a round that does not fit is not begun.
+
+    A replicate that has begun is not thought about again.
+    """
+    rounds, spent = _read_rounds(plan.folder.path), time.monotonic() - began
     attempts = attempt_folders(plan.folder.path)  # of which some may be at work in processes of this study
     begun = {folder.parent.name for folder in attempts if (folder / names.PROCESS_FILE).exists()}
-    if not opens_round(plan.columns, rounds, begun):
-        return rounds
-    before = seconds_spent(plan.columns, rounds, found.done) / workers
     left = found.ends + seconds_left(plan.columns, rounds, found) / workers
-    if may_go_on(plan, spent=before + time.monotonic() - began, left=left):
+    if opens_finals(plan.columns, rounds, begun):
+        finalists = [each.name for each in find_entrants(rounds.table)]
+        if not shorten_finals(plan, found, finalists, spent=spent):
+            return rounds
+        say("study.minutes: the finals are cut to what is left of them; the page lists what is left out")
+    elif opens_round(plan.columns, rounds, begun) and not may_go_on(plan, spent=spent, left=left):
+        plan.stopped = rounds.round - 1
+        say(f"study.minutes: round {rounds.round} would take about {duration(left)} and is not begun")
+    else:
         return rounds
-    plan.stopped = rounds.round - 1
-    say(f"study.minutes: round {rounds.round} would take about {duration(left)} and is not begun")
     plan.folder.state(plan.about(found.first(plan)))
     return _read_rounds(plan.folder.path)
 
@@ -206,10 +231,25 @@ def _planned(column: PlannedColumn, key: str) -> Planned:
     return Planned(point={"column": name}, overrides=overrides, key=key, composed=column.composed)
 
 
-def _hear(job: Job, reason: str | None) -> bool:
-    if reason is not None:
-        say(f"failed: {job.planned.key}: {reason}")
-    return True
+class _Endings:
+    """How jobs ended that did not say so themselves."""
+
+    def __init__(self) -> None:
+        self._lost: list[tuple[Job, str]] = []
+
+    def hear(self, job: Job, reason: str | None) -> bool:
+        if reason is not None:
+            say(f"failed: {job.planned.key}: {reason}")
+            self._lost.append((job, reason))
+        return True
+
+    def mark_lost(self) -> None:
+        """Say in their folders that such jobs are over, or a screen would wait for what will never come."""
+        for job, reason in self._lost:
+            folder = job.attempt.folder
+            lost = {"column": job.planned.key, "lost": read_json(folder / names.JOB_FILE)["runs"], "reason": reason}
+            publish_json(folder / COLUMN_FILE, lost, indent=None)
+        self._lost.clear()
 
 
 def _report(plan: StudyPlan, due: Sequence[PlannedRun]) -> int:

@@ -148,6 +148,23 @@ def test_an_attempt_without_a_record_was_killed_or_is_at_work(study: Study) -> N
     assert working.status is None
 
 
+def test_what_a_job_lost_has_failed_unless_a_later_one_does_it(study: Study) -> None:
+    """It may have died before its first run began, or in one; the study that saw it says so."""
+    places = [("freeze-0", labels, seed) for labels in ("5", "20") for seed in (0, 1)]
+    folder = study.folder / "columns" / "freeze-0" / "abcdef012345"
+    folder.mkdir(parents=True)
+    lost = {"column": "freeze-0", "lost": [study.keys[place] for place in places[:3]], "reason": "no memory"}
+    (folder / "column.json").write_text(json.dumps(lost))
+    study.attempt(places[1])
+    study.finish(places[2])
+    cells = read_table(study.folder).cells
+    found = [each for labels in ("5", "20") for each in cells["freeze-0", labels].replicates]
+    assert [each.status for each in found] == [RunStatus.failed, RunStatus.failed, RunStatus.finished, None]
+    assert {each.reason for each in found[:2]} == {"no memory"}
+    (folder / "column.json").write_text("{")
+    assert read_table(study.folder).cells["freeze-0", "5"].replicates[0].status is None
+
+
 def test_records_are_read_without_what_launched_them(whole: Study) -> None:
     launched = [*whole.folder.glob("runs/*/*/job.json"), *whole.folder.glob("runs/*/*/process.json")]
     assert launched

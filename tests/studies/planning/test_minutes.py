@@ -4,7 +4,11 @@ from pathlib import Path
 import pytest
 
 from tests.studies.conftest import ONE, Study
+from tlexp.experiment.estimate import SolvingCost, UnitCosts
+from tlexp.studies.planning import costs
 from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.minutes import kept_for_finals, shorten_finals
+from tlexp.studies.planning.study_plan import StudyPlan
 
 
 def test_a_begun_study_keeps_what_it_began_with(
@@ -109,3 +113,54 @@ def test_of_two_columns_the_dearer_goes_however_dear_it_is(
     shown = capsys.readouterr().out
     assert "left out: none frozen: full fine-tuning: to fit study.minutes=10" in shown
     assert "freeze-1" in shown
+
+
+POOL = ("study=backbones", "study.backbones=[tiny,tf_efficientnet_lite0]", "study.labels=[2,4,6]")
+
+
+@pytest.fixture
+def pool_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are dear, passes and heads are not."""
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=1.0, image=1e-4))
+    free = SolvingCost(unit=0.0, width=1, validates=True)
+    monkeypatch.setattr(costs, "measure_solving", lambda *_, **__: free)
+
+
+@pytest.mark.usefixtures("pool_plan")
+def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study(*POOL, "study.minutes=1", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "left out" not in shown
+    assert [line.split()[0] for line in shown.splitlines() if "none frozen" in line] == [
+        "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0",
+    ]  # fmt: skip
+    assert study(*POOL, "study.minutes=0.0001", "--dry-run") == 2
+    assert "the smallest study takes about" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("pool_plan")
+def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others would have trained costs the finalists nothing."""
+    seen: list[tuple[StudyPlan, Estimate]] = []
+    monkeypatch.setattr("tlexp.studies.study.refuse_longer", lambda plan, found: seen.append((plan, found)))
+    words = (*POOL, "study.minutes=60", "study.seeds=10", "study.controls=false", "tune.trials=1")
+    assert study(*words, "--dry-run") == 0
+    [(plan, found)] = seen
+    one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
+    assert both == 2 * one
+    assert kept_for_finals(plan, found, ["tiny"]) == min(one, 1800.0)
+    room = 3600.0 - found.ends
+    assert not shorten_finals(plan, found, ["tiny"], spent=room - one)
+    assert shorten_finals(plan, found, ["tiny"], spent=room - 0.8 * one)
+    assert plan.looks == (3,)
+    assert "with it about" in plan.skipped["further rounds"]
+    assert shorten_finals(plan, found, ["tiny"], spent=room - 0.2 * one)
+    kept = {each.column.name for each in plan.columns}
+    assert {"tiny-freeze-5", "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0"} <= kept
+    assert "tiny-freeze-1" not in kept
+    assert shorten_finals(plan, found, ["tiny"], spent=room)
+    kept = {each.column.name for each in plan.columns}
+    assert "tiny-freeze-0" not in kept
+    assert {"tiny-freeze-5", "tf_efficientnet_lite0-freeze-5"} <= kept

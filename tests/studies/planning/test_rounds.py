@@ -6,10 +6,19 @@ import pytest
 
 from tests.studies.analysis.test_rounds import APART, COLUMNS, in_rounds
 from tests.studies.conftest import STRENGTH, MakeTable
+from tlexp.jobs.files import ColumnFile
+from tlexp.jobs.index import RunIndex
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
-from tlexp.studies.analysis.table import Column, StudyTable
+from tlexp.studies.analysis.table import Cell, Column, Replicate, StudyTable
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.rounds import due_turns, next_turns, opens_round, seconds_left, seconds_spent
+from tlexp.studies.planning.rounds import (
+    due_turns,
+    next_turns,
+    opens_finals,
+    opens_round,
+    seconds_left,
+    seconds_spent,
+)
 from tlexp.studies.planning.study_plan import PlannedColumn
 
 BUDGETS = ("2", "20")
@@ -84,4 +93,29 @@ def test_what_is_left_takes_what_the_same_took(table: StudyTable) -> None:
     second = hold_rounds(in_rounds(dataclasses.replace(table, cells=cells), run=3))
     estimate = cast(Estimate, SimpleNamespace(run=lambda column, run: 100.0))
     assert seconds_left(PLAN, second, estimate) == 2 * 2 * 7 * 5.0
-    assert seconds_spent(PLAN, second, {"freeze-3 2 0", "freeze-5 20 9", "freeze-3 2 9"}) == 10.0
+
+
+def test_what_was_done_before_counts_passes_that_no_replicate_has_for_itself() -> None:
+    """A study that is typed again has no new minutes."""
+    took = {"freeze-3 2 0": 5.0, "freeze-3 20 1": 7.0, "freeze-5 2 0": 1.0}
+    index = cast(RunIndex, SimpleNamespace(value=lambda key, metric: took.get(key)))
+    assert seconds_spent(PLAN, index, []) == 13.0
+    ended = [ColumnFile(column="freeze-5", seconds=40.0), ColumnFile(column="freeze-5", seconds=20.0)]
+    assert seconds_spent(PLAN, index, ended) == 12.0 + 60.0
+
+
+def test_finals_open_when_the_screen_has_ended_until_one_of_their_replicates_has_begun(table: StudyTable) -> None:
+    cells = {
+        place: dataclasses.replace(cell, replicates=()) if place[0] not in ("freeze-5", "freeze-4") else cell
+        for place, cell in table.cells.items()
+    }
+    probes = [column for column in COLUMNS if column.name in ("freeze-4", "freeze-5")]
+    entrants = [{"name": each.name, "columns": [each.name, "freeze-3"], "operations": 1} for each in probes]
+    ended = dataclasses.replace(table, about={**table.about, "study": table.about["study"] | {"entrants": entrants}})
+    waiting = {("freeze-4", "2"): Cell(column="freeze-4", labels="2", replicates=(Replicate(seed=0, status=None),))}
+    screening = hold_rounds(dataclasses.replace(ended, cells=cells | waiting))
+    assert not opens_finals(PLAN, screening, set())
+    finals = hold_rounds(ended)
+    assert opens_finals(PLAN, finals, {"freeze-5 2 0"})
+    assert not opens_finals(PLAN, finals, {"freeze-3 2 0"})
+    assert not opens_finals(PLAN, hold_rounds(table), set())

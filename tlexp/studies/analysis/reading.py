@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.errors import ConfigError
-from tlexp.jobs.files import read_about
+from tlexp.jobs.files import read_about, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders, read_attempt
 from tlexp.jsonfile import read_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
@@ -46,7 +46,7 @@ def read_table(folder: Path) -> StudyTable:
     """Return what a study has measured.
 
     Of the attempts at a replicate the one that finished counts, else the latest. A replicate that a process still
-    works on has not run yet.
+    works on has not run yet; one whose job was seen to end without a word has failed.
 
     Raises:
         ConfigError: The folder holds no study, or its study.json is damaged.
@@ -59,8 +59,9 @@ def read_table(folder: Path) -> StudyTable:
     found: dict[tuple[str, str], list[tuple[Replicate, TestAnswers | None]]] = {}
     tested = TestedImages()
     records: dict[str, Record] = {}
+    lost = {key: ended.reason or _SILENT for ended in read_endings(folder) for key in ended.lost}
     for key, (column, labels, seed) in stated["replicates"].items():
-        replicate, record = _replicate(folder, key, int(seed))
+        replicate, record = _replicate(folder, key, int(seed), lost.get(key))
         answers = None
         if record is not None and replicate.folder is not None:
             answers = read_answers(replicate.folder, record)
@@ -125,14 +126,22 @@ def _cell(place: tuple[str, str], replicates: list[tuple[Replicate, TestAnswers 
     return Cell(column=place[0], labels=place[1], replicates=tuple(sorted(measured, key=lambda each: each.seed)))
 
 
-def _replicate(folder: Path, key: str, seed: int) -> tuple[Replicate, Record | None]:
-    """Return a replicate without what it told, and its record if it finished."""
-    latest = Replicate(seed=seed, status=None)
+def _replicate(folder: Path, key: str, seed: int, lost: str | None) -> tuple[Replicate, Record | None]:
+    """Return a replicate without what it told, and its record if it finished.
+
+    Args:
+        folder: Of the study.
+        key: Of the run.
+        seed: Of the replicate.
+        lost: Why its job ended, where that did not say so itself.
+    """
+    over = None if lost is None else RunStatus.failed
+    latest = Replicate(seed=seed, status=over, reason=lost)
     for attempt in _attempts(folder, key):
         record = attempt.record
         if record is not None and record.status is RunStatus.finished:
             return _finished(attempt.folder, seed, record), record
-        latest = _unfinished(attempt, seed)
+        latest = _unfinished(attempt, seed, lost)
     return latest, None
 
 
@@ -144,10 +153,10 @@ def _attempts(folder: Path, key: str) -> Iterator[Attempt]:
             yield attempt
 
 
-def _unfinished(attempt: Attempt, seed: int) -> Replicate:
-    """Return what became of an attempt; without a record it is still at work, or was killed."""
-    status: RunStatus | None = RunStatus.killed
-    reason: str | None = _SILENT
+def _unfinished(attempt: Attempt, seed: int, lost: str | None) -> Replicate:
+    """Return what became of an attempt; without a record it is still at work, or was killed, alone or with all."""
+    status: RunStatus | None = RunStatus.killed if lost is None else RunStatus.failed
+    reason: str | None = lost or _SILENT
     if attempt.fault is not None:
         status, reason = RunStatus.failed, attempt.fault
     elif attempt.record is not None:

@@ -34,6 +34,11 @@ def screened(table: StudyTable) -> tuple[Screened, ...] | None:
     return screen(entrants, probed, margin=table.margin)
 
 
+def is_screening(table: StudyTable) -> bool:
+    """Return whether a study's screen goes on."""
+    return screened(table) is None
+
+
 def at_stage(table: StudyTable) -> StudyTable:
     """Return the table of what has its turn by now: the probes of a screen that goes on, or all but who it left out."""
     entrants = find_entrants(table)

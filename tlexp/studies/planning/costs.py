@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.config import Config, config_key
@@ -56,6 +56,25 @@ class Estimate:
         """Return the seconds of the pass that a column's network takes over all images, its heads included."""
         return self.costs[column.column.name].image * self.images + self.of(column)
 
+    def least(self, plan: StudyPlan) -> float:
+        """Return the seconds that a study takes of which nothing more is left out while it runs: a screen may stop."""
+        if not plan.entrants:
+            return self.total(plan)
+        probe = plan.entrants[0].columns[0]
+        return self.ends + sum(self.passing(each) for each in plan.columns if each.column.name == probe)
+
+    def finals(self, plan: StudyPlan, entrants: Collection[str]) -> float:
+        """Return the seconds that are left of the finals of some entrants, controls included: of the dearest."""
+        return sum(self.of(column) for column in self.finalists(plan, entrants))
+
+    def finalists(self, plan: StudyPlan, entrants: Collection[str]) -> list[PlannedColumn]:
+        """Return the columns that come after the screen if these entrants, or the dearest of them, are its finalists.
+
+        Those of their probes are not among them.
+        """
+        probes = [each.columns[0] for each in plan.entrants]
+        return [each for each in self._at_most(plan, entrants) if each.column.name not in probes]
+
     def total(self, plan: StudyPlan) -> float:
         """Return the seconds that the study takes at most with what is left of it, its start included."""
         return self.ends + self.shared + sum(self.of(column) for column in self._at_most(plan))
@@ -64,14 +83,15 @@ class Estimate:
         """Return the seconds that it takes if the first round decides."""
         return self.ends + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))
 
-    def _at_most(self, plan: StudyPlan) -> list[PlannedColumn]:
+    def _at_most(self, plan: StudyPlan, entrants: Collection[str] | None = None) -> list[PlannedColumn]:
         """Return the columns that may run: of entrants all probes, and the others of as many as may be finalists."""
         finals = {
             each.name: sum(self.of(column) for column in plan.columns if column.column.name in each.columns[1:])
             for each in plan.entrants
+            if entrants is None or each.name in entrants
         }
-        out = sorted(finals, key=lambda name: finals[name])[:-FINALISTS]
-        never = {name for each in plan.entrants if each.name in out for name in each.columns[1:]}
+        going = sorted(finals, key=lambda name: finals[name])[-FINALISTS:]
+        never = {name for each in plan.entrants if each.name not in going for name in each.columns[1:]}
         return [column for column in plan.columns if column.column.name not in never]
 
 

@@ -1,7 +1,8 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tlexp.errors import ConfigError
@@ -12,6 +13,8 @@ from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.train import choose_device
 
+Step = Callable[[str], bool]
+"""Leaves something out, given why, and returns whether there was anything."""
 DEFAULT = 60.0
 """Minutes of a study on the CPU that states none: what runs for days should have been asked for."""
 
@@ -65,25 +68,77 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
     """Leave rounds, rates, seeds, columns and budgets, in this order, out of the plan until all of it fits the minutes.
 
     One round stays, and two rates, and three data seeds of what takes all at once. Of the columns the dearest goes
-    first, whatever it is, until two compete; of the budgets the largest, until there are two.
+    first, whatever it is, until two compete; of the budgets the largest, until there are two. What entrants train is
+    left out when the finalists are known (`shorten_finals`).
     """
+
+    def column(why: str) -> bool:
+        return _drop_dearest(plan, _dispensable(plan, estimate), estimate, why)
+
+    rounds, seeds, budgets = (partial(step, plan) for step in (_fewer_rounds, _fewer_seeds, _fewer_budgets))
+    steps = (seeds, budgets) if plan.entrants else (rounds, plan.drop_rates, seeds, column, budgets)
+    _leave_out(plan, steps, lambda: estimate.least(plan))
+
+
+def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Collection[str], *, spent: float) -> bool:
+    """Leave rounds, rates and columns of the finals out until they fit what is left of the minutes.
+
+    Args:
+        plan: Of the study.
+        estimate: With what has finished.
+        finalists: Names of the entrants that have come into the finals; what screened them stays.
+        spent: Seconds so far.
+
+    Returns:
+        Whether something was left out.
+    """
+    before = dict(plan.skipped)
+
+    def column(why: str) -> bool:
+        return _drop_dearest(plan, estimate.finalists(plan, finalists), estimate, why)
+
+    steps = (partial(_fewer_rounds, plan), plan.drop_rates, column)
+    _leave_out(plan, steps, lambda: spent + estimate.ends + estimate.finals(plan, finalists))
+    return plan.skipped != before
+
+
+def _leave_out(plan: StudyPlan, steps: Sequence[Step], seconds: Callable[[], float]) -> None:
+    """Take the first step that leaves something out, again and again, until the study fits its minutes."""
     minutes = allowed_minutes(plan)
-    while estimate.total(plan) > 60 * minutes:
-        why = f"to fit study.minutes={minutes:g}; with it about {duration(estimate.total(plan))}"
-        shorter, fewer = ([look for look in LOOKS if look < most] for most in (plan.looks[-1], len(plan.seeds)))
-        column = _dispensable(plan, estimate)
-        if plan.waits and shorter:
-            plan.drop_rounds(shorter[-1], why)
-        elif plan.drop_rates(why):
-            pass
-        elif fewer:
-            plan.drop_seeds(fewer[-1], why)
-        elif column is not None:
-            plan.drop_column(column, why)
-        elif len(plan.budgets) > 2:
-            plan.drop_budget(plan.budgets[-1], why)
-        else:
+    while (needed := seconds()) > 60 * minutes:
+        why = f"to fit study.minutes={minutes:g}; with it about {duration(needed)}"
+        if not any(step(why) for step in steps):
             return
+
+
+def _fewer_rounds(plan: StudyPlan, why: str) -> bool:
+    shorter = [look for look in LOOKS if look < plan.looks[-1]]
+    if not plan.waits or not shorter:
+        return False
+    plan.drop_rounds(shorter[-1], why)
+    return True
+
+
+def _fewer_seeds(plan: StudyPlan, why: str) -> bool:
+    fewer = [look for look in LOOKS if look < len(plan.seeds)]
+    if fewer:
+        plan.drop_seeds(fewer[-1], why)
+    return bool(fewer)
+
+
+def _fewer_budgets(plan: StudyPlan, why: str) -> bool:
+    if len(plan.budgets) <= 2:
+        return False
+    plan.drop_budget(plan.budgets[-1], why)
+    return True
+
+
+def _drop_dearest(plan: StudyPlan, columns: Sequence[PlannedColumn], estimate: Estimate, why: str) -> bool:
+    """Leave the dearest of some columns out, of equals the first; return whether there is one."""
+    dearest = max(columns, key=estimate.of, default=None)
+    if dearest is not None:
+        plan.drop_column(dearest, why)
+    return dearest is not None
 
 
 def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
@@ -94,7 +149,7 @@ def refuse_longer(plan: StudyPlan, estimate: Estimate) -> None:
     Raises:
         ConfigError: The smallest study does not fit; the message says what it takes, and what would take less.
     """
-    minutes, seconds = allowed_minutes(plan), estimate.total(plan)
+    minutes, seconds = allowed_minutes(plan), estimate.least(plan)
     if seconds <= 60 * minutes or all(run.key in estimate.done for _, run in plan.runs):
         return
     wanted = math.ceil(seconds / 60)
@@ -121,8 +176,12 @@ def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
     return spent + left <= 60 * allowed_minutes(plan)
 
 
-def _dispensable(plan: StudyPlan, estimate: Estimate) -> PlannedColumn | None:
-    """Return the column that goes next, the dearest; of equals the first. Two that compete stay, and all probes."""
+def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:
+    """Return the seconds that a screen leaves to the finals of those it has looked at: half of the minutes at most."""
+    return min(30 * allowed_minutes(plan), estimate.finals(plan, entrants))
+
+
+def _dispensable(plan: StudyPlan, estimate: Estimate) -> list[PlannedColumn]:
+    """Return the columns that may go; the two cheapest that compete stay."""
     competing = sorted((each for each in plan.columns if each.column.competes), key=estimate.of)
-    staying = [each.column.name for each in competing[:2]] + [each.columns[0] for each in plan.entrants]
-    return max((each for each in plan.columns if each.column.name not in staying), key=estimate.of, default=None)
+    return [each for each in plan.columns if each not in competing[:2]]

@@ -1,10 +1,14 @@
 """Which replicates of a plan have their turn, by what the looks at the data have said so far."""
 
 import statistics
+from collections import defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from tlexp.jobs.files import ColumnFile
+from tlexp.jobs.index import RunIndex
 from tlexp.studies.analysis.rounds import HeldRounds
+from tlexp.studies.analysis.stages import find_entrants, is_screening
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun
 
@@ -41,6 +45,20 @@ def next_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Cont
     return [turn for turn in left if not turn.column.column.is_control] or left
 
 
+def opens_finals(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:
+    """Return whether a screen has ended, and no replicate of what trains has begun.
+
+    Args:
+        columns: Of the plan.
+        rounds: How far they have come.
+        begun: As of `opens_round`.
+    """
+    if not find_entrants(rounds.table) or is_screening(rounds.table):
+        return False
+    finals = [turn for turn in due_turns(columns, rounds) if turn.column.column.in_rounds]
+    return not any(run.key[:16] in begun for turn in finals for run in turn.runs)
+
+
 def opens_round(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:
     """Return whether the round is a further one of which no replicate has begun.
 
@@ -70,18 +88,21 @@ def seconds_left(columns: Sequence[PlannedColumn], rounds: HeldRounds, estimate:
     return left
 
 
-def seconds_spent(columns: Sequence[PlannedColumn], rounds: HeldRounds, done: Container[str]) -> float:
-    """Return what some replicates took.
+def seconds_spent(columns: Sequence[PlannedColumn], index: RunIndex, ended: Sequence[ColumnFile]) -> float:
+    """Return what has been done took.
+
+    A column's jobs take longer than its replicates, which share a pass over the images; of one that was interrupted
+    only the replicates are known.
 
     Args:
         columns: Of the plan.
-        rounds: How far they have come.
-        done: Keys of the replicates.
+        index: What is there of their replicates.
+        ended: How their jobs ended.
     """
-    keys = {(column.column.name, run.budget.labels, run.seed): run.key for column in columns for run in column.runs}
+    jobs: defaultdict[str, float] = defaultdict(float)
+    for job in ended:
+        jobs[job.column] += job.seconds
     return sum(
-        replicate.metrics.get("cost/seconds", 0.0)
-        for place, cell in rounds.table.cells.items()
-        for replicate in cell.finished
-        if keys[*place, replicate.seed] in done
+        max(jobs[column.column.name], sum(index.value(run.key, "cost/seconds") or 0.0 for run in column.runs))
+        for column in columns
     )

@@ -308,7 +308,8 @@ class StudyPlan:
         if self._states_trials or self._command.trials == few or not trains:
             return False
         self._command = dataclasses.replace(self._command, trials=few)
-        self.columns = self._columns(self._config)
+        kept = [each.column.name for each in self.columns]
+        self.columns = [each for each in self._columns(self._config) if each.column.name in kept]
         self.skipped[RATES] = why
         return True
 
