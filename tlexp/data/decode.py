@@ -36,6 +36,9 @@ _NEEDS = {"HEIF": "pillow-heif: pip install 'tlexp[heif]'", "AVIF": "Pillow 11.3
 _BRANDS = {b"heic": "HEIF", b"heix": "HEIF", b"heim": "HEIF", b"heis": "HEIF", b"mif1": "HEIF", b"avif": "AVIF"}
 """What stands at byte 8 of such a file."""
 
+_LIBRARIES = ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp", "avif", "littlecms2")
+"""What Pillow was built with."""
+
 UNREADABLE = (
     OSError,
     EOFError,
@@ -183,6 +186,12 @@ def _optional() -> dict[str, str]:
         pillow_heif.register_heif_opener()
         found["HEIF"] = f"pillow-heif {pillow_heif.__version__}, libheif {pillow_heif.libheif_version()}"
     return found
+
+
+def decoder_versions() -> tuple[str, ...]:
+    """Return what files are decoded with here, each with its version."""
+    own = (f"{name} {features.version(name)}" for name in ("pil", *_LIBRARIES))
+    return (*own, *(f"{form} {by}" for form, by in sorted(_optional().items())))
 
 
 def doubtful(name: str) -> bool:
