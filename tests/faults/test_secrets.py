@@ -32,6 +32,8 @@ PHOTOS = ["data=folder", "data.root=${oc.env:PHOTOS}"]
 DEAD = "127.0.0.1:9"
 """Where nobody answers; the run goes on and says so."""
 OFF = ["tracking=off"]
+STORED = "0.00123422"
+"""A secret learning rate, which is a parameter of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,12 @@ class Command:
 
 
 def crash() -> None:
-    """Let every run crash with what its environment holds, as a library's error may show it."""
+    """Let every run crash with what its environment holds, as a library's error may show it, once its store is open."""
 
     def crashed(*words: object) -> None:
         raise RuntimeError(" ".join(os.environ[name] for name in ("MLFLOW_TRACKING_PASSWORD", "HF_TOKEN", "WEIGHTS")))
 
-    importlib.import_module("tlexp.experiment.run")._run = crashed  # type: ignore[attr-defined]
+    importlib.import_module("tlexp.experiment.recorder").RunRecorder.selected = crashed
 
 
 def uri(path: str) -> str:
@@ -163,10 +165,14 @@ COMMANDS = {
         status=2,
     ),
     "crash": Command(
-        words=["--debug", *RUN, *OFF, "data.class_names=${oc.env:WEIGHTS}"],
-        secrets={"a traceback": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "a token": "hf-token-15"},
+        words=["--debug", *RUN, "data.class_names=${oc.env:WEIGHTS}", "optim.lr=${oc.env:RATE}"],
+        secrets={
+            "a traceback": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "a token": "hf-token-15",
+            "a number in the tracking store": STORED,
+        },
         variables={
             "WEIGHTS": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "HF_TOKEN": "hf-token-15",
+            "RATE": STORED,
         },
         files={"crashed-13": "a,b\ncircle,c\nsquare,d\n"},
         first=crash,
@@ -214,6 +220,7 @@ def test_what_is_refused_before_it_is_read_gives_no_secret_away_without_masks(
 def test_the_harness_finds_each_of_them_where_masks_and_guards_are_off(tmp_path: Path, ready_store: Path) -> None:
     found = {name: attacked(tmp_path, ready_store, name, plant=partial(expose, name)) for name in COMMANDS}
     assert found == {name: list(command.secrets) for name, command in COMMANDS.items()}
+    assert STORED.encode() in (tmp_path / "crash/mlflow.db").read_bytes()
     assert echoed(tmp_path / "echo", plant=unmask) == [ECHOED]
 
 
