@@ -54,7 +54,7 @@ class Guard:
 
     def take_away(self) -> None:
         """Let nothing be refused, wherever the function was imported to."""
-        getattr(importlib.import_module(self.module), self.name).__code__ = self.off.__code__  # type: ignore[attr-defined]
+        getattr(importlib.import_module(self.module), self.name).__code__ = self.off.__code__
 
 
 @dataclass(frozen=True, kw_only=True)
