@@ -82,8 +82,10 @@ def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, 
     (tmp_path / "cat").mkdir(exist_ok=True)
     named = find_labelled(tmp_path, CLASSES, follow_links=False)
     assert "no images of cat" in named.notes
-    with pytest.raises(DataError, match="no folder of a class lies in it"):
+    with pytest.raises(DataError, match=r"no folder of a class .* that the network tells apart \(cat, dog\), or a CSV"):
         find_labelled(tmp_path / "elk", CLASSES, follow_links=False)
+    with pytest.raises(DataError, match=r"nowhere: no such folder or table; .* tells apart \(cat, dog\), or a CSV"):
+        find_labelled(tmp_path / "nowhere", CLASSES, follow_links=False)
 
 
 def test_a_full_disk_leaves_nothing(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tlexp.config.preprocessing import INTERPOLATIONS
 from tlexp.config.setting import setting
 from tlexp.paths import packaged_weights
 
@@ -9,7 +10,6 @@ PACKAGED = "tlexp:"
 """What names of weights that come with the package begin with."""
 PIXELS = "pixels"
 """The name of the backbone that is none: raw pixels, without weights and without units."""
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 
 
 def missing_weights(path: object) -> str:

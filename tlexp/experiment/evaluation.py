@@ -108,7 +108,9 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     Raises:
         DataError: There is neither, or none of its classes is known.
     """
-    named = _of_folder(place, follow_links) if place.is_dir() else _of_table(place)
+    if not place.exists():
+        raise DataError(f"{printable(str(place))}: no such folder or table; {_wanted(classes)}")
+    named = _of_folder(place, classes, follow_links) if place.is_dir() else _of_table(place)
     known = {name: found for name, photos in named.items() if name in classes and (found := photos())}
     shown = printable(str(place))
     if not known:
@@ -131,14 +133,24 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes))
 
 
-def _of_folder(folder: Path, follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
+def _of_folder(
+    folder: Path, classes: Sequence[str], follow_links: bool
+) -> dict[str, Callable[[], Sequence[Photo]]]:
     named = subfolders(folder)
     if not named:
-        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it, such as cat/")
+        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {_wanted(classes)}")
     return {
         name: functools.partial(_of_class, below, follow_links=follow_links, root=folder)
         for name, below in named.items()
     }
+
+
+def _wanted(classes: Sequence[str]) -> str:
+    """Return what is to be named."""
+    return (
+        f"name a folder that holds one for each class that the network tells apart ({_listed(classes)}), or a CSV table "
+        "with the columns path and label"
+    )
 
 
 def _of_class(folder: Path, *, follow_links: bool, root: Path) -> list[Photo]:

@@ -19,6 +19,13 @@ from tlexp.tracking.store import absolute_uri, public_uri
 
 _PACKED = "artifacts"
 """Where a model of MLflow's keeps the files that it was made of."""
+_OTHERS = {
+    "MLmodel": "a model of MLflow's that no run of tlexp logged",
+    "model.onnx": "a model in the format onnx",
+    "model.pt2": "a model in the format pt2",
+    "config.json": "a model in the format timm",
+}
+"""A file of a folder that holds no network of ours -> what the folder is."""
 
 
 def resolve_model(text: str, *, uri: str | None) -> Path:
@@ -43,11 +50,19 @@ def resolve_model(text: str, *, uri: str | None) -> Path:
     elif (folder / "MLmodel").is_file():
         folder = folder / _PACKED
     if not (folder / names.MODEL_CARD_FILE).is_file():
-        raise WeightsError(
-            f"{text} holds no {names.MODEL_CARD_FILE}, so no trained network: the run was made with "
-            "train.save_weights=false or has not ended, or this is the folder of something else"
-        )
+        raise WeightsError(f"{text} holds no {names.MODEL_CARD_FILE}, so no trained network: {_instead(Path(text))}")
     return folder
+
+
+def _instead(folder: Path) -> str:
+    """Return what a folder without a network of ours is, as far as one sees, and what to take."""
+    for file, form in _OTHERS.items():
+        if (folder / file).is_file():
+            return (
+                f"it is {form}, which other programs load, by the Python in its README.md if an export wrote it; here "
+                "name the run that it was made from, or what tlexp export RUN FOLDER writes of that run"
+            )
+    return "the run was made with train.save_weights=false or has not ended, or this is the folder of something else"
 
 
 def _require_finished(run: Path) -> None:
