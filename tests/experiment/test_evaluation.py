@@ -15,6 +15,7 @@ from tlexp.errors import DataError
 from tlexp.experiment import evaluation
 from tlexp.experiment.evaluation import find_labelled, measure_photos, track_measured, write_measured
 from tlexp.predictor import Predictor
+from tlexp.tracking.reference import Home
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,12 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
     (tmp_path / "out" / "evaluation.json").write_text("{}")
     (tmp_path / "out" / "figures" / "a.png").write_bytes(b"a")
     tracked = track_measured(
-        tmp_path / "out", measured, origin="outputs/RUN", place="photos", uri=store, experiment="e", warn=pytest.fail
+        tmp_path / "out",
+        measured,
+        origin="outputs/RUN",
+        place="photos",
+        home=Home(uri=store, experiment="e"),
+        warn=pytest.fail,
     )
     assert tracked is not None
     from mlflow import MlflowClient
@@ -121,3 +127,15 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
     assert run.data.tags["tlexp.origin"] == "outputs/RUN"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test/accuracy"] == measured.evaluation.metrics["accuracy"]
+
+
+def test_a_store_that_is_away_is_told_with_a_command_that_writes_the_evaluation(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+    told: list[str] = []
+    away = Home(uri="http://127.0.0.1:9", experiment="e")
+    assert track_measured(tmp_path, measured, origin="my run", place="photos", home=away, warn=told.append) is None
+    [sentence] = told
+    assert sentence.endswith("later with: tlexp evaluate 'my run' photos --uri http://127.0.0.1:9")

@@ -120,7 +120,7 @@ def test_an_image_of_more_pixels_than_are_decoded_is_refused(predictor: Predicto
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
     array = np.broadcast_to(np.uint8(0), (20_000, 20_000, 3))  # which takes no memory, unless somebody copies it
     for large in (tmp_path / "large.png", array):
-        with pytest.raises(BadImagesError, match="20000 x 20000 pixels exceed data.max_pixels=300000"):
+        with pytest.raises(BadImagesError, match=r"20000 x 20000 pixels exceed data\.max_pixels=300000"):
             predictor.predict(large)
 
 

@@ -6,6 +6,7 @@ probabilities (N, K) float64, rows sum to 1; labels (N,) int64.
 import contextlib
 import functools
 import hashlib
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from tlexp.predictor import Predictor, Scores
 from tlexp.predictor.photos import Photo, find_photos
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
+from tlexp.tracking.reference import Home
 from tlexp.train import Evaluation, evaluate, measure, measure_answering
 
 PAGE = "index.html"
@@ -133,9 +135,7 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes))
 
 
-def _of_folder(
-    folder: Path, classes: Sequence[str], follow_links: bool
-) -> dict[str, Callable[[], Sequence[Photo]]]:
+def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
     named = subfolders(folder)
     if not named:
         raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {_wanted(classes)}")
@@ -292,8 +292,7 @@ def track_measured(
     *,
     origin: str,
     place: str,
-    uri: str | None,
-    experiment: str,
+    home: Home,
     warn: Callable[[str], None],
 ) -> TrackedRun | None:
     """Write what came out as a run of the tracking store, beside the one that it is about; None where that is away.
@@ -303,13 +302,13 @@ def track_measured(
         measured: What came out.
         origin: The run or export whose network it is about, as it was named.
         place: Of the images, as it was named.
-        uri: Tracking URI; None as for `Tracker`.
-        experiment: Of the run that it is about.
+        home: Where the run that it is about stands.
         warn: Receives a sentence where the store is away.
     """
     told = [f"{name} {label}" for name, label in zip(measured.scores.names, measured.labels.tolist(), strict=True)]
     digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    tracker = Tracker(uri, experiment=experiment, warn=warn)
+    again = shlex.join(["tlexp", "evaluate", origin, place])  # an evaluation has no record that could be replayed
+    tracker = Tracker(home.uri, experiment=home.experiment, warn=warn, command=again)
     tracker.start(
         run_name=folder.name,
         params={"evaluated": origin, "images": place},

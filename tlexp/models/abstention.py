@@ -72,7 +72,11 @@ class Abstention:
                 "must be for each threshold at most those that it answers",
             ),
         }
-        return [f"abstention.{key}={abridged(getattr(self, key))}: {rule}" for key, (kept, rule) in rules.items() if not kept]
+        return [
+            f"abstention.{key}={abridged(getattr(self, key))}: {rule}"
+            for key, (kept, rule) in rules.items()
+            if not kept
+        ]
 
     def threshold(self, accuracy: float) -> float | None:
         """Return the least confidence of which answers are right in this share, at 95 %; None where none is known.

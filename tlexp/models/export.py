@@ -33,6 +33,7 @@ LARGEST_IMAGE = 1_000_000_000
 _COLDEST = 1e-30
 """Least temperature: logits that are divided by less leave float32."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
     """The arguments of `build_head` besides what backbone, classes and seed say."""
