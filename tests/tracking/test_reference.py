@@ -60,7 +60,7 @@ def test_a_tracked_run_and_a_registered_model_predict_as_the_folder_does(
     for text in ("models:/pets/2", "models:/elks/1", "models:/m-0"):
         with pytest.raises(WeightsError, match=rf"{text}: tracking store .* does not give it \(.*not found"):
             tlexp.load(text, tracking=store)
-    with pytest.raises(TrackingError, match="models:/pets/2: tracking store .* does not tell its run"):
+    with pytest.raises(TrackingError, match=r"models:/pets/2: tracking store .* does not tell its run"):
         home_of("models:/pets/2", uri=store)
 
 
@@ -72,9 +72,7 @@ def test_a_registered_model_of_others_is_refused(store: str, tmp_path: Path) -> 
     client = MlflowClient(tracking_uri=store, registry_uri=store)
     client.create_registered_model("other")
     client.create_model_version("other", (tmp_path / "mlruns" / "other").as_uri())
-    with pytest.raises(
-        WeightsError, match=r"models:/other/1 holds no model\.json: it was not logged by a run of tlexp"
-    ):
+    with pytest.raises(WeightsError, match=r"other/1 holds no model\.json: it was not logged by a run of tlexp"):
         resolve_model("models:/other/1", uri=store)
 
 

@@ -148,8 +148,8 @@ def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict
 def _wanted(classes: Sequence[str]) -> str:
     """Return what is to be named."""
     return (
-        f"name a folder that holds one for each class that the network tells apart ({_listed(classes)}), or a CSV table "
-        "with the columns path and label"
+        f"name a folder that holds one for each class that the network tells apart ({_listed(classes)}), or a CSV "
+        "table with the columns path and label"
     )
 
 
