@@ -33,7 +33,7 @@ _OWN_LEVEL = logging.INFO
 
 
 class MlflowGuard:
-    """MLflow's settings of the whole process, lent as long as any thread is inside: the last to leave puts them back."""
+    """MLflow's settings of the process, lent as long as any thread is inside; the last to leave puts them back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
