@@ -219,7 +219,8 @@ def test_a_format_is_published_once_a_clean_process_gives_the_runs_answers(
     exported = export(tmp_path / "run", tmp_path / "out", kind=ExportFormat.timm, source=("--config-dir", "my conf"))
     assert [path.name for path in exported.files] == ["config.json", "model.safetensors", "README.md"]
     told = (
-        r"loaded in a process of its own and compared with the run on 24 test images of the run: probabilities differ "
+        r"loaded in a process of its own and compared with the run on 24 test images of the run, by the predictions "
+        r"that it wrote: probabilities differ "
     )
     assert re.match(told + r"by at most \d\S*, 100\.0% keep their class", exported.told)
     card = (tmp_path / "out" / "README.md").read_text()
