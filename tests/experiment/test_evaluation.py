@@ -70,7 +70,11 @@ def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, 
         "5 images are left out, since the network does not know their classes: elk",
         "no images of cat",
     )
-    assert measure_photos(predictor, found, on_bad="refuse").evaluation.recall[0] is None
+    (tmp_path / "dog" / "note.jpg").write_text("a text")
+    measured = measure_photos(predictor, find_labelled(tmp_path, CLASSES, follow_links=False), on_bad="skip")
+    assert measured.evaluation.recall[0] is None
+    assert measured.told().startswith("5 of 11 (5 of unknown classes, 1 unreadable left out) images measured, ")
+    (tmp_path / "dog" / "note.jpg").unlink()
     table = tmp_path / "table.csv"
     table.write_text("path,label\ndog/1.jpg,dog\nelk/1.jpg,elk\n")
     named = find_labelled(table, CLASSES, follow_links=False)

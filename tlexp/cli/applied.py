@@ -74,7 +74,7 @@ def evaluate(words: list[str]) -> int:
     measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
-    show(*measured.notes)
+    show(measured.told(), *measured.notes)
     show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
     _tell_left_out(measured.scores.bad)
     show(f"{folder}/index.html")

@@ -12,6 +12,16 @@ PIXELS = "pixels"
 """The name of the backbone that is none: raw pixels, without weights and without units."""
 
 
+def backbone_told(name: str, weights: str) -> str:
+    """Return a backbone's name for people: packaged weights have one of their own, by which they are chosen.
+
+    >>> backbone_told("test_resnet", "tlexp:tiny"), backbone_told("resnet18", "random (seed 5)")
+    ("tiny (timm's test_resnet)", 'resnet18')
+    """
+    own = weights.removeprefix(PACKAGED)
+    return name if own == weights else f"{own} (timm's {name})"
+
+
 def missing_weights(path: object) -> str:
     """Return what is said where nothing lies at the path that `backbone.weights` names."""
     return (

@@ -51,11 +51,13 @@ class LabelledPhotos:
         photos: Of the classes that the network knows.
         labels: Class index of each, by its name.
         notes: Which classes are missing or unknown, a sentence each.
+        unknown: Images of unknown classes, which are left out.
     """
 
     photos: tuple[Photo, ...]
     labels: dict[str, int]
     notes: tuple[str, ...]
+    unknown: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +71,7 @@ class Measured:
         evaluation: Its measures.
         intervals: 95 % intervals of further measures, by a bootstrap over images.
         notes: What readers should know.
+        unknown: Images that were left out, since the network does not know their classes.
     """
 
     classes: tuple[str, ...]
@@ -77,6 +80,14 @@ class Measured:
     evaluation: Evaluation
     intervals: dict[str, tuple[float, float]]
     notes: tuple[str, ...]
+    unknown: int = 0
+
+    def told(self) -> str:
+        """Return of how many images it is, of how many that were given."""
+        bad, wrong = len(self.scores.bad), int((self.scores.probabilities.argmax(axis=1) != self.labels).sum())
+        left = [f"{self.unknown:,} of unknown classes"] * bool(self.unknown) + [f"{bad:,} unreadable"] * bool(bad)
+        given = f" of {len(self.labels) + self.unknown + bad:,} ({', '.join(left)} left out)" if left else ""
+        return f"{len(self.labels):,}{given} images measured, {wrong:,} mistake{'' if wrong == 1 else 's'}"
 
     def rows(self) -> list[list[str]]:
         """Return a line for each measure: name, value, low and high end of its interval."""
@@ -121,9 +132,8 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
             f"{_listed(classes)}"
         )
     unknown, missing = sorted(named.keys() - set(classes)), [name for name in classes if name not in known]
-    notes = []
+    notes, count = [], sum(len(named[name]()) for name in unknown)
     if unknown:
-        count = sum(len(named[name]()) for name in unknown)
         notes.append(f"{count} images are left out, since the network does not know their classes: {_listed(unknown)}")
     if missing:
         notes.append(f"no images of {_listed(missing)}")
@@ -132,7 +142,7 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
         for photo in found:
             photos.append(photo)
             labels[photo.name] = classes.index(name)
-    return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes))
+    return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes), unknown=count)
 
 
 def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
@@ -186,6 +196,7 @@ def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: On
         evaluation=evaluate(scores.probabilities, labels, label_smoothing=0.0),
         intervals=_bootstrap(scores.probabilities, labels),
         notes=labelled.notes,
+        unknown=labelled.unknown,
     )
 
 
@@ -276,7 +287,7 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
     bad = [f"left out, for it cannot be read: {name}: {reason}" for name, reason in measured.scores.bad]
     return _ENVIRONMENT.get_template("evaluation.html.j2").render(
         title=title,
-        facts=[f"{len(labels)} images, {len(wrong)} mistakes. Intervals are at 95 %.", *measured.notes, *bad, *more],
+        facts=[f"{measured.told()}. Intervals are at 95 %.", *measured.notes, *bad, *more],
         tables=[
             {"title": "Measures", "head": ["measure", "value", "from", "to"], "rows": measured.rows()},
             {"title": "Recall", "head": ["class", "images", "recall", "from", "to"], "rows": measured.recalls()},
