@@ -167,7 +167,7 @@ def decode_image(image: Image.Image, asked: Decoding) -> Decoded:
     """
     try:
         with pillow_guard:
-            _require_size(image, asked)
+            require_size(*image.size, asked)
             two_bytes = _two_bytes(image)
             image.load()
             return _upright(image, asked, two_bytes=two_bytes)
@@ -226,16 +226,21 @@ def printable(text: str) -> str:
 
 
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
-    _require_size(image, asked)
+    require_size(*image.size, asked)
     several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
     two_bytes = _two_bytes(image)
     found = [*several, *load_whole(image, file)]
     return _upright(image, asked, two_bytes=two_bytes, conversions=found)
 
 
-def _require_size(image: Image.Image, asked: Decoding) -> None:
-    if image.width * image.height > asked.max_pixels:
-        raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={asked.max_pixels}")
+def require_size(width: int, height: int, asked: Decoding) -> None:
+    """Refuse an image of more pixels than are wanted.
+
+    Raises:
+        DataError: As said.
+    """
+    if width * height > asked.max_pixels:
+        raise DataError(f"{width} x {height} pixels exceed data.max_pixels={asked.max_pixels}")
 
 
 def _two_bytes(image: Image.Image) -> bool:
