@@ -228,6 +228,7 @@ FOREIGN = {
     "study=policies": ("study.depths",),
     "study=quick": ("study.depths", "study.scratch_labels"),
     "study=heads": ("study.depths", "study.scratch_labels"),
+    "study=sizes": ("backbone.image_size", "study.depths", "study.scratch_labels"),
     "study=backbones": ("backbone=", "study.depths", "study.scratch_labels"),
 }
 """What a kind of study has no use for."""

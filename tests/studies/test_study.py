@@ -273,6 +273,18 @@ def test_rates_that_are_always_an_end_are_told_once(
         (["study=quick", "study.depths=[all]"], "study.depths=[all]: study.kind=frozen compares no freeze depths"),
         (["study=quick", "study.scratch_labels=[2]"], "study.kind=frozen trains nothing from scratch"),
         (["study=heads", "study.scratch_labels=[2]"], "study.kind=heads trains nothing from scratch"),
+        (
+            ["study=quick", "study.sizes=[32]"],
+            "study.kind=frozen is about one input size; leave it out, or use study=sizes",
+        ),
+        (["study=backbones", "study.backbones=[]"], "entrants are networks or sizes: name them with study.backbones"),
+        (["study=sizes", "study.sizes=[4]"], "study.sizes=4: must be 8..2048 pixels"),
+        (["study=quick", "study.columns=[]"], "study.columns is empty: say what study.kind=frozen compares"),
+        (["study=quick", "study.columns=[dephts]"], "study.columns: dephts: write NAME: OVERRIDES"),
+        (
+            ["study=sizes", "backbone.image_size=32"],
+            "backbone.image_size=32: a study of sizes takes them from study.sizes",
+        ),
         (["study=none", "study.labels=[5]"], "study.labels needs a study: use study=freeze_vs_labels"),
     ],
 )
@@ -377,7 +389,9 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     words = [*two_branches, "backbone.image_size=null", "backbone.weights=null", "study.controls=false", "--dry-run"]
     assert study("study=heads", *words) == 0
     told = capsys.readouterr().out
-    assert re.search(r"left out: logistic regression on the last 4 units: .* gives no single tensor to its head", told)
+    assert re.search(
+        r"left out: logistic regression on the last units side by side: .* gives no single tensor to its head", told
+    )
     assert re.search(r"left out: trained: attention over .*: head=attention needs the last map or the tokens", told)
     assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
     assert [line.split()[0] for line in told.splitlines()[2:8]] == [
@@ -584,3 +598,32 @@ def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_
     handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
     assert handed == left
     assert plan.dropped == []
+
+
+def test_sizes_of_one_network_are_screened_and_the_rest_is_said_of_them(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "study=sizes", "study.sizes=[4096,32,48,32]", "study.labels=[2]", "study.seeds=2", "tune.trials=1",
+        "study.controls=false",
+    )  # fmt: skip
+    assert study(*words) == 2
+    assert "study.sizes=4096: must be 8..2048 pixels" in capsys.readouterr().err
+    words = ("study=sizes", "study.sizes=[48,32,32]", *words[2:])
+    assert study(*words) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^32px .* 32 +-? ", shown, re.M)
+    told = about(tmp_path)
+    assert [(each["name"], each["facts"]["image_size"]) for each in told["entrants"]] == [("32px", 32), ("48px", 48)]
+    assert told["backbone"] == "test_resnet, 32px, 48px"
+    found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
+    assert {record.config["backbone"]["image_size"] for record in found} == {32, 48}
+    assert {record.config["data"]["size"] for record in found} == {48}
+    assert len({record.data.digest for record in found}) == 1
+    page = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert "## Which sizes" in page
+    assert re.search(r"\| 48px( \*)? \| .* \| 48 \|", page)
+    before = records(tmp_path)
+    assert study(*words[:1], "study.sizes=[32,48,64]", *words[2:]) == 2
+    assert "study.sizes was 32px,48px and would be 32px,48px,64px" in " ".join(capsys.readouterr().err.split())
+    assert records(tmp_path) == before

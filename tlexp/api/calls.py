@@ -13,7 +13,6 @@ from tlexp.api.words import overrides
 from tlexp.compose.load import Composed, ConfigSource, HydraJob, load
 from tlexp.compose.preflight import Preflight
 from tlexp.compose.registration import stamp
-from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError, Interrupted
 from tlexp.jobs.planned import written_below
 from tlexp.jobs.progress import say
@@ -50,7 +49,7 @@ def run(*words: str, folder: str | PathLike[str] = ".", tracking: str | None = N
     with borrowed(stated):
         stated = [*resumed(stated, _OWN), *stated]
         loaded = load(stated, _OWN)
-        if loaded.config.study.kind is not StudyKind.none:
+        if loaded.config.study.exists:
             raise ConfigError(f"study.kind={loaded.config.study.kind}: tlexp.run does one run; take tlexp.study")
         if chooses_sweep(stated, _OWN):
             raise ConfigError("hydra.mode=MULTIRUN: tlexp.run does one run; take tlexp.sweep")
@@ -124,7 +123,7 @@ def study(
     stated = [*_tracked(tracking), *overrides([], {"study": kind}), *overrides(words, settings)]
     with borrowed(stated), written_below(Path(folder)):
         loaded = load(stated, _OWN)
-        if loaded.config.study.kind is StudyKind.none:
+        if not loaded.config.study.exists:
             raise ConfigError(f"study={kind} is no study: take tlexp.run for one run")
         Preflight().check(loaded.config)
         found = launch(stated, _OWN, _Job(), sweeps=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import hydra_arguments, source_of, take
-from tlexp.config.study import StudyKind
 from tlexp.errors import ConfigError, Interrupted
 from tlexp.jobs.signals import Signals
 from tlexp.terminal import show
@@ -39,7 +38,7 @@ def launch(words: list[str]) -> int:
         arguments.multirun = arguments.multirun or asks_for_sweep(arguments.overrides)
         swept = arguments.multirun and not looks_only
         loaded = load(arguments.overrides, source, swept=swept, partial=bool(looks_only))
-        if dry and not arguments.multirun and loaded.config.study.kind is StudyKind.none:
+        if dry and not arguments.multirun and not loaded.config.study.exists:
             raise ConfigError(
                 "--dry-run shows the runs of a sweep, -m, or of a study; for a single run: tlexp plan ..."
             )

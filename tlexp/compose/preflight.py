@@ -12,7 +12,6 @@ from tlexp.config.backbone import PIXELS, BackboneConfig, missing_weights
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.labels import parse_labels
 from tlexp.config.prior import prior_shares
-from tlexp.config.study import StudyKind
 from tlexp.config.timm_names import is_known
 from tlexp.data import Counts, read_class_names
 from tlexp.data.classes import NEITHER
@@ -38,7 +37,7 @@ class Preflight:
         counts = self.counts(config.data)
         if counts is not None and config.data.prior is not None:
             prior_shares(config.data.prior, counts.classes)
-        if counts is not None and config.study.kind is StudyKind.none:  # a study skips what the images do not allow
+        if counts is not None and not config.study.exists:  # a study skips what the images do not allow
             counts.require(parse_labels(config.labels))
         _require_weights(config.backbone)
         _require_model(config.backbone.name)

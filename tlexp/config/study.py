@@ -4,33 +4,24 @@ Nothing here is part of a run's key: a replicate is the run that its own setting
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from tlexp.config.labels import parse_labels
 from tlexp.config.setting import setting
 
-
-class StudyKind(StrEnum):
-    """What a study compares.
-
-    `none` makes no study, `depths` freeze depths, `frozen` solved heads, `heads` all heads on the frozen backbone,
-    `policies` ways, `backbones` pretrained networks.
-    """
-
-    none = "none"
-    depths = "depths"
-    frozen = "frozen"
-    heads = "heads"
-    policies = "policies"
-    backbones = "backbones"
+ENTRANTS = "entrants"
+"""What stands among the columns of a study that screens networks or input sizes."""
 
 
 @dataclass
 class StudyConfig:
     """A study: `python -m tlexp study=freeze_vs_labels`. Its columns run over all budgets and data seeds."""
 
-    kind: StudyKind = setting(
-        StudyKind.none, "none, depths, frozen, heads, policies or backbones; chosen by study=NAME.", key=False
+    kind: str = setting("none", "What the study is called in the name of its folder; none is no study.", key=False)
+    columns: list[str] = setting(
+        [],
+        "What is compared: each entry is a column, written as NAME (TITLE): OVERRIDES, with one head= among them, or "
+        "one of depths, entrants, closed, scratch, scratch-long, random and pixels.",
+        key=False,
     )
     name: str | None = setting(
         None,
@@ -54,7 +45,13 @@ class StudyConfig:
     backbones: list[str] = setting(
         [],
         "Networks of study=backbones: a pool (small, standard, any) or a list of options of conf/backbone and timm "
-        "names, with own weights behind an @, e.g. [tiny,lite0,resnet18@weights.pth]; empty takes any.",
+        "names, with own weights behind an @, e.g. [tiny,lite0,resnet18@weights.pth].",
+        key=False,
+    )
+    sizes: list[int] = setting(
+        [],
+        "Sides of the square input in pixels, of study=sizes, 8..2048; with study=backbones each network at each of "
+        "them.",
         key=False,
     )
     controls: bool = setting(True, "Also from scratch, random frozen features and raw pixels.", key=False)
@@ -75,31 +72,29 @@ class StudyConfig:
     )
     column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a study at all."""
+        return self.kind != "none"
+
+    @property
+    def screens(self) -> str:
+        """What a study of several entrants is about."""
+        return "networks" if self.backbones else "sizes"
+
     def problems(self) -> list[str]:
         """Return every broken rule of this group."""
         found = []
-        if self.kind is StudyKind.none:
+        if not self.exists:
             stated = [name for name, value in vars(self).items() if value != getattr(StudyConfig(), name)]
             found += [
-                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads, policies, backbones or "
+                f"study.{name} needs a study: use study=freeze_vs_labels, quick, heads, policies, backbones, sizes or "
                 "demonstration"
                 for name in stated
             ]
-        elif self.kind is not StudyKind.depths and self.depths:
-            found.append(
-                f"study.depths=[{','.join(self.depths)}]: study.kind={self.kind} compares no freeze depths; leave it "
-                "out, or use study=freeze_vs_labels"
-            )
-        if self.backbones and self.kind not in (StudyKind.none, StudyKind.backbones):
-            found.append(
-                f"study.backbones=[{','.join(self.backbones)}]: study.kind={self.kind} is about one backbone; leave it "
-                "out, or use study=backbones"
-            )
-        if self.kind in (StudyKind.frozen, StudyKind.heads, StudyKind.backbones) and self.scratch_labels:
-            found.append(
-                f"study.scratch_labels=[{','.join(self.scratch_labels)}]: study.kind={self.kind} trains nothing from "
-                "scratch; leave it out, or use study=freeze_vs_labels or policies"
-            )
+        else:
+            found += self._useless()
+        found += [f"study.sizes={size}: must be 8..2048 pixels" for size in self.sizes if not 8 <= size <= 2048]
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
             for text in values:
                 try:
@@ -114,4 +109,26 @@ class StudyConfig:
             found.append(f"study.minutes={self.minutes}: must be positive, or 0 for no limit")
         if self.name is not None and not self.name.strip():
             found.append("study.name is empty: name a folder below multirun, or null")
+        return found
+
+    def _useless(self) -> list[str]:
+        """Return what a study is told that none of its columns asks for, or lacks."""
+        found = []
+        for key, column, what, way_out in (
+            ("depths", "depths", "compares no freeze depths", "study=freeze_vs_labels"),
+            ("backbones", ENTRANTS, "is about one backbone", "study=backbones"),
+            ("sizes", ENTRANTS, "is about one input size", "study=sizes"),
+            ("scratch_labels", "scratch", "trains nothing from scratch", "study=freeze_vs_labels or policies"),
+        ):
+            values = getattr(self, key)
+            if values and column not in self.columns:
+                told = f"study.{key}=[{','.join(map(str, values))}]: study.kind={self.kind} {what}"
+                found.append(f"{told}; leave it out, or use {way_out}")
+        if not self.columns:
+            found.append(f"study.columns is empty: say what study.kind={self.kind} compares, or use study=quick")
+        if ENTRANTS in self.columns and not (self.backbones or self.sizes):
+            found.append(
+                "study.columns: entrants are networks or sizes: name them with study.backbones=[tiny,lite0] or "
+                "study.sizes=[64,128]"
+            )
         return found

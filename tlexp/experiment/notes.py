@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from tlexp.config import Config, Preprocessing
-from tlexp.config.backbone import PIXELS
+from tlexp.config import Config
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EVERY_UNIT, EntryKind
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
@@ -12,11 +11,9 @@ from tlexp.data import Source, copy_notes
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
-from tlexp.models import Classifier, frozen_told, keeps_statistics, preprocessing
+from tlexp.experiment.sizes import size_notes
+from tlexp.models import Classifier, frozen_told, keeps_statistics
 from tlexp.train import Evaluation
-
-_PRECISE = 10
-"""Ratios below it are told with a decimal."""
 
 
 def start_notes(config: Config, network: Network, images: Source, budget: Budget) -> Iterator[str]:
@@ -73,22 +70,6 @@ def _under_several_classes(images: Source) -> int:
         for name, label in zip(split.names, split.labels.tolist(), strict=True)
     }
     return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
-
-
-def size_notes(config: Config, expected: Preprocessing, images: Source) -> Iterator[str]:
-    """Yield what is worth knowing of the size at which a pretrained network sees the images."""
-    backbone = config.backbone
-    if backbone.name == PIXELS or not backbone.pretrained or backbone.weights is not None:
-        return
-    native, used = preprocessing(backbone.name, image_size=None).image_size, expected.image_size
-    if used < native:
-        longer = (native / used) ** 2
-        yield (
-            f"{backbone.name} was trained at {native} px and sees {used} here: larger is usually more accurate; "
-            f"backbone.image_size={native} takes about {longer:.{int(longer < _PRECISE)}f} times as long"
-        )
-    if images.short_sides is not None and 2 * images.short_sides[1] < used:
-        yield f"half of the images are at most {images.short_sides[1]} px at their short side, enlarged to {used}"
 
 
 def guess_note(config: Config, test: Evaluation) -> Iterator[str]:

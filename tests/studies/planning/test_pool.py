@@ -11,6 +11,8 @@ from tlexp.paths import conf_options
 from tlexp.studies.planning import pool
 from tlexp.studies.planning.pool import POOLS, find_pool, pool_entries
 
+OWN = ("backbone.weights=tlexp:tiny",)
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,12 +27,31 @@ def compose() -> Callable[[tuple[str, ...]], Config]:
 
 def test_pools_name_options_of_the_backbone_group() -> None:
     assert {name for each in POOLS.values() for name in each} <= set(conf_options("backbone"))
-    assert pool_entries([]) == POOLS["any"]
-    assert pool_entries(["small", "tiny", "vgg16"]) == (*POOLS["small"], "vgg16")
+    assert tuple(pool_entries(["any"])) == POOLS["any"]
+    assert tuple(pool_entries(["small", "tiny", "vgg16"])) == (*POOLS["small"], "vgg16")
+
+
+def test_each_network_is_taken_at_each_size(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    """What ImageNet's results say is of the network's own size."""
+    found, missing = find_pool(pool_entries(["lite0", "tiny"], [64, 224]), compose)
+    assert [each.name for each in found] == ["tiny-64px", "lite0-64px", "tiny-224px", "lite0-224px"]
+    assert {each.name: each.prior for each in found if each.prior} == {"lite0-224px": 74.846}
+    assert [each.facts["image_size"] for each in found] == [64, 64, 224, 224]
+    assert missing == {}
+
+
+def test_sizes_that_a_network_does_not_take_are_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    def of_a_transformer(words: tuple[str, ...]) -> Config:
+        return compose(("backbone=timm", "backbone.name=swin_tiny_patch4_window7_224", *OWN, *words))
+
+    found, missing = find_pool(pool_entries([], [224, 225]), of_a_transformer)
+    assert [each.name for each in found] == ["224px"]
+    assert set(missing) == {"225px"}
+    assert "225" in missing["225px"]
 
 
 def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    found, missing = find_pool(["lite0", "tiny", "resnet18", "resnet5000", "pixels"], compose)
+    found, missing = find_pool(pool_entries(["lite0", "tiny", "resnet18", "resnet5000", "pixels"]), compose)
     assert [each.name for each in found] == ["tiny", "lite0"]
     assert missing["resnet18"] == "HF_HUB_OFFLINE is set"
     assert "no model 'resnet5000'" in missing["resnet5000"]
@@ -38,16 +59,16 @@ def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Calla
 
 
 def test_an_entry_has_what_the_bill_tells(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    [lite0], _ = find_pool(["lite0"], compose)
+    [lite0], _ = find_pool(pool_entries(["lite0"]), compose)
     assert (lite0.prior, lite0.licence, round(lite0.megabytes)) == (74.846, "apache-2.0", 13)
     assert lite0.facts["image_size"] == 224
-    [tiny], _ = find_pool(["tiny"], compose)
+    [tiny], _ = find_pool(pool_entries(["tiny"]), compose)
     assert tiny.prior is None
     assert tiny.licence == "ImageNet's terms: non-commercial"
 
 
 def test_the_same_network_twice_is_taken_once(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    found, missing = find_pool(["lite0", "tf_efficientnet_lite0"], compose)
+    found, missing = find_pool(pool_entries(["lite0", "tf_efficientnet_lite0"]), compose)
     assert [each.name for each in found] == ["lite0"]
     assert missing == {"tf_efficientnet_lite0": "the same as lite0"}
 
@@ -56,14 +77,16 @@ def test_a_network_that_memory_cannot_hold_is_left_out(
     compose: Callable[[tuple[str, ...]], Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_memory", lambda: 20e6)
-    found, missing = find_pool(["tiny", "lite0"], compose)
+    found, missing = find_pool(pool_entries(["tiny", "lite0"]), compose)
     assert [each.name for each in found] == ["tiny"]
     assert missing["lite0"] == "too large for the memory: 3 million parameters"
 
 
 def test_own_weights_that_are_not_there_are_named(compose: Callable[[tuple[str, ...]], Config], tmp_path: Path) -> None:
     (tmp_path / "own.pth").touch()
-    found, missing = find_pool([f"tiny@{tmp_path}/own.pth", f"tiny@{tmp_path}/lost.pth", "tiny@runs:/01"], compose)
+    found, missing = find_pool(
+        pool_entries([f"tiny@{tmp_path}/own.pth", f"tiny@{tmp_path}/lost.pth", "tiny@runs:/01"]), compose
+    )
     assert [each.backbone.weights for each in found] == [f"{tmp_path}/own.pth", "runs:/01"]
     assert missing == {f"tiny@{tmp_path}/lost.pth": f"there is no {tmp_path}/lost.pth"}
 
@@ -78,8 +101,8 @@ def test_the_memory_is_what_a_container_is_given(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    with pytest.raises(ConfigError, match=r"no network can be had here \(resnet18: HF_HUB_OFFLINE is set\)"):
-        find_pool(["resnet18"], compose)
+    with pytest.raises(ConfigError, match=r"no network or size can be had here \(resnet18: HF_HUB_OFFLINE is set\)"):
+        find_pool(pool_entries(["resnet18"]), compose)
 
 
 def test_weights_that_never_knew_the_classes_are_no_favourite() -> None:

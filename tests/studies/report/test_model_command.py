@@ -8,7 +8,6 @@ import pytest
 from tests.composed import load
 from tests.studies.conftest import DEPTHS, a_table
 from tlexp.config import Config, config_key
-from tlexp.config.study import StudyKind
 from tlexp.config.tune import TuneConfig
 from tlexp.studies.report.model_command import model_command
 
@@ -48,7 +47,7 @@ def test_the_command_makes_what_the_column_computes(stated: tuple[str, ...], col
     words = shlex.split(command(*stated, *column))
     assert words[:3] == ["python", "-m", "tlexp"]
     made, studied = composed(words[3:]), composed([*stated, *column])
-    assert made.study.kind is StudyKind.none
+    assert not made.study.exists
     assert (made.labels, made.train.save_weights) == ("all", True)
     assert comparable(made) == comparable(studied)
 

@@ -47,6 +47,8 @@ class Column:
         words: Overrides that make a run one of this column.
         trainable: Trainable parameters, head included, for the ordering by cost; 0 where not known.
         solved: Whether its head is solved, which costs little: it does not wait for rounds.
+        entrant: Name of the network or size whose column it is, where several are screened.
+        optional: Whether it is left out, with the reason, where the backbone does not allow it.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Column:
     words: tuple[str, ...] = ()
     trainable: int = 0
     solved: bool = False
+    entrant: str = ""
+    optional: bool = False
 
     @property
     def competes(self) -> bool:
@@ -197,6 +201,16 @@ class StudyTable:
     def looks(self) -> tuple[int, ...]:
         """Data seeds at each look; of a study that knew no rounds there is one, at all of them."""
         return tuple(self._study.get("looks") or (len(self.seeds),))
+
+    @property
+    def screens(self) -> str:
+        """What a study of several entrants is about: networks, or sizes of one."""
+        return str(self._study.get("screens", "networks"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the study said of the images and their size before it began."""
+        return tuple(map(str, self._study.get("notes", ())))
 
     @property
     def stopped(self) -> int | None:

@@ -1,40 +1,36 @@
-"""The columns of each kind of study: what competes, and what stands beside it.
+"""The columns of a study, as `study.columns` states them: what competes, and what stands beside it.
 
-A column is the overrides that make a run one of it. In a study of depths every one starts from its replicate's tuned
-probe and keeps the pretrained BatchNorm statistics, so that depth is the only difference. Depths that nobody states lie
-evenly by operations, for late stages hold most parameters and early ones take most of the time.
+A column is the overrides that make a run one of it. An entry of the list is written out as `NAME (TITLE): OVERRIDES`
+(`NAME?` where a backbone may not allow it), or names one of `RECIPES`, whose columns follow from the backbone's units
+or do not compete. In a written one `{first}` stands for the block behind the stem, `{last}` for the last four units,
+and `{phases}` for the phases of gradual unfreezing.
+
+In a study of depths every column starts from its replicate's tuned probe and keeps the pretrained BatchNorm statistics,
+so that depth is the only difference. Depths that nobody states lie evenly by operations, for late stages hold most
+parameters and early ones take most of the time.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tlexp.config.depth import nearest_depth, parse_depth, resolve_depth
 from tlexp.config.head import HeadKind
-from tlexp.config.study import StudyKind
+from tlexp.config.study import ENTRANTS
 from tlexp.errors import ConfigError
 from tlexp.models.units import NECK, Unit
 from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.planning.pool import PoolEntry
 
 FROZEN = ("freeze=all", "head=logreg")
 PROBE_FIRST = ("head=linear", "head.init=probe", "freeze.norm=keep")
 RAW_PIXELS = ("backbone=pixels", "backbone.image_size=null", *FROZEN)  # at its own size, whatever a preset states
 RANDOM = ("backbone.pretrained=false", "backbone.weights=null")
-_SOLVED = {
-    "logreg": "logistic regression",
-    "ridge": "ridge regression",
-    "nearest_mean": "nearest mean",
-    "knn": "nearest neighbours",
-}
-_TRAINED = {
-    HeadKind.mlp: "a hidden layer",
-    HeadKind.cosine: "cosines",
-    HeadKind.attention: "attention over the last map or tokens",
-    HeadKind.flatten_mlp: "a hidden layer on the flattened map",
-}
+_WRITTEN = re.compile(r"(?P<name>[\w.-]+)(?P<optional>\?)?(?: \((?P<title>.+)\))?: (?P<words>.+)")
+_CLOSED = {"ridge": "ridge regression", "nearest_mean": "nearest mean", "knn": "nearest neighbours"}
 _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
-_OPTIONAL = {StudyKind.policies: ("norm", "bias", "lora"), StudyKind.heads: None, StudyKind.backbones: None}
-"""Columns that not every backbone allows, and of which one needs a package; None for all of a study."""
 SHARES = (0.25, 0.5, 0.75)
 """Of the backbone's operations that the inner depths freeze, as near as its units allow, where none are stated."""
 _HALF = 0.5
@@ -45,64 +41,102 @@ LONGER = 4
 """The second network from scratch trains for this multiple of the protocol's steps."""
 
 
-def study_columns(
-    kind: StudyKind, units: Sequence[Unit], *, depths: Sequence[str], controls: bool, backbone: str
-) -> list[Column]:
-    """Return the columns of a study, those that compete first.
+@dataclass(frozen=True, kw_only=True)
+class ColumnBasis:
+    """What columns are made for.
+
+    Attributes:
+        backbone: Its name, for messages.
+        units: Its units in forward order.
+        depths: `study.depths`.
+        pool: The networks, or sizes, that are screened.
+    """
+
+    backbone: str
+    units: Sequence[Unit]
+    depths: Sequence[str] = ()
+    pool: Sequence[PoolEntry] = ()
+
+
+def study_columns(stated: Sequence[str], basis: ColumnBasis, *, controls: bool) -> list[Column]:
+    """Return the columns of a study, in their order.
 
     Args:
-        kind: What is compared.
-        units: The backbone's units in forward order.
-        depths: Those that are compared, as in freeze.depth; where none are stated, none, all and those of `SHARES`.
-        controls: Whether controls stand beside them.
-        backbone: Its name, for messages.
+        stated: `study.columns`.
+        basis: What they are made for.
+        controls: Whether those that do not compete are among them.
 
     Raises:
-        ConfigError: A depth that the backbone does not have.
+        ConfigError: A depth that the backbone does not have, an unknown recipe, a column without a head.
     """
-    names = [unit.name for unit in units]
-    if kind is StudyKind.depths:
-        columns = [_depth(depth, names) for depth in _depths(depths, units, backbone)]
-        return columns + (_closed() + _scratch() + _others() if controls else [])
-    if kind is StudyKind.frozen:
-        return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + (_others() if controls else [])
-    if kind is StudyKind.heads:
-        return _heads(names) + (_others() if controls else [])
-    return _policies(names) + (_scratch()[:1] if controls else [])
+    found: list[Column] = []
+    problems: list[str] = []
+    for text in stated:
+        try:
+            found += RECIPES[text](basis) if text in RECIPES else [_written(text, basis.units)]
+        except ConfigError as error:
+            problems += error.problems
+    twice = {column.name for column in found if [each.name for each in found].count(column.name) > 1}
+    problems += [f"study.columns: {name} stands there twice: give one another name" for name in sorted(twice)]
+    if problems:
+        raise ConfigError(problems)
+    return [column for column in found if controls or column.competes]
 
 
-def backbone_columns(name: str, words: Sequence[str], units: Sequence[Unit]) -> list[Column]:
-    """Return the columns of one of several backbones: wholly frozen, which screens it, half frozen, and not at all.
-
-    Args:
-        name: Of the backbone among the others.
-        words: Overrides that choose it.
-        units: Its units in forward order.
-    """
-    half = nearest_depth(_HALF, [unit.operations for unit in units])
-    depths = dict.fromkeys((len(units), half, 0))
-    columns = [_depth(depth, [unit.name for unit in units]) for depth in depths]
-    return [
-        dataclasses.replace(
-            column,
-            name=f"{name}-{column.name}",
-            title=f"{name}: {column.title}",
-            role=Role.way,
-            words=(*words, *column.words),
+def _written(text: str, units: Sequence[Unit]) -> Column:
+    """Return the column that an entry spells out."""
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        raise ConfigError(
+            f'study.columns: {text}: write NAME: OVERRIDES, e.g. "direct: freeze=none head=linear", or one of '
+            f"{', '.join(RECIPES)}"
         )
-        for column in columns
-    ]
+    for place, value in _places(units).items():
+        text = text.replace(place, value)
+    [(name, optional, title, words)] = _WRITTEN.findall(text)
+    heads = [word for word in words.split() if word.startswith("head=")]
+    if len(heads) != 1 or heads[0].removeprefix("head=") not in [*HeadKind]:
+        raise ConfigError(f"study.columns: {name}: a column names one head, head= and one of {', '.join(HeadKind)}")
+    return Column(
+        name=name, title=title or words, role=Role.way, depth=None, words=tuple(words.split()), optional=bool(optional)
+    )
 
 
-def raw_pixels() -> Column:
-    """Return the control that no network has a share in."""
-    return _others()[-1]
+def _places(units: Sequence[Unit]) -> Mapping[str, str]:
+    """Return what stands for units in columns that are written out."""
+    names = [unit.name for unit in units]
+    return {
+        "{first}": names[:2][-1] if names else "stem",  # as "block 1" of Lee et al. 2022, arXiv 2210.11466
+        "{last}": ",".join([name for name in names if name != NECK][-_LAST_UNITS:]),
+        "{phases}": str(min(PHASES, len(names) + 1)),
+    }
 
 
-def may_be_left_out(kind: StudyKind, column: str) -> bool:
-    """Return whether a column that the backbone does not allow is left out, with the reason, or ends the study."""
-    optional = _OPTIONAL.get(kind, ())
-    return optional is None or column in optional
+def _depth_columns(basis: ColumnBasis) -> list[Column]:
+    names = [unit.name for unit in basis.units]
+    return [_depth(depth, names) for depth in _depths(basis.depths, basis.units, basis.backbone)]
+
+
+def _entrant_columns(basis: ColumnBasis) -> list[Column]:
+    """Return those of each entrant: wholly frozen, which screens it, half frozen, and not at all."""
+    columns = []
+    for entry in basis.pool:
+        units = entry.network.units
+        half = nearest_depth(_HALF, [unit.operations for unit in units])
+        for depth in dict.fromkeys((len(units), half, 0)):
+            column = _depth(depth, [unit.name for unit in units])
+            columns.append(
+                dataclasses.replace(
+                    column,
+                    name=f"{entry.name}-{column.name}",
+                    title=f"{entry.name}: {column.title}",
+                    role=Role.way,
+                    words=(*entry.words, *column.words),
+                    entrant=entry.name,
+                    optional=True,
+                )
+            )
+    return columns
 
 
 def _depths(stated: Sequence[str], units: Sequence[Unit], backbone: str) -> list[int]:
@@ -130,66 +164,37 @@ def _depth(depth: int, units: Sequence[str]) -> Column:
     return Column(name=f"freeze-{depth}", title=title, role=Role.depth, depth=depth, words=overrides)
 
 
-def _closed() -> list[Column]:
-    titles = {name: title for name, title in _SOLVED.items() if name != "logreg"}
-    return [_head(name, f"all frozen, {title}", Role.closed) for name, title in titles.items()]
-
-
-def _head(name: str, title: str, role: Role) -> Column:
-    return Column(name=name, title=title, role=role, depth=None, words=("freeze=all", f"head={name}"))
-
-
-def _heads(units: Sequence[str]) -> list[Column]:
-    """Return every head on the frozen backbone, and logistic regression on the last units side by side."""
-    trained = [_head(name, f"trained: {title}", Role.way) for name, title in _TRAINED.items()]
-    last = [name for name in units if name != NECK][-_LAST_UNITS:]
-    overrides = (*FROZEN, f"head.units=[{','.join(last)}]")
-    title = f"logistic regression on the last {len(last)} units"
-    beside = [Column(name="units", title=title, role=Role.way, depth=None, words=overrides)] if last else []
-    return [_head(name, title, Role.way) for name, title in _SOLVED.items()] + beside + trained
-
-
-def _scratch() -> list[Column]:
-    overrides = (*RANDOM, "freeze=none", "head=linear")
-    long = (*overrides, f"train.longer={LONGER}")
+def _closed(_: ColumnBasis) -> list[Column]:
     return [
-        Column(name="scratch", title="from scratch", role=Role.scratch, depth=None, words=overrides),
         Column(
-            name="scratch-long",
-            title=f"from scratch, {LONGER} x the steps",
-            role=Role.scratch_long,
+            name=name,
+            title=f"all frozen, {title}",
+            role=Role.closed,
             depth=None,
-            words=long,
-        ),
+            words=("freeze=all", f"head={name}"),
+        )
+        for name, title in _CLOSED.items()
     ]
 
 
-def _others() -> list[Column]:
-    random = (*RANDOM, "backbone.calibrate=true", *FROZEN)
-    return [
-        Column(name="random", title="random frozen features", role=Role.random, depth=None, words=random),
-        Column(name="pixels", title="raw pixels", role=Role.pixels, depth=None, words=RAW_PIXELS),
-    ]
+def _control(role: Role, name: str, title: str, *words: str) -> Callable[[ColumnBasis], list[Column]]:
+    """Return the recipe of a column that only shows what the others are worth."""
+    return lambda _: [Column(name=name, title=title, role=role, depth=None, words=words)]
 
 
-def _policies(units: Sequence[str]) -> list[Column]:
-    trained = ("head=linear", "freeze.norm=keep")
-    gradual = ("freeze=gradual", f"freeze.phases={min(PHASES, len(units) + 1)}")
-    first = units[:2][-1] if units else "stem"  # behind the stem, as "block 1" of Lee et al. 2022, arXiv 2210.11466
-    ways = {
-        "frozen": ("frozen: a linear probe", FROZEN),
-        "frozen-norm": ("frozen, BatchNorm adapts", ("freeze=all", "freeze.norm=update", "head=linear")),
-        "probe-first": ("linear probe first, then all layers", ("freeze=none", *PROBE_FIRST)),
-        "lpft": ("linear probe in half of the steps, then all layers", ("freeze=lpft", *trained)),
-        "gradual": ("layers unfrozen from the top", (*gradual, *trained)),
-        "surgical": (f"{first} alone", ("freeze=surgical", f"freeze.units=[{first}]", *trained)),
-        "norm": ("scale and shift of norms alone", ("freeze=norm", *trained)),
-        "bias": ("biases alone", ("freeze=bias", *trained)),
-        "lora": ("low-rank adapters", ("freeze=lora", *trained)),
-        "direct": ("all layers at once", ("freeze=none", *trained)),
-        "direct-norm": ("all layers at once, BatchNorm adapts", ("freeze=none", "head=linear")),
-    }
-    return [
-        Column(name=name, title=title, role=Role.way, depth=None, words=overrides)
-        for name, (title, overrides) in ways.items()
-    ]
+_SCRATCH = (*RANDOM, "freeze=none", "head=linear")
+RECIPES: Mapping[str, Callable[[ColumnBasis], list[Column]]] = {
+    "depths": _depth_columns,
+    ENTRANTS: _entrant_columns,
+    "closed": _closed,
+    "scratch": _control(Role.scratch, "scratch", "from scratch", *_SCRATCH),
+    "scratch-long": _control(
+        Role.scratch_long,
+        "scratch-long",
+        f"from scratch, {LONGER} x the steps",
+        *(*_SCRATCH, f"train.longer={LONGER}"),
+    ),
+    "random": _control(Role.random, "random", "random frozen features", *(*RANDOM, "backbone.calibrate=true", *FROZEN)),
+    "pixels": _control(Role.pixels, "pixels", "raw pixels", *RAW_PIXELS),
+}
+"""Columns that depend on the backbone's units or on what is screened, and those that do not compete."""

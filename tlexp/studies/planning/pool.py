@@ -1,4 +1,4 @@
-"""Which pretrained networks a study compares: by the name of a pool, or a list; what each costs, and what is missing.
+"""Which pretrained networks, at which input sizes, a study screens; what each costs, and what is missing.
 
 An entry is an option of conf/backbone or a timm name, with own weights behind an @: `tiny`, `resnet26`,
 `resnet18@runs:/0123`. Nothing is downloaded here, and no network holds values.
@@ -6,7 +6,7 @@ An entry is an option of conf/backbone or a timm name, with own weights behind a
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_network
+from tlexp.models import preprocessing
 from tlexp.models.backbone import pretrained_cfg
 from tlexp.models.weights import why_missing
 from tlexp.paths import conf_options
@@ -25,6 +26,7 @@ STANDARD = ("lite0", "mobilenetv3_large", "efficientnet_b0", "resnet18", "resnet
             "dinov2_small")  # fmt: skip
 POOLS = {"small": SMALL, "standard": STANDARD, "any": tuple(dict.fromkeys((*SMALL, *STANDARD)))}
 """Names of pools: up to some 12 million parameters, what is commonly taken, and both."""
+_SIZE = "backbone.image_size="
 _COPIES = 5
 """Of all parameters that lie in memory when all train: themselves, their start, gradients and two moments of AdamW."""
 _BYTES = 4
@@ -46,7 +48,7 @@ class PoolEntry:
         parameters: Of the backbone.
         operations: Multiplications that one image takes.
         licence: Of its weights; None where it is not known.
-        prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known.
+        prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, of a stated size among others too.
     """
 
     name: str
@@ -74,14 +76,23 @@ class PoolEntry:
         }
 
 
-def pool_entries(stated: Sequence[str]) -> tuple[str, ...]:
-    """Return the entries that a list means; names of pools stand for theirs, none at all for `any`.
+def pool_entries(backbones: Sequence[str], sizes: Sequence[int] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the entries that lists mean, each with its overrides: every network at every size, where sizes are named.
 
-    >>> pool_entries(["tiny", "resnet26", "tiny"])
-    ('tiny', 'resnet26')
+    Names of pools stand for theirs; without networks an entry is a size of the one that is chosen anyway.
+
+    >>> pool_entries(["tiny", "tiny"], [64])
+    {'tiny-64px': ('backbone=tiny', 'backbone.image_size=64')}
+    >>> pool_entries([], [64, 128])
+    {'64px': ('backbone.image_size=64',), '128px': ('backbone.image_size=128',)}
     """
-    entries = [each for text in stated or ("any",) for each in POOLS.get(text, (text,))]
-    return tuple(dict.fromkeys(entries))
+    networks = {each: entry_words(each) for text in backbones for each in POOLS.get(text, (text,))} or {"": ()}
+    sides: dict[str, tuple[str, ...]] = {f"{size}px": (f"{_SIZE}{size}",) for size in sizes}
+    return {
+        "-".join(filter(None, (network, side))): (*chosen, *sized)
+        for network, chosen in networks.items()
+        for side, sized in (sides or {"": ()}).items()
+    }
 
 
 def entry_words(entry: str) -> tuple[str, ...]:
@@ -97,7 +108,7 @@ def entry_words(entry: str) -> tuple[str, ...]:
 
 
 def find_pool(
-    entries: Sequence[str], compose: Callable[[tuple[str, ...]], Config]
+    entries: Mapping[str, tuple[str, ...]], compose: Callable[[tuple[str, ...]], Config]
 ) -> tuple[list[PoolEntry], dict[str, str]]:
     """Return the networks that can be had, the cheapest first, and why the others cannot.
 
@@ -110,9 +121,9 @@ def find_pool(
     """
     found: dict[str, PoolEntry] = {}
     missing: dict[str, str] = {}
-    for entry in entries:
+    for entry, words in entries.items():
         try:
-            each = _look_up(entry, compose(entry_words(entry)))
+            each = _look_up(entry, words, compose(words))
         except ConfigError as error:
             missing[entry] = error.problems[0]
             continue
@@ -125,12 +136,12 @@ def find_pool(
     if not found:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ConfigError(
-            f"study.backbones: no network can be had here ({reasons}); tiny and lite0 come with the package"
+            f"study.columns: no network or size can be had here ({reasons}); tiny and lite0 come with the package"
         )
     return sorted(found.values(), key=lambda each: each.operations), missing
 
 
-def _look_up(entry: str, config: Config) -> PoolEntry | str:
+def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | str:
     """Return an entry, or why it cannot be had."""
     backbone = config.backbone
     if backbone.name == PIXELS:
@@ -142,16 +153,18 @@ def _look_up(entry: str, config: Config) -> PoolEntry | str:
     if _COPIES * _BYTES * parameters > _memory():
         return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
     own = backbone.weights is not None
+    sized = any(word.startswith(_SIZE) for word in words)
+    strange = own or (sized and backbone.image_size != preprocessing(backbone.name, image_size=None).image_size)
     licence = _PACKAGED_LICENCE if backbone.packaged else None
     return PoolEntry(
         name=names.folder_name(entry.replace("@", "-")),
-        words=entry_words(entry),
+        words=words,
         backbone=backbone,
         network=network,
         parameters=parameters,
         operations=sum(unit.operations for unit in network.units),
         licence=licence if own else pretrained_cfg(backbone.name).get("license"),
-        prior=None if own else _top1(backbone.name),
+        prior=None if strange else _top1(backbone.name),
     )
 
 

@@ -23,13 +23,14 @@ from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
-from tlexp.config.study import StudyKind
+from tlexp.config.study import ENTRANTS
 from tlexp.config.train import ClassWeights
 from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import draw_labels, listing_bad_images
 from tlexp.experiment.session import Session
+from tlexp.experiment.sizes import size_notes
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import sweeps_folder
 from tlexp.jobs.runner import HydraContext
@@ -39,7 +40,7 @@ from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
-from tlexp.studies.planning.columns import FROZEN, backbone_columns, may_be_left_out, raw_pixels, study_columns
+from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
 from tlexp.tracking import names
 from tlexp.train import Listener
@@ -51,6 +52,7 @@ _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pretrained")
 """What a study of several does not share."""
+_SIZE = "backbone.image_size"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,7 @@ class _Command:
 
         Args:
             config: What it composes to without that.
-            side: Of the backbone's input, in pixels.
+            side: Of the largest input, in pixels.
         """
         rendered = config.data.source is DataSource.shapes and config.data.size is None
         own = (f"data.size={side}",) if rendered else ()  # the same images for every column
@@ -153,7 +155,7 @@ class StudyPlan:
         seeds: Data seeds that may be run.
         stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
-        pool: The backbones, the cheapest first, where there are several.
+        pool: The backbones, or the sizes of one, the cheapest first, where there are several.
         network: The backbone, of several the cheapest.
         source: The images.
         folder: Of the study.
@@ -177,7 +179,8 @@ class StudyPlan:
             )
         self.study, self._class_weights = first.study, first.train.class_weights
         self.network = self.pool[0].network if self.pool else shared.network(first)[0]
-        self._command = command.completed(first, self.network.expected.image_size)
+        sides = [each.network.expected.image_size for each in self.pool] or [self.network.expected.image_size]
+        self._command = command.completed(first, max(sides))
         config = compositions.typed(self._command.overrides(probe)).config
         with listing_bad_images(sweeps_folder()):
             self.source = shared.images(config, self.network.expected, listener)
@@ -248,9 +251,11 @@ class StudyPlan:
         ]
         about = {
             "name": self.folder.path.name,
-            "kind": str(self.study.kind),
-            "backbone": ", ".join(each.name for each in self.pool) or config.backbone.name,
+            "kind": self.study.kind,
+            "backbone": self._named(config),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
+            **({"screens": self.study.screens} if self.pool else {}),
+            "notes": list(self.notes),
             "data": str(config.data.source),
             "margin": self.study.margin,
             "seeds": list(self.seeds),
@@ -265,6 +270,24 @@ class StudyPlan:
             "estimate": {"seconds": round(seconds, 1)},
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
+
+    @functools.cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the sizes at which networks see the images."""
+        probes = [
+            next(each for each in self.columns if each.column.name == entrant.columns[0]) for entrant in self.entrants
+        ]
+        networks = [
+            (each.composed.config, self._network_of(each.column).expected) for each in probes or self.columns[:1]
+        ]
+        return tuple(
+            dict.fromkeys(note for config, expected in networks for note in size_notes(config, expected, self.source))
+        )
+
+    def _named(self, config: Config) -> str:
+        """Return the backbone, or all of them."""
+        entries = ", ".join(each.name for each in self.pool)
+        return entries if self.study.backbones else f"{config.backbone.name}{f', {entries}' if entries else ''}"
 
     @property
     def begun(self) -> Mapping[str, Any] | None:
@@ -320,17 +343,11 @@ class StudyPlan:
         self.skipped[f"labels={budget.labels}"] = why
 
     def _columns(self, config: Config) -> list[PlannedColumn]:
-        study, backbone = self.study, config.backbone.name
-        if self.pool:
-            found = [
-                column
-                for entry in self.pool
-                for column in backbone_columns(entry.name, entry.words, entry.network.units)
-            ] + ([raw_pixels()] if study.controls else [])
-        else:
-            found = study_columns(
-                study.kind, self.network.units, depths=study.depths, controls=study.controls, backbone=backbone
-            )
+        study = self.study
+        basis = ColumnBasis(
+            backbone=config.backbone.name, units=self.network.units, depths=study.depths, pool=self.pool
+        )
+        found = study_columns(study.columns, basis, controls=study.controls)
         scratch = {str(parse_labels(text)) for text in study.scratch_labels}
         planned: list[PlannedColumn] = []
         problems: list[str] = []
@@ -339,7 +356,7 @@ class StudyPlan:
             try:
                 each = self._column(column, scratch)
             except ConfigError as error:
-                if may_be_left_out(self.study.kind, column.name):
+                if column.optional:
                     self.skipped[column.title] = "; ".join(error.problems)
                 else:
                     problems += error.problems
@@ -348,6 +365,8 @@ class StudyPlan:
                 continue
             seen.add(each.runs[0].key)
             planned.append(each)
+        if not problems and not any(each.column.competes for each in planned):
+            problems = [f"study.columns: {title}: {why}" for title, why in self.skipped.items()]
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         return planned
@@ -382,19 +401,22 @@ class StudyPlan:
             return self._compositions.typed(command.overrides((*words, *FROZEN))).config
 
         study = compose(()).study
-        if study.kind is not StudyKind.backbones:
+        if ENTRANTS not in study.columns:
             return (), {}
-        if stated := [word for word in command.stated if word.partition("=")[0] in _OF_ONE_NETWORK]:
+        stated = {word.partition("=")[0]: word for word in command.stated}
+        if study.sizes and _SIZE in stated:
+            raise ConfigError(f"{stated[_SIZE]}: a study of sizes takes them from study.sizes: leave it out")
+        if study.backbones and (shared := [stated[key] for key in _OF_ONE_NETWORK if key in stated]):
             raise ConfigError(
-                f"{' '.join(stated)}: study=backbones takes its networks from study.backbones, own weights behind an "
+                f"{' '.join(shared)}: study=backbones takes its networks from study.backbones, own weights behind an "
                 "@, e.g. study.backbones=[tiny,resnet18@weights.pth]; backbone.image_size=64 holds for all of them"
             )
-        pool, missing = find_pool(pool_entries(study.backbones), compose)
+        pool, missing = find_pool(pool_entries(study.backbones, study.sizes), compose)
         return tuple(pool), missing
 
     def entry_of(self, column: Column) -> PoolEntry | None:
         """Return the backbone of a column, where there are several."""
-        return next((each for each in self.pool if column.name.startswith(f"{each.name}-freeze-")), None)
+        return next((each for each in self.pool if each.name == column.entrant), None)
 
     def _network_of(self, column: Column) -> Network:
         entry = self.entry_of(column)
@@ -429,16 +451,17 @@ class StudyPlan:
         values = dict(leaves(key_values(config)))
         varied = (
             *("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study."),
-            *(("backbone.",) if self.pool else ()),
+            *(("backbone.",) if self.study.backbones else (_SIZE,) if self.pool else ()),
         )
-        pool = {"study.backbones": ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
+        entrants = "study.backbones" if self.study.backbones else "study.sizes"
+        pool = {entrants: ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
         return {
             **pool,
             "protocol": PROTOCOL,
             **{name: value for name, value in values.items() if not name.startswith(varied)},
             "tune.trials": self._trials.partition("=")[2],
             "tune.validate": config.tune.validate if self._command.validates else None,
-            "study.kind": str(self.study.kind),
+            "study.kind": self.study.kind,
         }
 
     def _folder(self, config: Config) -> Path:
@@ -449,7 +472,7 @@ class StudyPlan:
             return sweeps_folder() / name
         content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        about = f"{len(self.pool)}" if self.pool else config.backbone.name.partition(".")[0]
+        about = f"{len(self.pool)}" if self.study.backbones else config.backbone.name.partition(".")[0]
         return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
 
 

@@ -100,7 +100,7 @@ def _seeds_told(count: int) -> str:
 
 def _warnings(plan: StudyPlan) -> list[str]:
     """Return what people should know before the study takes their time."""
-    warnings = []
+    warnings = [f"note: {note}" for note in plan.notes]
     if len(plan.seeds) < _FEW:
         warnings.append(
             f"note: with {_seeds_told(len(plan.seeds))} hardly anything can be told apart, or from guessing; take "

@@ -30,9 +30,15 @@ def network_table(findings: Findings) -> TextTable:
             )
         )
     return TextTable(
-        title="Networks; a star: no other is as accurate on the test images for fewer operations",
+        title=f"{findings.table.screens.capitalize()}; a star: no other is as accurate on the test images for fewer "
+        "operations",
         head=(
-            *("network", "screen", "probe loss", "accuracy" if labels is None else f"accuracy, {budget_name(labels)}"),
+            *(
+                findings.table.screens[:-1],
+                "screen",
+                "probe loss",
+                "accuracy" if labels is None else f"accuracy, {budget_name(labels)}",
+            ),
             *("licence", "MB", "px"),
             *("M operations per image", "ImageNet"),
         ),

@@ -87,6 +87,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += stopped_notice(findings.table)
+    notices += [f"{note[0].upper()}{note[1:]}." for note in findings.table.notes]
     if is_demonstration(findings.table):
         notices.append("A demonstration: its images are rendered, and photographs may differ.")
     return tuple(notices)
@@ -114,11 +115,11 @@ def _networks(findings: Findings) -> Section | None:
     if not findings.screened:
         return None
     return Section(
-        title="Which networks",
+        title=f"Which {findings.table.screens}",
         paragraphs=(
-            "Each network was screened by logistic regression on its frozen features, by the log loss of images that a "
-            "label budget holds back from itself, never by test images; at most five went on. What is bounded are the "
-            "losses against the other finalists. That the best one goes on is not promised.",
+            f"Each of the {findings.table.screens} was screened by logistic regression on frozen features, by the log "
+            "loss of images that a label budget holds back from itself, never by test images; at most five went on. "
+            "What is bounded are the losses against the other finalists. That the best one goes on is not promised.",
         ),
         picture=network_picture(findings),
         lines=gain_lines(findings),
