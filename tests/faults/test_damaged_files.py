@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.faults.forks import finish
 from tests.faults.test_kill_study import undrawn
-from tlexp import cli
+from tlexp import cli, jsonfile
 from tlexp.tracking.record import _checksum
 
 TINY = [
@@ -249,3 +249,14 @@ def test_some_damaged_files_are_refused_or_passed_over(made: Path, faults: Fault
 @pytest.mark.parametrize("reader", READERS, ids=str)
 def test_every_damaged_file_is_refused_or_passed_over(reader: Reader, made: Path, faults: Faults) -> None:
     assert faults(list(cases(made, reader))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["list", "deep"])
+def test_the_harness_sees_a_reader_that_believes_what_it_reads(
+    damage: str, made: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonfile.parse_json, "__code__", (lambda content: json.loads(content)).__code__)
+    [reader] = [each for each in READERS if str(each) == f"{RUN}/model.json export {RUN}"]
+    [case] = [each for each in cases(made, reader) if each.name == f"{reader} {damage}"]
+    assert faults([case]) != []

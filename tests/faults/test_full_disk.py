@@ -285,8 +285,9 @@ def test_a_few_full_disks(shim: Path, ready_store: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_of_each_kind(shim: Path) -> None:
-    done = program(shim, "--kinds")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk_of_each_kind(command: str, shim: Path, ready_store: Path) -> None:
+    done = program(shim, command, "--kinds", "--store", str(ready_store))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

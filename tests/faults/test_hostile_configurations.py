@@ -1,9 +1,11 @@
 """Configurations that want more than settings: none runs code, writes outside, or ends in an error of tlexp's own.
 
 Each comes to the command line as people meet it: typed words, option files, a primary configuration, a defaults list, a
-run's folder to resume. Every thirteenth runs with all tests, the others with `-m slow`.
+run's folder to resume. Python itself tells of every file that is opened, every process that is started and every
+connection that is made meanwhile. Every thirteenth runs with all tests, the others with `-m slow`.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -21,7 +23,7 @@ from hydra.core.config_store import ConfigStore
 
 from tlexp import cli
 from tlexp.cli import launch
-from tlexp.compose import hydra_node
+from tlexp.compose import checked_loader, hydra_node
 from tlexp.compose.checked_loader import PARTS
 from tlexp.compose.registration import register
 
@@ -32,6 +34,11 @@ DIRECTED = ("--config-dir", "mine")
 CHANGED = {"PYTHONSAFEPATH", "PYTEST_CURRENT_TEST"}
 """Environment variables that tlexp and pytest set."""
 CANARY, VICTIM, MODULE = "outside/canary", "outside/victim", "hostile_module"
+ACTS = (
+    "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pickle.find_class", "pty.spawn",
+    "socket.bind", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "webbrowser.open",
+)  # fmt: skip
+"""What no configuration has any business with, as Python's audit events call it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,10 +378,36 @@ CASES = [
 EVERY = len(CASES)
 
 Attempt = Callable[[Hostile], None]
+_acts: list[str] | None = None
+"""What was done of late that may not be done; None while nobody asks."""
+
+
+def _audit(event: str, told: tuple[Any, ...]) -> None:
+    """Note an event of Python's; nothing takes such a hook away again."""
+    if _acts is not None and (event in ACTS or (event == "open" and "outside" in str(told[0]))):
+        _acts.append(f"{event} {told[0]}")
+
+
+@pytest.fixture(scope="module")
+def audit() -> None:
+    sys.addaudithook(_audit)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[str]]:
+    """Yield what is done within the block and may not be."""
+    global _acts
+    _acts = []
+    try:
+        yield _acts
+    finally:
+        _acts = None
 
 
 @pytest.fixture
-def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Attempt:
+def attempt(
+    audit: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Attempt:
     """Type the words in a folder of their own, beside one that nobody may touch; a run that begins does nothing."""
     outside, work = tmp_path / "outside", tmp_path / "work"
     outside.mkdir()
@@ -393,9 +426,10 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         monkeypatch.setattr(sys, "argv", ["tlexp", *case.words])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, watched() as acts:
             cli.main()
         shown = capsys.readouterr()
+        assert acts == []
         assert "fault in tlexp itself" not in shown.err
         assert "Traceback" not in shown.err
         assert (ended.value.code or 0) in ((2,) if case.told else (0, 2)), shown.err
@@ -417,6 +451,16 @@ def test_there_are_many_and_no_two_are_the_same() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_configuration_is_refused(case: Hostile, attempt: Attempt) -> None:
     attempt(case)
+
+
+@pytest.mark.parametrize("name", ["hydra.callbacks-option", "hydra.callbacks-primary"])
+def test_the_harness_sees_what_is_done_where_nothing_is_refused(
+    name: str, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked_loader, "_refuse", lambda problems: None)
+    [case] = [case for case in CASES if case.name == name]
+    with pytest.raises(AssertionError, match=r"open .*outside/canary"):
+        attempt(case)
 
 
 def test_every_key_of_hydra_s_schema_has_a_decision() -> None:

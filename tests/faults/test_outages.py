@@ -32,7 +32,7 @@ from tlexp.tracking import (
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.params import run_params
-from tlexp.tracking.patience import RUN_SECONDS
+from tlexp.tracking.patience import RUN_SECONDS, Patience
 from tlexp.tracking.store import ensure_store
 from tlexp.tracking.sync import sync
 
@@ -159,6 +159,15 @@ def test_every_outage_at_every_moment_costs_under_a_second(
     held = outage(server, mode, moment, tmp_path / "run", make_record, RUN_SECONDS)
     print(f"{mode}, {moment}: {held:.2f} s")
     assert held < 3 * RUN_SECONDS
+
+
+@pytest.mark.slow
+def test_the_harness_sees_a_run_that_waits_for_each_call(
+    server: MisbehavingServer, tmp_path: Path, make_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Patience, "outlasts", lambda self, done, **more: done.wait(2))
+    with pytest.raises(AssertionError):
+        assert outage(server, Mode.mute, "middle", tmp_path / "run", make_record, 0.2) < 0.6
 
 
 def test_a_server_that_is_well_but_far_away_is_no_outage(

@@ -9,6 +9,7 @@ import base64
 import http.server
 import importlib
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -240,8 +241,9 @@ def test_a_folder_that_a_variable_names_serves_every_verb(tmp_path: Path, ready_
         assert "pictures-21" not in started.errors + started.shown
         return started.errors + started.shown
 
-    store = f"tracking.uri=http://me:kept-nowhere@{DEAD}"
-    assert "go on with: python -m tlexp resume=" in ends(*words, store, first=interrupt, status=143)
+    store = f"http://me:kept-nowhere@{DEAD}"
+    told = ends(*words, f"tracking.uri={store}", first=interrupt, status=143)
+    assert "go on with: python -m tlexp resume=" in told
     [run] = tmp_path.glob("outputs/*")
     assert f"tracking.uri=http://me:***@{DEAD} held a secret, which is not kept: give tracking.uri again" in ends(
         f"resume={run}", status=2
@@ -254,6 +256,11 @@ def test_a_folder_that_a_variable_names_serves_every_verb(tmp_path: Path, ready_
     assert "closed: 0" in ends("sync", str(whole), "--uri", f"sqlite:///{tmp_path}/other.db")
     ends("export", str(whole), "exported")
     assert "'data.root=${oc.env:PHOTOS}'" in (tmp_path / "exported/README.md").read_text()
+    shutil.copytree(tmp_path / "pictures-21", tmp_path / "album")
+    ends("predict", str(whole), "album", "--out", "said.csv", "--uri", store)
+    assert f"http://{DEAD} cannot take the run" in ends(
+        "evaluate", str(whole), "album", "--out", "measured", "--uri", store
+    )
     ends("-m", *words, *OFF, "seed=0,1", "train.limit_steps=1", "hydra.sweeper.name=swept")
     photos = tmp_path / "pictures-21"
     assert not holds(tmp_path, "pictures-21", without={photos, *photos.rglob("*")})
