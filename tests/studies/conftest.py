@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from tlexp import cli
 from tlexp.config import Config, config_values
+from tlexp.experiment.estimate import SolvingCost, UnitCosts
 from tlexp.experiment.session import process_session
 from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.table import Cell, Column, Replicate, Role, StudyTable
+from tlexp.studies.planning import costs
 from tlexp.studies.report import panels, plots
 from tlexp.studies.report.rendering import RenderedFigure
 from tlexp.tracking import Record, RunStatus, environment
@@ -212,6 +214,13 @@ def leave_undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "render_figure", lambda *_: RenderedFigure(svg=b"<svg></svg>", png=b""))
 
 
+def leave_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let steps, images and heads cost next to nothing: measuring them takes longer than a small study."""
+    unit, solving = UnitCosts(step=1e-4, image=1e-4), SolvingCost(unit=1e-9, width=64, validates=True)
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: unit)
+    monkeypatch.setattr(costs, "measure_solving", lambda *_, **__: solving)
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test looks at words alone."""
@@ -245,6 +254,7 @@ ONE = ("study.controls=false", "study.labels=[2]", "study.depths=[all]", "study.
 def drawn_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Do a study in this process, in the test's own folder, under the name `s`; return the exit status."""
     monkeypatch.chdir(tmp_path)
+    leave_unmeasured(monkeypatch)
     process_session.cache_clear()
     return lambda *words: do_study(monkeypatch, *words)
 
@@ -253,7 +263,7 @@ def drawn_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Return the folder in which a study with the words was done, once; it is to be copied.
 
-    What was printed is in `shown.txt`. Without words the figures are drawn, else they are empty.
+    What was printed is in `shown.txt`. Without words costs are measured and figures drawn, else they are empty.
     """
 
     @functools.cache
@@ -263,6 +273,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
             process_session.cache_clear()
             if words:
                 leave_undrawn(monkeypatch)
+                leave_unmeasured(monkeypatch)
             with Path("shown.txt").open("w") as shown, contextlib.redirect_stdout(shown):
                 assert do_study(monkeypatch, *words) == 0
             return Path.cwd()
