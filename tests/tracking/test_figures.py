@@ -133,5 +133,8 @@ def test_risk_and_reliability_are_drawn_of_the_most_confident_first() -> None:
     confidence, right = np.array([0.5, 0.99, 0.97, 0.6]), np.array([False, True, True, True])
     [line] = figures.risk_coverage(confidence, right).axes[0].lines
     assert np.array_equal(line.get_xydata(), [(0.25, 0), (0.5, 0), (0.75, 0), (1, 0.25)])
-    _, bins = figures.reliability(confidence, right, bins=10).axes[0].lines
+    axes = figures.reliability(confidence, right, bins=10).axes[0]
+    _, bins = axes.lines
     assert np.allclose(bins.get_xydata(), [(0.5, 0), (0.6, 1), (0.98, 1)])
+    ends = axes.transAxes.inverted().transform(axes.transData.transform([(0, 0), (1, 1)]))
+    assert ((ends > 0.01) & (ends < 0.99)).all(), "marks at the ends are whole"

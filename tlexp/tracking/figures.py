@@ -160,7 +160,8 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], *, bi
     axes.plot(said, found, "o-", color=_COLOURS["test"], label="bins of images")
     for place, count in enumerate(counts[used].tolist()):
         axes.annotate(str(count), (said[place], found[place]), xytext=(4, -11), textcoords="offset points", fontsize=7)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean confidence", ylabel="share of right answers")
+    # Room for marks and numbers at the ends: the surest bin is the one that most images are in.
+    axes.set(xlim=(-0.02, 1.06), ylim=(-0.06, 1.04), xlabel="mean confidence", ylabel="share of right answers")
     axes.set_title(f"Reliability, {len(right)} images; numbers are images of a bin")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
