@@ -1,4 +1,4 @@
-import shlex
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,10 @@ def test_each_budget_has_an_answer(answer: tlexp.StudyAnswer) -> None:
     assert repr(taken) == f"<BudgetAnswer {taken.sentence}>"
     assert taken.sentence in repr(answer)
     assert taken.sureness == "chance" or taken.column in set(answer.table["column"])
-    assert taken.words == (() if taken.command is None else tuple(shlex.split(taken.command)[3:]))
+    known = dataclasses.replace(taken, command="python -m tlexp freeze=all 'study.name=a b'")
+    assert known.words == ("freeze=all", "study.name=a b")
+    with pytest.raises(tlexp.ConfigError, match=r"^there is no model to train: With 2 labels"):
+        _ = dataclasses.replace(taken, command=None).words
     with pytest.raises(tlexp.ConfigError, match=r"^labels=20 is no budget of s.*; it has 2$"):
         answer.take(20)
 

@@ -51,7 +51,7 @@ def test_plan_counts_the_images(tlexp: Run, capsys: pytest.CaptureFixture[str], 
     words = ["data=folder", "data.root=my photos", "labels=0.5"]
     assert tlexp("plan", *words) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "labels=0.5 draws 14 of 28 image files of 3 classes (the smallest has 4); 7 others are held out for "
+        "labels=0.5 draws 14 of 28 images of 3 classes (the smallest has 4); 7 others are held out for "
         "testing; reading leaves out copies"
     )
     assert tlexp("plan", "--json", *words) == 0

@@ -46,8 +46,14 @@ class BudgetAnswer:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The overrides of the model on all labels, for `tlexp.run(*words)`."""
-        return () if self.command is None else tuple(shlex.split(self.command)[3:])
+        """The overrides of the model on all labels, for `tlexp.run(*words)`.
+
+        Raises:
+            ConfigError: There is none: no words at all would train something else.
+        """
+        if self.command is None:
+            raise ConfigError(f"there is no model to train: {self.sentence}")
+        return tuple(shlex.split(self.command)[3:])
 
     @classmethod
     def of(cls, explanation: Explanation) -> Self:

@@ -74,7 +74,7 @@ _PREFIXES = ("torch/", *_ROOTLESS, "wds/")
 class DataConfig:
     """The images and their labels."""
 
-    source: DataSource = setting(DataSource.shapes, "shapes, digits, folder, csv or timm.")
+    source: DataSource = setting(DataSource.shapes, f"{', '.join(DataSource)}.")
     root: str | None = setting(
         None,
         "data=folder: folder with train/ and test/ or val/ trees (also Training, seg_train and the like), or one tree, "

@@ -117,7 +117,7 @@ def _image_lines(plan: dict[str, Any]) -> list[str]:
         return []
     pool, held_out = images["pool"].values(), images["held_out"].values()
     told = [
-        f"labels={images['labels']} draws {images['drawn']:,} of {sum(pool):,} image files of {len(pool)} classes "
+        f"labels={images['labels']} draws {images['drawn']:,} of {sum(pool):,} images of {len(pool)} classes "
         f"(the smallest has {min(pool):,}); {sum(held_out):,} others are held out for testing; "
         "reading leaves out copies"
     ]

@@ -167,7 +167,7 @@ class Predictor:
             raise BadImagesError(
                 f"{len(bad)} of {len(photos)} images cannot be used:",
                 [f"{name}: {reason}" for name, reason in bad],
-                "Mend or remove them, or leave them out: --on-bad skip",
+                'Mend or remove them, or leave them out: --on-bad skip (from Python on_bad="skip")',
             )
         if bad and not places:
             raise DataError(f"no image can be read, e.g. {bad[0][0]}: {bad[0][1]}")
