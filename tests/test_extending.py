@@ -34,8 +34,8 @@ RUNS = {
 }
 """Recipes that end in a run, and what its record says of it."""
 PLANS = {
-    "A study of one's own": r"^study multirun/frozen-.*: 12 cells, 5 data seeds, 60 runs",
-    "A kind of study": r"^keep .*\n^update ",
+    "A study of one's own": r"^keep .*\n^update .*\n^scratch .*\n(.*\n)*^study multirun/statistics-.*: 9 cells, ",
+    "Sizes and networks of one's own study": r"^tiny-32px(.*\n)+^lite0-64px-freeze-0 .*\n^study multirun/survey-",
 }
 """Recipes that end in the plan of a study, and what is shown of it."""
 SECTION = "A section of a study's report"
@@ -145,7 +145,10 @@ def done(root: Path) -> dict[str, Any]:
     """What every command of the page came to, in the copy, with settings that make it small."""
     small = {
         **{title: [*SMALL, f"hydra.run.dir=outputs/{number}"] for number, title in enumerate(RUNS)},
-        **dict.fromkeys(PLANS, TINY),
+        **{
+            title: [word for word in TINY if "survey" not in RECIPES[title].words[0] or word != TINY[0]]
+            for title in PLANS
+        },
         SECTION: [*TINY, "study.labels=[2]", "study.seeds=2", "study.controls=false"],
     }
     given = {title: [*recipe.words, *small[title]] for title, recipe in RECIPES.items()}

@@ -237,7 +237,7 @@ FOREIGN = {
     "study=policies": ("study.depths",),
     "study=quick": ("study.depths", "study.scratch_labels"),
     "study=heads": ("study.depths", "study.scratch_labels"),
-    "study=sizes": ("backbone.image_size", "study.depths", "study.scratch_labels"),
+    "study=sizes": ("study.depths", "study.scratch_labels"),
     "study=backbones": ("backbone=", "study.depths", "study.scratch_labels"),
 }
 """What a kind of study has no use for."""
@@ -286,6 +286,8 @@ def do_study(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     stated = [word for word in TINY if word.partition("=")[0] not in given]
     kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
     stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
+    if "study.sizes" in given:
+        stated = [word for word in stated if not word.startswith("backbone.image_size")]
     preset = [] if "study" in given else [kind]
     return command(monkeypatch, *preset, *stated, *words)
 

@@ -1,10 +1,12 @@
 """Whole studies on the command line: run, gone on with, refused, reported."""
 
+import csv
 import dataclasses
 import importlib.util
 import json
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ from PIL import Image
 from tests.composed import load
 from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command
 from tlexp.config import PROTOCOL, config_key
-from tlexp.errors import DivergedError
+from tlexp.errors import DivergedError, Interrupted
 from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
@@ -600,19 +602,17 @@ def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_
     assert plan.dropped == []
 
 
-def test_sizes_of_one_network_are_screened_and_the_rest_is_said_of_them(
-    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+SIZES = (
+    "study=sizes", "study.sizes=[48,32,32]", "study.labels=[2]", "study.seeds=2", "tune.trials=1",
+    "study.controls=false",
+)  # fmt: skip
+
+
+def test_sizes_of_one_network_are_screened_and_told_with_what_each_costs(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = (
-        "study=sizes", "study.sizes=[4096,32,48,32]", "study.labels=[2]", "study.seeds=2", "tune.trials=1",
-        "study.controls=false",
-    )  # fmt: skip
-    assert study(*words) == 2
-    assert "study.sizes=4096: must be 8..2048 pixels" in capsys.readouterr().err
-    words = ("study=sizes", "study.sizes=[48,32,32]", *words[2:])
-    assert study(*words) == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"^32px .* 32 +-? ", shown, re.M)
+    shutil.copytree(finished(*SIZES), tmp_path, dirs_exist_ok=True)
+    assert re.search(r"^32px .* 32 ", (tmp_path / "shown.txt").read_text(), re.M)
     told = about(tmp_path)
     assert [(each["name"], each["facts"]["image_size"]) for each in told["entrants"]] == [("32px", 32), ("48px", 48)]
     assert told["backbone"] == "test_resnet, 32px, 48px"
@@ -622,8 +622,56 @@ def test_sizes_of_one_network_are_screened_and_the_rest_is_said_of_them(
     assert len({record.data.digest for record in found}) == 1
     page = (tmp_path / "multirun/s/report/report.md").read_text()
     assert "## Which sizes" in page
+    assert "M operations per image" in page
     assert re.search(r"\| 48px( \*)? \| .* \| 48 \|", page)
     before = records(tmp_path)
-    assert study(*words[:1], "study.sizes=[32,48,64]", *words[2:]) == 2
+    assert study(*SIZES, "study.sizes=[32,48,64]") == 2
     assert "study.sizes was 32px,48px and would be 32px,48px,64px" in " ".join(capsys.readouterr().err.split())
     assert records(tmp_path) == before
+
+
+def test_a_study_interrupted_in_its_screen_and_in_its_finals_says_the_same_in_the_end(
+    study: Study, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = run_module._run, []
+
+    def interrupted(config: Any, account: Any, session: Any) -> Any:
+        calls.append(config.freeze.policy)
+        if len(calls) in (3, 6):  # of the four runs of the screen the third, and the first of the finals
+            raise Interrupted(signal.SIGTERM)
+        return real(config, account, session)
+
+    monkeypatch.setattr(run_module, "_run", interrupted)
+    assert [study(*SIZES), study(*SIZES), study(*SIZES)] == [143, 143, 0]
+    assert len(calls) == len(records(finished(*SIZES))) + 2
+    assert [str(policy) for policy in (calls[2], calls[5])] == ["all", "depth"]
+    assert said(tmp_path) == said(finished(*SIZES))
+
+
+def said(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the numbers of a report, without what differs from one execution to the next."""
+    found = {}
+    for path in sorted((folder / "multirun/s/report").glob("*.csv")):
+        with path.open(newline="") as file:
+            rows = [*csv.DictReader(file)]
+        found[path.name] = [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+    return found
+
+
+def test_of_a_pool_what_can_be_had_goes_on_and_a_size_below_the_networks_own_is_noted(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.01, image=0.01))
+    pool = "study.backbones=[lite0,lite0,tf_efficientnet_lite0,resnet5000,pixels]"
+    assert study(*NETWORKS[:1], pool, "study.labels=[1,2,4,50,100]", "study.sizes=[32,64]", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^(lite0-\d+px) .* (\d+) +- ", shown, re.M) == [("lite0-32px", "32"), ("lite0-64px", "64")]
+    assert "left out: tf_efficientnet_lite0-32px: the same as lite0-32px" in shown
+    assert "left out: resnet5000-64px: " in shown
+    assert re.findall(r"^left out: labels=(\d+): the smallest class, circle, has 12 images", shown, re.M) == [
+        "50",
+        "100",
+    ]
+    [note] = re.findall(r"^note: .* was trained at .*", shown, re.M)
+    assert "was trained at 224 px and sees 64 here" in note
+    assert "takes about 12 times as long" in note

@@ -3,6 +3,7 @@
 Nothing here is part of a run's key: a replicate is the run that its own settings make it.
 """
 
+import re
 from dataclasses import dataclass
 
 from tlexp.config.labels import parse_labels
@@ -94,6 +95,8 @@ class StudyConfig:
             ]
         else:
             found += self._useless()
+        if not re.fullmatch(r"[\w.-]{1,32}", self.kind):
+            found.append(f"study.kind={self.kind}: use letters, digits and . _ -, up to 32")
         found += [f"study.sizes={size}: must be 8..2048 pixels" for size in self.sizes if not 8 <= size <= 2048]
         for key, values in (("labels", self.labels), ("scratch_labels", self.scratch_labels)):
             for text in values:

@@ -273,15 +273,14 @@ class StudyPlan:
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
-        """What is worth knowing of the sizes at which networks see the images."""
-        probes = [
-            next(each for each in self.columns if each.column.name == entrant.columns[0]) for entrant in self.entrants
-        ]
-        networks = [
-            (each.composed.config, self._network_of(each.column).expected) for each in probes or self.columns[:1]
-        ]
+        """What is worth knowing of the size at which each network sees the images, of several sizes the largest."""
+        probes = [each.columns[0] for each in self.entrants]
+        screened = [each for each in self.columns if each.column.name in probes] or self.columns[:1]
+        largest = {each.composed.config.backbone.name: each for each in screened}.values()
         return tuple(
-            dict.fromkeys(note for config, expected in networks for note in size_notes(config, expected, self.source))
+            note
+            for each in largest
+            for note in size_notes(each.composed.config, self._network_of(each.column).expected, self.source)
         )
 
     def _named(self, config: Config) -> str:
