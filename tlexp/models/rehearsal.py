@@ -17,7 +17,6 @@ from torch.utils._pytree import tree_leaves
 
 from tlexp.models.operations import OperationCounter
 
-
 _FORMAT: dict[Any, dict[str, Any]] = {F.batch_norm: {}, F.layer_norm: {"memory_format": torch.contiguous_format}}
 """How the results of normalisations lie in memory. Torch itself finds that by doing all their arithmetic."""
 
