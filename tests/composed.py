@@ -39,29 +39,30 @@ def _shared(
     self: CheckedLoader, config_name: str | None, overrides: list[str], run_mode: RunMode, **options: bool
 ) -> DictConfig:
     """Return what Hydra composes, where all files are tlexp's own from a copy of what the choices compose to."""
-    words = parse_overrides(overrides)
-    values = [word for word in words if _is_value(word)]
-    choices = [word for word in words if word not in values]
-    if str(self.config_search_path) != str(search_path(ConfigSource())) or not all(map(_is_choice, choices)):
+    if str(self.config_search_path) != str(search_path(ConfigSource())):
         return LOAD(self, config_name, overrides, run_mode, **options)
+    words = parse_overrides(overrides)
+    values = [word for word in words if _is_value(word, run_mode)]
+    choices = [word for word in words if word not in values]
+    if not all(map(_is_choice, choices)):  # what adds and deletes needs its place
+        values, choices = [], words
     chosen = [str(word.input_line) for word in choices]
     place = config_name, *chosen, run_mode, *options.items()
     if place not in _LOADED:
         _LOADED[place] = LOAD(self, config_name, chosen, run_mode, **options)
     made = deepcopy(_LOADED[place])
     self._parse_overrides_and_create_caching_repo(config_name, overrides)  # which refuses
-    ConfigLoaderImpl._apply_overrides_to_config(values, made)
+    ConfigLoaderImpl._apply_overrides_to_config([word for word in values if not word.is_sweep_override()], made)
     _write_down(words, made)
     return made
 
 
-def _is_value(word: Override) -> bool:
-    return (
-        word.type is OverrideType.CHANGE
-        and word.package is None
-        and not word.is_sweep_override()
-        and (word.key_or_group in config_fields() or word.key_or_group in OF_HYDRA)
-    )
+def _is_value(word: Override, run_mode: RunMode) -> bool:
+    if word.type is not OverrideType.CHANGE or word.package is not None:
+        return False
+    if word.is_sweep_override():  # which Hydra refuses in a single run, and leaves to the jobs in others
+        return run_mode is RunMode.MULTIRUN and not word.is_hydra_override()
+    return word.key_or_group in config_fields() or word.key_or_group in OF_HYDRA
 
 
 def _is_choice(word: Override) -> bool:

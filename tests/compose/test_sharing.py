@@ -19,6 +19,9 @@ WORDS: list[tuple[RunMode, list[str]]] = [
     (RUN, ["study=quick", "study.labels=[2,3]", "hydra.mode=MULTIRUN", "data.prior={a:0.3,b:0.7}"]),
     (RUN, ["hydra.sweeper.name=s", "hydra/launcher=basic", "hydra.sweep.dir=multirun", "seed=1"]),
     (SWEEP, ["labels=2,4", "seed=1", "backbone=tiny", "hydra.mode=MULTIRUN"]),
+    (SWEEP, ["freeze=all,none", "optim.lr=0.1,0.2", "labels=2,'02'", "hydra.mode=MULTIRUN"]),
+    (SWEEP, ["hydra.mode=RUN,MULTIRUN"]),
+    (RUN, ["labels=2,4"]),
     (RUN, ["+trial=3", "labels=4"]),
 ]
 

@@ -59,7 +59,7 @@ PLANTS: dict[str, Callable[[], None]] = {
 
 def test_processes_share_the_work_and_outlive_eviction(tmp_path: Path) -> None:
     assert share(tmp_path, times=1) == 0
-    assert evict(tmp_path / "evict", seconds=2) == 0
+    assert evict(tmp_path / "evict", seconds=1) == 0
 
 
 @pytest.mark.slow

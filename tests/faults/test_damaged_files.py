@@ -18,8 +18,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.faults.forks import finish
-from tests.faults.test_kill_study import undrawn
 from tlexp import cli, jsonfile
 from tlexp.tracking.record import _checksum
 
@@ -159,15 +157,26 @@ def made(tmp_path_factory: pytest.TempPathFactory, ready_store: Path) -> Path:
     """A folder with a run, one that was interrupted, a sweep and a study."""
     root = tmp_path_factory.mktemp("made")
     shutil.copy(ready_store, root / "mlflow.db")
-    finish(root, *TINY, "labels=2", "tracking=mlflow", f"hydra.run.dir={RUN}")
-    finish(root, *SWEEP)
-    finish(root, *STUDY, first=undrawn)
-    finish(root, *TINY, "labels=2", f"hydra.run.dir={KILLED}", "train.checkpoint_seconds=0.001", first=kept)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(root)
+        undraw(monkeypatch)
+        do(monkeypatch, *TINY, "labels=2", "tracking=mlflow", f"hydra.run.dir={RUN}")
+        do(monkeypatch, *SWEEP)
+        do(monkeypatch, *STUDY)
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        do(monkeypatch, *TINY, "labels=2", f"hydra.run.dir={KILLED}", "train.checkpoint_seconds=0.001")
     (root / KILLED / "record.json").unlink()
     for name in json.loads((root / RUN / "model.json").read_bytes())["card"]["classes"]:
         (root / PHOTOS / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(root / PHOTOS / name / "1.png")
     return root
+
+
+def do(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["tlexp", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
 
 
 def kept() -> None:

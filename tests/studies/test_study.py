@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.composed import load
-from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command
+from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command, leave_unmeasured
 from tlexp.config import PROTOCOL, config_key
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.experiment import run as run_module
@@ -55,8 +55,8 @@ def test_the_demonstration_is_small_and_has_no_limit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    slow = UnitCosts(step=600.0, image=0.0)
-    monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", lambda *_, **__: slow)
+    leave_unmeasured(monkeypatch)
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=600.0, image=0.0))
     assert command(monkeypatch, "study=demonstration", "tracking=off", "--dry-run") == 0
     shown = capsys.readouterr().out
     found = re.findall(r"^(\S+) .*  ([\d,]+) +(\d+) +0 +(\w+) ", shown, re.M)
@@ -386,7 +386,6 @@ def test_heads_compete_on_the_frozen_backbone(study: Study, tmp_path: Path) -> N
 def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.01, image=0.01))  # it is a large one
     two_branches = ["backbone=timm", "backbone.name=crossvit_tiny_240", "backbone.pretrained=false"]
     words = [*two_branches, "backbone.image_size=null", "backbone.weights=null", "study.controls=false", "--dry-run"]
     assert study("study=heads", *words) == 0

@@ -3,11 +3,12 @@
 images (2, 3, S, S) -> features (2, D). The backbone may be real or on the meta device itself and is left as it was.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -15,6 +16,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from tlexp.models.operations import OperationCounter
+
+_FORMAT: dict[Any, dict[str, Any]] = {F.batch_norm: {}, F.layer_norm: {"memory_format": torch.contiguous_format}}
+"""How the results of normalisations lie in memory. Torch itself finds that by doing all their arithmetic."""
 
 
 class Rehearsal(TorchFunctionMode):
@@ -63,7 +67,8 @@ class Rehearsal(TorchFunctionMode):
     ) -> Any:
         """Call the function and note what it used and made; questions about shapes make no tensor and do not count."""
         before = self._counter.counted
-        result = func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        result = torch.empty_like(args[0], **_FORMAT[func]) if _keeps_shape(func, args, named) else func(*args, **named)
         made = _tensors(args[0] if func is Tensor.__setitem__ else result)
         if made:
             self._tick += 1
@@ -97,6 +102,14 @@ class Rehearsal(TorchFunctionMode):
             for tensor in made:
                 self._made.setdefault(id(tensor), self._tick)
                 self._by_id[id(tensor)] = tensor
+
+
+def _keeps_shape(func: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Return whether a function is a normalisation that fits its input."""
+    if func is F.layer_norm:
+        shape = tuple(args[1] if len(args) > 1 else named["normalized_shape"])
+        return tuple(args[0].shape[-len(shape) :]) == shape
+    return func is F.batch_norm and all(tensor.numel() == args[0].shape[1] for tensor in _tensors((args[1:], named)))
 
 
 def _places(backbone: nn.Module) -> dict[str, Tensor]:

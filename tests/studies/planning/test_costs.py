@@ -20,8 +20,6 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
         "tlexp.studies.planning.costs.measure_costs",
         lambda config, *_, **__: UnitCosts(step=PRICES[str(config.freeze.depth)], image=1e-6),
     )
-    free = SolvingCost(unit=0.0, width=1, validates=True)
-    monkeypatch.setattr("tlexp.studies.planning.costs.measure_solving", lambda *_, **__: free)
     words = ["study.depths=[0,1,3,all]", "study.labels=[2,4,6]", "study.scratch_labels=[2,4,6]", "--dry-run"]
     assert study(*words, "study.minutes=0.0001") == 2
     captured = capsys.readouterr()
