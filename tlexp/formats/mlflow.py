@@ -64,7 +64,7 @@ password, so leave it on 127.0.0.1 or put a proxy in front."""
 
 
 def _write(trained: Trained, folder: Path) -> None:
-    load_mlflow(models=True)
+    load_mlflow(models=True, stores=False)
     save_pyfunc(PyfuncModel(folder=trained.folder, classes=trained.card.classes), folder)
 
 

@@ -74,11 +74,12 @@ def _levels() -> dict[str, int]:
     return levels if levels["mlflow"] or "mlflow" in sys.modules else levels | {"mlflow": _OWN_LEVEL}
 
 
-def load_mlflow(*, models: bool = False) -> None:
+def load_mlflow(*, models: bool = False, stores: bool = True) -> None:
     """Import mlflow, after settings that the user has not made; call it where no other thread imports.
 
     Args:
         models: Also what logging a model needs, which takes longer.
+        stores: Also what a tracking store needs, as databases do.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -86,9 +87,9 @@ def load_mlflow(*, models: bool = False) -> None:
         # mlflow uses what its own dependencies announce to remove, and warns of its own type hints.
         for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", kind)
-        import mlflow.store.tracking.sqlalchemy_store  # lazy: keeps --help fast
-        import mlflow.tracking
-
+        if stores:
+            import mlflow.store.tracking.sqlalchemy_store  # lazy: keeps --help fast
+            import mlflow.tracking
         if models:
             import mlflow.pyfunc  # noqa: F401
     for name, level in _LOUD.items():
