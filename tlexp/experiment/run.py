@@ -28,7 +28,7 @@ from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
 from tlexp.learn.search import Search
-from tlexp.learn.selection import Learner, Selection, refit, select
+from tlexp.learn.selection import Learner, Selection, find_typicality, refit, select
 from tlexp.models import save_classifier
 from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
@@ -127,10 +127,12 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     # All choices are made. The held-out splits are read here, once.
     shift = _prior_shift(config, images, budget.labels[trained])
     recorder.shifted(images.classes, shift)
-    predictions = Predictions.of(learner, selection, trained, inputs.held_out(), shift)
+    classifier.typicality = find_typicality(learner, selection, budget.folds, trained)
+    predictions = Predictions.of(learner, selection, trained, inputs.held_out(), shift, classifier.typicality)
     splits = predictions.evaluate(
         label_smoothing=config.train.label_smoothing, class_weights=config.train.class_weights
     )
+    recorder.alarmed(predictions.false_alarms)
     recorder.note(guess_note(config, splits["test"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
