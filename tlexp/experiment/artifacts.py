@@ -74,11 +74,21 @@ class Predictions:
         held_out: Iterable[tuple[str, LabelledSet]],
         shift: PriorShift | None,
         typicality: Typicality | None = None,
+        groups: NDArray[np.int64] | None = None,
     ) -> "Predictions":
         """Return what a network that has been fitted makes of each split; each is read when its turn comes.
 
         All logits are divided by the temperature that the selection found. Those of held-out splits are for the place
         where the network will be used, if that has other class frequencies.
+
+        Args:
+            learner: The network.
+            selection: How its settings were found.
+            trained: Positions of the budget that it learned from.
+            held_out: Split -> images.
+            shift: To the class frequencies where it will be used.
+            typicality: What tells how typical an image is.
+            groups: Number of the group of each image that the settings were chosen on, in the order of the folds.
         """
         temperature = np.float32(1.0 if selection.temperature is None else selection.temperature)
         predicted: dict[str, tuple[LabelledSet, Logits]] = {}
@@ -101,7 +111,7 @@ class Predictions:
             held_out=predicted,
             train=(logits / temperature, labels),
             val=val,
-            abstention=None if val is None or shift is not None else _abstention(*val),
+            abstention=None if val is None or shift is not None else _abstention(*val, groups),
             typicalities=typical,
             false_alarms=[] if typicality is None else measure_false_alarms(typical["test"], least=typicality.least),
             learner=learner,
@@ -126,10 +136,10 @@ class Predictions:
         }
 
 
-def _abstention(logits: Logits, labels: Labels) -> Abstention:
+def _abstention(logits: Logits, labels: Labels, groups: NDArray[np.int64] | None) -> Abstention:
     """Return what out-of-fold predictions say of confidences."""
     probabilities = to_probabilities(logits)
-    return Abstention.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    return Abstention.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, groups)
 
 
 def write_artifacts(
