@@ -54,7 +54,10 @@ def test_predict_writes_a_table_and_replaces_none(
     words = ["predict", str(network), "=1+1.png", "bright.png", "--out", "out.csv"]
     assert tlexp(*words) == 0
     head, first, second = rows(photos / "out.csv")
-    assert head == ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence"]
+    columns = ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence", "typicality"]
+    assert head == columns
+    assert first[-1] == ""
+    assert "typicality is left empty: the run kept no held-out images" in capsys.readouterr().err
     assert [first[:2], second[:2]] == [["'=1+1.png", "cat"], ["bright.png", "elk"]], "no spreadsheet computes a name"
     assert tlexp(*words) == 2
     assert "is there already: name another one, or replace it with --overwrite" in capsys.readouterr().err

@@ -40,7 +40,8 @@ def test_the_run_s_own_test_images_measure_as_in_the_run(
     measured = measure_photos(predictor, labelled, on_bad="refuse")
     write_measured(tmp_path / "new" / "out", measured, predictor, labelled.photos, title="a <b> & c")
     ours, runs = (json.loads((folder / "evaluation.json").read_text()) for folder in (tmp_path / "new/out", run_folder))
-    assert ours == {name: runs[name] for name in ("classes", "test", "answering")}
+    assert ours == {name: runs[name] for name in ("classes", "test", "answering", "false_alarms")}
+    assert ours["false_alarms"]
     low, high = measured.intervals["balanced_accuracy"]
     assert low <= ours["test"]["metrics"]["balanced_accuracy"] <= high
     figures = {path.stem for path in (tmp_path / "new/out/figures").iterdir()}

@@ -117,7 +117,11 @@ def test_an_export_says_by_what_its_logits_are_divided(start: Start, tmp_path: P
     record = start("head=logreg", "labels=4").record
     export(tmp_path / "run", tmp_path / "out", half=False)
     assert read_card(tmp_path / "out" / "model.json").card.temperature == record.train.temperature != 1
-    assert f"| temperature | {record.train.temperature:.4g}: " in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| temperature | {record.train.temperature:.4g}: " in card
+    assert record.train.false_alarms is not None
+    told = ", ".join(f"{share:.1%} at {level}" for level, share in record.train.false_alarms.items())
+    assert f"| none of these | false alarms of `tlexp predict --outliers` on the test images: {told} |" in card
     start("labels=1", name="untold")
     export(tmp_path / "untold", tmp_path / "plain", half=False)
     assert "temperature" not in (tmp_path / "plain" / "model.json").read_text()

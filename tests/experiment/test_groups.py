@@ -49,13 +49,17 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def test_a_split_that_parts_groups_says_too_much_by_all_that_was_planted(start: Start, patients: Path) -> None:
+def test_a_split_that_parts_groups_says_too_much_by_all_that_was_planted(
+    start: Start, patients: Path, tmp_path: Path
+) -> None:
     parted = start(*WORDS, f"data.root={patients}", name="parted")
     whole = start(*WORDS, f"data.root={patients}", PATTERN, name="whole")
     assert parted.splits["test"].metrics["accuracy"] == 1.0
     assert whole.splits["test"].metrics["accuracy"] < 0.9
     assert parted.record.data.digest != whole.record.data.digest
     assert parted.record.key != whole.record.key
+    cards = (json.loads((tmp_path / name / "model.json").read_text())["card"] for name in ("parted", "whole"))
+    assert [card["abstention"]["answered"][-1] for card in cards] == [160, 32], "thresholds count images, or groups"
 
 
 def test_over_many_splits_the_excess_is_what_was_planted(patients: Path) -> None:

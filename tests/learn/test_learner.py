@@ -216,6 +216,29 @@ class TestLearner:
                 assert np.array_equal(shuffled, logits[places])
                 assert np.array_equal(same_labels, labels[places])
 
+    def test_distances_come_beside_the_same_predictions(self, given: Given) -> None:
+        learner = given.learner
+        learner.train("one", PART, given.candidates[0])
+        reference = learner.reference(PART)
+        logits, distances, labels = learner.compare(given.test, np.arange(24), reference)
+        plain, same_labels = learner.predict(given.test, np.arange(24))
+        assert np.array_equal(logits, plain)
+        assert np.array_equal(labels, same_labels)
+        assert (distances.shape, distances.dtype) == ((24,), np.float32)
+        assert np.array_equal(learner.compare(given.test, np.array([7, 3]), reference)[1], distances[[7, 3]])
+        learned = learner.compare(learner.budget, PART, reference)[1]
+        assert learned.max() < 1.0
+        assert np.median(learned) <= np.median(distances), "what it learned from has itself beside it"
+
+    def test_a_fold_s_distances_are_those_of_what_was_trained_on_it(self, given: Given) -> None:
+        learner, fold, candidate = given.learner, given.folds[0], given.candidates[0]
+        learner.fit_fold("select-0-fold0", fold, candidate)
+        learner.train("final", WHOLE, candidate)
+        found = learner.fold_distances(fold, candidate)
+        learner.train("other", fold.train, candidate)
+        expected = learner.compare(learner.budget, fold.validation, learner.reference(fold.train))[1]
+        assert np.array_equal(found, expected)
+
     def test_it_learns(self, given: Given) -> None:
         given.learner.train("one", WHOLE, given.candidates[0])
         logits, labels = given.learner.predict(given.learner.budget, WHOLE)
@@ -294,6 +317,9 @@ class TestStoredFits:
                 assert np.array_equal(again[1], logits)
                 assert np.array_equal(again[2], labels)
             assert same(given.state, before)
+        for place, fold in enumerate(FOLDS[:2]):
+            known = [given.learner.fold_distances(fold, RATES[0]) for given in (first, second)]
+            assert np.array_equal(*known), f"of fold {place}"
         with pytest.raises(AssertionError, match="a fit that was there"):
             second.learner.fit_fold("select-0-fold2", FOLDS[2], RATES[0])
 

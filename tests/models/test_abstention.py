@@ -26,6 +26,28 @@ def test_what_is_promised_holds_in_ninety_two_of_a_hundred_draws(promised: float
     assert given > 0
 
 
+def test_what_is_promised_holds_where_images_are_right_and_wrong_in_groups() -> None:
+    """Eight images of a group, all right or all wrong: counted by images it holds in 86 of a hundred draws."""
+    generator = np.random.default_rng(0)
+    confidences, right = drawn(100_000, generator)
+    held = {True: 0, False: 0}
+    for _ in range(200):
+        chosen = generator.integers(0, len(right), 60)
+        alike = np.repeat(chosen, 8)
+        for counted, groups in ((True, np.repeat(np.arange(60), 8)), (False, None)):
+            least = Abstention.of(confidences[alike], right[alike], groups).threshold(0.9)
+            held[counted] += least is None or right[confidences >= least].mean() >= 0.9
+    assert held[True] / 200 >= 0.92
+    assert held[False] / 200 < 0.9
+
+
+def test_groups_of_one_image_count_as_images() -> None:
+    confidences, right = drawn(300, np.random.default_rng(2))
+    assert Abstention.of(confidences, right, np.arange(300)[::-1]) == Abstention.of(confidences, right)
+    whole = Abstention.of(np.ones(9), np.array([True] * 5 + [False] * 4), np.array([0] * 5 + [1, 2, 3, 4]))
+    assert (whole.answered, whole.right) == ((2,), (1,)), "81 / (25 + 4) images, a share of 5 / 9 right"
+
+
 def test_more_images_answer_more() -> None:
     generator = np.random.default_rng(1)
     coverages = []

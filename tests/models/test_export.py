@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from tlexp.models import (
     save_classifier,
 )
 from tlexp.models.export import read_card
+from tlexp.models.typicality import ReferenceRows, Typicality
 
 HEADS = [
     HeadOptions(init=HeadInit.normal),
@@ -78,6 +80,23 @@ def test_what_comes_back_gives_the_same_logits(tmp_path: Path, head: HeadOptions
     assert torch.equal(classifier(images), again(images))
     assert not again.training
     assert (exported.card, exported.depth, again.depth) == (card, 2, 2)
+
+
+def test_what_is_typical_goes_along(tmp_path: Path) -> None:
+    classifier, card = build()
+    rows = torch.randn(5, feature_width(classifier.backbone))
+    classifier.typicality = known = Typicality.of(ReferenceRows.of(rows), np.array([0.25, 0.5], np.float32))
+    save_classifier(classifier, tmp_path / "whole", description=card)
+    save_classifier(classifier, tmp_path / "half", description=card, half=True)
+    for folder in ("whole", "half"):
+        again, _ = load_classifier(tmp_path / folder)
+        assert again.typicality is not None
+        assert torch.equal(again.typicality.reference.rows, known.reference.rows)
+        assert again.typicality.held_out.tolist() == [0.25, 0.5]
+        assert again.state_dict().keys() == classifier.state_dict().keys(), "it is no part of the network"
+    classifier.typicality = None
+    save_classifier(classifier, tmp_path / "without", description=card)
+    assert load_classifier(tmp_path / "without")[0].typicality is None
 
 
 def test_a_run_becomes_the_start_of_the_next(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The object that applies a trained network: it says what the run said, of whatever it is given."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -51,15 +52,18 @@ def test_it_says_of_the_test_images_what_the_run_said_to_the_bit(
     run = trained(photos, tmp_path / "run", *words)
     export(run, tmp_path / "export", half=False)
     with np.load(run / "predictions.npz") as file:
-        expected = file["probability"]
+        expected, typical = file["probability"], file["typicality"]
     assert expected.std() > 0.001
+    assert len(np.unique(typical)) > 1
     for place in (run, tmp_path / "export"):
         found = Predictor.load(place)
         scores = found.score(photos / "test")
         assert scores.names == tuple(str(path) for path in sorted(photos.glob("test/*/*")))
         assert np.array_equal(scores.probabilities.astype(np.float32), expected)
-        alone = [found.probabilities(name)[0] for name in scores.names[:2]]
-        assert np.array_equal(alone, scores.probabilities[:2]), "whatever comes beside an image"
+        assert np.array_equal(scores.typicalities, typical)
+        alone = [found.score(name) for name in scores.names[:2]]
+        assert np.array_equal([one.probabilities[0] for one in alone], scores.probabilities[:2]), "beside no other"
+        assert np.array_equal([one.typicalities for one in alone], typical[:2, None])
 
 
 def test_paths_images_and_arrays_are_taken_alike(predictor: Predictor, photos: Path) -> None:
@@ -82,7 +86,7 @@ def test_paths_images_and_arrays_are_taken_alike(predictor: Predictor, photos: P
 def test_a_table_names_the_first_three_classes(predictor: Predictor, photos: Path) -> None:
     table = predictor.predict([photos / "test" / "cat" / "3.png", np.zeros((8, 8), np.uint8)])
     columns = ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence"]
-    assert list(table.columns) == columns
+    assert list(table.columns) == [*columns, "typicality"]
     assert list(table["path"]) == [str(photos / "test" / "cat" / "3.png"), "image 1"]
     assert {*table["class"], *table["second"]} == {*CLASSES}
     assert np.allclose(table["confidence"] + table["second_confidence"], 1)
@@ -198,6 +202,34 @@ def with_card(predictor: Predictor, folder: Path, abstention: Abstention | None)
     save_classifier(predictor._classifier, folder, description=card)
     assert ("abstention" in (folder / "model.json").read_text()) == (abstention is not None)
     return Predictor.load(folder)
+
+
+def test_images_that_are_typical_of_none_of_the_classes_are_marked(
+    predictor: Predictor, run_folder: Path, photos: Path
+) -> None:
+    """Of 4 validation images, at most 1 in 5 is as far away as none."""
+    strange = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    table = predictor.predict([photos / "train" / "cat" / "0.png", strange], outliers=0.2)
+    assert list(table["outlier"]) == list(table["typicality"] <= 0.2)
+    with pytest.raises(ConfigError, match=r"outliers=0.05: no image can be .* 4 held-out images: ask for 0.2 or more"):
+        predictor.predict([], outliers=0.05)
+    with pytest.raises(ConfigError, match="must be a share of false alarms between 0 and 1"):
+        predictor.predict([], outliers=5)
+    alarms = json.loads((run_folder / "evaluation.json").read_text())["false_alarms"]
+    with np.load(run_folder / "predictions.npz") as file:
+        assert [each["rate"] for each in alarms] == [np.mean(file["typicality"] <= each["level"]) for each in alarms]
+    assert not any(each["possible"] for each in alarms)
+
+
+def test_a_network_that_knows_nothing_typical_says_so(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    """As of a run without folds, or of an earlier version."""
+    classifier = copy.copy(predictor._classifier)
+    classifier.typicality = None
+    save_classifier(classifier, tmp_path, description=predictor.card)
+    without = Predictor.load(tmp_path)
+    assert without.predict(photos / "test")["typicality"].isna().all()
+    with pytest.raises(ConfigError, match=r"outliers=0\.1: the run kept no held-out images that tell what"):
+        without.predict(photos / "test", outliers=0.1)
 
 
 def test_an_unknown_way_with_what_cannot_be_read_is_refused(predictor: Predictor, photos: Path) -> None:

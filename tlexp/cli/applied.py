@@ -27,17 +27,21 @@ def predict(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="CSV file to write (a short table here)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
     parser.add_argument("--abstain", type=float, help="answer only where this accuracy, such as 0.95, is promised")
+    parser.add_argument("--outliers", type=float, help="mark what may be none of the classes, at this false-alarm rate")
     _add_reading(parser)
     arguments = parser.parse_args(words)
     if arguments.out is not None:
         _require_free(arguments.out, overwrite=arguments.overwrite)
     from tlexp.predictor import Predictor  # lazy: torch and timm
+    from tlexp.predictor.predictor import NOTHING_TYPICAL
     from tlexp.predictor.table import predictions_rows
 
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
+    if arguments.outliers is not None:
+        predictor.require_outliers(arguments.outliers)
     scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
-    rows = predictions_rows(scores, predictor.classes, least=least)
+    rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
     if arguments.out is None:
         told = [[cell if isinstance(cell, str) else f"{cell:.4f}" for cell in row] for row in rows[: _SHOWN + 1]]
         show(*aligned(told))
@@ -49,6 +53,11 @@ def predict(words: list[str]) -> int:
     if arguments.abstain is not None:
         answered = sum(row[1] != "" for row in rows[1:])
         show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
+    if arguments.outliers is not None:
+        marked = sum(row[-1] == "yes" for row in rows[1:])
+        show(f"outliers: {marked} of {len(rows) - 1}, those with a typicality of {arguments.outliers:g} or less")
+    if predictor.typicality is None:
+        show(f"typicality is left empty: {NOTHING_TYPICAL}", error=True)
     _tell_left_out(scores.bad)
     return 0
 

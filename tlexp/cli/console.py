@@ -51,7 +51,13 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
     assert record.train.weights is not None  # these two are known before training
     assert record.data is not None
     start = [f"weights {record.train.weights.source}", f"images  {record.data.told}", f"labels  {record.learned}"]
-    end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder, own_files=own_files)]
+    end = [
+        *_alarms(record.train.false_alarms),
+        *_cost(record.metrics),
+        *_places(outcome, folder),
+        "",
+        *_next(record, folder, own_files=own_files),
+    ]
     return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
 
 
@@ -73,6 +79,18 @@ def _network(name: str, freeze: FreezeBlock) -> str:
     phases, frozen = len(freeze.phases or ()), len(freeze.units or ())
     units = f" ({frozen} unit{'' if frozen == 1 else 's'} frozen)" if frozen else ""
     return f"{name}, freeze={freeze.policy}" + (f" ({phases} phases)" if phases else units)
+
+
+def _alarms(shares: dict[str, float] | None) -> list[str]:
+    """Return what marking images that are none of the classes would cost on the test split, where that is known.
+
+    >>> _alarms({"0.01": 0.0, "0.05": 0.0625}), _alarms(None)
+    (['of the test images 0.0 % have a typicality of at most 0.01, 6.2 % of at most 0.05 (predict --outliers)'], [])
+    """
+    told = [f"{share:.1%} of at most {level}".replace("%", " %") for level, share in (shares or {}).items()]
+    first, *more = told or [""]
+    known = [first.replace("of at most", "have a typicality of at most"), *more]
+    return [f"of the test images {', '.join(known)} (predict --outliers)"] if told else []
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:

@@ -19,10 +19,19 @@ from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
 from tlexp.models.abstention import Abstention
 from tlexp.models.prior import PriorShift
+from tlexp.models.typicality import Typicality
 from tlexp.paths import csv_bytes, publish, publish_json
 from tlexp.tracking import figures, names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
-from tlexp.train import Answering, Evaluation, evaluate, measure_answering, to_probabilities
+from tlexp.train import (
+    Answering,
+    Evaluation,
+    FalseAlarms,
+    evaluate,
+    measure_answering,
+    measure_false_alarms,
+    to_probabilities,
+)
 
 MISTAKES = 16
 
@@ -37,6 +46,8 @@ class Predictions:
         val: Of those that the settings were chosen on, by networks that had not seen them, or None.
         abstention: How sure the network has to be for which accuracy, by those; None where they are for other class
             frequencies.
+        typicalities: Split -> how typical its images are of those that it learned from, where that can be told.
+        false_alarms: How many test images would be marked as none of the classes; none where nothing tells.
         learner: The network.
         trained: Positions of the budget that it learned from.
         trials: The candidates for its settings.
@@ -47,6 +58,8 @@ class Predictions:
     train: tuple[Logits, Labels]
     val: tuple[Logits, Labels] | None
     abstention: Abstention | None
+    typicalities: dict[str, NDArray[np.float64]]
+    false_alarms: Sequence[FalseAlarms]
     learner: Learner[Any]
     trained: Positions
     trials: tuple[TrialBlock, ...]
@@ -60,17 +73,34 @@ class Predictions:
         trained: Positions,
         held_out: Iterable[tuple[str, LabelledSet]],
         shift: PriorShift | None,
+        typicality: Typicality | None = None,
+        groups: NDArray[np.int64] | None = None,
     ) -> "Predictions":
         """Return what a network that has been fitted makes of each split; each is read when its turn comes.
 
         All logits are divided by the temperature that the selection found. Those of held-out splits are for the place
         where the network will be used, if that has other class frequencies.
+
+        Args:
+            learner: The network.
+            selection: How its settings were found.
+            trained: Positions of the budget that it learned from.
+            held_out: Split -> images.
+            shift: To the class frequencies where it will be used.
+            typicality: What tells how typical an image is.
+            groups: Number of the group of each image that the settings were chosen on, in the order of the folds.
         """
         temperature = np.float32(1.0 if selection.temperature is None else selection.temperature)
-        predicted = {
-            split: (images, learner.predict(images, np.arange(len(images.labels)))[0] / temperature)
-            for split, images in held_out
-        }
+        predicted: dict[str, tuple[LabelledSet, Logits]] = {}
+        typical: dict[str, NDArray[np.float64]] = {}
+        for split, images in held_out:
+            whole = np.arange(len(images.labels))
+            if typicality is None:
+                logits, _ = learner.predict(images, whole)
+            else:
+                logits, distances, _ = learner.compare(images, whole, typicality.reference)
+                typical[split] = typicality.typicalities(distances)
+            predicted[split] = images, logits / temperature
         if shift is not None:
             predicted = {split: (images, shift.correct(logits)) for split, (images, logits) in predicted.items()}
         val, block = None, selection.block(refit=True)
@@ -81,7 +111,9 @@ class Predictions:
             held_out=predicted,
             train=(logits / temperature, labels),
             val=val,
-            abstention=None if val is None or shift is not None else _abstention(*val),
+            abstention=None if val is None or shift is not None else _abstention(*val, groups),
+            typicalities=typical,
+            false_alarms=[] if typicality is None else measure_false_alarms(typical["test"], least=typicality.least),
             learner=learner,
             trained=trained,
             trials=block.trials,
@@ -104,10 +136,10 @@ class Predictions:
         }
 
 
-def _abstention(logits: Logits, labels: Labels) -> Abstention:
+def _abstention(logits: Logits, labels: Labels, groups: NDArray[np.int64] | None) -> Abstention:
     """Return what out-of-fold predictions say of confidences."""
     probabilities = to_probabilities(logits)
-    return Abstention.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    return Abstention.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, groups)
 
 
 def write_artifacts(
@@ -136,14 +168,22 @@ def write_artifacts(
     for split, (images, logits) in predictions.held_out.items():
         index = rest if split == "rest" else np.arange(len(images.labels))
         probabilities = to_probabilities(logits)
-        write_predictions(folder, probabilities, images.labels, split=split, index=index, groups=groups.get(split))
+        typical = predictions.typicalities.get(split)
+        write_predictions(
+            folder,
+            probabilities,
+            images.labels,
+            split=split,
+            index=index,
+            groups=groups.get(split),
+            typicalities=typical,
+        )
         if split in image_names:
             table = predictions_table(image_names[split], images.labels, probabilities, classes)
             publish(folder / names.predictions_file(split, names.PREDICTIONS_TABLE), table)
     images, logits = predictions.held_out["test"]
-    write_evaluation(
-        folder, splits, classes, measure_answering(predictions.abstention, to_probabilities(logits), images.labels)
-    )
+    answering = measure_answering(predictions.abstention, to_probabilities(logits), images.labels)
+    write_evaluation(folder, splits, classes, answering, predictions.false_alarms)
     trials = predictions.trials
     if len(trials) > 1:
         write_candidates(folder, trials)
@@ -159,11 +199,12 @@ def write_predictions(
     split: str = "test",
     index: Positions | None = None,
     groups: NDArray[np.int64] | None = None,
+    typicalities: NDArray[np.float64] | None = None,
 ) -> None:
     """Write predictions.npz: index (N,), label (N,) and probability (N, K) of a held-out split, in its order.
 
     The index is an image's place in its split, or in the pool; all of the split in order when None. Where images have
-    groups it holds their numbers as well, group (N,) int64.
+    groups it holds their numbers as well, group (N,) int64, and typicality (N,) where that can be told.
     """
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -173,6 +214,8 @@ def write_predictions(
     }
     if groups is not None:
         arrays["group"] = groups
+    if typicalities is not None:
+        arrays["typicality"] = typicalities
     np.savez_compressed(buffer, **arrays)
     publish(folder / names.predictions_file(split), buffer.getvalue())
 
@@ -195,16 +238,22 @@ def predictions_table(
 
 
 def write_evaluation(
-    folder: Path, splits: dict[str, Evaluation], classes: Sequence[str], answering: Sequence[Answering]
+    folder: Path,
+    splits: dict[str, Evaluation],
+    classes: Sequence[str],
+    answering: Sequence[Answering],
+    false_alarms: Sequence[FalseAlarms],
 ) -> None:
     """Write evaluation.json: measures, Wilson intervals, recall per class and confusion matrix of each split.
 
-    Beside them stands what the test split shows of answering only where the network is sure enough.
+    Beside them stands what the test split shows of answering only where the network is sure enough, and how much of it
+    would be marked as none of the classes.
     """
     values: dict[str, Any] = {"classes": list(classes)} | {
         split: dataclasses.asdict(found) | {"confusion": found.confusion.tolist()} for split, found in splits.items()
     }
     values["answering"] = [dataclasses.asdict(each) for each in answering]
+    values["false_alarms"] = [dataclasses.asdict(each) for each in false_alarms]
     publish_json(folder / names.EVALUATION_FILE, values, indent=1)
 
 

@@ -75,6 +75,7 @@ def own_card(
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
         **({} if card.temperature == 1 else {"temperature": _TEMPERATURE.format(card.temperature)}),
         **({} if card.prior is None else {"class frequencies": _frequencies(card.classes, card.prior)}),
+        **_unknown(record),
         **_making(record, card, command),
     }
     return f"{_title(card)}{MADE_BY}; use it with `backbone.weights=FOLDER`.\n\n{_table(facts)}"
@@ -158,6 +159,14 @@ def _making(record: Record, card: ModelCard, command: Sequence[str]) -> dict[str
         "packages": ", ".join(f"{name} {found}" for name, found in record.environment.packages.items()),
         "test": ", ".join(_measures(record)),
     }
+
+
+def _unknown(record: Record) -> dict[str, str]:
+    """Return what marking images that are none of the classes costs, where that is known."""
+    if not record.train.false_alarms:
+        return {}
+    told = ", ".join(f"{share:.1%} at {level}" for level, share in record.train.false_alarms.items())
+    return {"none of these": f"false alarms of `tlexp predict --outliers` on the test images: {told}"}
 
 
 def _measures(record: Record) -> Iterator[str]:

@@ -31,7 +31,7 @@ from tlexp.predictor.photos import Photo, find_photos
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
 from tlexp.tracking.reference import Home
-from tlexp.train import Evaluation, evaluate, measure, measure_answering
+from tlexp.train import Evaluation, evaluate, measure, measure_answering, measure_false_alarms
 
 PAGE = "index.html"
 _DRAWS = 400
@@ -231,7 +231,9 @@ def write_measured(
     with _whole(folder) as half:
         scores, labels = measured.scores, measured.labels
         answering = measure_answering(predictor.card.abstention, scores.probabilities, labels)
-        write_evaluation(half, {"test": measured.evaluation}, measured.classes, answering)
+        least = 1.0 if predictor.typicality is None else predictor.typicality.least
+        false_alarms = measure_false_alarms(scores.typicalities, least=least)
+        write_evaluation(half, {"test": measured.evaluation}, measured.classes, answering, false_alarms)
         table = predictions_table(scores.names, labels, scores.probabilities, measured.classes)
         publish(half / names.PREDICTIONS_TABLE, table)
         _draw(half / names.FIGURES_FOLDER, measured)

@@ -50,7 +50,7 @@ from tlexp.tracking.blocks import (
 )
 from tlexp.tracking.params import run_params
 from tlexp.tracking.record import point_of
-from tlexp.train import Evaluation, FitReport, Listener, PerClass, on_curve
+from tlexp.train import Evaluation, FalseAlarms, FitReport, Listener, PerClass, on_curve
 
 
 class RunRecorder:
@@ -193,6 +193,12 @@ class RunRecorder:
             f"data.prior: predictions of held-out images are corrected from the frequencies learned, {learned}, to {to}"
         )
         self.note([f"{text}; measures are of these, on the images as they lie; train/* and val/* are not corrected"])
+
+    def alarmed(self, found: Sequence[FalseAlarms]) -> None:
+        """Enter which share of the test images would be marked as none of the classes, where that can be told."""
+        shares = {f"{each.level:g}": each.rate for each in found if each.possible}
+        if shares:
+            self.train = replace(self.train, false_alarms=shares)
 
     def cached(self, use: Use | None) -> None:
         """Enter what the cache has done; a run that is none of a sweep's says it."""

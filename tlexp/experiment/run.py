@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tlexp.arrays import Labels
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
@@ -28,7 +31,7 @@ from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
 from tlexp.learn.search import Search
-from tlexp.learn.selection import Learner, Selection, refit, select
+from tlexp.learn.selection import Learner, Selection, find_typicality, refit, select
 from tlexp.models import save_classifier
 from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
@@ -127,10 +130,20 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     # All choices are made. The held-out splits are read here, once.
     shift = _prior_shift(config, images, budget.labels[trained])
     recorder.shifted(images.classes, shift)
-    predictions = Predictions.of(learner, selection, trained, inputs.held_out(), shift)
+    classifier.typicality = find_typicality(learner, selection, budget.folds, trained)
+    predictions = Predictions.of(
+        learner,
+        selection,
+        trained,
+        inputs.held_out(),
+        shift,
+        typicality=classifier.typicality,
+        groups=_fold_groups(images, budget),
+    )
     splits = predictions.evaluate(
         label_smoothing=config.train.label_smoothing, class_weights=config.train.class_weights
     )
+    recorder.alarmed(predictions.false_alarms)
     recorder.note(guess_note(config, splits["test"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
@@ -169,6 +182,15 @@ def _prior_shift(config: Config, images: Source, labels: Labels) -> PriorShift |
         return None
     head, weights = config.head.kind, config.train.class_weights
     return PriorShift.of(images.prior, labels, alike=weights is ClassWeights.balanced or not head.counts_classes)
+
+
+def _fold_groups(images: Source, budget: Budget) -> NDArray[np.int64] | None:
+    """Return the number of the group of each image that the settings are chosen on, in the order of the folds."""
+    codes = images.group_codes(images.pool)
+    if codes is None or not budget.folds:
+        return None
+    found: NDArray[np.int64] = codes[budget.positions[np.concatenate([fold.validation for fold in budget.folds])]]
+    return found
 
 
 def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:

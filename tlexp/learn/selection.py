@@ -18,6 +18,7 @@ from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.calibration import Calibrated, calibrate_logits
 from tlexp.learn.search import C, Listed, Offered, Search, Trial, edge_flags, offered_by
+from tlexp.models.typicality import Distances, ReferenceRows, Typicality
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
 from tlexp.train import FitReport, FoldFit
 
@@ -108,6 +109,23 @@ class Learner(Protocol[C_in]):
         """Return logits and labels of images, in order."""
         ...
 
+    def reference(self, positions: Positions) -> ReferenceRows:
+        """Return features of those positions of the budget that others are compared with, as the network is now."""
+        ...
+
+    def compare(
+        self, images: LabelledSet, positions: Positions, reference: ReferenceRows
+    ) -> tuple[Logits, Distances, Labels]:
+        """Return what `predict` returns and, in the middle, distances from a reference, (N,), in the same pass."""
+        ...
+
+    def fold_distances(self, fold: Fold, candidate: C_in, /) -> Distances | None:
+        """Return how far the validation part lay from the training part after `fit_fold` or `fit_folds`, (V,).
+
+        None where a checkpoint of an earlier version knows the fit.
+        """
+        ...
+
 
 def select(
     learner: Learner[C],
@@ -183,6 +201,26 @@ def refit(
         if learner.is_fitted_on(positions, selection.winner):
             return selection.reports[0], positions
     return learner.train(FINAL, positions, selection.winner), positions
+
+
+def find_typicality(
+    learner: Learner[C], selection: Selection[C], folds: Sequence[Fold], trained: Positions
+) -> Typicality | None:
+    """Return what tells how typical an image is of those that the final network learned from; None without folds.
+
+    Distances of the winner's validation parts, each from its own training part, stand for those of new images.
+
+    Args:
+        learner: As the final fit left it.
+        selection: How its settings were found.
+        folds: Of the budget.
+        trained: Positions of the budget that it learned from.
+    """
+    found = [learner.fold_distances(fold, selection.winner) for fold in folds]
+    known = [distances for distances in found if distances is not None]
+    if not known or len(known) < len(found):
+        return None
+    return Typicality.of(learner.reference(trained), np.concatenate(known))
 
 
 def rank(candidate: Rates | Choice, calibrated: Calibrated) -> tuple[float, float]:

@@ -14,9 +14,22 @@ from tlexp.data import Fold
 from tlexp.errors import Interrupted
 from tlexp.features.batches import FitSetup, LabelledSet
 from tlexp.features.entry import Entry
-from tlexp.models import Classifier
+from tlexp.learn.reference import find_reference
+from tlexp.models import Classifier, feature_shape
 from tlexp.models.head import Head
-from tlexp.train import FitReport, Fitted, FoldFit, Listener, Problem, peak_bytes, predict, solve, within_memory
+from tlexp.models.typicality import Distances, ReferenceRows
+from tlexp.train import (
+    FitReport,
+    Fitted,
+    FoldFit,
+    Listener,
+    Problem,
+    peak_bytes,
+    predict,
+    predict_beside,
+    solve,
+    within_memory,
+)
 
 Part = tuple[Positions, Positions | None]
 """Positions to solve on, and those to predict."""
@@ -73,6 +86,7 @@ class SolvedLearner:
         solutions: Solutions | None = None,
     ) -> None:
         assert entry.rows is not None
+        self._width = feature_shape(classifier.backbone)[-1]
         self.classifier, self.budget = entry.network(classifier), entry.rows
         self.heads: dict[tuple[bytes, Choice], Head] = {}
         self.beforehand = 0.0
@@ -114,6 +128,20 @@ class SolvedLearner:
     def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of images, in order."""
         return predict(self.classifier, images.chunks(positions), autocast=None)
+
+    def reference(self, positions: Positions) -> ReferenceRows:
+        """Return features of those positions of the budget that others are compared with."""
+        return find_reference(self.classifier, self.budget, positions, self._setup, width=self._width)
+
+    def compare(
+        self, images: LabelledSet, positions: Positions, reference: ReferenceRows
+    ) -> tuple[Logits, Distances, Labels]:
+        """Return logits, distances from a reference and labels of images, in order."""
+        return predict_beside(self.classifier, images.chunks(positions), reference.distances, autocast=None)
+
+    def fold_distances(self, fold: Fold, choice: Choice) -> Distances:
+        """Return how far the validation part lies from the training part: features are the same for all heads."""
+        return self.compare(self.budget, fold.validation, self.reference(fold.train))[1]
 
     def identity(self, train: Positions, validation: Positions | None) -> bytes:
         """Return what names a problem, in other runs as well."""

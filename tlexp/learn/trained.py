@@ -18,8 +18,10 @@ from tlexp.data import Fold
 from tlexp.errors import Interrupted
 from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entry
-from tlexp.models import Classifier
+from tlexp.learn.reference import find_reference
+from tlexp.models import Classifier, feature_shape
 from tlexp.models.head import Head
+from tlexp.models.typicality import Distances, ReferenceRows
 from tlexp.train import (
     Checkpoint,
     FinishedFit,
@@ -30,6 +32,7 @@ from tlexp.train import (
     fit,
     on_curve,
     predict,
+    predict_beside,
     supports,
     train_many,
     within_memory,
@@ -67,6 +70,7 @@ class TrainedLearner:
         heads: Heads | None = None,
     ) -> None:
         assert len(entries) == 1 or not entries[-1].keeps_rows  # else an earlier phase began behind the last one's cut
+        self._width = feature_shape(classifier.backbone)[-1]
         self._entries, self._setup = entries, setup
         self.classifier, self.budget = entries[-1].network(classifier), entries[-1].budget
         self._checkpoint, self._listener, self._heads = checkpoint, listener, heads
@@ -76,6 +80,7 @@ class TrainedLearner:
             name: each.detach().clone() for name, each in _tensors(self.classifier).items() if name in moving
         }
         self._fitted_on: tuple[bytes, Rates] | None = None
+        self._distances: dict[tuple[bytes, Rates], Distances] = {}
 
     @property
     def many(self) -> bool:
@@ -92,10 +97,14 @@ class TrainedLearner:
         """
         done = self._checkpoint.finished(fit_id)
         if done is not None:
+            if "distances" in done.arrays:
+                self._distances[fold.train.tobytes(), rates] = done.arrays["distances"]
             return _report(done.values), done.arrays["logits"], done.arrays["labels"]
         report = self.train(fit_id, fold.train, rates)
-        logits, labels = self.predict(self.budget, fold.validation)
-        self._checkpoint.finish(fit_id, arrays={"logits": logits, "labels": labels}, values=dataclasses.asdict(report))
+        logits, distances, labels = self.compare(self.budget, fold.validation, self.reference(fold.train))
+        arrays: dict[str, NDArray[Any]] = {"logits": logits, "labels": labels, "distances": distances}
+        self._checkpoint.finish(fit_id, arrays=arrays, values=dataclasses.asdict(report))
+        self._distances[fold.train.tobytes(), rates] = distances
         return report, logits, labels
 
     def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[FoldFit] | None]:
@@ -186,6 +195,23 @@ class TrainedLearner:
     def predict(self, images: LabelledSet, positions: Positions) -> tuple[Logits, Labels]:
         """Return logits and labels of images, as the last phase takes them, in order."""
         return predict(self.classifier, images.chunks(positions), autocast=self._setup.plan.autocast)
+
+    def reference(self, positions: Positions) -> ReferenceRows:
+        """Return features of those positions of the budget that others are compared with, as the network is now."""
+        return find_reference(self.classifier, self.budget, positions, self._setup, width=self._width)
+
+    def compare(
+        self, images: LabelledSet, positions: Positions, reference: ReferenceRows
+    ) -> tuple[Logits, Distances, Labels]:
+        """Return logits, distances from a reference and labels of images, as the last phase takes them, in order."""
+        chunks, autocast = images.chunks(positions), self._setup.plan.autocast
+        return predict_beside(self.classifier, chunks, reference.distances, autocast=autocast)
+
+    def fold_distances(self, fold: Fold, rates: Rates) -> Distances | None:
+        """Return how far the validation part lay from the training part when the rates were fitted to it."""
+        if self.many:  # features are the same for all heads
+            return self.compare(self.budget, fold.validation, self.reference(fold.train))[1]
+        return self._distances.get((fold.train.tobytes(), rates))
 
     def _problem(self, rows: FeatureSet, fold: Fold) -> Problem:
         return Problem(

@@ -4,7 +4,8 @@ The promise is tested on out-of-fold predictions, which none of the networks beh
 ordered by how many images they answer, which looks at confidences alone; each is tested at 5 % (Clopper and Pearson
 1934), and the first that fails ends the sequence, so that all that passed hold together at 95 % (fixed-sequence
 testing, Maurer et al. 1995; for thresholds of predictions: Angelopoulos et al. 2021, arXiv 2110.01052, section 3).
-confidences (n,) float64 in [0, 1]; right (n,) bool.
+Images of one group are right and wrong together, so they count as so many as their groups are worth (Kish 1965).
+confidences (n,) float64 in [0, 1]; right (n,) bool; groups (n,) int64.
 """
 
 import math
@@ -32,8 +33,8 @@ class Abstention:
 
     Attributes:
         thresholds: Least confidence of an answer, falling.
-        answered: Images that have it.
-        right: Those of them that were right.
+        answered: Images that have it; where they hang together in groups, how many single ones they are worth.
+        right: Those of them that were right; of groups the same share, rounded down.
     """
 
     thresholds: tuple[float, ...]
@@ -41,18 +42,28 @@ class Abstention:
     right: tuple[int, ...]
 
     @classmethod
-    def of(cls, confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> Self:
-        """Return what predictions say; at least one."""
+    def of(
+        cls, confidences: NDArray[np.float64], right: NDArray[np.bool_], groups: NDArray[np.int64] | None = None
+    ) -> Self:
+        """Return what predictions say.
+
+        Args:
+            confidences: At least one.
+            right: Whether they were.
+            groups: Number of the group of each image; None where each stands for itself.
+        """
         falling = np.sort(confidences)[::-1]
         places, place = [], 1
         while place < len(falling):
             places.append(place)
             place = max(place + 1, int(place * _GROWTH))
         thresholds = sorted({float(falling[place - 1]) for place in [*places, len(falling)]}, reverse=True)
+        sure = (confidences >= least for least in thresholds)
+        told = [_worth(right[chosen], None if groups is None else groups[chosen]) for chosen in sure]
         return cls(
             thresholds=tuple(thresholds),
-            answered=tuple(int((confidences >= least).sum()) for least in thresholds),
-            right=tuple(int((right & (confidences >= least)).sum()) for least in thresholds),
+            answered=tuple(answered for answered, _ in told),
+            right=tuple(right for _, right in told),
         )
 
     def problems(self) -> list[str]:
@@ -100,6 +111,20 @@ class Abstention:
 
 def _rises(values: Sequence[float]) -> bool:
     return all(low < high for low, high in pairwise(values))
+
+
+def _worth(right: NDArray[np.bool_], groups: NDArray[np.int64] | None) -> tuple[int, int]:
+    """Return how many single images those of groups are worth, and how many of them were right; at least one image.
+
+    >>> _worth(np.array([True] * 6 + [False] * 2), np.array([0, 0, 1, 1, 2, 2, 3, 3]))
+    (4, 3)
+    """
+    count, wrong = len(right), int((~right).sum())
+    if groups is None:
+        return count, count - wrong
+    sizes = np.unique(groups, return_counts=True)[1]
+    answered = int(count**2 // (sizes**2).sum())
+    return answered, answered + (-answered * wrong) // count
 
 
 def needed(accuracy: float) -> int:

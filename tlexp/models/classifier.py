@@ -15,6 +15,7 @@ from tlexp.config.freeze import FreezeNorm
 from tlexp.models.cut import Cut
 from tlexp.models.digest import tensors_digest
 from tlexp.models.norms import STATISTICS, keeps_statistics
+from tlexp.models.typicality import Typicality
 from tlexp.models.units import Unit
 
 CHUNK = 32
@@ -38,6 +39,7 @@ class Classifier(nn.Module):
         head: features -> logits.
         units: The backbone's units in forward order.
         depth: How many leading units are wholly frozen, 0..len(units): what leaves them never moves.
+        typicality: What tells how typical an image is of those that it learned from; None where nothing does.
         norm: What the running statistics of the backbone's BatchNorm layers do in training.
     """
 
@@ -56,6 +58,9 @@ class Classifier(nn.Module):
         self.head = head
         self.units = tuple(units)
         self.norm = norm
+        self.typicality: Typicality | None = (
+            None  # no module: what counts, traces or loads the network has no part in it
+        )
         self._entered = False
         self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
         self.refreeze(depth, trainable)

@@ -1,4 +1,7 @@
-"""A classifier on disk: model.safetensors (backbone.*, head.*) and model.json, enough to rebuild it without network."""
+"""A classifier on disk: model.safetensors (backbone.*, head.*) and model.json, enough to rebuild it without network.
+
+Where images can be compared with those that it learned from, model.safetensors has typicality.* as well.
+"""
 
 import dataclasses
 import json
@@ -24,6 +27,7 @@ from tlexp.models.head import Head, build_head
 from tlexp.models.lora import merged_state
 from tlexp.models.prior import PriorShift
 from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_description, read_export
+from tlexp.models.typicality import Typicality
 from tlexp.models.units import find_units
 from tlexp.paths import publish
 from tlexp.secrets import masked
@@ -32,6 +36,8 @@ LARGEST_IMAGE = 1_000_000_000
 """Pixels that a card may ask for at most: more would fill the memory of those who trust it."""
 _COLDEST = 1e-30
 """Least temperature: logits that are divided by less leave float32."""
+_TYPICALITY = "typicality"
+"""Begins the names of its tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +151,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     """
     folder.mkdir(parents=True, exist_ok=True)
     merged = {"backbone": merged_state(classifier.backbone), "head": classifier.head.state_dict()}
+    if classifier.typicality is not None:
+        merged[_TYPICALITY] = classifier.typicality.state()
     state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
@@ -171,9 +179,12 @@ def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
     exported = read_card(card)
     state = read_export(folder)
     classifier = _build(exported, card)
+    own = {name for name in state if name.startswith(f"{_TYPICALITY}.")}
     try:
-        classifier.load_state_dict(state)
-    except RuntimeError as error:
+        if own:
+            classifier.typicality = Typicality.of_state({name.partition(".")[2]: state[name] for name in own})
+        classifier.load_state_dict({name: tensor for name, tensor in state.items() if name not in own})
+    except (RuntimeError, KeyError) as error:
         raise WeightsError(f"{weights} does not fit the model that {card} describes: {error}") from error
     return classifier.eval(), exported
 

@@ -25,16 +25,20 @@ from tlexp.models.abstention import needed
 from tlexp.models.classifier import Classifier
 from tlexp.models.export import ModelCard, load_classifier
 from tlexp.predictor.photos import Photo, Photographs, find_photos
+from tlexp.predictor.table import OUTLIER, predictions_rows
 from tlexp.predictor.table import Scores as Scores  # its readers know it from here
-from tlexp.predictor.table import predictions_rows
 from tlexp.train.device import choose_device
 from tlexp.train.metrics import to_probabilities
-from tlexp.train.predict import predict
+from tlexp.train.predict import predict_beside
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
 
 OnBadPhoto = Literal["refuse", "skip"]
+NOTHING_TYPICAL = (
+    "the run kept no held-out images that tell what is typical: it had one image per class or tune.validate=false, or "
+    "was made by an earlier version"
+)
 _AT_ONCE = 256
 """Images that are decoded while those before them pass the network."""
 
@@ -46,6 +50,11 @@ class Predictor:
         classifier: The network.
         card: How it was built, its classes and corrections.
         device: auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:<n>.
+
+    Attributes:
+        card: As given.
+        typicality: What tells how typical an image is of those that it learned from; None where the run kept nothing.
+        decoding: How images are read.
     """
 
     def __init__(self, classifier: Classifier, card: ModelCard, *, device: str = "auto") -> None:
@@ -53,6 +62,8 @@ class Predictor:
         self._device = choose_device(device, setting="device")
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
         self.decoding = Decoding(max_pixels=card.max_pixels, bits=card.bits)
+        known = classifier.typicality
+        self.typicality = None if known is None else known.to(self._device)
 
     @classmethod
     def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
@@ -101,25 +112,38 @@ class Predictor:
         return self.score(images).probabilities
 
     def predict(
-        self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", abstain: float | None = None
+        self,
+        images: Photographs,
+        *,
+        on_bad: OnBadPhoto = "refuse",
+        abstain: float | None = None,
+        outliers: float | None = None,
     ) -> "pd.DataFrame":
-        """Return a row per image: path, class, confidence, second, second_confidence, third, third_confidence.
+        """Return a row per image: path, three classes with their confidence, and how typical the image is.
+
+        The columns are path, class, confidence, second, second_confidence, third, third_confidence, typicality, and
+        outlier where that is asked for.
 
         Args:
             images: As for `probabilities`.
             on_bad: Refuse images that cannot be read, all named, or leave them out.
             abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it.
+            outliers: Share of false alarms; `outlier` is True where an image is no more typical than that.
 
         Raises:
             BadImagesError: Images cannot be read.
             DataError: A folder holds none.
-            ConfigError: As `threshold`.
+            ConfigError: As `threshold` and `require_outliers`.
         """
         import pandas as pd  # lazy: a second
 
         least = 0.0 if abstain is None else self.threshold(abstain)
-        head, *rows = predictions_rows(self.score(images, on_bad=on_bad), self.classes, least=least)
-        return pd.DataFrame(rows, columns=head).replace({"": None})
+        if outliers is not None:
+            self.require_outliers(outliers)
+        scores = self.score(images, on_bad=on_bad)
+        head, *rows = predictions_rows(scores, self.classes, least=least, outliers=outliers)
+        table = pd.DataFrame(rows, columns=head).replace({"": None})
+        return table if outliers is None else table.assign(**{OUTLIER: table[OUTLIER] == "yes"})
 
     def threshold(self, accuracy: float) -> float:
         """Return the least confidence of an answer for answers to be right in this share, at 95 % confidence.
@@ -146,6 +170,22 @@ class Predictor:
             )
         return least
 
+    def require_outliers(self, level: float) -> None:
+        """Refuse a level of typicality up to which images are to be marked, where nothing tells of it.
+
+        Raises:
+            ConfigError: It is no share, or the run's held-out images are too few for it.
+        """
+        if not 0 < level < 1:
+            raise ConfigError(f"outliers={level:g}: must be a share of false alarms between 0 and 1, such as 0.05")
+        if self.typicality is None:
+            raise ConfigError(f"outliers={level:g}: {NOTHING_TYPICAL}")
+        if level < self.typicality.least:
+            raise ConfigError(
+                f"outliers={level:g}: no image can be that untypical of the run's {len(self.typicality.held_out)} "
+                f"held-out images: ask for {self.typicality.least:.3g} or more, or label more images"
+            )
+
     def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
         """Return names and probabilities of images; all that cannot be read are named at once.
 
@@ -160,9 +200,11 @@ class Predictor:
         places: list[int] = []
         rows = self._rows(photos, places, bad, give_up=on_bad == "refuse")
         first = next(rows, None)
-        logits = np.empty((0, len(self.classes)), np.float32)
+        logits, distances = np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)
         if first is not None:
-            logits, _ = predict(self._classifier, itertools.chain([first], rows), autocast=None)
+            logits, distances, _ = predict_beside(
+                self._classifier, itertools.chain([first], rows), self._distances, autocast=None
+            )
         if bad and on_bad == "refuse":
             raise BadImagesError(
                 f"{len(bad)} of {len(photos)} images cannot be used:",
@@ -172,7 +214,20 @@ class Predictor:
         if bad and not places:
             raise DataError(f"no image can be read, e.g. {bad[0][0]}: {bad[0][1]}")
         names = tuple(photos[place].name for place in places)
-        return Scores(names=names, probabilities=to_probabilities(self._corrected(logits)), bad=tuple(bad))
+        return Scores(
+            names=names,
+            probabilities=to_probabilities(self._corrected(logits)),
+            typicalities=None if self.typicality is None else self.typicality.typicalities(distances),
+            bad=tuple(bad),
+        )
+
+    def _distances(self, features: torch.Tensor) -> torch.Tensor:
+        """Return how far images lie from those that the network learned from, (B,); 0 where nothing tells."""
+        return (
+            features.new_zeros(len(features))
+            if self.typicality is None
+            else self.typicality.reference.distances(features)
+        )
 
     def _corrected(self, logits: Logits) -> Logits:
         """Return logits divided by the temperature and moved to the class frequencies, in the run's own precision."""

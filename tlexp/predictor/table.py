@@ -1,6 +1,6 @@
 """What a network makes of images, and the table of it.
 
-probabilities (N, K) float64, rows sum to 1.
+probabilities (N, K) float64, rows sum to 1; typicalities (N,) float64 in (0, 1].
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-HEAD = ("path", "class", "confidence", "second", "second_confidence", "third", "third_confidence")
+HEAD = ("path", "class", "confidence", "second", "second_confidence", "third", "third_confidence", "typicality")
+OUTLIER = "outlier"
+"""The column that is there where images are to be marked."""
+_SHOWN = 3
+"""Classes of an image."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,33 +23,41 @@ class Scores:
     Attributes:
         names: Of the images that were read, in the order in which they were given.
         probabilities: Of each class, (N, K) float64.
+        typicalities: How typical each is of the images that it learned from, (N,); None where nothing tells.
         bad: Name and reason of each image that could not be read.
     """
 
     names: tuple[str, ...]
     probabilities: NDArray[np.float64]
+    typicalities: NDArray[np.float64] | None = None
     bad: tuple[tuple[str, str], ...] = ()
 
 
-def predictions_rows(scores: Scores, classes: Sequence[str], *, least: float = 0.0) -> list[list[str | float]]:
-    """Return a table, its head first: each image's path, and its three most probable classes with their confidence.
+def predictions_rows(
+    scores: Scores, classes: Sequence[str], *, least: float = 0.0, outliers: float | None = None
+) -> list[list[str | float]]:
+    """Return a table, its head first: each image's path, its three most probable classes, and how typical it is.
 
     Where there are fewer classes, the cells of the others are empty, and so is the first class of an image where its
-    confidence is below the least one.
+    confidence is below the least one. With a level for outliers a last column says yes of images that are no more
+    typical than that.
 
-    >>> scores = Scores(names=("a.jpg",), probabilities=np.array([[0.25, 0.75]]))
-    >>> predictions_rows(scores, ["cat", "dog"])[1]
-    ['a.jpg', 'dog', 0.75, 'cat', 0.25, '', '']
+    >>> scores = Scores(names=("a.jpg",), probabilities=np.array([[0.25, 0.75]]), typicalities=np.array([0.5]))
+    >>> predictions_rows(scores, ["cat", "dog"], outliers=0.05)[1]
+    ['a.jpg', 'dog', 0.75, 'cat', 0.25, '', '', 0.5, 'no']
     """
-    shown = (len(HEAD) - 1) // 2
-    order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :shown]
+    order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :_SHOWN]
     values = np.take_along_axis(scores.probabilities, order, axis=1)
-    rows: list[list[str | float]] = [[*HEAD]]
-    for name, places, confidences in zip(scores.names, order.tolist(), values.tolist(), strict=True):
+    typical: list[str | float] = [""] * len(scores.names)
+    if scores.typicalities is not None:
+        typical = scores.typicalities.tolist()
+    rows: list[list[str | float]] = [[*HEAD, *([] if outliers is None else [OUTLIER])]]
+    for name, places, confidences, share in zip(scores.names, order.tolist(), values.tolist(), typical, strict=True):
         told: list[str | float] = [
             cell for place, value in zip(places, confidences, strict=True) for cell in (classes[place], value)
         ]
         if confidences[0] < least:
             told[0] = ""
-        rows.append([name, *told, *[""] * (2 * (shown - len(places)))])
+        marked = [] if outliers is None else ["yes" if isinstance(share, float) and share <= outliers else "no"]
+        rows.append([name, *told, *[""] * (2 * (_SHOWN - len(places))), share, *marked])
     return rows

@@ -215,6 +215,8 @@ class TrainBlock:
         prior: What predictions of held-out images were corrected by; None where they are as trained.
         temperature: What all logits were divided by before they became probabilities; None where nothing told it, and
             in records from before there was one: by 1.
+        false_alarms: Share of the test images that are no more typical than each level, by which images are marked as
+            none of the classes; None where no level can be told.
     """
 
     probe: ProbeBlock | None = None
@@ -226,6 +228,7 @@ class TrainBlock:
     class_weights: dict[str, float] | None = None
     prior: PriorBlock | None = None
     temperature: float | None = None
+    false_alarms: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,17 @@ from tlexp.train.listener import Listener
 from tlexp.train.loop import fit, on_curve
 from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
-from tlexp.train.predict import predict
+from tlexp.train.outliers import FalseAlarms, measure_false_alarms
+from tlexp.train.predict import Beside, predict, predict_beside
 from tlexp.train.problem import Fitted, Problem
 
 __all__ = [
     "CANDIDATES",
     "Answering",
+    "Beside",
     "Checkpoint",
     "Evaluation",
+    "FalseAlarms",
     "FinishedFit",
     "FitPhase",
     "FitPlan",
@@ -38,9 +41,11 @@ __all__ = [
     "keep_freed_memory",
     "measure",
     "measure_answering",
+    "measure_false_alarms",
     "on_curve",
     "peak_bytes",
     "predict",
+    "predict_beside",
     "solve",
     "supports",
     "to_probabilities",

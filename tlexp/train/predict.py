@@ -1,6 +1,6 @@
 """The network applied: to a training batch, or in evaluation to all images of a split.
 
-images (B, 3, S, S) float32 normalised; labels (B,) int64; logits (B, K) float32.
+images (B, 3, S, S) float32 normalised; features (B, D) float32; labels (B,) int64; logits (B, K) float32.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +16,8 @@ from tlexp.train.device import within_memory
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """images, or what crosses a cut -> logits."""
+Beside = Callable[[torch.Tensor], torch.Tensor]
+"""features -> what is wanted of them beside the logits, (B, ...)."""
 
 
 def predict(
@@ -29,17 +31,35 @@ def predict(
         DivergedError: The logits are not finite.
         OutOfMemoryError: A chunk does not fit into the device's memory.
     """
+    logits, _, labels = predict_beside(classifier, chunks, lambda features: features[:, :0], autocast=autocast)
+    return logits, labels
+
+
+def predict_beside(
+    classifier: Classifier,
+    chunks: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    beside: Beside,
+    *,
+    autocast: torch.dtype | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return what `predict` returns and, in the middle, what else is made of the same features, (N, ...).
+
+    Raises:
+        DivergedError: The logits are not finite.
+        OutOfMemoryError: A chunk does not fit into the device's memory.
+    """
     classifier.eval()
-    logits, labels = [], []
+    made, labels = [], []
     with torch.no_grad():
         for images, chunk_labels in chunks:
             told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
-            logits.append(within_memory(partial(_evaluate, classifier, images, autocast), told).cpu())
+            found = within_memory(partial(_evaluate, classifier, images, beside, autocast), told)
+            made.append([each.cpu() for each in found])
             labels.append(chunk_labels.cpu())
-    found = torch.cat(logits).numpy()
-    if not np.isfinite(found).all():
+    logits, others = (torch.cat(parts).numpy() for parts in zip(*made, strict=True))
+    if not np.isfinite(logits).all():
         raise DivergedError("the network's outputs are not finite: lower optim.lr")
-    return found, torch.cat(labels).numpy()
+    return logits, others, torch.cat(labels).numpy()
 
 
 def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
@@ -48,9 +68,15 @@ def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None
         return network(images).float()
 
 
-def _evaluate(network: Forward, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
-    [logits] = in_chunks(lambda chunk: [forward(network, chunk, autocast)], images)
-    return logits
+def _evaluate(
+    classifier: Classifier, images: torch.Tensor, beside: Beside, autocast: torch.dtype | None
+) -> list[torch.Tensor]:
+    def outputs(chunk: torch.Tensor) -> list[torch.Tensor]:
+        with torch.autocast(chunk.device.type, dtype=autocast, enabled=autocast is not None):
+            features = classifier.features(chunk)
+            return [classifier.head(features).float(), beside(features)]
+
+    return in_chunks(outputs, images)
 
 
 def sizes(images: torch.Tensor) -> str:
