@@ -13,7 +13,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 _RISK = 0.05
 _GROWTH = 1.05
@@ -59,6 +58,8 @@ class Abstention:
         Args:
             accuracy: Wanted of answers, in (0, 1).
         """
+        from scipy.special import betaincinv  # lazy: no image waits for it
+
         found = None
         for least, answered, right in zip(self.thresholds, self.answered, self.right, strict=True):
             if answered < needed(accuracy):
