@@ -138,10 +138,11 @@ def _cache(words: list[str]) -> int:
         parser.error(f"{arguments.do} is none of {', '.join(_CACHE)}{nearest(arguments.do, _CACHE)}")
     if (arguments.do == "prune") != (arguments.max_bytes is not None) or (arguments.max_bytes or 0) < 0:
         parser.error("--max-bytes=BYTES belongs to prune, e.g. tlexp cache prune --max-bytes=1000000000")
-    from tlexp.cache import Store, cache_folder, overview  # lazy: keeps --help fast
+    from tlexp.cache import cache_folder, overview  # lazy: keeps --help fast
+    from tlexp.cache.folder import CacheFolder
     from tlexp.config.cache import CacheConfig
 
-    store = Store(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
+    store = CacheFolder(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
     well = True
     if arguments.do == "verify":
         lines, well = overview.verify_lines(store)
@@ -159,7 +160,7 @@ def _report(words: list[str]) -> int:
     parser.add_argument("study", help="its name below multirun, or its folder")
     arguments = parser.parse_args(words)
     from tlexp.studies.analysis.reading import find_study  # lazy: keeps --help fast
-    from tlexp.studies.study import report
+    from tlexp.studies.report.told import report
 
     print(report(find_study(arguments.study)))
     return 0
