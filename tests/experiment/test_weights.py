@@ -19,6 +19,7 @@ from tests.composed import load
 from tests.conftest import Start
 from tlexp import paths
 from tlexp.config import Config
+from tlexp.config.protocol import CHUNK
 from tlexp.data import Images
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.experiment import build
@@ -27,7 +28,6 @@ from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
 from tlexp.models import load_classifier
-from tlexp.models.classifier import CHUNK
 from tlexp.models.efficientnet_lite import LITE_PACKAGES, renamed_by_order
 from tlexp.models.statefile import read_state, read_weights
 from tlexp.train import Listener, choose_device

@@ -4,9 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri, softmax
 from scipy.stats import binomtest, norm
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, log_loss
 
+from tlexp.train import metrics
 from tlexp.train.metrics import count_confusions, evaluate, measure, to_probabilities, wilson_interval
 
 
@@ -127,6 +129,12 @@ def test_intervals_hold_accuracy_and_recall():
     for recall, (low, high), images in zip(found.recall, found.recall_intervals, found.support, strict=True):
         assert low < recall < high
         assert (low, high) == wilson_interval(round(recall * images), images)
+
+
+def test_probabilities_and_intervals_have_the_bits_of_scipy():
+    logits = np.random.default_rng(0).normal(size=(500, 37)).astype(np.float32) * 9
+    assert (to_probabilities(logits) == softmax(logits.astype(np.float64), axis=1)).all()
+    assert ndtri(0.975) == metrics._Z
 
 
 def test_probabilities_are_a_stable_softmax_in_float64():

@@ -17,7 +17,7 @@ from tlexp.cache.entry import BadEntryError, CacheEntry, Digests, entry_content,
 from tlexp.cache.folder import CacheFolder, reason
 from tlexp.cache.key import CutKey, dtype_name
 from tlexp.cache.rows import Rows, Use, locate, sortable
-from tlexp.models.classifier import CHUNK
+from tlexp.config.protocol import CHUNK
 
 Compute = Callable[[Positions], Tensor]
 """Positions among the images asked for -> their rows, (len(positions), *row shape)."""

@@ -14,16 +14,16 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
-from torch import Tensor
 
-from tlexp.cache.key import CutKey, dtype_name
+from tlexp.cache.key import CutKey
 from tlexp.paths import is_own, open_regular
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Digests = NDArray[np.uint8]
 """sha256 digests of images, (n, 32) uint8."""
@@ -34,13 +34,8 @@ ENTRY_NAME = re.compile(r"([0-9a-f]{64})\.safetensors")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = 64 << 10
 """A header of an entry is far smaller; a larger one is not read."""
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}
-"""safetensors' name -> dtype of rows."""
+_DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
+"""safetensors' name -> torch's name and bytes of rows' dtype."""
 
 
 class BadEntryError(Exception):
@@ -87,7 +82,7 @@ class CacheEntry:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def entry_content(key: CutKey, images: Digests, rows: Tensor, seconds: float) -> bytes:
+def entry_content(key: CutKey, images: Digests, rows: "Tensor", seconds: float) -> bytes:
     """Return the bytes of an entry's file.
 
     Args:
@@ -96,13 +91,18 @@ def entry_content(key: CutKey, images: Digests, rows: Tensor, seconds: float) ->
         rows: (n, *key.shape) of key.dtype, on the CPU.
         seconds: What computing them took.
     """
+    import torch  # lazy: `tlexp cache` writes none
+    from safetensors.torch import save
+
     metadata = {"cut": key.digest, "images": hashlib.sha256(images.tobytes()).hexdigest(), "seconds": f"{seconds:.6g}"}
     tensors = {"rows": rows.contiguous(), "images": torch.from_numpy(np.array(images))}
     return bytes(save(tensors, metadata))
 
 
-def memory_entry(images: Digests, rows: Tensor, seconds: float) -> CacheEntry:
+def memory_entry(images: Digests, rows: "Tensor", seconds: float) -> CacheEntry:
     """Return an entry without a file."""
+    import torch  # lazy: `tlexp cache` writes none
+
     raw = rows.contiguous().reshape(len(rows), -1).view(torch.uint8).numpy()
     return CacheEntry(images=np.array(images), rows=raw, row_seconds=seconds / max(1, len(rows)))
 
@@ -171,9 +171,9 @@ def _form(mapped: mmap.mmap) -> _Form:
     try:
         metadata, rows, images = (header[name] for name in ("__metadata__", "rows", "images"))
         count, *shape = (int(length) for length in rows["shape"])
-        dtype = _DTYPES[rows["dtype"]]
+        dtype, width = _DTYPES[rows["dtype"]]
         seconds = float(metadata["seconds"])
-        sizes = [count * math.prod(shape) * dtype.itemsize, count * _DIGEST_BYTES]
+        sizes = [count * math.prod(shape) * width, count * _DIGEST_BYTES]
         spans = [[int(place) for place in tensor["data_offsets"]] for tensor in (rows, images)]
         fits = (
             min([count, *shape]) >= 1
@@ -194,7 +194,7 @@ def _form(mapped: mmap.mmap) -> _Form:
         cut=cut,
         count=count,
         shape=tuple(shape),
-        dtype=dtype_name(dtype),
+        dtype=dtype,
         seconds=seconds,
         checksum=checksum,
         rows=places[0],

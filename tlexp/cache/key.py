@@ -10,14 +10,15 @@ import hashlib
 import importlib.metadata
 import json
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tlexp.config import PROTOCOL, Config, Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.config.protocol import CHUNK
 from tlexp.data.decode import DECODER
-from tlexp.models.classifier import CHUNK
+
+if TYPE_CHECKING:
+    import torch
 
 POOLED = "pooled"
 """The cut behind the last unit: the features (D,) float32 that the head sees."""
@@ -105,10 +106,10 @@ def cut_key(
     *,
     weights: str,
     width: int,
-    device: torch.device,
-    autocast: torch.dtype | None,
+    device: "torch.device",
+    autocast: "torch.dtype | None",
     cut: str = POOLED,
-    dtype: torch.dtype = torch.float32,
+    dtype: "torch.dtype | None" = None,
     view: int | None = None,
     view_seed: int = 0,
 ) -> CutKey:
@@ -122,7 +123,7 @@ def cut_key(
         device: Where they are computed.
         autocast: What the backbone computes in, None for float32.
         cut: Name of the cut.
-        dtype: Of the rows.
+        dtype: Of the rows; float32 when None.
         view: Number of the augmented view, None for the clean image.
         view_seed: Draws the augmented views.
     """
@@ -142,7 +143,7 @@ def cut_key(
         decoder=DECODER,
         protocol=PROTOCOL,
         shape=(width,),
-        dtype=dtype_name(dtype),
+        dtype="float32" if dtype is None else dtype_name(dtype),
         autocast=None if autocast is None else dtype_name(autocast),
         device=device_kind(device),
         chunk=CHUNK if device.type == "cpu" else None,
@@ -155,13 +156,15 @@ def cut_key(
     )
 
 
-def dtype_name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: "torch.dtype") -> str:
     """Return torch's own name of a dtype, e.g. float32."""
     return str(dtype).removeprefix("torch.")
 
 
-def device_kind(device: torch.device) -> str:
+def device_kind(device: "torch.device") -> str:
     """Return the device's type and what its kernels are chosen by: a GPU's model, the CPU's vector instructions."""
+    import torch  # lazy: `tlexp cache` makes no key
+
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type

@@ -3,8 +3,7 @@
 import time
 from typing import Any
 
-from tlexp.cache.folder import CutInfo, Removed
-from tlexp.cache.store import Store
+from tlexp.cache.folder import CacheFolder, CutInfo, Removed
 from tlexp.data.decode import printable
 from tlexp.terminal import aligned
 
@@ -13,7 +12,7 @@ _SPANS = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
 _SHOWN = 40
 
 
-def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
+def entries_lines(store: CacheFolder, *, now: float | None = None) -> list[str]:
     """Return what lies in the cache: for each cut what made it, rows, size, age and hits; and what checks are known.
 
     Args:
@@ -32,7 +31,7 @@ def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
     return [total, *aligned([header, *(_row(info, now) for info in infos)]), *known]
 
 
-def verify_lines(store: Store) -> tuple[list[str], bool]:
+def verify_lines(store: CacheFolder) -> tuple[list[str], bool]:
     """Read every entry whole; return what that found, and whether all is well."""
     report = store.verify()
     lines = [f"{store.folder}: {_counted(report.files, 'file')} read ({_bytes(report.size)}), {len(report.bad)} bad"]
@@ -40,12 +39,12 @@ def verify_lines(store: Store) -> tuple[list[str], bool]:
     return lines, not report.bad
 
 
-def prune_lines(store: Store, max_bytes: int) -> list[str]:
+def prune_lines(store: CacheFolder, max_bytes: int) -> list[str]:
     """Remove what was used least recently until no more than that is left, and say what went."""
     return [f"{store.folder}: {_removed(store.prune(max_bytes))}"]
 
 
-def clear_lines(store: Store) -> list[str]:
+def clear_lines(store: CacheFolder) -> list[str]:
     """Remove everything, and say what went."""
     return [f"{store.folder}: {_removed(store.clear())}"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import VerbParser
 from tlexp.errors import ConfigError, TrackingError
+from tlexp.jobs.imports import large_imports
 from tlexp.paths import csv_bytes, publish
 from tlexp.terminal import aligned, one_line, show
 
@@ -32,9 +33,10 @@ def predict(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     if arguments.out is not None:
         _require_free(arguments.out, overwrite=arguments.overwrite)
-    from tlexp.predictor import Predictor  # lazy: torch and timm
-    from tlexp.predictor.predictor import NOTHING_TYPICAL
-    from tlexp.predictor.table import predictions_rows
+    with large_imports():
+        from tlexp.predictor import Predictor  # lazy: torch and timm
+        from tlexp.predictor.predictor import NOTHING_TYPICAL
+        from tlexp.predictor.table import predictions_rows
 
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
@@ -74,8 +76,9 @@ def evaluate(words: list[str]) -> int:
     folder = arguments.out or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-evaluation"
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
-    from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
-    from tlexp.predictor import Predictor
+    with large_imports():
+        from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
+        from tlexp.predictor import Predictor
 
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import hydra_arguments, source_of, take
 from tlexp.errors import ConfigError, Interrupted
+from tlexp.jobs.imports import large_imports
 from tlexp.jobs.signals import Signals
 from tlexp.terminal import show
 
@@ -46,6 +47,9 @@ def launch(words: list[str]) -> int:
             from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
             Preflight().check(loaded.config)  # a sweep does so itself, for the runs that are left
+        if loaded.config.study.exists and not looks_only:
+            with large_imports():
+                import tlexp.studies.study  # noqa: F401 - lazy: the sweeper's plugin asks for it, here and from Python
     arguments.overrides += ["hydra.sweeper.dry_run=true"] if dry else []
     if looks_only:
         _look(arguments, source)
@@ -90,8 +94,9 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: "AskedToStop | Non
     signals = Signals(asked_to_stop or (lambda: None))
     if asked_to_stop is None and sys.stderr.isatty():  # a sweep has a line of its own there
         print(_LOADING, end="\r", file=sys.stderr, flush=True)  # it takes ten seconds
-    from tlexp.api.job import do_job  # lazy: keeps --help fast
-    from tlexp.cli.console import summary
+    with large_imports():
+        from tlexp.api.job import do_job  # lazy: keeps --help fast
+        from tlexp.cli.console import summary
 
     if asked_to_stop is None:
         show(f"run {os.path.relpath(job.folder)}".ljust(len(_LOADING)), error=True)  # nothing of the line before shows

@@ -10,6 +10,7 @@ from tlexp.cli.applied import evaluate, predict
 from tlexp.cli.arguments import VerbParser, hydra_arguments, source_of, take, take_value
 from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
+from tlexp.jobs.imports import large_imports
 from tlexp.secrets import masked_values
 from tlexp.terminal import show
 
@@ -26,7 +27,8 @@ def _plan(words: list[str]) -> int:
 
     preflight = Preflight()
     preflight.check(loaded.config)
-    from tlexp.experiment.plan import build_plan, plan_table  # lazy: torch and timm
+    with large_imports():
+        from tlexp.experiment.plan import build_plan, plan_table  # lazy: torch and timm
 
     planned = build_plan(loaded.config, preflight.counts(loaded.config.data))
     print(json.dumps(planned, indent=2, allow_nan=False) if as_json else plan_table(planned))
@@ -44,9 +46,10 @@ def _doctor(words: list[str]) -> int:
     from tlexp.compose.preflight import Preflight  # lazy: keeps --help fast
 
     Preflight().counts(config.data)  # what is missing is told before torch is loaded
-    from tlexp.api.console import Console  # lazy: torch and timm
-    from tlexp.doctor.checkup import check_up, default_folder
-    from tlexp.jobs.signals import Signals
+    with large_imports():
+        from tlexp.api.console import Console  # lazy: torch and timm
+        from tlexp.doctor.checkup import check_up, default_folder
+        from tlexp.jobs.signals import Signals
 
     listener = Console(Signals(lambda: None), progress=config.train.progress, told=set())
     place = default_folder(config.data) if folder is None else Path(folder)
@@ -93,9 +96,10 @@ def _export(words: list[str]) -> int:
     parser.add_argument("--half", action="store_true", help="half precision: half the size, checked against the run's")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
     arguments = parser.parse_args(words)
-    from tlexp.compose.source_words import source_words  # lazy: keeps --help fast
-    from tlexp.experiment.export import export
-    from tlexp.formats import ExportFormat
+    with large_imports():
+        from tlexp.compose.source_words import source_words  # lazy: keeps --help fast
+        from tlexp.experiment.export import export
+        from tlexp.formats import ExportFormat
 
     known = list(map(str, ExportFormat))
     if arguments.format not in known:
@@ -134,10 +138,11 @@ def _cache(words: list[str]) -> int:
         parser.error(f"{arguments.do} is none of {', '.join(_CACHE)}{nearest(arguments.do, _CACHE)}")
     if (arguments.do == "prune") != (arguments.max_bytes is not None) or (arguments.max_bytes or 0) < 0:
         parser.error("--max-bytes=BYTES belongs to prune, e.g. tlexp cache prune --max-bytes=1000000000")
-    from tlexp.cache import Store, cache_folder, overview  # lazy: keeps --help fast
+    from tlexp.cache import cache_folder, overview  # lazy: keeps --help fast
+    from tlexp.cache.folder import CacheFolder
     from tlexp.config.cache import CacheConfig
 
-    store = Store(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
+    store = CacheFolder(cache_folder(arguments.dir), max_bytes=CacheConfig().max_bytes)
     well = True
     if arguments.do == "verify":
         lines, well = overview.verify_lines(store)
@@ -155,7 +160,7 @@ def _report(words: list[str]) -> int:
     parser.add_argument("study", help="its name below multirun, or its folder")
     arguments = parser.parse_args(words)
     from tlexp.studies.analysis.reading import find_study  # lazy: keeps --help fast
-    from tlexp.studies.study import report
+    from tlexp.studies.report.told import report
 
     print(report(find_study(arguments.study)))
     return 0

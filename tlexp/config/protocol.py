@@ -4,6 +4,10 @@ PROTOCOL = 7
 """Raised whenever the same configuration gives other results than before; part of every run's key."""
 
 
+CHUNK = 32
+"""Images that frozen layers see at once on a CPU, the last ones filled up with zeros; part of every cut's key."""
+
+
 def protocol_batch_size(images: int) -> int:
     """Return b = min(32, n) for a budget of n images."""
     return min(32, images)

@@ -21,7 +21,7 @@ from tlexp.models.abstention import Abstention
 from tlexp.models.prior import PriorShift
 from tlexp.models.typicality import Typicality
 from tlexp.paths import csv_bytes, publish, publish_json
-from tlexp.tracking import figures, names, read_points
+from tlexp.tracking import names, read_points
 from tlexp.tracking.blocks import Settings, TrialBlock
 from tlexp.train import (
     Answering,
@@ -282,6 +282,8 @@ def draw_figures(folder: Path, predictions: Predictions, test: Evaluation, class
         test: Measures of the test split.
         classes: Class names.
     """
+    from tlexp.tracking import figures  # lazy: matplotlib, for which no image waits
+
     images, logits = predictions.held_out["test"]
     probabilities, labels = to_probabilities(logits), images.labels
     budget, trained = predictions.learner.budget, predictions.trained

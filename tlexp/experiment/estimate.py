@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tlexp.config import Config
+from tlexp.config.protocol import CHUNK
 from tlexp.data import ImageBank
 from tlexp.experiment.build import build_classifier, build_setup
 from tlexp.experiment.session import Session
@@ -17,7 +18,6 @@ from tlexp.features.batches import ImageSet
 from tlexp.features.entry import Entry, open_entries
 from tlexp.learn.learner import solved_candidates
 from tlexp.models import Classifier, feature_width
-from tlexp.models.classifier import CHUNK
 from tlexp.train import FitPlan, Listener, Problem, choose_device, fit, predict, solve
 from tlexp.train.loop import BatchStream
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EntryKind, EntryRule
+from tlexp.config.protocol import CHUNK
 from tlexp.features.batches import Batches, FeatureSet, FitSetup, ImageSet, LabelledSet
 from tlexp.models import Classifier, feature_width
-from tlexp.models.classifier import CHUNK, in_chunks
+from tlexp.models.classifier import in_chunks
 from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
 from tlexp.train import FitPhase, within_memory

@@ -13,10 +13,10 @@ from tlexp.arrays import Positions
 from tlexp.cache import CutKey, CutRows, Rows, Store, Use, compute_rows, fill_together, stack_digests
 from tlexp.cache.cut_rows import block_size
 from tlexp.cache.entry import Digests
+from tlexp.config.protocol import CHUNK
 from tlexp.data import ImageBank, Images
 from tlexp.features.batches import FitSetup, normalised, stored_views
 from tlexp.models import Classifier
-from tlexp.models.classifier import CHUNK
 from tlexp.train import within_memory
 
 Decode = Callable[[Images, Positions], ImageBank]

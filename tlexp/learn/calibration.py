@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import log_softmax
 
 from tlexp.arrays import Labels, Logits
 from tlexp.config.train import ClassWeights
@@ -64,6 +62,8 @@ def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]
     >>> round(one, 4), round(other, 4)  # of images with 3 of 4 right, 2 / 3 is what may be claimed
     (1.4427, 4.3281)
     """
+    from scipy.optimize import brentq  # lazy: no image waits for it
+
     scores = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
     wanted = _wanted(scores, labels)
 
@@ -85,12 +85,16 @@ def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]
 
 def smoothed_losses(logits: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:
     """Return the cross entropy of each image to Platt's targets, (n,), without weights."""
+    from scipy.special import log_softmax  # lazy: no image waits for it
+
     logs: NDArray[np.float64] = log_softmax(logits, axis=1)
     return -_wanted(logs, labels)
 
 
 def log_loss(logits: Logits, labels: Labels) -> float:
     """Return the mean negative log likelihood of logits as they are."""
+    from scipy.special import log_softmax  # lazy: no image waits for it
+
     logs = log_softmax(logits.astype(np.float64), axis=1)
     return float(-logs[np.arange(len(labels)), labels].mean())
 

@@ -5,13 +5,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
-
-import optuna
-from scipy.stats import qmc
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from tlexp.config.optim import Choice, Rates
 from tlexp.learn.calibration import Calibrated
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial as OptunaTrial
 
 C = TypeVar("C", Rates, Choice)
 """What a learner takes: learning rate and weight decay of one that is trained, the choice of one that is solved."""
@@ -55,6 +55,8 @@ class Trial(Generic[C]):
 
 def spread_candidates(search: Search, default: Rates) -> list[Rates]:
     """Return the default and points spread evenly over the searched ranges (Halton 1960), for trying all at once."""
+    from scipy.stats import qmc  # lazy: most runs search nothing
+
     points = qmc.Halton(2, scramble=True, rng=search.seed).random(max(0, search.trials - 1))
     ranges = (search.lr, search.weight_decay)
     values = [[low * (high / low) ** x for x, (low, high) in zip(point, ranges, strict=True)] for point in points]
@@ -178,8 +180,10 @@ class _Proposed:
     """
 
     def __init__(self, search: Search, default: Rates) -> None:
+        import optuna  # lazy: most runs search nothing
+
         self._search, self._default = search, default
-        self._asked: optuna.trial.Trial | None = None
+        self._asked: OptunaTrial | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=search.seed))
 
@@ -195,7 +199,9 @@ class _Proposed:
     def tell(self, trial: Trial[Rates]) -> None:
         """Report the loss of the candidate that was handed out last."""
         if self._asked is not None:
-            state = optuna.trial.TrialState.FAIL if trial.loss is None else None
+            from optuna.trial import TrialState  # lazy: most runs search nothing
+
+            state = TrialState.FAIL if trial.loss is None else None
             self._study.tell(self._asked, trial.loss, state=state)
 
 

@@ -16,7 +16,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from tlexp.jsonfile import abridged
 
@@ -99,6 +98,8 @@ class Abstention:
         Args:
             accuracy: Wanted of answers, in (0, 1).
         """
+        from scipy.special import betaincinv  # lazy: no image waits for it
+
         found = None
         for least, answered, right in zip(self.thresholds, self.answered, self.right, strict=True):
             if answered < needed(accuracy):

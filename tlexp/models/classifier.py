@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlexp.config.freeze import FreezeNorm
+from tlexp.config.protocol import CHUNK
 from tlexp.models.cut import Cut
 from tlexp.models.digest import tensors_digest
 from tlexp.models.norms import STATISTICS, keeps_statistics
 from tlexp.models.typicality import Typicality
 from tlexp.models.units import Unit
-
-CHUNK = 32
 
 PrefixForward = Callable[[Tensor], list[Tensor]]
 """images -> what crosses each of several cuts."""

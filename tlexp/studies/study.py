@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from tlexp.config.tracking import TrackingConfig
-from tlexp.data import Images, copies_csv, leaks_csv
-from tlexp.errors import TrackingError, TrainingError
+from tlexp.data import copies_csv, leaks_csv
+from tlexp.errors import TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
@@ -23,7 +22,6 @@ from tlexp.jobs.runner import HydraContext, Job, JobRunner
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
-from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.stages import find_entrants, is_screening
@@ -48,12 +46,9 @@ from tlexp.studies.planning.rounds import (
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
-from tlexp.studies.report.report import write_report
-from tlexp.studies.report.summary import summary
-from tlexp.terminal import duration, one_line
+from tlexp.studies.report.told import report
+from tlexp.terminal import duration
 from tlexp.tracking import names
-from tlexp.tracking.overview import show_sweep
-from tlexp.tracking.store import serve_command
 from tlexp.train import Listener
 
 
@@ -111,30 +106,6 @@ def _list_images(plan: StudyPlan) -> None:
         if found:
             publish(path, table)
     publish_json(plan.folder.path / names.TEST_IMAGES_FILE, {"names": list(plan.source.held_out.names)}, indent=None)
-
-
-def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Images | None = None) -> str:
-    """Write the report of a study's folder and return the summary for people.
-
-    Args:
-        folder: Of the study.
-        tracking: Where it is shown; nowhere when None.
-        images: Of its test split; those that an earlier report showed are shown again when None.
-
-    Raises:
-        TlexpError: The folder holds no study, or one of its files was changed.
-    """
-    findings = analyse(read_table(folder))
-    files = write_report(folder, findings, images)
-    lines = [summary(findings, folder)]
-    if tracking is not None and tracking.enabled:
-        try:
-            shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment, told=lines[0])
-            command = serve_command(shown.uri)
-            lines.append("\n".join([f"compare {shown.comparison}", *([f"show    {command}"] if command else [])]))
-        except TrackingError as error:
-            lines.append(one_line(f"MLflow does not show the study: {error}"))
-    return "\n\n".join(lines)
 
 
 def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) -> list[PlannedRun]:

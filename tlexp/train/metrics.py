@@ -10,15 +10,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.special import ndtri, softmax
 from torch import Tensor
 
 from tlexp.config.train import ClassWeights
 from tlexp.train.balance import weigh_classes, weighted_loss
 
 CALIBRATION_BINS = 15
-_Z = float(ndtri(0.975))
-"""Of the standard normal, for two-sided intervals of 95 %."""
+_Z = 1.959963984540054
+"""The 97.5 % point of the standard normal, for two-sided intervals of 95 %."""
 Limits = tuple[float, float]
 """Low and high end of an interval."""
 
@@ -52,7 +51,8 @@ def to_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     >>> to_probabilities(np.zeros((1, 4), dtype=np.float32))
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    probabilities: NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)
+    shares = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
     return probabilities
 
 
