@@ -184,7 +184,7 @@ def test_words_that_not_everybody_knows_are_explained(findings: Findings, report
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest_budget_needs(
-    make_table: Make, tmp_path: Path
+    make_table: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = make_table(seeds=10, per_class=(500,) * 4)
     typed = "python -m tlexp study=freeze_vs_labels 'study.labels=[2,5,20,100]' study.seeds=10 data.root='my photos'"
@@ -195,7 +195,10 @@ def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest
     kept = [word for word in shlex.split(typed) if "seeds" not in word]
     command = shlex.join([*kept, "study.name=made-up", f"study.seeds={max(wanted)}"])
     assert build_document(found).sections[0].commands == (command,)
-    assert f"decide  {command}\n" in summary(found, tmp_path)
+    study = tmp_path / "multirun" / "made-up"
+    assert f"decide  cd {tmp_path} && {command}\n" in summary(found, study)
+    monkeypatch.chdir(tmp_path)
+    assert f"decide  {command}\n" in summary(found, study)
     assert build_document(analyse(make_table(seeds=1))).sections[0].commands == ()
 
 

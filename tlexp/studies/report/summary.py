@@ -1,5 +1,6 @@
 """What a study says, for the terminal."""
 
+import shlex
 import textwrap
 from pathlib import Path
 
@@ -22,5 +23,11 @@ def summary(findings: Findings, folder: Path) -> str:
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
     more = [f"model   {line}"] if line else []
-    more += [f"decide  {command}" for command in deciding_commands(findings)]
+    more += [f"decide  {_from_here(folder)}{command}" for command in deciding_commands(findings)]
     return "\n".join([*lines, "", *more, f"page    {short_path(folder / REPORT / PAGE)}"])
+
+
+def _from_here(folder: Path) -> str:
+    """Return what leads to the working folder that finds a study again; nothing where this is it."""
+    home = folder.resolve().parent.parent
+    return "" if home == Path.cwd() else f"cd {shlex.quote(str(home))} && "
