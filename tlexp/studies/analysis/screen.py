@@ -92,7 +92,8 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
     favourite = prior_favourite(tried)
     within = [each for each in tried if behind.get(each.name, np.inf) <= margin] or tried[:1]
     reasons = {tried[0].name: "least probe loss" if excess else "the prior's choice"}
-    reasons.setdefault(favourite.name, "the prior's favourite")
+    if favourite.prior is not None:
+        reasons.setdefault(favourite.name, "the prior's favourite")
     reasons.setdefault(min(within, key=lambda each: each.operations).name, "the cheapest within the margin")
     for each in tried:
         if len(reasons) < FINALISTS:
