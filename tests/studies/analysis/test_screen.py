@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Mapping
 
 import pytest
@@ -84,6 +85,14 @@ def test_of_a_network_that_shares_no_draw_with_the_others_the_prior_alone_speaks
     favourite = finalists(screen(POOL, {**LOSSES, "large": apart}, margin=0.01))
     assert favourite["large"] == "the prior's favourite"
     assert favourite["old"] == "by probe loss"
+
+
+def test_where_no_prior_is_known_nobody_is_its_favourite() -> None:
+    """Such as of sizes of one network: the cheapest would be it, and is looked at for what it reaches."""
+    unknown = [dataclasses.replace(each, prior=None) for each in POOL]
+    found = finalists(screen(unknown, LOSSES, margin=0.01))
+    assert "the prior's favourite" not in found.values()
+    assert list(found) == ["strange", "old", "odd", "middle"]
 
 
 def test_where_nothing_can_be_held_back_the_prior_chooses() -> None:

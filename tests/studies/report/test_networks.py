@@ -9,6 +9,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import Column, Role
 from tlexp.studies.report.networks import gain_lines, network_table, networks_csv, pareto_front
+from tlexp.studies.report.sections import build_document
 
 STRENGTH = {"small": 0.1, "large": 0.9, "old": 0.0}
 COLUMNS = tuple(
@@ -77,3 +78,20 @@ def test_the_numbers_lie_beside_the_page_with_all_digits(make_table: MakeTable) 
     head, *rows = networks_csv(findings(make_table, "small")).decode().splitlines()
     assert head.startswith("network,goes_on,screen,excess_loss")
     assert len(rows) == len(STRENGTH)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_sizes_are_called_so_and_the_notes_of_the_study_stand_above_all(make_table: MakeTable) -> None:
+    found = findings(make_table, "small")
+    study = found.table.about["study"] | {"screens": "sizes", "notes": ["resnet18 sees 96 px"]}
+    table = dataclasses.replace(found.table, about={**found.table.about, "study": study})
+    screened = tuple(
+        dataclasses.replace(each, entrant=dataclasses.replace(each.entrant, prior=None)) for each in found.screened
+    )
+    told = dataclasses.replace(found, table=table, screened=screened)
+    assert network_table(told).head[0] == "size"
+    assert network_table(told).title.startswith("Sizes; a star")
+    assert "of small, the cheapest." in gain_lines(told)[0]
+    report = build_document(told)
+    assert "Note: resnet18 sees 96 px." in report.notices
+    assert "Which sizes" in [section.title for section in report.sections]

@@ -115,11 +115,11 @@ def _in_turn(tried: Sequence[Entrant], excess: Mapping[str, float]) -> dict[str,
         tried: Those with the least loss first, and then by the prior.
         excess: Of those that have a loss.
     """
-    favourite = prior_favourite(tried)
-    known = sorted((each for each in tried if each.prior is not None and each is not favourite), key=_least_known)
+    known = sorted((each for each in tried if each.prior is not None), key=_least_known)
     reasons = {tried[0].name: "least probe loss" if excess else "the prior's choice"}
-    reasons.setdefault(favourite.name, "the prior's favourite")
-    for by_loss, by_prior in itertools.zip_longest(tried[1:], known):
+    if known:
+        reasons.setdefault(known[0].name, "the prior's favourite")
+    for by_loss, by_prior in itertools.zip_longest(tried[1:], known[1:]):
         for each, why in ((by_loss, "by probe loss"), (by_prior, "by the prior")):
             if each is not None and len(reasons) < _IN_TURN:
                 reasons.setdefault(each.name, why if each.name in excess else "by the prior")

@@ -113,7 +113,8 @@ def _described(entrant: Entrant) -> str:
 
 def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
-    named = f"{favourite.name}, which ImageNet's results favour" if favourite.prior is not None else favourite.name
+    why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
+    named = f"{favourite.name}, {why}"
     if taken in favourite.columns:
         return f"It is {named}: looking at these images gained nothing over it."
     means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}

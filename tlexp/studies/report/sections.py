@@ -87,7 +87,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += stopped_notice(findings.table)
-    notices += [f"{note[0].upper()}{note[1:]}." for note in findings.table.notes]
+    notices += [f"Note: {note}." for note in findings.table.notes]
     if is_demonstration(findings.table):
         notices.append("A demonstration: its images are rendered, and photographs may differ.")
     return tuple(notices)
