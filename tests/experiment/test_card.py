@@ -13,10 +13,11 @@ from PIL import Image
 
 from tests.conftest import Start
 from tests.tracking.conftest import make_record
+from tlexp.config import Preprocessing
 from tlexp.experiment.card import _USE, _making
 from tlexp.experiment.export import export
 from tlexp.formats import ExportFormat
-from tlexp.models import ModelCard, Preprocessing
+from tlexp.models import ModelCard
 from tlexp.models.export import read_card
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
