@@ -1,8 +1,10 @@
 """What a card tells people to type is what works."""
 
+import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,17 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Start
-from tlexp.experiment.card import _USE
+from tests.tracking.conftest import make_record
+from tlexp.config import Preprocessing
+from tlexp.experiment.card import _USE, _making
 from tlexp.experiment.export import export
 from tlexp.formats import ExportFormat
+from tlexp.models import ModelCard
 from tlexp.models.export import read_card
+from tlexp.tracking import Record
+from tlexp.tracking.blocks import TrainBlock
+
+__all__ = ["make_record"]
 
 
 @pytest.mark.slow
@@ -49,3 +58,10 @@ def test_the_python_of_a_card_turns_a_photograph_upright(tmp_path: Path, monkeyp
 
     exec(code, {"classes": ["a"], "probabilities": probabilities})
     assert seen == [(40, 50)]
+
+
+def test_what_a_record_does_not_say_is_unknown(make_record: Callable[..., Record]) -> None:
+    expected = Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+    card = ModelCard(backbone="resnet18", preprocessing=expected, classes=("a", "b"))
+    facts = _making(dataclasses.replace(make_record(), data=None, train=TrainBlock()), card, ["labels=4"])
+    assert (facts["images"], facts["steps"]) == ("unknown", "unknown")

@@ -153,7 +153,7 @@ def _making(record: Record, card: ModelCard, command: Sequence[str]) -> dict[str
         "command": f"`{shlex.join(['python', '-m', 'tlexp', *command])}`",
         "code": _code(record.environment),
         "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
-        "steps": f"{record.train.steps:,}",
+        "steps": "unknown" if record.train.steps is None else f"{record.train.steps:,}",
         "time": f"{record.metrics.get('cost/seconds', 0.0) / 60:.1f} minutes, ended {record.ended}",
         "device": f"{record.environment.device}, {record.environment.cpu_count} CPU cores",
         "packages": ", ".join(f"{name} {found}" for name, found in record.environment.packages.items()),
