@@ -49,6 +49,12 @@ def test_the_key_changes_with_every_setting_that_can_change_a_result_and_with_no
     assert (config_key(config) == config_key(changed)) == (name in NEVER_KEY)
 
 
+def test_the_key_changes_with_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = config_key(Config())
+    monkeypatch.setattr("tlexp.config.root.PROTOCOL", -1)
+    assert config_key(Config()) != before
+
+
 def test_the_key_sees_values_not_spellings() -> None:
     one, other = _config(), _config()
     one.labels, other.labels = "0.10", ".1"

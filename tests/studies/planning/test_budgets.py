@@ -28,3 +28,10 @@ def test_few_groups_make_fewer_folds() -> None:
     assert [budget.folds for budget in found] == [2, 3, 3, 1]
     plain, _ = allowed_budgets(("2", "5", "9", "10"), labels, CLASSES)
     assert [budget.folds for budget in plain] == [2, 5, 5, 1]
+
+
+def test_of_classes_that_are_too_small_the_smallest_is_named() -> None:
+    labels = np.repeat([0, 1, 2], [9, 3, 4])
+    found, skipped = allowed_budgets(("5", "3"), labels, ("ant", "bee", "cat"))
+    assert [budget.labels for budget in found] == ["3"]
+    assert skipped == {"labels=5": "the smallest class, bee, has 3 images"}
