@@ -101,15 +101,15 @@ def test_settings_of_mlflow_are_lent_to_the_last_who_needs_them(monkeypatch: pyt
 
 def test_loading_a_network_leaves_no_settings_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
-    seen: list[bool] = []
 
-    def load(where: str, **more: Any) -> None:
+    def missing(where: str, uri: str | None) -> Path:
         load_mlflow()
-        seen.append("MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ)
+        assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ
+        raise tlexp.ConfigError(f"{where} is not there")
 
-    monkeypatch.setattr(tlexp.Predictor, "load", load)
-    tlexp.load("models:/pets/1")
-    assert seen == [True]
+    monkeypatch.setattr("tlexp.tracking.reference.resolve_model", missing)
+    with pytest.raises(tlexp.ConfigError, match="models:/pets/1 is not there"):
+        tlexp.load("models:/pets/1")
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 

@@ -64,7 +64,7 @@ def row(trained: Trained, name: str, reference: Reference, folder: Path) -> str:
         wanted.write(trained, folder)
     except ConfigError as error:
         return f"refused: {str(error).partition(': ')[2].partition(';')[0]} | -"
-    likeness = compare(folder, wanted.snippet(trained.card), reference)
+    _, likeness = compare(folder, wanted.snippet(trained.card), lambda: reference)
     return f"{likeness.difference:.1e} | {likeness.agreement:.2%}"
 
 

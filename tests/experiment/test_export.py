@@ -239,7 +239,7 @@ def test_a_format_is_published_once_a_clean_process_gives_the_runs_answers(
     ):
         assert part in card, part
     other = Likeness(difference=0.5, agreement=0.5)
-    monkeypatch.setattr(exporting, "compare", lambda *words: other)
+    monkeypatch.setattr(exporting, "compare", lambda folder, snippet, refer: (refer(), other))
     with pytest.raises(WeightsError, match=r"run as timm, .* 50\.0% keep .*: that is another network, and not publ"):
         export(tmp_path / "run", tmp_path / "bad", kind=ExportFormat.timm)
     with pytest.raises(ConfigError, match=r"--half belongs to --format tlexp: leave it out for --format timm"):

@@ -130,10 +130,9 @@ def _write_for_others(
     from tlexp.experiment.reference import reference  # lazy: what reads images and applies a network, for a second
 
     format_.write(trained, folder)
-    said = reference(record, trained, listener)
-    checked = CheckedExport(
-        format=format_, reference=said, likeness=compare(folder, format_.snippet(trained.card), said)
-    )
+    snippet = format_.snippet(trained.card)
+    said, likeness = compare(folder, snippet, lambda: reference(record, trained, listener))
+    checked = CheckedExport(format=format_, reference=said, likeness=likeness)
     if not checked.likeness.enough:
         raise WeightsError(f"{trained.folder} as {kind}, {checked.told()}: that is another network, and not published")
     files = sorted(path for path in folder.iterdir() if path.is_file())

@@ -3,11 +3,12 @@
 images (H, W, 3) uint8 of any size; probabilities (N, K).
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ sys.path += [path for path in {path!r} if path not in sys.path]
 """An isolated process forgets PYTHONPATH and what a user has installed for himself, where packages may lie."""
 _ASKED = """
 
+sys.stdin.read()
 held = np.load(sys.argv[1])
 images = [Image.fromarray(held[name]) for name in held.files]
 np.save(sys.argv[2], np.concatenate([probabilities(images[at : at + 16]) for at in range(0, len(images), 16)]))
@@ -81,13 +83,15 @@ class Likeness:
         return cls(difference=difference, agreement=float((ours.argmax(1) == theirs.argmax(1)).mean()))
 
 
-def compare(folder: Path, snippet: str, reference: Reference) -> Likeness:
-    """Return how like the run an export is; a process of its own loads it.
+def compare(folder: Path, snippet: str, refer: Callable[[], Reference]) -> tuple[Reference, Likeness]:
+    """Return what the run's own network says, and how like it an export is.
+
+    A process of its own loads the export; meanwhile the run's network is asked, for both take seconds of imports.
 
     Args:
         folder: Of the export.
         snippet: Defines `probabilities`; it is run in the folder.
-        reference: What the run's own network says.
+        refer: Returns what the run's own network says.
 
     Raises:
         WeightsError: It does not load, or answers something else than probabilities of those classes.
@@ -95,23 +99,36 @@ def compare(folder: Path, snippet: str, reference: Reference) -> Likeness:
     with tempfile.TemporaryDirectory(prefix="tlexp-check-") as place:
         script, images, answers = (Path(place) / name for name in ("ask.py", "images.npz", "answers.npy"))
         publish(script, f"{_PATH.format(path=_packages())}\nimport numpy as np\n{snippet}{_ASKED}")
-        np.savez(images, *reference.images)
-        done = subprocess.run(
-            [sys.executable, *_ISOLATED, str(script), str(images), str(answers)],
-            cwd=folder,
-            env={**os.environ, **_OFFLINE},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            reason = next(iter(reversed(done.stderr.strip().splitlines())), f"status {done.returncode}")
+        with _started(folder, script, images, answers) as process:
+            reference = refer()
+            np.savez(images, *reference.images)
+            _, told = process.communicate("")  # the end of its input is the sign that images lie there
+        if process.returncode != 0:
+            reason = next(iter(reversed(told.strip().splitlines())), f"status {process.returncode}")
             raise WeightsError(f"the export does not load in a process of its own ({reason}), so it is not published")
         theirs = np.load(answers, allow_pickle=False).astype(np.float64)
     if theirs.shape != reference.probabilities.shape:
         raise WeightsError(f"the export answers a table {theirs.shape}, not {reference.probabilities.shape}")
-    return Likeness.of(reference.probabilities, theirs)
+    return reference, Likeness.of(reference.probabilities, theirs)
+
+
+@contextlib.contextmanager
+def _started(folder: Path, script: Path, *words: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Yield an isolated process that runs a script in a folder; it does not outlive what is done with it."""
+    process = subprocess.Popen(
+        [sys.executable, *_ISOLATED, str(script), *map(str, words)],
+        cwd=folder,
+        env={**os.environ, **_OFFLINE},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _packages() -> list[str]:

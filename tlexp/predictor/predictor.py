@@ -79,9 +79,12 @@ class Predictor:
                 finish.
             ConfigError: This machine has no such device.
         """
-        from tlexp.tracking.reference import resolve_model  # lazy: a served model knows its folder
+        from tlexp.tracking.library import mlflow_guard  # lazy: a served model knows its folder
+        from tlexp.tracking.reference import resolve_model
 
-        return cls.of_folder(resolve_model(str(where), uri=uri), device=device)
+        with mlflow_guard:
+            folder = resolve_model(str(where), uri=uri)
+        return cls.of_folder(folder, device=device)
 
     @classmethod
     def of_folder(cls, folder: Path, *, device: str = "auto") -> Self:
