@@ -9,7 +9,14 @@ from tests.composed import load
 from tlexp.config import Preprocessing
 from tlexp.data.index import index_path
 from tlexp.errors import BadImagesError, ConfigError, DataError
-from tlexp.experiment.images import count_classes, draw_labels, listing_bad_images, open_images, per_class
+from tlexp.experiment.images import (
+    count_classes,
+    draw_labels,
+    listing_bad_images,
+    open_images,
+    per_class,
+    pooled_folds,
+)
 from tlexp.secrets import keep_secret
 from tlexp.train import Listener
 
@@ -100,3 +107,18 @@ def test_the_rest_is_tested_on_where_a_fifth_was_split_off_and_a_given_test_spli
 def test_the_rest_beside_groups_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"evaluate=rest beside data\.group=folder:1: a budget has images of all"):
         load(["data=folder", "data.root=photos", "data.group=folder:1", "data.evaluate=rest"])
+
+
+@pytest.mark.parametrize(
+    ("words", "folds"), [([], 5), (["labels=3"], 3), (["labels=1"], 0), (["tune.validate=false"], 0)]
+)
+def test_what_needs_no_fit_goes_over_the_whole_budget(words: list[str], folds: int) -> None:
+    config = load(["data=digits", "labels=12", "head=linear", *words]).config
+    expected = Preprocessing(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+    source = open_images(config, expected, Listener())
+    budget = draw_labels(config, source)
+    found = pooled_folds(config, source, budget)
+    assert len(found) == folds
+    assert len(budget.folds) == (1 if folds == 5 else folds)
+    held = np.sort(np.concatenate([fold.validation for fold in found])) if found else np.arange(0)
+    assert np.array_equal(held, np.arange(len(budget.labels) if found else 0))

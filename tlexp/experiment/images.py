@@ -235,6 +235,23 @@ def draw_labels(config: Config, source: Source) -> Budget:
     return Budget(positions=positions, labels=labels, folds=folds, rest=rest)
 
 
+def pooled_folds(config: Config, source: Source, budget: Budget) -> tuple[Fold, ...]:
+    """Return folds that make up a budget, for what needs no fit; none where nothing was to be selected on.
+
+    Args:
+        config: Of the run.
+        source: With the groups that are never parted.
+        budget: As it was drawn.
+    """
+    if not budget.folds:
+        return ()
+    codes, labels, classes = source.group_codes(source.pool), budget.labels, source.classes
+    groups = None if codes is None else codes[budget.positions]
+    smallest = int(np.bincount(labels, minlength=len(classes)).min())
+    seed = config.data_seed
+    return selection_folds(labels, per_class=smallest, seed=seed, pooled=True, groups=groups, classes=classes)
+
+
 def _rest(config: Config, source: Source, asked: LabelBudget) -> NDArray[np.int64]:
     """Return on which images of the pool a network is tested as well.
 

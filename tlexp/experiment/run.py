@@ -23,7 +23,7 @@ from tlexp.data import Source, copies_csv, leaks_csv
 from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
-from tlexp.experiment.images import Budget, draw_labels, listing_bad_images
+from tlexp.experiment.images import Budget, draw_labels, listing_bad_images, pooled_folds
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.notes import cache_notes, guess_note, start_notes
 from tlexp.experiment.probe import build_probe
@@ -130,7 +130,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     # All choices are made. The held-out splits are read here, once.
     shift = _prior_shift(config, images, budget.labels[trained])
     recorder.shifted(images.classes, shift)
-    classifier.typicality = find_typicality(learner, selection, budget.folds, trained)
+    folds = pooled_folds(config, images, budget) if learner.fixed else budget.folds
+    classifier.typicality = find_typicality(learner, selection, folds, trained)
     predictions = Predictions.of(
         learner,
         selection,

@@ -89,6 +89,11 @@ class Learner(Protocol[C_in]):
         """Whether all candidates can be tried at once."""
         ...
 
+    @property
+    def fixed(self) -> bool:
+        """Whether features are the same whatever is fitted."""
+        ...
+
     def fit_fold(self, fit_id: str, fold: Fold, candidate: C_in, /) -> FoldFit:
         """Train one candidate on a fold; return what it took, and logits and labels of the validation part."""
         ...
@@ -120,9 +125,10 @@ class Learner(Protocol[C_in]):
         ...
 
     def fold_distances(self, fold: Fold, candidate: C_in, /) -> Distances | None:
-        """Return how far the validation part lay from the training part after `fit_fold` or `fit_folds`, (V,).
+        """Return how far the validation part lies from the training part, (V,).
 
-        None where a checkpoint of an earlier version knows the fit.
+        Where features are not fixed, `fit_fold` has fitted the candidate to that fold: None if a checkpoint of an
+        earlier version knew it.
         """
         ...
 
@@ -208,12 +214,12 @@ def find_typicality(
 ) -> Typicality | None:
     """Return what tells how typical an image is of those that the final network learned from; None without folds.
 
-    Distances of the winner's validation parts, each from its own training part, stand for those of new images.
+    Distances of validation parts, each from its own training part, stand for those of new images.
 
     Args:
         learner: As the final fit left it.
         selection: How its settings were found.
-        folds: Of the budget.
+        folds: Any of the budget where features are fixed, else those that it was selected on.
         trained: Positions of the budget that it learned from.
     """
     found = [learner.fold_distances(fold, selection.winner) for fold in folds]

@@ -73,7 +73,7 @@ class SolvedLearner:
         beforehand: Seconds that known solutions had taken.
     """
 
-    many = True
+    many = fixed = True
 
     def __init__(
         self,

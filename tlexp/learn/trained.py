@@ -83,12 +83,17 @@ class TrainedLearner:
         self._distances: dict[tuple[bytes, Rates], Distances] = {}
 
     @property
+    def fixed(self) -> bool:
+        """Whether a head alone is trained, on features."""
+        entry = self._entries[-1]
+        return entry.rows is not None and entry.prefix is None
+
+    @property
     def many(self) -> bool:
         """Whether all candidates can be tried at once: a head alone is trained, on features."""
-        head, entry = self.classifier.head, self._entries[-1]
+        head = self.classifier.head
         alike = self._heads is None  # heads at once all start from one
-        alone = entry.rows is not None and entry.prefix is None
-        return alike and alone and isinstance(head, Head) and supports(head, self._setup.plan)
+        return alike and self.fixed and isinstance(head, Head) and supports(head, self._setup.plan)
 
     def fit_fold(self, fit_id: str, fold: Fold, rates: Rates) -> FoldFit:
         """Train on the fold's training part; return what it took, and logits and labels of the validation part.
@@ -101,10 +106,14 @@ class TrainedLearner:
                 self._distances[fold.train.tobytes(), rates] = done.arrays["distances"]
             return _report(done.values), done.arrays["logits"], done.arrays["labels"]
         report = self.train(fit_id, fold.train, rates)
-        logits, distances, labels = self.compare(self.budget, fold.validation, self.reference(fold.train))
-        arrays: dict[str, NDArray[Any]] = {"logits": logits, "labels": labels, "distances": distances}
+        arrays: dict[str, NDArray[Any]] = {}
+        if self.fixed:
+            logits, labels = self.predict(self.budget, fold.validation)
+        else:
+            logits, distances, labels = self.compare(self.budget, fold.validation, self.reference(fold.train))
+            arrays["distances"] = self._distances[fold.train.tobytes(), rates] = distances
+        arrays |= {"logits": logits, "labels": labels}
         self._checkpoint.finish(fit_id, arrays=arrays, values=dataclasses.asdict(report))
-        self._distances[fold.train.tobytes(), rates] = distances
         return report, logits, labels
 
     def fit_folds(self, folds: Sequence[Fold], candidates: Sequence[Rates]) -> list[list[FoldFit] | None]:
@@ -208,8 +217,8 @@ class TrainedLearner:
         return predict_beside(self.classifier, chunks, reference.distances, autocast=autocast)
 
     def fold_distances(self, fold: Fold, rates: Rates) -> Distances | None:
-        """Return how far the validation part lay from the training part when the rates were fitted to it."""
-        if self.many:  # features are the same for all heads
+        """Return how far the validation part lies from the training part, or lay when the rates were fitted to it."""
+        if self.fixed:
             return self.compare(self.budget, fold.validation, self.reference(fold.train))[1]
         return self._distances.get((fold.train.tobytes(), rates))
 
