@@ -34,7 +34,9 @@ def predict(words: list[str]) -> int:
     with large_imports():
         from tlexp.predictor import Predictor  # lazy: torch and timm
         from tlexp.predictor.table import predictions_rows
+        from tlexp.train import keep_freed_memory
 
+    keep_freed_memory()  # before the first large tensor
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
     scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
@@ -69,7 +71,9 @@ def evaluate(words: list[str]) -> int:
     with large_imports():
         from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
         from tlexp.predictor import Predictor
+        from tlexp.train import keep_freed_memory
 
+    keep_freed_memory()  # before the first large tensor
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
     measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
