@@ -47,6 +47,24 @@ def rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_a_network_that_is_applied_keeps_freed_memory_too(
+    verb: str,
+    tlexp: Run,
+    network: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from tlexp.train import keep_freed_memory
+
+    monkeypatch.setenv("TLEXP_MALLOC", "off")
+    keep_freed_memory.cache_clear()
+    assert tlexp(verb, str(network), str(photos)) == 2
+    assert "TLEXP_MALLOC=off: must be default" in capsys.readouterr().err
+    keep_freed_memory.cache_clear()
+
+
 def test_predict_writes_a_table_and_replaces_none(
     tlexp: Run, network: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
