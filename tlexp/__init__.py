@@ -64,8 +64,10 @@ def load(where: str | PathLike[str], *, tracking: str | None = None, device: str
         WeightsError: There is none, or its files are damaged or do not belong together.
     """
     from tlexp.predictor import Predictor  # lazy: torch
+    from tlexp.tracking.library import mlflow_guard
 
-    return Predictor.load(os.fspath(where), uri=tracking, device=device)
+    with mlflow_guard:
+        return Predictor.load(os.fspath(where), uri=tracking, device=device)
 
 
 if not TYPE_CHECKING:  # else any name would pass as one of ours

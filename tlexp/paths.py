@@ -114,6 +114,14 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def is_own(found: os.stat_result) -> bool:
+    """Return whether a file or folder is this user's, or that of root, who could do anything anyway.
+
+    A checksum shows accidents alone: whoever can write an entry can write its name, and with it the rows of a run.
+    """
+    return found.st_uid in (0, os.geteuid())
+
+
 def _require_ordinary(found: os.stat_result, path: Path | str, empty: bool) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -26,6 +26,7 @@ from tests.api.conftest import SMALL
 from tlexp.api.process import borrowed
 from tlexp.errors import Interrupted
 from tlexp.jobs.signals import handlers, listen
+from tlexp.tracking.library import load_mlflow, mlflow_guard
 
 Call = Callable[..., tlexp.RunResult]
 
@@ -48,6 +49,8 @@ def state() -> dict[str, Any]:
         "hydra": (VersionBase.instance().getbase(), utils.JobRuntime.instance().get("name"), utils._save_config),
         "job": (GlobalHydra.instance().hydra, HydraConfig.instance().cfg),
         "resolvers": _resolvers(),
+        "environment": dict(os.environ),
+        "levels of logs": {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3")},
     }
 
 
@@ -79,6 +82,35 @@ def test_nothing_is_left_behind_a_failure(call: Call, wrong: dict[str, Any]) -> 
     with pytest.raises(tlexp.TlexpError):
         call(**wrong)
     assert state() == before
+
+
+def test_settings_of_mlflow_are_lent_to_the_last_who_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    logging.getLogger("mlflow").setLevel(logging.DEBUG)
+    before = state()
+    with mlflow_guard:
+        with borrowed([]):
+            load_mlflow()
+            assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+        assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false", "another call goes on"
+        assert logging.getLogger("mlflow").level == logging.WARNING
+    assert state() == before
+
+
+def test_loading_a_network_leaves_no_settings_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    seen: list[bool] = []
+
+    def load(where: str, **more: Any) -> None:
+        load_mlflow()
+        seen.append("MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ)
+
+    monkeypatch.setattr(tlexp.Predictor, "load", load)
+    tlexp.load("models:/pets/1")
+    assert seen == [True]
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 
 def test_an_application_of_hydra_s_finds_its_own_again(call: Call, tmp_path: Path) -> None:

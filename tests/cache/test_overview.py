@@ -7,6 +7,8 @@ from pathlib import Path
 from tests.cache.conftest import Computer, a_key, some_images
 from tlexp.cache.overview import clear_lines, entries_lines, prune_lines, verify_lines
 from tlexp.cache.store import Store
+from tlexp.data import Decoding, Index
+from tlexp.data.index import Verdict, stamp_of
 
 
 def filled(store: Store) -> Store:
@@ -50,6 +52,21 @@ def test_an_empty_cache(store: Store, tmp_path: Path) -> None:
     assert entries_lines(store) == [f"{tmp_path / 'cache'}: empty"]
     assert verify_lines(store) == ([f"{tmp_path / 'cache'}: 0 files read (0 bytes), 0 bad"], True)
     assert clear_lines(store) == [f"{tmp_path / 'cache'}: 0 files removed (0 bytes)"]
+
+
+def test_what_is_known_of_files_is_told_and_cleared(store: Store, tmp_path: Path) -> None:
+    asked, image, index = Decoding(max_pixels=1), tmp_path / "1.jpg", Index(tmp_path / "cache")
+    image.touch()
+    stamp = stamp_of(str(image))
+    assert stamp is not None
+    with index.keeping(asked) as keep:
+        keep(str(image), stamp, Verdict(refusal="no"))
+    told = r"\d\d\.\d kB more keep what was found in files of images \(data.recheck=true reads them anew\)"
+    assert entries_lines(store)[0] == f"{tmp_path / 'cache'}: no features"
+    assert re.fullmatch(told, entries_lines(store)[1])
+    assert re.fullmatch(told, entries_lines(filled(store))[-1])
+    assert re.search(r": 6 files removed", clear_lines(store)[0])
+    assert index.find([str(image)], asked) == {}
 
 
 def test_a_bad_entry_is_named_once(store: Store, tmp_path: Path) -> None:

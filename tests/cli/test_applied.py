@@ -104,7 +104,8 @@ def test_evaluate_makes_a_folder_with_a_page_and_replaces_none(
     words = ["evaluate", str(network), "others", "--out", "out", "--no-tracking"]
     assert tlexp(*words) == 0
     shown = capsys.readouterr().out
-    assert [line.split()[:2] for line in shown.splitlines()[:2]] == [["measure", "value"], ["accuracy", "0.6667"]]
+    assert shown.splitlines()[0] == "3 images measured, 1 mistake"
+    assert [line.split()[:2] for line in shown.splitlines()[1:3]] == [["measure", "value"], ["accuracy", "0.6667"]]
     assert rows(tmp_path / "out" / "predictions.csv")[2][:3] == ["others/dog/1.png", "dog", "elk"]
     assert tlexp(*words) == 2
     assert "out is there already" in capsys.readouterr().err

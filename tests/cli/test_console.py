@@ -1,6 +1,7 @@
 """The end of a run as people see it."""
 
 import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tests.composed import load
 from tests.conftest import Start
 from tests.studies.conftest import RECORD
-from tlexp.cli.console import _next, summary
+from tlexp.cli.console import _next, _promises, summary
 from tlexp.tracking.blocks import WeightsBlock
 
 CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limit_steps=1")
@@ -18,7 +19,9 @@ CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limi
 
 def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tmp_path: Path) -> None:
     lines = summary(start("backbone=tiny", "labels=2", "data.clutter=3"), tmp_path / "run").splitlines()
-    assert any(line.startswith("images  3 classes (circle 24, square 24, triangle 24)") for line in lines)
+    assert lines[1].startswith("tiny (timm's test_resnet), freeze=all (5 units frozen), head=linear, data=shapes, ")
+    assert lines[3].startswith("images  3 classes (circle 24, square 24, triangle 24)")
+    assert lines[4] == "labels  6 of 72 images learned from; tested on 24 in test"
     following = [line for line in lines if line.startswith("next")]
     assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[1]
     assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[2]
@@ -90,3 +93,15 @@ def test_nothing_is_suggested_without_the_files_that_were_read(start: Start, tmp
     [following] = [line for line in lines if line.startswith("next")]
     assert f"export '{tmp_path / 'a b'}' FOLDER" in following
     assert "study=quick" in summary(outcome, tmp_path / "a b")
+
+
+def test_the_promises_that_hold_are_told_with_what_is_answered(tmp_path: Path) -> None:
+    assert _promises(tmp_path) == []
+    promises = [(0.8, 0.5, 1.0), (0.9, 0.7, 0.626), (0.95, None, 0.0), (0.99, None, 0.0)]
+    found = [dict(zip(("promised", "threshold", "coverage"), each, strict=True)) for each in promises]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"answering": found}))
+    assert _promises(tmp_path) == [
+        "abstain promises 0.8 (100% answered), 0.9 (63% answered); too few labels to promise 0.95, 0.99"
+    ]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"answering": []}))
+    assert _promises(tmp_path) == []

@@ -9,4 +9,4 @@ from tlexp.compose.checked_loader import CheckedLoader
 @pytest.fixture(autouse=True)
 def composed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is shared with other tests."""
-    monkeypatch.setattr(CheckedLoader, "load_configuration", LOAD)
+    monkeypatch.setattr(CheckedLoader, "_load_configuration_impl", LOAD)

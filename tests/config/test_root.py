@@ -30,7 +30,7 @@ def _other(value: Any) -> Any:
 
 
 NEVER_KEY = {
-    "data.memory_bytes", "data.download", "data.class_names",
+    "data.memory_bytes", "data.download", "data.class_names", "data.recheck",
     "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model",
     "tracking.wait_seconds", "resume",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tlexp.config.data import DataSource, OnBad
-from tlexp.data import IN_MEMORY, Decoding, Folder, Origin, Reading, Shapes, Source, TableFile, TimmSet
+from tlexp.data import IN_MEMORY, Decoding, Folder, Index, Origin, Reading, Shapes, Source, TableFile, TimmSet
 
 Write = Callable[..., Path]
 Unreadable = Callable[..., None]
@@ -70,7 +70,7 @@ def opened() -> Open:
     """Open a source, with everything that is not given at a plain value."""
 
     def open_plain(root: Path | None = None, *, kind: DataSource | None = None, **changes: Any) -> Source:
-        reading: dict[str, Any] = {"on_bad": OnBad.refuse, "progress": lambda done, total: None}
+        reading: dict[str, Any] = {"on_bad": OnBad.refuse, "progress": lambda done, total: None, "index": Index(None)}
         decoding: dict[str, Any] = {"max_pixels": 10**6, "bits": None}
         wanted: dict[str, Any] = {"classes": None, "at_least": 2, "source_seed": 0}
         for plain in (reading, decoding, wanted):

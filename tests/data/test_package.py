@@ -9,7 +9,7 @@ import tlexp.data
 def test_the_public_names_are_these() -> None:
     assert set(tlexp.data.__all__) == {
         "IN_MEMORY", "Augment", "ClassNames", "Counts", "Decoding", "Fold", "Folder", "Grouper", "ImageBank",
-        "ImageBatches", "Images", "OnProgress", "Order", "Origin", "Reading", "Shapes", "Source", "TableFile",
+        "ImageBatches", "Images", "Index", "OnProgress", "Order", "Origin", "Reading", "Shapes", "Source", "TableFile",
         "TimmSet", "Views", "add_neither", "add_shifted", "budget_counts", "build_augment", "chunks", "copies_csv",
         "copy_notes",
         "draw_budget", "draw_rest", "fit_image", "fold_count", "groups_per_class", "leaks_csv", "load_bank",

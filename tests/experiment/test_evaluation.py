@@ -15,6 +15,7 @@ from tlexp.errors import DataError
 from tlexp.experiment import evaluation
 from tlexp.experiment.evaluation import find_labelled, measure_photos, track_measured, write_measured
 from tlexp.predictor import Predictor
+from tlexp.tracking.reference import Home
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,11 @@ def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, 
         "5 images are left out, since the network does not know their classes: elk",
         "no images of cat",
     )
-    assert measure_photos(predictor, found, on_bad="refuse").evaluation.recall[0] is None
+    (tmp_path / "dog" / "note.jpg").write_text("a text")
+    measured = measure_photos(predictor, find_labelled(tmp_path, CLASSES, follow_links=False), on_bad="skip")
+    assert measured.evaluation.recall[0] is None
+    assert measured.told().startswith("5 of 11 (5 of unknown classes, 1 unreadable left out) images measured, ")
+    (tmp_path / "dog" / "note.jpg").unlink()
     table = tmp_path / "table.csv"
     table.write_text("path,label\ndog/1.jpg,dog\nelk/1.jpg,elk\n")
     named = find_labelled(table, CLASSES, follow_links=False)
@@ -82,8 +87,10 @@ def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, 
     (tmp_path / "cat").mkdir(exist_ok=True)
     named = find_labelled(tmp_path, CLASSES, follow_links=False)
     assert "no images of cat" in named.notes
-    with pytest.raises(DataError, match="no folder of a class lies in it"):
+    with pytest.raises(DataError, match=r"no folder of a class .* that the network tells apart \(cat, dog\), or a CSV"):
         find_labelled(tmp_path / "elk", CLASSES, follow_links=False)
+    with pytest.raises(DataError, match=r"nowhere: no such folder or table; .* tells apart \(cat, dog\), or a CSV"):
+        find_labelled(tmp_path / "nowhere", CLASSES, follow_links=False)
 
 
 def test_a_full_disk_leaves_nothing(
@@ -110,7 +117,12 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
     (tmp_path / "out" / "evaluation.json").write_text("{}")
     (tmp_path / "out" / "figures" / "a.png").write_bytes(b"a")
     tracked = track_measured(
-        tmp_path / "out", measured, origin="outputs/RUN", place="photos", uri=store, experiment="e", warn=pytest.fail
+        tmp_path / "out",
+        measured,
+        origin="outputs/RUN",
+        place="photos",
+        home=Home(uri=store, experiment="e"),
+        warn=pytest.fail,
     )
     assert tracked is not None
     from mlflow import MlflowClient
@@ -119,3 +131,15 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
     assert run.data.tags["tlexp.origin"] == "outputs/RUN"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test/accuracy"] == measured.evaluation.metrics["accuracy"]
+
+
+def test_a_store_that_is_away_is_told_with_a_command_that_writes_the_evaluation(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+    told: list[str] = []
+    away = Home(uri="http://127.0.0.1:9", experiment="e")
+    assert track_measured(tmp_path, measured, origin="my run", place="photos", home=away, warn=told.append) is None
+    [sentence] = told
+    assert sentence.endswith("later with: tlexp evaluate 'my run' photos --uri http://127.0.0.1:9")

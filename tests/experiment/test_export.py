@@ -65,7 +65,8 @@ def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -
     export(tmp_path / "run", tmp_path / "weights", half=True)
     card = (tmp_path / "weights" / "README.md").read_text()
     for part in (
-        "# test_resnet, trained on 3 classes",
+        "# tiny (timm's test_resnet), trained on 3 classes",
+        "| images | 30 of 72 images learned from (6 of them held out to choose settings on); tested on 24 in test; ",
         "372,688 parameters without the head",
         f"{(tmp_path / 'weights' / 'model.safetensors').stat().st_size:,} bytes, float16",
         "`python -m tlexp seed=3`",
@@ -219,7 +220,8 @@ def test_a_format_is_published_once_a_clean_process_gives_the_runs_answers(
     exported = export(tmp_path / "run", tmp_path / "out", kind=ExportFormat.timm, source=("--config-dir", "my conf"))
     assert [path.name for path in exported.files] == ["config.json", "model.safetensors", "README.md"]
     told = (
-        r"loaded in a process of its own and compared with the run on 24 test images of the run: probabilities differ "
+        r"loaded in a process of its own and compared with the run on 24 test images of the run, by the predictions "
+        r"that it wrote: probabilities differ "
     )
     assert re.match(told + r"by at most \d\S*, 100\.0% keep their class", exported.told)
     card = (tmp_path / "out" / "README.md").read_text()

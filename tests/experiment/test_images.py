@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.composed import load
 from tlexp.config import Preprocessing
+from tlexp.data.index import index_path
 from tlexp.errors import BadImagesError, ConfigError, DataError
 from tlexp.experiment.images import count_classes, draw_labels, listing_bad_images, open_images, per_class
 from tlexp.secrets import keep_secret
@@ -57,6 +59,29 @@ def test_no_class_is_called_as_a_secret() -> None:
     for opening in (lambda: count_classes(config, expected), lambda: open_images(config, expected, Listener())):
         with pytest.raises(ConfigError, match=r"class \$\{oc\.env:KLASSE\}: everybody sees this name"):
             opening()
+
+
+@pytest.mark.parametrize(("words", "kept"), [([], True), (["cache=off"], False), (["cache.max_bytes=0"], False)])
+def test_checks_are_kept_where_anything_is(words: list[str], kept: bool, cache: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (9, 9), number).save(path)
+    config = load(["data=folder", f"data.root={tmp_path / 'photos'}", *words]).config
+    expected = Preprocessing(image_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tlexp.data.index.RACY", 0)
+        open_images(config, expected, Listener())
+    assert index_path(cache).exists() is kept
+    if kept:
+        before = index_path(cache).stat().st_mtime_ns
+        open_images(config, expected, Listener())
+        assert index_path(cache).stat().st_mtime_ns == before
+        config.data.recheck = True
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tlexp.data.index.RACY", 0)
+            open_images(config, expected, Listener())
+        assert index_path(cache).stat().st_mtime_ns > before
 
 
 def test_the_rest_is_tested_on_where_a_fifth_was_split_off_and_a_given_test_split_stays() -> None:

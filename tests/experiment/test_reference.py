@@ -20,9 +20,17 @@ def test_a_network_answers_for_the_runs_test_images_as_the_run_did(start: Start,
     classifier, described = load_classifier(tmp_path / "run")
     trained = Trained(classifier=classifier, card=described.card, folder=tmp_path / "run")
     said = reference(record, trained, Listener())
-    assert said.told == "24 test images of the run"
+    assert said.told == "24 test images of the run, by the predictions that it wrote"
     with np.load(tmp_path / "run" / "predictions.npz") as predictions:
-        np.testing.assert_allclose(said.probabilities, predictions["probability"], atol=1e-6)
+        assert np.array_equal(said.probabilities, predictions["probability"])
+    elsewhere = dataclasses.replace(record, environment=dataclasses.replace(record.environment, device="cuda (A)"))
+    other = dataclasses.replace(record, data=dataclasses.replace(record.data, digest="0" * 64))
+    changed = dataclasses.replace(trained, folder=shutil.copytree(tmp_path / "run", tmp_path / "changed"))
+    (changed.folder / "predictions.npz").write_bytes(b"")
+    for told, made in ((elsewhere, trained), (other, trained), (record, changed)):
+        again = reference(told, made, Listener())
+        assert again.told == "24 test images of the run, asked again"
+        np.testing.assert_allclose(again.probabilities, said.probabilities, atol=1e-6)
 
 
 def test_images_that_are_gone_are_replaced_by_random_ones_and_it_is_said(
@@ -38,7 +46,7 @@ def test_images_that_are_gone_are_replaced_by_random_ones_and_it_is_said(
     classifier, described = load_classifier(tmp_path / "run")
     trained = Trained(classifier=classifier, card=described.card, folder=tmp_path / "run")
     monkeypatch.setenv("PHOTOS", str(tmp_path / "photos"))
-    assert reference(record, trained, Listener()).told == "4 test images of the run"
+    assert reference(record, trained, Listener()).told == "4 test images of the run, by the predictions that it wrote"
     shutil.rmtree(tmp_path / "photos")
     said = reference(record, trained, Listener())
     assert said.told == "64 random images, as the run's test images cannot be read again"

@@ -1,6 +1,6 @@
 """Files of ours that somebody damaged, and every verb that reads them: refused with the file's name, or passed over.
 
-    python -m pytest tests/faults/test_damaged_files.py -m 'slow or not slow'      # every damage of every file
+    python -m pytest tests/faults/test_damaged_files.py -m slow [-k sync]      # every damage of every file, by verb
 
 What the user can mend never ends as a fault of the program. A run that was killed, a sweep and a study are made once;
 each case damages one file of a copy. The default run takes some of the cases, the long one all of them.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.faults.forks import finish
 from tests.faults.test_kill_study import undrawn
@@ -31,7 +32,7 @@ STUDY = [
     *TINY, "study=freeze_vs_labels", "study.depths=[0,all]", "study.labels=[2]", "study.seeds=2",
     "study.controls=false", "tune.trials=1", "study.name=asked",
 ]  # fmt: skip
-RUN, KILLED = "outputs/whole", "outputs/killed"
+RUN, KILLED, PHOTOS = "outputs/whole", "outputs/killed", "photos"
 SPARSE = 151
 """The default run takes every so manyth case."""
 
@@ -43,6 +44,9 @@ class Reader:
     files: str
     words: list[str]
 
+    def __str__(self) -> str:
+        return f"{self.files} {' '.join(word for word in self.words[:2] if word not in TINY)}"
+
 
 READERS = [
     Reader(f"{RUN}/record.json", ["export", RUN, "out"]),
@@ -50,6 +54,9 @@ READERS = [
     Reader(f"{RUN}/model.safetensors", ["export", RUN, "out"]),
     Reader(f"{RUN}/model.json", [*TINY, "labels=2", f"backbone.weights={RUN}"]),
     Reader(f"{RUN}/model.safetensors", [*TINY, "labels=2", f"backbone.weights={RUN}"]),
+    Reader(f"{RUN}/model.json", ["predict", RUN, PHOTOS]),
+    Reader(f"{RUN}/model.safetensors", ["predict", RUN, PHOTOS]),
+    Reader(f"{RUN}/record.json", ["evaluate", RUN, PHOTOS, "--out", "out"]),
     Reader(f"{RUN}/record.json", ["sync", RUN, "--uri", "sqlite:///mlflow.db"]),
     Reader(f"{RUN}/record.json", ["sync", RUN]),
     Reader(f"{KILLED}/checkpoint/*", [f"resume={KILLED}"]),
@@ -157,6 +164,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, ready_store: Path) -> Path:
     finish(root, *STUDY, first=undrawn)
     finish(root, *TINY, "labels=2", f"hydra.run.dir={KILLED}", "train.checkpoint_seconds=0.001", first=kept)
     (root / KILLED / "record.json").unlink()
+    for name in json.loads((root / RUN / "model.json").read_bytes())["card"]["classes"]:
+        (root / PHOTOS / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(root / PHOTOS / name / "1.png")
     return root
 
 
@@ -165,16 +175,26 @@ def kept() -> None:
     shutil.rmtree = lambda *_, **__: None  # type: ignore[assignment]
 
 
-def cases(root: Path) -> Iterator[tuple[str, Reader, Path, Callable[[Path], None]]]:
-    for reader in READERS:
-        found = sorted(root.glob(reader.files))
-        assert found, reader
-        for path in found if "checkpoint" in reader.files else found[:1]:
-            damages = list(DAMAGES.items())
-            if path.suffix == ".json":
-                damages += list(retyped(path))
-            name = f"{reader.files} {reader.words[0]}"
-            yield from ((f"{name} {damage}", reader, path.relative_to(root), make) for damage, make in damages)
+@dataclass(frozen=True)
+class Case:
+    """A damage of one file, and who reads it."""
+
+    name: str
+    reader: Reader
+    path: Path
+    damage: Callable[[Path], None]
+
+
+def cases(root: Path, reader: Reader) -> Iterator[Case]:
+    """Yield the damages of a reader's files; they lie below `root`."""
+    found = sorted(root.glob(reader.files))
+    assert found, reader
+    for path in found if "checkpoint" in reader.files else found[:1]:
+        damages = list(DAMAGES.items())
+        if path.suffix == ".json":
+            damages += list(retyped(path))
+        for damage, make in damages:
+            yield Case(f"{reader} {damage}", reader, path.relative_to(root), make)
 
 
 def outcome(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -184,29 +204,30 @@ def outcome(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     return int(ended.value.code or 0), "".join(capsys.readouterr())
 
 
+@pytest.fixture
 def faults(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], every: int
-) -> list[str]:
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[list[Case]], list[str]]:
+    """Damage one file after the other, and return what ends as it should not."""
     monkeypatch.setattr(sys, "argv", [])
     undraw(monkeypatch)
     folder = tmp_path / "copy"
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
-    found, done = [], 0
-    for number, (name, reader, path, damage) in enumerate(cases(made)):
-        if number % every:
-            continue
-        done += 1
-        damage(path)
-        status, shown = outcome(reader.words, capsys)
-        if status not in (0, 2, 3) or "internal error" in shown or "Traceback" in shown or "\x1b" in shown:
-            found.append(f"{name}: {status}: {shown[-300:]}")
-        for each in (path, Path("out")):
-            shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
-        shutil.copy(made / path, path)
-    with capsys.disabled():
-        print(f"\n{done} damaged files, {len(found)} faults")
-    return found
+
+    def found(chosen: list[Case]) -> Iterator[str]:
+        for case in chosen:
+            case.damage(case.path)
+            status, shown = outcome(case.reader.words, capsys)
+            if status not in (0, 2, 3) or "internal error" in shown or "Traceback" in shown or "\x1b" in shown:
+                yield f"{case.name}: {status}: {shown[-300:]}"
+            for each in (case.path, Path("out")):
+                shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
+            shutil.copy(made / case.path, case.path)
+        with capsys.disabled():
+            print(f"\n{len(chosen)} damaged files")
+
+    return lambda chosen: list(found(chosen))
 
 
 def undraw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,17 +238,14 @@ def undraw(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "render_figure", lambda *_: RenderedFigure(svg=b"<svg></svg>", png=b""))
 
 
-Caught = pytest.CaptureFixture[str]
+Faults = Callable[[list[Case]], list[str]]
 
 
-def test_some_damaged_files_are_refused_or_passed_over(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Caught
-) -> None:
-    assert faults(made, tmp_path, monkeypatch, capsys, SPARSE) == []
+def test_some_damaged_files_are_refused_or_passed_over(made: Path, faults: Faults) -> None:
+    assert faults([case for reader in READERS for case in cases(made, reader)][::SPARSE]) == []
 
 
 @pytest.mark.slow
-def test_every_damaged_file_is_refused_or_passed_over(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Caught
-) -> None:
-    assert faults(made, tmp_path, monkeypatch, capsys, 1) == []
+@pytest.mark.parametrize("reader", READERS, ids=str)
+def test_every_damaged_file_is_refused_or_passed_over(reader: Reader, made: Path, faults: Faults) -> None:
+    assert faults(list(cases(made, reader))) == []

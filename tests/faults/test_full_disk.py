@@ -1,12 +1,12 @@
 """A disk that is full from the k-th time on that something new is to be kept, for every k, and then has room again.
 
-    python tests/faults/test_full_disk.py [run resume sweep study export cache] [--kinds | --every 1] [--first 1]
+    python tests/faults/test_full_disk.py [run resume sweep study export cache] [--kinds] [--sample 30] [--seed 0]
 
 Every command ends by saying so, nothing stands half-written under its final name, and typed again where there is room
 it ends as if nothing had happened. What fails are the calls of the C library (full_disk.c), SQLite's among them; the
 commands are forks of one process. `--kinds` takes the first and the last k of each kind: the same call on files of the
-same name, numbers and keys apart. `--plant plain_write` puts a bug in, which the harness must catch. The default run
-takes a few k.
+same name, numbers and keys apart; `--sample` draws so many of the k. `--plant plain_write` puts a bug in, which the
+harness must catch. The default run takes a few k.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import json
 import os
+import random
 import re
 import shutil
 import sqlite3
@@ -234,7 +235,7 @@ def chosen(kept: list[str], options: argparse.Namespace) -> Sequence[int]:
     if options.few:
         return range(1 + len(kept) // (2 * options.few), len(kept) + 1, max(1, len(kept) // options.few))
     ks = of_each_kind(kept) if options.kinds else range(1, len(kept) + 1)
-    return [k for k in ks[:: options.every] if k >= options.first]
+    return sorted(random.Random(options.seed).sample(ks, options.sample)) if 0 < options.sample < len(ks) else ks
 
 
 def harness(disk: Disk, names: list[str], options: argparse.Namespace) -> int:
@@ -242,11 +243,13 @@ def harness(disk: Disk, names: list[str], options: argparse.Namespace) -> int:
     faults = 0
     for name in names:
         kept, wanted = disk.calls(COMMANDS[name])
-        ks, began = chosen(kept, options), spent()
-        found = [fault for k in ks for fault in disk.faults(name, k, wanted)]
-        told = f"{name}: {len(ks)} full disks of {len(kept)}, {len(found)} faults, {spent() - began:.0f} s of the CPU"
-        print(told, *found, sep="\n  ", flush=True)
-        faults += len(found)
+        ks, began, found = chosen(kept, options), spent(), 0
+        for fault in (fault for k in ks for fault in disk.faults(name, k, wanted)):
+            print(f"  {fault}", flush=True)
+            found += 1
+        kinds = f" ({len(of_each_kind(kept))} first and last of their kinds)"
+        print(f"{name}: {len(ks)} full disks of {len(kept)}{kinds}, {found} faults, {spent() - began:.0f} s of the CPU")
+        faults += found
     return faults
 
 
@@ -297,9 +300,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commands", nargs="*", metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("--kinds", action="store_true", help="the first and the last of each kind")
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--few", type=int, default=0, help="so many k in place of all")
-    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=0, help="draw so many of the k")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawing")
+    parser.add_argument("--few", type=int, default=0, help="so many k in place of all, spread evenly")
     parser.add_argument("--plant", choices=["plain_write"])
     parser.add_argument("--store", type=Path, help="a tracking store to begin with, for making one takes seconds")
     options = parser.parse_args()

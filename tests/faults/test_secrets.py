@@ -1,8 +1,8 @@
 """Twenty secrets planted in twenty ways, and every byte that is written or shown searched for them.
 
 Each command runs in a fork and in a folder of its own, which is searched whole: runs, sweeps, studies, the cache,
-mlflow.db with its artifacts, what was printed, and the names of files. `planted` switches the masks off: the harness
-must then find every secret.
+mlflow.db with its artifacts, what was printed, and the names of files. `expose` takes the masks away, and for what
+is refused before anything is read the guard that refuses it: the harness must then find every secret.
 """
 
 import base64
@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,6 +32,29 @@ PHOTOS = ["data=folder", "data.root=${oc.env:PHOTOS}"]
 DEAD = "127.0.0.1:9"
 """Where nobody answers; the run goes on and says so."""
 OFF = ["tracking=off"]
+STORED = "0.00123422"
+"""A secret learning rate, which is a parameter of a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """A function that yields why something is refused.
+
+    Attributes:
+        module: Where it is.
+        name: Of the function.
+        told: What it says.
+        off: What stands in its place to show what it keeps out.
+    """
+
+    module: str
+    name: str
+    told: str
+    off: Callable[..., Iterator[str]]
+
+    def take_away(self) -> None:
+        """Let nothing be refused, wherever the function was imported to."""
+        getattr(importlib.import_module(self.module), self.name).__code__ = self.off.__code__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +67,8 @@ class Command:
         variables: Of its environment.
         files: To be there before, name -> text.
         first: Called in its process.
-        status: How it ends, None if that is not the point; with the masks off it may end otherwise.
+        status: How it ends; with the masks off it may end otherwise.
+        guard: Refuses the words before anything of them is read, so that no secret ever comes to be.
     """
 
     words: list[str]
@@ -51,16 +76,17 @@ class Command:
     variables: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     first: Callable[[], None] = lambda: None
-    status: int | None = 0
+    status: int = 0
+    guard: "Guard | None" = None
 
 
 def crash() -> None:
-    """Let every run crash with what its environment holds, as a library's error may show it."""
+    """Let every run crash with what its environment holds, as a library's error may show it, once its store is open."""
 
     def crashed(*words: object) -> None:
         raise RuntimeError(" ".join(os.environ[name] for name in ("MLFLOW_TRACKING_PASSWORD", "HF_TOKEN", "WEIGHTS")))
 
-    importlib.import_module("tlexp.experiment.run")._run = crashed  # type: ignore[attr-defined]
+    importlib.import_module("tlexp.experiment.recorder").RunRecorder.selected = crashed
 
 
 def uri(path: str) -> str:
@@ -71,23 +97,32 @@ COMMANDS = {
     "run": Command(
         words=[
             *RUN,
+            *PHOTOS,
             f'tracking.uri="http://me:literal%2101@{DEAD}/${{oc.env:TWO}}/${{oc.select:tracking.none,${{oc.env:THREE}}}}'
-            '/${oc.env:${oc.env:FIVE}}?api_key=query-key-06"',
+            '/${oc.env:${oc.env:FIVE}}/${data[root]}?api_key=query-key-06"',
         ],
         secrets={
             "a password in tracking.uri": "literal!01",
             "oc.env": "from-env-02",
             "oc.select": "selected-03",
+            "a reference with brackets": "photos-04",
             "a variable named by a variable": "nested-05",
             "a key of a URI": "query-key-06",
         },
-        variables={"TWO": "from-env-02", "THREE": "selected-03", "FIVE": "FIFTH", "FIFTH": "nested-05"},
+        variables={
+            "TWO": "from-env-02", "THREE": "selected-03", "FIVE": "FIFTH", "FIFTH": "nested-05", "PHOTOS": "photos-04",
+        },
+        files={"photos-04": ""},
     ),
     "decoded": Command(
         words=[*RUN, uri("${oc.decode:${oc.env:SIX}}")],
         secrets={"oc.decode": "decoded-07"},
         variables={"SIX": "'decoded-07'"},
-        status=None,
+        status=2,
+        guard=Guard(
+            module="tlexp.compose.interpolation", name="text_problems", told="${oc.decode:...} is no way to a value",
+            off=lambda text: iter(()),
+        ),
     ),
     "configuration": Command(
         words=["--config-dir=own", "--config-name=mine", *RUN],
@@ -99,13 +134,10 @@ COMMANDS = {
         },
     ),
     "experiment": Command(
-        words=["--config-dir=own", "experiment=theirs", *RUN, *PHOTOS],
-        secrets={"an experiment's file": "experiment-09", "a reference with brackets": "photos-04"},
-        variables={"PHOTOS": "photos-04"},
+        words=["--config-dir=own", "experiment=theirs", *RUN],
+        secrets={"an experiment's file": "experiment-09"},
         files={
-            "own/experiment/theirs.yaml": "# @package _global_\n"
-            f"tracking: {{uri: 'http://me:experiment-09@{DEAD}/${{data[root]}}'}}\n",
-            "photos-04": "",
+            "own/experiment/theirs.yaml": f"# @package _global_\ntracking: {{uri: 'http://me:experiment-09@{DEAD}'}}\n",
         },
         status=2,
     ),
@@ -114,6 +146,10 @@ COMMANDS = {
         secrets={"hydra.sweeper": "sweep-name-10"},
         variables={"NAME": "sweep-name-10"},
         status=2,
+        guard=Guard(
+            module="tlexp.compose.hydra_node", name="_typed_problems", told="must be a plain value, without ${...}",
+            off=lambda path, value, line: iter(()),
+        ),
     ),
     "study's name": Command(
         words=["study=quick", "--dry-run", *RUN[:-3], *OFF, "study.name=${oc.env:NAME}"],
@@ -129,10 +165,14 @@ COMMANDS = {
         status=2,
     ),
     "crash": Command(
-        words=["--debug", *RUN, *OFF, "data.class_names=${oc.env:WEIGHTS}"],
-        secrets={"a traceback": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "a token": "hf-token-15"},
+        words=["--debug", *RUN, "data.class_names=${oc.env:WEIGHTS}", "optim.lr=${oc.env:RATE}"],
+        secrets={
+            "a traceback": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "a token": "hf-token-15",
+            "a number in the tracking store": STORED,
+        },
         variables={
             "WEIGHTS": "crashed-13", "MLFLOW_TRACKING_PASSWORD": "shell-pass-14", "HF_TOKEN": "hf-token-15",
+            "RATE": STORED,
         },
         files={"crashed-13": "a,b\ncircle,c\nsquare,d\n"},
         first=crash,
@@ -166,11 +206,22 @@ def test_none_of_twenty_secrets_is_written_or_shown(tmp_path: Path, ready_store:
     assert sum(len(command.secrets) for command in COMMANDS.values()) + 1 >= 20
 
 
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.guard is not None])
+def test_what_is_refused_before_it_is_read_gives_no_secret_away_without_masks(
+    name: str, tmp_path: Path, ready_store: Path
+) -> None:
+    guard = COMMANDS[name].guard
+    assert attacked(tmp_path, ready_store, name, plant=unmask) == []
+    assert guard is not None
+    assert guard.told in (tmp_path / name.replace(" ", "-") / "errors.txt").read_text()
+
+
 @pytest.mark.slow
-def test_the_harness_finds_each_of_them_where_the_masks_are_off(tmp_path: Path, ready_store: Path) -> None:
-    found = {name: attacked(tmp_path, ready_store, name, planted=True) for name in COMMANDS}
+def test_the_harness_finds_each_of_them_where_masks_and_guards_are_off(tmp_path: Path, ready_store: Path) -> None:
+    found = {name: attacked(tmp_path, ready_store, name, plant=partial(expose, name)) for name in COMMANDS}
     assert found == {name: list(command.secrets) for name, command in COMMANDS.items()}
-    assert echoed(tmp_path / "echo", planted=True) == [ECHOED]
+    assert STORED.encode() in (tmp_path / "crash/mlflow.db").read_bytes()
+    assert echoed(tmp_path / "echo", plant=unmask) == [ECHOED]
 
 
 def test_a_folder_that_a_variable_names_serves_every_verb(tmp_path: Path, ready_store: Path) -> None:
@@ -181,7 +232,7 @@ def test_a_folder_that_a_variable_names_serves_every_verb(tmp_path: Path, ready_
 
     def ends(*words: str, status: int = 0, first: Callable[[], None] = lambda: None) -> str:
         def prepared() -> None:
-            set_up(tmp_path, command, planted=False)
+            set_up(tmp_path, command)
             first()
 
         started = begin(tmp_path, *words, first=prepared)
@@ -219,24 +270,32 @@ def interrupt() -> None:
 # --- the harness
 
 
-def attacked(place: Path, store: Path, name: str, *, planted: bool = False) -> list[str]:
-    """Run a command and return the ways by which a secret got out."""
+def attacked(place: Path, store: Path, name: str, *, plant: Callable[[], None] | None = None) -> list[str]:
+    """Run a command, with a bug in it or none, and return the ways by which a secret got out."""
     command, folder = COMMANDS[name], place / name.replace(" ", "-")
     folder.mkdir()
     (folder / "mlflow.db").write_bytes(store.read_bytes())
     prepare(folder, command)
     before = set(folder.rglob("*"))
-    started = begin(folder, *command.words, first=lambda: set_up(folder, command, planted=planted))
+    started = begin(folder, *command.words, first=lambda: set_up(folder, command, plant))
     ended = started.ended()
-    assert planted or command.status in (ended, None), started.errors
+    assert plant or ended == command.status, started.errors
     return [way for way, secret in command.secrets.items() if holds(folder, secret, without=before)]
 
 
-def set_up(folder: Path, command: Command, *, planted: bool) -> None:
+def set_up(folder: Path, command: Command, plant: Callable[[], None] | None = None) -> None:
     os.environ |= {"TLEXP_CACHE_DIR": str(folder / "cache"), **command.variables}
-    if planted:
-        unmask()
+    if plant is not None:
+        plant()
     command.first()
+
+
+def expose(name: str) -> None:
+    """Take away all that keeps a command's secrets."""
+    guard = COMMANDS[name].guard
+    if guard is not None:
+        guard.take_away()
+    unmask()
 
 
 def unmask() -> None:
@@ -301,14 +360,14 @@ class Echo(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def echoed(folder: Path, *, planted: bool = False) -> list[str]:
+def echoed(folder: Path, *, plant: Callable[[], None] | None = None) -> list[str]:
     """Return the secret that a server sends back, if it got out."""
     folder.mkdir()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         command = Command(words=[*RUN, f"tracking.uri=http://me:{ECHOED}@127.0.0.1:{server.server_port}"], secrets={})
-        run = begin(folder, *command.words, first=lambda: set_up(folder, command, planted=planted))
+        run = begin(folder, *command.words, first=lambda: set_up(folder, command, plant))
         assert run.ended() == 0, run.errors
     finally:
         server.shutdown()

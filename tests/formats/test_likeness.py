@@ -1,5 +1,6 @@
 """What a clean process answers, and when that is the same network."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,36 @@ REFERENCE = Reference(images=IMAGES, probabilities=OURS, told="forty images")
 SNIPPET = """\
 from pathlib import Path
 from PIL import Image
+from shared import FILE
 
 
 def probabilities(images):
-    share = float(Path("share").read_text())
+    share = float(Path(FILE).read_text())
     levels = np.array([image.getpixel((0, 0))[0] for image in images]) * share
     return np.stack([levels, 1 - levels], 1)
 """
 
 
-def test_a_process_of_its_own_runs_the_snippet_in_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "share").write_text("0.01")
-    likeness = compare(tmp_path, SNIPPET, REFERENCE)
+def test_a_process_of_its_own_runs_the_snippet_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports what this process could, and nothing of the folder."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "shared.py").write_text("FILE = 'share'")
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}.")
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "share").write_text("0.01")
+    (folder / "numpy.py").write_text("raise SystemExit('a module of the folder')")
+    likeness = compare(folder, SNIPPET, REFERENCE)
     assert likeness.enough
     assert likeness.difference < 1e-9
     assert likeness.agreement == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["share"]
-    (tmp_path / "share").unlink()
+    assert sorted(path.name for path in folder.iterdir()) == ["numpy.py", "share"]
+    (folder / "share").unlink()
     with pytest.raises(
         WeightsError, match=r"does not load in a process of its own \(FileNotFoundError: .*not published"
     ):
-        compare(tmp_path, SNIPPET, REFERENCE)
+        compare(folder, SNIPPET, REFERENCE)
 
 
 def test_a_small_difference_or_one_other_class_is_another_network() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tlexp.models import (
     preprocessing,
     save_classifier,
 )
+from tlexp.models.export import read_card
 
 HEADS = [
     HeadOptions(init=HeadInit.normal),
@@ -46,6 +48,22 @@ def build(head: HeadOptions = HEADS[0], pool: str | None = None) -> tuple[Classi
         origin="random (seed 5)",
     )
     return classifier.eval(), card
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model.json as a run writes it."""
+    folder = tmp_path_factory.mktemp("written")
+    classifier, card = build()
+    save_classifier(classifier, folder, description=card)
+    return (folder / "model.json").read_text()
+
+
+@pytest.fixture
+def described(written: str) -> dict[str, Any]:
+    """What stands in it."""
+    found: dict[str, Any] = json.loads(written)
+    return found
 
 
 @pytest.mark.parametrize("pool", [None, "catavgmax"])
@@ -111,4 +129,71 @@ def test_a_card_that_describes_another_model_is_refused(tmp_path: Path, key: str
     }[key]
     (tmp_path / "model.json").write_text(json.dumps(described))
     with pytest.raises(WeightsError, match=r"model\.json"):
+        load_classifier(tmp_path)
+
+
+SHARES = {"wanted": [0.5, 0.3, 0.2], "trained": [0.2, 0.3, 0.5]}
+SURE = {"thresholds": [0.9, 0.5], "answered": [3, 7], "right": [3, 6]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"temperature": 0}, r"temperature=0: must be in \[1e-30, 1e\+30\]"),
+        ({"temperature": -1.5}, "temperature=-1.5: must be in"),
+        ({"temperature": 10**400}, r"temperature=1000\S*\.\.\.: must be in"),
+        ({"preprocessing.std": [0, 1, 1]}, r"preprocessing.std=\(0, 1, 1\): must be three values in \[1e-06, 1\]"),
+        ({"preprocessing.mean": [-1, 0, 0]}, r"preprocessing.mean=\(-1, 0, 0\): must be three values in \[0, 1\]"),
+        ({"preprocessing.interpolation": "foo"}, "preprocessing.interpolation=foo: must be one of nearest, bil"),
+        ({"preprocessing.image_size": 1 << 20}, r"preprocessing.image_size=1048576: must be 8\.\.2048 pixels"),
+        ({"preprocessing.crop_pct": 1e-3}, r"preprocessing.crop_pct=0.001: .* resized to 16,384 pixels at most"),
+        ({"preprocessing.crop_mode": "foo"}, "preprocessing.crop_mode=foo: must be one of center, squash, border"),
+        ({"classes": ["ant", "bee", "ant"]}, "classes=.*: must be names, each once"),
+        ({"head.dropout": 7}, r"head.dropout=7: must be in \[0, 1\)"),
+        ({"global_pool": "foo"}, "head.global_pool=foo: must be one of"),
+        ({"drop_rate": -1}, r"backbone.drop_rate=-1: must be in \[0, 1\)"),
+        ({"max_pixels": 10**12}, r"max_pixels=1000000000000: must be 1\.\.1000000000"),
+        ({"bits": 99}, r"bits=99: must be 8\.\.16"),
+        ({"prior": SHARES | {"wanted": [1.5, -0.5, 0]}}, "prior.wanted=.*: must be 3 positive shares that add up to 1"),
+        ({"prior": SHARES | {"trained": [0.5, 0.5]}}, "prior.trained=.*: must be 3 positive shares"),
+        ({"abstention": SURE | {"thresholds": [0.5, 0.9]}}, "abstention.thresholds=.*: must be falling confidences"),
+        ({"abstention": SURE | {"answered": [3]}}, "abstention.answered=.*: must be a rising count for each threshold"),
+        ({"abstention": SURE | {"right": [3, 10**400]}}, "abstention.right=.*: must be for each threshold at most"),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, dict) else "",
+)
+def test_a_card_that_no_run_wrote_is_refused_by_key_value_and_rule(
+    described: dict[str, Any], changes: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    for key, value in changes.items():
+        block, _, name = key.rpartition(".")
+        (described["card"][block] if block else described["card"])[name] = value
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=rf"model\.json: .*{told}.*: no run wrote that, so restore the file or exp"):
+        read_card(tmp_path / "model.json")
+
+
+def test_a_card_that_keeps_every_rule_is_taken(described: dict[str, Any], tmp_path: Path) -> None:
+    described["card"] |= {"prior": SHARES, "abstention": SURE, "bits": 12, "max_pixels": 10**9, "temperature": 1e-3}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    card = read_card(tmp_path / "model.json").card
+    assert (card.bits, card.max_pixels, card.temperature) == (12, 10**9, 1e-3)
+    assert card.prior is not None
+    assert card.abstention is not None
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999"])
+def test_what_is_no_number_of_json_is_refused(described: dict[str, Any], text: str, tmp_path: Path) -> None:
+    described["card"]["temperature"] = "HERE"
+    (tmp_path / "model.json").write_text(json.dumps(described).replace('"HERE"', text))
+    with pytest.raises(WeightsError, match=rf"model\.json: .*holds {text}, which is no number of JSON\); export again"):
+        read_card(tmp_path / "model.json")
+
+
+def test_a_depth_that_the_network_has_not_is_refused(tmp_path: Path) -> None:
+    classifier, card = build()
+    save_classifier(classifier, tmp_path, description=card)
+    described = json.loads((tmp_path / "model.json").read_text()) | {"depth": 99}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=r"model\.json: depth=99: test_resnet has 0\.\.5 units"):
         load_classifier(tmp_path)

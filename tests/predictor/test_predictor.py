@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.photographs import CLASSES, draw_photos, trained
+from tlexp.data.decode import Decoding, decode
 from tlexp.errors import BadImagesError, ConfigError, DataError, WeightsError
 from tlexp.models.abstention import Abstention
 from tlexp.models.export import save_classifier
@@ -22,7 +23,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(photos, tmp_path_factory.mktemp("run"), "freeze=none")
+    return trained(photos, tmp_path_factory.mktemp("run"), "freeze=none", "data.bits=12", "data.max_pixels=300000")
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +97,15 @@ def test_what_cannot_be_read_is_named_and_refused_or_left_out(
     Image.new("RGB", (9, 9)).save(good)
     (tmp_path / "in" / "note.jpg").write_text("a text")
     (tmp_path / "in" / "out.jpg").symlink_to(photos / "test" / "cat" / "1.jpg")
-    given = [tmp_path / "in", tmp_path / "missing.jpg", np.zeros((4, 4), np.float32)]
+    (tmp_path / "broken.jpg").touch()
+    given = [tmp_path / "in", tmp_path / "broken.jpg", np.zeros((4, 4), np.float32)]
     with pytest.raises(BadImagesError) as refused:
         predictor.predict(given)
     assert refused.value.problem == "4 of 5 images cannot be used:"
     assert refused.value.lines == (
         f"{tmp_path}/in/note.jpg: not an image of a supported format",
         f"{tmp_path}/in/out.jpg: a link out of the folder, which --follow-links follows",
-        f"{tmp_path}/missing.jpg: No such file or directory",
+        f"{tmp_path}/broken.jpg: the file is empty",
         "image 4: an array (4, 4) of float32: give (H, W, 3) or (H, W) of uint8",
     )
     assert list(predictor.predict(given, on_bad="skip")["path"]) == [str(good)]
@@ -116,8 +118,43 @@ def test_what_cannot_be_read_is_named_and_refused_or_left_out(
 
 def test_an_image_of_more_pixels_than_are_decoded_is_refused(predictor: Predictor, tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
-    with pytest.raises(BadImagesError, match="20000 x 20000 pixels exceed"):
-        predictor.predict(tmp_path / "large.png")
+    array = np.broadcast_to(np.uint8(0), (20_000, 20_000, 3))  # which takes no memory, unless somebody copies it
+    for large in (tmp_path / "large.png", array):
+        with pytest.raises(BadImagesError, match=r"20000 x 20000 pixels exceed data\.max_pixels=300000"):
+            predictor.predict(large)
+
+
+def test_images_are_read_as_the_run_read_them(predictor: Predictor, tmp_path: Path) -> None:
+    """Of 16-bit grey, the run was told that 12 bits are used."""
+    assert predictor.decoding == Decoding(max_pixels=300_000, bits=12)
+    values = np.random.default_rng(3).integers(0, 4096, (40, 40), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    with (tmp_path / "grey.png").open("rb") as file:
+        expected = np.asarray(decode(file, predictor.decoding).image)
+    assert expected.max() > 200, "brighter than with 16 bits"
+    assert np.array_equal(predictor.probabilities(tmp_path / "grey.png"), predictor.probabilities(expected))
+
+
+def test_a_path_that_leads_nowhere_is_named_as_such(predictor: Predictor, photos: Path) -> None:
+    given = [photos / "test", photos / "tset", "no.jpg"]
+    with pytest.raises(BadImagesError) as refused:
+        predictor.predict(given)
+    assert refused.value.problem == "2 of 3 paths lead nowhere:"
+    assert refused.value.lines == (f"{photos}/tset: no such file or folder", "no.jpg: no such file or folder")
+    assert "--on-bad" not in str(refused.value)
+    assert len(predictor.predict(given, on_bad="skip")) == 10
+
+
+@pytest.mark.parametrize("given", [None, 3, b"a.jpg", [None]])
+def test_what_is_no_image_is_refused_in_a_sentence(predictor: Predictor, given: object) -> None:
+    with pytest.raises(DataError, match=r"image 0 is of type \w+: give paths, images of Pillow's, or arrays"):
+        predictor.predict(given)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:x", None, "cuda:99"])
+def test_a_device_that_is_none_is_refused(device: str, run_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^device={device}(: must be auto, cpu, mps|.* use device=auto)"):
+        Predictor.load(run_folder, device=device)
 
 
 def test_a_folder_without_a_trained_network_is_refused(run_folder: Path, tmp_path: Path) -> None:
@@ -142,8 +179,9 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
     assert [(each["promised"], each["threshold"]) for each in evaluation["answering"]][2] == (0.95, None)
     with pytest.raises(ConfigError, match=r"abstain=0.95: the run's 4 out-of-fold .* which takes 59 sure ones"):
         predictor.predict([], abstain=0.95)
-    with pytest.raises(ConfigError, match="must be an accuracy between 0 and 1"):
-        predictor.predict([], abstain=95)
+    for accuracy in (95, float("nan"), "0.95"):
+        with pytest.raises(ConfigError, match=f"abstain={accuracy}: must be an accuracy between 0 and 1"):
+            predictor.predict([], abstain=accuracy)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="kept no out-of-fold predictions"):
         with_card(predictor, tmp_path / "without", None).threshold(0.9)
     confidences = predictor.probabilities(photos / "test").max(axis=1)

@@ -148,3 +148,20 @@ def test_of_many_classes_the_first_are_named() -> None:
 def test_records_from_before_say_what_they_know() -> None:
     old = DataBlock(digest="ab" * 32, classes=("a", "b"), counts={"test": {"a": 1, "b": 2}}, skipped=())
     assert old.told == "2 classes (a, b); tested on 3"
+
+
+@pytest.mark.parametrize(
+    ("val", "rest", "refit", "told"),
+    [
+        (0, 0, True, "60 of 90 images learned from; tested on 42 in test"),
+        (9, 3, True, "60 of 90 images learned from (9 of them held out to choose settings on); tested on 42 in test, "
+         "3 in rest"),
+        (12, 0, False, "48 of 90 images learned from (12 more held out to choose settings on); tested on 42 in test"),
+    ],
+)  # fmt: skip
+def test_images_that_are_counted_in_several_places_are_told_in_one_sentence(
+    val: int, rest: int, refit: bool, told: str
+) -> None:
+    counts = {"train": {"a": 60 - val}, "val": {"a": val}, "test": {"a": 40, "b": 2}, "rest": {"a": rest}}
+    block = DataBlock(digest="", classes=("a", "b"), counts=counts, pool={"a": 50, "b": 40}, skipped=())
+    assert block.learned(refit=refit) == told

@@ -1,7 +1,9 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binomtest, norm
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, log_loss
 
@@ -36,6 +38,20 @@ def test_agrees_with_scikit_learn(classes, seed):
     assert found["nll"] == pytest.approx(log_loss(labels, probabilities))
     assert found["loss"] == pytest.approx(found["nll"])
     assert found["ece"] == pytest.approx(expected_calibration_error(probabilities, labels))
+
+
+@pytest.mark.parametrize("images", [1, 7, 500])
+def test_the_calibration_error_has_the_bits_of_torchmetrics(images):
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    for classes, sharpness in itertools.product((2, 5, 100), (1.0, 0.01)):
+        generator = np.random.default_rng(images)
+        probabilities = generator.dirichlet(np.full(classes, sharpness), size=images)
+        probabilities[0] = np.eye(classes)[0]
+        labels = generator.integers(0, classes, images)
+        given, target = torch.from_numpy(probabilities), torch.from_numpy(labels)
+        theirs = multiclass_calibration_error(given, target, num_classes=classes, n_bins=15, norm="l1")
+        assert measure(probabilities, labels, label_smoothing=0.0)["ece"] == float(theirs)
 
 
 def test_a_small_case_by_hand():

@@ -24,6 +24,7 @@ from tlexp.jobs.signals import handlers, listen
 from tlexp.paths import distrust_working_folder
 from tlexp.secrets import guard, spare
 from tlexp.terminal import plain_streams
+from tlexp.tracking.library import mlflow_guard
 
 _one_at_a_time = threading.Lock()
 _SAFE = "PYTHONSAFEPATH"
@@ -42,7 +43,7 @@ def borrowed(words: Sequence[str]) -> Iterator[None]:
         KeyboardInterrupt: Somebody pressed Ctrl-C; checkpoints are written. Another signal does what it did before.
     """
     try:
-        with _one_at_a_time, _kept(), _kept_hydra():
+        with _one_at_a_time, _kept(), mlflow_guard, _kept_hydra():
             spare(vocabulary())
             guard(words)
             with plain_streams(), _forgotten():

@@ -22,8 +22,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tlexp.cache.entry import ENTRY_NAME, is_own
-from tlexp.paths import is_abandoned, is_regular, open_regular, publish, publish_json
+from tlexp.cache.entry import ENTRY_NAME
+from tlexp.paths import is_abandoned, is_own, is_regular, open_regular, publish, publish_json
 
 SCHEMA = "1"
 """Raised whenever the files change their form; other schemas are not looked at."""

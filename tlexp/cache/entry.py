@@ -23,7 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tlexp.cache.key import CutKey, dtype_name
-from tlexp.paths import open_regular
+from tlexp.paths import is_own, open_regular
 
 Digests = NDArray[np.uint8]
 """sha256 digests of images, (n, 32) uint8."""
@@ -148,14 +148,6 @@ class _Form:
     checksum: str
     rows: slice
     images: slice
-
-
-def is_own(found: os.stat_result) -> bool:
-    """Return whether a file or folder is this user's, or that of root, who could do anything anyway.
-
-    A checksum shows accidents alone: whoever can write an entry can write its name, and with it the rows of a run.
-    """
-    return found.st_uid in (0, os.geteuid())
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -10,6 +10,7 @@ from typing import Any
 from tlexp.cache.cut_folder import CutFile, CutFolder, cut_folders
 from tlexp.cache.entry import BadEntryError, CacheEntry, open_entry
 from tlexp.cache.key import CutKey
+from tlexp.data.index import index_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +131,18 @@ class CacheFolder:
 
     def clear(self) -> Removed:
         """Remove everything that the cache wrote."""
-        found = [file for cut_folder in self._cut_folders() for file in cut_folder.files()]
+        sizes = [file.size for cut_folder in self._cut_folders() for file in cut_folder.files()]
         for cut_folder in self._cut_folders():
             cut_folder.clear()
-        return Removed(files=len(found), size=sum(file.size for file in found))
+        for path in self.index_files():
+            with contextlib.suppress(OSError):
+                sizes.append(path.stat().st_size)
+                path.unlink()
+        return Removed(files=len(sizes), size=sum(sizes))
+
+    def index_files(self) -> list[Path]:
+        """Return the files that keep what checks of images found."""
+        return [] if self.folder is None else index_files(self.folder)
 
     def open_entry(self, path: Path, key: CutKey) -> CacheEntry:
         """Return an entry of a cut, opened once.

@@ -220,6 +220,7 @@ IRRELEVANT_SETTINGS = {
     "data.class_names": "names classes, of which no row knows",
     "data.max_pixels": "refuses images, never changes one",
     "data.memory_bytes": "says where pixels lie",
+    "data.recheck": "reads files anew that have not changed",
     "train.compile": "rows come from the network itself, never from its compiled form",
     "train.save_weights": "writes what was trained",
     "train.progress": "shows the run",

@@ -14,20 +14,22 @@ _SHOWN = 40
 
 
 def entries_lines(store: Store, *, now: float | None = None) -> list[str]:
-    """Return what lies in the cache: for each cut what made it, rows, size, age and hits.
+    """Return what lies in the cache: for each cut what made it, rows, size, age and hits; and what checks are known.
 
     Args:
         store: The cache.
         now: Seconds since the epoch; None takes the clock's.
     """
-    infos = store.entries()
+    infos, checks = store.entries(), sum(path.stat().st_size for path in store.index_files())
+    known = [f"{_bytes(checks)} more keep what was found in files of images (data.recheck=true reads them anew)"]
+    known = known if checks else []
     if not infos:
-        return [f"{store.folder}: empty"]
+        return [f"{store.folder}: empty" if not known else f"{store.folder}: no features", *known]
     now = time.time() if now is None else now
     size = sum(info.size for info in infos)
     total = f"{store.folder}: {_bytes(size)} of at most {_bytes(store.max_bytes)}, {_counted(len(infos), 'cut')}"
     header = ("cut", "made by", "rows", "size", "age", "used", "hits")
-    return [total, *aligned([header, *(_row(info, now) for info in infos)])]
+    return [total, *aligned([header, *(_row(info, now) for info in infos)]), *known]
 
 
 def verify_lines(store: Store) -> tuple[list[str], bool]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlexp.cli.arguments import VerbParser
-from tlexp.errors import ConfigError
+from tlexp.errors import ConfigError, TrackingError
 from tlexp.paths import csv_bytes, publish
 from tlexp.terminal import aligned, one_line, show
 
 if TYPE_CHECKING:
     from tlexp.experiment.evaluation import Measured
+    from tlexp.tracking.reference import Home
 
 _SHOWN = 20
 """Rows of a table that a terminal shows."""
@@ -68,37 +69,41 @@ def evaluate(words: list[str]) -> int:
     from tlexp.predictor import Predictor
 
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
+    home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
     measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
-    show(*measured.notes)
+    show(measured.told(), *measured.notes)
     show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
     _tell_left_out(measured.scores.bad)
     show(f"{folder}/index.html")
-    if not arguments.no_tracking:
-        _track(arguments, folder, measured)
+    if home is not None:
+        _track(arguments, folder, measured, home)
     return 0
 
 
-def _track(arguments: Namespace, folder: Path, measured: "Measured") -> None:
+def _home(arguments: Namespace) -> "Home | None":
+    """Return where an evaluation is tracked, beside the run that it is about; None, and why, where it is not."""
+    from tlexp.tracking.reference import home_of  # lazy: keeps --help fast
+
+    try:
+        return home_of(arguments.run, uri=arguments.uri)
+    except TrackingError as error:
+        show(f"this will be no run of MLflow's: {error}", error=True)
+        return None
+
+
+def _track(arguments: Namespace, folder: Path, measured: "Measured", home: "Home") -> None:
     """Write an evaluation into the store, in the experiment of the run that it is about."""
     from tlexp.experiment.evaluation import track_measured  # lazy: torch and timm
-    from tlexp.tracking import read_record
-    from tlexp.tracking.names import RECORD_FILE
 
-    stated = {}
-    if (Path(arguments.run) / RECORD_FILE).exists():
-        stated = read_record(Path(arguments.run)).config["tracking"]
-        if stated["enabled"] is False and arguments.uri is None:
-            return
     tracked = track_measured(
         folder,
         measured,
         origin=arguments.run,
         place=str(arguments.images),
-        uri=arguments.uri,
-        experiment=str(stated.get("experiment", "tlexp")),
+        home=home,
         warn=lambda text: show(text, error=True),
     )
     if tracked is not None:

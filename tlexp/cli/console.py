@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tlexp.compose.words import unquoted_values
-from tlexp.config.backbone import PACKAGED, PIXELS
+from tlexp.config.backbone import PACKAGED, PIXELS, backbone_told
 from tlexp.experiment.run import Outcome
+from tlexp.jsonfile import read_json
 from tlexp.secrets import MASK
 from tlexp.terminal import aligned, one_line, short_path
 from tlexp.tracking import Record, names
@@ -31,7 +32,7 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
     record = outcome.record
     config = record.config
     title = (
-        f"{_network(config['backbone']['name'], record.freeze)}, head={config['head']['kind']}, "
+        f"{_network(_backbone(record), record.freeze)}, head={config['head']['kind']}, "
         f"data={config['data']['source']}, labels={config['labels']}, seed={config['seed']}"
     )
     rows: list[tuple[str, ...]] = [("", "images", "accuracy", "95 % interval", "balanced", "macro F1", "nll", "ece")]
@@ -49,9 +50,15 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
     table = aligned(rows, right=range(len(rows[0])))
     assert record.train.weights is not None  # these two are known before training
     assert record.data is not None
-    start = [f"weights {record.train.weights.source}", f"images  {record.data.told}"]
+    start = [f"weights {record.train.weights.source}", f"images  {record.data.told}", f"labels  {record.learned}"]
     end = [*_cost(record.metrics), *_places(outcome, folder), "", *_next(record, folder, own_files=own_files)]
     return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
+
+
+def _backbone(record: Record) -> str:
+    weights = record.train.weights
+    name = str(record.config["backbone"]["name"])
+    return name if weights is None else backbone_told(name, weights.source)
 
 
 def _network(name: str, freeze: FreezeBlock) -> str:
@@ -116,11 +123,27 @@ def _typed(*words: str) -> str:
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:
-    lines = [f"record  {short_path(folder / names.RECORD_FILE)}"]
+    lines = [*_promises(folder), f"record  {short_path(folder / names.RECORD_FILE)}"]
     if outcome.tracked is not None:
         lines.append(f"MLflow  {outcome.tracked.link}{_served_by(outcome.tracked.uri)}")
         lines.append(f"compare {outcome.tracked.comparison}")
     return lines
+
+
+def _promises(folder: Path) -> list[str]:
+    """Return which promises of accuracy hold where the network may abstain, and how much of the test split it answers.
+
+    Nothing where there is nothing to find them by.
+    """
+    path = folder / names.EVALUATION_FILE
+    found = read_json(path)["answering"] if path.is_file() else []
+    kept = [
+        f"{each['promised']:g} ({each['coverage']:.0%} answered)" for each in found if each["threshold"] is not None
+    ]
+    broken = [f"{each['promised']:g}" for each in found if each["threshold"] is None]
+    told = [f"promises {', '.join(kept)}"] if kept else []
+    told += [f"too few labels to promise {', '.join(broken)}"] if broken else []
+    return [f"abstain {'; '.join(told)}"] if told else []
 
 
 def _served_by(uri: str) -> str:

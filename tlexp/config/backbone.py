@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tlexp.config.preprocessing import INTERPOLATIONS
 from tlexp.config.setting import setting
 from tlexp.paths import packaged_weights
 
@@ -9,7 +10,16 @@ PACKAGED = "tlexp:"
 """What names of weights that come with the package begin with."""
 PIXELS = "pixels"
 """The name of the backbone that is none: raw pixels, without weights and without units."""
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
+
+
+def backbone_told(name: str, weights: str) -> str:
+    """Return a backbone's name for people: packaged weights have one of their own, by which they are chosen.
+
+    >>> backbone_told("test_resnet", "tlexp:tiny"), backbone_told("resnet18", "random (seed 5)")
+    ("tiny (timm's test_resnet)", 'resnet18')
+    """
+    own = weights.removeprefix(PACKAGED)
+    return name if own == weights else f"{own} (timm's {name})"
 
 
 def missing_weights(path: object) -> str:

@@ -159,6 +159,11 @@ class DataConfig:
     memory_bytes: int = setting(
         4 << 30, "Decoded images above this many bytes are kept in a memory map on disk instead.", key=False
     )
+    recheck: bool = setting(
+        False,
+        "Read all image files for their check, also those that have not changed since an earlier command read them.",
+        key=False,
+    )
     per_class: int = setting(200, "data=shapes: training images per class in the pool, from 1.")
     test_per_class: int = setting(100, "data=shapes: test images per class, from 1.")
     num_classes: int = setting(6, f"data=shapes: number of classes, 2..{len(SHAPES)}: {', '.join(SHAPES)}.")

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
+CROP_MODES = ("center", "squash", "border")
+_LARGEST = 16_384
+"""Side in pixels that an image is resized to at most before it is cropped."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
@@ -17,3 +22,22 @@ class Preprocessing:
     interpolation: str
     crop_pct: float
     crop_mode: str = "center"
+
+    def problems(self) -> list[str]:
+        """Return every broken rule; timm's own configurations keep all of them.
+
+        >>> Preprocessing(image_size=8, mean=(0,) * 3, std=(1, 1, 0), interpolation="box", crop_pct=1).problems()
+        ['preprocessing.std=(1, 1, 0): must be three values in [1e-06, 1]']
+        """
+        rules = {
+            "image_size": (8 <= self.image_size <= 2048, "must be 8..2048 pixels"),
+            "mean": (all(0 <= value <= 1 for value in self.mean), "must be three values in [0, 1]"),
+            "std": (all(1e-6 <= value <= 1 for value in self.std), "must be three values in [1e-06, 1]"),
+            "interpolation": (self.interpolation in INTERPOLATIONS, f"must be one of {', '.join(INTERPOLATIONS)}"),
+            "crop_pct": (
+                0 < self.crop_pct <= 2 and self.image_size <= _LARGEST * self.crop_pct,
+                f"must be in (0, 2], and images must be resized to {_LARGEST:,} pixels at most",
+            ),
+            "crop_mode": (self.crop_mode in CROP_MODES, f"must be one of {', '.join(CROP_MODES)}"),
+        }
+        return [f"preprocessing.{key}={getattr(self, key)}: {rule}" for key, (kept, rule) in rules.items() if not kept]

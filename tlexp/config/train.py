@@ -23,6 +23,16 @@ class ClassWeights(StrEnum):
     balanced = "balanced"
 
 
+def device_problem(name: object, key: str) -> str | None:
+    """Return what is wrong with the name of a device; None where nothing is.
+
+    >>> device_problem("gpu", "train.device")
+    'train.device=gpu: must be auto, cpu, mps, cuda or cuda:<n>'
+    """
+    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", str(name))
+    return None if known else f"{key}={name}: must be auto, cpu, mps, cuda or cuda:<n>"
+
+
 @dataclass
 class TrainConfig:
     """The training loop. Length and batch follow the protocol unless they are stated here."""
@@ -83,8 +93,8 @@ class TrainConfig:
             found.append(f"train.steps={self.steps} and train.epochs={self.epochs}: state one of them")
         if not 0 <= self.label_smoothing < 1:
             found.append(f"train.label_smoothing={self.label_smoothing}: must be in [0, 1)")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
-            found.append(f"train.device={self.device}: must be auto, cpu, mps, cuda or cuda:<n>")
+        if problem := device_problem(self.device, "train.device"):
+            found.append(problem)
         if not self.checkpoint_seconds >= 0:
             found.append(f"train.checkpoint_seconds={self.checkpoint_seconds}: must be at least 0 seconds")
         return found

@@ -17,6 +17,7 @@ from tlexp.data.folder import Folder
 from tlexp.data.group_table import read_group_table
 from tlexp.data.groups import Grouper
 from tlexp.data.images import Images, OnProgress, Source
+from tlexp.data.index import Index
 from tlexp.data.leaks import leaks_csv
 from tlexp.data.neither import add_neither
 from tlexp.data.origin import Origin
@@ -42,6 +43,7 @@ __all__ = [
     "ImageBank",
     "ImageBatches",
     "Images",
+    "Index",
     "OnProgress",
     "Order",
     "Origin",

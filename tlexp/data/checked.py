@@ -1,11 +1,9 @@
-"""Images that were read once at the start, for their digests and to see that they decode."""
+"""Images that were checked at the start, for their digests and to see that they decode."""
 
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +14,14 @@ from tlexp.data.budget import hold_out
 from tlexp.data.classes import name_notes
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
-from tlexp.data.decode import DECODER, Decoding, doubtful, pillow_guard
+from tlexp.data.decode import DECODER, Decoding, doubtful
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.groups import Grouper, Groups, joined_notes
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, grouped_digest, subset, without
+from tlexp.data.index import Index
 from tlexp.data.splits import TRAIN
+from tlexp.data.verdicts import check_files
 from tlexp.errors import BadImagesError, DataError
-
-_CHUNK = 16
-"""Files a thread takes at once: large enough for small images, small enough to stop soon."""
-_SMALL_BYTES = 8 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +34,7 @@ class Reading:
         decoding: How files become pixels.
         progress: Called as images are read.
         grouper: Says which images belong together; each stands for itself when None.
+        index: What earlier commands found in files.
     """
 
     on_bad: OnBad
@@ -45,6 +42,7 @@ class Reading:
     decoding: Decoding
     progress: OnProgress
     grouper: Grouper | None = None
+    index: Index = field(default_factory=lambda: Index(None))
 
     def more_groups(
         self, known: Groups | None, listing: Listing, classes: Sequence[str], *, where: str, prefix: str
@@ -149,7 +147,10 @@ class CheckedImages:
         except DataError as error:
             raise DataError(f"{item.file.name} could be read when the run began, now not: {error}") from error
         if digest != item.digest:
-            raise DataError(f"{item.file.name} was changed while the run used it; start again")
+            raise DataError(
+                f"{item.file.name} was changed while the run used it; start again, with data.recheck=true if this "
+                "comes again: the times of the file do not show the change then"
+            )
         return decoded.image
 
     def digest(self, index: int) -> bytes:
@@ -270,29 +271,13 @@ def _require_decoders(files: Sequence[UnreadImage], reading: Reading, where: str
 
 
 def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checked | tuple[str, str]]:
-    """Read images in threads; yield in their order what was found, or (name, reason)."""
-
-    def load(file: UnreadImage) -> Checked | tuple[str, str]:
-        try:
-            digest, decoded = file.load(reading.decoding)
-        except DataError as error:
-            return file.name, str(error)
-        short_side = min(decoded.image.size)
-        return Checked(file=file, digest=digest, conversions=decoded.conversions, short_side=short_side)
-
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    done = 0
-    with pillow_guard, ThreadPoolExecutor(_threads(files)) as pool:
-        for results in pool.map(lambda chunk: [load(file) for file in chunk], chunks):
-            yield from results
-            done += len(results)
-            reading.progress(done, len(files))
-
-
-def _threads(files: Sequence[UnreadImage]) -> int:
-    """Return how many threads read: small images spend their time in Python, where threads only hinder each other."""
-    sizes = [0, *(file.file_bytes for file in files[:: max(1, len(files) // 100)])]
-    return 1 if sum(sizes) < _SMALL_BYTES * len(sizes) else min(8, os.cpu_count() or 1)
+    """Check images; yield in their order what was found, or (name, reason)."""
+    verdicts = check_files(files, reading.decoding, index=reading.index, progress=reading.progress)
+    for file, found in zip(files, verdicts, strict=True):
+        if found.refusal is not None:
+            yield file.name, found.refusal
+        else:
+            yield Checked(file=file, digest=found.digest, conversions=found.conversions, short_side=found.short_side)
 
 
 def _digest(classes: Sequence[str], pool: Images, held_out: Images) -> str:

@@ -36,6 +36,9 @@ _NEEDS = {"HEIF": "pillow-heif: pip install 'tlexp[heif]'", "AVIF": "Pillow 11.3
 _BRANDS = {b"heic": "HEIF", b"heix": "HEIF", b"heim": "HEIF", b"heis": "HEIF", b"mif1": "HEIF", b"avif": "AVIF"}
 """What stands at byte 8 of such a file."""
 
+_LIBRARIES = ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp", "avif", "littlecms2")
+"""What Pillow was built with."""
+
 UNREADABLE = (
     OSError,
     EOFError,
@@ -164,7 +167,7 @@ def decode_image(image: Image.Image, asked: Decoding) -> Decoded:
     """
     try:
         with pillow_guard:
-            _require_size(image, asked)
+            require_size(*image.size, asked)
             two_bytes = _two_bytes(image)
             image.load()
             return _upright(image, asked, two_bytes=two_bytes)
@@ -183,6 +186,12 @@ def _optional() -> dict[str, str]:
         pillow_heif.register_heif_opener()
         found["HEIF"] = f"pillow-heif {pillow_heif.__version__}, libheif {pillow_heif.libheif_version()}"
     return found
+
+
+def decoder_versions() -> tuple[str, ...]:
+    """Return what files are decoded with here, each with its version."""
+    own = (f"{name} {features.version(name)}" for name in ("pil", *_LIBRARIES))
+    return (*own, *(f"{form} {by}" for form, by in sorted(_optional().items())))
 
 
 def doubtful(name: str) -> bool:
@@ -217,16 +226,21 @@ def printable(text: str) -> str:
 
 
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
-    _require_size(image, asked)
+    require_size(*image.size, asked)
     several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
     two_bytes = _two_bytes(image)
     found = [*several, *load_whole(image, file)]
     return _upright(image, asked, two_bytes=two_bytes, conversions=found)
 
 
-def _require_size(image: Image.Image, asked: Decoding) -> None:
-    if image.width * image.height > asked.max_pixels:
-        raise DataError(f"{image.width} x {image.height} pixels exceed data.max_pixels={asked.max_pixels}")
+def require_size(width: int, height: int, asked: Decoding) -> None:
+    """Refuse an image of more pixels than are wanted.
+
+    Raises:
+        DataError: As said.
+    """
+    if width * height > asked.max_pixels:
+        raise DataError(f"{width} x {height} pixels exceed data.max_pixels={asked.max_pixels}")
 
 
 def _two_bytes(image: Image.Image) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.config.data import DataConfig
 from tlexp.data.decode import Decoding, decode
 from tlexp.errors import DataError
 
@@ -24,11 +23,12 @@ _ASKED = (
 _SHOWN = 5
 
 
-def payload_images(content: Any) -> list[NDArray[np.uint8]]:
+def payload_images(content: Any, asked: Decoding) -> list[NDArray[np.uint8]]:
     """Return the images of a request, (H, W, 3) and upright: arrays, which nobody turns once more by their EXIF.
 
     Args:
         content: A data frame or a mapping with the column `image`, a list of base64, or an array.
+        asked: How photographs are decoded.
 
     Raises:
         DataError: It is neither, or rows cannot be read; each is named, counted from 0.
@@ -36,13 +36,13 @@ def payload_images(content: Any) -> list[NDArray[np.uint8]]:
     if isinstance(content, Mapping) or hasattr(content, "columns"):
         if list(content.keys()) != [COLUMN]:
             raise DataError(f"the table has the columns {', '.join(map(str, content.keys()))}: {_ASKED}")
-        return _decoded(list(content[COLUMN]))
+        return _decoded(list(content[COLUMN]), asked)
     try:
         values = np.asarray(content)
     except ValueError as error:  # images of several sizes
         raise DataError(f"not one array ({error}): {_ASKED}") from error
     if values.ndim == 1 and values.dtype.kind in "OUS":
-        return _decoded(values.tolist())
+        return _decoded(values.tolist(), asked)
     return list(_pixels(values))
 
 
@@ -54,11 +54,11 @@ def _pixels(values: NDArray[Any]) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _decoded(rows: Sequence[object]) -> list[NDArray[np.uint8]]:
+def _decoded(rows: Sequence[object], asked: Decoding) -> list[NDArray[np.uint8]]:
     images, bad = [], []
     for number, row in enumerate(rows):
         try:
-            images.append(_photograph(row))
+            images.append(_photograph(row, asked))
         except DataError as error:
             bad.append(f"row {number}: {error}")
     if bad:
@@ -67,7 +67,7 @@ def _decoded(rows: Sequence[object]) -> list[NDArray[np.uint8]]:
     return images
 
 
-def _photograph(row: object) -> NDArray[np.uint8]:
+def _photograph(row: object, asked: Decoding) -> NDArray[np.uint8]:
     if isinstance(row, str):
         text = row.partition(",")[2] if row.startswith("data:") else row
         try:
@@ -76,4 +76,4 @@ def _photograph(row: object) -> NDArray[np.uint8]:
             raise DataError(f"not base64 ({error})") from error
     if not isinstance(row, bytes):
         raise DataError(f"of type {type(row).__name__}, not a text of base64")
-    return np.asarray(decode(io.BytesIO(row), Decoding(max_pixels=DataConfig().max_pixels)).image)
+    return np.asarray(decode(io.BytesIO(row), asked).image)

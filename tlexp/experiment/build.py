@@ -38,6 +38,7 @@ from tlexp.models import (
 )
 from tlexp.models.abstention import Abstention
 from tlexp.models.digest import tensors_digest
+from tlexp.models.export import LARGEST_IMAGE
 from tlexp.models.lora import adapt
 from tlexp.models.prior import PriorShift
 from tlexp.paths import packaged_weights
@@ -235,6 +236,8 @@ def describe_model(
         prior=prior,
         temperature=1.0 if temperature is None else temperature,
         abstention=abstention,
+        max_pixels=min(config.data.max_pixels, LARGEST_IMAGE),
+        bits=config.data.bits,
     )
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlexp.config.backbone import PIXELS
+from tlexp.config.backbone import PIXELS, backbone_told
 from tlexp.formats import Format, Likeness, Reference
 from tlexp.models import Classifier, ModelCard
 from tlexp.models.digest import tensors_digest
 from tlexp.models.prior import PriorShift, told_shares
 from tlexp.terminal import one_line
 from tlexp.tracking import Record
-from tlexp.tracking.blocks import DataBlock, Environment
+from tlexp.tracking.blocks import Environment
 
 MADE_BY = "Made by tlexp"
 """Stands in every card; by it an export is known."""
@@ -125,7 +125,7 @@ def format_snippet(format_: Format, card: ModelCard) -> str:
 
 
 def _title(card: ModelCard) -> str:
-    return f"# {card.backbone}, trained on {len(card.classes)} classes\n\n"
+    return f"# {backbone_told(card.backbone, card.origin)}, trained on {len(card.classes)} classes\n\n"
 
 
 def _table(facts: dict[str, str]) -> str:
@@ -148,7 +148,7 @@ def _making(record: Record, card: ModelCard, command: Sequence[str]) -> dict[str
     """Return how the network was made."""
     return {
         "started from": card.origin,
-        "images": "unknown" if record.data is None else _images(record.data),
+        "images": "unknown" if record.data is None else f"{record.learned}; digest {record.data.digest}",
         "command": f"`{shlex.join(['python', '-m', 'tlexp', *command])}`",
         "code": _code(record.environment),
         "seeds": ", ".join(f"{name} {value}" for name, value in vars(record.seeds).items()),
@@ -172,13 +172,6 @@ def _frequencies(classes: Sequence[str], shift: PriorShift) -> str:
         f"the weights learned {told_shares(classes, shift.trained)}; the test's predictions are corrected to "
         f"{told_shares(classes, shift.wanted)}: add log(wanted / trained) of model.json's prior to the divided logits"
     )
-
-
-def _images(data: DataBlock) -> str:
-    """Return how many images of each split there were, and their digest."""
-    counts = {split: sum(classes.values()) for split, classes in data.counts.items()}
-    told = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-    return f"{told}; digest {data.digest}"
 
 
 def _code(environment: Environment) -> str:

@@ -6,6 +6,7 @@ probabilities (N, K) float64, rows sum to 1; labels (N,) int64.
 import contextlib
 import functools
 import hashlib
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from tlexp.predictor import Predictor, Scores
 from tlexp.predictor.photos import Photo, find_photos
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
+from tlexp.tracking.reference import Home
 from tlexp.train import Evaluation, evaluate, measure, measure_answering
 
 PAGE = "index.html"
@@ -49,11 +51,13 @@ class LabelledPhotos:
         photos: Of the classes that the network knows.
         labels: Class index of each, by its name.
         notes: Which classes are missing or unknown, a sentence each.
+        unknown: Images of unknown classes, which are left out.
     """
 
     photos: tuple[Photo, ...]
     labels: dict[str, int]
     notes: tuple[str, ...]
+    unknown: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +71,7 @@ class Measured:
         evaluation: Its measures.
         intervals: 95 % intervals of further measures, by a bootstrap over images.
         notes: What readers should know.
+        unknown: Images that were left out, since the network does not know their classes.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +80,14 @@ class Measured:
     evaluation: Evaluation
     intervals: dict[str, tuple[float, float]]
     notes: tuple[str, ...]
+    unknown: int = 0
+
+    def told(self) -> str:
+        """Return of how many images it is, of how many that were given."""
+        bad, wrong = len(self.scores.bad), int((self.scores.probabilities.argmax(axis=1) != self.labels).sum())
+        left = [f"{self.unknown:,} of unknown classes"] * bool(self.unknown) + [f"{bad:,} unreadable"] * bool(bad)
+        given = f" of {len(self.labels) + self.unknown + bad:,} ({', '.join(left)} left out)" if left else ""
+        return f"{len(self.labels):,}{given} images measured, {wrong:,} mistake{'' if wrong == 1 else 's'}"
 
     def rows(self) -> list[list[str]]:
         """Return a line for each measure: name, value, low and high end of its interval."""
@@ -108,7 +121,9 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     Raises:
         DataError: There is neither, or none of its classes is known.
     """
-    named = _of_folder(place, follow_links) if place.is_dir() else _of_table(place)
+    if not place.exists():
+        raise DataError(f"{printable(str(place))}: no such folder or table; {_wanted(classes)}")
+    named = _of_folder(place, classes, follow_links) if place.is_dir() else _of_table(place)
     known = {name: found for name, photos in named.items() if name in classes and (found := photos())}
     shown = printable(str(place))
     if not known:
@@ -117,9 +132,8 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
             f"{_listed(classes)}"
         )
     unknown, missing = sorted(named.keys() - set(classes)), [name for name in classes if name not in known]
-    notes = []
+    notes, count = [], sum(len(named[name]()) for name in unknown)
     if unknown:
-        count = sum(len(named[name]()) for name in unknown)
         notes.append(f"{count} images are left out, since the network does not know their classes: {_listed(unknown)}")
     if missing:
         notes.append(f"no images of {_listed(missing)}")
@@ -128,17 +142,25 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
         for photo in found:
             photos.append(photo)
             labels[photo.name] = classes.index(name)
-    return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes))
+    return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes), unknown=count)
 
 
-def _of_folder(folder: Path, follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
+def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
     named = subfolders(folder)
     if not named:
-        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it, such as cat/")
+        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {_wanted(classes)}")
     return {
         name: functools.partial(_of_class, below, follow_links=follow_links, root=folder)
         for name, below in named.items()
     }
+
+
+def _wanted(classes: Sequence[str]) -> str:
+    """Return what is to be named."""
+    return (
+        f"name a folder that holds one for each class that the network tells apart ({_listed(classes)}), or a CSV "
+        "table with the columns path and label"
+    )
 
 
 def _of_class(folder: Path, *, follow_links: bool, root: Path) -> list[Photo]:
@@ -174,6 +196,7 @@ def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: On
         evaluation=evaluate(scores.probabilities, labels, label_smoothing=0.0),
         intervals=_bootstrap(scores.probabilities, labels),
         notes=labelled.notes,
+        unknown=labelled.unknown,
     )
 
 
@@ -264,7 +287,7 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
     bad = [f"left out, for it cannot be read: {name}: {reason}" for name, reason in measured.scores.bad]
     return _ENVIRONMENT.get_template("evaluation.html.j2").render(
         title=title,
-        facts=[f"{len(labels)} images, {len(wrong)} mistakes. Intervals are at 95 %.", *measured.notes, *bad, *more],
+        facts=[f"{measured.told()}. Intervals are at 95 %.", *measured.notes, *bad, *more],
         tables=[
             {"title": "Measures", "head": ["measure", "value", "from", "to"], "rows": measured.rows()},
             {"title": "Recall", "head": ["class", "images", "recall", "from", "to"], "rows": measured.recalls()},
@@ -280,8 +303,7 @@ def track_measured(
     *,
     origin: str,
     place: str,
-    uri: str | None,
-    experiment: str,
+    home: Home,
     warn: Callable[[str], None],
 ) -> TrackedRun | None:
     """Write what came out as a run of the tracking store, beside the one that it is about; None where that is away.
@@ -291,13 +313,13 @@ def track_measured(
         measured: What came out.
         origin: The run or export whose network it is about, as it was named.
         place: Of the images, as it was named.
-        uri: Tracking URI; None as for `Tracker`.
-        experiment: Of the run that it is about.
+        home: Where the run that it is about stands.
         warn: Receives a sentence where the store is away.
     """
     told = [f"{name} {label}" for name, label in zip(measured.scores.names, measured.labels.tolist(), strict=True)]
     digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    tracker = Tracker(uri, experiment=experiment, warn=warn)
+    again = shlex.join(["tlexp", "evaluate", origin, place])  # an evaluation has no record that could be replayed
+    tracker = Tracker(home.uri, experiment=home.experiment, warn=warn, command=again)
     tracker.start(
         run_name=folder.name,
         params={"evaluated": origin, "images": place},

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tlexp.cache import cache_folder
 from tlexp.compose.origin import grouper_of, origin_of
 from tlexp.config import Config, Preprocessing
+from tlexp.config.cache import CacheMode
 from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.labels import LabelBudget, parse_labels
 from tlexp.config.prior import prior_shares
@@ -21,6 +23,7 @@ from tlexp.data import (
     Fold,
     ImageBank,
     Images,
+    Index,
     Reading,
     Source,
     add_neither,
@@ -63,6 +66,7 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
         decoding=decoding,
         progress=listener.images,
         grouper=grouper_of(data),
+        index=_index(config),
     )
     source = origin.open(classes=data.classes, at_least=data.at_least, source_seed=data.source_seed, reading=reading)
     if data.neither is not None:
@@ -75,6 +79,12 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     source = source if names is None else name_classes(source, names, neither=data.neither is not None)
     _require_public(source.classes)
     return source
+
+
+def _index(config: Config) -> Index:
+    """Return what earlier commands found in image files; nothing where nothing is to be kept."""
+    keeps = config.cache.mode is not CacheMode.off and config.cache.max_bytes > 0
+    return Index(cache_folder(config.cache.dir) if keeps else None, recheck=config.data.recheck)
 
 
 @contextlib.contextmanager

@@ -21,16 +21,24 @@ MOST_DIFFERENCE = 1e-3
 """Of a probability."""
 LEAST_AGREEMENT = 0.999
 """Share of images that have to keep their class."""
-_ASKED = """
-
+_PATH = """\
 import sys
+
+sys.path += [path for path in {path!r} if path not in sys.path]
+"""
+"""An isolated process forgets PYTHONPATH and what a user has installed for himself, where packages may lie."""
+_ASKED = """
 
 held = np.load(sys.argv[1])
 images = [Image.fromarray(held[name]) for name in held.files]
 np.save(sys.argv[2], np.concatenate([probabilities(images[at : at + 16]) for at in range(0, len(images), 16)]))
 """
-_QUIET = {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-"""A clean process fetches nothing, and leaves nothing in the folder that it looks at."""
+_ISOLATED = ("-I", "-B", "-W", "ignore")
+"""A clean process imports nothing of the folder that it looks at, its working folder, and leaves nothing there.
+
+What the export takes from its own folder it names itself, as MLflow does with the code in a model.
+"""
+_OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +94,12 @@ def compare(folder: Path, snippet: str, reference: Reference) -> Likeness:
     """
     with tempfile.TemporaryDirectory(prefix="tlexp-check-") as place:
         script, images, answers = (Path(place) / name for name in ("ask.py", "images.npz", "answers.npy"))
-        publish(script, f"import numpy as np\n{snippet}{_ASKED}")
+        publish(script, f"{_PATH.format(path=_packages())}\nimport numpy as np\n{snippet}{_ASKED}")
         np.savez(images, *reference.images)
         done = subprocess.run(
-            [sys.executable, str(script), str(images), str(answers)],
+            [sys.executable, *_ISOLATED, str(script), str(images), str(answers)],
             cwd=folder,
-            env={**os.environ, **_QUIET},
+            env={**os.environ, **_OFFLINE},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -104,3 +112,8 @@ def compare(folder: Path, snippet: str, reference: Reference) -> Likeness:
     if theirs.shape != reference.probabilities.shape:
         raise WeightsError(f"the export answers a table {theirs.shape}, not {reference.probabilities.shape}")
     return Likeness.of(reference.probabilities, theirs)
+
+
+def _packages() -> list[str]:
+    """Return where this process finds packages, but for the working folder."""
+    return [path for path in sys.path if Path(path).is_absolute() and Path(path) != Path.cwd()]

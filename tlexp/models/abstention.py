@@ -8,16 +8,22 @@ confidences (n,) float64 in [0, 1]; right (n,) bool.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
+from tlexp.jsonfile import abridged
+
 _RISK = 0.05
 _GROWTH = 1.05
 """Of the number of images that a threshold answers, from one to the next."""
+_MOST = 1 << 53
+"""Images that a threshold answers are fewer: they are counted in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,29 @@ class Abstention:
             right=tuple(int((right & (confidences >= least)).sum()) for least in thresholds),
         )
 
+    def problems(self) -> list[str]:
+        """Return every broken rule."""
+        counts = list(zip(self.answered, self.right, strict=False))
+        rules = {
+            "thresholds": (
+                all(0 <= least <= 1 for least in self.thresholds) and _rises([-least for least in self.thresholds]),
+                "must be falling confidences in [0, 1]",
+            ),
+            "answered": (
+                len(self.answered) == len(self.thresholds) > 0 and _rises([0, *self.answered, _MOST]),
+                "must be a rising count for each threshold",
+            ),
+            "right": (
+                len(self.right) == len(self.answered) and all(0 <= right <= answered for answered, right in counts),
+                "must be for each threshold at most those that it answers",
+            ),
+        }
+        return [
+            f"abstention.{key}={abridged(getattr(self, key))}: {rule}"
+            for key, (kept, rule) in rules.items()
+            if not kept
+        ]
+
     def threshold(self, accuracy: float) -> float | None:
         """Return the least confidence of which answers are right in this share, at 95 %; None where none is known.
 
@@ -67,6 +96,10 @@ class Abstention:
                 break
             found = least
         return found
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(low < high for low, high in pairwise(values))
 
 
 def needed(accuracy: float) -> int:

@@ -5,14 +5,17 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save
 from torch import nn
 
 from tlexp.config import Preprocessing
-from tlexp.config.head import Activation, HeadInit, HeadKind, HeadNorm
+from tlexp.config.backbone import BackboneConfig
+from tlexp.config.data import DataConfig
+from tlexp.config.head import Activation, HeadConfig, HeadInit, HeadKind, HeadNorm
 from tlexp.errors import ConfigError, WeightsError
-from tlexp.jsonfile import from_json
+from tlexp.jsonfile import abridged, from_json
 from tlexp.models.abstention import Abstention
 from tlexp.models.backbone import build_backbone, feature_shape
 from tlexp.models.classifier import Classifier
@@ -24,6 +27,11 @@ from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_descript
 from tlexp.models.units import find_units
 from tlexp.paths import publish
 from tlexp.secrets import masked
+
+LARGEST_IMAGE = 1_000_000_000
+"""Pixels that a card may ask for at most: more would fill the memory of those who trust it."""
+_COLDEST = 1e-30
+"""Least temperature: logits that are divided by less leave float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,10 @@ class HeadOptions:
     norm: HeadNorm = HeadNorm.none
     init: HeadInit = HeadInit.zero
     scale: float | None = None
+
+    def stated(self) -> dict[str, Any]:
+        """Return them as settings of a head."""
+        return vars(self) | {"hidden": list(self.hidden)}
 
     def build(self, backbone: nn.Module, num_classes: int, *, seed: int) -> Head:
         """Return a head for the features of a built backbone.
@@ -70,6 +82,8 @@ class ModelCard:
             weights are those that were trained, without it.
         temperature: What its logits are to be divided by before they become probabilities, ahead of any correction.
         abstention: How sure it has to be for which accuracy of its answers; None where nothing tells.
+        max_pixels: Largest image that is decoded for it.
+        bits: How many the values of 16-bit grey images use; None where nobody said.
     """
 
     backbone: str
@@ -84,6 +98,25 @@ class ModelCard:
     prior: PriorShift | None = None
     temperature: float = 1.0
     abstention: Abstention | None = None
+    max_pixels: int = DataConfig().max_pixels
+    bits: int | None = None
+
+    def problems(self) -> list[str]:
+        """Return every broken rule: a card may be anybody's."""
+        layers = HeadConfig(units=list(self.head_units), global_pool=self.global_pool, **self.head.stated())
+        network = BackboneConfig(name=self.backbone, drop_rate=self.drop_rate, drop_path_rate=self.drop_path_rate)
+        found = [*self.preprocessing.problems(), *layers.problems(), *network.problems()]
+        if not _COLDEST <= self.temperature <= 1 / _COLDEST:
+            found.append(f"temperature={abridged(self.temperature)}: must be in [{_COLDEST:g}, {1 / _COLDEST:g}]")
+        if not all(self.classes) or len(set(self.classes)) < len(self.classes) or not self.classes:
+            found.append(f"classes={abridged(self.classes)}: must be names, each once")
+        if not 1 <= self.max_pixels <= LARGEST_IMAGE:
+            found.append(f"max_pixels={abridged(self.max_pixels)}: must be 1..{LARGEST_IMAGE}")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            found.append(f"bits={abridged(self.bits)}: must be 8..16")
+        if self.prior is not None:
+            found += self.prior.problems(len(self.classes))
+        return found if self.abstention is None else found + self.abstention.problems()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +152,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
-    for name in ("prior", "temperature", "abstention"):
+    for name in ("prior", "temperature", "abstention", "max_pixels", "bits"):
         if getattr(card, name) == getattr(ModelCard, name):
             del content["card"][name]  # a card without one is read by earlier versions too
     paths = [folder / name for name in EXPORT]
@@ -149,13 +182,16 @@ def read_card(path: Path) -> ExportedModel:
     """Return what a model.json says.
 
     Raises:
-        WeightsError: It is missing, damaged, or of another version.
+        WeightsError: It is missing, damaged, of another version, or describes no network that a run could have made.
     """
     content = read_description(path)
     try:
-        return from_json(ExportedModel, content, "it", strict=True)
+        exported = from_json(ExportedModel, content, "it", strict=True)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise no_description(path, error) from error
+    if problems := exported.card.problems():
+        raise WeightsError(f"{path}: {'; '.join(problems)}: no run wrote that, so restore the file or export again")
+    return exported
 
 
 def _build(exported: ExportedModel, path: Path) -> Classifier:
@@ -174,4 +210,7 @@ def _build(exported: ExportedModel, path: Path) -> Classifier:
     except ConfigError as error:
         raise WeightsError(f"{path}: the model it describes cannot be built: {error}") from error
     head = card.head.build(backbone, len(card.classes), seed=0)
-    return Classifier(backbone, head, find_units(backbone, image_size=size), exported.depth)
+    units = find_units(backbone, image_size=size)
+    if not 0 <= exported.depth <= len(units):
+        raise WeightsError(f"{path}: depth={exported.depth}: {card.backbone} has 0..{len(units)} units: export again")
+    return Classifier(backbone, head, units, exported.depth)

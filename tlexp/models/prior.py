@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.arrays import Labels, Logits
+from tlexp.jsonfile import abridged
 
 _SHOWN = 10
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,14 @@ class PriorShift:
         counts = np.ones(len(wanted)) if alike else np.bincount(labels, minlength=len(wanted))
         assert counts.all()
         return cls(wanted=wanted, trained=tuple((counts / counts.sum()).tolist()))
+
+    def problems(self, classes: int) -> list[str]:
+        """Return every broken rule of frequencies of so many classes."""
+        return [
+            f"prior.{key}={abridged(shares)}: must be {classes} positive shares that add up to 1"
+            for key, shares in vars(self).items()
+            if len(shares) != classes or not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > _ROUNDING
+        ]
 
     @property
     def offsets(self) -> NDArray[np.float64]:

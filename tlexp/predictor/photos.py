@@ -4,7 +4,7 @@ Arrays are (H, W, 3) or (H, W), uint8; one of (N, H, W, 3) stands for N images.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from tlexp.data.decode import Decoding, decode_image, printable
+from tlexp.data.decode import Decoding, decode_image, printable, require_size
 from tlexp.data.files import ImageFile
 from tlexp.data.walk import Naming, Walk
-from tlexp.errors import DataError
+from tlexp.errors import BadImagesError, DataError
 
 Photographs = Any
 """A path, an image of Pillow's, an array, or several of them in any order."""
@@ -39,7 +39,9 @@ class Photo:
         return cls(name=file.name, load=lambda asked: file.load(asked)[1].image)
 
 
-def find_photos(images: Photographs, *, follow_links: bool = False, root: Path | None = None) -> list[Photo]:
+def find_photos(
+    images: Photographs, *, follow_links: bool = False, root: Path | None = None, all_there: bool = False
+) -> list[Photo]:
     """Return all images in the order in which they were given, those of a folder by name, whatever lies how deep.
 
     What cannot be opened is among them and says so when it is loaded.
@@ -48,12 +50,16 @@ def find_photos(images: Photographs, *, follow_links: bool = False, root: Path |
         images: One or several.
         follow_links: Follow links that lead out of a folder.
         root: The folder that they may not lead out of, above a folder that is given; that itself when None.
+        all_there: Refuse paths where nothing lies.
 
     Raises:
-        DataError: A folder holds no image, or something is neither a path nor an image.
+        DataError: A folder holds no image, something is neither a path nor an image, or nothing lies at a path.
     """
     photos: list[Photo] = []
-    for given in _several(images):
+    stated = list(_several(images))
+    if all_there:
+        _require_there([os.fspath(given) for given in stated if isinstance(given, str | os.PathLike)])
+    for given in stated:
         if isinstance(given, str | os.PathLike) and os.path.isdir(given):  # noqa: PTH112 - takes both kinds
             photos += _of_folder(Path(given), follow_links, root or Path(given))
         else:
@@ -61,10 +67,21 @@ def find_photos(images: Photographs, *, follow_links: bool = False, root: Path |
     return photos
 
 
+def _require_there(paths: Sequence[str | bytes]) -> None:
+    missing = [printable(os.fsdecode(path)) for path in paths if not os.path.exists(path)]  # noqa: PTH110 - many paths
+    if missing:
+        raise BadImagesError(
+            f"{len(missing)} of {len(paths)} paths lead nowhere:",
+            [f"{path}: no such file or folder" for path in missing],
+            f"Name what is there; what begins with no / is looked for in {printable(str(Path.cwd()))}",
+        )
+
+
 def _several(images: Photographs) -> Iterable[Any]:
     if isinstance(images, np.ndarray):
         return images if images.ndim == 4 else [images]
-    return [images] if isinstance(images, str | os.PathLike | Image.Image) else images
+    alone = isinstance(images, str | os.PathLike | Image.Image) or not isinstance(images, Iterable)
+    return [images] if alone else images
 
 
 def _single(given: Any, name: str) -> Photo:
@@ -76,13 +93,14 @@ def _single(given: Any, name: str) -> Photo:
     if isinstance(given, Image.Image):
         return Photo(name=name, load=lambda asked: decode_image(given, asked).image)
     if isinstance(given, np.ndarray):
-        return Photo(name=name, load=lambda asked: _of_array(given))
+        return Photo(name=name, load=lambda asked: _of_array(given, asked))
     raise DataError(f"{name} is of type {type(given).__name__}: give paths, images of Pillow's, or arrays of uint8")
 
 
-def _of_array(values: np.ndarray) -> Image.Image:
+def _of_array(values: np.ndarray, asked: Decoding) -> Image.Image:
     if values.dtype != np.uint8 or values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or not values.size:
         raise DataError(f"an array {values.shape} of {values.dtype}: give (H, W, 3) or (H, W) of uint8")
+    require_size(values.shape[1], values.shape[0], asked)
     return Image.fromarray(values).convert("RGB")
 
 

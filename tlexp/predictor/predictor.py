@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from tlexp.arrays import Logits
-from tlexp.config.data import DataConfig
 from tlexp.data.decode import Decoding, pillow_guard
 from tlexp.data.transforms import fit_image, normalise
 from tlexp.errors import BadImagesError, ConfigError, DataError
@@ -51,9 +50,9 @@ class Predictor:
 
     def __init__(self, classifier: Classifier, card: ModelCard, *, device: str = "auto") -> None:
         self.card = card
-        self._device = choose_device(device)
+        self._device = choose_device(device, setting="device")
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
-        self.decoding = Decoding(max_pixels=DataConfig().max_pixels)
+        self.decoding = Decoding(max_pixels=card.max_pixels, bits=card.bits)
 
     @classmethod
     def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
@@ -67,6 +66,7 @@ class Predictor:
         Raises:
             WeightsError: There is none, its files are missing, damaged or do not belong together, or the run did not
                 finish.
+            ConfigError: This machine has no such device.
         """
         from tlexp.tracking.reference import resolve_model  # lazy: a served model knows its folder
 
@@ -129,8 +129,8 @@ class Predictor:
         Raises:
             ConfigError: The accuracy is none, or the run's out-of-fold predictions do not allow the promise.
         """
-        if not 0 < accuracy < 1:
-            raise ConfigError(f"abstain={accuracy:g}: must be an accuracy between 0 and 1, such as 0.95")
+        if not isinstance(accuracy, int | float) or not 0 < accuracy < 1:
+            raise ConfigError(f"abstain={accuracy}: must be an accuracy between 0 and 1, such as 0.95")
         known = self.card.abstention
         if known is None:
             raise ConfigError(
@@ -155,7 +155,7 @@ class Predictor:
         """
         if on_bad not in get_args(OnBadPhoto):
             raise ConfigError(f"on_bad={on_bad}: must be {' or '.join(get_args(OnBadPhoto))}")
-        photos = find_photos(images, follow_links=follow_links)
+        photos = find_photos(images, follow_links=follow_links, all_there=on_bad == "refuse")
         bad: list[tuple[str, str]] = []
         places: list[int] = []
         rows = self._rows(photos, places, bad, give_up=on_bad == "refuse")

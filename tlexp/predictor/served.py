@@ -38,7 +38,7 @@ class ServedClassifier(PythonModel):  # type: ignore[misc]
             MlflowException: Images cannot be read; a server answers it as the mistake of who asked.
         """
         try:
-            probabilities = self._predictor.probabilities(payload_images(model_input))
+            probabilities = self._predictor.probabilities(payload_images(model_input, self._predictor.decoding))
         except DataError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
         return pd.DataFrame(probabilities, columns=list(self._predictor.classes))

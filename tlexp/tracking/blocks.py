@@ -10,6 +10,7 @@ from dataclasses import dataclass
 Settings = dict[str, float | None]
 """What a candidate chooses, by name: lr, weight_decay, neighbours."""
 _CLASSES_SHOWN = 8
+_LEARNED = ("train", "val")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,20 @@ class DataBlock:
         if self.groups is not None:
             parts.append(f"{self.groups.pool:,} groups to learn from, {self.groups.held_out:,} to test on")
         return "; ".join(parts)
+
+    def learned(self, *, refit: bool) -> str:
+        """Return how many images were learned from, of how many that there were, and how many are tested on.
+
+        Args:
+            refit: Whether the network was trained again on all labels once settings were chosen.
+        """
+        sums = {split: sum(counts.values()) for split, counts in self.counts.items()}
+        train, val = (sums.get(split, 0) for split in _LEARNED)
+        among = "" if self.pool is None else f" of {sum(self.pool.values()):,}"
+        aside = f"{val:,} of them" if refit else f"{val:,} more"
+        chosen = f" ({aside} held out to choose settings on)" if val else ""
+        tested = ", ".join(f"{count:,} in {split}" for split, count in sums.items() if split not in _LEARNED and count)
+        return f"{train + val if refit else train:,}{among} images learned from{chosen}; tested on {tested}"
 
 
 @dataclass(frozen=True, kw_only=True)

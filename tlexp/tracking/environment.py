@@ -17,7 +17,7 @@ from tlexp.paths import PACKAGE, VERSION, publish
 from tlexp.tracking.blocks import Checkout, Environment, Process
 
 _LIBRARIES = (
-    "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn", "scipy", "torchmetrics",
+    "torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "scikit-learn", "scipy",
     "mlflow", "optuna", "hydra-core",
 )  # fmt: skip
 _GIT_SECONDS = 5

@@ -1,8 +1,12 @@
 """MLflow's library: loaded late, quiet, without telemetry and without pickle."""
 
+import contextlib
 import logging
 import os
+import sys
+import threading
 import warnings
+from types import TracebackType
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -23,6 +27,51 @@ _LOUD = {
     "mlflow.store.db.utils": logging.CRITICAL,
     "urllib3.connectionpool": logging.ERROR,
 }
+
+_OWN_LEVEL = logging.INFO
+"""Of MLflow's logger, where nobody states one."""
+
+
+class MlflowGuard:
+    """MLflow's settings of the process, lent as long as any thread is inside; the last to leave puts them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._restore = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                for name in _SETTINGS:
+                    self._restore.callback(_put_back, name, os.environ.get(name))
+                for name, level in _levels().items():
+                    self._restore.callback(logging.getLogger(name).setLevel, level)
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._restore.close()
+
+
+mlflow_guard = MlflowGuard()
+
+
+def _put_back(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _levels() -> dict[str, int]:
+    """Return the levels of loggers; MLflow sets its own once, when it is first imported."""
+    levels = {name: logging.getLogger(name).level for name in _LOUD}
+    return levels if levels["mlflow"] or "mlflow" in sys.modules else levels | {"mlflow": _OWN_LEVEL}
 
 
 def load_mlflow(*, models: bool = False) -> None:

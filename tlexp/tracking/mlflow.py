@@ -68,7 +68,13 @@ class Tracker:
     """
 
     def __init__(
-        self, uri: str | None, *, experiment: str, warn: Callable[[str], None], seconds: float = RUN_SECONDS
+        self,
+        uri: str | None,
+        *,
+        experiment: str,
+        warn: Callable[[str], None],
+        seconds: float = RUN_SECONDS,
+        command: str = "tlexp sync",
     ) -> None:
         """Touch nothing yet.
 
@@ -77,11 +83,12 @@ class Tracker:
             experiment: Name of the MLflow experiment.
             warn: Receives one sentence for the user.
             seconds: The budget.
+            command: What writes the run later where the store is away, given its URI.
         """
         self.uri = absolute_uri(uri)
         self.run_id: str | None = None
         """Known soon after `start`."""
-        self._experiment = experiment
+        self._experiment, self._command = experiment, command
         self._warn = warn
         self._waiting: list[Value] = []
         self._ending: Ending | None = None
@@ -211,14 +218,14 @@ class Tracker:
             self._warned = True
             self._warn(
                 f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
-                f"write it there later with: {_sync_command(self.uri)}"
+                f"write it there later with: {_told_command(self._command, self.uri)}"
             )
 
 
-def _sync_command(uri: str) -> str:
-    """Return the command that writes into a store what it lacks; a password is left to the user."""
+def _told_command(command: str, uri: str) -> str:
+    """Return a command with the store that it writes into; a password is left to the user."""
     shown = public_uri(uri)
-    command = f"tlexp sync --uri {shlex.quote(shown)}"
+    command = f"{command} --uri {shlex.quote(shown)}"
     if uri == shown:
         return command
     return f"{command} (user and password are not kept: type them there, or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"

@@ -25,7 +25,6 @@ _REQUIREMENTS = (
     "safetensors",
     "scikit-learn",
     "scipy",
-    "torchmetrics",
     "torchvision",
     "tqdm",
 )

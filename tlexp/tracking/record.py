@@ -81,6 +81,12 @@ class Record:
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def learned(self) -> str:
+        """How many images were learned from and tested on, for people; empty where the run ended before that."""
+        selection = self.train.selection
+        return "" if self.data is None else self.data.learned(refit=selection is None or selection.refit)
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Return the record that plain JSON values make, of this version or an earlier one.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlexp.jsonfile import abridged
+from tlexp.tracking.store import absolute_uri, public_uri
 
 _MISSING = object()
 _BLOCK = "a block of values"
@@ -47,3 +48,19 @@ def require_stated(config: Mapping[str, Any], *, whole: bool = True) -> None:
             raise TypeError(f"its config lacks {key}")
         if type(value) not in kinds and not (isinstance(value, str) and "${" in value):
             raise TypeError(f"its config.{key} is {abridged(value)}, not {kinds[0].__name__}")
+
+
+def foreign_store(asked: str | None, store: str) -> str | None:
+    """Return the store that a record asks for, without a password, where that is another one than a run takes here.
+
+    Nobody here has named it then, and what a record says is anybody's word: files would go there.
+
+    >>> foreign_store("http://host:5000", "sqlite:////tmp/mlflow.db"), foreign_store(None, "sqlite:////tmp/mlflow.db")
+    ('http://host:5000', None)
+
+    Args:
+        asked: What the record says; None where it names none.
+        store: Absolute URI of the store that a run started here takes.
+    """
+    shown = None if asked is None else public_uri(absolute_uri(asked))
+    return None if shown == public_uri(store) else shown

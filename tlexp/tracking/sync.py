@@ -16,7 +16,7 @@ from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import Record, left_out, read_record
 from tlexp.tracking.stale import close_dead_runs
-from tlexp.tracking.stated import require_stated
+from tlexp.tracking.stated import foreign_store, require_stated
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
 _DEPTH = 4
@@ -158,8 +158,8 @@ class _Replayed:
 
     def _require_default(self, folder: Path, asked: str | None) -> None:
         """Refuse a record that asks for a store which nobody here has named."""
-        shown = None if asked is None else public_uri(absolute_uri(asked))
-        if shown is not None and shown != public_uri(self._store):
+        shown = foreign_store(asked, self._store)
+        if shown is not None:
             raise TrackingError(
                 f"it asks for tracking store {shown}, and a record is not believed where files are to go: if that is "
                 f"where you want them, {shlex.join(['tlexp', 'sync', str(folder), '--uri', shown])}"

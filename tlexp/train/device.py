@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from tlexp.config.train import Precision
+from tlexp.config.train import Precision, device_problem
 from tlexp.errors import ConfigError, OutOfMemoryError
 
 T = TypeVar("T")
@@ -16,20 +16,23 @@ T = TypeVar("T")
 _STREAM = 0x7261696E
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that `train.device` names; auto takes cuda, else mps, else cpu.
+def choose_device(name: str, *, setting: str = "train.device") -> torch.device:
+    """Return the device of a name; auto takes cuda, else mps, else cpu.
 
     Args:
         name: auto, cpu, mps, cuda or cuda:<n>.
+        setting: What names it, for messages.
 
     Raises:
-        ConfigError: This machine has no such device.
+        ConfigError: There is no such device, or this machine has none.
     """
+    if problem := device_problem(name, setting):
+        raise ConfigError(problem)
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if _count(kind))
     device = torch.device(name)
     if (device.index or 0) >= _count(device.type):
-        raise ConfigError(f"train.device={name} is not there: this machine has {_devices()}; use train.device=auto")
+        raise ConfigError(f"{setting}={name} is not there: this machine has {_devices()}; use {setting}=auto")
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import ndtri, softmax
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torch import Tensor
 
 from tlexp.config.train import ClassWeights
 from tlexp.train.balance import weigh_classes, weighted_loss
@@ -77,17 +77,32 @@ def measure(
     each = weigh_classes(class_weights, labels, probabilities.shape[1])
     weights = torch.tensor(each, dtype=logs.dtype) if each else None
     present, known = support > 0, support + named > 0
-    calibration = multiclass_calibration_error(
-        given, target, num_classes=probabilities.shape[1], n_bins=CALIBRATION_BINS, norm="l1"
-    )
     return {
         "loss": float(weighted_loss(logs, target, weights, label_smoothing=label_smoothing)),
         "accuracy": float(hits.sum() / len(labels)),
         "balanced_accuracy": float((hits[present] / support[present]).mean()),
         "macro_f1": float((2 * hits[known] / (support + named)[known]).mean()),
         "nll": float(F.cross_entropy(logs, target)),
-        "ece": float(calibration),
+        "ece": _calibration_error(given, target),
     }
+
+
+def _calibration_error(probabilities: Tensor, labels: Tensor) -> float:
+    """Return how far confidence and accuracy differ, on average over bins of equal width (Guo et al. 2017, eq. 3).
+
+    In float32, with the operations of torchmetrics 1.9 in their order: records of earlier versions have its bits. It
+    would import scipy.signal and transformers for this.
+    """
+    confidence, predicted = probabilities.max(dim=1)
+    confidence, right = confidence.float(), predicted.eq(labels).float()
+    edges = torch.linspace(0, 1, CALIBRATION_BINS + 1)
+    places = torch.bucketize(confidence, edges, right=True) - 1
+    count, sure, accurate = (
+        torch.zeros(len(edges)).scatter_add_(0, places, each)
+        for each in (torch.ones_like(confidence), confidence, right)
+    )
+    accurate, sure = torch.nan_to_num(accurate / count), torch.nan_to_num(sure / count)
+    return float(torch.sum(torch.abs(accurate - sure) * (count / count.sum())))
 
 
 def evaluate(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tlexp.studies.analysis.crossfit import crossfit, highest, stratified_halves
+from tlexp.studies.analysis.crossfit import crossfit, highest, pick_by_other_seeds, stratified_halves
 from tlexp.studies.analysis.intervals import TestImages, spread
 
 IMAGES = TestImages(labels=np.repeat([0, 1, 2], [101, 40, 9]))
@@ -101,3 +101,12 @@ def test_a_column_is_chosen_by_the_images_that_its_seeds_were_tested_on() -> Non
     correct[:, :, [place for place in range(150) if place % 3 != 1]] = np.nan
     correct[:, :, [0, 101, 141]] = 0  # each class has an image
     assert crossfit(correct, IMAGES, highest(range(2))).value > 0.5
+
+
+def test_seeds_that_pick_do_not_score_at_any_budget() -> None:
+    scores = np.random.default_rng(0).normal(0.5, 0.05, (500, 2, 10, 4))
+    scores[:, 0] = scores[:, 1]
+    found = np.array([pick_by_other_seeds(study, 1, highest(range(10))).mean(axis=-1) for study in scores])
+    assert (found[:, 0] == found[:, 1]).all()
+    assert abs(found.mean() - 0.5) < 4 * found[:, 0].std() / np.sqrt(len(found))
+    assert scores[:, 1].mean(axis=-1).max(axis=1).mean() > 0.53

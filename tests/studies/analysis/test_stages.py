@@ -19,7 +19,12 @@ COLUMNS = tuple(
     for depth in ("frozen", "none")
 )
 ENTRANTS: list[dict[str, Any]] = [
-    {"name": name, "columns": [f"{name}-frozen", f"{name}-none"], "operations": number, "prior": 70.0 + (name == "b")}
+    {
+        "name": name,
+        "columns": [f"{name}-frozen", f"{name}-none"],
+        "operations": number,
+        "prior": 70.0 + "aeb".find(name),
+    }
     for number, name in enumerate(LOSS, 1)
 ]
 

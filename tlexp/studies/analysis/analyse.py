@@ -4,6 +4,7 @@ from tlexp.studies.analysis.crossings import find_crossings
 from tlexp.studies.analysis.differences import compare, describe
 from tlexp.studies.analysis.findings import Findings, last_taken
 from tlexp.studies.analysis.model import describe_model
+from tlexp.studies.analysis.outlook import look_ahead
 from tlexp.studies.analysis.pairs import measure_pairs
 from tlexp.studies.analysis.recommendation import recommend
 from tlexp.studies.analysis.regrets import find_regrets
@@ -39,5 +40,6 @@ def analyse(table: StudyTable) -> Findings:
         recommendations=recommendations,
         regrets=find_regrets(table, decisions, images, pairs),
         model=describe_model(table, last_taken(recommendations)),
+        outlook=look_ahead(table, decisions[-1], images) if decisions else None,
         screened=entrants,
     )

@@ -43,6 +43,23 @@ def crossfit(correct: NDArray[np.floating], images: TestImages, pick: Pick) -> S
     return dataclasses.replace(found, seed_variance=np.maximum(found.seed_variance, single))
 
 
+def pick_by_other_seeds(scores: NDArray[np.float64], chosen_by: int, pick: Pick) -> NDArray[np.float64]:
+    """Return (L, S) what a rule picks at one budget reaches at all of them, each seed scoring what others picked.
+
+    Halves of the images are not needed where a new draw of labels is told on the same ones.
+
+    Args:
+        scores: (L, C, S) balanced accuracies, two seeds or more.
+        chosen_by: Place of the budget by which the rule picks.
+        pick: The rule.
+    """
+    splits = _splits(scores.shape[-1])
+    chosen = np.eye(scores.shape[1])[pick(_shares(~splits) @ scores[chosen_by].T)]  # (P, C)
+    parts = chosen.T @ (splits / splits.sum(axis=0))  # (C, S), how far each is scored
+    picked: NDArray[np.float64] = np.einsum("lcs,cs->ls", scores, parts)
+    return picked
+
+
 def ranking(means: NDArray[np.float64], order: Sequence[int]) -> NDArray[np.intp]:
     """Return (..., C) places by their means, the highest first; of equals the one that comes first in the order.
 

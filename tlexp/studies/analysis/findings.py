@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tlexp.studies.analysis.forecast import Outlook
 from tlexp.studies.analysis.screen import Screened
 from tlexp.studies.analysis.table import StudyTable
 
@@ -334,6 +335,7 @@ class Findings:
     regrets: tuple[Regret, ...]
     model: ModelFinding | None
     screened: tuple[Screened, ...] = ()
+    outlook: Outlook | None = None
 
     @property
     def last_taken(self) -> Recommendation | None:

@@ -17,7 +17,7 @@ FURTHEST = 2.0
 """Times the largest budget: nothing is said beyond."""
 COVERAGE = 0.90
 WIDENING = 1.2
-"""Of the band, so that it covers as many new draws as it says on published curves."""
+"""Of the bands, so that they cover as many new draws as they say on published curves."""
 _RESAMPLES = 100
 _RATES = np.geomspace(0.05, 2.0, 25)
 _SCALES = np.geomspace(0.05, 5.0, 25)
@@ -31,25 +31,74 @@ _FORMS: tuple[_Basis, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What a new draw of so many labels would reach.
+class Band:
+    """A value for one new draw of labels, with the ends of its 90 % band."""
 
-    Attributes:
-        labels: Per class.
-        value: Balanced accuracy, the equal-weight mean of the forms.
-        low, high: Ends of the 90 % band for one new draw.
-    """
-
-    labels: float
     value: float
     low: float
     high: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a new draw of so many labels would reach.
+
+    Attributes:
+        labels: Per class.
+        reached: Balanced accuracy, the equal-weight mean of the forms.
+        gain: It less that of the largest budget, drawn anew within the same draw.
+    """
+
+    labels: float
+    reached: Band
+    gain: Band
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeededLabels:
+    """How many labels per class an accuracy takes; None where not within twice the largest budget.
+
+    Attributes:
+        accuracy: Balanced accuracy.
+        least: Labels at which the band's upper end reaches it.
+        most: Labels at which its lower end does.
+    """
+
+    accuracy: float
+    least: float | None
+    most: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What twice the labels, and what unfreezing, would bring.
+
+    Attributes:
+        column: The one that is taken at the largest budget.
+        labels: Per class, of that budget.
+        curve: Forecasts from the largest budget to twice as many; none where nothing is forecast.
+        needed: What accuracies take.
+        reason: Why nothing is forecast; None where something is.
+        unfreezing: What the best column gains that freezes less; None where none does, or nobody knows.
+    """
+
+    column: str
+    labels: float
+    curve: tuple[Forecast, ...]
+    needed: tuple[NeededLabels, ...]
+    reason: str | None
+    unfreezing: Band | None
+
+    @property
+    def twice(self) -> Forecast | None:
+        """The forecast of twice the labels."""
+        return self.curve[-1] if self.curve else None
+
+
 def forecast(labels: NDArray[np.float64], scores: NDArray[np.float64], *, at: float) -> Forecast | str:
     """Return what a new draw of labels would reach, or the sentence that says why that is not told.
 
-    The band counts the draw itself, the seeds that were measured (resampled jointly over the budgets) and how far the
+    The bands count the draw itself, the seeds that were measured (resampled jointly over the budgets) and how far the
     forms disagree.
 
     Args:
@@ -61,15 +110,27 @@ def forecast(labels: NDArray[np.float64], scores: NDArray[np.float64], *, at: fl
     if reason is not None:
         return reason
     share, goal = labels / labels[-1], at / labels[-1]
-    seeds = len(scores)
-    forms = _extrapolate(share, scores.mean(axis=0), goal)
-    drawn = np.random.default_rng(0).integers(seeds, size=(_RESAMPLES, seeds))
-    resampled = _extrapolate(share, scores[drawn].mean(axis=1), goal).mean(axis=-1)
-    variance = resampled.var() * seeds / (seeds - 1) + _seed_variance(scores) + forms.var(ddof=1)
-    freedom = (seeds - 1) * (len(labels) - 1)
-    half = WIDENING * float(stats.t.ppf((1 + COVERAGE) / 2, freedom) * np.sqrt(variance))
-    value = float(forms.mean())
-    return Forecast(labels=at, value=value, low=max(0.0, value - half), high=min(1.0, value + half))
+    means = scores.mean(axis=0)
+    forms = _extrapolate(share, means, goal)
+    drawn = np.random.default_rng(0).integers(len(scores), size=(_RESAMPLES, len(scores)))
+    drawn_means = scores[drawn].mean(axis=1)
+    ahead = _extrapolate(share, drawn_means, goal).mean(axis=-1)
+    disagreement, freedom = float(forms.var(ddof=1)), (len(scores) - 1) * (len(labels) - 1)
+    value, steps = float(forms.mean()), np.diff(scores[:, -2:], axis=1)
+    unknown = WIDENING**2 * (disagreement + _spread(ahead, len(scores)) + _seed_variance(scores[:, -2:]))
+    gained = WIDENING**2 * (disagreement + _spread(ahead - drawn_means[:, -1], len(scores)) + _seed_variance(steps))
+    return Forecast(
+        labels=at,
+        reached=_new_draw(value, unknown, freedom, lowest=0.0),
+        gain=_new_draw(value - float(means[-1]), gained, freedom),
+    )
+
+
+def paired_change(before: NDArray[np.float64], after: NDArray[np.float64]) -> Band:
+    """Return how much a new draw gains from before to after, (S,) scores of the same data seeds each."""
+    change = after - before
+    seeds = len(change)
+    return _new_draw(float(change.mean()), float(change.var(ddof=1)) * (1 + 1 / seeds), seeds - 1)
 
 
 def refusal(labels: NDArray[np.float64], scores: NDArray[np.float64], *, at: float) -> str | None:
@@ -90,9 +151,19 @@ def _falls(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
     return bool(change.mean() < -stats.t.ppf(0.975, len(change) - 1) * error - 1e-9)
 
 
+def _new_draw(value: float, variance: float, freedom: int, *, lowest: float = -1.0) -> Band:
+    half = float(stats.t.ppf((1 + COVERAGE) / 2, freedom) * np.sqrt(variance))
+    return Band(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
+
+
+def _spread(resampled: NDArray[np.float64], seeds: int) -> float:
+    """Return the variance of a mean over so many seeds, from means over seeds that were drawn among them."""
+    return float(resampled.var()) * seeds / (seeds - 1)
+
+
 def _seed_variance(scores: NDArray[np.float64]) -> float:
-    """Return the variance of one draw: that of the two largest budgets, for draws vary less with more labels."""
-    return float(scores[:, -2:].var(axis=0, ddof=1).mean())
+    """Return the variance of one draw, the mean over (S, L) budgets: of the two largest, for more labels vary less."""
+    return float(scores.var(axis=0, ddof=1).mean())
 
 
 def _extrapolate(share: NDArray[np.float64], means: NDArray[np.float64], goal: float) -> NDArray[np.float64]:

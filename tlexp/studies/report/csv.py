@@ -7,6 +7,7 @@ from tlexp.studies.analysis.decision import column_costs
 from tlexp.studies.analysis.findings import Findings, Interval, ModelFinding
 from tlexp.studies.analysis.table import Column
 from tlexp.studies.report.mistakes import class_name
+from tlexp.studies.report.networks import networks_csv
 from tlexp.studies.report.plots import CONTROLS
 from tlexp.studies.report.sentences import explain
 
@@ -153,6 +154,7 @@ FIGURE_TABLES: Mapping[str, Callable[[Findings], bytes]] = {
     "cost": cost_csv,
     "transfer": transfer_csv,
     "controls": controls_csv,
+    "networks": networks_csv,
 }
 """The numbers of each figure."""
 

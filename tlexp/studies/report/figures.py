@@ -8,6 +8,7 @@ from tlexp.studies.analysis.table import Role
 from tlexp.studies.report import panels, plots
 from tlexp.studies.report.document import Picture, Section, TextTable
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.network_figure import draw_networks
 from tlexp.studies.report.rendering import RenderedFigure
 from tlexp.studies.report.tables import accuracy_table, cell_table, cost_table, difference_table, transfer_table
 
@@ -45,11 +46,27 @@ def accuracy_picture(findings: Findings) -> Picture | None:
     drawn = plots.draw_accuracy(findings)
     if drawn is None:
         return None
+    ahead = findings.outlook is not None and findings.outlook.twice is not None
     return Picture(
         name="accuracy",
         alt="Lines of balanced accuracy over labels per class, one for each column.",
         caption="Mean over data seeds on the test images. A ring marks what to take, dotted where that is not decided; "
-        "bars are 95 % intervals of what to take and of the best beside it.",
+        "bars are 95 % intervals of what to take and of the best beside it."
+        + (" Dashes: what more labels would reach, with the 90 % band of a new draw." if ahead else ""),
+        drawn=drawn,
+    )
+
+
+def network_picture(findings: Findings) -> Picture | None:
+    """Return the figure of what networks reach and cost; None where fewer than two were compared."""
+    drawn = draw_networks(findings)
+    if drawn is None:
+        return None
+    return Picture(
+        name="networks",
+        alt="Networks by accuracy, over operations per image at the left and over megabytes at the right.",
+        caption="Mean balanced accuracy of each network's best column, at the largest budget that all have. A full "
+        "mark: no other is as accurate for as few operations per image.",
         drawn=drawn,
     )
 

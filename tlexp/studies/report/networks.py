@@ -64,11 +64,11 @@ def networks_csv(findings: Findings) -> bytes:
 
 def pareto_front(findings: Findings) -> frozenset[str]:
     """Return the finalists that no other beats for as few operations, in accuracy at the largest budget of all."""
-    labels = _compared(findings)
+    accuracies = reached_by_networks(findings)
     reached = {
-        each.entrant.name: (each.entrant.operations, accuracy)
+        each.entrant.name: (each.entrant.operations, accuracies[each.entrant.name])
         for each in findings.screened
-        if (accuracy := _best(findings, each.entrant, labels)) is not None
+        if each.entrant.name in accuracies
     }
     return frozenset(
         name
@@ -78,6 +78,13 @@ def pareto_front(findings: Findings) -> frozenset[str]:
             for other, (less, more) in reached.items()
         )
     )
+
+
+def reached_by_networks(findings: Findings) -> dict[str, float]:
+    """Return the accuracy of each network that has one, by its best column at the largest budget of all."""
+    labels = _compared(findings)
+    found = {each.entrant.name: _best(findings, each.entrant, labels) for each in findings.screened}
+    return {name: accuracy for name, accuracy in found.items() if accuracy is not None}
 
 
 def gain_lines(findings: Findings) -> tuple[str, ...]:

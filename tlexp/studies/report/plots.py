@@ -39,6 +39,7 @@ def draw_accuracy(findings: Findings) -> RenderedFigure | None:
     def draw(figure: Figure) -> None:
         axes = _budget_axes(figure, table)
         _draw_means(axes, findings, members)
+        _draw_forecast(axes, findings)
         _draw_answers(axes, findings, members)
         _name_lines(axes, findings, members)
 
@@ -205,6 +206,20 @@ def _draw_means(axes: Axes, findings: Findings, columns: Sequence[Column]) -> No
             markersize=5 if strong else 3.5,
             zorder=3 if strong else 2,
         )
+
+
+def _draw_forecast(axes: Axes, findings: Findings) -> None:
+    """Draw a dashed band from the largest budget to twice as many labels, where something is forecast."""
+    outlook = findings.outlook
+    if outlook is None or outlook.twice is None:
+        return
+    colour = column_styles(findings.table.columns)[outlook.column].colour
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, max(high, outlook.twice.labels))
+    places = [each.labels for each in outlook.curve]
+    ends = zip(*((each.reached.low, each.reached.high) for each in outlook.curve), strict=True)
+    for heights in ([each.reached.value for each in outlook.curve], *ends):
+        axes.plot(places, heights, color=colour, linestyle=(0, (3, 2)), linewidth=0.8, zorder=1)
 
 
 def _draw_answers(axes: Axes, findings: Findings, columns: Sequence[Column]) -> None:

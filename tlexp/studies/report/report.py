@@ -9,6 +9,7 @@ from tlexp.studies.report.csv import FIGURE_TABLES, cells_csv, mistakes_csv, rec
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
 from tlexp.studies.report.networks import networks_csv
+from tlexp.studies.report.outlook import outlook_csv
 from tlexp.studies.report.palette import column_styles, dark_colours
 from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.thumbnails import keep_thumbnails
@@ -41,6 +42,8 @@ def write_report(folder: Path, findings: Findings, images: Images | None = None)
         content[f"{picture.name}.csv"] = FIGURE_TABLES[picture.name](findings)
     if findings.screened:
         content["networks.csv"] = networks_csv(findings)
+    if findings.outlook is not None:
+        content["outlook.csv"] = outlook_csv(findings.outlook)
     if findings.model is not None:
         content["recalls.csv"] = recalls_csv(findings.model, findings.table.classes)
         content["mistakes.csv"] = mistakes_csv(findings.model, findings.table.classes)

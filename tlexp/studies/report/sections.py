@@ -6,12 +6,13 @@ from types import MappingProxyType
 
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.document import Document, Section, TypedCommand
-from tlexp.studies.report.figures import accuracy_picture, figure_sections
+from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import gain_lines, network_table
+from tlexp.studies.report.outlook import outlook_section
 from tlexp.studies.report.protocol import (
     commands,
     data_words,
@@ -67,7 +68,8 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
 def _measured(findings: Findings, thumbnails: Mapping[int, bytes]) -> tuple[Section | None, ...]:
     """Return the sections of a study in which something finished."""
     return (
-        *(_answers(findings), _networks(findings), _model(findings, thumbnails), *figure_sections(findings)),
+        *(_answers(findings), outlook_section(findings), _networks(findings), _model(findings, thumbnails)),
+        *figure_sections(findings),
         *(_crossings(findings), _regrets(findings)),
     )
 
@@ -116,9 +118,10 @@ def _networks(findings: Findings) -> Section | None:
         title=f"Which {findings.table.screens}",
         paragraphs=(
             f"Each of the {findings.table.screens} was screened by logistic regression on frozen features, by the log "
-            "loss of images that a label budget holds back from itself, never by test images; at most four went on. "
+            "loss of images that a label budget holds back from itself, never by test images; at most five went on. "
             "What is bounded are the losses against the other finalists. That the best one goes on is not promised.",
         ),
+        picture=network_picture(findings),
         lines=gain_lines(findings),
         tables=(network_table(findings),),
     )

@@ -1,0 +1,54 @@
+import dataclasses
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.forecast import Band, Forecast, NeededLabels, Outlook
+from tlexp.studies.report.outlook import outlook_csv, outlook_section
+
+OUTLOOK = Outlook(
+    column="freeze-5",
+    labels=50,
+    curve=(
+        Forecast(
+            labels=100, reached=Band(value=0.874, low=0.85, high=0.893), gain=Band(value=0.031, low=0.009, high=0.05)
+        ),
+    ),
+    needed=(
+        NeededLabels(accuracy=0.85, least=50, most=71.2),
+        NeededLabels(accuracy=0.88, least=65.3, most=None),
+        NeededLabels(accuracy=0.95, least=None, most=None),
+    ),
+    reason=None,
+    unfreezing=Band(value=-0.0001, low=-0.006, high=0.013),
+)
+
+
+def test_more_labels_stand_beside_unfreezing_in_points(findings: Findings) -> None:
+    section = outlook_section(dataclasses.replace(findings, outlook=OUTLOOK))
+    assert section is not None
+    assert section.paragraphs[0] == (
+        "Twice the labels, 100 per class, would take freeze-5 to 0.87 (0.85 .. 0.89): +3.1 [0.9, 5.0] points. Freezing "
+        "less at 50 would bring +0.0 [-0.6, 1.3]."
+    )
+
+
+def test_labels_for_an_accuracy_are_told_as_a_range(findings: Findings) -> None:
+    section = outlook_section(dataclasses.replace(findings, outlook=OUTLOOK))
+    assert section is not None
+    assert section.tables[0].rows == (
+        ("0.85", "no more than 50 to 71"),
+        ("0.88", "65 to more than twice"),
+        ("0.95", "not within twice"),
+    )
+
+
+def test_a_study_of_few_budgets_says_nothing_and_a_refusal_says_why(findings: Findings) -> None:
+    assert outlook_section(findings) is None
+    refused = dataclasses.replace(OUTLOOK, curve=(), needed=(), reason="Accuracy falls.", unfreezing=None)
+    section = outlook_section(dataclasses.replace(findings, outlook=refused))
+    assert section is not None
+    assert section.paragraphs == ("Accuracy falls.",)
+
+
+def test_the_numbers_stand_in_a_file_with_all_digits() -> None:
+    lines = outlook_csv(OUTLOOK).decode().splitlines()
+    assert lines[1] == "freeze-5,100,0.874,0.85,0.893,0.031,0.009,0.05"

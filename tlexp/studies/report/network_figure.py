@@ -1,0 +1,55 @@
+"""What a study's networks reach, against what they cost: operations per image, and megabytes of weights."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.screen import Entrant
+from tlexp.studies.report.networks import pareto_front, reached_by_networks
+from tlexp.studies.report.palette import BLUE, MUTED
+from tlexp.studies.report.rendering import RenderedFigure, render_figure
+from tlexp.tracking.figures import plain_label
+
+
+def draw_networks(findings: Findings) -> RenderedFigure | None:
+    """Draw networks' accuracy over both costs, full marks on the front; None where fewer than two were compared."""
+    reached, front = reached_by_networks(findings), pareto_front(findings)
+    entrants = [each.entrant for each in findings.screened if each.entrant.name in reached]
+    if len(entrants) < 2:
+        return None
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2, sharey=True)
+        operations = {each.name: each.operations / 1e6 for each in entrants}
+        _draw_costs(left, operations, reached, front, "M operations per image")
+        left.set_ylabel("balanced accuracy")
+        _draw_costs(right, _megabytes(entrants), reached, front, "MB of weights")
+
+    return render_figure("networks", 2.8, draw)
+
+
+def _megabytes(entrants: list[Entrant]) -> dict[str, float]:
+    sizes = ((each.name, each.facts.get("megabytes")) for each in entrants)
+    return {name: float(size) for name, size in sizes if isinstance(size, int | float) and size > 0}
+
+
+def _draw_costs(
+    axes: Axes, costs: dict[str, float], reached: dict[str, float], front: frozenset[str], title: str
+) -> None:
+    """Draw a mark for each network over one of its costs, named beside it."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    for name, cost in costs.items():
+        best = name in front
+        colour = BLUE if best else MUTED
+        axes.scatter([cost], [reached[name]], s=36, edgecolors=colour, facecolors=colour if best else "none", zorder=3)
+        axes.annotate(
+            plain_label(name, 18), (cost, reached[name]), xytext=(0, 6), textcoords="offset points",
+            ha="center", fontsize=7.5, color=colour,
+        )  # fmt: skip
+    axes.margins(x=0.25, y=0.15)
+    axes.grid(linewidth=0.6)
+    axes.set_xlabel(title)
