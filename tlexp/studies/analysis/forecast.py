@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 LEAST_BUDGETS = 5
 FURTHEST = 2.0
@@ -148,11 +148,11 @@ def _falls(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
     """Return whether the paired difference of two budgets is surely below 0 (95 %)."""
     change = after - before
     error = change.std(ddof=1) / np.sqrt(len(change))
-    return bool(change.mean() < -stats.t.ppf(0.975, len(change) - 1) * error - 1e-9)
+    return bool(change.mean() < -stdtrit(len(change) - 1, 0.975) * error - 1e-9)
 
 
 def _new_draw(value: float, variance: float, freedom: int, *, lowest: float = -1.0) -> Band:
-    half = float(stats.t.ppf((1 + COVERAGE) / 2, freedom) * np.sqrt(variance))
+    half = float(stdtrit(freedom, (1 + COVERAGE) / 2) * np.sqrt(variance))
     return Band(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
 
 

@@ -271,7 +271,7 @@ class StudyPlan:
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
 
-    @functools.cached_property
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing of the size at which each network sees the images, of several sizes the largest."""
         probes = [each.columns[0] for each in self.entrants]
