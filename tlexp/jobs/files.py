@@ -64,6 +64,16 @@ class _Column:
     depth: int | None
     words: tuple[str, ...] = ()
     trainable: int = 0
+    solved: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entrant:
+    name: str
+    columns: tuple[str, ...]
+    operations: int
+    prior: float | None = None
+    facts: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +89,15 @@ class _Study:
     skipped: dict[str, str]
     replicates: dict[str, tuple[str, str, int]]
     command: str = ""
+    trials: int = 0
+    looks: tuple[int, ...] | None = None
+    stopped: int | None = None
+    entrants: tuple[_Entrant, ...] = ()
+
+    def __post_init__(self) -> None:
+        empty = [name for name in ("seeds", "budgets", "columns", "looks") if getattr(self, name) == ()]
+        if empty or not all(each.columns for each in self.entrants):
+            raise ValueError(f"it.study has no {empty[0] if empty else 'columns of an entrant'}")
 
 
 @dataclass(frozen=True, kw_only=True)

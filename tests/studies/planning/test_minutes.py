@@ -34,6 +34,12 @@ def test_a_begun_study_keeps_what_it_began_with(
     assert about.read_text() == began
     assert study(*words, "study.minutes=600", "--dry-run") == 0
     assert "3 runs, 1 to do" in capsys.readouterr().out
+    stated = json.loads(began)
+    for budget in stated["study"]["budgets"]:
+        budget["labels"] = "9"
+    about.write_text(json.dumps(stated))
+    assert study(*words, "--dry-run") == 2
+    assert "study.json names no column or no budget of this study: remove it" in capsys.readouterr().err
 
 
 def test_rounds_are_left_out_first_and_stay_so(

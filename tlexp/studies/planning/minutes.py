@@ -11,6 +11,7 @@ from tlexp.studies.analysis.table import ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
+from tlexp.tracking.names import STUDY_FILE
 from tlexp.train import choose_device
 
 Step = Callable[[str], bool]
@@ -44,11 +45,18 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
     Returns:
         What was left out to fit the minutes.
+
+    Raises:
+        ConfigError: study.json names nothing of what may be compared.
     """
     before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
     budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
     plan.stopped = begun.get("stopped")
-    most = begun.get("looks", [len(begun["seeds"])])[-1]  # early studies had one look
+    most = (begun.get("looks") or [len(begun["seeds"])])[-1]  # early studies had one look
+    known = {each.column.name for each in plan.columns}, {each.labels for each in plan.budgets}
+    if columns.isdisjoint(known[0]) or budgets.isdisjoint(known[1]):
+        path = plan.folder.path / STUDY_FILE
+        raise ConfigError(f"{path} names no column or no budget of this study: remove it and type the command again")
     if RATES in why:
         plan.drop_rates(why[RATES])
     if plan.waits and most < plan.looks[-1]:
