@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.studies.conftest import leave_unmeasured
 from tlexp import cli
 from tlexp.paths import conf_folder, conf_options
 
@@ -86,5 +87,6 @@ def test_a_study_is_what_its_preset_makes_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    leave_unmeasured(monkeypatch)
     assert command(monkeypatch, f"experiment={name}", "study.labels=[2]", "study.scratch_labels=[2]", "--dry-run") == 0
     assert re.search(r"freeze-0 .*\n(.*\n)*study multirun/depths-shapes-", capsys.readouterr().out)

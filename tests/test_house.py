@@ -20,6 +20,7 @@ LAWS = {
     "cache/test_package": "what a package offers",
     "data/test_package": "what a package offers",
     "models/test_package": "what a package offers",
+    "compose/test_sharing": "what tests share is what Hydra composes",
     "data/test_folder_layouts": "folders of images as people have them",
     "experiment/test_cuts": "runs behind a cut equal runs on images",
     "experiment/test_features": "runs on known features equal runs on images",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.studies.conftest import leave_undrawn
+from tests.studies.conftest import leave_undrawn, leave_unmeasured
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "tlexp.ipynb"
 
@@ -33,6 +33,7 @@ def test_no_outputs_are_stored() -> None:
 def test_every_cell_runs_and_shows_what_it_ends_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     leave_undrawn(monkeypatch)
+    leave_unmeasured(monkeypatch)
     names: dict[str, Any] = {}
     ended = [shown("".join(cell["source"]), names) for cell in cells()]
     pages = [each._repr_html_() for each in ended if hasattr(each, "_repr_html_")]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import tlexp
-from tests.studies.conftest import QUICK, TINY, leave_undrawn
+from tests.studies.conftest import QUICK, TINY, leave_undrawn, leave_unmeasured
 from tlexp.api.answer import StudyAnswer
 
 
@@ -14,6 +14,7 @@ def answer(place: Path) -> tlexp.StudyAnswer:
     words = [word for word in (*TINY, *QUICK[1:]) if not word.startswith(("study.depths", "study.scratch", "study.l"))]
     with pytest.MonkeyPatch.context() as patch:
         leave_undrawn(patch)
+        leave_unmeasured(patch)
         first = tlexp.study("quick", *words, folder=place, **{"study.labels": [2]})
         records = sorted(first.folder.glob("runs/*/*/record.json"))
         again = tlexp.study("quick", *words, folder=place, **{"study.labels": [2]})

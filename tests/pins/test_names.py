@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.pins.conftest import Runs, names_of, stored_values
-from tests.studies.conftest import leave_undrawn
+from tests.studies.conftest import leave_undrawn, leave_unmeasured
 from tlexp import cli
 
 FINISHED = {
@@ -86,6 +86,7 @@ def test_a_plan_has_the_names_that_it_had(
 def test_a_study_leaves_the_names_that_it_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     leave_undrawn(monkeypatch)
+    leave_unmeasured(monkeypatch)
     command(monkeypatch, *STUDY)
     folder = tmp_path / "multirun" / "s"
     about = read(folder / "study.json")
