@@ -16,7 +16,6 @@ OF_ROOT = {"__main__", "cli"}
 """What stands above the root package, and alone may import it."""
 
 LAWS = {
-    "compose/test_sharing": "what tests share of compositions is what Hydra composes",
     "cache/test_package": "what a package offers",
     "data/test_package": "what a package offers",
     "models/test_package": "what a package offers",

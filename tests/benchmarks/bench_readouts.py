@@ -8,18 +8,19 @@ come from the cache after the first time.
 """
 
 import argparse
+import runpy
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from bench_calibration import Cell
 
 from tlexp.compose.load import load
 from tlexp.experiment.session import Session
 from tlexp.learn.selection import rank
 from tlexp.train import measure, to_probabilities
 
+Cell = runpy.run_path(str(Path(__file__).with_name("bench_calibration.py")))["Cell"]
 RULES = ("pick", "average", "unit", "units averaged")
 
 
