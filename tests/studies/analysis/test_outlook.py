@@ -1,10 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tests.studies.conftest import DEPTHS, a_table
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.forecast import Outlook
+from tlexp.studies.analysis.crossfit import highest
+from tlexp.studies.analysis.forecast import Outlook, paired_change
+from tlexp.studies.analysis.outlook import _as_picked
 from tlexp.studies.analysis.table import StudyTable
 
 BUDGETS = ("2", "5", "10", "20", "50")
@@ -72,3 +75,20 @@ def test_few_budgets_have_no_outlook_and_a_budget_without_shared_seeds_says_why(
     outlook = looked(dataclasses.replace(table, cells=cells))
     assert outlook.twice is None
     assert "two data seeds that finished at all of them" in str(outlook.reason)
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_a_new_draw_of_the_best_of_many_gains_what_the_band_says(seeds: int) -> None:
+    """Of three columns that are equal but for luck each, the best against the best."""
+    generator, held = np.random.default_rng(0), []
+    for _ in range(400):
+        scores = generator.normal(0.7, 0.02, (1, 6, seeds + 1)) + generator.normal(0, 0.02, (1, 1, seeds + 1))
+        known, sides = scores[..., :seeds], (slice(0, 3), slice(3, 6))
+        picked = [int(known[-1, side].mean(axis=-1).argmax()) for side in sides]
+        first, second = (
+            _as_picked(known[:, side], place, highest(range(3)))[-1] for side, place in zip(sides, picked, strict=True)
+        )
+        told = paired_change(first, second)
+        new = scores[-1, 3 + picked[1], -1] - scores[-1, picked[0], -1]
+        held.append(told.low <= new <= told.high)
+    assert np.mean(held) > 0.87

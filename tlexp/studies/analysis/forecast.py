@@ -115,7 +115,7 @@ def forecast(labels: NDArray[np.float64], scores: NDArray[np.float64], *, at: fl
     drawn = np.random.default_rng(0).integers(len(scores), size=(_RESAMPLES, len(scores)))
     drawn_means = scores[drawn].mean(axis=1)
     ahead = _extrapolate(share, drawn_means, goal).mean(axis=-1)
-    disagreement, freedom = float(forms.var(ddof=1)), (len(scores) - 1) * (len(labels) - 1)
+    disagreement, freedom = float(forms.var(ddof=1)), 2 * (len(scores) - 1)  # of the two budgets that draws vary by
     value, steps = float(forms.mean()), np.diff(scores[:, -2:], axis=1)
     unknown = WIDENING**2 * (disagreement + _spread(ahead, len(scores)) + _seed_variance(scores[:, -2:]))
     gained = WIDENING**2 * (disagreement + _spread(ahead - drawn_means[:, -1], len(scores)) + _seed_variance(steps))
@@ -139,16 +139,17 @@ def refusal(labels: NDArray[np.float64], scores: NDArray[np.float64], *, at: flo
         return f"A forecast takes {LEAST_BUDGETS} budgets and two data seeds that finished at all of them."
     if at > FURTHEST * labels[-1]:
         return "Nothing is forecast beyond twice the largest budget."
-    if any(_falls(scores[:, low], scores[:, high]) for low, high in itertools.combinations(range(len(labels)), 2)):
+    pairs = list(itertools.combinations(range(len(labels)), 2))
+    if any(_falls(scores[:, low], scores[:, high], pairs=len(pairs)) for low, high in pairs):
         return "Nothing is forecast: accuracy falls with more labels by more than its intervals allow."
     return None
 
 
-def _falls(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
-    """Return whether the paired difference of two budgets is surely below 0 (95 %)."""
+def _falls(before: NDArray[np.float64], after: NDArray[np.float64], *, pairs: int) -> bool:
+    """Return whether the paired difference of two budgets is surely below 0, 97.5 % for so many pairs at once."""
     change = after - before
     error = change.std(ddof=1) / np.sqrt(len(change))
-    return bool(change.mean() < -stdtrit(len(change) - 1, 0.975) * error - 1e-9)
+    return bool(change.mean() < -stdtrit(len(change) - 1, 1 - 0.025 / pairs) * error - 1e-9)
 
 
 def _new_draw(value: float, variance: float, freedom: int, *, lowest: float = -1.0) -> Band:

@@ -57,7 +57,7 @@ def look_ahead(table: StudyTable, decision: Decision, images: TestImages) -> Out
             unfreezing=None,
         )
     labels = np.array([table.per_class[each] for each in budgets])
-    reached = pick_by_other_seeds(scores, -1, _rule(decision, places))
+    reached = _as_picked(scores, names.index(taken), _rule(decision, places))
     curve = _forecasts(labels, reached.T)
     return Outlook(
         column=taken,
@@ -134,8 +134,24 @@ def _unfreezing(
     places = [place for place, name in enumerate(names) if _freezes_less(columns[name], columns[taken])]
     if not places:
         return None
-    freer = pick_by_other_seeds(scores[:, places], -1, highest(range(len(places))))
-    return paired_change(reached, freer[-1])
+    freer = scores[:, places]
+    best = int(freer[-1].mean(axis=-1).argmax())
+    return paired_change(reached, _as_picked(freer, best, highest(range(len(places))))[-1])
+
+
+def _as_picked(scores: NDArray[np.float64], picked: int, pick: Pick) -> NDArray[np.float64]:
+    """Return (L, S) a column's scores with the means of what other seeds pick at the last budget.
+
+    Its own means are too high at the budget that it was picked by; an average over picks varies too little.
+
+    Args:
+        scores: (L, C, S).
+        picked: Place of the column.
+        pick: The rule that picked it.
+    """
+    own, means = scores[:, picked], pick_by_other_seeds(scores, -1, pick).mean(axis=-1)
+    moved: NDArray[np.float64] = own + (means - own.mean(axis=-1))[:, None]
+    return moved
 
 
 def _freezes_less(column: Column, taken: Column) -> bool:
