@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,30 @@ def test_the_bound_is_narrower_than_by_intervals_of_all_pairs(make_table: MakeTa
         ]
         assert each.bound is not None
         assert each.bound < max(high for high in pairs if high is not None)
+
+
+def test_a_column_with_few_seeds_spoils_nothing_of_those_that_have_many(make_table: MakeTable) -> None:
+    """Its own few seeds were lucky for all: it is told by its difference to the others, and they by all their seeds."""
+    columns = tuple(column for column in DEPTHS if column.depth in (0, 4, 5))
+    table = make_table(
+        seeds=30, columns=columns, budgets=("5", "20"), failed=(), waiting=(), missing=(), per_class=(100,) * 4
+    )
+    whole = {each.labels: each for each in analyse(table).recommendations}
+    cells = dict(table.cells)
+    for labels in table.budgets:
+        few = cells["freeze-0", labels]
+        ranked = sorted(few.replicates, key=lambda each: -each.scores.mean())
+        cells["freeze-0", labels] = dataclasses.replace(few, replicates=tuple(ranked[:3]))
+    findings = analyse(dataclasses.replace(table, cells=cells))
+    for advised in findings.recommendations:
+        assert advised.column is not None
+        assert advised.column == whole[advised.labels].column != "freeze-0"
+        assert len(advised.seeds) == 30
+        reached = findings.cells[advised.column, advised.labels].accuracy
+        assert reached is not None
+        assert advised.candidate(advised.column).mean == pytest.approx(reached.value)
+        assert advised.accuracy is not None
+        assert advised.accuracy.value == pytest.approx(reached.value, abs=0.01)
+        own = findings.cells["freeze-0", advised.labels].accuracy
+        assert own is not None
+        assert advised.candidate("freeze-0").mean < own.value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlexp.studies.analysis.crossfit import Pick, crossfit, ranking
+from tlexp.studies.analysis.crossfit import Pick, crossfit, highest, ranking
 from tlexp.studies.analysis.differences import competing, reach, shared_seeds, stacked
 from tlexp.studies.analysis.findings import Interval, Sureness
 from tlexp.studies.analysis.intervals import LEAST_GROUPS, Spread, TestImages, interval, spread
@@ -37,8 +37,9 @@ class Decision:
         sureness: How sure it is.
         candidates: Cells that are compared, in the order of the columns.
         left_out: Columns with too few replicates for an interval.
-        seeds: Data seeds that all candidates share.
-        means: (C,) over the shared seeds.
+        peers: Places of the candidates that have at least half as many data seeds as the leader and what is chosen.
+        seeds: Data seeds that these share.
+        means: (C,) over shared seeds; of a candidate with few of them by its difference to those that have many.
         widths: (C, C) how far the difference of two may be off to one side; 1 where none is known, 0 with itself.
         bounds: (C,) what each may lose against the best at most; 1 where no bound is known.
         reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
@@ -56,6 +57,7 @@ class Decision:
     sureness: Sureness
     candidates: tuple[Cell, ...]
     left_out: tuple[str, ...]
+    peers: tuple[int, ...]
     seeds: tuple[int, ...]
     means: NDArray[np.float64]
     widths: NDArray[np.float64]
@@ -79,15 +81,25 @@ class Decision:
         """Return the name of a candidate."""
         return self.candidates[place].column
 
+    @property
+    def compared(self) -> tuple[Cell, ...]:
+        """The peers' cells."""
+        return tuple(self.candidates[place] for place in self.peers)
+
     def rule(self) -> Pick:
-        """Return the rule of this decision."""
-        return follow(self.widths, self.costs, self.margin)
+        """Return the rule of this decision, among the peers."""
+        places = list(self.peers)
+        return follow(self.widths[np.ix_(places, places)], self.costs[places], self.margin)
+
+    def highest_mean(self) -> Pick:
+        """Return the rule that takes the highest mean among the peers, of equals the cheapest."""
+        return highest([self.peers.index(place) for place in self.cheapest if place in self.peers])
 
     def crossfitted(self, pick: Pick, images: TestImages) -> Spread | None:
-        """Return the cross-fitted accuracy of what a rule picks; None without a shared seed."""
+        """Return the cross-fitted accuracy of what a rule picks among the peers; None without a shared seed."""
         if not self.seeds:
             return None
-        return crossfit(stacked(self.candidates, self.seeds), images, pick)
+        return crossfit(stacked(self.compared, self.seeds), images, pick)
 
 
 def decide(
@@ -111,9 +123,8 @@ def decide(
     """
     measured = tuple(cell for cell in competing(table, labels) if cell.column not in dropped)
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
-    seeds = shared_seeds(candidates)
     reached = tuple(_reached(table, cell, images, competitors(table) / share) for cell in candidates)
-    means = _means(candidates, seeds, reached, images)
+    means = _means(candidates, reached, images)
     values, widths = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
     upper = np.where(widths < 1, values + widths, 1.0)
     bounds = bound_regrets(upper)
@@ -122,6 +133,7 @@ def decide(
     ranked = tuple(ranking(means, cheapest).tolist())
     possible = may_be_best(upper)
     chosen = int(choose(means, bounds, costs, table.margin)) if candidates else None
+    peers = _peers(candidates, [place for place in (*ranked[:1], chosen) if place is not None])
     lost = 0.0 if chosen is None else float(bounds[chosen])
     alone = len(candidates) == 1 and not dropped
     sureness = _sureness(candidates, reached, images, lost / table.margin, alone=alone)
@@ -130,7 +142,8 @@ def decide(
         sureness=sureness,
         candidates=candidates,
         left_out=tuple(cell.column for cell in measured if cell not in candidates),
-        seeds=seeds,
+        peers=peers,
+        seeds=shared_seeds([candidates[place] for place in peers]),
         means=means,
         widths=widths,
         bounds=bounds,
@@ -216,13 +229,31 @@ def _sureness(
     return Sureness.decided if margins <= 1 else Sureness.nearly if margins <= _NEARLY else Sureness.open
 
 
-def _means(
-    candidates: Sequence[Cell], seeds: Sequence[int], reached: Sequence[Interval], images: TestImages
-) -> NDArray[np.float64]:
-    """Return the means over the seeds that all share, for a column that failed on a hard seed would look too good."""
-    if seeds:
-        return spread(stacked(candidates, seeds), images).value
-    return np.array([each.value for each in reached])
+def _means(candidates: Sequence[Cell], reached: Sequence[Interval], images: TestImages) -> NDArray[np.float64]:
+    """Return the means over the seeds that all share, for a column that failed on a hard seed would look too good.
+
+    Rounds give some columns many more seeds than others: those many are not thrown away. A column with few is told by
+    its difference, over the seeds that it shares with them, to the mean of those that have many.
+    """
+    means = np.array([each.value for each in reached])
+    many = _peers(candidates, [int(np.argmax([len(cell.finished) for cell in candidates]))] if candidates else [])
+    seeds = shared_seeds([candidates[place] for place in many])
+    if not seeds:
+        return means
+    means[list(many)] = spread(stacked([candidates[place] for place in many], seeds), images).value
+    level = means[list(many)].mean()
+    for place in set(range(len(candidates))) - set(many):
+        cells = [candidates[place], *(candidates[each] for each in many)]
+        if common := shared_seeds(cells):
+            own, *others = spread(stacked(cells, common), images).value
+            means[place] = own - np.mean(others) + level
+    return means
+
+
+def _peers(candidates: Sequence[Cell], leading: Sequence[int]) -> tuple[int, ...]:
+    """Return the places of those that have at least half as many data seeds as the leading ones."""
+    fewest = min((len(candidates[place].finished) for place in leading), default=0)
+    return tuple(place for place, cell in enumerate(candidates) if 2 * len(cell.finished) >= fewest)
 
 
 def _matrices(

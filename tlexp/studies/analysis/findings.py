@@ -171,7 +171,7 @@ class CandidateColumn:
 
     Attributes:
         column: Its name.
-        mean: Mean balanced accuracy over the data seeds that all candidates share.
+        mean: Mean balanced accuracy over shared data seeds; with few of them, by the difference to those with many.
         bound: The most it may lose against the best, all bounds of the budget at once; None where none is known.
         accuracy: Over its own seeds, with an interval that holds at once over all candidates.
         trained_share: Parameters it trains, a fraction of the network's; None where that is not known.
@@ -217,7 +217,7 @@ class Recommendation:
         accuracy: Cross-fitted balanced accuracy of the column to take; None without one, or without a shared seed.
         candidates: What was compared, in the order of the columns.
         left_out: Columns with too few replicates for an interval.
-        seeds: Data seeds that all candidates share.
+        seeds: Data seeds shared by all candidates that have at least half as many as the best and what is taken.
         deciding: What would decide; None where it is decided or there is no bound.
         images: Test images that the shared seeds were tested on.
         round: The one after which this was said, from 1.

@@ -51,7 +51,7 @@ def tested_images(decision: Decision) -> int:
     """Return how many images the seeds that all candidates share were tested on, of the rest of a pool any of them."""
     if not decision.seeds:
         return 0
-    return int(np.isfinite(stacked(decision.candidates[:1], decision.seeds)).any(axis=(0, 1)).sum())
+    return int(np.isfinite(stacked(decision.compared[:1], decision.seeds)).any(axis=(0, 1)).sum())
 
 
 def _candidates(table: StudyTable, decision: Decision) -> tuple[CandidateColumn, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tlexp.studies.analysis.crossfit import highest
 from tlexp.studies.analysis.decision import Decision
 from tlexp.studies.analysis.differences import competing, stacked
 from tlexp.studies.analysis.findings import Regret
@@ -25,7 +24,7 @@ def find_regrets(
 
     The highest mean is cross-fitted: taken from the images that chose it, it would be better than the column is, and
     every rule would seem to lose. A rule may therefore lose less than nothing. The rule that takes what is recommended
-    is told where something is. A column that was dropped is compared over the seeds that it had.
+    is told where something is. A column that was dropped or has few seeds is compared with the leader over what it had.
     """
     found = {decision.labels: _losses(decision, images) for decision in decisions}
     for decision in decisions:
@@ -55,18 +54,18 @@ def _names(table: StudyTable) -> dict[str, str]:
 
 
 def _losses(decision: Decision, images: TestImages) -> dict[str, float]:
-    best, taken = (decision.crossfitted(pick, images) for pick in (highest(decision.cheapest), decision.rule()))
+    best, taken = (decision.crossfitted(pick, images) for pick in (decision.highest_mean(), decision.rule()))
     if best is None or taken is None:
         return {}
-    means = spread(stacked(decision.candidates, decision.seeds), images).value
-    found = {cell.column: float(best.value - mean) for cell, mean in zip(decision.candidates, means, strict=True)}
+    means = spread(stacked(decision.compared, decision.seeds), images).value
+    found = {cell.column: float(best.value - mean) for cell, mean in zip(decision.compared, means, strict=True)}
     return found if decision.chosen is None else found | {RECOMMENDED: float(best.value - taken.value)}
 
 
 def _dropped_losses(
     table: StudyTable, decision: Decision, losses: Mapping[str, float], pairs: PairSpreads
 ) -> dict[str, float]:
-    """Return what columns lose that are no candidates any more: more than the leader by their paired difference."""
+    """Return what columns lose that were dropped or have few seeds: more than the leader by their paired difference."""
     leader = decision.leader
     if leader is None or leader not in losses:
         return {}
