@@ -60,7 +60,9 @@ def test_other_commands_and_the_folder_itself_have_no_note(tmp_path: Path) -> No
 
 def test_a_study_is_known_by_its_command(tmp_path: Path) -> None:
     def study(command: str, protocol: int) -> dict[str, Any]:
-        planned = {"seeds": [], "budgets": [], "columns": [], "skipped": {}, "replicates": {}}
+        budgets = [{"labels": "5", "per_class": 5}]
+        columns = [{"name": "c", "title": "c", "role": "depth", "depth": 0}]
+        planned = {"seeds": [0], "budgets": budgets, "columns": columns, "skipped": {}, "replicates": {}}
         stated = {"name": "a", "backbone": "b", "margin": 0.1, **planned, "command": command}
         return {"fixed": {"protocol": protocol}, "swept": ["seed"], "study": stated}
 
