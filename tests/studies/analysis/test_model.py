@@ -71,6 +71,21 @@ def test_classes_stand_with_the_worst_first_and_what_they_are_taken_for(table: S
     assert [each.share for each in recalls] == [pytest.approx(2 / 3), pytest.approx(1 / 2), None]
 
 
+def test_recall_and_what_classes_are_taken_for_are_of_the_same_seeds(table: StudyTable, tmp_path: Path) -> None:
+    """The mean probability may be right where a seed is wrong."""
+    told = kept(table, tmp_path, PROBABILITY)
+    unsure, cell = PROBABILITY.copy(), told.cells["freeze-5", "5"]
+    unsure[4] = [0.55, 0.45, 0.0]
+    (tmp_path / "other").mkdir()
+    np.savez(tmp_path / "other" / names.PREDICTIONS_FILE, label=table.labels, probability=unsure)
+    first, second = cell.replicates
+    second = dataclasses.replace(second, folder=tmp_path / "other", correct=unsure.argmax(axis=1) == table.labels)
+    cells = {**told.cells, ("freeze-5", "5"): dataclasses.replace(cell, replicates=(first, second))}
+    recalls = {each.label: each for each in found(dataclasses.replace(told, cells=cells)).recalls}
+    assert recalls[1].recall == pytest.approx(5 / 6)
+    assert (recalls[1].taken_for, recalls[1].share) == (0, pytest.approx(1 / 6))
+
+
 def test_without_predictions_classes_are_told_alone(table: StudyTable) -> None:
     model = found(table)
     assert model.mistakes == ()

@@ -271,8 +271,8 @@ class ClassRecall:
         label: Of the class.
         images: How many there are.
         recall: The share that is told right, a mean over data seeds.
-        taken_for: The class that they are most often taken for, by the mean over seeds; None where for none.
-        share: Of them that are taken for it.
+        taken_for: The class that they are most often taken for; None where for none.
+        share: Of them that are taken for it, a mean over data seeds.
     """
 
     label: int

@@ -1,7 +1,8 @@
 """What the recommended model tells wrong: classes by their recall, and the mistakes that it is most confident of.
 
 The model is the column that is taken with the most labels, over all its data seeds. probability (n, K) is the mean over
-seeds of what each gave the images of the test split, n of them, which all seeds were tested on.
+seeds of what each gave the images of the test split, n of them, which all seeds were tested on; taken (n, K) is the
+share of seeds that take an image for a class.
 """
 
 from collections.abc import Sequence
@@ -25,36 +26,39 @@ def describe_model(table: StudyTable, taken: Recommendation | None) -> ModelFind
     if taken is None or taken.column is None:
         return None
     cell = table.cells[taken.column, taken.labels]
-    probability = _mean_probability(cell)
+    probability, taken_for = _predictions(cell) or (None, None)
     return ModelFinding(
         column=taken.column,
         labels=taken.labels,
         seeds=len(cell.finished),
-        recalls=_recalls(table, cell, probability),
+        recalls=_recalls(table, cell, taken_for),
         mistakes=() if probability is None else _mistakes(table, cell, probability),
     )
 
 
-def _mean_probability(cell: Cell) -> NDArray[np.float64] | None:
-    """Return the mean over seeds; None where predictions are not on the disk."""
+def _predictions(cell: Cell) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return probability and taken; None where predictions are not on the disk."""
     folders = [replicate.folder for replicate in cell.finished]
     total: NDArray[np.float64] | None = None
+    taken: NDArray[np.float64] | None = None
     for folder in folders:
         if folder is None:
             return None
         _, probability = read_probabilities(folder / names.PREDICTIONS_FILE)
+        chosen = np.eye(probability.shape[1])[probability.argmax(axis=1)]
         total = probability if total is None else total + probability
-    return None if total is None else total / len(folders)
+        taken = chosen if taken is None else taken + chosen
+    return None if total is None or taken is None else (total / len(folders), taken / len(folders))
 
 
-def _recalls(table: StudyTable, cell: Cell, probability: NDArray[np.float64] | None) -> tuple[ClassRecall, ...]:
+def _recalls(table: StudyTable, cell: Cell, taken: NDArray[np.float64] | None) -> tuple[ClassRecall, ...]:
     """Return every class that was tested, the worst first."""
     labels = table.labels[: table.split]
     told = np.mean(_correct(table, cell.finished), axis=0)
     found = []
     for label in np.unique(labels).tolist():
         own = labels == label
-        other, share = _taken_for(probability, own, label)
+        other, share = _taken_for(taken, own, label)
         found.append(
             ClassRecall(
                 label=label, images=int(own.sum()), recall=float(told[own].mean()), taken_for=other, share=share
@@ -64,12 +68,12 @@ def _recalls(table: StudyTable, cell: Cell, probability: NDArray[np.float64] | N
 
 
 def _taken_for(
-    probability: NDArray[np.float64] | None, own: NDArray[np.bool_], label: int
+    taken: NDArray[np.float64] | None, own: NDArray[np.bool_], label: int
 ) -> tuple[int | None, float | None]:
     """Return the class that images of another one are most often taken for, and the share of them that are."""
-    if probability is None:
+    if taken is None:
         return None, None
-    counts = np.bincount(probability[own].argmax(axis=1), minlength=probability.shape[1])
+    counts = taken[own].sum(axis=0)
     counts[label] = 0
     other = int(counts.argmax())
     return (other, float(counts[other] / own.sum())) if counts[other] else (None, None)
