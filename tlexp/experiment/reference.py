@@ -57,7 +57,9 @@ def reference(record: Record, trained: Trained, listener: Listener | None = None
 
 def _source(record: Record, trained: Trained, listener: Listener) -> Source:
     data = from_json(DataConfig, _resolved(record.config["data"]), "data")
-    cache = from_json(CacheConfig, _resolved(record.config["cache"]), "cache")  # what the run kept nothing in, stays so
+    cache = from_json(
+        CacheConfig, _resolved(record.config.get("cache", {})), "cache"
+    )  # what the run kept nothing in, stays so
     config = Config(data=data, cache=cache)
     return open_images(config, trained.card.preprocessing, listener)
 
