@@ -75,10 +75,10 @@ def preprocessing(
 
 
 def _too_small(crop_pct: float, side: int) -> ConfigError:
+    least = math.ceil(1e4 * side / LARGEST_RESIZED) / 1e4
     return ConfigError(
         f"backbone.crop_pct={crop_pct:g}: images would be resized to {side / crop_pct:,.0f} pixels before they are "
-        f"cropped to {side}, and {LARGEST_RESIZED:,} is the most: use {math.ceil(1e4 * side / LARGEST_RESIZED) / 1e4:g} "
-        "or more, or null for the model's own"
+        f"cropped to {side}, and {LARGEST_RESIZED:,} is the most: use {least:g} or more, or null for the model's own"
     )
 
 
