@@ -101,7 +101,7 @@ def test_the_promises_that_hold_are_told_with_what_is_answered(tmp_path: Path) -
     found = [dict(zip(("promised", "threshold", "coverage"), each, strict=True)) for each in promises]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": found}))
     assert _promises(tmp_path) == [
-        "abstain promises 0.8 (100% answered), 0.9 (63% answered); too few labels to promise 0.95, 0.99"
+        "abstain promises 0.8 (100% answered), 0.9 (63% answered); these labels do not allow a promise of 0.95, 0.99"
     ]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": []}))
     assert _promises(tmp_path) == []

@@ -72,6 +72,15 @@ def test_usable_images_pass(photos: Photos) -> None:
             "backbone=timm backbone.name=resnet50.a9",
             "ConfigError: backbone.name=resnet50.a9: resnet50 has no weights tag",
         ),
+        (
+            "backbone=resnet18 backbone.crop_pct=0.01",
+            "ConfigError: backbone.crop_pct=0.01: images would be resized to 22,400 pixels before they are cropped to "
+            "224, and 16,384 is the most: use 0.0137 or more, or null for the model's own",
+        ),
+        (
+            "backbone=pixels backbone.crop_pct=0.1 backbone.image_size=2048",
+            "ConfigError: backbone.crop_pct=0.1: images would be resized to 20,480 pixels",
+        ),
     ],
 )
 def test_what_could_not_begin_is_refused(words: str, text: str, photos: Photos) -> None:
@@ -91,6 +100,10 @@ def test_weights_of_other_kinds_are_left_to_the_run(photos: Photos) -> None:
     for words in ([f"backbone.weights={root}"], [f"backbone.weights='runs:/{'0' * 32}'"], ["backbone=pixels"]):
         assert refused(*words) == ""
     assert refused("backbone.pretrained=false", "backbone.weights='tlexp:tiny'") == ""
+
+
+def test_the_smallest_crop_that_a_network_takes_passes() -> None:
+    assert refused("backbone=resnet18", "backbone.crop_pct=0.0137") == ""
 
 
 def test_a_name_that_the_table_lacks_may_be_one_of_a_newer_timm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,11 @@ def test_one_label_per_class_is_said_where_suspects_would_stand(examined: Examin
     assert chapter.cards == ()
 
 
+def test_what_the_probe_names_rightly_is_told(examined: Examine) -> None:
+    first, *_ = chapters_of(examined(a_gallery([0, 1] * 20, tested=10)))["Classes that are confused"].paragraphs
+    assert first == "Of the images that it did not learn from, the frozen probe names 100.0% rightly."
+
+
 def test_all_images_stand_for_themselves(examined: Examine) -> None:
     chapters = chapters_of(examined(a_gallery([0, 1] * 4, tested=2)))
     assert chapters["Groups"].paragraphs == ("Every image stands for itself.",)

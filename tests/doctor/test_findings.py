@@ -76,6 +76,7 @@ def test_suspects_are_not_looked_for_where_each_class_has_one_image(examined: Ex
         "not looked for: no class has images that could vouch for it"
     )
     assert (diagnosis.suspects, diagnosis.confusions, diagnosis.accuracy, diagnosis.unjudged) == ([], [], None, 3)
+    assert " tell an accuracy of 0.90 to " in size_words(diagnosis), "which no probe has"
 
 
 def test_words(examined: Examine) -> None:
@@ -89,8 +90,8 @@ def test_words(examined: Examine) -> None:
         "a, the smallest class, has 15 images in 3 groups to learn from: 5 leave 10 and repeat groups, 20 are too "
         "many, 100 are too many"
     )
-    assert size_words(diagnosis.split_size) == (
-        "10 test images tell an accuracy of 0.95 to ± 0.139: too few to tell ten points apart"
+    assert size_words(diagnosis) == (
+        "10 test images tell an accuracy of 0.95, the frozen probe's, to ± 0.139: too few to tell ten points apart"
     )
 
 

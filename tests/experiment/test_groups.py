@@ -17,6 +17,8 @@ from tlexp.data.images import Joined
 from tlexp.errors import DataError
 from tlexp.experiment.images import draw_labels, open_images
 from tlexp.experiment.plan import build_plan, plan_table
+from tlexp.models.export import read_card
+from tlexp.predictor import Predictor
 from tlexp.train import Listener
 
 PATTERN = "data.group='pattern:^[^_]+'"
@@ -52,14 +54,20 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
 def test_a_split_that_parts_groups_says_too_much_by_all_that_was_planted(
     start: Start, patients: Path, tmp_path: Path
 ) -> None:
-    parted = start(*WORDS, f"data.root={patients}", name="parted")
-    whole = start(*WORDS, f"data.root={patients}", PATTERN, name="whole")
+    words = [*WORDS, "head=logreg", f"data.root={patients}"]
+    parted = start(*words, name="parted")
+    whole = start(*words, PATTERN, name="whole")
     assert parted.splits["test"].metrics["accuracy"] == 1.0
     assert whole.splits["test"].metrics["accuracy"] < 0.9
     assert parted.record.data.digest != whole.record.data.digest
     assert parted.record.key != whole.record.key
-    cards = (json.loads((tmp_path / name / "model.json").read_text())["card"] for name in ("parted", "whole"))
-    assert [card["abstention"]["answered"][-1] for card in cards] == [160, 32], "thresholds count images, or groups"
+    cards = [read_card(tmp_path / name / "model.json").card for name in ("parted", "whole")]
+    answered = [list(card.abstention.answered) for card in cards]
+    assert [counts[-1] for counts in answered] == [160, 32], "thresholds count images, or groups"
+    assert [counts == sorted(set(counts)) for counts in answered] == [True, False], (
+        "what groups are worth need not rise"
+    )
+    assert len(Predictor.of_folder(tmp_path / "whole").predict(patients / "cat")) == 100
 
 
 def test_over_many_splits_the_excess_is_what_was_planted(patients: Path) -> None:

@@ -34,19 +34,20 @@ def test_a_network_answers_for_the_runs_test_images_as_the_run_did(start: Start,
 
 
 def test_images_that_are_gone_are_replaced_by_random_ones_and_it_is_said(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     for place in range(20):
         path = tmp_path / "photos" / "ab"[place % 2] / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((32, 32, 3), place * 9, np.uint8)).save(path)
-    record = start("data=folder", f"data.root={tmp_path / 'photos'}", "labels=all").record
+    record = start("data=folder", f"data.root={tmp_path / 'photos'}", "labels=all", "cache=off").record
     moved = record.config | {"data": record.config["data"] | {"root": "${oc.env:PHOTOS}"}}
     record = dataclasses.replace(record, config=moved)
     classifier, described = load_classifier(tmp_path / "run")
     trained = Trained(classifier=classifier, card=described.card, folder=tmp_path / "run")
     monkeypatch.setenv("PHOTOS", str(tmp_path / "photos"))
     assert reference(record, trained, Listener()).told == "4 test images of the run, by the predictions that it wrote"
+    assert not cache.exists(), "the run was to leave nothing there, and so is what reads its images again"
     shutil.rmtree(tmp_path / "photos")
     said = reference(record, trained, Listener())
     assert said.told == "64 random images, as the run's test images cannot be read again"

@@ -48,6 +48,14 @@ def test_groups_of_one_image_count_as_images() -> None:
     assert (whole.answered, whole.right) == ((2,), (1,)), "81 / (25 + 4) images, a share of 5 / 9 right"
 
 
+def test_groups_may_be_worth_less_with_more_of_their_images() -> None:
+    groups = np.repeat(np.arange(4), [1, 1, 1, 3])
+    found = Abstention.of(np.linspace(1, 0.5, 6), np.ones(6, bool), groups)
+    assert found.answered == (1, 2, 3, 4, 3, 3)
+    assert found.problems() == []
+    assert found.threshold(0.4) == 0.7, "three or four of four, all right"
+
+
 def test_more_images_answer_more() -> None:
     generator = np.random.default_rng(1)
     coverages = []

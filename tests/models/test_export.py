@@ -26,6 +26,8 @@ from tlexp.models import (
 from tlexp.models.export import read_card
 from tlexp.models.typicality import ReferenceRows, Typicality
 
+WIDTH = 96
+"""Of the features of test_resnet."""
 HEADS = [
     HeadOptions(init=HeadInit.normal),
     HeadOptions(kind=HeadKind.mlp, hidden=(9, 7), norm=HeadNorm.batch, dropout=0.2),
@@ -97,6 +99,49 @@ def test_what_is_typical_goes_along(tmp_path: Path) -> None:
     classifier.typicality = None
     save_classifier(classifier, tmp_path / "without", description=card)
     assert load_classifier(tmp_path / "without")[0].typicality is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "told"),
+    [
+        (
+            "rows",
+            torch.ones(5, 3),
+            r"rows of shape \(5, 3\), torch.float32: must be finite float, one row or more of \d+",
+        ),
+        ("rows", torch.ones(WIDTH), rf"rows of shape \({WIDTH},\), .*: must be"),
+        ("rows", torch.ones(0, WIDTH), r"rows of shape \(0, .*: must be"),
+        ("rows", torch.full((2, WIDTH), torch.nan), "rows of .*: must be finite"),
+        ("rows", torch.ones(2, WIDTH, dtype=torch.int64), "rows of .*, torch.int64: must be finite float"),
+        (
+            "held_out",
+            torch.ones(2, 1),
+            r"held_out of shape \(2, 1\), torch.float32: must be finite float32, one or more",
+        ),
+        ("held_out", torch.ones(0), r"held_out of shape \(0,\), torch.float32: must be"),
+        ("held_out", torch.tensor([0.5, 0.25]), "held_out of .*: must be .* rising"),
+        ("held_out", torch.tensor([0.5, torch.inf]), "held_out of .*: must be finite"),
+        (
+            "held_out",
+            torch.ones(2, dtype=torch.bfloat16),
+            "held_out of shape .*, torch.bfloat16: must be finite float32",
+        ),
+        ("held_out", None, r"held_out of shape \(0,\)"),
+    ],
+    ids=lambda value: "x".join(map(str, value.shape)) if isinstance(value, torch.Tensor) else str(value)[:8],
+)
+def test_what_is_typical_is_refused_where_no_run_wrote_it(
+    name: str, tensor: torch.Tensor | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, card = build()
+    rows = torch.randn(5, WIDTH)
+    classifier.typicality = Typicality.of(ReferenceRows.of(rows), np.array([0.25, 0.5], np.float32))
+    state = classifier.typicality.state() | {name: tensor}
+    state = {key: value for key, value in state.items() if value is not None}
+    monkeypatch.setattr(Typicality, "state", lambda _: state)
+    save_classifier(classifier, tmp_path, description=card)
+    with pytest.raises(WeightsError, match=rf"model\.safetensors: typicality\.{told}.*: no run wrote that, so restore"):
+        load_classifier(tmp_path)
 
 
 def test_a_run_becomes_the_start_of_the_next(tmp_path: Path) -> None:
@@ -176,7 +221,8 @@ SURE = {"thresholds": [0.9, 0.5], "answered": [3, 7], "right": [3, 6]}
         ({"prior": SHARES | {"wanted": [1.5, -0.5, 0]}}, "prior.wanted=.*: must be 3 positive shares that add up to 1"),
         ({"prior": SHARES | {"trained": [0.5, 0.5]}}, "prior.trained=.*: must be 3 positive shares"),
         ({"abstention": SURE | {"thresholds": [0.5, 0.9]}}, "abstention.thresholds=.*: must be falling confidences"),
-        ({"abstention": SURE | {"answered": [3]}}, "abstention.answered=.*: must be a rising count for each threshold"),
+        ({"abstention": SURE | {"answered": [3]}}, "abstention.answered=.*: must be a positive count for each thresh"),
+        ({"abstention": SURE | {"answered": [0, 7], "right": [0, 6]}}, "abstention.answered=.*: must be a positive co"),
         ({"abstention": SURE | {"right": [3, 10**400]}}, "abstention.right=.*: must be for each threshold at most"),
     ],
     ids=lambda value: "".join(value) if isinstance(value, dict) else "",

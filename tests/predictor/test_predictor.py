@@ -191,7 +191,7 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
     confidences = predictor.probabilities(photos / "test").max(axis=1)
     least = float(np.sort(confidences)[5])
     sure = Abstention(thresholds=(least,), answered=(100,), right=(100,))
-    table = with_card(predictor, tmp_path / "sure", sure).predict(photos / "test", abstain=0.95)
+    table = with_card(predictor, tmp_path / "sure", sure).predict(photos / "test", abstain=np.float32(0.95))  # type: ignore[arg-type]
     assert (table["class"].isna() == (confidences < least)).all()
     assert table["class"].isna().sum() == 5
 
@@ -213,8 +213,10 @@ def test_images_that_are_typical_of_none_of_the_classes_are_marked(
     assert list(table["outlier"]) == list(table["typicality"] <= 0.2)
     with pytest.raises(ConfigError, match=r"outliers=0.05: no image can be .* 4 held-out images: ask for 0.2 or more"):
         predictor.predict([], outliers=0.05)
-    with pytest.raises(ConfigError, match="must be a share of false alarms between 0 and 1"):
-        predictor.predict([], outliers=5)
+    for level in (5, float("nan"), "0.05", None):
+        with pytest.raises(ConfigError, match=f"outliers={level}: must be a share of false alarms between 0 and 1"):
+            predictor.require_outliers(level)  # type: ignore[arg-type]
+    predictor.require_outliers(np.float32(0.25))  # type: ignore[arg-type]
     alarms = json.loads((run_folder / "evaluation.json").read_text())["false_alarms"]
     with np.load(run_folder / "predictions.npz") as file:
         assert [each["rate"] for each in alarms] == [np.mean(file["typicality"] <= each["level"]) for each in alarms]

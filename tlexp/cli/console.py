@@ -160,7 +160,7 @@ def _promises(folder: Path) -> list[str]:
     ]
     broken = [f"{each['promised']:g}" for each in found if each["threshold"] is None]
     told = [f"promises {', '.join(kept)}"] if kept else []
-    told += [f"too few labels to promise {', '.join(broken)}"] if broken else []
+    told += [f"these labels do not allow a promise of {', '.join(broken)}"] if broken else []
     return [f"abstain {'; '.join(told)}"] if told else []
 
 

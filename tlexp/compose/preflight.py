@@ -11,6 +11,7 @@ from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig, missing_weights
 from tlexp.config.data import DataConfig, DataSource
 from tlexp.config.labels import parse_labels
+from tlexp.config.preprocessing import LARGEST_INPUT, resizes_too_far
 from tlexp.config.prior import prior_shares
 from tlexp.config.timm_names import is_known
 from tlexp.data import Counts, read_class_names
@@ -32,7 +33,7 @@ class Preflight:
         Raises:
             DataError: Images are missing or lie in no usable form; a class has too few for the label budget.
             WeightsError: The weights' file is missing.
-            ConfigError: timm has no such model, or data.prior does not name each class.
+            ConfigError: timm has no such model, data.prior does not name each class, or a crop is too small a part.
         """
         counts = self.counts(config.data)
         if counts is not None and config.data.prior is not None:
@@ -41,6 +42,7 @@ class Preflight:
             counts.require(parse_labels(config.labels))
         _require_weights(config.backbone)
         _require_model(config.backbone.name)
+        _require_size(config.backbone)
 
     def counts(self, data: DataConfig) -> Counts | None:
         """Return how many images of each class there are; None where only opening them could tell.
@@ -102,3 +104,12 @@ def _require_model(name: str) -> None:
     from tlexp.models.backbone import pretrained_cfg  # lazy: torch and timm
 
     pretrained_cfg(name)
+
+
+def _require_size(backbone: BackboneConfig) -> None:
+    """Ask timm for a model's own size where a stated crop may be too small a part of what images are resized to."""
+    if backbone.crop_pct is None or not resizes_too_far(backbone.image_size or LARGEST_INPUT, backbone.crop_pct):
+        return
+    from tlexp.models.backbone import preprocessing  # lazy: torch and timm
+
+    preprocessing(backbone.name, image_size=backbone.image_size, crop_pct=backbone.crop_pct)

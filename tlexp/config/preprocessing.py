@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
 CROP_MODES = ("center", "squash", "border")
-_LARGEST = 16_384
+LARGEST_INPUT = 2048
+"""Side in pixels of the images that a network takes at most."""
+LARGEST_RESIZED = 16_384
 """Side in pixels that an image is resized to at most before it is cropped."""
 
 
@@ -30,14 +32,23 @@ class Preprocessing:
         ['preprocessing.std=(1, 1, 0): must be three values in [1e-06, 1]']
         """
         rules = {
-            "image_size": (8 <= self.image_size <= 2048, "must be 8..2048 pixels"),
+            "image_size": (8 <= self.image_size <= LARGEST_INPUT, f"must be 8..{LARGEST_INPUT} pixels"),
             "mean": (all(0 <= value <= 1 for value in self.mean), "must be three values in [0, 1]"),
             "std": (all(1e-6 <= value <= 1 for value in self.std), "must be three values in [1e-06, 1]"),
             "interpolation": (self.interpolation in INTERPOLATIONS, f"must be one of {', '.join(INTERPOLATIONS)}"),
             "crop_pct": (
-                0 < self.crop_pct <= 2 and self.image_size <= _LARGEST * self.crop_pct,
-                f"must be in (0, 2], and images must be resized to {_LARGEST:,} pixels at most",
+                0 < self.crop_pct <= 2 and not resizes_too_far(self.image_size, self.crop_pct),
+                f"must be in (0, 2], and images must be resized to {LARGEST_RESIZED:,} pixels at most",
             ),
             "crop_mode": (self.crop_mode in CROP_MODES, f"must be one of {', '.join(CROP_MODES)}"),
         }
         return [f"preprocessing.{key}={getattr(self, key)}: {rule}" for key, (kept, rule) in rules.items() if not kept]
+
+
+def resizes_too_far(image_size: int, crop_pct: float) -> bool:
+    """Return whether images would be resized to more pixels than any may have before they are cropped.
+
+    >>> resizes_too_far(224, 0.01), resizes_too_far(2048, 0.125)
+    (True, False)
+    """
+    return image_size > LARGEST_RESIZED * crop_pct

@@ -232,10 +232,14 @@ def _suspect(diagnosis: Diagnosis, suspect: Suspect) -> Card:
 def _confusions(diagnosis: Diagnosis) -> Chapter:
     told = tuple(confusion_words(diagnosis, pair) for pair in diagnosis.confusions)
     accuracy = diagnosis.accuracy
-    known = (f"The frozen probe names {accuracy:.1%} of the images that it did not learn from.",) if accuracy else ()
+    known = (
+        (f"Of the images that it did not learn from, the frozen probe names {accuracy:.1%} rightly.",)
+        if accuracy
+        else ()
+    )
     return Chapter(title="Classes that are confused", paragraphs=(*known, *(() if told else ("None.",))), lines=told)
 
 
 def _budgets(diagnosis: Diagnosis) -> Chapter:
-    told = (f"{remainder_words(diagnosis)}.", f"{size_words(diagnosis.split_size)}.")
+    told = (f"{remainder_words(diagnosis)}.", f"{size_words(diagnosis)}.")
     return Chapter(title="What budgets leave", lines=told)

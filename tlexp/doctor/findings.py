@@ -9,7 +9,6 @@ from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
-from tlexp.doctor.remainder import SplitSize
 from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect
 
 _COPIES = {
@@ -212,9 +211,10 @@ def _without_small(diagnosis: Diagnosis) -> str:
     return f"; without {first_names(left_out)} up to {small.images:,} are possible: {typed}"
 
 
-def size_words(size: SplitSize) -> str:
+def size_words(diagnosis: Diagnosis) -> str:
     """Return how well the test split can tell accuracies apart, in words."""
+    size, whose = diagnosis.split_size, "" if diagnosis.accuracy is None else ", the frozen probe's,"
     grouped = size.groups < size.images
     counted = f" (± {size.grouped_half_width:.3f} as {group_words(size.groups)})" if grouped else ""
-    told = f"{size.images:,} test images tell an accuracy of {size.accuracy:.2f} to ± {size.half_width:.3f}{counted}"
-    return f"{told}: {'too few to tell ten points apart' if size.wide else 'enough to tell ten points apart'}"
+    told = f"{size.images:,} test images tell an accuracy of {size.accuracy:.2f}{whose} to ± {size.half_width:.3f}"
+    return f"{told}{counted}: {'too few to tell ten points apart' if size.wide else 'enough to tell ten points apart'}"

@@ -28,7 +28,7 @@ def diagnosis_table(diagnosis: Diagnosis, findings: Sequence[Finding], files: Se
     lines = [
         *(f"confused  {confusion_words(diagnosis, pair)}" for pair in diagnosis.confusions[:1]),
         f"labels    {remainder_words(diagnosis)}",
-        f"test      {size_words(diagnosis.split_size)}",
+        f"test      {size_words(diagnosis)}",
         f"page      {short_path(page)}   ({', '.join(path.name for path in others)} beside it)",
     ]
     return "\n".join([title(diagnosis), "", *aligned(rows, right=(1,)), "", *lines])

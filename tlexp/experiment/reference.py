@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config import Config
+from tlexp.config.cache import CacheConfig
 from tlexp.config.data import DataConfig
 from tlexp.config.train import Precision
 from tlexp.data import Source
@@ -55,7 +56,11 @@ def reference(record: Record, trained: Trained, listener: Listener | None = None
 
 
 def _source(record: Record, trained: Trained, listener: Listener) -> Source:
-    config = Config(data=from_json(DataConfig, _resolved(record.config["data"]), "data"))
+    data = from_json(DataConfig, _resolved(record.config["data"]), "data")
+    cache = from_json(
+        CacheConfig, _resolved(record.config.get("cache", {})), "cache"
+    )  # what the run kept nothing in, stays so
+    config = Config(data=data, cache=cache)
     return open_images(config, trained.card.preprocessing, listener)
 
 
@@ -73,13 +78,13 @@ def _own_predictions(record: Record, trained: Trained, source: Source) -> NDArra
     return found if found.shape == (len(source.held_out.labels), len(trained.card.classes)) else None
 
 
-def _resolved(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with what stands in the environment, which a record names only."""
+def _resolved(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a group with what stands in the environment, which a record names only."""
 
     def found(match: re.Match[str]) -> str:
         return os.environ.get(match[1], match[0])
 
-    return {name: _VARIABLE.sub(found, value) if isinstance(value, str) else value for name, value in data.items()}
+    return {name: _VARIABLE.sub(found, value) if isinstance(value, str) else value for name, value in group.items()}
 
 
 def _random_images(side: int) -> list[NDArray[np.uint8]]:

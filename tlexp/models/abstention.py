@@ -32,7 +32,8 @@ class Abstention:
 
     Attributes:
         thresholds: Least confidence of an answer, falling.
-        answered: Images that have it; where they hang together in groups, how many single ones they are worth.
+        answered: Images that have it; where they hang together in groups, how many single ones they are worth, which
+            may fall: another image of a group that is large already adds to its weight alone.
         right: Those of them that were right; of groups the same share, rounded down.
     """
 
@@ -74,8 +75,8 @@ class Abstention:
                 "must be falling confidences in [0, 1]",
             ),
             "answered": (
-                len(self.answered) == len(self.thresholds) > 0 and _rises([0, *self.answered, _MOST]),
-                "must be a rising count for each threshold",
+                len(self.answered) == len(self.thresholds) > 0 and all(0 < count < _MOST for count in self.answered),
+                "must be a positive count for each threshold",
             ),
             "right": (
                 len(self.right) == len(self.answered) and all(0 <= right <= answered for answered, right in counts),

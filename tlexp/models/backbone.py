@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tlexp.config import Preprocessing
 from tlexp.config.backbone import PIXELS
 from tlexp.config.head import HeadKind
+from tlexp.config.preprocessing import LARGEST_RESIZED, resizes_too_far
 from tlexp.errors import ConfigError
 from tlexp.models.pixels import PIXELS_CFG, Pixels
 from tlexp.models.readout import read_map, read_units
@@ -47,7 +48,8 @@ def preprocessing(
         crop_pct: Side of the centre crop as a fraction of the resized short side.
 
     Raises:
-        ConfigError: The model or its tag is unknown, or the model does not take square colour images.
+        ConfigError: The model or its tag is unknown, the model does not take square colour images, or the crop is too
+            small a part of what they are resized to.
     """
     source = pretrained_cfg(name)
     stated = {"mean": mean, "std": std, "interpolation": interpolation, "crop_pct": crop_pct}
@@ -59,13 +61,24 @@ def preprocessing(
         raise ConfigError(
             f"backbone.name={name}: its own input is {height} x {width}, not square: set backbone.image_size"
         )
+    side = image_size or height
+    if resizes_too_far(side, resolved["crop_pct"]):
+        raise _too_small(resolved["crop_pct"], side)
     return Preprocessing(
-        image_size=image_size or height,
+        image_size=side,
         mean=tuple(resolved["mean"]),
         std=tuple(resolved["std"]),
         interpolation=resolved["interpolation"],
         crop_pct=resolved["crop_pct"],
         crop_mode=resolved["crop_mode"],
+    )
+
+
+def _too_small(crop_pct: float, side: int) -> ConfigError:
+    least = math.ceil(1e4 * side / LARGEST_RESIZED) / 1e4
+    return ConfigError(
+        f"backbone.crop_pct={crop_pct:g}: images would be resized to {side / crop_pct:,.0f} pixels before they are "
+        f"cropped to {side}, and {LARGEST_RESIZED:,} is the most: use {least:g} or more, or null for the model's own"
     )
 
 

@@ -6,12 +6,13 @@ Where images can be compared with those that it learned from, model.safetensors 
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from tlexp.config import Preprocessing
 from tlexp.config.backbone import BackboneConfig
@@ -27,7 +28,7 @@ from tlexp.models.head import Head, build_head
 from tlexp.models.lora import merged_state
 from tlexp.models.prior import PriorShift
 from tlexp.models.statefile import EXPORT, SCHEMA, no_description, read_description, read_export
-from tlexp.models.typicality import Typicality
+from tlexp.models.typicality import Typicality, state_problems
 from tlexp.models.units import find_units
 from tlexp.paths import publish
 from tlexp.secrets import masked
@@ -180,13 +181,20 @@ def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
     state = read_export(folder)
     classifier = _build(exported, card)
     own = {name for name in state if name.startswith(f"{_TYPICALITY}.")}
+    if own:
+        known = {name.partition(".")[2]: state[name] for name in own}
+        classifier.typicality = _typicality(known, feature_shape(classifier.backbone)[-1], weights)
     try:
-        if own:
-            classifier.typicality = Typicality.of_state({name.partition(".")[2]: state[name] for name in own})
         classifier.load_state_dict({name: tensor for name, tensor in state.items() if name not in own})
-    except (RuntimeError, KeyError) as error:
+    except RuntimeError as error:
         raise WeightsError(f"{weights} does not fit the model that {card} describes: {error}") from error
     return classifier.eval(), exported
+
+
+def _typicality(state: Mapping[str, Tensor], width: int, path: Path) -> Typicality:
+    if problems := state_problems(state, width):
+        raise WeightsError(f"{path}: {'; '.join(problems)}: no run wrote that, so restore the file or export again")
+    return Typicality.of_state(state)
 
 
 def read_card(path: Path) -> ExportedModel:

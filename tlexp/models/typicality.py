@@ -104,6 +104,42 @@ class Typicality:
         return type(self)(reference=self.reference.to(device), held_out=self.held_out)
 
 
+def state_problems(state: Mapping[str, Tensor], width: int) -> list[str]:
+    """Return every rule that tensors break which are to be a `state`: they may be anybody's.
+
+    >>> state_problems({"rows": torch.eye(3), "held_out": torch.tensor([0.1, 0.1, 0.2])}, 3)
+    []
+    >>> state_problems({"rows": torch.eye(3), "held_out": torch.tensor([0.2, 0.1])}, 3)
+    ['typicality.held_out of shape (2,), torch.float32: must be finite float32, one or more, rising']
+
+    Args:
+        state: By name.
+        width: C.
+    """
+    rows, held_out = (state.get(name, torch.empty(0)) for name in ("rows", "held_out"))
+    kept = {
+        f"finite float, one row or more of {width}": rows.ndim == 2
+        and len(rows) > 0
+        and rows.shape[1] == width
+        and _finite(rows),
+        "finite float32, one or more, rising": held_out.ndim == 1
+        and len(held_out) > 0
+        and held_out.dtype == torch.float32
+        and _finite(held_out)
+        and bool((held_out.diff() >= 0).all()),
+    }
+    told = zip((("rows", rows), ("held_out", held_out)), kept.items(), strict=True)
+    return [
+        f"typicality.{name} of shape {tuple(tensor.shape)}, {tensor.dtype}: must be {rule}"
+        for (name, tensor), (rule, holds) in told
+        if not holds
+    ]
+
+
+def _finite(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and bool(tensor.float().isfinite().all())
+
+
 def pool_tokens(features: Tensor, width: int) -> Tensor:
     """Return the mean over tokens or places, (B, C), of features that have them one after the other, (B, T C)."""
     return features.reshape(len(features), -1, width).mean(1)

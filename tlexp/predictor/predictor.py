@@ -10,6 +10,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
@@ -156,7 +157,7 @@ class Predictor:
         Raises:
             ConfigError: The accuracy is none, or the run's out-of-fold predictions do not allow the promise.
         """
-        if not isinstance(accuracy, int | float) or not 0 < accuracy < 1:
+        if not isinstance(accuracy, Real) or not 0 < accuracy < 1:
             raise ConfigError(f"abstain={accuracy}: must be an accuracy between 0 and 1, such as 0.95")
         known = self.card.abstention
         if known is None:
@@ -179,8 +180,8 @@ class Predictor:
         Raises:
             ConfigError: It is no share, or the run's held-out images are too few for it.
         """
-        if not 0 < level < 1:
-            raise ConfigError(f"outliers={level:g}: must be a share of false alarms between 0 and 1, such as 0.05")
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise ConfigError(f"outliers={level}: must be a share of false alarms between 0 and 1, such as 0.05")
         if self.typicality is None:
             raise ConfigError(f"outliers={level:g}: {NOTHING_TYPICAL}")
         if level < self.typicality.least:
