@@ -157,7 +157,8 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     [(plan, found)] = seen
     one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
     assert both == 2 * one
-    assert kept_for_finals(plan, found, ["tiny"]) == min(one, 1800.0)
+    assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0"]) == 0
+    assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0", "third"]) == min(both, 1200.0)
     room = 3600.0 - found.ends
     assert not shorten_finals(plan, found, ["tiny"], spent=room - one)
     assert shorten_finals(plan, found, ["tiny"], spent=room - 0.8 * one)

@@ -1,5 +1,7 @@
 """What a report says of the networks that a study screened: what each costs, and what the screen said of it."""
 
+from collections.abc import Sequence
+
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, prior_favourite
@@ -85,6 +87,15 @@ def reached_by_networks(findings: Findings) -> dict[str, float]:
     labels = _compared(findings)
     found = {each.entrant.name: _best(findings, each.entrant, labels) for each in findings.screened}
     return {name: accuracy for name, accuracy in found.items() if accuracy is not None}
+
+
+def not_looked_at(names: Sequence[str], count: int, screens: str) -> str:
+    """Return which of so many networks or sizes a screen has not looked at.
+
+    >>> not_looked_at(["lite0"], 2, "networks")
+    '1 of 2 networks was not looked at: lite0'
+    """
+    return f"{len(names)} of {count} {screens} {'was' if len(names) == 1 else 'were'} not looked at: {', '.join(names)}"
 
 
 def gain_lines(findings: Findings) -> tuple[str, ...]:
