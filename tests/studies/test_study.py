@@ -524,7 +524,10 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     assert [each["name"] for each in told["entrants"]] == ["tiny"]
     assert {name for name, *_ in told["replicates"].values()} == {"tiny-freeze-5", "tiny-freeze-1", "tiny-freeze-0"}
     assert len(records(tmp_path)) == 3
+    assert told["unseen"] == ["tf_efficientnet_lite0"]
+    assert "\n1 of 2 networks was not looked at: tf_efficientnet_lite0.\n" in shown.out
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert b'class="notice">1 of 2 networks was not looked at: tf_efficientnet_lite0.' in page
     assert b"not looked at: its pass would take about 2.5 h" in page
     assert study(*words) == 0
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page

@@ -208,6 +208,11 @@ class StudyTable:
         return str(self._study.get("screens", "networks"))
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """Names of the networks or sizes that the minutes did not let the screen look at."""
+        return tuple(map(str, self._study.get("unseen", ())))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the study said of the images and their size before it began."""
         return tuple(map(str, self._study.get("notes", ())))

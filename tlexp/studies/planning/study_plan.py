@@ -254,7 +254,7 @@ class StudyPlan:
             "kind": self.study.kind,
             "backbone": self._named(config),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
-            **({"screens": self.study.screens} if self.pool else {}),
+            **({"screens": self.study.screens, "unseen": self._unseen} if self.pool else {}),
             "notes": list(self.notes),
             "data": str(config.data.source),
             "margin": self.study.margin,
@@ -439,6 +439,12 @@ class StudyPlan:
             for entry in self.pool
             if by_entry[entry.name]
         )
+
+    @property
+    def _unseen(self) -> list[str]:
+        """Names of what was to be screened and has no column left."""
+        left = {each.name for each in self.entrants}
+        return [each.name for each in self.pool if each.name not in left]
 
     def _unweighed(self, head: HeadKind) -> tuple[str, ...]:
         """Return what lets a head without a loss stand beside those whose loss weighs classes."""
