@@ -115,11 +115,19 @@ class Replicate:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A column at one label budget."""
+    """A column at one label budget.
+
+    Attributes:
+        column: Name of the column.
+        labels: The budget.
+        replicates: By data seed.
+        operations: Multiplications that one image takes through the column's network; None where nobody says.
+    """
 
     column: str
     labels: str
     replicates: tuple[Replicate, ...]
+    operations: int | None = None
 
     @property
     def finished(self) -> tuple[Replicate, ...]:

@@ -253,6 +253,7 @@ class StudyPlan:
             "name": self.folder.path.name,
             "kind": self.study.kind,
             "backbone": self._named(config),
+            **({} if self.pool else {"operations": sum(unit.operations for unit in self.network.units)}),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
             **({"screens": self.study.screens, "unseen": self._unseen} if self.pool else {}),
             "notes": list(self.notes),
