@@ -95,6 +95,7 @@ class _Study:
     entrants: tuple[_Entrant, ...] = ()
     unseen: tuple[str, ...] = ()
     operations: int | None = None
+    stated: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         empty = [name for name in ("seeds", "budgets", "columns", "looks") if getattr(self, name) == ()]

@@ -35,6 +35,14 @@ def test_a_begun_study_keeps_what_it_began_with(
     assert study(*words, "study.minutes=600", "--dry-run") == 0
     assert "3 runs, 1 to do" in capsys.readouterr().out
     stated = json.loads(began)
+    stated["study"]["stated"]["columns"] = ["random"]  # as of a study's own file that states another one since
+    about.write_text(json.dumps(stated))
+    assert study(*words, "--dry-run") == 0
+    assert "3 runs, 1 to do" in capsys.readouterr().out
+    del stated["study"]["stated"]  # of an early study
+    about.write_text(json.dumps(stated))
+    assert study(*words, "--dry-run") == 0
+    assert "2 runs, 0 to do" in capsys.readouterr().out
     for budget in stated["study"]["budgets"]:
         budget["labels"] = "9"
     about.write_text(json.dumps(stated))

@@ -52,6 +52,8 @@ _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pretrained")
 """What a study of several does not share."""
+_NOT_PLANNED = ("name", "kind", "column", "backbones", "sizes")
+"""Of the settings of a study, what names it, and what it does not go on with where they change."""
 _SIZE = "backbone.image_size"
 
 
@@ -268,6 +270,7 @@ class StudyPlan:
             "trials": int(self._command.trials.partition("=")[2]),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "command": self._typed,
+            "stated": self._stated,
             "estimate": {"seconds": round(seconds, 1)},
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
@@ -294,8 +297,14 @@ class StudyPlan:
         """What study.json says of this study; None where it has not begun, or its own settings are stated otherwise."""
         before = self.folder.about() or {}
         begun: Mapping[str, Any] = before.get("study", {})
-        same = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
+        typed = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
+        same = typed and begun.get("stated", self._stated) == self._stated  # early studies did not say
         return begun if begun and same else None
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        """What the settings of the study leave to be planned, of its file too, which the command line does not tell."""
+        return {name: value for name, value in vars(self.study).items() if name not in _NOT_PLANNED}
 
     @property
     def _typed(self) -> str:
