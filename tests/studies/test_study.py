@@ -519,12 +519,15 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     words = (*NETWORKS, "study.minutes=60")
     assert study(*words) == 0
     shown = capsys.readouterr()
-    assert "1 of 2 networks are not looked at" in shown.err + shown.out
+    assert "study.minutes: 1 of 2 networks was not looked at: tf_efficientnet_lite0" in shown.err + shown.out
     told = about(tmp_path)
     assert [each["name"] for each in told["entrants"]] == ["tiny"]
     assert {name for name, *_ in told["replicates"].values()} == {"tiny-freeze-5", "tiny-freeze-1", "tiny-freeze-0"}
     assert len(records(tmp_path)) == 3
+    assert told["unseen"] == ["tf_efficientnet_lite0"]
+    assert "\n1 of 2 networks was not looked at: tf_efficientnet_lite0.\n" in shown.out
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
+    assert b'class="notice">1 of 2 networks was not looked at: tf_efficientnet_lite0.' in page
     assert b"not looked at: its pass would take about 2.5 h" in page
     assert study(*words) == 0
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
@@ -551,11 +554,11 @@ def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
 
 
 class Pool:
-    """In place of a plan: two networks, the first of which has been looked at, and an hour."""
+    """In place of a plan: networks of which all but the last have been looked at, and an hour."""
 
-    def __init__(self) -> None:
-        self.entrants = [Entrant(name=name, columns=(f"freeze-{name}", "freeze-3"), operations=1) for name in "54"]
-        self.study, self.dropped = SimpleNamespace(minutes=60), []
+    def __init__(self, names_of: str = "54") -> None:
+        self.entrants = [Entrant(name=each, columns=(f"freeze-{each}", "freeze-0"), operations=1) for each in names_of]
+        self.study, self.dropped = SimpleNamespace(minutes=60, screens="networks"), []
         self.folder = SimpleNamespace(state=lambda about: None)
 
     def about(self, seconds: float) -> None:
@@ -571,22 +574,30 @@ class Pool:
 
 
 @pytest.mark.parametrize(
-    ("passing", "finished", "goes_on"), [(1700, "5", True), (1900, "5", False), (1900, "45", True)]
+    ("pool", "passing", "finished", "goes_on"),
+    [
+        ("54", 3500, "5", True),  # one alone is no choice
+        ("54", 3700, "5", False),
+        ("54", 3700, "45", True),  # its pass has begun
+        ("543", 2300, "54", True),
+        ("543", 2450, "54", False),
+    ],
 )
-def test_a_screen_keeps_half_of_the_minutes_for_the_finals_and_ends_the_pass_that_it_has_begun(
-    make_table: MakeTable, passing: float, finished: str, goes_on: bool
+def test_a_screen_keeps_a_third_of_the_minutes_for_the_finals_when_it_has_looked_at_two(
+    make_table: MakeTable, pool: str, passing: float, finished: str, goes_on: bool
 ) -> None:
-    places = [("freeze-4", labels, seed) for labels in ("2", "5") for seed in range(3)]
-    waiting = [place for place in places if finished == "5" or place[2] == 0]
-    table = make_table(budgets=("2", "5"), columns=DEPTHS[3:], seeds=3, failed=(), waiting=waiting)
-    plan: Any = Pool()
-    left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[4]))]
+    last = pool[-1]
+    places = [(f"freeze-{last}", labels, seed) for labels in ("2", "5") for seed in range(3)]
+    waiting = [place for place in places if last not in finished or place[2] == 0]
+    table = make_table(budgets=("2", "5"), columns=DEPTHS, seeds=3, failed=(), waiting=waiting)
+    plan: Any = Pool(pool)
+    left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[int(last)]))]
     found: Any = SimpleNamespace(
         ends=10.0, passing=lambda column: passing, finals=lambda *_: 9000.0, first=lambda plan: 0.0
     )
     handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
     assert handed == (left if goes_on else [])
-    assert plan.dropped == ([] if goes_on else ["4"])
+    assert plan.dropped == ([] if goes_on else [last])
 
 
 def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_table: MakeTable) -> None:

@@ -93,6 +93,9 @@ class _Study:
     looks: tuple[int, ...] | None = None
     stopped: int | None = None
     entrants: tuple[_Entrant, ...] = ()
+    unseen: tuple[str, ...] = ()
+    operations: int | None = None
+    stated: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         empty = [name for name in ("seeds", "budgets", "columns", "looks") if getattr(self, name) == ()]

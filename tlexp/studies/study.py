@@ -46,6 +46,7 @@ from tlexp.studies.planning.rounds import (
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
+from tlexp.studies.report.networks import not_looked_at
 from tlexp.studies.report.told import report
 from tlexp.terminal import duration
 from tlexp.tracking import names
@@ -146,7 +147,7 @@ def _one_pass(
     unseen = [each.name for each in plan.entrants[place:] if each.columns[0] not in measured]
     for name in unseen:
         plan.drop_entrant(name, f"not looked at: its pass would take about {duration(passing)} or more")
-    say(f"study.minutes: {len(unseen)} of {len(names_of)} networks are not looked at")
+    say(f"study.minutes: {not_looked_at(unseen, len(names_of), plan.study.screens)}")
     plan.folder.state(plan.about(found.first(plan)))
     return []
 

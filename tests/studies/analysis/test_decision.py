@@ -99,16 +99,9 @@ def test_columns_without_a_common_seed_have_no_bound(make_table: MakeTable) -> N
     assert (found.bounds[2:] < 1).all()
 
 
-def with_costs(table: StudyTable, operations: dict[str, float]) -> StudyTable:
+def with_costs(table: StudyTable, operations: dict[str, int]) -> StudyTable:
     cells = {
-        place: dataclasses.replace(
-            cell,
-            replicates=tuple(
-                dataclasses.replace(each, metrics={**each.metrics, "cost/flops": operations[cell.column]})
-                for each in cell.replicates
-            ),
-        )
-        for place, cell in table.cells.items()
+        place: dataclasses.replace(cell, operations=operations[cell.column]) for place, cell in table.cells.items()
     }
     return dataclasses.replace(table, cells=cells)
 
@@ -117,7 +110,7 @@ def test_cost_is_what_trains_and_then_what_an_image_takes(make_table: MakeTable)
     sizes = {"full": 300_000, "lora": 5_000, "lpft": 300_000, "norm": 300_000, "unknown": 0}
     columns = [Column(name=name, title=name, role=Role.way, depth=0, trainable=size) for name, size in sizes.items()]
     table = make_table(columns=columns, strength=dict.fromkeys(sizes, (0.5, 0.2)), missing=())
-    operations = {"full": 2e9, "lora": 9e9, "lpft": 1e9, "norm": 2e9, "unknown": 1.0}
+    operations = {"full": 2, "lora": 9, "lpft": 1, "norm": 2, "unknown": 1}
     found = decided(with_costs(table, operations), "5")
     assert dict(zip(sizes, found.costs.tolist(), strict=True)) == {
         "full": 2, "lora": 0, "lpft": 1, "norm": 2, "unknown": 3,

@@ -17,6 +17,7 @@ from tlexp.jsonfile import to_json
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.reading import find_study, read_table
+from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 from tlexp.studies.report.report import write_report
 from tlexp.studies.report.summary import summary
@@ -301,3 +302,17 @@ def test_the_folder_of_another_version_is_read_with_what_it_says(whole: Study, t
     findings = analyse(table)
     assert write_report(tmp_path, findings)[0].is_file()
     assert summary(findings, tmp_path).count(" per class ") == len(table.budgets)
+
+
+def test_what_an_image_takes_is_that_of_the_columns_own_network(study: Study) -> None:
+    """What training took is another number, which heads that are solved do not have."""
+    path = study.folder / "study.json"
+    about = json.loads(path.read_text())
+    about["study"]["operations"] = 16
+    path.write_text(json.dumps(about))
+    assert {cell.operations for cell in read_table(study.folder).cells.values()} == {16}
+    del about["study"]["operations"]
+    entrant = Entrant(name="tiny", columns=("freeze-1",), operations=5)
+    path.write_text(json.dumps({**about, "study": {**about["study"], "entrants": [dataclasses.asdict(entrant)]}}))
+    found = read_table(study.folder).cells
+    assert (found["freeze-1", "20"].operations, found["freeze-0", "20"].operations) == (5, None)

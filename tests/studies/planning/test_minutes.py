@@ -35,6 +35,14 @@ def test_a_begun_study_keeps_what_it_began_with(
     assert study(*words, "study.minutes=600", "--dry-run") == 0
     assert "3 runs, 1 to do" in capsys.readouterr().out
     stated = json.loads(began)
+    stated["study"]["stated"]["columns"] = ["random"]  # as of a study's own file that states another one since
+    about.write_text(json.dumps(stated))
+    assert study(*words, "--dry-run") == 0
+    assert "3 runs, 1 to do" in capsys.readouterr().out
+    del stated["study"]["stated"]  # of an early study
+    about.write_text(json.dumps(stated))
+    assert study(*words, "--dry-run") == 0
+    assert "2 runs, 0 to do" in capsys.readouterr().out
     for budget in stated["study"]["budgets"]:
         budget["labels"] = "9"
     about.write_text(json.dumps(stated))
@@ -157,7 +165,8 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     [(plan, found)] = seen
     one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
     assert both == 2 * one
-    assert kept_for_finals(plan, found, ["tiny"]) == min(one, 1800.0)
+    assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0"]) == 0
+    assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0", "third"]) == min(both, 1200.0)
     room = 3600.0 - found.ends
     assert not shorten_finals(plan, found, ["tiny"], spent=room - one)
     assert shorten_finals(plan, found, ["tiny"], spent=room - 0.8 * one)

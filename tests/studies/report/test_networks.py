@@ -1,5 +1,6 @@
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from tests.studies.conftest import MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import Column, Role
-from tlexp.studies.report.networks import gain_lines, network_table, networks_csv, pareto_front
+from tlexp.studies.report.networks import gain_lines, network_table, networks_csv, pareto_front, unseen_notices
 from tlexp.studies.report.sections import build_document
+from tlexp.studies.report.summary import summary
 
 STRENGTH = {"small": 0.1, "large": 0.9, "old": 0.0}
 COLUMNS = tuple(
@@ -78,6 +80,30 @@ def test_the_numbers_lie_beside_the_page_with_all_digits(make_table: MakeTable) 
     head, *rows = networks_csv(findings(make_table, "small")).decode().splitlines()
     assert head.startswith("network,goes_on,screen,excess_loss")
     assert len(rows) == len(STRENGTH)
+
+
+def unseen(found: Findings, *names: str, screens: str = "networks") -> Findings:
+    """Return a study whose minutes were up before the screen had looked at some."""
+    study = found.table.about["study"] | {"unseen": list(names), "screens": screens}
+    return dataclasses.replace(found, table=dataclasses.replace(found.table, about={"study": study}))
+
+
+def test_where_nothing_else_was_looked_at_nothing_is_said_of_what_looking_gained(make_table: MakeTable) -> None:
+    found = unseen(findings(make_table, "large"), "small", "old")
+    told = dataclasses.replace(found, screened=tuple(each for each in found.screened if each.entrant.name == "large"))
+    lines = gain_lines(told)
+    assert lines
+    assert all("Nothing else was looked at" in line and "gained" not in line for line in lines)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_not_looked_at_stands_at_the_top_by_name(make_table: MakeTable, tmp_path: Path) -> None:
+    found = findings(make_table, "small")
+    assert unseen_notices(found.table) == ()
+    told = unseen(found, "96px", screens="sizes")
+    assert "1 of 4 sizes was not looked at: 96px." in build_document(told).notices
+    assert summary(told, tmp_path).splitlines()[1] == "1 of 4 sizes was not looked at: 96px."
+    assert unseen_notices(unseen(found, "b", "c").table) == ("2 of 5 networks were not looked at: b, c.",)
 
 
 @pytest.mark.usefixtures("undrawn")

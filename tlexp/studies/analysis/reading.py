@@ -5,7 +5,7 @@ multirun/<study>/runs/<key16>/<number>-<12 hex>/               an attempt at a r
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def read_table(folder: Path) -> StudyTable:
             tested.meet(replicate.folder / names.PREDICTIONS_FILE, record, answers)
             records.setdefault(column, record)
         found.setdefault((column, str(labels)), []).append((replicate, answers))
+    operations = _operations(stated, columns)
     first = next((records[column.name] for column in columns if column.name in records), None)
     return StudyTable(
         name=stated["name"],
@@ -80,7 +81,7 @@ def read_table(folder: Path) -> StudyTable:
         labels=tested.labels,
         groups=tested.groups,
         seeds=tuple(stated["seeds"]),
-        cells={place: _cell(place, replicates, tested) for place, replicates in found.items()},
+        cells={place: _cell(place, replicates, tested, operations.get(place[0])) for place, replicates in found.items()},
         margin=float(stated["margin"]),
         skipped=stated["skipped"],
         record=first,
@@ -121,9 +122,22 @@ def _column(values: Mapping[str, Any]) -> Column:
     )
 
 
-def _cell(place: tuple[str, str], replicates: list[tuple[Replicate, TestAnswers | None]], tested: TestedImages) -> Cell:
+def _operations(stated: Mapping[str, Any], columns: Iterable[Column]) -> dict[str, int]:
+    """Return what an image takes through each column's network, where the study states it; pixels pass none."""
+    own = stated.get("operations")
+    found = {} if own is None else {each.name: own for each in columns if each.role is not Role.pixels}
+    return found | {name: each["operations"] for each in stated.get("entrants", ()) for name in each["columns"]}
+
+
+def _cell(
+    place: tuple[str, str],
+    replicates: list[tuple[Replicate, TestAnswers | None]],
+    tested: TestedImages,
+    operations: int | None,
+) -> Cell:
     measured = (each if answers is None else tested.among_all(each, answers) for each, answers in replicates)
-    return Cell(column=place[0], labels=place[1], replicates=tuple(sorted(measured, key=lambda each: each.seed)))
+    ordered = tuple(sorted(measured, key=lambda each: each.seed))
+    return Cell(column=place[0], labels=place[1], replicates=ordered, operations=operations)
 
 
 def _replicate(folder: Path, key: str, seed: int, lost: str | None) -> tuple[Replicate, Record | None]:

@@ -115,11 +115,19 @@ class Replicate:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A column at one label budget."""
+    """A column at one label budget.
+
+    Attributes:
+        column: Name of the column.
+        labels: The budget.
+        replicates: By data seed.
+        operations: Multiplications that one image takes through the column's network; None where nobody says.
+    """
 
     column: str
     labels: str
     replicates: tuple[Replicate, ...]
+    operations: int | None = None
 
     @property
     def finished(self) -> tuple[Replicate, ...]:
@@ -206,6 +214,11 @@ class StudyTable:
     def screens(self) -> str:
         """What a study of several entrants is about: networks, or sizes of one."""
         return str(self._study.get("screens", "networks"))
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Names of the networks or sizes that the minutes did not let the screen look at."""
+        return tuple(map(str, self._study.get("unseen", ())))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -185,8 +185,18 @@ def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
 
 
 def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:
-    """Return the seconds that a screen leaves to the finals of those it has looked at: half of the minutes at most."""
-    return min(30 * allowed_minutes(plan), estimate.finals(plan, entrants))
+    """Return the seconds that a screen leaves to the finals: what they may take, a third of the minutes at most.
+
+    Nothing before two are looked at, for the second: there would be no choice.
+
+    Args:
+        plan: Of the study.
+        estimate: With what has finished.
+        entrants: Names of those that have been looked at, and of the one whose pass comes next.
+    """
+    if len(entrants) <= 2:
+        return 0.0
+    return min(20 * allowed_minutes(plan), estimate.finals(plan, entrants))
 
 
 def _dispensable(plan: StudyPlan, estimate: Estimate) -> list[PlannedColumn]:

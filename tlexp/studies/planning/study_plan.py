@@ -52,6 +52,8 @@ _OWN = ("freeze", "head", "labels", "resume")
 """What a study chooses by itself."""
 _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pretrained")
 """What a study of several does not share."""
+_NOT_PLANNED = ("name", "kind", "column", "backbones", "sizes")
+"""Of the settings of a study, what names it, and what it does not go on with where they change."""
 _SIZE = "backbone.image_size"
 
 
@@ -253,8 +255,9 @@ class StudyPlan:
             "name": self.folder.path.name,
             "kind": self.study.kind,
             "backbone": self._named(config),
+            **({} if self.pool else {"operations": sum(unit.operations for unit in self.network.units)}),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
-            **({"screens": self.study.screens} if self.pool else {}),
+            **({"screens": self.study.screens, "unseen": self._unseen} if self.pool else {}),
             "notes": list(self.notes),
             "data": str(config.data.source),
             "margin": self.study.margin,
@@ -267,6 +270,7 @@ class StudyPlan:
             "trials": int(self._command.trials.partition("=")[2]),
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "command": self._typed,
+            "stated": self._stated,
             "estimate": {"seconds": round(seconds, 1)},
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
@@ -293,8 +297,14 @@ class StudyPlan:
         """What study.json says of this study; None where it has not begun, or its own settings are stated otherwise."""
         before = self.folder.about() or {}
         begun: Mapping[str, Any] = before.get("study", {})
-        same = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
+        typed = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
+        same = typed and begun.get("stated", self._stated) == self._stated  # early studies did not say
         return begun if begun and same else None
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        """What the settings of the study leave to be planned, of its file too, which the command line does not tell."""
+        return {name: value for name, value in vars(self.study).items() if name not in _NOT_PLANNED}
 
     @property
     def _typed(self) -> str:
@@ -439,6 +449,12 @@ class StudyPlan:
             for entry in self.pool
             if by_entry[entry.name]
         )
+
+    @property
+    def _unseen(self) -> list[str]:
+        """Names of what was to be screened and has no column left."""
+        left = {each.name for each in self.entrants}
+        return [each.name for each in self.pool if each.name not in left]
 
     def _unweighed(self, head: HeadKind) -> tuple[str, ...]:
         """Return what lets a head without a loss stand beside those whose loss weighs classes."""

@@ -1,8 +1,12 @@
 """What a report says of the networks that a study screened: what each costs, and what the screen said of it."""
 
+from collections.abc import Sequence
+
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, prior_favourite
+from tlexp.studies.analysis.stages import find_entrants
+from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
 
@@ -87,6 +91,22 @@ def reached_by_networks(findings: Findings) -> dict[str, float]:
     return {name: accuracy for name, accuracy in found.items() if accuracy is not None}
 
 
+def not_looked_at(names: Sequence[str], count: int, screens: str) -> str:
+    """Return which of so many networks or sizes a screen has not looked at.
+
+    >>> not_looked_at(["lite0"], 2, "networks")
+    '1 of 2 networks was not looked at: lite0'
+    """
+    return f"{len(names)} of {count} {screens} {'was' if len(names) == 1 else 'were'} not looked at: {', '.join(names)}"
+
+
+def unseen_notices(table: StudyTable) -> tuple[str, ...]:
+    """Return which networks or sizes the screen has not looked at, in one sentence; none where it looked at all."""
+    if not table.unseen:
+        return ()
+    return (f"{not_looked_at(table.unseen, len(find_entrants(table)) + len(table.unseen), table.screens)}.",)
+
+
 def gain_lines(findings: Findings) -> tuple[str, ...]:
     """Return for each budget the network to take, and what looking gained over the prior's favourite."""
     entrants = [each.entrant for each in findings.screened]
@@ -115,6 +135,8 @@ def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> st
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
     why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
     named = f"{favourite.name}, {why}"
+    if taken in favourite.columns and len(findings.screened) < 2:
+        return "Nothing else was looked at: what looking gains was not measured."
     if taken in favourite.columns:
         return f"It is {named}: looking at these images gained nothing over it."
     means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}

@@ -11,7 +11,7 @@ from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
-from tlexp.studies.report.networks import gain_lines, network_table
+from tlexp.studies.report.networks import gain_lines, network_table, unseen_notices
 from tlexp.studies.report.outlook import outlook_section
 from tlexp.studies.report.protocol import (
     commands,
@@ -86,6 +86,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
         notices.append(f"Nothing has finished yet: {counts.in_words()}. There is nothing to recommend.")
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
+    notices += unseen_notices(findings.table)
     notices += stopped_notice(findings.table)
     notices += [f"Note: {note}." for note in findings.table.notes]
     if is_demonstration(findings.table):
@@ -117,9 +118,10 @@ def _networks(findings: Findings) -> Section | None:
     return Section(
         title=f"Which {findings.table.screens}",
         paragraphs=(
-            f"Each of the {findings.table.screens} was screened by logistic regression on frozen features, by the log "
-            "loss of images that a label budget holds back from itself, never by test images; at most five went on. "
-            "What is bounded are the losses against the other finalists. That the best one goes on is not promised.",
+            f"Each of the {findings.table.screens} that were looked at was screened by logistic regression on frozen "
+            "features, by the log loss of images that a label budget holds back from itself, never by test images; at "
+            "most five went on. What is bounded are the losses against the other finalists. That the best one goes on "
+            "is not promised.",
         ),
         picture=network_picture(findings),
         lines=gain_lines(findings),

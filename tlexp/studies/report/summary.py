@@ -7,6 +7,7 @@ from pathlib import Path
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.model_command import model_command
+from tlexp.studies.report.networks import unseen_notices
 from tlexp.studies.report.protocol import deciding_commands
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
@@ -17,7 +18,8 @@ _WIDTH = 110
 
 def summary(findings: Findings, folder: Path) -> str:
     """Return the answer of each budget, how many replicates there are, what to type next, and where the page is."""
-    lines = [f"study {findings.table.name}: {count_replicates(findings).in_words()}", ""]
+    counted = f"study {findings.table.name}: {count_replicates(findings).in_words()}"
+    lines = [counted, *unseen_notices(findings.table), ""]
     for explanation in explain(findings):
         lines += textwrap.wrap(explanation.answer(), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     taken = findings.last_taken
