@@ -12,6 +12,7 @@ from tlexp.errors import ConfigError
 TEXTS = [
     *("a, b's", 'say "no"', "[x]", "{a: b}", "a=b", "ends in a \\", "\\'", "$HOME", "  blanks  ", "", "null", "True"),
     *("1e3", "007", "nan", "-x", "+x", "~x", "a#b", "über", "日本", "x(1)", "interval(0,1)", "a:b", "*", "@", "a\tb"),
+    *("my photos", "null 1", "a 1e3 -x", "a  b", "a b "),
 ]
 
 
@@ -28,6 +29,13 @@ def test_a_text_arrives_as_it_is_whatever_signs_it_holds(text: str) -> None:
     assert value(word) == text
     [word] = overrides([], {"data.classes": [text, text]})
     assert value(word) == [text, text]
+
+
+def test_blanks_take_no_quotes_but_those_of_the_shell() -> None:
+    words = overrides(["data=folder"], {"data.root": "/my photos/of 2026", "data.classes": ["big cat", "dog"]})
+    assert words[1:] == ["data.root=/my photos/of 2026", "data.classes=[big cat,dog]"]
+    config = load(words).config
+    assert (config.data.root, config.data.classes) == ("/my photos/of 2026", ["big cat", "dog"])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def test_texts_pass_through_the_whole_composition() -> None:
 
 
 def test_a_list_is_gone_through_where_a_setting_takes_none() -> None:
-    assert overrides([], {"labels": [5, "all", "a b"]}, swept=True) == ["labels=5,all,'a b'"]
+    assert overrides([], {"labels": [5, "all", "a,b"]}, swept=True) == ["labels=5,all,'a,b'"]
     assert overrides([], {"study.labels": [5, 20]}, swept=True) == ["study.labels=[5,20]"]
     with pytest.raises(ConfigError, match=r"^freeze=\[\] holds no value to go through"):
         overrides([], {"freeze": []}, swept=True)

@@ -12,7 +12,7 @@ from tlexp.compose.words import quoted_values
 from tlexp.config.casting import takes_list
 from tlexp.errors import ConfigError
 
-_PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./-]*", re.ASCII | re.IGNORECASE)
+_PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./-]*( [\w./-]+)*", re.ASCII | re.IGNORECASE)
 """A text that Hydra takes without quotes, and takes for a text."""
 
 
@@ -21,6 +21,8 @@ def overrides(words: Sequence[str], settings: Mapping[str, Any], *, swept: bool 
 
     >>> overrides(["backbone=tiny"], {"labels": 20, "optim.lr": 1e-3, "data.root": "my photos, 2"})
     ['backbone=tiny', 'labels=20', 'optim.lr=0.001', "data.root='my photos, 2'"]
+    >>> overrides([], {"data.root": "my photos"})  # as the shell hands it over
+    ['data.root=my photos']
     >>> overrides([], {"freeze": ["all", "none"], "data.classes": ["cat", "dog"]}, swept=True)
     ['freeze=all,none', 'data.classes=[cat,dog]']
 
