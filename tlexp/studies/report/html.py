@@ -12,7 +12,7 @@ from tlexp.studies.report.rendering import inline_svg, theme_rules
 _LONG = 60
 """A cell of more letters gets room to be read, and on a telephone its row becomes a paragraph."""
 
-_WIDE = 7
+_WIDE = 8
 """Columns of the widest table that a telephone shows as one; the rows of wider ones become paragraphs there."""
 
 
