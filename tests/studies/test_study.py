@@ -632,6 +632,9 @@ def test_sizes_of_one_network_are_screened_and_told_with_what_each_costs(
     assert len({record.data.digest for record in found}) == 1
     page = (tmp_path / "multirun/s/report/report.md").read_text()
     assert "## Which sizes" in page
+    operations = {name: each["operations"] for each in told["entrants"] for name in each["columns"]}
+    costs_told = csv.DictReader((tmp_path / "multirun/s/report/cost.csv").read_text().splitlines())
+    assert {row["column"]: int(row["operations"]) for row in costs_told} == operations
     assert "M operations per image" in page
     assert re.search(r"\| 48px( \*)? \| .* \| 48 \|", page)
     before = records(tmp_path)

@@ -133,8 +133,8 @@ POOL = ("study=backbones", "study.backbones=[tiny,tf_efficientnet_lite0]", "stud
 
 
 @pytest.fixture
-def pool_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are dear, passes and heads are not."""
+def pool_plan(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are dear, passes and heads are not; a study by itself measures nothing."""
     monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=30.0, image=1e-4))
     monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
     free = SolvingCost(unit=0.0, width=1, validates=True)
@@ -145,10 +145,13 @@ def pool_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert study(*POOL, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "left out" not in shown
+    assert "left out:" not in shown
+    assert "study.minutes=10 stops the screen between passes, and leaves rounds, rates and columns out" in shown
     assert [line.split()[0] for line in shown.splitlines() if "none frozen" in line] == [
         "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0",
     ]  # fmt: skip
+    assert study(*POOL, "study.minutes=0", "--dry-run") == 0
+    assert "stops the screen" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0.0001", "--dry-run") == 2
     assert "the smallest study takes about" in " ".join(capsys.readouterr().err.split())
 

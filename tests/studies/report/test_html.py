@@ -209,3 +209,11 @@ def _table_lines(tables: tuple[TextTable, ...]) -> Iterator[str]:
         if table.rows:
             yield f"{table.title}:"
             yield from (f"| {' | '.join(row)} |" for row in (table.head, *table.rows))
+
+
+def test_a_table_of_many_columns_is_read_downwards_on_a_telephone(report: Document) -> None:
+    """Nine columns of a table were cut there, without a sign that more stands at the right."""
+    tables = tuple(TextTable(title=f"of {n}", head=("a",) * n, rows=(("b",) * n,)) for n in (8, 9))
+    page = build_page(dataclasses.replace(report, sections=(Section(title="S", tables=tables),)), dark={})
+    assert "<table><caption>of 8<" in page
+    assert "<table class=prose><caption>of 9<" in page

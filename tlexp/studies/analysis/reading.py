@@ -81,7 +81,9 @@ def read_table(folder: Path) -> StudyTable:
         labels=tested.labels,
         groups=tested.groups,
         seeds=tuple(stated["seeds"]),
-        cells={place: _cell(place, replicates, tested, operations.get(place[0])) for place, replicates in found.items()},
+        cells={
+            place: _cell(place, replicates, tested, operations.get(place[0])) for place, replicates in found.items()
+        },
         margin=float(stated["margin"]),
         skipped=stated["skipped"],
         record=first,

@@ -56,9 +56,21 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
     )
     if len(plan.looks) > 1:
         lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all")
-    if plan.study.minutes is None and math.isfinite(minutes := allowed_minutes(plan)):
-        lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
+    if math.isfinite(minutes := allowed_minutes(plan)):
+        if plan.study.minutes is None:
+            lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
+        lines += _stops(plan, found, minutes)
     return "\n".join([images.told, *lines, *_warnings(plan)])
+
+
+def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
+    """Return what the minutes end while a study with a screen runs, where it may take longer than they allow."""
+    if not plan.entrants or found.total(plan) <= 60 * minutes:
+        return []
+    return [
+        f"study.minutes={minutes:g} stops the screen between passes, and leaves rounds, rates and columns out of the",
+        "finals when the finalists are known, so that the study takes no longer; the page names what was left out",
+    ]
 
 
 def _pool_lines(plan: StudyPlan, found: Estimate) -> list[str]:

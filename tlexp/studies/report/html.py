@@ -12,6 +12,9 @@ from tlexp.studies.report.rendering import inline_svg, theme_rules
 _LONG = 60
 """A cell of more letters gets room to be read, and on a telephone its row becomes a paragraph."""
 
+_WIDE = 8
+"""Columns of the widest table that a telephone shows as one; the rows of wider ones become paragraphs there."""
+
 
 def build_page(report: Document, *, dark: Mapping[str, str]) -> str:
     """Return the page.
@@ -38,7 +41,7 @@ def _is_long(text: str) -> bool:
 
 
 def _is_prose(table: TextTable) -> bool:
-    return any(_is_long(text) for row in table.rows for text in row)
+    return len(table.head) > _WIDE or any(_is_long(text) for row in table.rows for text in row)
 
 
 def _build_environment() -> Environment:

@@ -11,6 +11,9 @@ from tlexp.studies.report.palette import BLUE, MUTED
 from tlexp.studies.report.rendering import RenderedFigure, render_figure
 from tlexp.tracking.figures import plain_label
 
+_LEAST_SPAN = 0.05
+"""Of balanced accuracy on the axis: what differs by less than a point should look so."""
+
 
 def draw_networks(findings: Findings) -> RenderedFigure | None:
     """Draw networks' accuracy over both costs, full marks on the front; None where fewer than two were compared."""
@@ -25,8 +28,19 @@ def draw_networks(findings: Findings) -> RenderedFigure | None:
         _draw_costs(left, operations, reached, front, "M operations per image")
         left.set_ylabel("balanced accuracy")
         _draw_costs(right, _megabytes(entrants), reached, front, "MB of weights")
+        left.set_ylim(_widened(*left.get_ylim()))
 
     return render_figure("networks", 2.8, draw)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis, further apart where they are nearer than the least span.
+
+    >>> [round(end, 3) for end in _widened(0.9, 0.91)], _widened(0.5, 0.9)
+    ([0.88, 0.93], (0.5, 0.9))
+    """
+    more = max(0.0, _LEAST_SPAN - (high - low)) / 2
+    return low - more, high + more
 
 
 def _megabytes(entrants: list[Entrant]) -> dict[str, float]:
