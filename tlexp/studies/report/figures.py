@@ -64,7 +64,7 @@ def network_picture(findings: Findings) -> Picture | None:
         return None
     return Picture(
         name="networks",
-        alt="Networks by accuracy, over operations per image at the left and over megabytes at the right.",
+        alt="Networks by accuracy, over operations per image, and over megabytes where they differ.",
         caption="Mean balanced accuracy of each network's best column, at the largest budget that all have. A full "
         "mark: no other is as accurate for as few operations per image.",
         drawn=drawn,

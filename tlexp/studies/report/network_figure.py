@@ -22,13 +22,16 @@ def draw_networks(findings: Findings) -> RenderedFigure | None:
     if len(entrants) < 2:
         return None
 
+    panels = [({each.name: each.operations / 1e6 for each in entrants}, "M operations per image")]
+    if len(set((sizes := _megabytes(entrants)).values())) > 1:  # sizes of one network weigh the same
+        panels.append((sizes, "MB of weights"))
+
     def draw(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2, sharey=True)
-        operations = {each.name: each.operations / 1e6 for each in entrants}
-        _draw_costs(left, operations, reached, front, "M operations per image")
-        left.set_ylabel("balanced accuracy")
-        _draw_costs(right, _megabytes(entrants), reached, front, "MB of weights")
-        left.set_ylim(_widened(*left.get_ylim()))
+        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (costs, title) in zip(every, panels, strict=True):
+            _draw_costs(axes, costs, reached, front, title)
+        every[0].set_ylabel("balanced accuracy")
+        every[0].set_ylim(_widened(*every[0].get_ylim()))
 
     return render_figure("networks", 2.8, draw)
 
