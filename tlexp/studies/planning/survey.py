@@ -69,7 +69,7 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
         return []
     return [
         f"study.minutes={minutes:g} stops the screen between passes, and leaves rounds, rates and columns out of the",
-        "finals when the finalists are known, so that the study takes no longer; the page names what was left out",
+        "finals when the finalists are known, until these fit by estimate; the page names what was left out",
     ]
 
 
