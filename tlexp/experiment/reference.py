@@ -57,9 +57,8 @@ def reference(record: Record, trained: Trained, listener: Listener | None = None
 
 def _source(record: Record, trained: Trained, listener: Listener) -> Source:
     data = from_json(DataConfig, _resolved(record.config["data"]), "data")
-    cache = from_json(
-        CacheConfig, _resolved(record.config.get("cache", {})), "cache"
-    )  # what the run kept nothing in, stays so
+    # A run that kept nothing in the cache goes on keeping nothing.
+    cache = from_json(CacheConfig, _resolved(record.config.get("cache", {})), "cache")
     config = Config(data=data, cache=cache)
     return open_images(config, trained.card.preprocessing, listener)
 
