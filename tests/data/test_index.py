@@ -114,8 +114,8 @@ def test_no_damage_gives_another_verdict_and_all_damage_heals(cache: Path, tmp_p
         assert found.items() <= verdicts.items(), (place, cut)
         lost += len(found) < len(verdicts)
         if len(found) < len(verdicts) and lost % 4 == 0:
-            fill(Index(cache), verdicts)  # what is damaged is removed
-            fill(Index(cache), verdicts)
+            for _ in range(5):  # what is damaged is removed when it is met, which a first writing may not do
+                fill(Index(cache), verdicts)
             assert Index(cache).find(verdicts, ASKED) == verdicts, (place, cut)
     assert lost > 10
     for content in (b"no database" * 999, b"", whole[:5000]):

@@ -45,6 +45,7 @@ _TABLES = (
     "WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS folders (folder BLOB PRIMARY KEY, day INTEGER) WITHOUT ROWID",
 )
+_NAMES = "SELECT name FROM files WHERE folder = ?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,13 +236,18 @@ def _unchanged(inside: Iterable[tuple[str, bytes]], rows: Mapping[bytes, bytes])
 
 
 def _insert(store: sqlite3.Connection, folder: bytes, rows: Mapping[bytes, bytes], there: frozenset[bytes]) -> None:
-    """Write rows of a folder, and forget the files that are gone from it."""
-    known = store.execute("SELECT name FROM files WHERE folder = ?", (folder,)).fetchall()
-    gone = [(folder, name) for (name,) in known if name not in there]
-    store.executemany("DELETE FROM files WHERE folder = ? AND name = ?", gone)
+    """Write rows of a folder, and forget the files that are gone from it.
+
+    Raises:
+        sqlite3.DatabaseError: What was written is not found: a damaged key among others misleads every search.
+    """
+    known = {name for (name,) in store.execute(_NAMES, (folder,))}
+    store.executemany("DELETE FROM files WHERE folder = ? AND name = ?", [(folder, name) for name in known - there])
     values = [(folder, name, row, _own_digest(folder, name, row)) for name, row in rows.items()]
     store.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", values)
     store.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (folder, _today()))
+    if {name for (name,) in store.execute(_NAMES, (folder,))} != known & there | rows.keys():
+        raise sqlite3.DatabaseError("keys are out of order")
 
 
 def _note_use(store: sqlite3.Connection, folders: Iterable[bytes]) -> None:
