@@ -1,6 +1,7 @@
 """Simulated studies of several label budgets, at the level of each seed's accuracy, with a known truth.
 
     python -m tests.studies.simulate_budgets [--studies 2000] [--only equal,spike] [--columns 5 12] [--seeds 3 10]
+                                             [--budgets 1 3 5 8] [--spikes 3 6 15]
 
 A seed's accuracy is the column's, plus a luck that is correlated between the nested budgets and falls with the labels,
 plus what the test images do to the column, whose variance is known. Of a pool, seeds share part of their luck: as much
@@ -20,7 +21,12 @@ from tlexp.studies.analysis.intervals import Spread
 from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, may_be_best
 
 MARGIN = 0.01
-BUDGETS = {1: (10.0,), 3: (5.0, 20.0, 100.0), 5: (2.0, 5.0, 10.0, 20.0, 50.0)}
+BUDGETS = {
+    1: (10.0,),
+    3: (5.0, 20.0, 100.0),
+    5: (2.0, 5.0, 10.0, 20.0, 50.0),
+    8: (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0),
+}
 COLUMNS = (2, 5, 12, 36)
 SEEDS = (3, 10, 30)
 _AT_ONCE = 10_000_000
@@ -190,15 +196,20 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(BUDGET_KINDS))
     parser.add_argument("--columns", type=int, nargs="+", default=COLUMNS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--budgets", type=int, nargs="+", default=(1, 3, 5), choices=BUDGETS)
+    parser.add_argument("--spikes", type=float, nargs="+", default=(8.0,), help="what multiplies a spike's deviation")
     parser.add_argument("--seed", type=int, default=1)
     stated = parser.parse_args()
-    for name, (budgets, alike), columns, seeds in itertools.product(
-        stated.only.split(","), ((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8)), stated.columns, stated.seeds
+    correlated = [(budgets, alike) for budgets in stated.budgets for alike in ((0.5,) if budgets == 1 else (0.5, 0.8))]
+    for name, spike, (budgets, alike), columns, seeds in itertools.product(
+        stated.only.split(","), stated.spikes, correlated, stated.columns, stated.seeds
     ):
         began, count = time.perf_counter(), max(200, min(stated.studies, stated.studies * 10 // columns))
-        settings = {"columns": columns, "seeds": seeds, "per_class": BUDGETS[budgets], "alike": alike}
-        found = simulate_budgets(replace(BUDGET_KINDS[name], **settings), count, seed=stated.seed)
-        told = " ".join(f"{key} {value:.4f}" for key, value in found.items())
+        kind = BUDGET_KINDS[name]
+        spikes = tuple(1.0 if each == 1 else spike for each in kind.spike)
+        settings = {"columns": columns, "seeds": seeds, "per_class": BUDGETS[budgets], "alike": alike, "spike": spikes}
+        found = simulate_budgets(replace(kind, **settings), count, seed=stated.seed)
+        told = f"spike {spike:g} " * (max(spikes) > 1) + " ".join(f"{key} {value:.4f}" for key, value in found.items())
         error = (0.05 * 0.95 / count) ** 0.5
         print(
             f"{name:14} C={columns:<2} S={seeds:<2} L={budgets} alike={alike:g} {told} "

@@ -139,7 +139,8 @@ def test_ten_thousand_crossings(seeds: int) -> None:
 @pytest.mark.parametrize("seeds", [3, 10, 30])
 @pytest.mark.parametrize("name", BUDGET_KINDS)
 def test_many_studies_of_several_budgets(name: str, seeds: int) -> None:
-    for (budgets, alike), columns in itertools.product(((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8)), COLUMNS):
+    correlated = ((1, 0.5), (3, 0.5), (3, 0.8), (5, 0.5), (5, 0.8), (8, 0.5), (8, 0.8))
+    for (budgets, alike), columns in itertools.product(correlated, COLUMNS):
         kind = replace(BUDGET_KINDS[name], seeds=seeds, columns=columns, per_class=BUDGETS[budgets], alike=alike)
         studies = 4000 if columns < 12 else 1000
         check_bounds(simulate_budgets(kind, studies, seed=1), studies)

@@ -35,6 +35,12 @@ def test_borrowed_freedom_is_more_than_the_own_and_less_than_that_of_all_budgets
     assert found.freedom.max() <= 4 * 2 / (1 + 3 * 0.5**2) + 1e-9
 
 
+def test_more_than_four_budgets_lend_no_more_freedom_than_four() -> None:
+    eight = np.concatenate([drawn(), drawn()[::-1]], axis=1)
+    found = borrow(eight, np.concatenate([LABELS, 10 * LABELS]), np.ones(8, dtype=bool))
+    assert 2 < found.freedom.min() <= found.freedom.max() <= 4 * 2 / (1 + 3 * 0.5**2) + 1e-9
+
+
 def test_budgets_whose_seeds_are_equally_lucky_lend_nothing() -> None:
     same = np.repeat(drawn()[:, :1], 4, axis=1)
     found = borrow(same, LABELS, ALL)

@@ -18,6 +18,8 @@ _STEEPEST = 1.5
 _LEAST_CORRELATION = 0.5
 _FOR_CHANCE = 0.1
 """Nested budgets share images, so that their seeds' luck is correlated; what is estimated may be too low by chance."""
+_MOST_LENDING = 4
+"""Budgets whose freedom counts: of more, the quiet ones would lend a noisy one more than its own variance has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +39,9 @@ def borrow(per_seed: NDArray[np.float64], per_class: NDArray[np.float64], lends:
     """Return the variances between seeds, none smaller than what the pair's other budgets say of it.
 
     What they say is the mean of their variances, each over the power of the labels by which the variances of all pairs
-    change. The freedom is that of all the budgets together, as if they were fewer for being correlated. The larger of
-    the own and the borrowed variance is taken: a pair may be noisy at one budget alone. A single pair borrows nothing:
-    no other shows how variances go with the labels.
+    change. The freedom is that of all the budgets together, of four at most, as if they were fewer for being
+    correlated. The larger of the own and the borrowed variance is taken: a pair may be noisy at one budget alone. A
+    single pair borrows nothing: no other shows how variances go with the labels.
 
     Args:
         per_seed: The differences.
@@ -59,7 +61,8 @@ def borrow(per_seed: NDArray[np.float64], per_class: NDArray[np.float64], lends:
     common = np.divide(scaled, whole, out=np.zeros(scaled.shape), where=whole > 0)
     together = (share > 0).sum(axis=-2, keepdims=True)
     alike = _correlation(deviations[..., lends, :, :])[..., None, None] ** 2
-    borrowed = whole / (1 + np.maximum(together - 1, 0) * alike)
+    counted = np.clip(together, 1, _MOST_LENDING)
+    borrowed = whole * (counted / np.maximum(together, 1)) / (1 + (counted - 1) * alike)
     return SeedVariance(
         value=np.where(lends[:, None], np.maximum(own, common * trend), own),
         freedom=np.where(lends[:, None], np.maximum(freedom, borrowed), freedom),
