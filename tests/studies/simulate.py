@@ -99,7 +99,12 @@ class Kind:
     @property
     def truth(self) -> NDArray[np.float64]:
         """(C,) balanced accuracy over all seeds and images that there might be."""
-        return ndtr(self._strength() / self._scale()).mean(axis=1)
+        return self.truth_of(self.strength)
+
+    def truth_of(self, strength: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (...) balanced accuracy of columns with these strengths, (..., K) on the latent scale."""
+        found: NDArray[np.float64] = ndtr(strength / self._scale()).mean(axis=-1)
+        return found
 
     def draw(self, studies: int, generator: np.random.Generator) -> NDArray[np.float32]:
         """Return (B, C, S, n)."""
@@ -111,7 +116,7 @@ class Kind:
         score = normal(self.rest, studies, columns, self.seeds, len(labels))
         score += normal(self.common, studies, 1, self.seeds, 1) + normal(self.seed, studies, columns, self.seeds, 1)
         score += normal(self.image, studies, 1, 1, len(labels)) + normal(self.taste, studies, columns, 1, len(labels))
-        score += self._strength()[:, None, labels].astype(np.float32)
+        score += self.strength[:, None, labels].astype(np.float32)
         if self._groups is not None:
             count = int(self._groups.max()) + 1
             score += normal(self.group, studies, 1, 1, count)[..., self._groups]
@@ -135,7 +140,8 @@ class Kind:
         parts = (self.common, self.seed, self.image, self.taste, self.rest, self.group, self.group_taste)
         return float(np.sqrt(sum(part**2 for part in parts)))
 
-    def _strength(self) -> NDArray[np.float64]:
+    @property
+    def strength(self) -> NDArray[np.float64]:
         """(C, K) on the latent scale."""
         tilt = np.linspace(self.tilt, -self.tilt, len(self.shares)) if self.tilt else np.zeros(len(self.shares))
         return (ndtri(np.array(self.accuracy))[:, None] + tilt) * self._scale()

@@ -8,6 +8,7 @@ import pytest
 from tests.studies.simulate import IMAGES, KINDS, SEEDS, simulate, simulate_crossings
 from tests.studies.simulate_budgets import BUDGET_KINDS, BUDGETS, COLUMNS, simulate_budgets
 from tests.studies.simulate_rounds import ROUND_KINDS, simulate_rounds
+from tests.studies.simulate_tables import TABLE_KINDS, simulate_tables
 
 FEW, MANY = 400, 10_000
 
@@ -118,6 +119,25 @@ def test_rounds_spare_replicates_and_decide_as_much() -> None:
     found = simulate_rounds(kind, 100, seed=2, margin=0.02)
     assert found["replicates"] < 0.4
     assert found["decided"] > 0.99
+
+
+def check_tables(found: dict[str, float], studies: int) -> None:
+    """Compare what was said of whole tables with what is promised of each budget."""
+    slack = 4 * (0.05 * 0.95 / studies) ** 0.5
+    assert found["held"] >= 0.945 - slack
+    assert found["kept"] >= 0.95 - slack
+    assert found["worse"] <= 0.05 + slack
+
+
+def test_permuted_labels_are_recommended_nothing_in_rounds() -> None:
+    kind = replace(TABLE_KINDS["chance"], drawn=replace(TABLE_KINDS["chance"].drawn, images=150))
+    assert simulate_tables(kind, 20, seed=1)["taken"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLE_KINDS)
+def test_rounds_borrowing_groups_and_the_rest_of_the_pool_hold_together(name: str) -> None:
+    check_tables(simulate_tables(TABLE_KINDS[name], 1000, seed=1), 1000)
 
 
 @pytest.mark.slow
