@@ -1,10 +1,11 @@
-"""Configurations for tests: those that choose the same options share a composition, which takes a tenth of a second.
+"""Configurations for tests: each option is composed once, for a composition takes a tenth of a second.
 
-Half of a small study is composing, so all commands share as well; what composes is tested without that.
+What chooses several options is put together of what each composes to. Half of a small study is composing, so all
+commands share as well; what composes is tested without that.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.checked_loader import PARTS, CheckedLoader
 from tlexp.compose.compositions import Compositions
@@ -28,6 +29,8 @@ CHOICES = (*GROUPS, "experiment", *PARTS, "hydra/launcher")
 OF_HYDRA = ("hydra.mode", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.name")
 """Values of Hydra's own that change nothing else."""
 _LOADED: dict[tuple[Any, ...], DictConfig] = {}
+_OWN: dict[tuple[Any, ...], bool] = {}
+"""Whether an option changes the settings of its own group alone."""
 
 
 def share() -> None:
@@ -46,15 +49,48 @@ def _shared(
     choices = [word for word in words if word not in values]
     if not all(map(_is_choice, choices)):  # what adds and deletes needs its place
         values, choices = [], words
-    chosen = [str(word.input_line) for word in choices]
-    place = config_name, *chosen, run_mode, *options.items()
-    if place not in _LOADED:
-        _LOADED[place] = LOAD(self, config_name, chosen, run_mode, **options)
-    made = deepcopy(_LOADED[place])
+    way = config_name, run_mode, *options.items()
+    made = _of_choices(lambda chosen: LOAD(self, config_name, chosen, run_mode, **options), way, choices)
     self._parse_overrides_and_create_caching_repo(config_name, overrides)  # which refuses
     ConfigLoaderImpl._apply_overrides_to_config([word for word in values if not word.is_sweep_override()], made)
     _write_down(words, made)
     return made
+
+
+def _of_choices(load: Callable[[list[str]], DictConfig], way: tuple[Any, ...], choices: list[Override]) -> DictConfig:
+    """Return what choices compose to: of options that change their own group alone, each group as it is by itself."""
+
+    def loaded(*words: Override) -> DictConfig:
+        lines = [str(word.input_line) for word in words]
+        place = *way, *lines
+        if place not in _LOADED:
+            _LOADED[place] = load(lines)
+        return _LOADED[place]
+
+    def is_own(word: Override) -> bool:
+        place = *way, word.input_line
+        if place not in _OWN:
+            _OWN[place] = _without(loaded(word), word.key_or_group) == _without(loaded(), word.key_or_group)
+        return _OWN[place]
+
+    own = [word for word in choices if word.key_or_group not in (*PARTS, "hydra/launcher")]
+    distinct = len({word.key_or_group for word in own}) == len(own)
+    if not distinct or not all(word.key_or_group in GROUPS and _is_choice(word) and is_own(word) for word in own):
+        return deepcopy(loaded(*choices))
+    made = deepcopy(loaded(*(word for word in choices if word not in own)))
+    for word in own:
+        group = word.key_or_group
+        made._set_item_impl(group, deepcopy(loaded(word)._get_node(group)))
+        made.hydra.runtime.choices[group] = word.value()
+    return made
+
+
+def _without(config: DictConfig, group: str) -> dict[str, Any]:
+    """Return plain values of a configuration, without those of a group and those that say what was chosen."""
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    hydra = values["hydra"]
+    del values[group], hydra["runtime"]["choices"], hydra["overrides"], hydra["job"]["override_dirname"]
+    return dict(values)
 
 
 def _is_value(word: Override, run_mode: RunMode) -> bool:
@@ -66,7 +102,8 @@ def _is_value(word: Override, run_mode: RunMode) -> bool:
 
 
 def _is_choice(word: Override) -> bool:
-    return word.type is OverrideType.CHANGE and word.package is None and word.key_or_group in CHOICES
+    plain = word.type is OverrideType.CHANGE and word.package is None and not word.is_sweep_override()
+    return plain and word.key_or_group in CHOICES
 
 
 def _write_down(words: Sequence[Override], made: DictConfig) -> None:
