@@ -132,7 +132,7 @@ def within_memory(work: Callable[[], T], told: str) -> T:
 def spared(work: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[Tensor], list[Tensor]]:
     """Return what does `work` on images (B, ...), on fewer of them at once from where an accelerator's memory ends.
 
-    Each call of `work` gets half as many as the one that failed. On the CPU rows pass in chunks of one size anyway.
+    Each call of `work` gets half as many as the one that failed.
     """
     most = sys.maxsize
 
@@ -158,9 +158,14 @@ def _attempt(work: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> Sequ
     try:
         return work(images)
     except RuntimeError as error:
-        if len(images) <= 1 or images.device.type == "cpu" or not _is_out_of_memory(error):
+        if not _can_halve(images) or not _is_out_of_memory(error):
             raise
     return None  # outside the handler: there, the error would keep its frames and their tensors alive
+
+
+def _can_halve(images: Tensor) -> bool:
+    """Return whether fewer images at once take less memory; on the CPU all pass in chunks of one size anyway."""
+    return len(images) > 1 and images.device.type != "cpu"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
