@@ -203,7 +203,7 @@ class FeatureSet:
     def _hold(self) -> Tensor:
         """Return all rows on the device, copied there view by view."""
         held, whole = torch.empty(*self.shape, device=self.device), np.arange(len(self._labels))
-        for place, part in zip(held.split(len(whole)), self._parts, strict=True):
+        for place, part in zip(torch.split(held, len(whole)), self._parts, strict=True):
             place.copy_(part.take(whole))
         return held
 

@@ -4,7 +4,7 @@ from tlexp.train.allocator import keep_freed_memory
 from tlexp.train.answering import Answering, measure_answering
 from tlexp.train.balance import PerClass, weigh_classes
 from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
-from tlexp.train.cost import peak_bytes
+from tlexp.train.cost import peak_bytes, reset_peak
 from tlexp.train.device import (
     autocast_dtype,
     choose_device,
@@ -53,6 +53,7 @@ __all__ = [
     "peak_bytes",
     "predict",
     "predict_beside",
+    "reset_peak",
     "settle_process",
     "solve",
     "spared",
