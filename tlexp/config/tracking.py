@@ -41,8 +41,8 @@ class TrackingConfig:
             found.append("tracking.experiment is empty: name an MLflow experiment")
         if self.system_metrics and importlib.util.find_spec("psutil") is None:
             found.append(
-                "tracking.system_metrics=true needs psutil, which is not installed: pip install psutil, and nvidia-ml-py "
-                "for figures of NVIDIA's GPUs"
+                "tracking.system_metrics=true needs psutil, which is not installed: pip install psutil, and for GPUs "
+                "nvidia-ml-py"
             )
         if not 0 < self.wait_seconds < math.inf:
             found.append(f"tracking.wait_seconds={self.wait_seconds} must be above 0, in seconds")
