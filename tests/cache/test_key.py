@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from tests.cache.conftest import a_key
-from tlexp.cache.key import IMAGE_SETTINGS, IRRELEVANT_SETTINGS, CutKey, cut_key, key_settings, library_versions
+from tlexp.cache.key import (
+    IMAGE_SETTINGS,
+    IRRELEVANT_SETTINGS,
+    CutKey,
+    cut_key,
+    device_kind,
+    key_settings,
+    library_versions,
+)
 from tlexp.config import Config, Preprocessing, config_fields
 from tlexp.config.head import HeadKind
 from tlexp.models import preprocessing
@@ -230,3 +238,8 @@ def test_another_number_of_ours_misses(number: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_that_moved_hits(tmp_path: Path) -> None:
     assert key_of(with_value("data.root", str(tmp_path))) == key_of(plain())
+
+
+def test_rows_of_a_gpu_say_that_float32_was_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA A100")
+    assert device_kind(torch.device("cuda", 0)) == "cuda NVIDIA A100 without TF32"

@@ -33,7 +33,7 @@ NEVER_KEY = {
     "data.memory_bytes", "data.download", "data.class_names", "data.recheck",
     "train.checkpoint_seconds", "train.save_weights", "train.progress",
     "tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.figures", "tracking.log_model",
-    "tracking.wait_seconds", "resume",
+    "tracking.system_metrics", "tracking.wait_seconds", "resume",
     "cache.mode", "cache.dir", "cache.max_bytes",
     *(name for name in config_fields() if name.startswith("study.")),
 }  # fmt: skip

@@ -9,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.waiting import DEVICE, counting
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.data import loaders
 from tlexp.data.loaders import ImageBank, ImageBatches, chunks, load_bank
-from tlexp.data.transforms import build_augment, fit_image, normalise
+from tlexp.data.transforms import IMAGE_BY_IMAGE, build_augment, fit_image, normalise
 from tlexp.errors import DataError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -178,6 +180,30 @@ def test_a_batch_is_made_in_a_few_milliseconds() -> None:
         stream.batch(step)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 5e-3  # generous: other processes share the cores
+
+
+@pytest.mark.parametrize("kind", AugmentKind)
+@pytest.mark.parametrize("crowded", [False, True])
+def test_no_step_waits_for_the_device(kind: AugmentKind, crowded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where the images lie there nor where each batch is copied."""
+    if crowded:
+        monkeypatch.setattr(loaders, "room_bytes", lambda device, host_bytes: 0)
+    stream = batches(augment=build_augment(kind), device=DEVICE, on_host=kind in IMAGE_BY_IMAGE)
+    stream.batch(0)  # mean and spread are copied once
+    with counting() as waits:
+        made = [stream.batch(step) for step in range(1, 4)]
+    assert waits.waited_for == []
+    assert waits.copies >= 3
+    assert all(values.device == DEVICE for batch in made for values in batch)
+
+
+def test_images_are_copied_to_a_device_once_for_all_fits() -> None:
+    made = bank()
+    with counting() as waits:
+        for seed in range(3):
+            batches(bank=made, indices=np.arange(seed, 20), device=DEVICE, seed=seed)
+    assert waits.copies == 2  # images and labels
+    assert made.on(CPU) is made
 
 
 @pytest.mark.gpu

@@ -5,7 +5,7 @@ from tests.composed import load
 from tlexp.experiment import estimate
 from tlexp.experiment.session import Session
 from tlexp.models import Classifier
-from tlexp.train import FitPlan, Problem
+from tlexp.train import FitPlan, FitReport, Problem
 from tlexp.train.loop import BatchStream
 
 
@@ -29,8 +29,9 @@ def test_a_step_costs_the_units_that_a_run_makes_it_with(
 ) -> None:
     """The mean over the phases by their share."""
 
-    def units(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
+    def units(classifier: Classifier, batches: BatchStream, plan: FitPlan, batch: int) -> float:
         rows, _ = batches.batch(0)
+        assert batch == len(rows)
         assert classifier(rows).shape == (len(rows), 2)
         return len(classifier.units) - (classifier.depth if rows.ndim == 2 else 0)
 
@@ -49,6 +50,24 @@ def test_a_run_is_paid_for_each_of_its_fits(words: list[str], fits: int) -> None
         for step in (1.0, 0.0)
     )
     assert one - none == pytest.approx(fits * config.train.count_steps(50))
+
+
+def test_a_step_is_timed_without_the_one_that_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def fit(classifier: Classifier, batches: BatchStream, plan: FitPlan, **_: object) -> FitReport:
+        made.append(plan.steps)
+        seconds = 0.4 + 0.2 * (plan.steps - 1)
+        pace = 20 / (0.4 if plan.steps == 1 else 0.2)
+        return FitReport(
+            steps=plan.steps, seconds=seconds, images_per_second=pace, flops=None, peak_bytes=None, curve=[]
+        )
+
+    monkeypatch.setattr(estimate, "fit", fit)
+    monkeypatch.setattr(estimate, "_share_at_work", lambda *_: 1.0)
+    config = load(["backbone=tiny", "backbone.image_size=32", "freeze=none"]).config
+    assert estimate.measure_costs(config, Session(), images=20, classes=2).step == pytest.approx(0.2)
+    assert made == [1, 4]
 
 
 def test_phases_are_measured_by_training_in_them() -> None:

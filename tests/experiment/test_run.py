@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,18 @@ def test_out_of_memory_is_recorded_with_the_batch_size(
     with pytest.raises(OutOfMemoryError, match=r"train\.batch_size"):
         start("freeze=none")
     assert read_record(tmp_path / "run").status == "oom"
+
+
+def test_peak_memory_is_that_of_the_whole_run(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA, where a new measurement can begin: before the first image, and at no fit after that."""
+    told: list[str] = []
+    run_module = sys.modules["tlexp.experiment.run"]
+    monkeypatch.setattr(run_module, "reset_peak", lambda device: told.append(f"reset on {device}"))
+    monkeypatch.setattr(
+        run_module, "draw_labels", lambda *given, known=run_module.draw_labels: told.append("images") or known(*given)
+    )
+    start("freeze=none")
+    assert told == ["reset on cpu", "images"]
 
 
 def test_wrong_depth_and_short_classes_are_recorded_as_failed(start: Start, tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 
 from tests.cache.conftest import a_key
+from tests.waiting import DEVICE, counting
 from tlexp.cache import Store
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
 from tlexp.config.optim import Optimizer, Schedule
 from tlexp.data import ImageBank
 from tlexp.data.transforms import normalise
+from tlexp.errors import OutOfMemoryError
+from tlexp.features import batches as batches_module
 from tlexp.features.batches import FeatureSet, FitSetup, ImageSet, LabelledSet, stored_views
 from tlexp.train import FitPlan
 
@@ -218,3 +221,39 @@ def test_features_lie_in_memory_where_all_of_them_fit(memory_bytes: int, held: b
     size = COUNT * 3 * 3 * SIDE**2 * 4  # two views and the clean images
     assert feature_set(VIEWS, disk, memory_bytes=memory_bytes).held_bytes == (size if held else 0)
     assert feature_set(VIEWS, disk, memory_bytes=size - 1).held_bytes == 0
+
+
+@pytest.mark.parametrize("memory_bytes", [1, 10**9])
+@pytest.mark.parametrize("setup", [SETUP, VIEWS], ids=["plain", "views"])
+def test_no_step_on_features_waits_for_the_device(memory_bytes: int, setup: FitSetup, disk: Store) -> None:
+    features = feature_set(replace(setup, device=DEVICE), disk, memory_bytes=memory_bytes)
+    batches = features.batches(SOME)
+    with counting() as waits:
+        made = [batches.batch(step) for step in range(4)] + list(features.chunks(SOME))
+    assert waits.waited_for == []
+    assert waits.copies >= len(made)
+    assert all(values.device == DEVICE for batch in made for values in batch)
+
+
+def test_no_step_on_stored_views_waits_for_the_device() -> None:
+    batches = image_set(replace(VIEWS, device=DEVICE)).batches(SOME)
+    batches.batch(0)
+    with counting() as waits:
+        batches.batch(1)
+    assert waits.waited_for == []
+
+
+def test_the_memory_of_a_gpu_says_what_lies_there(disk: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = COUNT * 3 * SIDE**2 * 4
+    for room in (size, size - 1):
+        monkeypatch.setattr(batches_module, "room_bytes", lambda device, host_bytes, room=room: room)
+        assert feature_set(SETUP, disk, memory_bytes=1).held_bytes == (size if room == size else 0)
+
+
+def test_features_that_do_not_fit_after_all_are_told(disk: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(FeatureSet, "_hold", full)
+    with pytest.raises(OutOfMemoryError, match=r"features of 70 images: use train\.device=cpu"):
+        feature_set(SETUP, disk, memory_bytes=10**9)

@@ -230,7 +230,7 @@ class Steps:
     trained: list[set[str]] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
 
-    def __call__(self, classifier: Classifier, batches: Any, plan: Any) -> float:
+    def __call__(self, classifier: Classifier, batches: Any, plan: Any, batch: int) -> float:
         rows, _ = batches.batch(0)
         self.trained.append({name for name, _ in classifier.trainable_parameters()})
         self.widths.append(rows.shape[1] if rows.ndim == 2 else 0)

@@ -147,3 +147,49 @@ def test_the_other_families_are_the_whole_too(family: str) -> None:
 def test_most_families_can_be_cut() -> None:
     assert set(REFUSED) <= set(FAMILIES)
     assert len(FAMILIES) - len(REFUSED) >= 85
+
+
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.layer = nn.Linear(3 * 16**2, 8), nn.Linear(8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layer(self.stem(images.flatten(1)))
+        return features
+
+
+def two_units(network: nn.Module) -> tuple[Unit, ...]:
+    parts = {name: [key for key, _ in network.named_parameters() if key.startswith(name)] for name in ("stem", "layer")}
+    return tuple(
+        Unit(
+            index=place,
+            name=name,
+            parameters=tuple(own),
+            buffers=(),
+            modules=(name,),
+            size=0,
+            operations=0,
+            shape=None,
+        )
+        for place, (name, own) in enumerate(parts.items())
+    )
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_rounding_of_half_precision_is_no_reason_against_a_cut(autocast: bool) -> None:
+    """Kernels that go by the batch round otherwise; what is summed in float32 then carries the noise of bfloat16."""
+
+    def round_by_batch(module: nn.Module, inputs: tuple[Tensor], made: Tensor) -> Tensor:
+        return made.float() + 3e-3 * made.abs().max() * (len(made) == 2)
+
+    with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        torch.manual_seed(0)
+        network = TwoLayers()
+        network.stem.register_forward_hook(round_by_batch)
+        cutter = Cutter(network, two_units(network), images(16, 3))
+        if autocast:
+            assert cutter.cut(1).dtype is torch.float32
+        else:
+            with pytest.raises(CutError, match="depends on the other images"):
+                cutter.cut(1)

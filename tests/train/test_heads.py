@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -132,8 +134,8 @@ def test_rows_in_blocks_give_the_same_heads(draw_rows, monkeypatch, kind, size):
     features = features.half().float()
     options = {"num_classes": CLASSES, "candidates": (1e-4, 1e-2, 1.0), "tolerance": 1e-6}
     held = solve(kind, features, labels, problem, **options)[0]
-    monkeypatch.setattr(row_space, "_HELD_NUMBERS", 10)
-    monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 5 * (size[1] + 1))
+    sizes = dataclasses.replace(row_space._CPU_SIZES, held=10, block=5 * (size[1] + 1))
+    monkeypatch.setattr(row_space, "_CPU_SIZES", sizes)
     stored = Stored(features)
     streamed = solve(kind, stored, labels, problem, **options)[0]
     same(streamed, held, rtol=1e-3, atol=1e-3)
@@ -145,8 +147,8 @@ def test_the_rows_that_ridge_judges_do_not_depend_on_blocks(draw_rows, monkeypat
     problem = [Problem(train=np.arange(ROWS))]
     monkeypatch.setattr(ridge, "_JUDGED_ROWS", 10)  # every seventh
     held = solve("ridge", features, labels, problem, num_classes=CLASSES)[0]
-    monkeypatch.setattr(row_space, "_HELD_NUMBERS", 10)
-    monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 5 * (WIDTH + 1))
+    sizes = dataclasses.replace(row_space._CPU_SIZES, held=10, block=5 * (WIDTH + 1))
+    monkeypatch.setattr(row_space, "_CPU_SIZES", sizes)
     same(solve("ridge", features, labels, problem, num_classes=CLASSES)[0], held, rtol=1e-5, atol=1e-6)
 
 
@@ -157,8 +159,8 @@ def test_rows_with_more_logits_than_features_are_read_in_smaller_blocks(draw_row
     decays = np.logspace(-3, 1, 11)
     held = solve("logreg", features, labels, problem, num_classes=CLASSES, candidates=decays, tolerance=1e-6)[0]
     logits_of_a_row = len(decays) * CLASSES
-    monkeypatch.setattr(row_space, "_HELD_NUMBERS", ROWS * logits_of_a_row)
-    monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 12 * logits_of_a_row)
+    sizes = dataclasses.replace(row_space._CPU_SIZES, held=ROWS * logits_of_a_row, block=12 * logits_of_a_row)
+    monkeypatch.setattr(row_space, "_CPU_SIZES", sizes)
     stored = Stored(features)
     streamed = solve("logreg", stored, labels, problem, num_classes=CLASSES, candidates=decays, tolerance=1e-6)[0]
     assert stored.largest == 12 // 4
@@ -226,8 +228,9 @@ def test_a_weight_decay_must_be_positive(rows, kind):
 
 def test_stacks_hold_problems_of_about_one_size():
     problems = [Problem(train=np.arange(size)) for size in (10, 30, 12, 11, 13, 30)]
-    assert list(row_space.stacks(problems, 5)) == [[0, 3, 2], [4], [1, 5]]
-    assert [len(stack) for stack in row_space.stacks(problems[:1] * 5, row_space._STACK_NUMBERS // 20)] == [2, 2, 1]
+    assert list(row_space.stacks(problems, 5, torch.device("cpu"))) == [[0, 3, 2], [4], [1, 5]]
+    wide = row_space._CPU_SIZES.stack // 20
+    assert [len(stack) for stack in row_space.stacks(problems[:1] * 5, wide, torch.device("cpu"))] == [2, 2, 1]
 
 
 @pytest.mark.gpu

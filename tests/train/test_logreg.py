@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -87,8 +89,8 @@ def weighted_rows(features, labels, weights):
 @pytest.mark.parametrize("size", UNEQUAL.values(), ids=UNEQUAL)
 def test_with_class_weights_it_equals_scikit_learns_balanced(draw_rows, monkeypatch, size, held):
     if not held:
-        monkeypatch.setattr(row_space, "_HELD_NUMBERS", 0)
-        monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 400)
+        sizes = dataclasses.replace(row_space._CPU_SIZES, held=0, block=400)
+        monkeypatch.setattr(row_space, "_CPU_SIZES", sizes)
     features, labels, weights = unequal(draw_rows, size)
     problem = Problem(train=np.arange(len(labels)), class_weights=weights)
     decays = (1e-3, 1e-1)

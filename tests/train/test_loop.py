@@ -1,3 +1,4 @@
+import contextlib
 import math
 import signal
 
@@ -6,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.train.conftest import BATCH
+from tests.waiting import DEVICE, counting
 from tlexp.config.optim import Optimizer, Schedule
 from tlexp.errors import DivergedError, Interrupted, OutOfMemoryError
-from tlexp.train import Checkpoint, Listener, fit
+from tlexp.train import Checkpoint, FitPhase, Listener, fit, loop
 from tlexp.train.optim import build_optimizer
 
 
@@ -405,3 +408,67 @@ def test_a_compiled_network_trains_alike(build_classifier, build_batches, build_
         run(classifier, build_batches(), build_plan(steps=3, optimizer=Optimizer.sgd, compile=compiled))
         results.append(bits(classifier))
     assert all(torch.allclose(results[0][name], results[1][name], rtol=1e-3, atol=1e-4) for name in results[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mixup": 0.2, "class_weights": (1.0, 2.0, 0.5)},
+        {"cutmix": 1.0, "optimizer": Optimizer.sgd},
+        {"clip_norm": None, "label_smoothing": 0.1},
+    ],
+    ids=["plain", "mixup", "cutmix", "smoothed"],
+)
+def test_between_two_readings_no_step_waits_for_the_device(
+    build_classifier, build_batches, build_plan, monkeypatch, changes
+):
+    """The pretended one has no numbers: whoever asked for one would fail."""
+    read, batches = [], build_batches()
+    images, labels = batches.images[:BATCH].to(DEVICE), batches.labels[:BATCH].to(DEVICE)
+    batches.batch = lambda step: (images, labels)
+
+    def read_losses(self):
+        read.append(self.progress.step)
+        self.unread = []
+
+    monkeypatch.setattr(loop, "kept_generators", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(loop, "forward", lambda network, images, autocast: network(images))  # meta knows no autocast
+    monkeypatch.setattr(loop, "_UNREAD_SECONDS", 1000)
+    for name, stand_in in (("_read_losses", read_losses), ("_check_weights", str), ("_report", str)):
+        monkeypatch.setattr(loop._Fit, name, stand_in)
+    classifier, plan = build_classifier().to(DEVICE), build_plan(steps=45, **changes)
+    with counting() as waits:
+        run(classifier, batches, plan)
+    assert read == [1, 21, 41, 45]
+    assert waits.waited_for == []
+
+
+@pytest.mark.parametrize("phases", [(5,), (3, 4)])
+def test_a_compiled_fit_begins_anew_and_its_compiling_is_no_training(
+    build_classifier, build_batches, build_plan, monkeypatch, phases
+):
+    """The first step of each phase counts operations, the second compiles."""
+    done, now = [], [0.0]
+
+    def compiled(network):
+        done.append("compile")
+        seconds = iter([100.0])
+
+        def run(images):
+            now[0] += next(seconds, 1.0)
+            return network(images)
+
+        return run
+
+    monkeypatch.setattr(torch.compiler, "reset", lambda: done.append("reset"))
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    plan = build_plan(
+        steps=sum(phases),
+        compile=True,
+        phases=tuple(FitPhase(steps=steps, depth=1) for steps in phases) if len(phases) > 1 else (),
+    )
+    report = run(build_classifier(1), build_batches(), plan)
+    assert done == ["reset", "compile"] * len(phases)
+    assert report.images_per_second == pytest.approx(BATCH)

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from tlexp.errors import DivergedError, OutOfMemoryError
 from tlexp.models import Classifier, build_head
 from tlexp.models.head import Head
 from tlexp.models.neighbours import Neighbours
-from tlexp.train import predict
+from tlexp.train import device, predict
 
 
 def chunked(batches, size):
@@ -26,6 +28,25 @@ def test_logits_come_in_order_in_evaluation_mode(build_classifier, build_batches
     assert np.allclose(logits, expected, atol=1e-6)
     assert np.array_equal(labels, batches.labels.numpy())
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_an_accelerator_that_is_full_is_given_fewer_images_at_once(build_classifier, build_batches, monkeypatch):
+    classifier, batches = build_classifier(), build_batches(images=12)
+    expected, _ = predict(classifier, chunked(batches, 12), autocast=None)
+    seen = []
+
+    def refuse(module, inputs):
+        seen.append(len(inputs[0]))
+        if len(inputs[0]) > 4:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(device, "_can_halve", lambda images: len(images) > 1)
+    monkeypatch.setattr(sys.modules["tlexp.train.predict"], "in_chunks", lambda work, images: work(images))
+    classifier.backbone.register_forward_pre_hook(refuse)
+    logits, labels = predict(classifier, chunked(batches, 12), autocast=None)
+    assert np.allclose(logits, expected, atol=1e-6)
+    assert np.array_equal(labels, batches.labels.numpy())
+    assert seen == [12, 6, 3, 3, 3, 3]
 
 
 def test_two_passes_give_the_same_bits(build_classifier, build_batches):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -108,8 +110,8 @@ def test_with_class_weights_it_equals_scikit_learns_up_to_the_temperature(draw_r
     ones = torch.ones(1, len(DECAYS)).double()
     monkeypatch.setattr(ridge, "inverse_temperature", lambda *given: seen.append(given) or ones)
     if not held:
-        monkeypatch.setattr(row_space, "_HELD_NUMBERS", 0)
-        monkeypatch.setattr(row_space, "_BLOCK_NUMBERS", 400)
+        sizes = dataclasses.replace(row_space._CPU_SIZES, held=0, block=400)
+        monkeypatch.setattr(row_space, "_CPU_SIZES", sizes)
     features, labels, weights, rows = unequal(draw_rows, size)
     problem = Problem(train=np.arange(len(labels)), class_weights=weights)
     space, solved = solve(features, labels, size[2], problems=[problem])

@@ -35,6 +35,10 @@ def _decided_by(*settings: str) -> dict[str, tuple[str, ...]]:
 class CutKey:
     """What made a row, and what a row is; two rows of one image under equal keys are equal.
 
+    To the bit they are so on the CPU, where images pass in chunks of one size. An accelerator takes chunks as they come
+    and as they fit, and chooses its kernels by their size, so there they are equal but for rounding: a run that finds
+    rows may differ in its last digits from one that computed them, with `train.deterministic` too.
+
     Attributes:
         cut: Where the backbone is cut: POOLED, or the unit in front and what crosses behind it, in order.
         weights: sha256 of the parameters and buffers in front of the cut.
@@ -166,7 +170,7 @@ def device_kind(device: "torch.device") -> str:
     import torch  # lazy: `tlexp cache` makes no key
 
     if device.type == "cuda":
-        return f"cuda {torch.cuda.get_device_name(device)}"
+        return f"cuda {torch.cuda.get_device_name(device)} without TF32"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
 
 

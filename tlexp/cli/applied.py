@@ -37,9 +37,9 @@ def predict(words: list[str]) -> int:
         from tlexp.predictor import Predictor  # lazy: torch and timm
         from tlexp.predictor.predictor import NOTHING_TYPICAL
         from tlexp.predictor.table import predictions_rows
-        from tlexp.train import keep_freed_memory
+        from tlexp.train import settle_process
 
-    keep_freed_memory()  # before the first large tensor
+    settle_process()  # before the first large tensor
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
     if arguments.outliers is not None:
@@ -81,9 +81,9 @@ def evaluate(words: list[str]) -> int:
     with large_imports():
         from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
         from tlexp.predictor import Predictor
-        from tlexp.train import keep_freed_memory
+        from tlexp.train import settle_process
 
-    keep_freed_memory()  # before the first large tensor
+    settle_process()  # before the first large tensor
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)

@@ -1,5 +1,6 @@
 """`conf/tracking`: where runs are logged. Nothing here changes a result."""
 
+import importlib.util
 import math
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ class TrackingConfig:
     )
     log_model: bool = setting(False, "Log a pyfunc model that needs no pickle, with its signature.", key=False)
 
+    system_metrics: bool = setting(
+        False, "Log MLflow's own figures of the machine and its GPUs every ten seconds; needs psutil.", key=False
+    )
     wait_seconds: float = setting(
         0.8,
         "Time that a tracking server may hold a run up, all in all; what it has not taken then, `tlexp sync` writes.",
@@ -35,6 +39,11 @@ class TrackingConfig:
             found.append("tracking.uri is empty: name a URI such as http://127.0.0.1:5000, or null")
         if not self.experiment.strip():
             found.append("tracking.experiment is empty: name an MLflow experiment")
+        if self.system_metrics and importlib.util.find_spec("psutil") is None:
+            found.append(
+                "tracking.system_metrics=true needs psutil, which is not installed: pip install psutil, and for GPUs "
+                "nvidia-ml-py"
+            )
         if not 0 < self.wait_seconds < math.inf:
             found.append(f"tracking.wait_seconds={self.wait_seconds} must be above 0, in seconds")
         return found

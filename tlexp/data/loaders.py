@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -23,13 +23,14 @@ from torch import Tensor
 from tlexp.config import Preprocessing
 from tlexp.data.decode import pillow_guard
 from tlexp.data.images import Images, OnProgress
+from tlexp.data.placement import room_bytes, to_device
 from tlexp.data.transforms import Augment, fit_image, normalise
 from tlexp.errors import DataError
 
 _ORDER, _AUGMENT = 1, 2
 """Streams: the order of the images and their augmentation are drawn independently from one seed."""
-_DEVICE_BYTES = 4 << 30
-"""A budget of more bytes stays in the host's memory and is copied to the accelerator batch by batch."""
+_SHARED_BYTES = 4 << 30
+"""Images of more bytes are not copied as a whole to an accelerator that shares the host's memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,21 @@ class ImageBank:
 
     pixels: Tensor
     labels: Tensor
+    _copies: "dict[torch.device, ImageBank | None]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def on(self, device: torch.device) -> "ImageBank":
+        """Return the images on a device, copied once for all who ask; as they lie where they would crowd it."""
+        if device.type == "cpu":
+            return self
+        if device not in self._copies:
+            fits = self.pixels.nbytes <= room_bytes(device, _SHARED_BYTES)
+            copied = ImageBank(pixels=self.pixels.to(device), labels=self.labels.to(device)) if fits else None
+            self._copies[device] = copied
+        there = self._copies[device]
+        return self if there is None else there
 
 
 def load_bank(
@@ -126,6 +139,7 @@ class ImageBatches:
         std: Standard deviation of the normalisation, three values.
         device: Where batches are made.
         channels_last: Memory format of the images.
+        on_host: Whether images are varied before they are copied to the device; views are.
     """
 
     def __init__(
@@ -142,43 +156,45 @@ class ImageBatches:
         channels_last: bool,
         views: Views | None = None,
         count: int = 0,
+        on_host: bool = False,
     ) -> None:
         self.order = Order(len(indices), batch_size=batch_size, seed=seed)
         self.batch_size = self.order.batch_size
         self._indices, self._views, self._count = indices, views, count
-        self._pixels, self._labels, self._places = bank.pixels, bank.labels, torch.from_numpy(indices.copy())
-        image_bytes = bank.pixels[0].numel()
-        if device.type != "cpu" and len(indices) * image_bytes <= _DEVICE_BYTES:
-            self._pixels, self._labels = (kept[self._places].to(device) for kept in (bank.pixels, bank.labels))
-            self._places = torch.arange(len(indices))
+        self._on_host = on_host or views is not None
+        self._bank, self._places = bank if self._on_host else bank.on(device), torch.from_numpy(indices.copy())
         self._seed, self._augment, self._device = seed, augment, device
         self._normalise = functools.partial(_prepare, mean=mean, std=std, device=device, channels_last=channels_last)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step, from 0: images float32 normalised and labels, on the device."""
-        return self._normalise(self.raw(step)), self._take(self._labels, step)
+        places = self._placed(step)
+        labels = to_device(self._bank.labels.index_select(0, places), self._device)
+        return self._normalise(self._varied(places, step)), labels
 
     def raw(self, step: int) -> Tensor:
         """Return the images of the same batch augmented but not normalised, uint8, on the device."""
-        if self._views is not None:
-            return self._viewed(self._take(self._pixels, step), step)
-        seed = np.random.SeedSequence([_AUGMENT, self._seed, step]).generate_state(1)[0]
-        return self._augment(self._take(self._pixels, step), int(seed))
+        return self._varied(self._placed(step), step)
 
     def positions(self, step: int) -> NDArray[np.int64]:
         """Return which of the `indices` make up a batch, (B,) int64."""
         return self.order.positions(step)
 
-    def _viewed(self, images: Tensor, step: int) -> Tensor:
-        assert self._views is not None
-        return view_batch(
-            images, self._indices[self.positions(step)], self.order.epochs(step), self._views, self._count
-        )
+    def _placed(self, step: int) -> Tensor:
+        """Return the places in the bank of a batch, (B,) int64, where the bank lies."""
+        return to_device(self._places[torch.from_numpy(self.positions(step))], self._bank.labels.device)
 
-    def _take(self, values: Tensor, step: int) -> Tensor:
-        places = self._places[torch.from_numpy(self.positions(step))]
-        # Ten times as fast on the CPU as values[places].
-        return values.index_select(0, places.to(values.device)).to(self._device)
+    def _varied(self, places: Tensor, step: int) -> Tensor:
+        images = self._bank.pixels.index_select(0, places)  # ten times as fast on the CPU as pixels[places]
+        if not self._on_host:
+            images = to_device(images, self._device)
+        if self._views is None:
+            seed = np.random.SeedSequence([_AUGMENT, self._seed, step]).generate_state(1)[0]
+            varied = self._augment(images, int(seed))
+        else:
+            positions, epochs = self._indices[self.positions(step)], self.order.epochs(step)
+            varied = view_batch(images, positions, epochs, self._views, self._count)
+        return to_device(varied, self._device)
 
 
 def view_batch(
@@ -206,8 +222,8 @@ def chunks(
     for places in torch.split(torch.from_numpy(indices.copy()), size):
         pixels, labels = bank.pixels.index_select(0, places), bank.labels[places]
         yield (
-            _prepare(pixels.to(device), mean=mean, std=std, device=device, channels_last=channels_last),
-            labels.to(device),
+            _prepare(pixels, mean=mean, std=std, device=device, channels_last=channels_last),
+            to_device(labels, device),
         )
 
 
@@ -216,7 +232,7 @@ def _prepare(
 ) -> Tensor:
     """Normalise on the device in the stored memory format and change it afterwards, which is faster than before."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return normalise(images.to(device), mean, std).contiguous(memory_format=layout)
+    return normalise(to_device(images, device), mean, std).contiguous(memory_format=layout)
 
 
 def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:

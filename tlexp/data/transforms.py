@@ -18,10 +18,13 @@ from torchvision.transforms import InterpolationMode, v2
 
 from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.data.placement import to_device
 
 Augment = Callable[[Tensor, int], Tensor]
 """(images (B, 3, S, S) uint8, seed) to images of the same shape, type and device; every image has a draw of its own."""
 
+IMAGE_BY_IMAGE = frozenset({AugmentKind.randaug, AugmentKind.trivial})
+"""Kinds that torchvision draws and makes for one image after another, so that a GPU would wait for each of them."""
 _SHIFT = 1 / 8
 _ZOOM = (0.8, 1.25)
 _LIGHT = 0.2
@@ -152,13 +155,13 @@ def keras_map(shear: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _resampled(images: Tensor, theta: Tensor, *, border: str = "reflection") -> Tensor:
     """Return every image under its affine map (B, 2, 3) from result to source, float32; mirrored beyond the border."""
-    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    grid = F.affine_grid(to_device(theta, images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images.to(torch.float32), grid, padding_mode=border, align_corners=False)
 
 
 def _relit(images: Tensor, light: Tensor) -> Tensor:
     """Return float images with brightness and contrast changed by up to 20 %, as uint8; light (B, 2) in [-1, 1]."""
-    brightness, contrast = (1 + _LIGHT * light.to(images.device)).T.reshape(2, -1, 1, 1, 1)
+    brightness, contrast = (1 + _LIGHT * to_device(light, images.device)).T.reshape(2, -1, 1, 1, 1)
     mean = images.mean((1, 2, 3), keepdim=True)
     varied: Tensor = ((images - mean) * contrast + mean) * brightness
     return varied.add_(0.5).clamp_(0, 255).to(torch.uint8)
@@ -179,7 +182,8 @@ def _drawn(operation: Callable[..., Callable[[Tensor], Tensor]], images: Tensor,
 
 
 def _mirror(images: Tensor, generator: torch.Generator) -> Tensor:
-    turned = (torch.rand(len(images), generator=generator) < 0.5).nonzero()[:, 0].to(images.device)
+    turned = (torch.rand(len(images), generator=generator) < 0.5).nonzero()[:, 0]
+    turned = to_device(turned, images.device)
     return images.index_copy(0, turned, images.index_select(0, turned).flip(3))
 
 

@@ -141,7 +141,9 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     batches, step = noise.batches(positions), 0.0
     for phase, entry in zip(setup.plan.phases, entries, strict=True):
         share = phase.steps / setup.plan.steps
-        step += share * _step_seconds(entry.network(classifier), _crossed(entry, classifier, batches), setup.plan)
+        step += share * _step_seconds(
+            entry.network(classifier), _crossed(entry, classifier, batches), setup.plan, batch
+        )
     return UnitCosts(step=step, image=image)
 
 
@@ -183,15 +185,22 @@ def _crossed(entry: Entry, classifier: Classifier, images: BatchStream) -> Batch
     return _Same(entry.cross(classifier, batch), labels)
 
 
-def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan) -> float:
-    """Return the seconds of a step with what the classifier freezes; the first fit warms up, which takes as long."""
+def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan, batch: int) -> float:
+    """Return the seconds of a step with what the classifier freezes; what warms up is left out where it is not slow.
+
+    Args:
+        classifier: What trains.
+        batches: What it is given.
+        plan: How it trains.
+        batch: Images of a batch.
+    """
     device = next(classifier.parameters()).device
 
     def seconds(steps: int) -> float:
         short = dataclasses.replace(plan, steps=steps, phases=())
         began, at_work = time.perf_counter(), time.thread_time()
         report = fit(classifier, batches, short, fit_id="estimate", listener=Listener(), checkpoint=None)
-        return report.seconds * _share_at_work(began, at_work, device) / steps
+        return batch / report.images_per_second * _share_at_work(began, at_work, device)
 
     return seconds(1 if seconds(1) > _SLOW_SECONDS else 1 + _STEPS)
 
@@ -201,6 +210,8 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     for _ in range(2):
         began, at_work = time.perf_counter(), time.thread_time()
         work()
+        if device.type == "cuda":  # else what was only asked for would seem done
+            torch.cuda.synchronize(device)
         passed = time.perf_counter() - began
         if passed > _SLOW_SECONDS:
             break

@@ -148,6 +148,7 @@ class RunRecorder:
             experiment=tracking.experiment,
             warn=self.listener.message,
             seconds=tracking.wait_seconds,
+            system_metrics=tracking.system_metrics,
         )
         self._tracker.start(
             run_name=names.run_name(self.shown, self.point),

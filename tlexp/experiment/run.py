@@ -36,7 +36,7 @@ from tlexp.models import save_classifier
 from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
-from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, copy_checkpoint, deterministic
+from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, copy_checkpoint, deterministic, reset_peak
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     began, listener = time.perf_counter(), recorder.listener
     device = choose_device(config.train.device)
     recorder.took_place_on(str(device))
+    reset_peak(device)  # here alone: what the run takes is what its extraction, solver, folds and fit take
     network, origin = session.network(config)  # a wrong model or depth is refused before an image is read
     with listing_bad_images(recorder.folder):
         images = session.images(config, network.expected, listener)

@@ -25,7 +25,7 @@ from tlexp.features.entry import Room
 from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
-from tlexp.train import Listener, keep_freed_memory
+from tlexp.train import Listener, settle_process
 
 
 class Session:
@@ -44,7 +44,7 @@ class Session:
     """
 
     def __init__(self, *, several: bool = False) -> None:
-        keep_freed_memory()  # every run, study and estimate begins here, before its first large tensor
+        settle_process()  # every run, study and estimate begins here, before its first large tensor
         self.solutions = Solutions()
         self.held_out: tuple[tuple[str, str], LabelledSet, Use] | None = None
         self.prepared: set[tuple[str, str]] = set()

@@ -20,7 +20,9 @@ from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
 from tlexp.config.train import ClassWeights
 from tlexp.data import ImageBank, ImageBatches, Order, Views, build_augment, chunks, view_batch
-from tlexp.train import FitPlan, PerClass, weigh_classes
+from tlexp.data.placement import room_bytes, to_device
+from tlexp.data.transforms import IMAGE_BY_IMAGE
+from tlexp.train import FitPlan, PerClass, weigh_classes, within_memory
 
 EVALUATED = 4096
 """Features that are read at once."""
@@ -124,6 +126,7 @@ class ImageSet:
             channels_last=setup.plan.channels_last,
             views=None if self._digests is None else stored_views(setup, self._digests),
             count=setup.views,
+            on_host=setup.augment in IMAGE_BY_IMAGE,
         )
 
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
@@ -146,7 +149,7 @@ class FeatureSet:
         setup: How they are fed.
         decode: Positions -> images, (n, 3, S, S) uint8, for those who want to see them.
         digests: Of the images, (N, 32) uint8.
-        memory_bytes: Features of more bytes are read from where they lie, batch by batch.
+        memory_bytes: Features of more bytes are read from where they lie, batch by batch; a GPU goes by its own memory.
         made_by: Names what made them: rows of equal names and equal image digests are equal.
         size: Rows that are evaluated at once.
     """
@@ -171,9 +174,9 @@ class FeatureSet:
         self.row_labels = torch.from_numpy(np.tile(labels, len(parts))).to(self.device)
         self._parts = parts
         self._held: Tensor | None = None
-        if self.shape[0] * self.shape[1] * 4 <= memory_bytes:
-            whole = np.arange(len(labels))
-            self._held = torch.cat([part.take(whole).float() for part in parts]).to(self.device)
+        if self.shape[0] * self.shape[1] * 4 <= room_bytes(self.device, memory_bytes):
+            told = f"features of {self.shape[0]} images: use train.device=cpu"
+            self._held = within_memory(self._hold, told)
 
     @property
     def labels(self) -> Labels:
@@ -188,13 +191,30 @@ class FeatureSet:
     def take(self, rows: Tensor) -> Tensor:
         """Return features (n, D) on the device, of rows (n,) int64 on the CPU."""
         if self._held is not None:
-            return self._held.index_select(0, rows.to(self.device))
+            return self._held.index_select(0, to_device(rows, self.device))
+        return self._read(rows)
+
+    def labelled(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (n, D) and labels (n,) on the device, of rows (n,) int64 on the CPU."""
+        placed = to_device(rows, self.device)
+        features = self._read(rows) if self._held is None else self._held.index_select(0, placed)
+        return features, self.row_labels.index_select(0, placed)
+
+    def _hold(self) -> Tensor:
+        """Return all rows on the device, copied there view by view."""
+        held, whole = torch.empty(*self.shape, device=self.device), np.arange(len(self._labels))
+        for place, part in zip(torch.split(held, len(whole)), self._parts, strict=True):
+            place.copy_(part.take(whole))
+        return held
+
+    def _read(self, rows: Tensor) -> Tensor:
+        """Return features from where they lie."""
         taken = torch.empty(len(rows), self.shape[1])
         part, places = (found.numpy() for found in (rows // len(self._labels), rows % len(self._labels)))
         for number in np.unique(part):
             chosen = np.flatnonzero(part == number)
             taken[torch.from_numpy(chosen)] = self._parts[number].take(places[chosen]).float()
-        return taken.to(self.device)
+        return to_device(taken, self.device)
 
     def varied(self, positions: Positions) -> Positions:
         """Return the rows to train on for images: all their views, or the clean images where there are none."""
@@ -212,7 +232,7 @@ class FeatureSet:
     def chunks(self, positions: Positions) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield features of the clean images, and labels."""
         for rows in torch.split(torch.from_numpy(self.clean(positions)), self._size):
-            yield self.take(rows), self.row_labels[rows.to(self.device)]
+            yield self.labelled(rows)
 
     def identity(self, positions: Positions) -> bytes:
         """Return what names the rows and labels of images: of other runs as well, wherever they lie there."""
@@ -247,8 +267,7 @@ class FeatureBatches:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return features (B, D) and labels (B,) of a step."""
-        rows = self._rows[torch.from_numpy(self.rows(step))]
-        return self._features.take(rows), self._features.row_labels[rows.to(self._features.device)]
+        return self._features.labelled(self._rows[torch.from_numpy(self.rows(step))])
 
     def raw(self, step: int) -> Tensor:
         """Return the images of the same batch, (B, 3, S, S) uint8."""

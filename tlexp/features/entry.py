@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from tlexp.arrays import Positions
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EntryKind, EntryRule
-from tlexp.config.protocol import CHUNK
-from tlexp.features.batches import Batches, FeatureSet, FitSetup, ImageSet, LabelledSet
+from tlexp.features.batches import Batches, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
 from tlexp.models import Classifier, feature_width
 from tlexp.models.classifier import in_chunks
 from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
-from tlexp.train import FitPhase, within_memory
+from tlexp.train import FitPhase, spared, within_memory
 
 _T = TypeVar("_T")
 _READ_BYTES_PER_SECOND = 300e6
@@ -71,13 +70,13 @@ class Prefix:
         return pass_through(self.cutter, [self.cut])
 
     def seconds(self, setup: FitSetup) -> float:
-        """Return what one image takes, from one chunk."""
-        images = _noise(setup, CHUNK)
+        """Return what one image takes, from one chunk as they pass."""
+        images, passing = _noise(setup, chunk_size(setup)), spared(self.passing)
         took = []
         for _ in range(2):  # the first warms up
             began = time.perf_counter()
             with torch.no_grad(), _autocast(setup):
-                [rows.cpu() for rows in self.passing(images)]
+                [rows.cpu() for rows in passing(images)]
             took.append(time.perf_counter() - began)
         return min(took) / len(images)
 

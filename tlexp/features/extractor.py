@@ -17,7 +17,7 @@ from tlexp.config.protocol import CHUNK
 from tlexp.data import ImageBank, Images
 from tlexp.features.batches import FitSetup, normalised, stored_views
 from tlexp.models import Classifier
-from tlexp.train import within_memory
+from tlexp.train import spared, within_memory
 
 Decode = Callable[[Images, Positions], ImageBank]
 Key = Callable[[int | None], CutKey]
@@ -55,7 +55,7 @@ class FeatureExtractor:
         if setup.plan.channels_last:
             classifier.to(memory_format=torch.channels_last)
         self._classifier, self._setup, self._keys, self._store, self._decode = classifier, setup, keys, store, decode
-        self._passing = passing
+        self._passing = spared(passing or (lambda images: [classifier.features(images)]))
         self._cuts: dict[int | None, list[CutRows]] = {}
         self.use = Use()
 
@@ -74,7 +74,7 @@ class FeatureExtractor:
 
         Raises:
             DataError: An image cannot be read any more.
-            OutOfMemoryError: A chunk does not fit into the device's memory.
+            OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
         """
         [cut] = self._open(view)
         digests = digests_of(images, positions)
@@ -91,7 +91,7 @@ class FeatureExtractor:
 
         Raises:
             DataError: An image cannot be read any more.
-            OutOfMemoryError: A chunk does not fit into the device's memory.
+            OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
         """
         cuts, digests = self._open(view), digests_of(images, positions)
         self.use += fill_together(

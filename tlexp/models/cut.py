@@ -29,7 +29,9 @@ _STEADY = (
 """Modules that do the same in training and in evaluation: they may stand in front of a cut though their unit trains."""
 _ATTEMPTS = 4
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""Of the two parts against the whole, as a fraction of the largest value; 5e-2 for half precision."""
+"""Of the two parts against the whole, as a fraction of the largest value."""
+_HALF_TOLERANCE = 5e-2
+"""The same where anything is computed in half precision: a float32 sum of such terms carries their noise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -252,9 +254,10 @@ class Cutter:
                 found = cut.suffix(rows.clone(), training=False)
             except Exception as error:
                 raise CutError(f"its parts do not run ({first_line(error)})") from error
-        if not _agree(found, self._features):
+        half = torch.is_autocast_enabled(self._images.device.type)
+        if not _agree(found, self._features, half=half):
             raise CutError("its parts give other features than the whole")
-        if not _agree(fewer, rows[1:]):
+        if not _agree(fewer, rows[1:], half=half):
             raise CutError("what crosses of an image depends on the other images of its batch")
 
 
@@ -274,12 +277,13 @@ def _packer(cut: Cut) -> Callable[[list[Any]], Tensor]:
     return packed
 
 
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Return whether two tensors are equal but for rounding."""
+def _agree(found: Tensor, expected: Tensor, *, half: bool) -> bool:
+    """Return whether two tensors are equal but for rounding, which autocast does in half precision."""
     if found.shape != expected.shape or not bool(expected.isfinite().all()):
         return False
     scale = max(float(expected.abs().max()), 1e-30)
-    return float((found - expected).abs().max()) <= _TOLERANCE.get(expected.dtype, 5e-2) * scale
+    tolerance = _HALF_TOLERANCE if half else _TOLERANCE.get(expected.dtype, _HALF_TOLERANCE)
+    return float((found - expected).abs().max()) <= tolerance * scale
 
 
 def _looks(graph: fx.Graph, backbone: nn.Module, images: Tensor) -> dict[fx.Node, Any]:

@@ -32,7 +32,7 @@ from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity
-from tlexp.train import Listener, choose_device
+from tlexp.train import Listener, choose_device, deterministic
 
 
 class Run(Protocol):
@@ -89,8 +89,10 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
     if missing:
-        _fill(_of_one_network(about["study"], column), column, [each.config for each in replicates], session, listener)
-        _solve([each.config for each in planned], session, listener)
+        with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
+            alike = _of_one_network(about["study"], column)
+            _fill(alike, column, [each.config for each in replicates], session, listener)
+            _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     failed = 0
     began = time.monotonic()

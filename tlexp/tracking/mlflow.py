@@ -6,6 +6,7 @@ When the store is away, what waits is dropped, for the run's record is the truth
 """
 
 import atexit
+import contextlib
 import re
 import shlex
 import shutil
@@ -38,6 +39,7 @@ from tlexp.tracking.store import (
     public_uri,
     sqlite_path,
 )
+from tlexp.tracking.system_metrics import load_monitor, measured_machine
 
 _FLUSH_SECONDS = 1.0
 _SILENT = "it does not answer"
@@ -75,6 +77,7 @@ class Tracker:
         warn: Callable[[str], None],
         seconds: float = RUN_SECONDS,
         command: str = "tlexp sync",
+        system_metrics: bool = False,
     ) -> None:
         """Touch nothing yet.
 
@@ -84,11 +87,12 @@ class Tracker:
             warn: Receives one sentence for the user.
             seconds: The budget.
             command: What writes the run later where the store is away, given its URI.
+            system_metrics: Whether figures of the machine are written beside it.
         """
         self.uri = absolute_uri(uri)
         self.run_id: str | None = None
         """Known soon after `start`."""
-        self._experiment, self._command = experiment, command
+        self._experiment, self._command, self._system_metrics = experiment, command, system_metrics
         self._warn = warn
         self._waiting: list[Value] = []
         self._ending: Ending | None = None
@@ -118,6 +122,8 @@ class Tracker:
             self._tell()
             return
         load_mlflow()
+        if self._system_metrics:
+            load_monitor()
         opening = {
             "run_name": run_name,
             "params": dict(params),
@@ -177,8 +183,9 @@ class Tracker:
             self.run_id = self._writer.open(**opening)
             self._opened.set()
             self._tidy(self._writer)
-            while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
-                self._flush(self._writer)
+            with measured_machine(self.uri, self.run_id) if self._system_metrics else contextlib.nullcontext():
+                while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
+                    self._flush(self._writer)
             if self._away is None and self._ending is not None:
                 self._flush(self._writer)
                 self._writer.close(self._ending)

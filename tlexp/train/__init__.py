@@ -4,8 +4,15 @@ from tlexp.train.allocator import keep_freed_memory
 from tlexp.train.answering import Answering, measure_answering
 from tlexp.train.balance import PerClass, weigh_classes
 from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
-from tlexp.train.cost import peak_bytes
-from tlexp.train.device import autocast_dtype, choose_device, deterministic, within_memory
+from tlexp.train.cost import peak_bytes, reset_peak
+from tlexp.train.device import (
+    autocast_dtype,
+    choose_device,
+    deterministic,
+    settle_process,
+    spared,
+    within_memory,
+)
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport, FoldFit
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
@@ -46,7 +53,10 @@ __all__ = [
     "peak_bytes",
     "predict",
     "predict_beside",
+    "reset_peak",
+    "settle_process",
     "solve",
+    "spared",
     "supports",
     "to_probabilities",
     "train_many",

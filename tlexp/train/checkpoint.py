@@ -37,7 +37,9 @@ class FitProgress:
         step: Finished steps.
         images: Images trained on, repetitions counted.
         seconds: Seconds of training, without those for checkpoints.
-        first_seconds: Those of the first step of each phase, which also warms up and counts operations.
+        first_seconds: Those of the steps that also warm up: the first of each phase counts operations, and where the
+            network is compiled, the next one does that.
+        warm_steps: How many those are.
         flops: Floating-point operations of all steps of the phases begun, or None where they cannot be counted.
         curve: Points (step, name, value).
         phases: Of each phase begun, what the report will say of it; empty where the plan has none.
@@ -47,6 +49,7 @@ class FitProgress:
     images: int = 0
     seconds: float = 0.0
     first_seconds: float = 0.0
+    warm_steps: int = 0
     flops: int | None = 0
     curve: list[tuple[int, str, float]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)

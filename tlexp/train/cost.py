@@ -1,4 +1,4 @@
-"""What a fit takes of the machine's memory."""
+"""What a run takes of the machine's memory."""
 
 import sys
 

@@ -1,19 +1,28 @@
 """The device: which one, how precisely and how repeatably it computes, and when its memory is full."""
 
 import os
-from collections.abc import Callable, Iterator
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tlexp.config.train import Precision, device_problem
 from tlexp.errors import ConfigError, OutOfMemoryError
+from tlexp.train.allocator import keep_freed_memory
 
 T = TypeVar("T")
 # Keeps these draws apart from those of batches and weights that start from the same seed.
 _STREAM = 0x7261696E
+# The CPU's allocator, MPS, the CUDA driver, and the libraries that take memory of their own.
+_FULL = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|MPS backend out of memory|CUDA error: out of memory|"
+    r"CU[A-Z]+_\w*ALLOC\w*_FAILED"
+)
 
 
 def choose_device(name: str, *, setting: str = "train.device") -> torch.device:
@@ -44,18 +53,32 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
     return torch.bfloat16 if precision is Precision.bf16 else None
 
 
+def settle_process() -> None:
+    """Settle what holds for the whole process; called before its first large tensor and its first product on a GPU.
+
+    The C library keeps what is freed. cuBLAS gets the workspace without which it refuses to be deterministic: torch
+    reads that variable once. float32 means float32: by default convolutions on a GPU round to TF32's 10 bits.
+
+    Raises:
+        ConfigError: The environment asks for an allocator that there is not.
+    """
+    keep_freed_memory()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
 @contextmanager
 def deterministic(enabled: bool) -> Iterator[None]:
     """Allow only deterministic kernels inside, and restore the switches afterwards; does nothing when not enabled.
 
-    An operation that has no deterministic kernel raises torch's RuntimeError, which names it.
+    An operation that has no deterministic kernel raises torch's RuntimeError, which names it. On a GPU the process has
+    to be settled.
     """
     if not enabled:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it cuBLAS refuses to be deterministic
+    benchmark = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
     try:
@@ -63,10 +86,6 @@ def deterministic(enabled: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = benchmark
-        if workspace is None:
-            del os.environ["CUBLAS_WORKSPACE_CONFIG"]
-        else:
-            os.environ["CUBLAS_WORKSPACE_CONFIG"] = workspace
 
 
 @contextmanager
@@ -110,19 +129,53 @@ def within_memory(work: Callable[[], T], told: str) -> T:
     raise OutOfMemoryError(f"out of memory: {told} [{first_line}]")
 
 
+def spared(work: Callable[[Tensor], Sequence[Tensor]]) -> Callable[[Tensor], list[Tensor]]:
+    """Return what does `work` on images (B, ...), on fewer of them at once from where an accelerator's memory ends.
+
+    Each call of `work` gets half as many as the one that failed.
+    """
+    most = sys.maxsize
+
+    def sparing(images: Tensor) -> list[Tensor]:
+        nonlocal most
+        parts: list[Sequence[Tensor]] = []
+        start = 0
+        while start < len(images) or not parts:
+            part = images[start : start + most]
+            made = _attempt(work, part)
+            if made is None:
+                most = len(part) // 2
+            else:
+                parts.append(made)
+                start += len(part)
+        return list(parts[0]) if len(parts) == 1 else [torch.cat(each) for each in zip(*parts, strict=True)]
+
+    return sparing
+
+
+def _attempt(work: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> Sequence[Tensor] | None:
+    """Return what work makes of images; None where memory ran out and fewer of them may fit."""
+    try:
+        return work(images)
+    except RuntimeError as error:
+        if not _can_halve(images) or not _is_out_of_memory(error):
+            raise
+    return None  # outside the handler: there, the error would keep its frames and their tensors alive
+
+
+def _can_halve(images: Tensor) -> bool:
+    """Return whether fewer images at once take less memory; on the CPU all pass in chunks of one size anyway."""
+    return len(images) > 1 and images.device.type != "cpu"
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether an exception says that memory ran out.
 
-    The CPU's allocator and MPS have no exception type of their own, so the text of a plain RuntimeError decides there.
+    Only torch's own allocator on CUDA has a type for it; where another asks for memory, the text decides.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    texts = (
-        "DefaultCPUAllocator: can't allocate memory",
-        "DefaultCPUAllocator: not enough memory",
-        "MPS backend out of memory",
-    )
-    return type(error) is RuntimeError and any(text in str(error) for text in texts)
+    return isinstance(error, RuntimeError) and _FULL.search(str(error)) is not None
 
 
 def _count(kind: str) -> int:

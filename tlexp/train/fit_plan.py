@@ -88,9 +88,9 @@ class FitReport:
     Attributes:
         steps: Optimiser steps.
         seconds: Seconds of training, without those for checkpoints; interrupted parts are added up.
-        images_per_second: Of training alone, without the first step where there are several.
+        images_per_second: Of training alone, without the steps that warm up or compile where there are others.
         flops: Floating-point operations of all steps, forward and backward; None where they cannot be counted.
-        peak_bytes: Peak CUDA memory of this fit, elsewhere of the process; None where it is not told.
+        peak_bytes: Peak CUDA memory of the run up to its end, elsewhere of the process; None where it is not told.
         curve: Points (step, name, value) of loss and lr at up to about 200 steps, the first and the last among them.
         converged: Whether a head that is solved met its tolerance; optimiser steps have none.
         phases: Of each phase: steps, depth, lr and weight_decay, and the digest of what it froze, before and after.

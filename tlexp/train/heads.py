@@ -95,7 +95,7 @@ def _spanned(
 ) -> list[list[Fitted]]:
     """Return the linear heads that lie in the span of their rows, stack by stack."""
     found: dict[int, list[Fitted]] = {}
-    for stack in stacks(problems, features.shape[1] + _COPIES * len(weight_decays) * num_classes):
+    for stack in stacks(problems, features.shape[1] + _COPIES * len(weight_decays) * num_classes, labels.device):
         heed()
         chosen = [problems[index] for index in stack]
         if kind == "logreg":

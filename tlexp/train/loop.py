@@ -15,7 +15,7 @@ from tlexp.models.classifier import Classifier
 from tlexp.models.operations import OperationCounter
 from tlexp.train.balance import weighted_loss
 from tlexp.train.checkpoint import Checkpoint, FitProgress
-from tlexp.train.cost import peak_bytes, reset_peak
+from tlexp.train.cost import peak_bytes
 from tlexp.train.device import kept_generators, seed_generators, within_memory
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport
 from tlexp.train.listener import Listener
@@ -122,7 +122,6 @@ class _Fit:
     def run(self) -> FitReport:
         begun = self._take_up()
         self.listener.phase(self.fit_id, self.plan.steps)
-        reset_peak(self.device)
         for number in range(begun, len(self.phases)):
             if number > begun:
                 self._enter(number)
@@ -176,7 +175,15 @@ class _Fit:
             layer_decay=plan.layer_decay,
         )
         self.schedule = build_schedule(self.optimizer, schedule=plan.schedule, steps=phase.steps, warmup=plan.warmup)
-        self.compiled: Forward = torch.compile(self.network) if plan.compile else self.network
+        self.compiled, self.warm_until = self._compile()
+
+    def _compile(self) -> tuple[Forward, int]:
+        """Return the network as the steps run it, compiled where it is to be, and the last step that takes longer."""
+        first = self.before + 1  # counts operations
+        if not self.plan.compile:
+            return self.network, first
+        torch.compiler.reset()  # else the eighth network of a process would run as it is, its limit being reached
+        return torch.compile(self.network), max(first, self.progress.step) + 1
 
     def _train_phase(self) -> None:
         """Make the steps of the phase that are left, and see that what it froze is as it was."""
@@ -194,15 +201,14 @@ class _Fit:
     def _advance(self) -> None:
         """Make one step, with what is due after it."""
         step = self.progress.step + 1
-        first = step == self.before + 1
-        if first:
+        if step == self.before + 1:
             self._first_step(step)
         else:
             self._step(step, self.compiled)
         self.progress.step = step
         waited = time.perf_counter() - self.clock
         bunched = len(self.unread) >= _UNREAD_STEPS or waited > _UNREAD_SECONDS
-        if first or bunched or _reads_at_once(self.device):
+        if step <= self.warm_until or bunched or _reads_at_once(self.device):
             self._read_losses()
         if self.checkpoint is not None and self.checkpoint.due():
             self._save(self.checkpoint)
@@ -246,7 +252,7 @@ class _Fit:
         """Read the losses not yet read, tell them and check them; the device is waited for here only."""
         unread, self.unread = self.unread, []
         losses = torch.stack([loss for _, _, loss in unread]).tolist() if unread else []
-        self._stamp(first=bool(unread) and unread[0][0] == self.before + 1)
+        self._stamp(warm=len(unread) if unread and unread[0][0] <= self.warm_until else 0)
         for (step, rate, _), loss in zip(unread, losses, strict=True):
             if not math.isfinite(loss):
                 raise self._diverged(step, rate, f"the loss is {loss}")
@@ -254,16 +260,17 @@ class _Fit:
             if on_curve(step, self.plan.steps):
                 self.progress.curve += [(step, "loss", loss), (step, "lr", rate)]
 
-    def _stamp(self, *, first: bool) -> None:
-        """Add the time since the last stamp to the fit's seconds."""
+    def _stamp(self, *, warm: int) -> None:
+        """Add the time since the last stamp to the fit's seconds, that of so many steps that take longer apart."""
         now = time.perf_counter()
         self.progress.seconds += now - self.clock
-        self.progress.first_seconds += now - self.clock if first else 0.0
+        self.progress.first_seconds += now - self.clock if warm else 0.0
+        self.progress.warm_steps += warm
         self.clock = now
 
     def _check_weights(self) -> None:
         """The last update has no later loss that would show a broken weight."""
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+        if not bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all()):
             rate = max(group["lr"] for group in self.optimizer.param_groups)
             raise self._diverged(self.plan.steps, rate, "a weight is not finite any more")
 
@@ -293,7 +300,7 @@ class _Fit:
 
     def _report(self) -> FitReport:
         steps, progress = self.plan.steps, self.progress
-        warm = len(self.phases) if steps > len(self.phases) else 0
+        warm = progress.warm_steps if progress.warm_steps < steps else 0
         return FitReport(
             steps=steps,
             seconds=progress.seconds,

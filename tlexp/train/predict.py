@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tlexp.errors import DivergedError
 from tlexp.models.classifier import Classifier, in_chunks
-from tlexp.train.device import within_memory
+from tlexp.train.device import spared, within_memory
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """images, or what crosses a cut -> logits."""
@@ -29,7 +29,7 @@ def predict(
 
     Raises:
         DivergedError: The logits are not finite.
-        OutOfMemoryError: A chunk does not fit into the device's memory.
+        OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
     """
     logits, _, labels = predict_beside(classifier, chunks, lambda features: features[:, :0], autocast=autocast)
     return logits, labels
@@ -46,14 +46,15 @@ def predict_beside(
 
     Raises:
         DivergedError: The logits are not finite.
-        OutOfMemoryError: A chunk does not fit into the device's memory.
+        OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
     """
     classifier.eval()
     made, labels = [], []
+    evaluate = spared(partial(_evaluate, classifier, beside=beside, autocast=autocast))
     with torch.no_grad():
         for images, chunk_labels in chunks:
             told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
-            found = within_memory(partial(_evaluate, classifier, images, beside, autocast), told)
+            found = within_memory(partial(evaluate, images), told)
             made.append([each.cpu() for each in found])
             labels.append(chunk_labels.cpu())
     logits, others = (torch.cat(parts).numpy() for parts in zip(*made, strict=True))
@@ -69,7 +70,7 @@ def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None
 
 
 def _evaluate(
-    classifier: Classifier, images: torch.Tensor, beside: Beside, autocast: torch.dtype | None
+    classifier: Classifier, images: torch.Tensor, *, beside: Beside, autocast: torch.dtype | None
 ) -> list[torch.Tensor]:
     def outputs(chunk: torch.Tensor) -> list[torch.Tensor]:
         with torch.autocast(chunk.device.type, dtype=autocast, enabled=autocast is not None):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tlexp.arrays import Positions
+from tlexp.data.placement import to_device
 from tlexp.errors import DataError, TrainingError
 from tlexp.models.head import Head
 from tlexp.train.balance import PerClass
@@ -42,7 +43,7 @@ class Held:
 
     def take(self, positions: Tensor) -> Tensor:
         """Return features (n, D) of positions (n,)."""
-        return self.features.index_select(0, positions.to(self.features.device))
+        return self.features.index_select(0, to_device(positions, self.features.device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,7 +112,7 @@ def stack_weights(problems: Sequence[Problem], dtype: torch.dtype, device: torch
 
 def pick(labels: Tensor, positions: Positions | Tensor) -> Tensor:
     """Return labels (n,) of positions, on the labels' device."""
-    return labels[torch.as_tensor(positions).to(labels.device)]
+    return labels[to_device(torch.as_tensor(positions), labels.device)]
 
 
 def gather(features: FeatureRows, positions: Positions | Tensor) -> Tensor:

@@ -9,17 +9,17 @@ P problems, N rows (padded), D features, R coordinates. All sums that lose digit
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from tlexp.data.placement import room_bytes
+from tlexp.errors import TrainingError
 from tlexp.train.problem import FeatureRows, Problem, blocks, gather, pick, stack_weights
 
-_HELD_NUMBERS = 1 << 25
-"""Rows of more numbers (256 MB in float64) are read block by block, again for every pass."""
-_BLOCK_NUMBERS = 1 << 21
-_STACK_NUMBERS = 1 << 20
-"""Products of more numbers are as fast alone, where no problem waits for the slowest of its stack."""
+_COPIES = 8
+"""Of rows in float64 that are there at once: as they come, centred, weighted, in coordinates, what eigh takes."""
 _RANK = 1e-10
 """Axes whose sum of squares is a smaller fraction of the largest are noise: no weight decay of use sees them."""
 
@@ -64,13 +64,39 @@ def exact(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def stacks(problems: Sequence[Problem], width: int) -> Iterator[list[int]]:
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """How many numbers are worked on at once.
+
+    Attributes:
+        held: Rows of more numbers are read block by block, again for every pass.
+        block: Numbers of a block.
+        stack: Products of more numbers are as fast alone, where no problem waits for the slowest of its stack.
+    """
+
+    held: int
+    block: int
+    stack: int
+
+
+_CPU_SIZES = _Sizes(held=1 << 25, block=1 << 21, stack=1 << 20)
+
+
+def _sizes_on(device: torch.device) -> _Sizes:
+    """Return the sizes of a device: a GPU holds what its memory does, and idles over what fills a CPU's cache."""
+    if device.type != "cuda":
+        return _CPU_SIZES
+    return _Sizes(held=room_bytes(device, 0) // (8 * _COPIES), block=1 << 26, stack=1 << 25)
+
+
+def stacks(problems: Sequence[Problem], width: int, device: torch.device) -> Iterator[list[int]]:
     """Yield positions of problems that can be stacked, of at most two rows more than the smallest of them."""
+    most = _sizes_on(device).stack
     order = sorted(range(len(problems)), key=lambda index: len(problems[index].train))
     stack: list[int] = []
     for index in order:
         rows = len(problems[index].train)
-        if stack and (rows > len(problems[stack[0]].train) + 2 or (len(stack) + 1) * rows * width > _STACK_NUMBERS):
+        if stack and (rows > len(problems[stack[0]].train) + 2 or (len(stack) + 1) * rows * width > most):
             yield stack
             stack = []
         stack.append(index)
@@ -102,9 +128,9 @@ def build_row_space(
     """
     dtype = exact(labels.device) if precise else torch.float32
     rows = max(len(problem.train) for problem in problems)
-    width = max(features.shape[1] + 1, outputs)
-    if len(problems) == 1 and rows * width > _HELD_NUMBERS:
-        return _stream(features, labels, problems[0], num_classes, dtype, size=max(1, _BLOCK_NUMBERS // width))
+    width, sizes = max(features.shape[1] + 1, outputs), _sizes_on(labels.device)
+    if len(problems) == 1 and rows * width > sizes.held:
+        return _stream(features, labels, problems[0], num_classes, dtype, size=max(1, sizes.block // width))
     return _hold(features, labels, problems, num_classes, dtype)
 
 
@@ -168,9 +194,27 @@ def _principal(rows: Tensor, pull: Tensor | None) -> tuple[Tensor, Tensor, Tenso
 
 
 def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, 0 where they are noise, and eigenvectors."""
-    values, vectors = torch.linalg.eigh(gram)
+    """Return eigenvalues, 0 where they are noise, and eigenvectors.
+
+    Raises:
+        TrainingError: They cannot be found.
+    """
+    try:
+        values, vectors = torch.linalg.eigh(gram)
+    except torch.linalg.LinAlgError:
+        values, vectors = (found.to(gram.device) for found in _eigen_on_host(gram))
     return torch.where(values > _RANK * values[:, -1:], values, 0), vectors
+
+
+def _eigen_on_host(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and eigenvectors by LAPACK, which finds some that a GPU's solver gives up on."""
+    try:
+        values, vectors = torch.linalg.eigh(gram.cpu())
+    except torch.linalg.LinAlgError as error:
+        raise TrainingError(
+            f"the principal axes of the features cannot be found ({error}): use head=linear, or other weights"
+        ) from error
+    return values, vectors
 
 
 def _stream(
@@ -178,18 +222,21 @@ def _stream(
 ) -> RowSpace:
     width = features.shape[1]
 
-    def parts() -> Iterator[tuple[Tensor, Tensor]]:
-        return ((part, gather(features, part)) for part in blocks(problem.train, size))
+    def parts(read: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((part, read(part)) for part in blocks(problem.train, size))
+
+    def known(part: Tensor) -> Tensor:  # to be finite, which a GPU would have to be waited for to say
+        return features.take(part).float()
 
     count, precise = len(problem.train), exact(labels.device)
     total = torch.zeros(width, dtype=precise, device=labels.device)
-    for _, rows in parts():
+    for _, rows in parts(partial(gather, features)):
         total += rows.sum(0, dtype=precise)
     centre = total / count
     weights = stack_weights([problem], precise, labels.device)
     gram = torch.zeros(width, width, dtype=precise, device=labels.device)
     shift = torch.zeros_like(total)
-    for part, rows in parts():
+    for part, rows in parts(known):
         centred = rows.to(precise) - centre
         if weights is None:
             gram += centred.T @ centred
@@ -206,7 +253,7 @@ def _stream(
     counts = torch.bincount(pick(labels, problem.train), minlength=num_classes)
 
     def design() -> Iterator[Block]:
-        for part, rows in parts():
+        for part, rows in parts(known):
             block = rows.new_ones(1, len(part), width + 1, dtype=dtype)
             torch.sub(rows.to(dtype), centre.to(dtype), out=block[0, :, :-1]).div_(scale.to(dtype))
             chosen = pick(labels, part)

@@ -1,0 +1,37 @@
+"""What the replicates of a column share is made as each of them would make it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.composed import load
+from tlexp.config import config_key
+from tlexp.jobs.folder import SweepFolder
+from tlexp.paths import publish_json
+from tlexp.studies import column
+from tlexp.studies.planning.study_plan import replicate
+from tlexp.tracking import names
+from tlexp.train import Listener
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_shared_is_made_by_deterministic_kernels_where_each_run_is(
+    asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept under keys that say so."""
+    seen: list[tuple[str, bool]] = []
+    for name in ("fill_cuts", "solve_together"):
+        told = lambda *_, name=name, **__: seen.append((name, torch.are_deterministic_algorithms_enabled()))  # noqa: E731
+        monkeypatch.setattr(column, name, told)
+    words = ["backbone=tiny", "freeze=all", "head=logreg", "labels=5", f"train.deterministic={asked}".lower()]
+    loaded = load([*words, "study=quick", "study.column=c"])
+    key = config_key(replicate(loaded.config, "5", 0))
+    about = {"columns": [{"name": "c", "depth": 5, "solved": True}], "replicates": {key: ["c", "5", 0]}}
+    monkeypatch.setattr(SweepFolder, "about", lambda _: {"study": about})
+    folder = tmp_path / "columns" / "c" / "1"
+    folder.mkdir(parents=True)
+    publish_json(folder / names.JOB_FILE, {"runs": [key]}, indent=None)
+    column.run_column(loaded, folder=folder, overrides=[], run=lambda *_, **__: None, listener=Listener())
+    assert seen == [("fill_cuts", asked), ("solve_together", asked)]
+    assert not torch.are_deterministic_algorithms_enabled()
