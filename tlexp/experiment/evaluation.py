@@ -89,7 +89,6 @@ class Measured:
             if recall is not None and limits is not None
         ]
 
-
     def alarms(self) -> list[list[str]]:
         """Return a line for each level that can be reached: level, images marked, share, low and high end of it."""
         return [

@@ -4,7 +4,7 @@ Arrays are (H, W, 3) or (H, W), uint8; one of (N, H, W, 3) stands for N images.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
