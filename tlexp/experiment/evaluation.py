@@ -226,8 +226,8 @@ def _alarms_table(measured: Measured) -> list[dict[str, Any]]:
     """Return the table of images that would be taken for none of the classes; none where nothing tells."""
     rows = measured.alarms()
     about = (
-        "All images here are of known classes, so each that predict --outliers LEVEL would mark is a false alarm. Images "
-        "like those of the run are marked in a share of LEVEL; many more say that these are of another kind."
+        "All images here are of known classes, so each that predict --outliers LEVEL would mark is a false alarm. Of "
+        "images like those of the run it marks a share of LEVEL; many more say that these are of another kind."
     )
     head = ["--outliers", "marked", "share", "from", "to"]
     return [{"title": "False alarms of “none of these”", "about": about, "head": head, "rows": rows}] if rows else []
