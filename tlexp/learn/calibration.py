@@ -3,8 +3,8 @@
 Out-of-fold logits are divided by the temperature that suits them best (Guo et al. 2017, arXiv 1706.04599), with Platt's
 targets (Platt 1999): after n images a label is certain to (n + 1) / (n + 2), and the other classes share the rest. With
 plain targets every candidate that is right everywhere would lose nothing, and nothing would rank them.
-The temperature that the model keeps is drawn towards 1, for eight images would allow any: by a Gamma prior of 1 / T with
-its mode at 1, which keeps the loss convex and fades as images come to speak.
+The temperature that a model keeps is drawn towards 1, for eight images would allow any: by a Gamma prior of 1 / T whose
+mode is 1, which keeps the loss convex and fades as images come to speak.
 logits (n, K) of any floating type, or log-probabilities; labels (n,) int64; weights (n,) float64, 1 on average.
 """
 
