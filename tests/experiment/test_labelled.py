@@ -57,7 +57,9 @@ def test_a_folder_without_an_image_is_one_without_its_class(photos: Path, tmp_pa
 
 
 def test_what_is_no_folder_of_classes_is_refused_with_what_is_wanted(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder of a class .* that the network tells apart \(cat, dog\), or a CSV"):
+    with pytest.raises(DataError, match=r"no folder of a class .*; did you mean \S+/test\? Else name a folder "):
         find_labelled(photos / "test" / "cat", CLASSES, follow_links=False)
+    with pytest.raises(DataError, match=r"no folder of a class .* it; name a folder .* apart \(cat, dog\), or a CSV"):
+        find_labelled(tmp_path, CLASSES, follow_links=False)
     with pytest.raises(DataError, match=r"nowhere: no such folder or table; .* tells apart \(cat, dog\), or a CSV"):
         find_labelled(tmp_path / "nowhere", CLASSES, follow_links=False)

@@ -75,7 +75,8 @@ def _nothing_known(named: Iterable[str], classes: Sequence[str], others: str) ->
 def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
     named = subfolders(folder)
     if not named:
-        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {_wanted(classes)}")
+        offer = f"did you mean {printable(str(folder.parent))}? Else " if folder.name in classes else ""
+        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {offer}{_wanted(classes)}")
     return {
         name: functools.partial(photos_below, below, follow_links=follow_links, root=folder)
         for name, below in named.items()
