@@ -158,10 +158,10 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
     empty = [name for label, name in enumerate(layout.classes) if label not in walk.labels]
     if empty:
         offer = did_you_mean(layout.naming(split).setting, better(split)) if split == layout.root else ""
-        folders = f"folder{'' if len(empty) == 1 else 's'}{'' if layout.held_out is None else ' in both splits'}"
+        emptied = f"folder{'' if len(empty) == 1 else 's'}{'' if layout.held_out is None else ' in both splits'}"
         raise DataError(
             f"{layout.shown(split)}: no image in class {listed(empty)}; {offer and f'{offer} Else '}add images or "
-            f"remove the {folders}, or name all others in data.classes (images end in "
+            f"remove the {emptied}, or name all others in data.classes (images end in "
             f"{' '.join(sorted(EXTENSIONS))})"
         )
     return walk.listing()

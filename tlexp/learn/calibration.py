@@ -86,7 +86,7 @@ def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]
     def slope(log_temperature: float) -> float:
         shares = np.exp(scores * np.exp(-log_temperature))
         means = np.einsum("nk,nk->n", shares, scores) / shares.sum(axis=1)
-        return float(weights @ (means - wanted)) + prior * (1 - np.exp(log_temperature))
+        return float(weights @ (means - wanted) + prior * (1 - np.exp(log_temperature)))
 
     ends = float(np.log(LOWEST)), float(np.log(HIGHEST))
     coldest, hottest = (slope(end) for end in ends)
