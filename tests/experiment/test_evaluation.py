@@ -125,4 +125,7 @@ def test_what_was_left_out_is_counted(predictor: Predictor, photos: Path, tmp_pa
     (tmp_path / "dog" / "note.jpg").write_text("a text")
     measured = measure_photos(predictor, find_labelled(tmp_path, CLASSES, follow_links=False), on_bad="skip")
     assert measured.evaluation.recall[0] is None
+    named = int(measured.evaluation.confusion[:, 0].sum())
+    told = f"macro_f1 counts as 0 the classes without images that were named: cat ({named}x)"
+    assert (told in measured.notes) == (named > 0)
     assert measured.told().startswith("5 of 11 (5 of unknown classes, 1 unreadable left out) images measured, ")

@@ -17,6 +17,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
+from tlexp.data.classes import listed
 from tlexp.data.thumbnails import data_address, thumbnail
 from tlexp.experiment.artifacts import predictions_table, write_evaluation
 from tlexp.experiment.labelled import LabelledPhotos
@@ -107,16 +108,25 @@ def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: On
     """
     scores = predictor.score(labelled.photos, on_bad=on_bad)
     labels = np.array([labelled.labels[name] for name in scores.names], np.int64)
+    evaluation = evaluate(scores.probabilities, labels, label_smoothing=0.0)
     return Measured(
         classes=predictor.classes,
         scores=scores,
         labels=labels,
-        evaluation=evaluate(scores.probabilities, labels, label_smoothing=0.0),
+        evaluation=evaluation,
         intervals=_bootstrap(scores.probabilities, labels),
         false_alarms=tuple(_false_alarms(predictor, scores)),
-        notes=labelled.notes,
+        notes=(*labelled.notes, *_named_alone(evaluation, predictor.classes)),
         unknown=labelled.unknown,
     )
+
+
+def _named_alone(evaluation: Evaluation, classes: Sequence[str]) -> Iterator[str]:
+    """Yield a remark on classes that were named and have no images: one of their measures counts them."""
+    named = evaluation.confusion.sum(axis=0).tolist()
+    found = zip(classes, evaluation.support, named, strict=True)
+    if alone := [f"{name} ({count}x)" for name, images, count in found if count and not images]:
+        yield f"macro_f1 counts as 0 the classes without images that were named: {listed(alone)}"
 
 
 def _false_alarms(predictor: Predictor, scores: Scores) -> list[FalseAlarms]:
