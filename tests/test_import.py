@@ -49,6 +49,17 @@ def test_a_name_that_is_none_is_no_attribute() -> None:
         tlexp.trian  # type: ignore[attr-defined]  # noqa: B018
 
 
+def test_what_names_no_network_is_told_what_to_name(tmp_path: Path) -> None:
+    with pytest.raises(tlexp.ConfigError, match=r"^tlexp.load takes the folder of .* models:/NAME/1, and no NoneType$"):
+        tlexp.load(None)  # type: ignore[arg-type]
+
+    class Result:
+        folder = tmp_path
+
+    with pytest.raises(tlexp.ConfigError, match=r"and no Result: take its \.folder$"):
+        tlexp.load(Result())  # type: ignore[arg-type]
+
+
 def test_an_import_loads_nothing_heavy_nor_does_a_mistake_in_settings(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", OFFERED], cwd=tmp_path, capture_output=True, text=True, check=True)
     after_import, after_name, after_mistake, told = json.loads(done.stdout)

@@ -61,8 +61,15 @@ def load(where: str | PathLike[str], *, tracking: str | None = None, device: str
         device: Such as cpu or cuda; auto takes the best there is.
 
     Raises:
+        ConfigError: Something else is given.
         WeightsError: There is none, or its files are damaged or do not belong together.
     """
+    if not isinstance(where, str | PathLike):
+        own = ": take its .folder" if hasattr(where, "folder") else ""
+        raise ConfigError(
+            f"tlexp.load takes the folder of a run or of an export, runs:/ID or models:/NAME/1, and no "
+            f"{type(where).__name__}{own}"
+        )
     from tlexp.predictor import Predictor  # lazy: torch
 
     return Predictor.load(os.fspath(where), uri=tracking, device=device)

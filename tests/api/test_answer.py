@@ -30,7 +30,7 @@ def test_it_lies_below_the_folder_of_the_call(answer: tlexp.StudyAnswer, place: 
 
 def test_each_budget_has_an_answer(answer: tlexp.StudyAnswer) -> None:
     taken = answer.take(2)
-    assert taken == answer.take("2") == answer.budgets[0]
+    assert taken == answer.take("2") == answer.take(2.0) == answer.budgets[0]
     assert repr(taken) == f"<BudgetAnswer {taken.sentence}>"
     assert taken.sentence in repr(answer)
     assert taken.sureness == "chance" or taken.column in set(answer.table["column"])
@@ -38,8 +38,11 @@ def test_each_budget_has_an_answer(answer: tlexp.StudyAnswer) -> None:
     assert known.words == ("freeze=all", "study.name=a b")
     with pytest.raises(tlexp.ConfigError, match=r"^there is no model to train: With 2 labels"):
         _ = dataclasses.replace(taken, command=None).words
-    with pytest.raises(tlexp.ConfigError, match=r"^labels=20 is no budget of s.*; it has 2$"):
+    with pytest.raises(tlexp.ConfigError, match=r"^labels=20 is no budget of s; it has 2$"):
         answer.take(20)
+    every = dataclasses.replace(answer, budgets=(*answer.budgets, dataclasses.replace(taken, labels="all")))
+    with pytest.raises(tlexp.ConfigError, match=r"^labels=alll is no budget of s \(did you mean all\?\); it has 2"):
+        every.take("alll")
 
 
 def test_its_table_has_a_row_for_each_column_and_budget(answer: tlexp.StudyAnswer) -> None:

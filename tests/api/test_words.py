@@ -66,6 +66,10 @@ def test_texts_pass_through_the_whole_composition() -> None:
 def test_a_list_is_gone_through_where_a_setting_takes_none() -> None:
     assert overrides([], {"labels": [5, "all", "a,b"]}, swept=True) == ["labels=5,all,'a,b'"]
     assert overrides([], {"study.labels": [5, 20]}, swept=True) == ["study.labels=[5,20]"]
+    with pytest.raises(ConfigError, match=r"^labels=\[2, 5\]: it takes one value; tlexp.sweep goes .* \[\.\.\.\]}$"):
+        overrides([], {"labels": [2, 5]})
+    with pytest.raises(ConfigError, match=r"^freeze=\('all', 'none'\): it takes one value; .* through several$"):
+        overrides([], {"freeze": ("all", "none")})
     with pytest.raises(ConfigError, match=r"^freeze=\[\] holds no value to go through"):
         overrides([], {"freeze": []}, swept=True)
 

@@ -21,7 +21,7 @@ from tlexp.data import chunks, selection_folds
 from tlexp.experiment import images as images_module
 from tlexp.experiment.build import build_classifier
 from tlexp.experiment.session import Session
-from tlexp.learn.calibration import calibrate_logits
+from tlexp.learn.calibration import calibrate_logits, kept_temperature
 from tlexp.learn.selection import rank
 from tlexp.models.abstention import Abstention
 from tlexp.train import CANDIDATES, Listener, Problem, solve, to_probabilities
@@ -71,8 +71,9 @@ def promised(features, labels, per_class, seed):
     for number, decay in enumerate(CANDIDATES["logreg"]):
         logits = np.concatenate([fits[number].logits.numpy() for fits in tried])
         calibrated = calibrate_logits(logits, told)
-        ranked.append((rank(Choice(weight_decay=decay), calibrated), number, logits, calibrated.temperature))
-    _, winner, logits, temperature = min(ranked, key=lambda each: each[0])
+        ranked.append((rank(Choice(weight_decay=decay), calibrated), number, logits))
+    _, winner, logits = min(ranked, key=lambda each: each[0])
+    temperature = kept_temperature(logits, told)
     probabilities = to_probabilities(logits / np.float32(temperature))
     known = Abstention.of(probabilities.max(1), probabilities.argmax(1) == told)
     truth = to_probabilities(final[winner].logits.numpy() / np.float32(temperature))

@@ -79,3 +79,11 @@ def test_a_folder_that_is_not_used_is_told_with_an_example(touch: Touch) -> None
     root = touch("pred/deep/2.png", "pred/1.jpg", "pred/notes.txt", "pred/.hidden.png", "docs/a.txt")
     assert unused(root / "pred") == "pred (2 images, e.g. pred/1.jpg)"
     assert unused(root / "docs") == "docs (0 images)"
+
+
+def test_the_folder_above_that_of_a_class_is_offered(touch: Touch) -> None:
+    root = touch("cat/1.png", "dog/1.png", "dog/day/1.png")
+    told = flat("data.root=x", root / "cat", ["1.png"], setting="data.root")
+    assert told == f"data.root=x: no class folders, but 1 image in it, e.g. 1.png; did you mean data.root={root}?"
+    assert "did you mean" not in flat("data.test=x", root / "cat", ["1.png"])
+    assert "did you mean" not in flat("data.root=x", root / "dog" / "day", ["1.png"], setting="data.root")

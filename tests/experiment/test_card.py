@@ -14,9 +14,10 @@ from PIL import Image
 from tests.conftest import Start
 from tests.tracking.conftest import make_record
 from tlexp.config import Preprocessing
-from tlexp.experiment.card import _USE, _making
+from tlexp.data.decode import Decoding, decode
+from tlexp.experiment.card import _making, format_snippet
 from tlexp.experiment.export import export
-from tlexp.formats import ExportFormat
+from tlexp.formats import ExportFormat, Format
 from tlexp.models import ModelCard
 from tlexp.models.export import read_card
 from tlexp.tracking import Record
@@ -44,24 +45,45 @@ def test_the_snippet_of_a_card_names_the_class_of_a_photograph(
     assert sum(float(probability) for probability, _ in rows) == pytest.approx(1, abs=0.01)
 
 
-def test_the_python_of_a_card_turns_a_photograph_upright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[ModelCard], Image.Image]:
+    """Return what the Python of a card makes of photo.jpg, which lies in the working folder."""
     monkeypatch.chdir(tmp_path)
+
+    def run(card: ModelCard) -> Image.Image:
+        made = Format(write=lambda trained, folder: None, snippet=lambda card: "from PIL import Image", about=str)
+        [code] = re.findall(r"```python\n(.*?)```", format_snippet(made, card), re.DOTALL)
+        seen: list[Image.Image] = []
+        exec(code, {"classes": ["a"], "probabilities": lambda images: [seen.extend(images), [[1.0]]][1]})
+        [image] = seen
+        return image
+
+    return run
+
+
+EXPECTED = Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
+CARD = ModelCard(backbone="resnet18", preprocessing=EXPECTED, classes=("a", "b"))
+
+
+def test_the_python_of_a_card_turns_a_photograph_upright(shown: Callable[[ModelCard], Image.Image]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (50, 40)).save("photo.jpg", exif=exif)
-    [code] = re.findall(r"```python\n(.*?)```", _USE.format(snippet="from PIL import Image"), re.DOTALL)
-    seen: list[tuple[int, int]] = []
+    assert shown(CARD).size == (40, 50)
 
-    def probabilities(images: list[Image.Image]) -> list[list[float]]:
-        seen.extend(image.size for image in images)
-        return [[1.0]]
 
-    exec(code, {"classes": ["a"], "probabilities": probabilities})
-    assert seen == [(40, 50)]
+def test_the_python_of_a_card_reads_grey_of_so_many_bits_as_the_run_did(
+    shown: Callable[[ModelCard], Image.Image],
+) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 12, (9, 9), dtype=np.uint16)
+    Image.fromarray(values).save("photo.jpg", format="PNG")
+    with Path("photo.jpg").open("rb") as file:
+        expected = decode(file, Decoding(max_pixels=1 << 20, bits=12)).image
+    assert np.array_equal(shown(dataclasses.replace(CARD, bits=12)), expected)
+    Image.new("RGB", (9, 9), "red").save("photo.jpg", format="PNG")
+    assert shown(dataclasses.replace(CARD, bits=12)).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_what_a_record_does_not_say_is_unknown(make_record: Callable[..., Record]) -> None:
-    expected = Preprocessing(image_size=16, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear", crop_pct=1.0)
-    card = ModelCard(backbone="resnet18", preprocessing=expected, classes=("a", "b"))
-    facts = _making(dataclasses.replace(make_record(), data=None, train=TrainBlock()), card, ["labels=4"])
+    facts = _making(dataclasses.replace(make_record(), data=None, train=TrainBlock()), CARD, ["labels=4"])
     assert (facts["images"], facts["steps"]) == ("unknown", "unknown")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.photographs import CLASSES, draw_photos, trained
-from tlexp.errors import DataError
 from tlexp.experiment import evaluation
-from tlexp.experiment.evaluation import find_labelled, measure_photos, track_measured, write_measured
+from tlexp.experiment.evaluation import measure_photos, track_measured, write_measured
+from tlexp.experiment.labelled import find_labelled
 from tlexp.predictor import Predictor
 from tlexp.tracking.reference import Home
 
@@ -44,6 +44,11 @@ def test_the_run_s_own_test_images_measure_as_in_the_run(
     assert ours["false_alarms"]
     low, high = measured.intervals["balanced_accuracy"]
     assert low <= ours["test"]["metrics"]["balanced_accuracy"] <= high
+    page = (tmp_path / "new/out/index.html").read_text()
+    shown = [each for each in ours["false_alarms"] if each["possible"]]
+    assert shown
+    for each in shown:
+        assert f"<td>{each['level']:g}</td><td>{each['marked']}</td><td>{each['rate']:.4f}</td>" in page
     figures = {path.stem for path in (tmp_path / "new/out/figures").iterdir()}
     assert figures == {"confusion_matrix", "reliability", "risk_coverage"}
 
@@ -60,38 +65,6 @@ def test_a_page_shows_mistakes_by_name(predictor: Predictor, photos: Path, tmp_p
     assert wrong
     assert sorted(re.findall(r"<figcaption>([^<]+)<br>", page)) == sorted(wrong), "mistakes by name"
     assert page.count("data:image/jpeg") == len(wrong)
-
-
-def test_classes_are_matched_by_name_and_others_are_named(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
-    shutil.copytree(photos / "test" / "dog", tmp_path / "dog")
-    shutil.copytree(photos / "test" / "cat", tmp_path / "elk")
-    found = find_labelled(tmp_path, CLASSES, follow_links=False)
-    assert set(found.labels.values()) == {1}
-    assert found.notes == (
-        "5 images are left out, since the network does not know their classes: elk",
-        "no images of cat",
-    )
-    (tmp_path / "dog" / "note.jpg").write_text("a text")
-    measured = measure_photos(predictor, find_labelled(tmp_path, CLASSES, follow_links=False), on_bad="skip")
-    assert measured.evaluation.recall[0] is None
-    assert measured.told().startswith("5 of 11 (5 of unknown classes, 1 unreadable left out) images measured, ")
-    (tmp_path / "dog" / "note.jpg").unlink()
-    table = tmp_path / "table.csv"
-    table.write_text("path,label\ndog/1.jpg,dog\nelk/1.jpg,elk\n")
-    named = find_labelled(table, CLASSES, follow_links=False)
-    assert (list(named.labels.values()), named.notes) == (
-        [1], ("1 images are left out, since the network does not know their classes: elk", "no images of cat"),
-    )  # fmt: skip
-    with pytest.raises(DataError, match=r"none of its classes \(dog, elk\) is known .* tells apart a, b"):
-        find_labelled(tmp_path, ["a", "b"], follow_links=False)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "cat").mkdir(exist_ok=True)
-    named = find_labelled(tmp_path, CLASSES, follow_links=False)
-    assert "no images of cat" in named.notes
-    with pytest.raises(DataError, match=r"no folder of a class .* that the network tells apart \(cat, dog\), or a CSV"):
-        find_labelled(tmp_path / "elk", CLASSES, follow_links=False)
-    with pytest.raises(DataError, match=r"nowhere: no such folder or table; .* tells apart \(cat, dog\), or a CSV"):
-        find_labelled(tmp_path / "nowhere", CLASSES, follow_links=False)
 
 
 def test_a_full_disk_leaves_nothing(
@@ -144,3 +117,15 @@ def test_a_store_that_is_away_is_told_with_a_command_that_writes_the_evaluation(
     assert track_measured(tmp_path, measured, origin="my run", place="photos", home=away, warn=told.append) is None
     [sentence] = told
     assert sentence.endswith("later with: tlexp evaluate 'my run' photos --uri http://127.0.0.1:9")
+
+
+def test_what_was_left_out_is_counted(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "test" / "dog", tmp_path / "dog")
+    shutil.copytree(photos / "test" / "cat", tmp_path / "elk")
+    (tmp_path / "dog" / "note.jpg").write_text("a text")
+    measured = measure_photos(predictor, find_labelled(tmp_path, CLASSES, follow_links=False), on_bad="skip")
+    assert measured.evaluation.recall[0] is None
+    named = int(measured.evaluation.confusion[:, 0].sum())
+    told = f"macro_f1 counts as 0 the classes without images that were named: cat ({named}x)"
+    assert (told in measured.notes) == (named > 0)
+    assert measured.told().startswith("5 of 11 (5 of unknown classes, 1 unreadable left out) images measured, ")

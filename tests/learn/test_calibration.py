@@ -5,7 +5,15 @@ import pytest
 from scipy.special import log_softmax
 
 from tlexp.config.train import ClassWeights
-from tlexp.learn.calibration import HIGHEST, LOWEST, calibrate_logits, fit_temperature, log_loss, smoothed_losses
+from tlexp.learn.calibration import (
+    HIGHEST,
+    LOWEST,
+    calibrate_logits,
+    fit_temperature,
+    kept_temperature,
+    log_loss,
+    smoothed_losses,
+)
 from tlexp.train import weigh_classes
 
 
@@ -42,6 +50,30 @@ def test_no_temperature_of_a_fine_grid_has_a_smaller_loss(scale: float, classes:
     assert calibrated.temperature == found
     assert calibrated.loss == pytest.approx(by_hand(logits, labels, found, weights), rel=1e-9)
     assert calibrated.losses.shape == labels.shape
+
+
+@pytest.mark.parametrize("weighed", ClassWeights)
+def test_what_is_kept_has_the_smallest_loss_with_its_prior(weighed: ClassWeights) -> None:
+    logits, labels = noisy(0, count=8, scale=5.0)
+    each = weigh_classes(weighed, labels, 5)
+    weights = np.array(each)[labels] if each else np.ones(len(labels))
+
+    def judged(temperature: float) -> float:
+        return len(labels) * by_hand(logits, labels, temperature, weights) + 1 / temperature + np.log(temperature)
+
+    kept, free = kept_temperature(logits, labels, weighed), calibrate_logits(logits, labels, weighed).temperature
+    assert judged(kept) <= min(judged(each) for each in np.geomspace(LOWEST, HIGHEST, 400)) + 1e-12
+    assert 1 < kept < free
+
+
+def test_few_images_draw_it_to_one_and_many_do_not() -> None:
+    sure, wrong = np.array([[8.0, 0.0]] * 8, np.float32), np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    few, many = (kept_temperature(np.tile(sure, (times, 1)), np.tile(wrong, times)) for times in (1, 500))
+    free = fit_temperature(sure, wrong, np.ones(8))
+    assert free == HIGHEST
+    assert few < 9
+    assert many > 15
+    assert kept_temperature(np.zeros((3, 2), np.float32), np.array([0, 1, 1])) == pytest.approx(1.0)
 
 
 def test_it_goes_with_the_scale_and_leaves_the_same_loss() -> None:

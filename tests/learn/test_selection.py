@@ -8,7 +8,7 @@ from tlexp.config.optim import Rates
 from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
-from tlexp.learn.calibration import log_loss
+from tlexp.learn.calibration import kept_temperature, log_loss
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Selection, select
 from tlexp.train import FitReport
@@ -53,7 +53,7 @@ def test_a_single_candidate_is_measured_on_every_fold() -> None:
     assert selection.logits is not None
     assert len(selection.logits) == 4
     assert selection.trials[0].calibrated is not None
-    assert selection.temperature == selection.trials[0].calibrated.temperature
+    assert selection.temperature == kept_temperature(selection.logits, selection.labels)
 
 
 def test_the_smallest_log_loss_wins_and_the_default_is_among_the_candidates() -> None:
@@ -117,7 +117,9 @@ def test_candidates_that_differ_by_scale_alone_are_told_apart_by_the_rate(scales
     for order in ((small, large), (large, small)):
         found = _of_two(Scaled(lambda rates: of_rate[rates.lr]), *order)
         assert found.winner.lr == small
-        assert found.temperature == pytest.approx(_of_two(Scaled(lambda rates: 1.0), *order).temperature * scales[0])
+        alone = _of_two(Scaled(lambda rates: 1.0), *order).trials[0].calibrated
+        assert alone is not None
+        assert found.trials[order.index(small)].calibrated.temperature == pytest.approx(alone.temperature * scales[0])
 
 
 def test_a_candidate_that_claims_too_much_wins_where_it_tells_classes_better_apart() -> None:

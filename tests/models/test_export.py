@@ -16,6 +16,7 @@ from tlexp.models import (
     ModelCard,
     build_backbone,
     build_head,
+    export,
     feature_width,
     find_units,
     load_classifier,
@@ -193,6 +194,27 @@ def test_a_card_that_describes_another_model_is_refused(tmp_path: Path, key: str
     }[key]
     (tmp_path / "model.json").write_text(json.dumps(described))
     with pytest.raises(WeightsError, match=r"model\.json"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"backbone": "resnet50"}, r"has 23,\d{3},\d{3} numbers, and the weights beside it are 37\d,\d{3}: no run"),
+        ({"head": {"kind": "mlp", "hidden": [65536, 65536]}}, r"has 4,\d{3},\d{3},\d{3} numbers"),
+    ],
+)
+def test_a_giant_is_refused_before_memory_is_taken_for_it(
+    changes: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, card = build()
+    save_classifier(classifier, tmp_path, description=card)
+    described = json.loads((tmp_path / "model.json").read_text())
+    for key, value in changes.items():
+        described["card"][key] = value if isinstance(value, str) else described["card"][key] | value
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    monkeypatch.setattr(export, "_build", lambda *words: pytest.fail("took memory"))
+    with pytest.raises(WeightsError, match=rf"model\.json: the network it describes {told}"):
         load_classifier(tmp_path)
 
 

@@ -28,16 +28,16 @@ def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_
     end(tmp_path, "d" * 64)
     clock = Clock()
     told = StudyProgress(tmp_path, WAITING, done=4, title="study, round 1 of at most 3", clock=clock)
-    assert told.line() == "study, round 1 of at most 3: replicate 4 of 7, about 60 s to go"
+    assert told.line() == "study, round 1 of at most 3: 4 of 7 replicates done, about 60 s to go"
     end(tmp_path, "a" * 64)
     end(tmp_path, "b" * 64)
     clock.now += 60.0
-    assert told.line() == "study, round 1 of at most 3: replicate 6 of 7, about 2 min to go"
+    assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 2 min to go"
 
 
 def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:
     end(tmp_path, "a" * 64)
-    assert "replicate 0 of 3" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()
+    assert ": 0 of 3 replicates done" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()
 
 
 def test_off_a_terminal_there_is_a_line_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,4 +47,4 @@ def test_off_a_terminal_there_is_a_line_from_time_to_time(tmp_path: Path, monkey
     lines: list[str] = []
     with StudyProgress(tmp_path, WAITING, done=0, title="study"):
         assert shown.wait(30)
-    assert lines[0].startswith("study: replicate 0 of 3, about")
+    assert lines[0].startswith("study: 0 of 3 replicates done, about")

@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -165,7 +166,7 @@ def test_a_named_study_is_not_continued_with_other_settings(
 def test_a_study_without_a_name_starts_anew_with_other_settings(study: Study, tmp_path: Path) -> None:
     for noise in ("0.1", "0.2", "0.1"):
         assert study(*ONE, "study.name=null", f"data.noise={noise}") == 0
-    folders = list(tmp_path.glob("multirun/depths-shapes-test_resnet-*"))
+    folders = list(tmp_path.glob("multirun/depths-shapes-tiny-*"))
     assert len(folders) == 2
 
 
@@ -194,13 +195,16 @@ def test_a_study_of_another_protocol_is_not_gone_on_with_and_still_reported(
 
 def test_a_study_lists_copies_once(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for shade in range(8):
-        path = tmp_path / "photos" / ("cat", "dog")[shade // 4] / f"{shade % 4}.png"
+        path = tmp_path / "my photos (1)" / ("cat", "dog")[shade // 4] / f"{shade % 4}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (30 * shade, 0, 0)).save(path)
-    shutil.copy(tmp_path / "photos/cat/0.png", tmp_path / "photos/cat/0x.png")
-    assert study(*ONE, "data=folder", f"data.root={tmp_path / 'photos'}") == 0
+    shutil.copy(tmp_path / "my photos (1)/cat/0.png", tmp_path / "my photos (1)/cat/0x.png")
+    typed = f"data.root={tmp_path / 'my photos (1)'}"
+    assert study(*ONE, "data=folder", typed) == 0
     assert "note: 1 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists" in capsys.readouterr().err
     assert [path.parent.name for path in tmp_path.rglob("copies.csv")] == ["s"]
+    about = json.loads((tmp_path / "multirun/s/study.json").read_text())
+    assert typed in shlex.split(about["study"]["command"]), "as it was typed, in one pair of quotes"
 
 
 def test_a_run_that_fails_fails_alone(

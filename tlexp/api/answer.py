@@ -115,12 +115,11 @@ class StudyAnswer:
             ConfigError: The study has no such budget.
         """
         known = [each.labels for each in self.budgets]
-        if str(labels) not in known:
-            raise ConfigError(
-                f"labels={labels} is no budget of {self.folder.name}{nearest(str(labels), known)}; it has "
-                f"{', '.join(known)}"
-            )
-        return self.budgets[known.index(str(labels))]
+        named = f"{labels:g}" if isinstance(labels, float) else str(labels)
+        if named not in known:
+            alike = nearest(named, known) if named.isalpha() else ""  # 2 is not what 20 was meant to be
+            raise ConfigError(f"labels={named} is no budget of {self.folder.name}{alike}; it has {', '.join(known)}")
+        return self.budgets[known.index(named)]
 
     def __repr__(self) -> str:
         return "\n".join([f"<StudyAnswer {str(self.folder)!r}", *(f"  {each.sentence}" for each in self.budgets)]) + ">"

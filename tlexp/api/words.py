@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from tlexp.compose.words import quoted_values
 from tlexp.config.casting import takes_list
+from tlexp.config.root import GROUPS, config_fields
 from tlexp.errors import ConfigError
 
 _PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_/][\w./-]*( [\w./-]+)*", re.ASCII | re.IGNORECASE)
@@ -51,11 +52,18 @@ def _word_problems(word: Any) -> list[str]:
 
 
 def _stated(key: str, value: Any, *, swept: bool) -> str:
-    if swept and isinstance(value, list | tuple) and not takes_list(key):
+    if isinstance(value, list | tuple) and _is_known(key) and not takes_list(key):
         if not value:
             raise ConfigError(f"{key}=[] holds no value to go through: name one or more")
+        if not swept:
+            budgets = '; those of a study are **{"study.labels": [...]}' if key == "labels" else ""
+            raise ConfigError(f"{key}={value!r}: it takes one value; tlexp.sweep goes through several{budgets}")
         return f"{key}={','.join(_text(key, each) for each in value)}"
     return f"{key}={_text(key, value)}"
+
+
+def _is_known(key: str) -> bool:
+    return key in config_fields() or key in GROUPS
 
 
 def _text(key: str, value: Any) -> str:

@@ -79,7 +79,8 @@ def evaluate(words: list[str]) -> int:
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
     with large_imports():
-        from tlexp.experiment.evaluation import find_labelled, measure_photos, write_measured  # lazy: torch and timm
+        from tlexp.experiment.evaluation import measure_photos, write_measured  # lazy: torch and timm
+        from tlexp.experiment.labelled import find_labelled
         from tlexp.predictor import Predictor
         from tlexp.train import settle_process
 

@@ -23,10 +23,10 @@ _CONFUSABLE = str.maketrans(
     "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0405\u0406\u0408"
     "\u03b1\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7"
     "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
-    "\u0131\u0251\u0261\u0585\u057d01I|",
-    "abekmhopctyxsijdqwabekmhopctyxsijaikvoptuxabezhikmnoptyxiagouolll",
+    "\u0131\u0251\u0261\u0585\u057d01I|\u2010\u2011\u2012\u2013\u2014\u2212",
+    "abekmhopctyxsijdqwabekmhopctyxsijaikvoptuxabezhikmnoptyxiagouolll------",
 )
-"""Cyrillic, Greek and other letters -> the Latin ones that they look like, and 0, 1, I and | -> o and l."""
+"""Cyrillic, Greek and other letters -> the Latin ones that they look like, 0, 1, I and | -> o and l, dashes -> -."""
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
 """Characters that show nothing although Unicode counts them as letters or marks."""
 
@@ -117,6 +117,18 @@ def name_notes(classes: Sequence[str]) -> Iterator[str]:
         yield f"classes {' and '.join(map(coded, twins[0]))} look alike{more}, but are classes of their own"
     if len(splits := [name for name in classes if split_meant(name)]) > 1:
         yield f"classes {listed(splits)} are called as splits are; a root of splits is named by data.root"
+
+
+def with_nearest(name: str, known: Iterable[str]) -> str:
+    r"""Return a name with a question for the known one that is meant, if any looks like it or is spelled nearly so.
+
+    >>> with_nearest("x\u2013ray", ["x-ray"]), with_nearest("cats", ["cat"]), with_nearest("elk", ["cat"])
+    ('x\\u2013ray (did you mean x-ray?)', 'cats (did you mean cat?)', 'elk')
+    """
+    names = list(known)
+    if twin := next((each for each in names if _skeleton(each) == _skeleton(name)), None):
+        return f"{coded(name)} (did you mean {coded(twin)}?)"
+    return f"{name}{nearest(name, names)}"
 
 
 def coded(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import Listing
-from tlexp.data.refusals import absent, better, did_you_mean, flat, misread, nested
+from tlexp.data.refusals import above, absent, better, did_you_mean, flat, misread, nested
 from tlexp.data.split_folders import FORM, find_splits
 from tlexp.data.walk import Naming, Walk, is_folder, leads_out, loose_images, subfolders, visible_entries
 from tlexp.errors import DataError
@@ -158,9 +158,11 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
     empty = [name for label, name in enumerate(layout.classes) if label not in walk.labels]
     if empty:
         offer = did_you_mean(layout.naming(split).setting, better(split)) if split == layout.root else ""
+        emptied = f"folder{'' if len(empty) == 1 else 's'}{'' if layout.held_out is None else ' in both splits'}"
         raise DataError(
             f"{layout.shown(split)}: no image in class {listed(empty)}; {offer and f'{offer} Else '}add images or "
-            f"remove the folder in every split (images end in {' '.join(sorted(EXTENSIONS))})"
+            f"remove the {emptied}, or name all others in data.classes (images end in "
+            f"{' '.join(sorted(EXTENSIONS))})"
         )
     return walk.listing()
 
@@ -263,10 +265,12 @@ def _classes(layout: Layout, split: Path, at_least: int) -> tuple[str, ...]:
     setting = layout.naming(split).setting
     if split != layout.root and not tested:
         setting = "data.train"
-    way_out = did_you_mean(setting, [] if tested else better(split)) or (FORM if layout.root is not None else _TREE)
+    named = split == layout.root or (layout.root is None and not tested)
+    others = [] if tested else better(split) or (above(split) if named else [])
+    way_out = did_you_mean(setting, others) or (FORM if layout.root is not None else _TREE)
     found = f"one class only ({names[0]})" if names else "no class folders"
     reason = f"{where}: {found}, at least {_COUNTS[at_least]} needed; {way_out}"
     if loose and not names:
-        reason = flat(where, split, loose)
+        reason = flat(where, split, loose, setting=setting if named else "")
     alone = f"; data.train={printable(str(layout.pool))} without data.test holds out a fifth instead" if tested else ""
     raise DataError(reason + alone)

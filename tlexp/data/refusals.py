@@ -45,14 +45,24 @@ def _near(path: Path) -> str:
     return nearest(path.name.casefold(), lowered, lowered)
 
 
-def flat(where: str, folder: Path, loose: Sequence[str]) -> str:
-    """Return the refusal of a folder with images and no class folders."""
+def flat(where: str, folder: Path, loose: Sequence[str], *, setting: str = "") -> str:
+    """Return the refusal of a folder with images and no class folders, such as that of a class.
+
+    Args:
+        where: The folder for messages.
+        folder: The folder.
+        loose: Its images.
+        setting: May name the folder above it; empty where that is no way out.
+    """
+    told = f"{where}: no class folders, but {counted(len(loose), 'image')} in it, e.g. {loose[0]}"
+    if setting and (offer := did_you_mean(setting, above(folder))):
+        return f"{told}; {offer}"
     example = f"{printable(folder.name)}/cat, {printable(folder.name)}/dog"
     named = ", ".join(_prefixes(loose))
     hint = f"; their names begin with {named}: if those are the classes, sort them into such folders" if named else ""
     return (
-        f"{where}: no class folders, but {counted(len(loose), 'image')} in it, e.g. {loose[0]}; make one "
-        f"folder per class ({example}), or name the class of each in a table (data=csv data.root=labels.csv){hint}"
+        f"{told}; make one folder per class ({example}), or name the class of each in a table (data=csv "
+        f"data.root=labels.csv){hint}"
     )
 
 
@@ -76,6 +86,11 @@ def better(folder: Path) -> list[Path]:
         if usable := [each for each in level if _has_form(each)]:
             return usable
     return []
+
+
+def above(folder: Path) -> list[Path]:
+    """Return the folder above one that has a usable form, if it has."""
+    return [folder.parent] if _has_form(folder.parent) else []
 
 
 def did_you_mean(setting: str, found: Sequence[Path]) -> str:

@@ -27,7 +27,9 @@ def find_splits(naming: Naming, *, stated: bool) -> tuple[Path, Path | None, tup
     root, where, folders = naming.root, naming.shown(naming.root), subfolders(naming.root)
     if not folders:
         loose = loose_images(root)
-        raise DataError(flat(where, root, loose) if loose else f"{where} holds no folder; {FORM}")
+        raise DataError(
+            flat(where, root, loose, setting=naming.setting) if loose else f"{where} holds no folder; {FORM}"
+        )
     meant = splits_meant(folders)
     given = [name for split in (TRAIN, *HELD_OUT) for name in meant.get(split, ())]
     if TRAIN not in meant:

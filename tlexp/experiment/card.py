@@ -23,13 +23,23 @@ In this folder:
 ```python
 {snippet}
 
-from PIL import ImageOps
-
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as for training
+{opened}
 for name, probability in zip(classes, probabilities([image])[0]):
     print(f"{{probability:.3f}} {{name}}")
 ```
 """
+_OPENED = """\
+from PIL import ImageOps
+
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as for training"""
+_OPENED_GREY = """\
+import numpy as np
+from PIL import ImageOps
+
+image = ImageOps.exif_transpose(Image.open("photo.jpg"))  # upright, as for training
+if image.mode.startswith("I"):  # grey of 16 bits, of which the training images used {bits}
+    image = Image.fromarray((np.asarray(image) >> {shift}).astype(np.uint8))
+image = image.convert("RGB")"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +132,8 @@ def format_card(
 
 def format_snippet(format_: Format, card: ModelCard) -> str:
     """Return what loads an export and asks it of one photograph, as a block of Markdown."""
-    return _USE.format(snippet=format_.snippet(card).strip())
+    opened = _OPENED if card.bits is None else _OPENED_GREY.format(bits=card.bits, shift=card.bits - 8)
+    return _USE.format(snippet=format_.snippet(card).strip(), opened=opened)
 
 
 def _title(card: ModelCard) -> str:

@@ -4,7 +4,6 @@ probabilities (N, K) float64, rows sum to 1; labels (N,) int64.
 """
 
 import contextlib
-import functools
 import hashlib
 import shlex
 import shutil
@@ -18,20 +17,17 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from tlexp.data.csv_source import read_rows
-from tlexp.data.decode import printable
-from tlexp.data.files import ImageFile
+from tlexp.data.classes import listed
 from tlexp.data.thumbnails import data_address, thumbnail
-from tlexp.data.walk import subfolders
-from tlexp.errors import DataError
 from tlexp.experiment.artifacts import predictions_table, write_evaluation
+from tlexp.experiment.labelled import LabelledPhotos
 from tlexp.paths import publish
 from tlexp.predictor import Predictor, Scores
-from tlexp.predictor.photos import Photo, find_photos
+from tlexp.predictor.photos import Photo
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
 from tlexp.tracking.reference import Home
-from tlexp.train import Evaluation, evaluate, measure, measure_answering, measure_false_alarms
+from tlexp.train import Evaluation, FalseAlarms, evaluate, measure, measure_answering, measure_false_alarms
 
 PAGE = "index.html"
 _DRAWS = 400
@@ -41,23 +37,6 @@ _DRAWN = ("balanced_accuracy", "macro_f1", "nll")
 _MISTAKES = 100
 """Mistakes that a page shows; the table has all."""
 _FIGURES = ("confusion_matrix", "reliability", "risk_coverage")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledPhotos:
-    """Photographs whose classes are known by their folder or table.
-
-    Attributes:
-        photos: Of the classes that the network knows.
-        labels: Class index of each, by its name.
-        notes: Which classes are missing or unknown, a sentence each.
-        unknown: Images of unknown classes, which are left out.
-    """
-
-    photos: tuple[Photo, ...]
-    labels: dict[str, int]
-    notes: tuple[str, ...]
-    unknown: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +49,7 @@ class Measured:
         labels: Of those, (N,).
         evaluation: Its measures.
         intervals: 95 % intervals of further measures, by a bootstrap over images.
+        false_alarms: Images that would be taken for none of the classes, at each level; none where nothing tells.
         notes: What readers should know.
         unknown: Images that were left out, since the network does not know their classes.
     """
@@ -79,6 +59,7 @@ class Measured:
     labels: NDArray[np.int64]
     evaluation: Evaluation
     intervals: dict[str, tuple[float, float]]
+    false_alarms: tuple[FalseAlarms, ...]
     notes: tuple[str, ...]
     unknown: int = 0
 
@@ -109,75 +90,13 @@ class Measured:
             if recall is not None and limits is not None
         ]
 
-
-def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) -> LabelledPhotos:
-    """Return the photographs of a folder with a folder for each class, or of a CSV table with path and label.
-
-    Args:
-        place: The folder or table.
-        classes: Those that the network knows, by name.
-        follow_links: Follow links that lead out of a folder.
-
-    Raises:
-        DataError: There is neither, or none of its classes is known.
-    """
-    if not place.exists():
-        raise DataError(f"{printable(str(place))}: no such folder or table; {_wanted(classes)}")
-    named = _of_folder(place, classes, follow_links) if place.is_dir() else _of_table(place)
-    known = {name: found for name, photos in named.items() if name in classes and (found := photos())}
-    shown = printable(str(place))
-    if not known:
-        raise DataError(
-            f"{shown}: none of its classes ({_listed(list(named))}) is known to the network, which tells apart "
-            f"{_listed(classes)}"
-        )
-    unknown, missing = sorted(named.keys() - set(classes)), [name for name in classes if name not in known]
-    notes, count = [], sum(len(named[name]()) for name in unknown)
-    if unknown:
-        notes.append(f"{count} images are left out, since the network does not know their classes: {_listed(unknown)}")
-    if missing:
-        notes.append(f"no images of {_listed(missing)}")
-    photos, labels = [], {}
-    for name, found in known.items():
-        for photo in found:
-            photos.append(photo)
-            labels[photo.name] = classes.index(name)
-    return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes), unknown=count)
-
-
-def _of_folder(folder: Path, classes: Sequence[str], follow_links: bool) -> dict[str, Callable[[], Sequence[Photo]]]:
-    named = subfolders(folder)
-    if not named:
-        raise DataError(f"{printable(str(folder))}: no folder of a class lies in it; {_wanted(classes)}")
-    return {
-        name: functools.partial(_of_class, below, follow_links=follow_links, root=folder)
-        for name, below in named.items()
-    }
-
-
-def _wanted(classes: Sequence[str]) -> str:
-    """Return what is to be named."""
-    return (
-        f"name a folder that holds one for each class that the network tells apart ({_listed(classes)}), or a CSV "
-        "table with the columns path and label"
-    )
-
-
-def _of_class(folder: Path, *, follow_links: bool, root: Path) -> list[Photo]:
-    """Return the photographs of a class; none of a folder that holds nothing."""
-    return find_photos(folder, follow_links=follow_links, root=root) if any(folder.iterdir()) else []
-
-
-def _of_table(path: Path) -> dict[str, Callable[[], Sequence[Photo]]]:
-    photos: dict[str, list[Photo]] = {}
-    for row in read_rows(path, printable(str(path))):
-        file = ImageFile(path=row.path, name=row.name, label=0)
-        photos.setdefault(row.label, []).append(Photo.of(file))
-    return {name: functools.partial(list, found) for name, found in sorted(photos.items())}
-
-
-def _listed(classes: Sequence[str]) -> str:
-    return ", ".join(classes[:10]) + (f" and {len(classes) - 10} more" if len(classes) > 10 else "")
+    def alarms(self) -> list[list[str]]:
+        """Return a line for each level that can be reached: level, images marked, share, low and high end of it."""
+        return [
+            [f"{each.level:g}", str(each.marked), f"{each.rate:.4f}", *(f"{end:.4f}" for end in each.rate_interval)]
+            for each in self.false_alarms
+            if each.possible
+        ]
 
 
 def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: OnBadPhoto) -> Measured:
@@ -189,15 +108,30 @@ def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: On
     """
     scores = predictor.score(labelled.photos, on_bad=on_bad)
     labels = np.array([labelled.labels[name] for name in scores.names], np.int64)
+    evaluation = evaluate(scores.probabilities, labels, label_smoothing=0.0)
     return Measured(
         classes=predictor.classes,
         scores=scores,
         labels=labels,
-        evaluation=evaluate(scores.probabilities, labels, label_smoothing=0.0),
+        evaluation=evaluation,
         intervals=_bootstrap(scores.probabilities, labels),
-        notes=labelled.notes,
+        false_alarms=tuple(_false_alarms(predictor, scores)),
+        notes=(*labelled.notes, *_named_alone(evaluation, predictor.classes)),
         unknown=labelled.unknown,
     )
+
+
+def _named_alone(evaluation: Evaluation, classes: Sequence[str]) -> Iterator[str]:
+    """Yield a remark on classes that were named and have no images: one of their measures counts them."""
+    named = evaluation.confusion.sum(axis=0).tolist()
+    found = zip(classes, evaluation.support, named, strict=True)
+    if alone := [f"{name} ({count}x)" for name, images, count in found if count and not images]:
+        yield f"macro_f1 counts as 0 the classes without images that were named: {listed(alone)}"
+
+
+def _false_alarms(predictor: Predictor, scores: Scores) -> list[FalseAlarms]:
+    least = 1.0 if predictor.typicality is None else predictor.typicality.least
+    return measure_false_alarms(scores.typicalities, least=least)
 
 
 def _bootstrap(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
@@ -231,9 +165,7 @@ def write_measured(
     with _whole(folder) as half:
         scores, labels = measured.scores, measured.labels
         answering = measure_answering(predictor.card.abstention, scores.probabilities, labels)
-        least = 1.0 if predictor.typicality is None else predictor.typicality.least
-        false_alarms = measure_false_alarms(scores.typicalities, least=least)
-        write_evaluation(half, {"test": measured.evaluation}, measured.classes, answering, false_alarms)
+        write_evaluation(half, {"test": measured.evaluation}, measured.classes, answering, measured.false_alarms)
         table = predictions_table(scores.names, labels, scores.probabilities, measured.classes)
         publish(half / names.PREDICTIONS_TABLE, table)
         _draw(half / names.FIGURES_FOLDER, measured)
@@ -293,10 +225,22 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
         tables=[
             {"title": "Measures", "head": ["measure", "value", "from", "to"], "rows": measured.rows()},
             {"title": "Recall", "head": ["class", "images", "recall", "from", "to"], "rows": measured.recalls()},
+            *_alarms_table(measured),
         ],
         figures=_FIGURES,
         mistakes=mistakes,
     )
+
+
+def _alarms_table(measured: Measured) -> list[dict[str, Any]]:
+    """Return the table of images that would be taken for none of the classes; none where nothing tells."""
+    rows = measured.alarms()
+    about = (
+        "All images here are of known classes, so each that predict --outliers LEVEL would mark is a false alarm. Of "
+        "images like those of the run it marks a share of LEVEL; many more say that these are of another kind."
+    )
+    head = ["--outliers", "marked", "share", "from", "to"]
+    return [{"title": "False alarms of “none of these”", "about": about, "head": head, "rows": rows}] if rows else []
 
 
 def track_measured(

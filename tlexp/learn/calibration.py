@@ -3,6 +3,8 @@
 Out-of-fold logits are divided by the temperature that suits them best (Guo et al. 2017, arXiv 1706.04599), with Platt's
 targets (Platt 1999): after n images a label is certain to (n + 1) / (n + 2), and the other classes share the rest. With
 plain targets every candidate that is right everywhere would lose nothing, and nothing would rank them.
+The temperature that a model keeps is drawn towards 1, for eight images would allow any: by a Gamma prior of 1 / T whose
+mode is 1, which keeps the loss convex and fades as images come to speak.
 logits (n, K) of any floating type, or log-probabilities; labels (n,) int64; weights (n,) float64, 1 on average.
 """
 
@@ -19,6 +21,8 @@ LOWEST, HIGHEST = 0.25, 16.0
 """What a temperature may be: a few images would allow any."""
 _PRECISION = 1e-8
 """Of the logarithm of a temperature."""
+_PRIOR = 1.0
+"""Strength of the belief in logits as they were trained: of its peak as wide as a factor of e."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,17 +49,29 @@ def calibrate_logits(logits: Logits, labels: Labels, class_weights: ClassWeights
     Where the loss that candidates are trained on weighs classes by their frequency, so does this one, by that of these
     labels.
     """
-    per_class = weigh_classes(class_weights, labels, logits.shape[1])
-    weights = np.array(per_class)[labels] if per_class else np.ones(len(labels))
+    weights = _weights(class_weights, labels, logits.shape[1])
     temperature = fit_temperature(logits, labels, weights)
     losses = smoothed_losses(logits.astype(np.float64) / temperature, labels)
     return Calibrated(temperature=temperature, losses=weights * losses)
 
 
-def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]) -> float:
+def kept_temperature(logits: Logits, labels: Labels, class_weights: ClassWeights = ClassWeights.none) -> float:
+    """Return the temperature that a model keeps: that of least loss, drawn towards 1 where few images tell.
+
+    Candidates are compared without the prior, for by it their scale would count.
+
+    >>> logits, labels = np.array([[3.0, 0.0], [0.0, 3.0]], np.float32), np.array([0, 0])
+    >>> [round(kept_temperature(np.tile(logits, (n, 1)), np.tile(labels, n)), 1) for n in (1, 4, 100)]
+    [2.6, 4.7, 16.0]
+    """
+    return fit_temperature(logits, labels, _weights(class_weights, labels, logits.shape[1]), prior=_PRIOR)
+
+
+def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64], *, prior: float = 0.0) -> float:
     """Return the temperature of least smoothed loss, in [0.25, 16]; 1 where logits say nothing.
 
-    The loss is convex in 1 / T, so that its slope there is 0 at one place, or nowhere between the ends.
+    The loss is convex in 1 / T, and so is the prior, 1 / T - 1 - log(1 / T) times its strength, so that the slope of
+    their sum is 0 at one place, or nowhere between the ends.
 
     >>> labels = np.array([0, 0, 0, 1])
     >>> one, other = (fit_temperature(np.tile([[gap, 0.0]], (4, 1)), labels, np.ones(4)) for gap in (1.0, 3.0))
@@ -70,7 +86,7 @@ def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]
     def slope(log_temperature: float) -> float:
         shares = np.exp(scores * np.exp(-log_temperature))
         means = np.einsum("nk,nk->n", shares, scores) / shares.sum(axis=1)
-        return float(weights @ (means - wanted))
+        return float(weights @ (means - wanted) + prior * (1 - np.exp(log_temperature)))
 
     ends = float(np.log(LOWEST)), float(np.log(HIGHEST))
     coldest, hottest = (slope(end) for end in ends)
@@ -81,6 +97,12 @@ def fit_temperature(logits: Logits, labels: Labels, weights: NDArray[np.float64]
     if hottest >= 0:
         return HIGHEST
     return float(np.exp(brentq(slope, *ends, xtol=_PRECISION)))
+
+
+def _weights(class_weights: ClassWeights, labels: Labels, classes: int) -> NDArray[np.float64]:
+    """Return the weight of each image, (n,)."""
+    per_class = weigh_classes(class_weights, labels, classes)
+    return np.array(per_class)[labels] if per_class else np.ones(len(labels))
 
 
 def smoothed_losses(logits: NDArray[np.float64], labels: Labels) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from tlexp.config.train import ClassWeights
 from tlexp.data import Fold
 from tlexp.errors import DivergedError
 from tlexp.features.batches import LabelledSet
-from tlexp.learn.calibration import Calibrated, calibrate_logits
+from tlexp.learn.calibration import Calibrated, calibrate_logits, kept_temperature
 from tlexp.learn.search import C, Listed, Offered, Search, Trial, edge_flags, offered_by
 from tlexp.models.typicality import Distances, ReferenceRows, Typicality
 from tlexp.tracking.blocks import SelectionBlock, TrialBlock
@@ -180,7 +180,7 @@ def select(
             best = trial, trial.calibrated, pooled
     if best is None:
         raise DivergedError(f"all {len(trials)} candidates diverged: lower the range, e.g. tune.lr=[1e-6,1e-3]")
-    winner, calibrated, pooled = best
+    winner, _, pooled = best
     return Selection(
         kind="split" if len(folds) == 1 else "folds",
         trials=tuple(trials),
@@ -190,7 +190,7 @@ def select(
         labels=pooled.labels,
         flags=edge_flags(winner, trials, search),
         unsolved=tuple(unsolved),
-        temperature=calibrated.temperature,
+        temperature=kept_temperature(pooled.logits, pooled.labels, class_weights),
     )
 
 

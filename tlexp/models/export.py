@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -179,8 +180,9 @@ def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
     card, weights = (folder / name for name in EXPORT)
     exported = read_card(card)
     state = read_export(folder)
-    classifier = _build(exported, card)
     own = {name for name in state if name.startswith(f"{_TYPICALITY}.")}
+    _require_room(exported.card, card, sum(tensor.numel() for name, tensor in state.items() if name not in own))
+    classifier = _build(exported, card)
     if own:
         known = {name.partition(".")[2]: state[name] for name in own}
         classifier.typicality = _typicality(known, feature_shape(classifier.backbone)[-1], weights)
@@ -213,23 +215,40 @@ def read_card(path: Path) -> ExportedModel:
     return exported
 
 
-def _build(exported: ExportedModel, path: Path) -> Classifier:
-    card = exported.card
-    size = card.preprocessing.image_size
+def _require_room(card: ModelCard, path: Path, held: int) -> None:
+    """Refuse a network of more numbers than its weights hold, before memory is taken for one of any size."""
+    backbone = _backbone(card, path, meta=True)
+    with torch.device("meta"):
+        head = card.head.build(backbone, len(card.classes), seed=0)
+    described = sum(each.numel() for part in (backbone, head) for each in part.state_dict().values())
+    if described > held:
+        raise WeightsError(
+            f"{path}: the network it describes has {described:,} numbers, and the weights beside it are {held:,}: "
+            "no run wrote that, so restore both files or export again"
+        )
+
+
+def _backbone(card: ModelCard, path: Path, *, meta: bool = False) -> nn.Module:
     try:
-        backbone = build_backbone(
+        return build_backbone(
             card.backbone,
-            image_size=size,
+            image_size=card.preprocessing.image_size,
             global_pool=card.global_pool,
             head=card.head.kind,
             head_units=card.head_units,
             drop_rate=card.drop_rate,
             drop_path_rate=card.drop_path_rate,
+            meta=meta,
         )
     except ConfigError as error:
         raise WeightsError(f"{path}: the model it describes cannot be built: {error}") from error
+
+
+def _build(exported: ExportedModel, path: Path) -> Classifier:
+    card = exported.card
+    backbone = _backbone(card, path)
     head = card.head.build(backbone, len(card.classes), seed=0)
-    units = find_units(backbone, image_size=size)
+    units = find_units(backbone, image_size=card.preprocessing.image_size)
     if not 0 <= exported.depth <= len(units):
         raise WeightsError(f"{path}: depth={exported.depth}: {card.backbone} has 0..{len(units)} units: export again")
     return Classifier(backbone, head, units, exported.depth)

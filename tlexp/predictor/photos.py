@@ -4,7 +4,7 @@ Arrays are (H, W, 3) or (H, W), uint8; one of (N, H, W, 3) stands for N images.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -61,7 +61,10 @@ def find_photos(
         _require_there([os.fspath(given) for given in stated if isinstance(given, str | os.PathLike)])
     for given in stated:
         if isinstance(given, str | os.PathLike) and os.path.isdir(given):  # noqa: PTH112 - takes both kinds
-            photos += _of_folder(Path(given), follow_links, root or Path(given))
+            found = photos_below(Path(given), follow_links=follow_links, root=root)
+            if not found:
+                raise DataError(f"{printable(os.fsdecode(given))}: no image lies in this folder, nor below it")
+            photos += found
         else:
             photos.append(_single(given, f"image {len(photos)}"))
     return photos
@@ -104,17 +107,22 @@ def _of_array(values: np.ndarray, asked: Decoding) -> Image.Image:
     return Image.fromarray(values).convert("RGB")
 
 
-def _of_folder(folder: Path, follow_links: bool, root: Path) -> Iterator[Photo]:
+def photos_below(folder: Path, *, follow_links: bool, root: Path | None = None) -> list[Photo]:
+    """Return the images of a folder by name, however deep they lie; none where it holds none.
+
+    Args:
+        folder: The folder.
+        follow_links: Follow links that lead out of it.
+        root: The folder that they may not lead out of, above it; itself when None.
+    """
+    root = folder if root is None else root
     prefix = "" if str(root) == "." else f"{printable(str(root)).rstrip('/')}/"
     naming = Naming(root=root.resolve(), setting="the folder", prefix=prefix, follow="--follow-links")
     walk = Walk(naming, follow_links=follow_links)
     walk.visit(root.resolve() / folder.relative_to(root), 0)
-    listing = walk.listing()
-    if not listing.files and not listing.refused:
-        raise DataError(f"{printable(str(folder))}: no image lies in this folder, nor below it")
     found = {file.name: Photo.of(file) for file in walk.files}
-    found |= {name: Photo(name=name, load=_refusal(reason)) for name, reason in listing.refused}
-    return iter([found[name] for name in sorted(found)])
+    found |= {name: Photo(name=name, load=_refusal(reason)) for name, reason in walk.listing().refused}
+    return [found[name] for name in sorted(found)]
 
 
 def _refusal(reason: str) -> Callable[[Decoding], Image.Image]:

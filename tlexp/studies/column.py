@@ -107,7 +107,9 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         last_of_budget = number + 1 == len(missing) or missing[number + 1].labels != each.labels
         if last_of_budget:
             spent = time.monotonic() - began
-            say(f"{column} labels={each.labels}: {number + 1} of {len(missing)} runs, {spent:.0f} s")
+            left = len(missing) - number - 1
+            more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
+            say(f"{column} labels={each.labels}: done after {spent:.0f} s{more}")
         signal_number = listener.should_stop()
         if signal_number is not None:
             raise Interrupted(signal_number)  # it came while the end of the run was written

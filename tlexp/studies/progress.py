@@ -65,7 +65,7 @@ class StudyProgress:
             for ended in (True, False)
         )
         pace = (self._clock() - self._began) / spent if spent else 1.0
-        count = f"replicate {self._before + len(over)} of {self._before + len(self._waiting)}"
+        count = f"{self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
         return f"{self._title}: {count}, about {duration(pace * left, hours_from=3600, days_from=2 * 86400)} to go"
 
     def _records(self) -> set[Path]:

@@ -58,6 +58,7 @@ def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Calla
 def test_an_entry_has_what_the_bill_tells(compose: Callable[[tuple[str, ...]], Config]) -> None:
     [lite0], _ = find_pool(pool_entries(["lite0"]), compose)
     assert (lite0.prior, lite0.licence, round(lite0.megabytes)) == (74.846, "apache-2.0", 13)
+    assert lite0.facts["megabytes"] == lite0.megabytes, "13.48 is 13 on the page, as it is in the bill"
     assert lite0.facts["image_size"] == 224
     [tiny], _ = find_pool(pool_entries(["tiny"]), compose)
     assert tiny.prior is None

@@ -122,6 +122,14 @@ def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
     assert "trains less than 1 % of the parameters" in found.sentence()
 
 
+def test_what_columns_train_is_told_where_they_differ_in_it(make_table: MakeTable) -> None:
+    found = explained(make_table, strength=FLAT, seeds=10)
+    assert "(trains 70 %)" in found.details()
+    alike = tuple(dataclasses.replace(each, trained_share=0.004) for each in found.recommendation.candidates)
+    same = dataclasses.replace(found, recommendation=dataclasses.replace(found.recommendation, candidates=alike))
+    assert "train" not in same.details()
+
+
 def test_one_seed_takes_the_highest_mean_and_says_that_it_bounds_nothing(make_table: MakeTable) -> None:
     found = explained(make_table, seeds=1, strength=FLAT | {"freeze-5": (2.5, 0.2)})
     assert found.recommendation.column == found.recommendation.best == "freeze-5"

@@ -70,7 +70,7 @@ class PoolEntry:
         """What the page tells of it."""
         return {
             "licence": self.licence,
-            "megabytes": round(self.megabytes, 1),
+            "megabytes": self.megabytes,  # rounded once, where it is shown
             "parameters": self.parameters,
             "image_size": self.network.expected.image_size,
         }

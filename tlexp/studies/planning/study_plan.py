@@ -17,8 +17,9 @@ from tlexp.compose.compositions import Compositions
 from tlexp.compose.leaves import leaves
 from tlexp.compose.load import Composed
 from tlexp.compose.overrides import several_values
+from tlexp.compose.words import unquoted_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
-from tlexp.config.backbone import PIXELS
+from tlexp.config.backbone import PIXELS, backbone_told
 from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
@@ -290,7 +291,8 @@ class StudyPlan:
     def _named(self, config: Config) -> str:
         """Return the backbone, or all of them."""
         entries = ", ".join(each.name for each in self.pool)
-        return entries if self.study.backbones else f"{config.backbone.name}{f', {entries}' if entries else ''}"
+        own = backbone_told(config.backbone.name, "" if config.backbone.random_start else config.backbone.weights or "")
+        return entries if self.study.backbones else f"{own}{f', {entries}' if entries else ''}"
 
     @property
     def begun(self) -> Mapping[str, Any] | None:
@@ -309,7 +311,7 @@ class StudyPlan:
     @property
     def _typed(self) -> str:
         """The command line."""
-        return shlex.join(["python", "-m", "tlexp", *self._command.stated])
+        return shlex.join(["python", "-m", "tlexp", *unquoted_values(self._command.stated)])
 
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
@@ -487,7 +489,8 @@ class StudyPlan:
             return sweeps_folder() / name
         content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        about = f"{len(self.pool)}" if self.study.backbones else config.backbone.name.partition(".")[0]
+        network = config.backbone.packaged or config.backbone.name.partition(".")[0]
+        about = f"{len(self.pool)}" if self.study.backbones else network
         return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
 
 

@@ -70,6 +70,7 @@ def glossary(findings: Findings) -> tuple[str, ...]:
         "balanced accuracy: the mean of the classes' recalls, a fraction",
         f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
         "point: a hundredth of balanced accuracy",
+        "operations: the multiplications that a network takes for one image",
         "decided, nearly, open: what may be lost is at most the margin, at most three margins, or more",
         "interval: where the true value lies with 95 % confidence",
         "simultaneous interval, or at once: all of a budget hold together with 95 %, so that each is wider",

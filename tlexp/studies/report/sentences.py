@@ -91,8 +91,17 @@ class Explanation:
     def _cost(self) -> str:
         """Return what the column to take trains; nothing where nothing is taken or that is not known."""
         column = self.recommendation.column
-        share = None if column is None else self.recommendation.candidate(column).trained_share
-        return "" if share is None else f"It trains {in_percent(share)} of the parameters."
+        share = None if column is None else self._share(column)
+        return "" if share is None else f"It trains {share} of the parameters."
+
+    def _share(self, column: str) -> str | None:
+        """Return the share of the parameters that a column trains; None where that is not known, or all train alike."""
+        told = {
+            each.column: in_percent(each.trained_share)
+            for each in self.recommendation.candidates
+            if each.trained_share is not None
+        }
+        return told.get(column) if len(set(told.values())) > 1 or len(self.recommendation.candidates) == 1 else None
 
     def deciding(self) -> str:
         """Return what would decide it, so far as more of the same would; nothing where it is decided."""
@@ -130,8 +139,8 @@ class Explanation:
         return f"Not told from the best: {', '.join(named)}{more}."
 
     def _with_cost(self, name: str) -> str:
-        share = self.recommendation.candidate(name).trained_share
-        return name if share is None else f"{name} (trains {in_percent(share)})"
+        share = self._share(name)
+        return name if share is None else f"{name} (trains {share})"
 
     def reasons(self) -> tuple[str, ...]:
         """Return why, a sentence each."""
