@@ -75,6 +75,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         index = RunIndex(plan.folder.attempts())
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         found = estimate(plan, session, done)
+        plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
     print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first

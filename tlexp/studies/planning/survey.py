@@ -42,7 +42,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         rows.append(
             [each.column.name, each.column.title, ",".join(budgets), str(len(runs)), str(there), candidates, about]
         )
-    lines = [*_pool_lines(plan, found), *(line[:_WIDTH] for line in aligned(rows))]
+    lines = [*_pool_lines(plan), *(line[:_WIDTH] for line in aligned(rows))]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
@@ -73,19 +73,18 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
     ]
 
 
-def _pool_lines(plan: StudyPlan, found: Estimate) -> list[str]:
+def _pool_lines(plan: StudyPlan) -> list[str]:
     """Return what each network of a pool is and costs, the cheapest first by operations; nothing of one network."""
     if not plan.pool:
         return []
     rows = [["network", "licence", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image"]]
-    probes = {each.name: each.columns[0] for each in plan.entrants}
     for each in plan.pool:
-        milliseconds = 1000 * found.costs[probes[each.name]].image if each.name in probes else 0.0
+        milliseconds = plan.milliseconds.get(each.name)
         rows.append(
             [
                 *(each.name, each.licence or "not known", f"{each.parameters / 1e6:.1f} M", f"{each.megabytes:.0f}"),
                 *(str(each.network.expected.image_size), "-" if each.prior is None else f"{each.prior:.1f} %"),
-                *(f"{each.operations / 1e6:,.0f}", f"{milliseconds:.1f}" if milliseconds else "-"),
+                *(f"{each.operations / 1e6:,.0f}", "-" if milliseconds is None else f"{milliseconds:.1f}"),
             ]
         )
     return [line[:_WIDTH] for line in aligned(rows)]
