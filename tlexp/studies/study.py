@@ -117,7 +117,12 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     tried, ended, index = set(found.done), _Endings(), RunIndex(plan.folder.attempts())
     with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
-        while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
+        while left := next_turns(
+            plan.columns,
+            rounds := _hold_rounds(plan, found, began, runner.workers),
+            tried,
+            {each.columns[0] for each in plan.entrants},
+        ):
             if not (left := _one_pass(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
