@@ -39,6 +39,7 @@ from tlexp.experiment.run import run
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.studies import column
+from tlexp.tracking.names import JOB_FILE
 from tlexp.train import Listener
 
 LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")
@@ -80,13 +81,18 @@ def anew() -> Iterator[Session]:
         column.process_session = before
 
 
-def run_column(loaded: Composed, cells: Cells) -> tuple[float, float]:
-    """Return what the column takes as the job of a study of its own."""
+def run_column(loaded: Composed, cells: Cells, *, depth: int | None = None) -> tuple[float, float]:
+    """Return what the column takes as the job of a study of its own; with a depth a pass fills its cut first."""
     with tempfile.TemporaryDirectory(dir=".") as place, anew():
         keys = {config_key(cell): ["c", budget, cell.seed] for budget, each in cells.items() for cell in each}
-        SweepFolder(Path(place)).state({"fixed": {}, "swept": [], "study": {"columns": [], "replicates": keys}})
+        stated = {"name": "c", "title": "c", "role": "depth", "depth": depth, "solved": True}
+        budgets = [{"labels": budget, "per_class": float(budget)} for budget in cells]
+        study = {"name": "s", "backbone": "", "margin": 0.01, "seeds": [0], "budgets": budgets, "skipped": {}}
+        study |= {"columns": [stated], "replicates": keys}
+        SweepFolder(Path(place)).state({"fixed": {}, "swept": [], "study": study})
         folder = Path(place) / "columns" / "c" / "1"
         folder.mkdir(parents=True)
+        (folder / JOB_FILE).write_text(json.dumps({"column": "c", "runs": [*keys]}))
         clock = Clock()
         column.run_column(loaded, folder=folder, overrides=[], run=run, listener=Listener())
         taken = clock.read()

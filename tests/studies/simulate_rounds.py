@@ -6,14 +6,14 @@ The kinds are those of several budgets; each look sees more of the same seeds an
 surely worse than another by more than the margin leaves, a budget that is decided takes no more seeds, and what is said
 of it stands. Shares of the error, bounds and what leaves are the package's own functions. `--plant whole` lets every
 look err as if it were the only one, `--plant early` lets what was seen so far decide which column leaves, by means
-alone: both must be seen to break what is promised.
+alone, `--plant alone` lets every bound err as if it were the only one: each must be seen to break what is promised.
 """
 
 import argparse
 import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,35 +49,50 @@ def simulate_rounds(
         seed: Of everything that is drawn.
         margin: In balanced accuracy.
         solved: So many of the cheapest columns take all seeds at once.
-        plant: A bug: `whole` or `early`.
+        plant: A bug: `whole`, `early` or `alone`.
     """
-    generator, looks = np.random.default_rng(seed), plan_looks(kind.seeds)
-    shares = [1.0] * len(looks) if plant == "whole" else SHARES[len(looks)]
-    size = max(1, _AT_ONCE // (len(kind.per_class) * kind.columns**2 * kind.seeds))
-    parts = [
-        _study(kind, min(size, studies - start), generator, looks, shares, margin, solved, early=plant == "early")
-        for start in range(0, studies, size)
-    ]
+    generator = np.random.default_rng(seed)
+    parts = []
+    for start in range(0, studies, size := studies_at_once(kind)):
+        drawn = Drawn(*kind.draw(min(size, studies - start), generator), truth=kind.truth)
+        parts.append(follow_rounds(kind, drawn, margin=margin, solved=solved, plant=plant))
+    return told_of_rounds(parts)
+
+
+def studies_at_once(kind: BudgetKind) -> int:
+    """Return how many studies are held in memory together."""
+    return max(1, _AT_ONCE // (len(kind.per_class) * kind.columns**2 * kind.seeds))
+
+
+def told_of_rounds(parts: Sequence[Mapping[str, NDArray[np.generic]]]) -> dict[str, float]:
+    """Return what `simulate_rounds` does, from the studies of all parts."""
     found = {name: np.concatenate([part[name] for part in parts]).mean(axis=0) for name in parts[0]}
     lowest = {name: float(found[name].min()) for name in ("held", "kept", "best")}
     means = {name: float(found[name].mean()) for name in ("decided", "replicates")}
     return lowest | {"worse": float(found["worse"].max())} | means
 
 
-def _study(
-    kind: BudgetKind,
-    studies: int,
-    generator: np.random.Generator,
-    looks: Sequence[int],
-    shares: Sequence[float],
-    margin: float,
-    solved: int,
-    *,
-    early: bool,
+@dataclass(frozen=True)
+class Drawn:
+    """Studies with their columns, the dearest first.
+
+    Attributes:
+        accuracies: (B, L, C, S) as they are on all images.
+        shifts: (B, L, C) what the test images do to them.
+        truth: (C,), or (B, L, C) where studies and budgets differ.
+    """
+
+    accuracies: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    truth: NDArray[np.float64]
+
+
+def follow_rounds(
+    kind: BudgetKind, drawn: Drawn, *, margin: float, solved: int = 0, plant: str = ""
 ) -> dict[str, NDArray[np.generic]]:
-    """Return (B, L) what is true of each study's budgets in the end."""
-    accuracies, shifts = kind.draw(studies, generator)
-    place = studies, len(kind.per_class), kind.columns
+    """Return (B, L) what is true of each study's budgets in the end; arguments as of `simulate_rounds`."""
+    place, looks = drawn.shifts.shape, plan_looks(kind.seeds)
+    shares = [1.0] * len(looks) if plant in ("whole", "alone") else SHARES[len(looks)]
     waits = np.arange(kind.columns) < kind.columns - solved
     inside, seeds = np.ones(place, dtype=bool), np.where(waits, looks[0], np.full(place, looks[-1]))
     going = np.ones(place[:2], dtype=bool)
@@ -85,7 +100,8 @@ def _study(
     costs = np.arange(kind.columns)[::-1].astype(np.intp)
     for look, share in zip(looks, shares, strict=True):
         seeds = np.where(going[..., None] & inside & waits, look, seeds)
-        means, upper = _look(kind, accuracies, shifts, seeds, inside, share)
+        family = 1.0 if plant == "alone" else comparisons(kind.columns) / share
+        means, upper = _look(kind, drawn.accuracies, drawn.shifts, seeds, inside, family)
         pairs = inside[..., :, None] & inside[..., None, :]
         upper = np.where(pairs, upper, np.where(inside[..., None, :], -1.0, 0.0))  # who has left is no rival
         now = bound_regrets(upper)
@@ -95,15 +111,16 @@ def _study(
             break
         going &= np.take_along_axis(bounds, taken[..., None], -1)[..., 0] > margin
         leaves = surely_worse(np.where(pairs, upper, 0.0), margin)
-        leaves = means < means.max(axis=-1, keepdims=True) - 2 * margin if early else leaves
+        leaves = means < means.max(axis=-1, keepdims=True) - 2 * margin if plant == "early" else leaves
         inside &= ~(leaves & going[..., None])
-    regrets = kind.truth.max() - kind.truth
-    own = np.take_along_axis(bounds, taken[..., None], -1)[..., 0]
+    truth = np.broadcast_to(drawn.truth, place)
+    regrets, best = truth.max(axis=-1, keepdims=True) - truth, truth.argmax(axis=-1)[..., None]
+    own, lost = (np.take_along_axis(each, taken[..., None], -1)[..., 0] for each in (bounds, regrets))
     return {
         "held": ((bounds >= regrets - 1e-12) | ~inside).all(axis=-1),
         "kept": np.where(inside, regrets, 1.0).min(axis=-1) <= margin,
-        "best": inside[..., kind.truth.argmax()],
-        "worse": (own <= margin) & (regrets[taken] > margin),
+        "best": np.take_along_axis(inside, best, -1)[..., 0],
+        "worse": (own <= margin) & (lost > margin),
         "decided": own <= margin,
         "replicates": seeds.mean(axis=-1) / looks[-1],
     }
@@ -115,7 +132,7 @@ def _look(
     shifts: NDArray[np.float64],
     seeds: NDArray[np.intp],
     inside: NDArray[np.bool_],
-    share: float,
+    family: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the means over shared seeds (B, L, C), and (B, L, C, C) how much better each column is than each other."""
     first, second = np.triu_indices(kind.columns, 1)
@@ -133,7 +150,7 @@ def _look(
         image_variance=np.full(value.shape, 2 * kind.image**2),
         image_freedom=np.full(value.shape, 1e6),
     )
-    half = spread.half_width(comparisons(kind.columns) / share, sides=1)
+    half = spread.half_width(family, sides=1)
     upper = np.zeros((*value.shape[:-1], kind.columns, kind.columns))
     upper[..., first, second], upper[..., second, first] = value + half, half - value
     common = np.where(inside, seeds, seeds.max()).min(axis=-1)[..., None]
@@ -149,7 +166,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(10, 30), help="the most that a study takes")
     parser.add_argument("--margin", type=float, nargs="+", default=(0.01, 0.05))
     parser.add_argument("--solved", type=int, default=0, help="columns that take all seeds at once")
-    parser.add_argument("--plant", choices=["whole", "early"], default="")
+    parser.add_argument("--plant", choices=["whole", "early", "alone"], default="")
     parser.add_argument("--seed", type=int, default=1)
     stated = parser.parse_args()
     for name, (budgets, alike), columns, seeds, margin in itertools.product(

@@ -8,6 +8,7 @@ import pytest
 from tests.studies.simulate import IMAGES, KINDS, SEEDS, simulate, simulate_crossings
 from tests.studies.simulate_budgets import BUDGET_KINDS, BUDGETS, COLUMNS, simulate_budgets
 from tests.studies.simulate_rounds import ROUND_KINDS, simulate_rounds
+from tests.studies.simulate_screens import SCREEN_KINDS, simulate_screens
 from tests.studies.simulate_tables import TABLE_KINDS, simulate_tables
 
 FEW, MANY = 400, 10_000
@@ -140,6 +141,27 @@ def test_rounds_borrowing_groups_and_the_rest_of_the_pool_hold_together(name: st
     check_tables(simulate_tables(TABLE_KINDS[name], 1000, seed=1), 1000)
 
 
+def check_screens(found: dict[str, float], studies: int) -> None:
+    """Compare what was said of finalists with what is promised, and what choosing them has seen of the test images."""
+    check_rounds(found, studies)
+    assert abs(found["spent"]) < 0.2
+
+
+@pytest.mark.parametrize("name", SCREEN_KINDS)
+def test_what_is_said_of_finalists_errs_as_seldom_as_it_may(name: str) -> None:
+    found = simulate_screens(SCREEN_KINDS[name], 200, seed=2)
+    check_screens(found, 200)
+    assert found["points"] < found["favourite_points"]
+
+
+def test_finalists_that_the_test_images_chose_and_bounds_that_each_err_alone_are_seen() -> None:
+    kind = replace(SCREEN_KINDS["ahead"], ahead=0.05, luck=(0.02, 0.05), spread=0.01, image=0.02)
+    check_screens(simulate_screens(kind, 100, seed=2), 100)
+    for plant in ("test", "alone"):
+        with pytest.raises(AssertionError):
+            check_screens(simulate_screens(kind, 100, seed=2, plant=plant), 100)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", KINDS)
@@ -176,3 +198,9 @@ def test_many_studies_in_rounds(name: str, seeds: int) -> None:
         kind = replace(ROUND_KINDS[name], seeds=seeds, columns=columns, per_class=BUDGETS[budgets], alike=alike)
         studies = 4000 if columns < 12 else 1000
         check_rounds(simulate_rounds(kind, studies, seed=1, margin=margin), studies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCREEN_KINDS)
+def test_ten_thousand_studies_with_a_screen(name: str) -> None:
+    assert simulate_screens(SCREEN_KINDS[name], MANY, seed=1)["held"] >= 0.945

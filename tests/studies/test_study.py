@@ -525,7 +525,7 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     shown = capsys.readouterr()
     assert "study.minutes: 1 of 2 networks was not looked at: tf_efficientnet_lite0" in shown.err + shown.out
     told = about(tmp_path)
-    assert [each["name"] for each in told["entrants"]] == ["tiny"]
+    assert [(each["name"], each["facts"]["milliseconds"]) for each in told["entrants"]] == [("tiny", 1.0)]
     assert {name for name, *_ in told["replicates"].values()} == {"tiny-freeze-5", "tiny-freeze-1", "tiny-freeze-0"}
     assert len(records(tmp_path)) == 3
     assert told["unseen"] == ["tf_efficientnet_lite0"]
@@ -533,6 +533,7 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     page = (tmp_path / "multirun/s/report/index.html").read_bytes()
     assert b'class="notice">1 of 2 networks was not looked at: tf_efficientnet_lite0.' in page
     assert b"not looked at: its pass would take about 2.5 h" in page
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.5))
     assert study(*words) == 0
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
     assert study(*words, "study.backbones=[tiny]") == 2
@@ -542,7 +543,7 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
 def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody else would say that it is over, and the finals would never begin."""
+    """Nobody else would say that it is over, and the finals would never begin; typed again it is tried once more."""
     monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
     fill = column_module._fill
 
@@ -554,7 +555,14 @@ def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
     monkeypatch.setattr(column_module, "_fill", dies)
     assert study(*NETWORKS) == 0
     assert set(ran(tmp_path)) == {"tiny-freeze-0", "tiny-freeze-1", "tiny-freeze-5"}
-    assert "its probe did not finish" in (tmp_path / "multirun/s/report/report.md").read_text()
+    page = tmp_path / "multirun/s/report/report.md"
+    assert "its probe did not finish" in page.read_text()
+    monkeypatch.setattr(column_module, "_fill", fill)
+    assert study(*NETWORKS) == 0
+    assert {name for name in ran(tmp_path) if name.startswith("tf_")} == {
+        f"tf_efficientnet_lite0-freeze-{depth}" for depth in (0, 5, 9)
+    }
+    assert "its probe did not finish" not in page.read_text()
 
 
 class Pool:

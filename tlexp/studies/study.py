@@ -75,6 +75,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         index = RunIndex(plan.folder.attempts())
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         found = estimate(plan, session, done)
+        plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
     print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
@@ -116,7 +117,12 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     tried, ended, index = set(found.done), _Endings(), RunIndex(plan.folder.attempts())
     with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
-        while left := next_turns(plan.columns, rounds := _hold_rounds(plan, found, began, runner.workers), tried):
+        while left := next_turns(
+            plan.columns,
+            rounds := _hold_rounds(plan, found, began, runner.workers),
+            tried,
+            {each.columns[0] for each in plan.entrants},
+        ):
             if not (left := _one_pass(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,12 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert [line.split()[0] for line in shown.splitlines() if "none frozen" in line] == [
         "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0",
     ]  # fmt: skip
+    table = [line for line in shown.splitlines() if line.startswith(("network ", "column ", "tiny", "tf_eff"))]
+    assert max(map(len, table)) <= 110
+    assert table[0].split("  ")[-2:] == ["ms per image", "licence"]
+    assert table[3].endswith("candidates  about")
+    assert all(re.search(r" (solved|\d+) +\d+ (s|min|h)$", line) for line in table[4:])
+    assert re.search(r"runs, \d+ to do, about \S+ \S+ were nothing left out, ", shown)
     assert study(*POOL, "study.minutes=0", "--dry-run") == 0
     assert "stops the screen" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0.0001", "--dry-run") == 2

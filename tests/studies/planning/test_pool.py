@@ -89,13 +89,32 @@ def test_own_weights_that_are_not_there_are_named(compose: Callable[[tuple[str, 
     assert missing == {f"tiny@{tmp_path}/lost.pth": f"there is no {tmp_path}/lost.pth"}
 
 
-def test_the_memory_is_what_a_container_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole, limit = pool._memory(), tmp_path / "memory.max"
-    monkeypatch.setattr(pool, "_GROUP_LIMITS", (limit, tmp_path / "lost"))
-    for text, expected in (("4096\n", 4096.0), ("max\n", None), (f"{2**62}\n", None)):
-        limit.write_text(text)
-        assert pool._memory() == (expected or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    assert whole > 0
+@pytest.mark.parametrize(
+    ("groups", "limit"),
+    [
+        ("", "memory.max"),
+        ("0::/\n", "memory.max"),
+        ("0::/user.slice/job_7\n", "user.slice/memory.max"),
+        ("0::/user.slice/job_7\n", "user.slice/job_7/memory.max"),
+        ("0::/docker/there_is_none\n", "memory.max"),
+        ("5:cpu:/\n4:hugetlb,memory:/slurm/job_7\n0::/\n", "memory/slurm/job_7/memory.limit_in_bytes"),
+    ],
+)
+def test_the_memory_is_what_the_control_groups_of_the_process_leave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, groups: str, limit: str
+) -> None:
+    """A batch system limits a group below the root's."""
+    machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    (tmp_path / "cgroup").write_text(groups)
+    (tmp_path / limit).parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(pool, "_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(pool, "_GROUP_ROOT", tmp_path)
+    for text, expected in (("4096\n", 4096.0), ("max\n", machine), (f"{2**62}\n", machine)):
+        (tmp_path / limit).write_text(text)
+        assert pool._memory() == expected
+    (tmp_path / "cgroup").unlink()
+    (tmp_path / limit).unlink()
+    assert pool._memory() == machine
 
 
 def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:

@@ -19,7 +19,8 @@ COLUMNS = tuple(
     for name in STRENGTH
     for depth in ("frozen", "none")
 )
-FACTS: dict[str, Any] = {"licence": "apache-2.0", "megabytes": 13.5, "parameters": 3_400_000, "image_size": 224}
+FACTS: dict[str, Any] = {"licence": "apache-2.0", "megabytes": 13.5, "parameters": 3_400_000, "image_size": 224,
+                         "milliseconds": 1.25}  # fmt: skip
 
 
 def findings(make_table: MakeTable, favourite: str, missing: Sequence[tuple[str, str]] = ()) -> Findings:
@@ -58,8 +59,18 @@ def test_networks_are_compared_at_a_budget_that_all_have(make_table: MakeTable) 
 
 def test_the_table_has_the_licence_or_says_that_it_is_not_known(make_table: MakeTable) -> None:
     rows = {row[0].removesuffix(" *"): row for row in network_table(findings(make_table, "small")).rows}
-    assert rows["large"][4:] == ("apache-2.0", "14", "224", "2", "70.0 %")
+    assert rows["large"][4:] == ("apache-2.0", "14", "224", "2", "1.2", "70.0 %")
     assert rows["old"][4:7] == ("not known", "–", "–")
+    assert rows["old"][8] == "–"
+
+
+def test_no_star_rests_on_a_clock(make_table: MakeTable) -> None:
+    found = findings(make_table, "small")
+    slow = [
+        dataclasses.replace(each, entrant=dataclasses.replace(each.entrant, facts={"milliseconds": 10.0**place}))
+        for place, each in enumerate(found.screened)
+    ]
+    assert pareto_front(dataclasses.replace(found, screened=tuple(slow))) == pareto_front(found)
 
 
 @pytest.mark.parametrize("favourite", ["small", "large"])

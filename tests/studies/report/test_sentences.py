@@ -7,6 +7,7 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import DecidingSize, Sureness
+from tlexp.studies.analysis.table import Role
 from tlexp.studies.report.sentences import Explanation, explain, format_interval
 
 CHANCE = -0.5755, 0.0
@@ -144,6 +145,16 @@ def test_columns_without_shared_seeds_are_told_without_a_bound(make_table: MakeT
     assert found.recommendation.column == "freeze-0"
     assert "how much better another may be is open: two columns share too few seeds" in found.sentence()
     assert found.change() == "Replicates of all columns with the same data seeds."
+
+
+def test_bounds_as_wide_as_the_scale_are_told_as_such_and_seeds_are_asked_for(make_table: MakeTable) -> None:
+    """Twelve columns and three seeds of one budget: all share their seeds."""
+    columns = [dataclasses.replace(DEPTHS[0], name=f"c{number}", depth=None, role=Role.way) for number in range(12)]
+    strength = {column.name: (1.0, 0.9) for column in columns}
+    found = explained(make_table, columns=columns, strength=strength, budgets=("5",), missing=(), seeds=3, noise=1.5)
+    assert found.recommendation.bound == 1
+    assert "is open: so few data seeds bound nothing of 12 columns at once." in found.answer()
+    assert re.search(r"would( not)? decide it", found.change())
 
 
 def test_chance_recommends_nothing_and_says_why(make_table: MakeTable) -> None:

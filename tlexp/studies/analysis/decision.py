@@ -40,8 +40,8 @@ class Decision:
         peers: Places of the candidates that have at least half as many data seeds as the leader and what is chosen.
         seeds: Data seeds that these share.
         means: (C,) over shared seeds; of a candidate with few of them by its difference to those that have many.
-        widths: (C, C) how far the difference of two may be off to one side; 1 where none is known, 0 with itself.
-        bounds: (C,) what each may lose against the best at most; 1 where no bound is known.
+        widths: (C, C) how far the difference of two may be off to one side; inf where none is known, 0 with itself.
+        bounds: (C,) what each may lose against the best at most; 1 where none is known, or few seeds leave it as wide.
         reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
         margin: `study.margin`.
         costs: (C,) the rank of each one's cost, 0 the cheapest; equal where they cost the same.
@@ -126,7 +126,7 @@ def decide(
     reached = tuple(_reached(table, cell, images, competitors(table) / share) for cell in candidates)
     means = _means(candidates, reached, images)
     values, widths = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
-    upper = np.where(widths < 1, values + widths, 1.0)
+    upper = values + widths
     bounds = bound_regrets(upper)
     costs = rank_costs(table, candidates)
     cheapest = tuple(np.argsort(costs, kind="stable").tolist())
@@ -261,12 +261,12 @@ def _matrices(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how much better each column (first axis) is than each other (second axis), and how far that may be off."""
     count = len(candidates)
-    values, widths = np.zeros((count, count)), 1 - np.eye(count)
+    values, widths = np.zeros((count, count)), np.where(np.eye(count), 0.0, np.inf)
     for (first, left), (second, right) in itertools.permutations(enumerate(candidates), 2):
         pair = difference(pairs, left.labels, left.column, right.column)
         half = np.nan if pair is None else float(pair.half_width(family, sides=1))
         if pair is not None and np.isfinite(half):
-            values[first, second], widths[first, second] = pair.value, min(1.0, half)
+            values[first, second], widths[first, second] = pair.value, half
     return values, widths
 
 

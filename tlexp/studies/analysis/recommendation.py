@@ -61,7 +61,7 @@ def _candidates(table: StudyTable, decision: Decision) -> tuple[CandidateColumn,
         CandidateColumn(
             column=cell.column,
             mean=float(decision.means[place]),
-            bound=float(decision.bounds[place]) if compared and decision.bounds[place] < 1 else None,
+            bound=float(decision.bounds[place]) if compared and np.isfinite(decision.widths[:, place]).all() else None,
             accuracy=decision.reached[place],
             trained_share=shares[place],
         )

@@ -2,8 +2,8 @@
 
 An entrant is a network (or an input size) with columns of its own; the first of them is solved on its frozen features
 and screens it. Losses are of images that a label budget holds back from itself, so that choosing spends none of the
-test images: the bounds of the finals speak of the finalists. Their label draws are those of the screen, and how far
-that matters was not simulated; nor is it promised that the best one goes on.
+test images: the bounds of the finals speak of the finalists. Their label draws are those of the screen; where that was
+simulated the bounds held all the same (docs/results.md). It is not promised that the best one goes on.
 
 losses (n,) float64, one for each data seed.
 """

@@ -56,6 +56,11 @@ class Estimate:
         """Return the seconds of the pass that a column's network takes over all images, its heads included."""
         return self.costs[column.column.name].image * self.images + self.of(column)
 
+    def milliseconds(self, plan: StudyPlan) -> dict[str, float]:
+        """Return what an image takes in each network of a pool of which something is left to do, by name."""
+        costs = {each.name: self.costs[each.columns[0]].image for each in plan.entrants}
+        return {name: round(1000 * seconds, 2) for name, seconds in costs.items() if seconds}
+
     def least(self, plan: StudyPlan) -> float:
         """Return the seconds that a study takes of which nothing more is left out while it runs: a screen may stop."""
         if not plan.entrants:

@@ -39,6 +39,8 @@ def allowed_minutes(plan: StudyPlan) -> float:
 def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...]:
     """Leave out what was left out when the study began, so that neither its progress nor a busy machine chooses.
 
+    What was measured then for people to see is kept likewise.
+
     Args:
         plan: All that may be compared.
         begun: What study.json says of the study.
@@ -52,6 +54,11 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
     budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
     plan.stopped = begun.get("stopped")
+    plan.milliseconds = {
+        each["name"]: known
+        for each in begun.get("entrants", ())
+        if (known := (each.get("facts") or {}).get("milliseconds"))
+    }
     most = (begun.get("looks") or [len(begun["seeds"])])[-1]  # early studies had one look
     known = {each.column.name for each in plan.columns}, {each.labels for each in plan.budgets}
     if columns.isdisjoint(known[0]) or budgets.isdisjoint(known[1]):

@@ -30,8 +30,8 @@ _SIZE = "backbone.image_size="
 _COPIES = 5
 """Of all parameters that lie in memory when all train: themselves, their start, gradients and two moments of AdamW."""
 _BYTES = 4
-_GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""What a container is given at most, by the second and the first version of Linux's control groups."""
+_GROUPS, _GROUP_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+"""Where Linux tells a process's control groups, and where their limits stand."""
 _PACKAGED_LICENCE = "ImageNet's terms: non-commercial"
 """Of the weights that come with the package, as their README says."""
 
@@ -183,12 +183,31 @@ def _top1(name: str) -> float | None:
 
 
 def _memory() -> float:
-    """Return the bytes of memory that this process may have: the machine's, or what its control group allows of it."""
+    """Return the bytes of memory that this process may have: the machine's, or what its control groups allow of it."""
     try:
         whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         whole = math.inf
-    return min(whole, *map(_limit, _GROUP_LIMITS))
+    return min(whole, *map(_limit, _limit_files()))
+
+
+def _limit_files() -> list[Path]:
+    """Return the files that may limit this process, of its own control group and of all above it, of both versions.
+
+    Inside a container its group may stand at the root under another name: the root's own file is always among them.
+    """
+    try:
+        lines = [line.split(":", 2) for line in _GROUPS.read_text().splitlines()]
+    except OSError:
+        lines = []
+    found = [_GROUP_ROOT / "memory.max", _GROUP_ROOT / "memory" / "memory.limit_in_bytes"]
+    for _, controllers, group in lines:
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (found[1].parent, found[1].name) if controllers else (_GROUP_ROOT, found[0].name)
+        own = root / group.lstrip("/")
+        found += [each / name for each in (own, *own.parents) if root in each.parents]
+    return found
 
 
 def _limit(path: Path) -> float:

@@ -33,14 +33,24 @@ def due_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds) -> list[Colu
     ]
 
 
-def next_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Container[str]) -> list[ColumnTurn]:
+def next_turns(
+    columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Container[str], probes: Container[str] = ()
+) -> list[ColumnTurn]:
     """Return the columns of which something is left to do in this round; those that decide nothing come last of all.
+
+    Probes that left the screen without a result, when the study was typed before, come first and alone: what they reach
+    may bring another network into the finals.
 
     Args:
         columns: Of the plan.
         rounds: How far they have come.
         tried: Keys of the replicates that have finished, or failed just now.
+        probes: Names of the columns that screen.
     """
+    due = {column.name for column in rounds.table.columns}
+    lost = [each for each in columns if each.column.name in probes and each.column.name not in due]
+    if again := [each for each in lost if not any(run.key in tried for run in each.runs)]:
+        return [ColumnTurn(column=each, runs=each.runs) for each in again]
     left = [turn for turn in due_turns(columns, rounds) if any(run.key not in tried for run in turn.runs)]
     return [turn for turn in left if not turn.column.column.is_control] or left
 

@@ -158,6 +158,8 @@ class StudyPlan:
         seeds: Data seeds that may be run.
         stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
+        milliseconds: That an image takes in each network of the pool, by name, as measured when the study began; for
+            people to see, no choice rests on it.
         pool: The backbones, or the sizes of one, the cheapest first, where there are several.
         network: The backbone, of several the cheapest.
         source: The images.
@@ -204,6 +206,7 @@ class StudyPlan:
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
         self._most = len(self.seeds)
         self.stopped: int | None = None
+        self.milliseconds: dict[str, float] = {}
         self._config, self._states_trials = config, config.tune.trials > 0
         self._trials = self._command.trials  # as planned, whatever the minutes leave of them
         self.columns = self._columns(config)
@@ -446,7 +449,7 @@ class StudyPlan:
                 columns=by_entry[entry.name],
                 operations=entry.operations,
                 prior=entry.prior,
-                facts=entry.facts,
+                facts={**entry.facts, "milliseconds": self.milliseconds.get(entry.name)},
             )
             for entry in self.pool
             if by_entry[entry.name]

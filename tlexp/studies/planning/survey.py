@@ -42,7 +42,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         rows.append(
             [each.column.name, each.column.title, ",".join(budgets), str(len(runs)), str(there), candidates, about]
         )
-    lines = [*_pool_lines(plan, found), *(line[:_WIDTH] for line in aligned(rows))]
+    lines = [*_pool_lines(plan), *_fitted(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
@@ -50,17 +50,26 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
     opening = [run for runs in first.values() for run in runs]
     left = sum(run.key not in found.done for run in opening)
+    minutes = allowed_minutes(plan)
+    stops = _stops(plan, found, minutes)
+    whole = " were nothing left out" if stops else ""
     lines.append(
         f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
-        f"about {duration(found.first(plan))}, {duration(found.ends)} of them to start and to report"
+        f"about {duration(found.first(plan))}{whole}, {duration(found.ends)} of them to start and to report"
     )
     if len(plan.looks) > 1:
-        lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all")
-    if math.isfinite(minutes := allowed_minutes(plan)):
+        lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all{whole}")
+    if math.isfinite(minutes):
         if plan.study.minutes is None:
             lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
-        lines += _stops(plan, found, minutes)
+        lines += stops
     return "\n".join([images.told, *lines, *_warnings(plan)])
+
+
+def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return aligned rows of which the second column is cut where they would be too wide."""
+    room = max(map(len, aligned([[row[0], "", *row[2:]] for row in rows])))
+    return aligned([[row[0], row[1][: max(0, _WIDTH - room)].rstrip(), *row[2:]] for row in rows])
 
 
 def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
@@ -73,19 +82,19 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
     ]
 
 
-def _pool_lines(plan: StudyPlan, found: Estimate) -> list[str]:
+def _pool_lines(plan: StudyPlan) -> list[str]:
     """Return what each network of a pool is and costs, the cheapest first by operations; nothing of one network."""
     if not plan.pool:
         return []
-    rows = [["network", "licence", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image"]]
-    probes = {each.name: each.columns[0] for each in plan.entrants}
+    rows = [["network", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image", "licence"]]
     for each in plan.pool:
-        milliseconds = 1000 * found.costs[probes[each.name]].image if each.name in probes else 0.0
+        milliseconds = plan.milliseconds.get(each.name)
         rows.append(
             [
-                *(each.name, each.licence or "not known", f"{each.parameters / 1e6:.1f} M", f"{each.megabytes:.0f}"),
+                *(each.name, f"{each.parameters / 1e6:.1f} M", f"{each.megabytes:.0f}"),
                 *(str(each.network.expected.image_size), "-" if each.prior is None else f"{each.prior:.1f} %"),
-                *(f"{each.operations / 1e6:,.0f}", f"{milliseconds:.1f}" if milliseconds else "-"),
+                *(f"{each.operations / 1e6:,.0f}", "-" if milliseconds is None else f"{milliseconds:.1f}"),
+                each.licence or "not known",
             ]
         )
     return [line[:_WIDTH] for line in aligned(rows)]

@@ -14,7 +14,10 @@ _UNKNOWN = "–"
 
 
 def network_table(findings: Findings) -> TextTable:
-    """Return the networks, those with the least probe loss first; a star marks the front of accuracy and cost."""
+    """Return the networks, those with the least probe loss first; a star marks the front of accuracy and cost.
+
+    What an image took in milliseconds is told as it was measured when the study began; no star rests on it.
+    """
     front, labels = pareto_front(findings), _compared(findings)
     rows = []
     for each in findings.screened:
@@ -30,6 +33,7 @@ def network_table(findings: Findings) -> TextTable:
                 _told(facts.get("megabytes"), "{:.0f}"),
                 _told(facts.get("image_size"), "{:g}"),
                 f"{entrant.operations / 1e6:,.0f}",
+                _told(facts.get("milliseconds"), "{:.1f}"),
                 _told(entrant.prior, "{:.1f} %"),
             )
         )
@@ -44,7 +48,7 @@ def network_table(findings: Findings) -> TextTable:
                 "accuracy" if labels is None else f"accuracy, {budget_name(labels)}",
             ),
             *("licence", "MB", "px"),
-            *("M operations per image", "ImageNet"),
+            *("M operations per image", "ms per image", "ImageNet"),
         ),
         rows=tuple(rows),
     )
@@ -59,11 +63,12 @@ def networks_csv(findings: Findings) -> bytes:
             *(each.entrant.name, each.goes_on, each.why, each.excess, each.behind),
             *(_best(findings, each.entrant, labels), each.entrant.name in front, each.entrant.facts.get("licence")),
             *(each.entrant.facts.get("megabytes"), each.entrant.facts.get("parameters")),
-            *(each.entrant.facts.get("image_size"), each.entrant.operations, each.entrant.prior),
+            *(each.entrant.facts.get("image_size"), each.entrant.operations, each.entrant.facts.get("milliseconds")),
+            each.entrant.prior,
         )
         for each in findings.screened
     )
-    return csv_bytes([(*head, "megabytes", "parameters", "image_size", "operations", "prior"), *rows])
+    return csv_bytes([(*head, "megabytes", "parameters", "image_size", "operations", "milliseconds", "prior"), *rows])
 
 
 def pareto_front(findings: Findings) -> frozenset[str]:

@@ -68,6 +68,10 @@ class Explanation:
         if bound == 0:
             return f"it is better than everything else that was compared {sure}"
         compared = len(recommendation.candidates)
+        if bound == 1:
+            return (
+                f"how much better another may be is open: so few data seeds bound nothing of {compared} columns at once"
+            )
         if compared == len(recommendation.contenders) > 1:
             all_of_them = "both columns" if compared == 2 else f"all {compared} columns"
             return f"{all_of_them} may be the best, none by more than {in_points(bound)} {sure}"
