@@ -139,7 +139,10 @@ def test_hydra_s_own_node_is_what_it_states_itself() -> None:
     assert hydras_own()["job_logging"]["root"] is None
 
 
-def test_a_launcher_of_an_extra_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "joblib.yaml", raising=False)
-    told = refused(tmp_path, {}, "hydra/launcher=joblib")
-    assert told == "hydra/launcher=joblib needs a package that is not installed: pip install 'tlexp[parallel]'"
+@pytest.mark.parametrize(("launcher", "extra"), [("joblib", "parallel"), ("submitit_slurm", "slurm")])
+def test_a_launcher_of_an_extra_names_the_extra(
+    launcher: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{launcher}.yaml", raising=False)
+    told = refused(tmp_path, {}, f"hydra/launcher={launcher}")
+    assert told == f"hydra/launcher={launcher} needs a package that is not installed: pip install 'tlexp[{extra}]'"

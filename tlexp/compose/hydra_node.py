@@ -63,7 +63,7 @@ REFUSED = {
 }
 """Why anything else is not allowed, by its longest known beginning, and what to do instead."""
 UNKNOWN = "is not among the keys of Hydra that tlexp allows; remove it, or see docs/settings.md"
-EXTRAS = {"joblib": "parallel"}
+EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm"}
 """Launchers that come with an extra of tlexp's."""
 _OBJECT = "a configuration holds values, not Python objects; remove _target_"
 _TOKEN = re.compile(r"\$\{(?:tlexp\.stamp:|now:[%\w-]*)\}")

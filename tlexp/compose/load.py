@@ -9,7 +9,7 @@ from hydra._internal.hydra import Hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from tlexp.compose.checked_loader import CheckedLoader
@@ -34,7 +34,17 @@ from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder
 from tlexp.secrets import MASK, learn_values, masked_values
 
-__all__ = ["Composed", "ConfigSource", "HydraJob", "hydra_job", "hydra_of", "load", "resumed_overrides", "typed"]
+__all__ = [
+    "Composed",
+    "ConfigSource",
+    "HydraJob",
+    "hydra_job",
+    "hydra_of",
+    "load",
+    "move_hydra_job",
+    "resumed_overrides",
+    "typed",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +205,13 @@ def hydra_job() -> HydraJob:
         study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
         own_files=_has_own_files(hydra),
     )
+
+
+def move_hydra_job(folder: Path) -> None:
+    """Let the job that Hydra is running now have another folder than Hydra gave it."""
+    runtime = cast(DictConfig, HydraConfig.get().runtime)
+    with read_write(runtime):
+        runtime.output_dir = str(folder)
 
 
 def _has_own_files(hydra: HydraConf) -> bool:

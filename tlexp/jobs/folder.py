@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.jobs.files import SCHEMA, read_about, read_job
+from tlexp.jobs.lease import LEASES
 from tlexp.jsonfile import read_json
 from tlexp.paths import publish_json, remove_abandoned
 from tlexp.secrets import masked_values
@@ -159,7 +160,7 @@ class SweepFolder:
                 continue
             attempt = read_attempt(folder, key=job.key, number=job.number, point=job.point)
             process = attempt.process
-            if attempt.record is None and process is not None and _is_at_work(process):
+            if attempt.record is None and process is not None and not was_submitted(folder) and _is_at_work(process):
                 raise ConfigError(
                     f"{folder} is still being worked on by process {process['pid']} of a sweep that was killed: "
                     "wait until it has ended, or end it"
@@ -193,6 +194,11 @@ def attempt_folders(folder: Path, keys: Iterable[str] | None = None) -> list[Pat
     """Return the folders of every attempt, or of those at some runs; those of one key together and in their order."""
     wanted = ["*"] if keys is None else [key[:16] for key in keys]
     return sorted(path for each in wanted for path in folder.glob(f"{_RUNS}/{each}/*"))
+
+
+def was_submitted(folder: Path) -> bool:
+    """Return whether an attempt, or one before it at the same run, is a scheduler's: its lease says who works on it."""
+    return any(folder.parent.glob(f"*/{LEASES}"))
 
 
 def read_attempt(folder: Path, *, key: str, number: int, point: dict[str, str]) -> Attempt:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.signals import handlers, listen
+from tlexp.jobs.submission import POLL_SECONDS, SubmittedJobs, submit, submits
+from tlexp.jobs.submitted import SubmittedTask
 from tlexp.jobs.worker import JobTask, Task
 from tlexp.paths import in_words
 from tlexp.tracking import names
@@ -53,7 +56,7 @@ class JobRunner:
     """Runs jobs, one after the other or several at once, as the chosen launcher does.
 
     As a context manager it takes signals over. Jobs in this process answer them by themselves; workers are asked to
-    stop through a file, and waited for.
+    stop through a file, and waited for; what was submitted to a scheduler goes on.
 
     Args:
         context: What Hydra hands over.
@@ -67,7 +70,7 @@ class JobRunner:
     ) -> None:
         self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
-        self._alone = is_basic(context.config)
+        self._alone, self._submits = is_basic(context.config), submits(context.config)
         self._stop = folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
         config = context.config.copy()
@@ -76,7 +79,7 @@ class JobRunner:
         task: Task = context.task  # type: ignore[assignment]  # the command line's takes a second argument
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context.hydra,
-            task_function=JobTask(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers),
+            task_function=self._job_task(task),
             config=config,
         )
 
@@ -99,6 +102,8 @@ class JobRunner:
         Raises:
             Interrupted: A signal asked to stop; running jobs have written their checkpoints.
         """
+        if self._submits:
+            return self._submitted(list(jobs))
         if not self._alone:
             return self._together(list(jobs))
         for job in jobs:
@@ -108,8 +113,41 @@ class JobRunner:
                 return False
         return True
 
+    def _job_task(self, task: Task) -> JobTask:
+        if self._submits:
+            return SubmittedTask(
+                task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers, ending=self._ending
+            )
+        return JobTask(task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers)
+
     def _listen(self) -> None:
         listen(dict.fromkeys(self._before, self._hear_signal))
+
+    def _submitted(self, waiting: list[Job]) -> bool:
+        """Submit the jobs and wait until all are over; those that need not begin any more are given up."""
+        root, goes_on = self._folder.path.absolute(), True
+        by_folder = {job.attempt.folder.absolute(): job for job in waiting}
+        if waiting:
+            submit(self._launcher, self._words(waiting), list(by_folder), root)
+        jobs = SubmittedJobs(root, by_folder)
+        while jobs.left:
+            time.sleep(POLL_SECONDS)
+            for folder in jobs.look():
+                goes_on = self._tell_latest(by_folder[folder]) and goes_on
+            if not goes_on:
+                self._stop.touch()
+                jobs.give_up()
+        jobs.forget()
+        return goes_on
+
+    def _tell_latest(self, job: Job) -> bool:
+        """Tell how a job ended that a scheduler may have started several times."""
+        if self._ending != names.RECORD_FILE:
+            return self._tell(job, None)
+        attempts = [each for each in self._folder.attempts([job.planned.key]) if each.begun]
+        if not attempts:
+            return True  # taken from the queue before it began
+        return self._tell(Job(planned=job.planned, attempt=attempts[-1]), None)
 
     def _together(self, waiting: list[Job]) -> bool:
         """Run the jobs in workers, again where one died and took others with it that had not begun."""
@@ -142,8 +180,12 @@ class JobRunner:
             return [None] * len(waiting)
 
     def _launch(self, jobs: Sequence[Job]) -> list[Any]:
+        return list(self._launcher.launch(self._words(jobs), initial_job_idx=0))
+
+    def _words(self, jobs: Sequence[Job]) -> list[list[str]]:
+        """Return the overrides of each job."""
         root = self._folder.path.absolute()
-        overrides = [
+        return [
             [
                 *job.planned.overrides,
                 f"hydra.sweep.dir={_quoted(str(root))}",
@@ -151,7 +193,6 @@ class JobRunner:
             ]
             for job in jobs
         ]
-        return list(self._launcher.launch(overrides, initial_job_idx=0))
 
     def _tell(self, job: Job, ended: Any) -> bool:
         """Tell how a job ended.
@@ -194,7 +235,9 @@ class JobRunner:
             thread.join()
 
     def _hear_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._alone or self._received is not None:
+        if self._submits:
+            print("note: what was submitted goes on; scancel ends it", file=sys.stderr)  # noqa: T201
+        if self._alone or self._submits or self._received is not None:
             raise Interrupted(number)
         self._received = number
         self._stop.touch()

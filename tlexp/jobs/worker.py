@@ -65,11 +65,11 @@ class JobTask:
         folder = hydra_job().folder
         write_identity(folder / names.PROCESS_FILE)
         if os.getpid() == self.sweeper:
-            self._run_task(composed, folder)
+            self._run_task(composed, folder, self.asked_to_stop)
             return
         self._settle(composed)
         try:
-            self._run_task(composed, folder)
+            self._run_task(composed, folder, self.asked_to_stop)
         except (Interrupted, KeyboardInterrupt):
             return  # raised here, it would make joblib kill the other workers before they have written a checkpoint
         finally:
@@ -80,10 +80,10 @@ class JobTask:
         orphaned = _parents.get(os.getpid()) == self.sweeper != os.getppid()
         return signal.SIGTERM if orphaned or self.stop.exists() else None
 
-    def _run_task(self, composed: DictConfig, folder: Path) -> None:
+    def _run_task(self, composed: DictConfig, folder: Path, asked_to_stop: Callable[[], int | None]) -> None:
         try:
             with patient_with_files(SWEEP_SECONDS):
-                self.task(composed, self.asked_to_stop)
+                self.task(composed, asked_to_stop)
         except TlexpError:
             raise
         except Exception:

@@ -19,6 +19,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
+from tlexp.jobs.submission import await_submitted
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
@@ -114,7 +115,11 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    tried, ended, index = set(found.done), _Endings(), RunIndex(plan.folder.attempts())
+    with way_out():
+        await_submitted(plan.folder.path)
+    ended, index = _Endings(), RunIndex(plan.folder.attempts())
+    tried = {run.key for _, run in plan.runs if index.counting(run.key) is not None}
+    found = dataclasses.replace(found, done=frozenset(tried))
     with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
         while left := next_turns(

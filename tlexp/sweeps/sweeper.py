@@ -15,6 +15,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
+from tlexp.jobs.submission import await_submitted
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
@@ -55,6 +56,7 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         plan.require_inputs(RunIndex([]))  # before it is made
     with plan.folder.locked():
         plan.folder.state(plan.about)
+        await_submitted(plan.folder.path)
         index = RunIndex(plan.folder.attempts())
         plan.require_inputs(index)
         return Sweep(settings, plan, index).run(context)

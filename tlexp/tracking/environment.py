@@ -117,7 +117,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
     Git runs what its variables and some settings name, and a working folder may be anybody's.
     """
-    git = _program("git")
+    git = program("git")
     if git is None:
         return None
     command = [git, "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(folder), *arguments]
@@ -137,7 +137,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
     """Return a program's absolute path; none that lies in the working folder, or is found by a relative path."""
     here = Path.cwd().resolve()
     places = [Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep)]
