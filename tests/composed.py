@@ -4,6 +4,7 @@ What chooses several options is put together of what each composes to. Half of a
 commands share as well; what composes is tested without that.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -29,8 +30,7 @@ CHOICES = (*GROUPS, "experiment", *PARTS, "hydra/launcher")
 OF_HYDRA = ("hydra.mode", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.name")
 """Values of Hydra's own that change nothing else."""
 _LOADED: dict[tuple[Any, ...], DictConfig] = {}
-_OWN: dict[tuple[Any, ...], bool] = {}
-"""Whether an option changes the settings of its own group alone."""
+_OWN: dict[str, bool] = {}
 
 
 def share() -> None:
@@ -38,18 +38,26 @@ def share() -> None:
     CheckedLoader._load_configuration_impl = _shared  # type: ignore[method-assign]
 
 
+def foresee(words: Sequence[str]) -> None:
+    """Compose the options among words, so that commands in forks of this process find them composed."""
+    options = [word for word in words if word.partition("=")[0] in CHOICES]
+    with contextlib.suppress(ConfigError):
+        hydra_of(ConfigSource()).config_loader.load_configuration("config", options, RunMode.RUN)
+
+
 def _shared(
     self: CheckedLoader, config_name: str | None, overrides: list[str], run_mode: RunMode, **options: bool
 ) -> DictConfig:
     """Return what Hydra composes, where all files are tlexp's own from a copy of what the choices compose to."""
-    if str(self.config_search_path) != str(search_path(ConfigSource())):
+    own = config_name == "config" and str(self.config_search_path) == str(search_path(ConfigSource()))
+    if not own:
         return LOAD(self, config_name, overrides, run_mode, **options)
     words = parse_overrides(overrides)
     values = [word for word in words if _is_value(word, run_mode)]
     choices = [word for word in words if word not in values]
     if not all(map(_is_choice, choices)):  # what adds and deletes needs its place
         values, choices = [], words
-    way = config_name, run_mode, *options.items()
+    way = run_mode, *options.items()
     made = _of_choices(lambda chosen: LOAD(self, config_name, chosen, run_mode, **options), way, choices)
     self._parse_overrides_and_create_caching_repo(config_name, overrides)  # which refuses
     ConfigLoaderImpl._apply_overrides_to_config([word for word in values if not word.is_sweep_override()], made)
@@ -59,30 +67,34 @@ def _shared(
 
 def _of_choices(load: Callable[[list[str]], DictConfig], way: tuple[Any, ...], choices: list[Override]) -> DictConfig:
     """Return what choices compose to: of options that change their own group alone, each group as it is by itself."""
-
-    def loaded(*words: Override) -> DictConfig:
-        lines = [str(word.input_line) for word in words]
-        place = *way, *lines
-        if place not in _LOADED:
-            _LOADED[place] = load(lines)
-        return _LOADED[place]
-
-    def is_own(word: Override) -> bool:
-        place = *way, word.input_line
-        if place not in _OWN:
-            _OWN[place] = _without(loaded(word), word.key_or_group) == _without(loaded(), word.key_or_group)
-        return _OWN[place]
-
     own = [word for word in choices if word.key_or_group not in (*PARTS, "hydra/launcher")]
     distinct = len({word.key_or_group for word in own}) == len(own)
-    if not distinct or not all(word.key_or_group in GROUPS and _is_choice(word) and is_own(word) for word in own):
-        return deepcopy(loaded(*choices))
-    made = deepcopy(loaded(*(word for word in choices if word not in own)))
+    if not distinct or not all(
+        word.key_or_group in GROUPS and _is_choice(word) and _is_own(load, word) for word in own
+    ):
+        return deepcopy(_loaded(load, *choices, way=way))
+    made = deepcopy(_loaded(load, *(word for word in choices if word not in own)))
     for word in own:
         group = word.key_or_group
-        made._set_item_impl(group, deepcopy(loaded(word)._get_node(group)))
+        made._set_item_impl(group, deepcopy(_loaded(load, word)._get_node(group)))
         made.hydra.runtime.choices[group] = word.value()
     return made
+
+
+def _loaded(load: Callable[[list[str]], DictConfig], *words: Override, way: tuple[Any, ...] = ()) -> DictConfig:
+    """Return what words compose to; options compose to the same in each way."""
+    lines = [str(word.input_line) for word in words]
+    if (*way, *lines) not in _LOADED:
+        _LOADED[*way, *lines] = load(lines)
+    return _LOADED[*way, *lines]
+
+
+def _is_own(load: Callable[[list[str]], DictConfig], word: Override) -> bool:
+    """Return whether an option changes the settings of its own group alone."""
+    line, group = str(word.input_line), word.key_or_group
+    if line not in _OWN:
+        _OWN[line] = _without(_loaded(load, word), group) == _without(_loaded(load), group)
+    return _OWN[line]
 
 
 def _without(config: DictConfig, group: str) -> dict[str, Any]:
