@@ -24,13 +24,13 @@ from tlexp.compose.load import load as border
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import GROUPS, config_fields
 from tlexp.errors import ConfigError
+from tlexp.paths import conf_folder
 
 LOAD = CheckedLoader._load_configuration_impl
 CHOICES = (*GROUPS, "experiment", *PARTS, "hydra/launcher")
 OF_HYDRA = ("hydra.mode", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.name")
 """Values of Hydra's own that change nothing else."""
 _LOADED: dict[tuple[Any, ...], DictConfig] = {}
-_OWN: dict[str, bool] = {}
 
 
 def share() -> None:
@@ -66,18 +66,19 @@ def _shared(
 
 
 def _of_choices(load: Callable[[list[str]], DictConfig], way: tuple[Any, ...], choices: list[Override]) -> DictConfig:
-    """Return what choices compose to: of options that change their own group alone, each group as it is by itself."""
-    own = [word for word in choices if word.key_or_group not in (*PARTS, "hydra/launcher")]
-    distinct = len({word.key_or_group for word in own}) == len(own)
-    if not distinct or not all(
-        word.key_or_group in GROUPS and _is_choice(word) and _is_own(load, word) for word in own
-    ):
+    """Return what choices compose to: where each states keys of its own, those are taken from what it composes to."""
+    parts = [word for word in choices if word.key_or_group in (*PARTS, "hydra/launcher")]
+    stated = [(word, _stated(word)) for word in choices if word not in parts]
+    keys = [key for _, each in stated for key in each or () if key != "hydra"]
+    if any(each is None for _, each in stated) or len(set(keys)) < len(keys):  # anything may be said, in any order
         return deepcopy(_loaded(load, *choices, way=way))
-    made = deepcopy(_loaded(load, *(word for word in choices if word not in own)))
-    for word in own:
-        group = word.key_or_group
-        made._set_item_impl(group, deepcopy(_loaded(load, word)._get_node(group)))
-        made.hydra.runtime.choices[group] = word.value()
+    of_hydra = [*parts, *(word for word, each in stated if "hydra" in (each or ()))]
+    made = deepcopy(_loaded(load, *of_hydra))
+    for word, each in stated:
+        if word not in of_hydra:
+            for key in each or ():
+                made._set_item_impl(key, deepcopy(_loaded(load, word)._get_node(key)))
+            made.hydra.runtime.choices[word.key_or_group] = word.value()
     return made
 
 
@@ -89,20 +90,21 @@ def _loaded(load: Callable[[list[str]], DictConfig], *words: Override, way: tupl
     return _LOADED[*way, *lines]
 
 
-def _is_own(load: Callable[[list[str]], DictConfig], word: Override) -> bool:
-    """Return whether an option changes the settings of its own group alone."""
-    line, group = str(word.input_line), word.key_or_group
-    if line not in _OWN:
-        _OWN[line] = _without(_loaded(load, word), group) == _without(_loaded(load), group)
-    return _OWN[line]
+def _stated(word: Override) -> frozenset[str] | None:
+    """Return the keys that an option's file states; None where it chooses other files, or where there is none."""
+    if not _is_choice(word):
+        return None
+    path = conf_folder() / word.key_or_group / f"{word.value()}.yaml"
+    return _keys(path, word.key_or_group) if path.is_file() else None
 
 
-def _without(config: DictConfig, group: str) -> dict[str, Any]:
-    """Return plain values of a configuration, without those of a group and those that say what was chosen."""
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    hydra = values["hydra"]
-    del values[group], hydra["runtime"]["choices"], hydra["overrides"], hydra["job"]["override_dirname"]
-    return dict(values)
+@functools.cache
+def _keys(path: Path, group: str) -> frozenset[str] | None:
+    text = path.read_text()
+    keys = {str(key) for key in OmegaConf.create(text)}
+    if "defaults" in keys:
+        return None
+    return frozenset(keys) if "@package" in text else frozenset([group])
 
 
 def _is_value(word: Override, run_mode: RunMode) -> bool:
