@@ -16,8 +16,8 @@ LARGEST = 10_000_000
 """Parameters of a network that is kept for the next."""
 _BUILT: dict[str, nn.Module] = {}
 _UNITS: dict[tuple[str, int], tuple[Unit, ...]] = {}
-_WAYS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-"""How a copy was built."""
+_SHAPES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""How a copy was built, but for what drew its values."""
 
 
 def share() -> None:
@@ -29,9 +29,10 @@ def share() -> None:
 
 def copied(name: str, **options: Any) -> nn.Module:
     """Return what `build_backbone` does."""
-    way = f"{name} {sorted(options.items())}"
+    shape = f"{name} {sorted((key, value) for key, value in options.items() if key != 'seed')}"
+    way = shape if options.get("meta") else f"{shape} {options.get('seed')}"  # which has no values that a seed draws
     made = deepcopy(_BUILT[way]) if way in _BUILT else build_backbone(name, **options)
-    _WAYS[made] = way
+    _SHAPES[made] = shape
     small = options.get("meta") or sum(each.numel() for each in made.parameters()) <= LARGEST
     if small and way not in _BUILT:
         _BUILT[way] = deepcopy(made)
@@ -40,7 +41,7 @@ def copied(name: str, **options: Any) -> nn.Module:
 
 def known(backbone: nn.Module, *, image_size: int) -> tuple[Unit, ...]:
     """Return what `find_units` does of a backbone that has just been built."""
-    place = _WAYS[backbone], image_size
+    place = _SHAPES[backbone], image_size
     if place not in _UNITS:
         _UNITS[place] = find_units(backbone, image_size=image_size)
     return _UNITS[place]

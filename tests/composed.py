@@ -4,6 +4,7 @@ What chooses several options is put together of what each composes to. Half of a
 commands share as well; what composes is tested without that.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -23,14 +24,13 @@ from tlexp.compose.load import load as border
 from tlexp.compose.overrides import parse_overrides
 from tlexp.config import GROUPS, config_fields
 from tlexp.errors import ConfigError
+from tlexp.paths import conf_folder
 
 LOAD = CheckedLoader._load_configuration_impl
 CHOICES = (*GROUPS, "experiment", *PARTS, "hydra/launcher")
 OF_HYDRA = ("hydra.mode", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.name")
 """Values of Hydra's own that change nothing else."""
 _LOADED: dict[tuple[Any, ...], DictConfig] = {}
-_OWN: dict[tuple[Any, ...], bool] = {}
-"""Whether an option changes the settings of its own group alone."""
 
 
 def share() -> None:
@@ -38,18 +38,26 @@ def share() -> None:
     CheckedLoader._load_configuration_impl = _shared  # type: ignore[method-assign]
 
 
+def foresee(words: Sequence[str]) -> None:
+    """Compose the options among words, so that commands in forks of this process find them composed."""
+    options = [word for word in words if word.partition("=")[0] in CHOICES]
+    with contextlib.suppress(ConfigError):
+        hydra_of(ConfigSource()).config_loader.load_configuration("config", options, RunMode.RUN)
+
+
 def _shared(
     self: CheckedLoader, config_name: str | None, overrides: list[str], run_mode: RunMode, **options: bool
 ) -> DictConfig:
     """Return what Hydra composes, where all files are tlexp's own from a copy of what the choices compose to."""
-    if str(self.config_search_path) != str(search_path(ConfigSource())):
+    own = config_name == "config" and str(self.config_search_path) == str(search_path(ConfigSource()))
+    if not own:
         return LOAD(self, config_name, overrides, run_mode, **options)
     words = parse_overrides(overrides)
     values = [word for word in words if _is_value(word, run_mode)]
     choices = [word for word in words if word not in values]
     if not all(map(_is_choice, choices)):  # what adds and deletes needs its place
         values, choices = [], words
-    way = config_name, run_mode, *options.items()
+    way = run_mode, *options.items()
     made = _of_choices(lambda chosen: LOAD(self, config_name, chosen, run_mode, **options), way, choices)
     self._parse_overrides_and_create_caching_repo(config_name, overrides)  # which refuses
     ConfigLoaderImpl._apply_overrides_to_config([word for word in values if not word.is_sweep_override()], made)
@@ -58,39 +66,45 @@ def _shared(
 
 
 def _of_choices(load: Callable[[list[str]], DictConfig], way: tuple[Any, ...], choices: list[Override]) -> DictConfig:
-    """Return what choices compose to: of options that change their own group alone, each group as it is by itself."""
-
-    def loaded(*words: Override) -> DictConfig:
-        lines = [str(word.input_line) for word in words]
-        place = *way, *lines
-        if place not in _LOADED:
-            _LOADED[place] = load(lines)
-        return _LOADED[place]
-
-    def is_own(word: Override) -> bool:
-        place = *way, word.input_line
-        if place not in _OWN:
-            _OWN[place] = _without(loaded(word), word.key_or_group) == _without(loaded(), word.key_or_group)
-        return _OWN[place]
-
-    own = [word for word in choices if word.key_or_group not in (*PARTS, "hydra/launcher")]
-    distinct = len({word.key_or_group for word in own}) == len(own)
-    if not distinct or not all(word.key_or_group in GROUPS and _is_choice(word) and is_own(word) for word in own):
-        return deepcopy(loaded(*choices))
-    made = deepcopy(loaded(*(word for word in choices if word not in own)))
-    for word in own:
-        group = word.key_or_group
-        made._set_item_impl(group, deepcopy(loaded(word)._get_node(group)))
-        made.hydra.runtime.choices[group] = word.value()
+    """Return what choices compose to: where each states keys of its own, those are taken from what it composes to."""
+    parts = [word for word in choices if word.key_or_group in (*PARTS, "hydra/launcher")]
+    stated = [(word, _stated(word)) for word in choices if word not in parts]
+    keys = [key for _, each in stated for key in each or () if key != "hydra"]
+    if any(each is None for _, each in stated) or len(set(keys)) < len(keys):  # anything may be said, in any order
+        return deepcopy(_loaded(load, *choices, way=way))
+    of_hydra = [*parts, *(word for word, each in stated if "hydra" in (each or ()))]
+    made = deepcopy(_loaded(load, *of_hydra))
+    for word, each in stated:
+        if word not in of_hydra:
+            for key in each or ():
+                made._set_item_impl(key, deepcopy(_loaded(load, word)._get_node(key)))
+            made.hydra.runtime.choices[word.key_or_group] = word.value()
     return made
 
 
-def _without(config: DictConfig, group: str) -> dict[str, Any]:
-    """Return plain values of a configuration, without those of a group and those that say what was chosen."""
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    hydra = values["hydra"]
-    del values[group], hydra["runtime"]["choices"], hydra["overrides"], hydra["job"]["override_dirname"]
-    return dict(values)
+def _loaded(load: Callable[[list[str]], DictConfig], *words: Override, way: tuple[Any, ...] = ()) -> DictConfig:
+    """Return what words compose to; options compose to the same in each way."""
+    lines = [str(word.input_line) for word in words]
+    if (*way, *lines) not in _LOADED:
+        _LOADED[*way, *lines] = load(lines)
+    return _LOADED[*way, *lines]
+
+
+def _stated(word: Override) -> frozenset[str] | None:
+    """Return the keys that an option's file states; None where it chooses other files, or where there is none."""
+    if not _is_choice(word):
+        return None
+    path = conf_folder() / word.key_or_group / f"{word.value()}.yaml"
+    return _keys(path, word.key_or_group) if path.is_file() else None
+
+
+@functools.cache
+def _keys(path: Path, group: str) -> frozenset[str] | None:
+    text = path.read_text()
+    keys = {str(key) for key in OmegaConf.create(text)}
+    if "defaults" in keys:
+        return None
+    return frozenset(keys) if "@package" in text else frozenset([group])
 
 
 def _is_value(word: Override, run_mode: RunMode) -> bool:

@@ -47,6 +47,7 @@ MOST_FILES = 3
 BIRDS = ("kite", "red kite", "wren")
 DRIVER = """
 import contextlib, io, json, sys
+from tests import composed
 from tlexp import cli
 from tlexp.experiment.estimate import SolvingCost, UnitCosts
 from tlexp.experiment.session import process_session
@@ -57,6 +58,7 @@ for module in (plots, panels):
     module.render_figure = lambda *_: RenderedFigure(svg=b"<svg></svg>", png=b"")
 costs.measure_costs = lambda *_, **__: UnitCosts(step=1e-4, image=1e-4)
 costs.measure_solving = lambda *_, **__: SolvingCost(unit=1e-9, width=64, validates=True)
+composed.share()
 done = {}
 for title, words in json.loads(sys.argv[1]).items():
     process_session.cache_clear()
@@ -70,8 +72,8 @@ for title, words in json.loads(sys.argv[1]).items():
 with open("done.json", "w") as file:
     json.dump(done, file)
 """
-"""Every command in one process, for most of the time of a small run is that of the imports; figures are empty, and
-no costs are measured."""
+"""Every command in one process, for most of the time of a small run is that of the imports; figures are empty, no
+costs are measured, and options are composed once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,8 @@ def done(root: Path) -> dict[str, Any]:
         SECTION: [*TINY, "study.labels=[2]", "study.seeds=2", "study.controls=false"],
     }
     given = {title: [*recipe.words, *small[title]] for title, recipe in RECIPES.items()}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root, root / "tlexp" / "plugin")))}
+    places = root, root / "tlexp" / "plugin", PACKAGE.parent  # the last for what tests share
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     command = [sys.executable, "-P", "-c", DRIVER, json.dumps(given)]
     ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

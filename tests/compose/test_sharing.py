@@ -17,6 +17,8 @@ WORDS: list[tuple[RunMode, list[str]]] = [
     (RUN, ["optim.lr=0.1", "head=mlp", "head.hidden=[3,4]", "hydra.sweep.subdir=runs/7", "tracking=off"]),
     (RUN, ["head=cosine", "freeze=lpft", "backbone=tiny", "data=folder", "tune=rates", "augment=light", "optim=sgd"]),
     (RUN, ["study=demonstration", "head=ridge", "data=digits", "cache=off", "labels=3"]),
+    (RUN, ["study=heads", "head=ridge", "data=digits", "hydra/launcher=basic", "freeze=none"]),
+    (SWEEP, ["study=quick", "study.column=a", "freeze=depth", "optim=adam", "tracking=off"]),
     (RUN, ["head=mlp", "labels=2", "head=knn"]),
     (SWEEP, ["head=mlp,linear", "freeze=depth", "data=csv", "train=quick"]),
     (RUN, ["experiment=frozen_base", "head=cosine"]),

@@ -1,7 +1,7 @@
 """Commands in forks of this process, which has done the imports: those are nearly all of a small command's time.
 
-From `cli.main` on all is as ever. Signals, kills, locks and files are those of real processes, and so are the workers
-of a sweep.
+From `cli.main` on all is as ever, but that the options were composed before the fork. Signals, kills, locks and files
+are those of real processes, and so are the workers of a sweep.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from tests.composed import foresee, share
 from tlexp import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,7 @@ class Fork:
 def begin(folder: Path, *words: str, first: Callable[[], None] = lambda: None) -> Fork:
     """Begin a command in a folder; `first` is called before it."""
     import_all()
+    foresee(words)
     pid = os.fork()
     with contextlib.suppress(PermissionError):
         os.setpgid(pid, pid)  # by both: it may be killed before it has come so far
@@ -108,6 +110,7 @@ def import_all() -> None:
         "tlexp.sweeps.results",
     ):
         importlib.import_module(name)
+    share()
     gc.collect()
     gc.freeze()  # else every fork copies all of it, for collections write into what they pass over
 

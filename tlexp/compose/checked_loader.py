@@ -71,8 +71,9 @@ class CheckedLoader(ConfigLoaderImpl):
                 validate_sweep_overrides=validate_sweep_overrides,
             )
         words = parse_overrides(overrides)
-        settings = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        _refuse(joining_problems(_texts(settings)))  # with what the words say
+        values: Any = OmegaConf.to_container(composed, resolve=False)
+        values.pop("hydra", None)
+        _refuse(joining_problems(_texts(values)))  # with what the words say
         _refuse([*composed_problems(composed, words), *forbidden_nodes(composed), *filed_problems(composed, words)])
         return composed
 

@@ -153,7 +153,9 @@ def typed(composed: DictConfig) -> Composed:
     """
     problems: list[str] = []
     # Hydra's own node and the name of the chosen experiment are no settings.
-    composed = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "experiment")])
+    settings = [str(key) for key in composed if key not in ("hydra", "experiment")]
+    if len(settings) < len(composed):  # a copy takes as long as all else here
+        composed = OmegaConf.masked_copy(composed, settings)
     unresolved = OmegaConf.to_container(composed, resolve=False)
     if joining := list(joining_problems(text for _, text in leaves(unresolved) if isinstance(text, str))):
         raise ConfigError(joining)  # settings of jobs are applied to what others share, past the loader

@@ -1,5 +1,6 @@
 """Floating-point operations, counted while they are done, on any device; the meta device does them in no time."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ def _formula(func: Any) -> Formula | None:
     return _convolved_back if packet is torch.ops.aten.convolution_backward else flop_registry.get(packet)
 
 
+@functools.cache
 def _is_composite(func: Any) -> bool:
     """Return whether torch itself would do something else in its place."""
     if not isinstance(func, OpOverload):
