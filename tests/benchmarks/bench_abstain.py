@@ -24,7 +24,7 @@ from tlexp.experiment.session import Session
 from tlexp.learn.calibration import calibrate_logits, kept_temperature
 from tlexp.learn.selection import rank
 from tlexp.models.abstention import Abstention
-from tlexp.train import CANDIDATES, Listener, Problem, solve, to_probabilities
+from tlexp.train import CANDIDATES, Listener, Problem, choose_device, solve, to_probabilities
 
 PROMISES = (0.7, 0.8, 0.9, 0.95)
 
@@ -34,7 +34,8 @@ def features_of(words, *, classes, most):
     config, session = load([*words, "labels=5"]).config, Session()
     network, _ = session.network(config)
     source = session.images(config, network.expected, Listener())
-    classifier, expected = build_classifier(config, network, len(source.classes)).eval(), network.expected
+    device, expected = choose_device(config.train.device), network.expected
+    classifier = build_classifier(config, network, len(source.classes)).eval().to(device)
     found = []
     for images in (source.pool, source.held_out):
         order = np.random.default_rng(0).permutation(len(images.labels))
@@ -47,12 +48,12 @@ def features_of(words, *, classes, most):
             np.arange(len(bank)),
             mean=expected.mean,
             std=expected.std,
-            device=torch.device("cpu"),
+            device=device,
             channels_last=True,
             size=32,
         )
         with torch.no_grad():
-            found.append((torch.cat([classifier.features(batch) for batch, _ in stream]), images.labels[places]))
+            found.append((torch.cat([classifier.features(batch).cpu() for batch, _ in stream]), images.labels[places]))
     return torch.cat([features for features, _ in found]), np.concatenate([labels for _, labels in found])
 
 
@@ -97,12 +98,13 @@ def main():
     parser.add_argument("--most", type=int, default=1000, help="images of a class")
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--size", type=int, default=64, help="pixels")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     arguments = parser.parse_args()
     print("| set | labels | images | accuracy promised | kept | given | kept where given | coverage where given |")
     print("|---|---|---|---|---|---|---|---|")
     for name, per_class in zip(arguments.sets, arguments.labels, strict=True):
         words = [f"backbone={arguments.backbone}", f"backbone.image_size={arguments.size}", "data=folder"]
-        words += [f"data.root={arguments.folder / name}", "tracking=off"]
+        words += [f"data.root={arguments.folder / name}", "tracking=off", f"train.device={arguments.device}"]
         features, labels = features_of(words, classes=arguments.classes, most=arguments.most)
         found = np.array([promised(features, labels, per_class, seed) for seed in range(arguments.splits)])
         for promise, (given, coverage, accuracy) in zip(PROMISES, found.transpose(1, 2, 0), strict=True):

@@ -14,7 +14,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tlexp.compose.load import load
 from tlexp.config.optim import Rates
@@ -27,7 +26,7 @@ from tlexp.learn.calibration import calibrate_logits, log_loss
 from tlexp.learn.learner import build_learner, solved_candidates
 from tlexp.learn.search import Search, Trial, edge_flags
 from tlexp.learn.selection import rank
-from tlexp.train import Checkpoint, Listener, measure, to_probabilities
+from tlexp.train import Checkpoint, Listener, choose_device, measure, to_probabilities
 
 WORDS = {
     "logreg": ["head=logreg"],
@@ -44,10 +43,10 @@ class Cell:
     def __init__(self, session, head, words, checkpoint):
         self.config = config = load([*words, *WORDS[head], "tracking=off"]).config
         network, _ = session.network(config)
-        listener, device = Listener(), torch.device("cpu")
+        listener, device = Listener(), choose_device(config.train.device)
         source = session.images(config, network.expected, listener)
         self.budget = draw_labels(config, source)
-        classifier = build_classifier(config, network, len(source.classes))
+        classifier = build_classifier(config, network, len(source.classes)).to(device)
         setup = build_setup(config, network, device, images=len(self.budget.labels), classes=len(source.classes))
         inputs = RunInputs(config, session, classifier, source, self.budget, setup, listener)
         kept = None if config.head.kind.solved else Checkpoint(checkpoint, key="none", seconds=1e9)
@@ -119,7 +118,9 @@ def main():
     parser.add_argument("--size", type=int, default=64, help="pixels")
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--words", nargs="+", default=[], help="of every run")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     arguments = parser.parse_args()
+    arguments.words += [f"train.device={arguments.device}"]
     print("| set | head | labels | compared on | loss | accuracy | regret | nll | with T | ece | with T |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     flags = defaultdict(list)

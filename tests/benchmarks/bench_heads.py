@@ -1,6 +1,6 @@
 """Many heads on known features: against one forward pass, against the same fits in turn, and against their number.
 
-    python tests/benchmarks/bench_heads.py [tuned] [study] [sgd] [rows] [--repeats 5] [--threads 2]
+    python tests/benchmarks/bench_heads.py [tuned] [study] [sgd] [rows] [--repeats 5] [--threads 2] [--device cpu]
 
 tuned   13 weight decays on 5 folds and the winner's refit, against one forward pass over the images that gives them
 study   8 budgets x 10 data seeds x 13 decays x folds and refits, against one forward pass and the uncached loop
@@ -36,9 +36,10 @@ from torch import nn
 from tlexp.config.head import HeadInit, HeadKind
 from tlexp.config.optim import Optimizer, Rates, Schedule
 from tlexp.data import ImageBank, ImageBatches
+from tlexp.data.placement import to_device
 from tlexp.models import Classifier, build_backbone, build_head
 from tlexp.models.units import find_units
-from tlexp.train import FitPlan, Listener, fit
+from tlexp.train import FitPlan, Listener, choose_device, fit, settle_process
 from tlexp.train.heads import solve
 from tlexp.train.logreg import WEIGHT_DECAYS
 from tlexp.train.many import train_many
@@ -53,6 +54,8 @@ COUNTS = (10**4, 10**5, 10**6)
 def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
 
 
@@ -70,13 +73,15 @@ def in_turns(repeats: int, *works: Callable[[], object]) -> list[float]:
 class Frozen:
     """resnet18 with random weights on random images whose brightness tells the class, and its features."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, device: torch.device) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.labels = torch.arange(images) % CLASSES
+        labels = torch.arange(images) % CLASSES
         noise = torch.randn(images, 3, SIZE, SIZE, generator=generator)
         pattern = torch.randn(CLASSES, 3, SIZE, SIZE, generator=generator)
-        self.images = (noise + 0.3 * pattern[self.labels]).contiguous(memory_format=torch.channels_last)
-        self.backbone = build_backbone("resnet18", image_size=SIZE, seed=0).to(memory_format=torch.channels_last).eval()
+        images_of = (noise + 0.3 * pattern[labels]).contiguous(memory_format=torch.channels_last)
+        self.labels, self.images, self.device = labels.to(device), images_of.to(device), device
+        backbone = build_backbone("resnet18", image_size=SIZE, seed=0)
+        self.backbone = backbone.to(device, memory_format=torch.channels_last).eval()
         self.features = self.forward()
 
     @torch.no_grad()
@@ -89,7 +94,7 @@ def folds(positions: np.ndarray, labels: torch.Tensor, per_class: int) -> list[P
     count = min(5, per_class)
     place = np.empty(len(positions), dtype=int)
     for label in range(CLASSES):
-        own = np.flatnonzero(labels.numpy()[positions] == label)
+        own = np.flatnonzero(labels.cpu().numpy()[positions] == label)
         place[own] = np.arange(len(own)) % (5 if per_class >= 10 else count)
     parts = range(1 if per_class >= 10 else count)
     return [Problem(train=positions[place != part], validation=positions[place == part]) for part in parts]
@@ -97,7 +102,7 @@ def folds(positions: np.ndarray, labels: torch.Tensor, per_class: int) -> list[P
 
 def pooled(fits, problems, labels) -> int:
     """Return the candidate of least log loss over pooled validation rows."""
-    own = torch.cat([labels[problem.validation] for problem in problems])
+    own = torch.cat([labels.cpu()[problem.validation] for problem in problems])
     losses = [
         float(nn.functional.cross_entropy(torch.cat([fold[index].logits for fold in fits]), own))
         for index in range(len(fits[0]))
@@ -105,9 +110,9 @@ def pooled(fits, problems, labels) -> int:
     return int(np.argmin(losses))
 
 
-def tuned(repeats: int) -> None:
+def tuned(repeats: int, device: torch.device) -> None:
     """Print the cost of a tuned frozen run."""
-    frozen = Frozen(1000)
+    frozen = Frozen(1000, device)
     positions = np.arange(1000)
     parts = np.array_split(np.random.default_rng(0).permutation(positions), 5)
     five = [Problem(train=np.setdiff1d(positions, part), validation=part) for part in parts]
@@ -125,14 +130,16 @@ def tuned(repeats: int) -> None:
     print(f"with 13 decays on five folds and the refit: {with_folds:.2f} s = {with_folds / forward:.2f} x")
 
 
-def study(repeats: int) -> None:
+def study(repeats: int, device: torch.device) -> None:
     """Print the cost of 8 budgets x 10 seeds x 13 decays, and of the loop's steps that it replaces."""
-    frozen = Frozen(2000)
+    frozen = Frozen(2000, device)
     labels = frozen.labels
     draws = {
         (per_class, seed): np.concatenate(
             [
-                np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels.numpy() == label))[:per_class]
+                np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels.cpu().numpy() == label))[
+                    :per_class
+                ]
                 for label in range(CLASSES)
             ]
         )
@@ -174,7 +181,7 @@ def live(frozen: Frozen, draws: dict, whole: float) -> None:
 def live_step_seconds(frozen: Frozen) -> float:
     units = find_units(frozen.backbone, image_size=SIZE)
     head = build_head(kind=HeadKind.linear, in_features=WIDTH, num_classes=CLASSES, seed=0)
-    classifier = Classifier(frozen.backbone, head, units, len(units))
+    classifier = Classifier(frozen.backbone, head, units, len(units)).to(frozen.device)
     marks = []
 
     class Watch(Listener):
@@ -193,9 +200,9 @@ def live_step_seconds(frozen: Frozen) -> float:
 def steps_to_converge(frozen: Frozen, positions: np.ndarray) -> int:
     """Return the optimiser steps (a cosine schedule of that length) that come within 1e-2 of the least objective."""
     decay = WEIGHT_DECAYS[6]
-    rows = frozen.features[positions]
+    rows = frozen.features[torch.from_numpy(positions).to(frozen.device)]
     scaled = (rows - rows.mean(0)) / (rows - rows.mean(0)).square().mean().sqrt()
-    labels = frozen.labels[positions]
+    labels = frozen.labels[torch.from_numpy(positions).to(frozen.device)]
 
     def objective(head: nn.Module) -> float:
         with torch.no_grad():
@@ -208,7 +215,7 @@ def steps_to_converge(frozen: Frozen, positions: np.ndarray) -> int:
     least = objective(target[0][0].head)
     head = build_head(kind=HeadKind.linear, in_features=WIDTH, num_classes=CLASSES, seed=0)
     rates = [Rates(lr=float(lr), weight_decay=decay) for lr in np.logspace(-4, 0, 9)]
-    stream = batches(labels, np.arange(len(labels))).positions
+    stream = batches(labels.cpu(), np.arange(len(labels))).positions
     steps = 100
     while True:
         fits = train_many(
@@ -236,27 +243,28 @@ def batches(labels: torch.Tensor, positions: np.ndarray) -> ImageBatches:
     )  # fmt: skip
 
 
-def sgd(repeats: int) -> None:
+def sgd(repeats: int, device: torch.device) -> None:
     """Print the speed of 52 heads at once against in turn."""
     generator = torch.Generator().manual_seed(0)
-    features, labels = torch.randn(1000, WIDTH, generator=generator), torch.arange(1000) % CLASSES
+    features, labels = torch.randn(1000, WIDTH, generator=generator).to(device), torch.arange(1000) % CLASSES
     rates = [Rates(lr=lr, weight_decay=decay) for lr in np.logspace(-5, -1, 13) for decay in (0, 1e-4, 1e-2, 1.0)]
     problem = Problem(train=np.arange(1000))
     for name, options in (("linear", {"kind": HeadKind.linear}), ("mlp of 64", {"kind": HeadKind.mlp, "hidden": [64]})):
         head = build_head(in_features=WIDTH, num_classes=CLASSES, init=HeadInit.normal, seed=0, **options)
         stream = batches(labels, problem.train)
+        placed = labels.to(device)
 
         class Stream:
-            def batch(self, step, stream=stream):
-                places = torch.from_numpy(stream.positions(step))
-                return features[places][:, :, None, None], labels[places]
+            def batch(self, step, stream=stream, placed=placed):
+                places = to_device(torch.from_numpy(stream.positions(step)), device)
+                return features[places][:, :, None, None], placed[places]
 
-        def at_once(head=head, stream=stream):
-            train_many(head, features, labels, [problem], streams=[stream.positions], candidates=rates, plan=plan(200))
+        def at_once(head=head, stream=stream, placed=placed):
+            train_many(head, features, placed, [problem], streams=[stream.positions], candidates=rates, plan=plan(200))
 
         def in_turn(head=head):
             for chosen in rates:
-                classifier = Classifier(nn.Flatten(), copy.deepcopy(head), (), 0)
+                classifier = Classifier(nn.Flatten(), copy.deepcopy(head), (), 0).to(device)
                 own = dataclasses.replace(plan(200), lr=chosen.lr, weight_decay=chosen.weight_decay)
                 fit(classifier, Stream(), own, fit_id="final", listener=Listener(), checkpoint=None)
 
@@ -282,8 +290,8 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def rows(repeats: int) -> None:
-    """Print seconds and peak resident bytes of one head on many rows, each in a process of its own."""
+def rows(repeats: int, device: torch.device) -> None:
+    """On the CPU, print seconds and peak resident bytes of one head on many rows, each in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         for count in COUNTS:
             path = Path(folder) / f"{count}.f16"
@@ -339,14 +347,17 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--kind", default="logreg")
     parser.add_argument("--heads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="e.g. cuda; rows are solved on the CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    settle_process()
+    device = choose_device(options.device)
     if options.parts == ["one"]:
         one(options)
         return
     print(machine())
     for part in options.parts:
-        {"tuned": tuned, "study": study, "sgd": sgd, "rows": rows}[part](options.repeats)
+        {"tuned": tuned, "study": study, "sgd": sgd, "rows": rows}[part](options.repeats, device)
         print(f"load {os.getloadavg()[0]:.2f}", flush=True)
 
 

@@ -1,6 +1,6 @@
 """Speed of the training loop: against a bare torch loop, and against freeze depth.
 
-    python tests/benchmarks/bench_loop.py [--steps 60]
+    python tests/benchmarks/bench_loop.py [--steps 60] [--device cpu]
 
 Prints two tables as markdown. The bare loop's step runs between the steps of the fit, in turn, so that other load on
 the machine slows both alike; figures are medians over steps, ratios are ratios of medians in one process. Both loops
@@ -21,14 +21,19 @@ from tlexp.models.backbone import build_backbone, feature_width
 from tlexp.models.classifier import Classifier
 from tlexp.models.head import build_head
 from tlexp.models.units import find_units
-from tlexp.train import FitPlan, FitReport, Listener, fit
+from tlexp.train import FitPlan, FitReport, Listener, choose_device, fit, settle_process
 
 SIZE, BATCH, CLASSES, BATCHES = 64, 32, 10, 8
 WARM_UP = 5
 
 
 def clocks() -> tuple[float, float]:
-    """Return wall-clock seconds and the process's CPU seconds; other load on the machine hardly changes the latter."""
+    """Return wall-clock seconds and the process's CPU seconds; other load on the machine hardly changes the latter.
+
+    A GPU is waited for, so that a step's seconds are those of its work.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter(), time.process_time()
 
 
@@ -61,21 +66,23 @@ def medians(seconds: list[tuple[float, ...]]) -> tuple[float, float]:
 class Memory:
     """Random batches, normalised and channels-last, drawn once."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.batches = [
+        drawn = [
             (
                 torch.randn(BATCH, 3, SIZE, SIZE, generator=generator).contiguous(memory_format=torch.channels_last),
                 torch.randint(CLASSES, (BATCH,), generator=generator),
             )
             for _ in range(BATCHES)
         ]
+        self.device = device
+        self.batches = [(images.to(device), labels.to(device)) for images, labels in drawn]
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.batches[step % BATCHES]
 
 
-def build(depth: int) -> Classifier:
+def build(depth: int, device: torch.device) -> Classifier:
     backbone = build_backbone("resnet18", image_size=SIZE)
     head = build_head(
         kind=HeadKind.linear,
@@ -88,7 +95,7 @@ def build(depth: int) -> Classifier:
         init=HeadInit.normal,
         seed=0,
     )
-    return Classifier(backbone, head, find_units(backbone, image_size=SIZE), depth)
+    return Classifier(backbone, head, find_units(backbone, image_size=SIZE), depth).to(device)
 
 
 def train(classifier: Classifier, batches: Memory, steps: int, listener: Listener) -> FitReport:
@@ -116,7 +123,7 @@ def train(classifier: Classifier, batches: Memory, steps: int, listener: Listene
 
 def bare_step(batches: Memory) -> Callable[[], None]:
     """Return one step of a loop as one would write it by hand."""
-    classifier = build(0)
+    classifier = build(0, batches.device)
     network = torch.nn.Sequential(classifier.backbone, classifier.head).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=0.05)
     done = 0
@@ -155,7 +162,7 @@ def saved_bytes(classifier: Classifier, images: torch.Tensor) -> int:
 def against_bare(batches: Memory, steps: int) -> None:
     """Print the speed of a fit beside that of the bare loop."""
     watch = Stopwatch(bare_step(batches))
-    train(build(0), batches, steps + WARM_UP, watch)
+    train(build(0, batches.device), batches, steps + WARM_UP, watch)
     ours, bare = medians(watch.fit_seconds[WARM_UP:]), medians(watch.between_seconds[WARM_UP:])
     print(f"| resnet18, {SIZE} px, batch {BATCH} | ms per step | images per second | CPU ms per step |")
     print("|---|---|---|---|")
@@ -166,16 +173,16 @@ def against_bare(batches: Memory, steps: int) -> None:
 
 def against_depth(batches: Memory, steps: int) -> None:
     """Print step time and saved activations of every freeze depth, the depths taking turns."""
-    depths = range(len(build(0).units) + 1)
+    depths = range(len(build(0, batches.device).units) + 1)
     seconds: dict[int, list[tuple[float, ...]]] = {depth: [] for depth in depths}
-    classifiers = {depth: build(depth) for depth in depths}
+    classifiers = {depth: build(depth, batches.device) for depth in depths}
     turns = 4
     for _ in range(turns):
         for depth in depths:
             watch = Stopwatch()
             train(classifiers[depth], batches, steps // turns + 1, watch)
             seconds[depth] += watch.fit_seconds[1:]
-    full = medians(seconds[0])
+    full, clock = medians(seconds[0]), int(batches.device.type == "cpu")  # an accelerator's work is none of the CPU's
     print(
         f"| freeze depth | frozen up to | ms per step (median of {steps}) | CPU ms | x faster | saved activations, MB |"
     )
@@ -184,17 +191,20 @@ def against_depth(batches: Memory, steps: int) -> None:
         wall, cpu = medians(seconds[depth])
         name = classifiers[depth].units[depth - 1].name if depth else "nothing"
         megabytes = saved_bytes(classifiers[depth], batches.batch(0)[0]) / 1e6
-        print(f"| {depth} | {name} | {1000 * wall:.1f} | {1000 * cpu:.1f} | {full[1] / cpu:.2f} | {megabytes:.1f} |")
+        faster = full[clock] / (wall, cpu)[clock]
+        print(f"| {depth} | {name} | {1000 * wall:.1f} | {1000 * cpu:.1f} | {faster:.2f} | {megabytes:.1f} |")
 
 
 def main() -> None:
     """Run both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=60, help="timed steps of each kind")
-    steps = parser.parse_args().steps
-    batches = Memory()
-    against_bare(batches, steps)
-    against_depth(batches, steps)
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
+    options = parser.parse_args()
+    settle_process()
+    batches = Memory(choose_device(options.device))
+    against_bare(batches, options.steps)
+    against_depth(batches, options.steps)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from tlexp.doctor.grouping import group_images
 from tlexp.doctor.near_copies import NearCopies, find_near_copies
 from tlexp.experiment.build import build_classifier
 from tlexp.experiment.session import Session
+from tlexp.train import choose_device
 
 Picture = Image.Image
 Change = Callable[[Picture, np.random.Generator], Picture]
@@ -87,11 +88,12 @@ def opened(paths: Sequence[Path]) -> list[Picture]:
 class Lite0:
     """Frozen features of unit length."""
 
-    def __init__(self) -> None:
-        config = load(["backbone=lite0", "train.device=cpu"]).config
+    def __init__(self, device: str) -> None:
+        config = load(["backbone=lite0", f"train.device={device}"]).config
+        self.device = choose_device(device)
         network, _ = Session().network(config)
         self.expected = network.expected
-        self.classifier = build_classifier(config, network, 2).to(memory_format=torch.channels_last).eval()
+        self.classifier = build_classifier(config, network, 2).to(self.device, memory_format=torch.channels_last).eval()
 
     @torch.no_grad()
     def __call__(self, images: Sequence[Picture]) -> NDArray[np.float32]:
@@ -99,9 +101,11 @@ class Lite0:
 
     def _features(self, images: Sequence[Picture]) -> NDArray[np.float32]:
         pixels = np.stack([fit_image(image, self.expected) for image in images])
-        batch = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), self.expected.mean, self.expected.std)
+        batch = normalise(
+            torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device), self.expected.mean, self.expected.std
+        )
         features = self.classifier.features(batch.contiguous(memory_format=torch.channels_last))
-        return torch.nn.functional.normalize(features, dim=1).numpy()
+        return torch.nn.functional.normalize(features, dim=1).cpu().numpy()
 
 
 def seen(images: Sequence[Picture], lite0: Lite0) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -177,8 +181,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["cats_vs_dogs", "cifar10", "hymenoptera"])
     parser.add_argument("--most", type=int, default=10_000, help="0 leaves the sets as they are alone")
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     options = parser.parse_args()
-    lite0 = Lite0()
+    lite0 = Lite0(options.device)
     for name in options.sets:
         root = Path(os.environ["TLEXP_SETS"], name)
         photographs = opened(drawn(images_of(root), 1000))

@@ -40,7 +40,7 @@ from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.studies import column
 from tlexp.tracking.names import JOB_FILE
-from tlexp.train import Listener
+from tlexp.train import Listener, choose_device
 
 LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")
 WORDS = [
@@ -132,7 +132,7 @@ def overhead(cells: Cells) -> float:
     """Return the seconds of a replicate once all is solved."""
     every = [cell for each in cells.values() for cell in each]
     with anew() as session:
-        solve_together(every, session, device=torch.device("cpu"), listener=Listener())
+        solve_together(every, session, device=choose_device(every[0].train.device), listener=Listener())
         clock = Clock()
         for cell in every:
             with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -160,7 +160,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--resnet18", action="store_true")
     parser.add_argument("--words", nargs="*", default=[])
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     options = parser.parse_args()
+    options.words += [f"train.device={options.device}"]
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         if options.resnet18:

@@ -37,7 +37,7 @@ from tlexp.features.batches import ImageSet
 from tlexp.features.entry import Entry
 from tlexp.learn.trained import TrainedLearner
 from tlexp.models import Classifier
-from tlexp.train import Listener, fit
+from tlexp.train import Listener, choose_device, fit
 
 SETS = {
     "shapes": (5, 20, 100),
@@ -58,7 +58,7 @@ class Bench:
         self.words = ["backbone=tiny", *where, *words]
         config = self.config(labels=5, seed=0)
         network = build.build_network(config)
-        self.expected = network.expected
+        self.expected, self.device = network.expected, choose_device(config.train.device)
         self.source: Source = images_module.open_images(config, network.expected, Listener())
         self.pool = self._decoded(config, self.source.pool)
         self.test = self._decoded(config, self.source.held_out)
@@ -78,7 +78,8 @@ class Bench:
     def features(self, classifier: Classifier, bank: ImageBank) -> Tensor:
         places = np.arange(len(bank))
         mean, std = self.expected.mean, self.expected.std
-        images = chunks(bank, places, mean=mean, std=std, device=torch.device("cpu"), channels_last=True, size=32)
+        images = chunks(bank, places, mean=mean, std=std, device=self.device, channels_last=True, size=32)
+        classifier.to(self.device)
         with torch.no_grad():
             return torch.cat([classifier.features(batch) for batch, _ in images])
 
@@ -91,7 +92,7 @@ class Stream:
     """The run's own batches, of features in place of images."""
 
     def __init__(self, features: Tensor, labels: Tensor, batches: ImageBatches) -> None:
-        self.features, self.labels, self.batches = features[:, :, None, None], labels, batches
+        self.features, self.labels, self.batches = features[:, :, None, None], labels.to(features.device), batches
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         places = torch.from_numpy(self.batches.positions(step))
@@ -103,8 +104,8 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
     classes = len(bench.source.classes)
     network = build.build_network(config)
     head = build.build_classifier(config, network, classes).head
-    classifier = Classifier(nn.Flatten(), head, (), 0)
-    setup = build.build_setup(config, network, torch.device("cpu"), images=len(labels), classes=classes)
+    classifier = Classifier(nn.Flatten(), head, (), 0).to(bench.device)
+    setup = build.build_setup(config, network, bench.device, images=len(labels), classes=classes)
     dummy = ImageBank(pixels=torch.zeros(len(labels), 3, 1, 1, dtype=torch.uint8), labels=labels)
     batches = ImageBatches(
         dummy, np.arange(len(labels)), batch_size=setup.batch_size, seed=setup.plan.seed, augment=lambda i, s: i,
@@ -112,7 +113,7 @@ def probe(bench: Bench, config: Config, train: Tensor, labels: Tensor, test: Ten
     )  # fmt: skip
     fit(classifier, Stream(train, labels, batches), setup.plan, fit_id="final", listener=Listener(), checkpoint=None)
     with torch.no_grad():
-        return bench.accuracy(classifier.eval()(test[:, :, None, None]).numpy())
+        return bench.accuracy(classifier.eval()(test[:, :, None, None]).cpu().numpy())
 
 
 def tiny(bench: Bench) -> Callable[[int, int], float]:
@@ -125,7 +126,7 @@ def tiny(bench: Bench) -> Callable[[int, int], float]:
     def measure(labels: int, seed: int) -> float:
         config = bench.config(labels=labels, seed=seed)
         places = torch.from_numpy(bench.budget(config))
-        return probe(bench, config, pool[places], bench.pool.labels[places], test)
+        return probe(bench, config, pool[places.to(bench.device)], bench.pool.labels[places], test)
 
     return measure
 
@@ -166,8 +167,9 @@ def calibrate(backbone: nn.Module, bench: Bench, part: ImageBank) -> None:
         norm.momentum = None  # the plain mean over all batches
         norm.train()
     mean, std = bench.expected.mean, bench.expected.std
-    places, device = np.arange(len(part)), torch.device("cpu")
-    for images, _ in chunks(part, places, mean=mean, std=std, device=device, channels_last=True, size=256):
+    places = np.arange(len(part))
+    backbone.to(bench.device)
+    for images, _ in chunks(part, places, mean=mean, std=std, device=bench.device, channels_last=True, size=256):
         backbone(images)
 
 
@@ -176,9 +178,9 @@ def scratch(bench: Bench) -> Callable[[int, int], float]:
         config = bench.config("backbone.pretrained=false", "freeze=none", labels=labels, seed=seed)
         network = build.build_network(config)
         classes = len(bench.source.classes)
-        classifier = build.build_classifier(config, network, classes)
+        classifier = build.build_classifier(config, network, classes).to(bench.device)
         part = bench.part(bench.budget(config))
-        setup = build.build_setup(config, network, torch.device("cpu"), images=len(part), classes=classes)
+        setup = build.build_setup(config, network, bench.device, images=len(part), classes=classes)
         entry = Entry(images=ImageSet(part, setup))
         learner = TrainedLearner(classifier, [entry], setup, checkpoint=None, listener=Listener())  # type: ignore[arg-type]
         learner.train("final", np.arange(len(part)), config.default_rates)
@@ -251,7 +253,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("bench_tiny.jsonl"))
     parser.add_argument("--words", nargs="*", default=[], help="overrides for every run, e.g. train.precision=bf16")
     parser.add_argument("--check", action="store_true", help="compare one cell of tiny with a whole run")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     options = parser.parse_args()
+    options.words += [f"train.device={options.device}"]
     options.sets = options.sets or (list(SETS) if options.folder else list(EMBEDDED))
     bench: Bench | None = None
     current = ""

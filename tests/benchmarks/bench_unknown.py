@@ -28,19 +28,21 @@ from tlexp.experiment import images as images_module
 from tlexp.experiment.build import build_classifier
 from tlexp.experiment.session import Session
 from tlexp.models.typicality import ReferenceRows, Typicality
-from tlexp.train import Listener
+from tlexp.train import Listener, choose_device
 
 LEVEL = 0.05
 MOST_KNOWN, POOL, TESTED, OTHERS = 40, 150, 1500, 150
 
 
-def features_of(backbone, root, size):
+def features_of(backbone, root, size, device):
     """Return class names, and features and labels of a part of the pool and of the test images."""
     words = [f"backbone={backbone}", f"backbone.image_size={size}", "data=folder", f"data.root={root}", "tracking=off"]
+    words += [f"train.device={device}"]
     config, session = load([*words, "labels=5"]).config, Session()
     network, _ = session.network(config)
     source = session.images(config, network.expected, Listener())
-    classifier, expected = build_classifier(config, network, len(source.classes)).eval(), network.expected
+    device, expected = choose_device(config.train.device), network.expected
+    classifier = build_classifier(config, network, len(source.classes)).eval().to(device)
     found = []
     for images, most in ((source.pool, POOL), (source.held_out, TESTED)):
         order = np.random.default_rng(0).permutation(len(images.labels))
@@ -49,12 +51,12 @@ def features_of(backbone, root, size):
             order, most = np.concatenate(turns), len(order)
         places = np.sort(order[:most])
         bank = images_module.decode(config, images, places, expected, Listener())
-        whole, cpu = np.arange(len(bank)), torch.device("cpu")
+        whole = np.arange(len(bank))
         stream = chunks(
-            bank, whole, mean=expected.mean, std=expected.std, device=cpu, channels_last=True, size=32
+            bank, whole, mean=expected.mean, std=expected.std, device=device, channels_last=True, size=32
         )  # fmt: skip
         with torch.no_grad():
-            features = torch.cat([classifier.features(batch) for batch, _ in stream]).numpy()
+            features = torch.cat([classifier.features(batch).cpu() for batch, _ in stream]).numpy()
         found.append((features, images.labels[places]))
     return source.classes, *found
 
@@ -203,11 +205,15 @@ def main():
     parser.add_argument("--labels", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=int, default=64, help="pixels")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda")
     arguments = parser.parse_args()
     print("| backbone | score | unknown | AUROC, mean | by set | caught at 0.05 | false alarms at 0.05 | by set |")
     print("|---|---|---|---|---|---|---|---|")
     for backbone in arguments.backbones:
-        sets = {name: features_of(backbone, arguments.folder / name, arguments.size) for name in arguments.sets}
+        sets = {
+            name: features_of(backbone, arguments.folder / name, arguments.size, arguments.device)
+            for name in arguments.sets
+        }
         results = defaultdict(dict)
         for name in sets:
             drawn = defaultdict(list)

@@ -21,6 +21,8 @@ from tlexp.config.protocol import CHUNK
 
 Compute = Callable[[Positions], Tensor]
 """Positions among the images asked for -> their rows, (len(positions), *row shape)."""
+Expect = Callable[[Positions], None]
+"""Hears which positions will be computed after those that are computed next."""
 
 _PATIENCE_SECONDS = 30.0
 """So long a block may be in another process's hands, after everything else is done, before it is computed here too."""
@@ -83,7 +85,14 @@ class CutRows:
             self._memory.append(memory_entry(images, rows, seconds))
         return written
 
-    def fill(self, images: Digests, compute: Compute, *, block: int | None = None) -> tuple[Rows, Use]:
+    def fill(
+        self,
+        images: Digests,
+        compute: Compute,
+        *,
+        block: int | None = None,
+        expect: Expect = lambda positions: None,
+    ) -> tuple[Rows, Use]:
         """Return the rows of all images, and what that took; what is missing is computed and stored block by block.
 
         Processes that fill the same images at once share the work. An exception of `compute` passes through; the blocks
@@ -93,6 +102,7 @@ class CutRows:
             images: Digests, (n, 32) uint8; the same may come several times and is computed once.
             compute: Called with ascending positions in `images`.
             block: Rows computed at once; None takes a 16th of the images, 64..4096 in whole chunks.
+            expect: Called before each block with the positions of the next; another process may be quicker with them.
         """
         rows = self.find(images)
         unique = np.sort(np.unique(sortable(images), return_index=True)[1])
@@ -100,21 +110,21 @@ class CutRows:
         use = self._hits(rows, stored)
         while len(rows.missing):
             missing = unique[rows.entry_of[unique] < 0]
-            use += self._compute(images, missing, compute, block or block_size(len(unique)))
+            use += self._compute(images, missing, compute, block or block_size(len(unique)), expect)
             rows = self.find(images)
         shared = len(unique) - len(stored) - use.misses
         if self._cut_folder is not None and len(stored):
             self._cut_folder.count_use(len(stored))
         return rows, use + Use(hits=max(0, shared))
 
-    def _compute(self, images: Digests, missing: Positions, compute: Compute, block: int) -> Use:
+    def _compute(self, images: Digests, missing: Positions, compute: Compute, block: int, expect: Expect) -> Use:
         """Compute and store what is missing, except what other processes store meanwhile."""
         use, foreign = Use(), []
         pending = [missing[start : start + block] for start in range(0, len(missing), block)]
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while pending:
             skipped = []
-            for part in pending:
+            for part, following in zip(pending, [*pending[1:], missing[:0]], strict=True):
                 with self._locked(images[part]) as mine:
                     foreign += self._reload()
                     left = part[locate(images[part], foreign)[0] < 0]
@@ -123,6 +133,7 @@ class CutRows:
                     if not mine and time.monotonic() < deadline:
                         skipped.append(part)
                         continue
+                    expect(following)
                     use += self._compute_block(images, left, compute)
                     deadline = time.monotonic() + _PATIENCE_SECONDS
             if len(skipped) == len(pending):

@@ -59,7 +59,8 @@ def extract_features(config: Config, images: Images, session: Session, listener:
         setup,
         keys=[row_key(config, setup, classifier, hashed=session.digest)],
         store=session.store(config, listener.message),
-        decode=lambda those, places: session.decode(config, those, places, setup.expected, told),
+        decode=lambda those, places: session.decode(config, those, places, setup.expected, Listener()),
+        progress=told.images,
     )
     features = extractor.rows(images, positions).take(positions)
     listener.images(len(positions), len(positions))  # those that were in the cache are not read

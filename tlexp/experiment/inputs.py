@@ -154,7 +154,15 @@ class RunInputs:
             store = Store(None, max_bytes=config.cache.max_bytes)
         key = row_key(config, setup, classifier, None if prefix is None else prefix.cut, hashed=self._session.digest)
         passing = None if prefix is None else prefix.passing
-        return FeatureExtractor(classifier, setup, keys=[key], store=store, decode=self._decode, passing=passing)
+        return FeatureExtractor(
+            classifier,
+            setup,
+            keys=[key],
+            store=store,
+            decode=lambda images, places: self._session.decode(config, images, places, setup.expected, Listener()),
+            progress=self._listener.images,
+            passing=passing,
+        )
 
     def _part(self, images: Images, positions: Positions) -> LabelledSet:
         """Return images of a split as the last phase takes them."""

@@ -1,9 +1,10 @@
 """A frozen network that sees every image once: its features come from the cache, or are computed and kept there."""
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from tlexp.cache import CutKey, CutRows, Rows, Store, Use, compute_rows, fill_to
 from tlexp.cache.cut_rows import block_size
 from tlexp.cache.entry import Digests
 from tlexp.config.protocol import CHUNK
-from tlexp.data import ImageBank, Images
-from tlexp.features.batches import FitSetup, normalised, stored_views
+from tlexp.data import ImageBank, Images, OnProgress
+from tlexp.data.decode import pillow_guard
+from tlexp.features.batches import FitSetup, chunk_size, normalised, stored_views
+from tlexp.features.read_ahead import ReadAhead
 from tlexp.models import Classifier
 from tlexp.train import spared, within_memory
 
@@ -35,7 +38,8 @@ class FeatureExtractor:
         setup: How images are fed.
         keys: Of each cut.
         store: Where rows are kept.
-        decode: Reads images.
+        decode: Reads images; called by a thread that reads the next ones while the network is at work.
+        progress: Called by the caller's thread as images have passed the network.
         passing: Images -> their rows of each cut; None for the features, the only cut then.
 
     Attributes:
@@ -50,11 +54,13 @@ class FeatureExtractor:
         keys: Sequence[Key],
         store: Store,
         decode: Decode,
+        progress: OnProgress = lambda done, count: None,
         passing: Callable[[Tensor], Sequence[Tensor]] | None = None,
     ) -> None:
         if setup.plan.channels_last:
             classifier.to(memory_format=torch.channels_last)
         self._classifier, self._setup, self._keys, self._store, self._decode = classifier, setup, keys, store, decode
+        self._progress = progress
         self._passing = spared(passing or (lambda images: [classifier.features(images)]))
         self._cuts: dict[int | None, list[CutRows]] = {}
         self.use = Use()
@@ -78,11 +84,13 @@ class FeatureExtractor:
         """
         [cut] = self._open(view)
         digests = digests_of(images, positions)
-        rows, use = cut.fill(
-            digests,
-            lambda places: self._compute(images, positions[places], digests[places], view)[0],
-            block=self._block(cut.key, count=len(digests)),
-        )
+        with self._reading(images, positions, digests, view) as reading:
+            rows, use = cut.fill(
+                digests,
+                lambda places: self._compute(reading, places, view)[0],
+                block=self._block(cut.key, count=len(digests)),
+                expect=reading.expect,
+            )
         self.use += use
         return rows
 
@@ -94,12 +102,14 @@ class FeatureExtractor:
             OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
         """
         cuts, digests = self._open(view), digests_of(images, positions)
-        self.use += fill_together(
-            cuts,
-            digests,
-            lambda places: self._compute(images, positions[places], digests[places], view),
-            block=self._block(*(cut.key for cut in cuts), count=len(digests)),
-        )
+        with self._reading(images, positions, digests, view) as reading:
+            self.use += fill_together(
+                cuts,
+                digests,
+                lambda places: self._compute(reading, places, view),
+                block=self._block(*(cut.key for cut in cuts), count=len(digests)),
+                expect=reading.expect,
+            )
 
     def prepare(self, images: Images, positions: Positions) -> None:
         """Compute what other runs will ask for; rows that are there already do not count as used."""
@@ -119,16 +129,29 @@ class FeatureExtractor:
         row_bytes: int = sum(math.prod(key.shape) * getattr(torch, key.dtype).itemsize for key in keys)
         return min(block_size(count), max(1, _BLOCK_BYTES // row_bytes // CHUNK) * CHUNK)
 
-    def _compute(self, images: Images, positions: Positions, digests: Digests, view: int | None) -> list[Tensor]:
-        bank = self._decode(images, positions)
-        if view is not None:
-            drawn = stored_views(self._setup, digests)(bank.pixels, np.arange(len(bank)), view)
-            bank = ImageBank(pixels=drawn, labels=bank.labels)
-        chunks = (chunk for chunk, _ in normalised(bank, np.arange(len(bank)), self._setup))
+    @contextlib.contextmanager
+    def _reading(
+        self, images: Images, positions: Positions, digests: Digests, view: int | None
+    ) -> Iterator[ReadAhead[Tensor]]:
+        """Give what reads images, by their places among the positions, as the network takes them."""
+
+        def read(places: Positions) -> Tensor:
+            bank = self._decode(images, positions[places])
+            if view is not None:
+                drawn = stored_views(self._setup, digests[places])(bank.pixels, np.arange(len(bank)), view)
+                bank = ImageBank(pixels=drawn, labels=bank.labels)
+            [(chunk, _)] = normalised(bank, np.arange(len(bank)), self._setup)
+            return chunk
+
+        # The guard changes settings of the process, which this thread is to set and to restore, not the one that reads.
+        with pillow_guard, ReadAhead(read, size=chunk_size(self._setup)) as reading:
+            yield reading
+
+    def _compute(self, reading: ReadAhead[Tensor], places: Positions, view: int | None) -> list[Tensor]:
         rows = within_memory(
             lambda: compute_rows(
                 self._classifier,
-                chunks,
+                self._told(reading.parts(places), len(places)),
                 cuts=[key(view).cut for key in self._keys],
                 passing=self._passing,
                 autocast=self._setup.plan.autocast,
@@ -136,6 +159,14 @@ class FeatureExtractor:
             "computing features: use a smaller backbone.image_size, or train.device=cpu",
         )
         return list(rows.values())
+
+    def _told(self, chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+        """Yield chunks, and tell how many images have passed."""
+        done = 0
+        for chunk in chunks:
+            yield chunk
+            done += len(chunk)
+            self._progress(done, count)
 
 
 def digests_of(images: Images, positions: Positions) -> Digests:

@@ -69,7 +69,8 @@ def fill_cuts(
         setup,
         keys=[row_key(first, setup, classifier, cut, hashed=session.digest) for cut in cuts],
         store=session.store(first, listener.message),
-        decode=lambda images, positions: session.decode(first, images, positions, network.expected, listener),
+        decode=lambda images, positions: session.decode(first, images, positions, network.expected, Listener()),
+        progress=listener.images,
         passing=pass_through(cutter, cuts),
     )
     for view in (*range(setup.views), None):

@@ -201,7 +201,7 @@ def _eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
     """
     try:
         values, vectors = torch.linalg.eigh(gram)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         values, vectors = (found.to(gram.device) for found in _eigen_on_host(gram))
     return torch.where(values > _RANK * values[:, -1:], values, 0), vectors
 
@@ -210,7 +210,7 @@ def _eigen_on_host(gram: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues and eigenvectors by LAPACK, which finds some that a GPU's solver gives up on."""
     try:
         values, vectors = torch.linalg.eigh(gram.cpu())
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise TrainingError(
             f"the principal axes of the features cannot be found ({error}): use head=linear, or other weights"
         ) from error

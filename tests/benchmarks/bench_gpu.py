@@ -1,0 +1,226 @@
+"""Ten minutes on a GPU: what no CPU can tell, in the order in which it is worth to know.
+
+    python tests/benchmarks/bench_gpu.py [PART ...] [--device cuda] [--steps 200] [--batch 64]
+
+tests    the tests that need a GPU
+default  the default run twice: the second finds all features
+cuts     20 steps behind a cut, in float32 and in half precision: none may say "cannot be cut"
+study    study=quick with deterministic kernels alone
+waits    resnet50, all of it trained, with three augmentations: what made the device wait, by torch's own account
+flops    resnet50 and vit_small at 224 px in bfloat16, as they are and compiled: operations a second, and their share of
+         what a product of large matrices reaches here
+frozen   images a second through the frozen pass, against the bare network fed from the device's memory
+heads    52 heads at once against 52 in turn
+growth   memory of ten runs in one process, after each
+whole    study=freeze_vs_labels and study=backbones, for as long as they take; not among those of ten minutes
+
+A part that fails says so and the next begins. Without a GPU, `--device cpu --steps 3 --batch 4` shows that the parts
+run at all.
+"""
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tlexp.cache import compute_rows
+from tlexp.compose.load import load
+from tlexp.config.augment import AugmentKind
+from tlexp.config.head import HeadKind
+from tlexp.config.optim import Optimizer, Schedule
+from tlexp.data import ImageBank, ImageBatches, build_augment, chunks
+from tlexp.data.transforms import IMAGE_BY_IMAGE
+from tlexp.experiment.run import run
+from tlexp.experiment.session import process_session
+from tlexp.models import Classifier, build_backbone, build_head, feature_width
+from tlexp.models.units import find_units
+from tlexp.train import FitPlan, FitReport, Listener, choose_device, fit, settle_process
+
+SIZE, CLASSES = 224, 10
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HERE = Path(__file__).resolve().parent
+SHORT = ["tracking=off", "tracking.figures=false", "train.save_weights=false"]
+
+
+def command(*words: str) -> None:
+    """Run a command, and show it and its seconds; what it prints stands below."""
+    print("$", " ".join(words), flush=True)
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *words], check=False)
+    print(f"exit status {done.returncode}, {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def tests(options: argparse.Namespace) -> None:
+    command("-m", "pytest", "-m", "gpu", "-n", "0", str(HERE.parent))
+
+
+def default(options: argparse.Namespace) -> None:
+    for _ in range(2):
+        command("-m", "tlexp", f"train.device={options.device}", "tracking=off")
+
+
+def cuts(options: argparse.Namespace) -> None:
+    names = ("vit_small_patch16_224", "convnext_tiny", "resnet18")
+    for name, precision in itertools.product(names, ("fp32", "bf16")):
+        words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", "freeze=last", "cache.mode=on"]
+        words += [f"train.precision={precision}", "train.limit_steps=20", "tune.validate=false", *SHORT]
+        command("-m", "tlexp", *words, f"train.device={options.device}")
+
+
+def study(options: argparse.Namespace) -> None:
+    command("-m", "tlexp", "study=quick", "train.deterministic=true", f"train.device={options.device}")
+
+
+def bank(count: int) -> ImageBank:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+    return ImageBank(pixels=pixels, labels=torch.arange(count) % CLASSES)
+
+
+def network(name: str, device: torch.device) -> Classifier:
+    backbone = build_backbone(name, image_size=SIZE)
+    head = build_head(kind=HeadKind.linear, in_features=feature_width(backbone), num_classes=CLASSES, seed=0)
+    return Classifier(backbone, head, find_units(backbone, image_size=SIZE), 0).to(device)
+
+
+def train(
+    name: str, options: argparse.Namespace, *, kind: AugmentKind = AugmentKind.none, compiled: bool = False
+) -> FitReport:
+    """Return what so many steps in half precision took."""
+    device = choose_device(options.device)
+    count = 2 * options.batch
+    batches = ImageBatches(
+        bank(count), np.arange(count), batch_size=options.batch, seed=0, augment=build_augment(kind), mean=MEAN,
+        std=STD, device=device, channels_last=True, on_host=kind in IMAGE_BY_IMAGE,
+    )  # fmt: skip
+    plan = FitPlan(
+        steps=options.steps, num_classes=CLASSES, seed=0, optimizer=Optimizer.adamw, lr=1e-4, weight_decay=0.05,
+        momentum=0.9, layer_decay=None, schedule=Schedule.cosine, warmup=0.1, clip_norm=1.0, label_smoothing=0.0,
+        mixup=0.0, cutmix=0.0, autocast=torch.bfloat16, compile=compiled, channels_last=True,
+    )  # fmt: skip
+    return fit(network(name, device), batches, plan, fit_id="bench", listener=Listener(), checkpoint=None)
+
+
+def waits(options: argparse.Namespace) -> None:
+    for kind in (AugmentKind.light, AugmentKind.none, AugmentKind.randaug):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if options.device != "cpu":
+                torch.cuda.set_sync_debug_mode("warn")
+            report = train("resnet50", options, kind=kind)
+        if options.device != "cpu":
+            torch.cuda.set_sync_debug_mode("default")
+        places = Counter(f"{each.filename}:{each.lineno}" for each in told if "synchroniz" in str(each.message))
+        pace = f"{report.images_per_second:,.0f} images a second"
+        print(f"augment={kind}: {pace}, waited {sum(places.values())} times in {report.steps} steps")
+        for place, count in places.most_common(5):
+            print(f"  {count} x {place}", flush=True)
+
+
+def product_flops(device: torch.device) -> float:
+    """Return the operations a second of a product of large matrices in half precision."""
+    side = 8192 if device.type == "cuda" else 512
+    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * side**3 / min(seconds(lambda: left @ right) for _ in range(5))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def flops(options: argparse.Namespace) -> None:
+    reached = product_flops(choose_device(options.device))
+    print(f"a product of large matrices: {reached / 1e12:.1f} TFLOP/s")
+    for name, compiled in itertools.product(("resnet50", "vit_small_patch16_224"), (False, True)):
+        if compiled and options.device == "cpu":
+            continue
+        report = train(name, options, compiled=compiled)
+        pace, memory = report.images_per_second, (report.peak_bytes or 0) / 2**30
+        made = (report.flops or 0) / (report.steps * options.batch) * pace
+        kind = "compiled" if compiled else "as it is"
+        told = f"{made / 1e12:.1f} TFLOP/s, {made / reached:.2f} of the product"
+        print(f"{name}, {kind}: {pace:,.0f} images a second, {told}, peak {memory:.1f} GiB", flush=True)
+
+
+def frozen(options: argparse.Namespace) -> None:
+    device, count = choose_device(options.device), 8 * options.batch if options.device == "cpu" else 8192
+    size, images = (32 if device.type == "cpu" else 256), bank(count)
+    classifier = network("resnet50", device).to(memory_format=torch.channels_last).eval()
+    dtype = None if device.type == "cpu" else torch.bfloat16
+    batch = torch.randn(size, 3, SIZE, SIZE).to(device, memory_format=torch.channels_last)
+
+    def bare() -> None:
+        with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            for _ in range(count // size):
+                classifier.backbone(batch)
+
+    def ours() -> None:
+        fed = chunks(images, np.arange(count), mean=MEAN, std=STD, device=device, channels_last=True, size=size)
+        compute_rows(classifier, (chunk for chunk, _ in fed), autocast=dtype)
+
+    for _ in range(2):  # the first warms up
+        alone, fed = seconds(bare), seconds(ours)
+    print(f"bare {count / alone:,.0f} images a second, ours {count / fed:,.0f}: {alone / fed:.2f}", flush=True)
+
+
+def heads(options: argparse.Namespace) -> None:
+    command(str(HERE / "bench_heads.py"), "sgd", f"--device={options.device}", "--repeats=3")
+
+
+def growth(options: argparse.Namespace) -> None:
+    held = []
+    for seed in range(10):
+        words = ["backbone=resnet18", "backbone.pretrained=false", "freeze=none", f"seed={seed}", "labels=5"]
+        words += ["train.limit_steps=3", "tune.validate=false", f"train.device={options.device}", *SHORT]
+        with tempfile.TemporaryDirectory() as folder:
+            run(load(words).config, folder=Path(folder), listener=Listener(), session=process_session())
+        held.append(torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0)
+    print("bytes held after each of ten runs:", ", ".join(f"{each:,}" for each in held), flush=True)
+
+
+def whole(options: argparse.Namespace) -> None:
+    for name in ("freeze_vs_labels", "backbones"):
+        command("-m", "tlexp", f"study={name}", f"train.device={options.device}")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    part.__name__: part for part in (tests, default, cuts, study, waits, flops, frozen, heads, growth, whole)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all but the last")
+    parser.add_argument("--device", default="cuda", help="cpu only shows that the parts run")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=64)
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    settle_process()
+    device = choose_device(options.device, setting="--device")
+    print(torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, {os.cpu_count()} cores")
+    for name in options.parts or [name for name in PARTS if name != "whole"]:
+        print(f"\n== {name}", flush=True)
+        try:
+            PARTS[name](options)
+        except Exception as error:  # noqa: BLE001 - the device is lent for minutes: the others have their turn
+            print(f"FAILED: {type(error).__name__}: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
