@@ -61,6 +61,8 @@ def test_few_rates_are_told_where_something_is_trained(words: tuple[str, ...], t
 def test_figures_are_drawn_and_stand_beside_the_page(written: list[Path]) -> None:
     files = {path.name for path in written}
     assert {"accuracy.svg", "heat-map.png", "differences.svg", "cost.png", "transfer.svg", "controls.png"} <= files
+    [cost] = (path for path in written if path.name == "cost.svg")
+    assert "freeze-5: 516<" in cost.read_text(), "all columns take as many operations, or nothing tells"
     for path in written[0].parent.glob("*.png"):
         with Image.open(path) as image:
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20, path.name

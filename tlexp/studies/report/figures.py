@@ -132,9 +132,10 @@ _FIGURE_SECTIONS = (
         title="What accuracy costs",
         draw=panels.draw_cost,
         alt="Columns in the order of their cost, the cheapest on top, with their accuracy, one panel for each budget.",
-        caption="Beside each column the parameters that it trains and the operations to predict one image, by which it "
-        "is cheap, in this order; mean balanced accuracy with its 95 % interval. A ring marks what to take. Hollow "
-        "marks: solved from the same features, and never taken. Of many columns the best twelve are drawn.",
+        caption="Beside each column the parameters that it trains and, where columns differ in them, the operations to "
+        "predict one image, by which it is cheap, in this order; mean balanced accuracy with its 95 % interval. A ring "
+        "marks what to take. Hollow marks: solved from the same features, and never taken. Of many columns the best "
+        "twelve are drawn.",
         numbers=lambda findings: (cost_table(findings),),
     ),
     _FigureSection(

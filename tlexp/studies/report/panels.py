@@ -90,12 +90,13 @@ def draw_cost(findings: Findings) -> RenderedFigure | None:
     ]
     if not shown:
         return None
+    labels = _cost_labels(costs)
 
     def draw(figure: Figure) -> None:
         for axes, recommendation in _panels(figure, findings, shown):
             _draw_reached(axes, findings, costs, recommendation)
             axes.set_ylim(len(costs) - 0.4, -0.6)
-            axes.set_yticks(range(len(costs)), [f"{_name(cost.column)}: {_told(cost)}" for cost in costs])
+            axes.set_yticks(range(len(costs)), labels)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.grid(axis="x", linewidth=0.6)
             axes.set_xlabel("balanced accuracy")
@@ -121,8 +122,14 @@ def _draw_reached(axes: Axes, findings: Findings, costs: Sequence[ColumnCost], r
             axes.scatter([found.value], [row], s=120, edgecolors=INK, facecolors="none", linewidths=1.2, zorder=4)
 
 
-def _told(cost: ColumnCost) -> str:
-    return " / ".join(map(format_count, (cost.parameters, cost.operations)))
+def _cost_labels(costs: Sequence[ColumnCost]) -> list[str]:
+    """Return each column with the parameters that it trains, and its operations where columns differ in them."""
+    differ = len({cost.operations for cost in costs}) > 1
+    return [
+        f"{_name(cost.column)}: {format_count(cost.parameters)}"
+        + (f" / {format_count(cost.operations)}" if differ else "")
+        for cost in costs
+    ]
 
 
 def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
