@@ -31,8 +31,8 @@ from tlexp.compose.load import load
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener
 
-DEPTHS = (["freeze=all", "head=logreg"], ["freeze.depth=0.5", "head=linear"], ["freeze=none", "head=linear"])
-TRAINED = ["head.init=probe", "freeze.norm=keep"]
+DEPTHS = (["freeze=all", "head=logreg"], ["freeze=depth", "head=linear"], ["freeze=none", "head=linear"])
+SOLVED, TRAINED = ["tune.trials=0"], ["tune.trials=4", "head.init=probe", "freeze.norm=keep"]
 
 
 def screen(words, networks, labels, seeds):
@@ -61,7 +61,14 @@ def whole(words, labels, seeds, count):
         save_file(timm.create_model("test_resnet.r160_in1k").state_dict(), f"random{number}.safetensors")
     pool = ",".join(["tiny", *(f"tiny@random{number}.safetensors" for number in range(1, count))])
     stated = [*words, f"study.labels=[{','.join(labels)}]", f"study.seeds={seeds}", "study.minutes=0"]
-    command = ["study=backbones", f"study.backbones=[{pool}]", "study.name=pool", "study.controls=false", *stated]
+    command = [
+        "study=backbones",
+        f"study.backbones=[{pool}]",
+        "study.name=pool",
+        "study.controls=false",
+        TRAINED[0],
+        *stated,
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "tlexp", *command], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
