@@ -1,7 +1,7 @@
 """What a screen takes against the passes of its networks, and a study of networks against every cell of its grid.
 
-    python tests/benchmarks/bench_screen_speed.py screen FOLDER [--networks tiny lite0] [--size 64] [--labels 5 20]
-    python tests/benchmarks/bench_screen_speed.py whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
+    python -m tests.benchmarks.bench_screen_speed screen FOLDER [--networks tiny lite0] [--size 64] [--labels 5 20]
+    python -m tests.benchmarks.bench_screen_speed whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
 
 screen  the frozen column of each network, all budgets and data seeds, as the job of a study on an empty cache; against
         a pass of the same network over the same images alone. Seconds of the processor, all threads.
@@ -24,9 +24,9 @@ from pathlib import Path
 
 import timm
 import torch
-from bench_study import WORDS, Clock, anew, compose, run_alone, run_column
 from safetensors.torch import save_file
 
+from tests.benchmarks.bench_study import WORDS, Clock, anew, compose, run_alone, run_column
 from tlexp.compose.load import load
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener
