@@ -70,6 +70,6 @@ def _draw_costs(
             plain_label(name, 18), (cost, reached[name]), xytext=(0, 6), textcoords="offset points",
             ha="center", fontsize=7.5, color=colour,
         )  # fmt: skip
-    axes.margins(x=0.25, y=0.15)
+    axes.margins(x=0.4, y=0.15)
     axes.grid(linewidth=0.6)
     axes.set_xlabel(title)
