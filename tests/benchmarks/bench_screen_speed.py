@@ -1,7 +1,7 @@
 """What a screen takes against the passes of its networks, and a study of networks against every cell of its grid.
 
-    python tests/benchmarks/bench_screen_speed.py screen FOLDER [--networks tiny lite0] [--size 64] [--labels 5 20]
-    python tests/benchmarks/bench_screen_speed.py whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
+    python -m tests.benchmarks.bench_screen_speed screen FOLDER [--networks tiny lite0] [--size 64] [--labels 5 20]
+    python -m tests.benchmarks.bench_screen_speed whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
 
 screen  the frozen column of each network, all budgets and data seeds, as the job of a study on an empty cache; against
         a pass of the same network over the same images alone. Seconds of the processor, all threads.
@@ -24,15 +24,15 @@ from pathlib import Path
 
 import timm
 import torch
-from bench_study import WORDS, Clock, anew, compose, run_alone, run_column
 from safetensors.torch import save_file
 
+from tests.benchmarks.bench_study import WORDS, Clock, anew, compose, run_alone, run_column
 from tlexp.compose.load import load
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener
 
-DEPTHS = (["freeze=all", "head=logreg"], ["freeze.depth=0.5", "head=linear"], ["freeze=none", "head=linear"])
-TRAINED = ["head.init=probe", "freeze.norm=keep"]
+DEPTHS = (["freeze=all", "head=logreg"], ["freeze=depth", "head=linear"], ["freeze=none", "head=linear"])
+SOLVED, TRAINED = ["tune.trials=0"], ["tune.trials=4", "head.init=probe", "freeze.norm=keep"]
 
 
 def screen(words, networks, labels, seeds):
@@ -61,7 +61,14 @@ def whole(words, labels, seeds, count):
         save_file(timm.create_model("test_resnet.r160_in1k").state_dict(), f"random{number}.safetensors")
     pool = ",".join(["tiny", *(f"tiny@random{number}.safetensors" for number in range(1, count))])
     stated = [*words, f"study.labels=[{','.join(labels)}]", f"study.seeds={seeds}", "study.minutes=0"]
-    command = ["study=backbones", f"study.backbones=[{pool}]", "study.name=pool", "study.controls=false", *stated]
+    command = [
+        "study=backbones",
+        f"study.backbones=[{pool}]",
+        "study.name=pool",
+        "study.controls=false",
+        TRAINED[0],
+        *stated,
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "tlexp", *command], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -81,7 +88,9 @@ def whole(words, labels, seeds, count):
             *(TRAINED if "head=linear" in depth else ["tune.trials=0"]),
             "cache=off",
         ]
-        taken = {name: run_alone(each[0])[1] for name, each in compose(own, labels, 1).items()}
+        cells_alone = compose(own, labels, 1)
+        run_alone(cells_alone[labels[0]][0])  # imports, and the tracking store
+        taken = {name: run_alone(each[0])[1] for name, each in cells_alone.items()}
         print(f"  one by one, {depth[0]}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken.items()))
         alone += count * seeds * sum(taken.values())
     print(f"the grid: {alone:.0f} s, {alone / took:.1f} times as long")

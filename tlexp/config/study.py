@@ -46,7 +46,7 @@ class StudyConfig:
     backbones: list[str] = setting(
         [],
         "Networks of study=backbones: a pool (small, standard, any) or a list of options of conf/backbone and timm "
-        "names, with own weights behind an @, e.g. [tiny,lite0,resnet18@weights.pth].",
+        "names, with own weights behind an @ and a pooling behind a +, e.g. [tiny,resnet18@weights.pth,vit_small+avg].",
         key=False,
     )
     sizes: list[int] = setting(

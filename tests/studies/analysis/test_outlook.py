@@ -8,7 +8,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.crossfit import highest
 from tlexp.studies.analysis.forecast import Outlook, paired_change
 from tlexp.studies.analysis.outlook import _as_picked
-from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.analysis.table import Role, StudyTable
 
 BUDGETS = ("2", "5", "10", "20", "50")
 STEEP = {f"freeze-{depth}": (0.9 - 0.3 * abs(depth - 3), 0.5) for depth in range(6)}
@@ -57,6 +57,15 @@ def test_where_nothing_freezes_less_nothing_is_said_of_it() -> None:
     )
     assert looked(table).column == "freeze-3"
     assert looked(table).unfreezing is None
+
+
+def test_of_several_networks_the_one_that_is_taken_is_unfrozen_and_no_other(table: StudyTable) -> None:
+    def of(names: dict[str, str]) -> StudyTable:
+        columns = [dataclasses.replace(each, role=Role.way, entrant=names.get(each.name, "a")) for each in DEPTHS]
+        return dataclasses.replace(table, columns=tuple(columns))
+
+    assert looked(of({})).unfreezing == looked(table).unfreezing
+    assert looked(of({"freeze-3": "b"})).unfreezing is None
 
 
 def test_labels_for_an_accuracy_are_a_range_or_not_within_twice(table: StudyTable) -> None:

@@ -24,7 +24,7 @@ from tlexp.studies.report.summary import summary
 from tlexp.tracking import MetricsLog, Record, RunStatus, publish_record
 from tlexp.tracking.environment import process_identity
 
-COLUMNS = DEPTHS[:2]
+COLUMNS = tuple(dataclasses.replace(column, entrant="tiny") for column in DEPTHS[:2])
 
 
 class Study:

@@ -71,6 +71,20 @@ def test_the_same_network_twice_is_taken_once(compose: Callable[[tuple[str, ...]
     assert missing == {"tf_efficientnet_lite0": "the same as lite0"}
 
 
+def test_a_pooling_of_its_own_is_an_entry_that_the_labels_choose_among(
+    compose: Callable[[tuple[str, ...]], Config],
+) -> None:
+    """What ImageNet's results say is of the network's own pooling."""
+    entries = pool_entries(["test_vit@tlexp:tiny", "test_vit@tlexp:tiny+avg", "lite0+max", "lite0+token"])
+    found, missing = find_pool(entries, compose)
+    assert list(missing) == ["lite0+token"]
+    assert missing["lite0+token"].startswith("head.global_pool=token is not taken by tf_efficientnet_lite0")
+    assert [(each.backbone.name, each.pooling, "-avg" in each.name) for each in found] == [
+        ("test_vit", None, False), ("test_vit", "avg", True), ("tf_efficientnet_lite0", "max", False),
+    ]  # fmt: skip
+    assert found[-1].prior is None
+
+
 def test_a_network_that_memory_cannot_hold_is_left_out(
     compose: Callable[[tuple[str, ...]], Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

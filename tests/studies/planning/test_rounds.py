@@ -72,6 +72,20 @@ def test_what_was_tried_and_has_not_finished_is_not_tried_again(table: StudyTabl
     assert turns(first, keys(first)) == {}
 
 
+def test_a_probe_that_left_the_screen_without_a_result_is_tried_anew_once_and_alone(table: StudyTable) -> None:
+    """One that was left out by its loss has finished something."""
+    left = dataclasses.replace(
+        table,
+        columns=tuple(each for each in table.columns if each.name != "freeze-4"),
+        cells={place: cell for place, cell in table.cells.items() if place[0] != "freeze-4"},
+    )
+    rounds, probes = hold_rounds(in_rounds(left, run=0)), {"freeze-4", "freeze-5"}
+    again = next_turns(PLAN, rounds, set(), probes)
+    assert [(each.column.column.name, len(each.runs)) for each in again] == [("freeze-4", 20)]
+    for tried in ({"freeze-4 2 0"}, {f"freeze-4 {labels} {seed}" for labels in BUDGETS for seed in range(10)}):
+        assert "freeze-4" not in {each.column.column.name for each in next_turns(PLAN, rounds, tried, probes)}
+
+
 def test_a_further_round_opens_until_one_of_its_replicates_has_begun(table: StudyTable) -> None:
     first, second = hold_rounds(in_rounds(table, run=0)), hold_rounds(in_rounds(table, run=3))
     assert not opens_round(PLAN, first, set())

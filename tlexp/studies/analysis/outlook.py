@@ -24,7 +24,7 @@ from tlexp.studies.analysis.forecast import (
 )
 from tlexp.studies.analysis.intervals import TestImages, spread
 from tlexp.studies.analysis.rule import follow
-from tlexp.studies.analysis.table import Column, Role, StudyTable
+from tlexp.studies.analysis.table import Column, StudyTable
 
 _WANTED = (0.0, 0.01, 0.02, 0.04, 0.09)
 """Accuracies of which is told what labels they take: above the next full hundredth."""
@@ -155,5 +155,6 @@ def _as_picked(scores: NDArray[np.float64], picked: int, pick: Pick) -> NDArray[
 
 
 def _freezes_less(column: Column, taken: Column) -> bool:
-    depths = column.role is taken.role is Role.depth
-    return depths and column.depth is not None and taken.depth is not None and column.depth < taken.depth
+    """Return whether a column is the same network, of several, with fewer units frozen."""
+    same = column.entrant == taken.entrant
+    return same and column.depth is not None and taken.depth is not None and column.depth < taken.depth

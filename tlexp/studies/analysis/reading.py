@@ -121,6 +121,7 @@ def _column(values: Mapping[str, Any]) -> Column:
         words=tuple(values.get("words", ())),
         trainable=values.get("trainable", 0),
         solved=values.get("solved", False),
+        entrant=values.get("entrant", ""),
     )
 
 

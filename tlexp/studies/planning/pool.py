@@ -1,7 +1,7 @@
 """Which pretrained networks, at which input sizes, a study screens; what each costs, and what is missing.
 
-An entry is an option of conf/backbone or a timm name, with own weights behind an @: `tiny`, `resnet26`,
-`resnet18@runs:/0123`. Nothing is downloaded here, and no network holds values.
+An entry is an option of conf/backbone or a timm name, with own weights behind an @ and a pooling behind a +: `tiny`,
+`resnet26`, `resnet18@runs:/0123`, `vit_small+avg`. Nothing is downloaded here, and no network holds values.
 """
 
 import math
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
+from tlexp.config.head import POOLS as POOLINGS
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_network
 from tlexp.models import preprocessing
@@ -26,7 +27,7 @@ STANDARD = ("lite0", "mobilenetv3_large", "efficientnet_b0", "resnet18", "resnet
             "dinov2_small")  # fmt: skip
 POOLS = {"small": SMALL, "standard": STANDARD, "any": tuple(dict.fromkeys((*SMALL, *STANDARD)))}
 """Names of pools: up to some 12 million parameters, what is commonly taken, and both."""
-_SIZE = "backbone.image_size="
+_SIZE, _POOLING = "backbone.image_size=", "head.global_pool="
 _COPIES = 5
 """Of all parameters that lie in memory when all train: themselves, their start, gradients and two moments of AdamW."""
 _BYTES = 4
@@ -44,21 +45,28 @@ class PoolEntry:
         name: Of it, fit for a file name: what its columns begin with.
         words: Overrides that choose it.
         backbone: What they compose to.
+        pooling: timm's of the last map or tokens; None for the network's own.
         network: It, without values.
         parameters: Of the backbone.
         operations: Multiplications that one image takes.
         licence: Of its weights; None where it is not known.
-        prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, of a stated size among others too.
+        prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, as of another size or pooling.
     """
 
     name: str
     words: tuple[str, ...]
     backbone: BackboneConfig
+    pooling: str | None
     network: Network
     parameters: int
     operations: int
     licence: str | None
     prior: float | None
+
+    @property
+    def computes(self) -> tuple[BackboneConfig, str | None]:
+        """What decides its features."""
+        return self.backbone, self.pooling
 
     @property
     def megabytes(self) -> float:
@@ -98,13 +106,15 @@ def pool_entries(backbones: Sequence[str], sizes: Sequence[int] = ()) -> dict[st
 def entry_words(entry: str) -> tuple[str, ...]:
     """Return the overrides that an entry means.
 
-    >>> entry_words("tiny"), entry_words("resnet26@weights.pth")
-    (('backbone=tiny',), ('backbone=timm', 'backbone.name=resnet26', 'backbone.weights=weights.pth'))
+    >>> entry_words("tiny+avg"), entry_words("resnet26@a.pth")
+    (('backbone=tiny', 'head.global_pool=avg'), ('backbone=timm', 'backbone.name=resnet26', 'backbone.weights=a.pth'))
     """
-    name, _, weights = entry.partition("@")
+    network, _, pooling = entry.rpartition("+")
+    network, pooled = (network, (f"{_POOLING}{pooling}",)) if network and pooling in POOLINGS else (entry, ())
+    name, _, weights = network.partition("@")
     known = name in conf_options("backbone")
     words = (f"backbone={name}",) if known else ("backbone=timm", f"backbone.name={name}")
-    return (*words, f"backbone.weights={weights}") if weights else words
+    return (*words, *((f"backbone.weights={weights}",) if weights else ()), *pooled)
 
 
 def find_pool(
@@ -129,7 +139,7 @@ def find_pool(
             continue
         if isinstance(each, str):
             missing[entry] = each
-        elif same := next((other for other in found.values() if other.backbone == each.backbone), None):
+        elif same := next((other for other in found.values() if other.computes == each.computes), None):
             missing[entry] = f"the same as {same.name}"
         else:
             found[each.name] = each
@@ -154,12 +164,15 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
         return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
     own = backbone.weights is not None
     sized = any(word.startswith(_SIZE) for word in words)
-    strange = own or (sized and backbone.image_size != preprocessing(backbone.name, image_size=None).image_size)
+    pooled = any(word.startswith(_POOLING) for word in words)
+    other = sized and backbone.image_size != preprocessing(backbone.name, image_size=None).image_size
+    strange = own or pooled or other
     licence = _PACKAGED_LICENCE if backbone.packaged else None
     return PoolEntry(
-        name=names.folder_name(entry.replace("@", "-")),
+        name=names.folder_name(entry.replace("@", "-").replace("+", "-")),
         words=words,
         backbone=backbone,
+        pooling=config.head.global_pool,
         network=network,
         parameters=parameters,
         operations=sum(unit.operations for unit in network.units),

@@ -64,9 +64,10 @@ def network_picture(findings: Findings) -> Picture | None:
         return None
     return Picture(
         name="networks",
-        alt="Networks by accuracy, over operations per image, and over megabytes where they differ.",
+        alt="Networks by accuracy, over operations and milliseconds per image, and over megabytes where they differ.",
         caption="Mean balanced accuracy of each network's best column, at the largest budget that all have. A full "
-        "mark: no other is as accurate for as few operations per image.",
+        "mark: no other is as accurate for as few operations per image. Milliseconds are of the machine and the day "
+        "that the study began on.",
         drawn=drawn,
     )
 

@@ -1,4 +1,4 @@
-"""What a study's networks reach, against what they cost: operations per image, and megabytes of weights."""
+"""What a study's networks reach, against what they cost: operations and time per image, megabytes of weights."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,14 +16,16 @@ _LEAST_SPAN = 0.05
 
 
 def draw_networks(findings: Findings) -> RenderedFigure | None:
-    """Draw networks' accuracy over both costs, full marks on the front; None where fewer than two were compared."""
+    """Draw networks' accuracy over each cost, full marks on the front; None where fewer than two were compared."""
     reached, front = reached_by_networks(findings), pareto_front(findings)
     entrants = [each.entrant for each in findings.screened if each.entrant.name in reached]
     if len(entrants) < 2:
         return None
 
     panels = [({each.name: each.operations / 1e6 for each in entrants}, "M operations per image")]
-    if len(set((sizes := _megabytes(entrants)).values())) > 1:  # sizes of one network weigh the same
+    if len(times := _facts(entrants, "milliseconds")) == len(entrants):
+        panels.append((times, "ms per image, measured"))
+    if len(set((sizes := _facts(entrants, "megabytes")).values())) > 1:  # sizes of one network weigh the same
         panels.append((sizes, "MB of weights"))
 
     def draw(figure: Figure) -> None:
@@ -46,9 +48,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - more, high + more
 
 
-def _megabytes(entrants: list[Entrant]) -> dict[str, float]:
-    sizes = ((each.name, each.facts.get("megabytes")) for each in entrants)
-    return {name: float(size) for name, size in sizes if isinstance(size, int | float) and size > 0}
+def _facts(entrants: list[Entrant], name: str) -> dict[str, float]:
+    """Return a fact of those networks of which it is known."""
+    values = ((each.name, each.facts.get(name)) for each in entrants)
+    return {network: float(value) for network, value in values if isinstance(value, int | float) and value > 0}
 
 
 def _draw_costs(
@@ -67,6 +70,6 @@ def _draw_costs(
             plain_label(name, 18), (cost, reached[name]), xytext=(0, 6), textcoords="offset points",
             ha="center", fontsize=7.5, color=colour,
         )  # fmt: skip
-    axes.margins(x=0.25, y=0.15)
+    axes.margins(x=0.4, y=0.15)
     axes.grid(linewidth=0.6)
     axes.set_xlabel(title)
