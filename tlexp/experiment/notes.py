@@ -7,13 +7,17 @@ from tlexp.config import Config
 from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EVERY_UNIT, EntryKind
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
+from tlexp.config.train import Precision
 from tlexp.data import Source, copy_notes
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.sizes import size_notes
 from tlexp.models import Classifier, frozen_told, keeps_statistics
-from tlexp.train import Evaluation
+from tlexp.train import Evaluation, choose_device, computes_bf16
+
+_MANY_IMAGES = 2000
+"""Fewer pass the frozen network in about a minute, whatever it computes in."""
 
 
 def start_notes(config: Config, network: Network, images: Source, budget: Budget) -> Iterator[str]:
@@ -56,9 +60,23 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
             f"labels={config.labels} is above half of the pool: the result is conditional on this pool, another might "
             "give a different one"
         )
+    yield from precision_note(config, len(budget.positions) + len(images.held_out.labels))
     changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
     if changed:
         yield f"outside protocol: {', '.join(changed)}"
+
+
+def precision_note(config: Config, images: int) -> Iterator[str]:
+    """Yield what half precision would save a CPU that has instructions for it, where images pass once and are many."""
+    alone, frozen = config.study.column is None, config.entry_rule.kind is EntryKind.features
+    if not alone or not frozen or config.train.precision is not Precision.auto or images < _MANY_IMAGES:
+        return
+    device = choose_device(config.train.device)
+    if device.type == "cpu" and computes_bf16(device):
+        yield (
+            f"{images:,} images pass the frozen network: train.precision=bf16, for which this processor has "
+            "instructions, may take two thirds of the time; it rounds features more coarsely"
+        )
 
 
 def _under_several_classes(images: Source) -> int:

@@ -8,6 +8,7 @@ from tlexp.train.cost import peak_bytes, reset_peak
 from tlexp.train.device import (
     autocast_dtype,
     choose_device,
+    computes_bf16,
     deterministic,
     settle_process,
     spared,
@@ -41,6 +42,7 @@ __all__ = [
     "Problem",
     "autocast_dtype",
     "choose_device",
+    "computes_bf16",
     "copy_checkpoint",
     "deterministic",
     "evaluate",

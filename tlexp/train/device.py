@@ -48,9 +48,15 @@ def choose_device(name: str, *, setting: str = "train.device") -> torch.device:
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Return the dtype of autocast, or None for plain float32; auto is bfloat16 where CUDA computes it natively."""
     if precision is Precision.auto:
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if native else None
+        return torch.bfloat16 if device.type == "cuda" and computes_bf16(device) else None
     return torch.bfloat16 if precision is Precision.bf16 else None
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16: a GPU, or a CPU with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def settle_process() -> None:
