@@ -56,6 +56,12 @@ def test_a_folder_without_an_image_is_one_without_its_class(photos: Path, tmp_pa
     assert named.notes == ("no images of cat",)
 
 
+def test_folders_without_a_class_and_without_an_image_are_named(tmp_path: Path) -> None:
+    (tmp_path / "papers").mkdir()
+    with pytest.raises(DataError, match=r"none of its classes \(papers\) is known to the network"):
+        find_labelled(tmp_path, CLASSES, follow_links=False)
+
+
 def test_what_is_no_folder_of_classes_is_refused_with_what_is_wanted(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder of a class .*; did you mean \S+/test\? Else name a folder "):
         find_labelled(photos / "test" / "cat", CLASSES, follow_links=False)

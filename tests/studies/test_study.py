@@ -637,7 +637,7 @@ def test_sizes_of_one_network_are_screened_and_told_with_what_each_costs(
     assert re.search(r"^32px .* 32 ", (tmp_path / "shown.txt").read_text(), re.M)
     told = about(tmp_path)
     assert [(each["name"], each["facts"]["image_size"]) for each in told["entrants"]] == [("32px", 32), ("48px", 48)]
-    assert told["backbone"] == "test_resnet, 32px, 48px"
+    assert told["backbone"] == "tiny (timm's test_resnet), 32px, 48px"
     found = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
     assert {record.config["backbone"]["image_size"] for record in found} == {32, 48}
     assert {record.config["data"]["size"] for record in found} == {48}

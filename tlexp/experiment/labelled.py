@@ -48,11 +48,11 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     known = {name: found for name, photos in named.items() if name in classes and (found := photos())}
     unknown = {name: count for name in sorted(named.keys() - set(classes)) if (count := len(named[name]()))}
     missing = [name for name in classes if name not in known]
-    others = listed([with_nearest(name, missing) for name in unknown])
     if not known:
-        raise DataError(f"{printable(str(place))}: {_nothing_known(named, classes, others)}")
+        raise DataError(f"{printable(str(place))}: {_nothing_known(named, classes)}")
     notes, count = [], sum(unknown.values())
     if unknown:
+        others = listed([with_nearest(name, missing) for name in unknown])
         left = "1 image is" if count == 1 else f"{count:,} images are"
         notes.append(f"{left} left out, since the network does not know their classes: {others}")
     if missing:
@@ -65,10 +65,11 @@ def find_labelled(place: Path, classes: Sequence[str], *, follow_links: bool) ->
     return LabelledPhotos(photos=tuple(photos), labels=labels, notes=tuple(notes), unknown=count)
 
 
-def _nothing_known(named: Iterable[str], classes: Sequence[str], others: str) -> str:
+def _nothing_known(named: Iterable[str], classes: Sequence[str]) -> str:
     """Return why there is nothing to measure."""
     if empty := [name for name in named if name in classes]:
         return f"no image lies in the folders of the classes that the network knows ({listed(empty)}), nor below them"
+    others = listed([with_nearest(name, classes) for name in named])
     return f"none of its classes ({others}) is known to the network, which tells apart {listed(classes)}"
 
 
