@@ -13,6 +13,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from tlexp.sweeps.space import build_space
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-HUB = "needs a hub"
-MARKS = ("needs a GPU", HUB, "takes minutes", "takes hours", "serves until stopped", "install")
+HUB, SLURM = "needs a hub", "needs Slurm"
+MARKS = ("needs a GPU", HUB, SLURM, "takes minutes", "takes hours", "serves until stopped", "install")
 PROGRAM = re.compile(r"(?:\.venv/bin/)?(?:python3?|tlexp|mlflow|pip|uv)(?= |$)")
 INLINE = re.compile(r"`((?:python -m tlexp|tlexp|python tests/\S+) [^`]+)`")
 
@@ -174,6 +175,8 @@ def test_a_misspelt_command_is_found(command: str, compose: Compose) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_can_be_typed(command: str, compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    if SLURM in command and find_spec("submitit") is None:
+        pytest.skip("pip install 'tlexp[slurm]'")
     for words in typed(command):
         ours = tlexp_words(words)
         if ours is not None:

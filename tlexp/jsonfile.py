@@ -75,7 +75,7 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"{key} is {abridged(values)}, not a block of values")
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     strange = sorted(map(str, values.keys() - hints.keys()))
     if strict and strange:
         raise TypeError(f"{key} has {abridged(strange[0])}, which this version does not know")
@@ -92,7 +92,7 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
 
 
 @functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """Return the types of a dataclass' fields, which are made of texts: half of what reading a record takes."""
     return typing.get_type_hints(kind)
 

@@ -110,6 +110,16 @@ def test_whatever_happens_to_jobs_each_run_is_done_once(cluster: Cluster, tmp_pa
     assert cluster.queue() == {}
 
 
+def test_a_job_that_slurm_puts_back_into_the_queue_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    command = begin(tmp_path, cluster, *SWEEP, "train.steps=500", *SLURM)
+    await_checkpoints(tmp_path, 2)
+    job = min(job for job, state in cluster.queue().items() if state == "RUNNING")
+    cluster.ask("scontrol", "requeue", job)
+    cluster.start_again(job)
+    assert command.wait() == 0, (tmp_path / "shown.txt").read_text()
+    assert statuses(tmp_path) == {"finished": 3, "killed": 1}
+
+
 def test_ctrl_c_ends_the_command_and_leaves_the_jobs(cluster: Cluster, tmp_path: Path) -> None:
     command = begin(tmp_path, cluster, *SWEEP, "train.steps=300", *SLURM)
     await_checkpoints(tmp_path, 1)

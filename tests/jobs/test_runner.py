@@ -27,6 +27,7 @@ from tlexp.tracking.names import PROCESS_FILE
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 
 
 def config(target: str, **launcher: int) -> DictConfig:
@@ -276,3 +277,50 @@ def test_an_earlier_sweep_s_request_to_stop_is_forgotten(build: Build, folder: S
     team, _, _ = build(finish)
     with team:
         assert not list(folder.path.glob(".stop-*"))
+
+
+@pytest.mark.parametrize("most", [99, 1])
+def test_what_was_submitted_is_told_once_it_is_over(
+    most: int, build: Build, folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[list[str]] = []
+    given_up: list[Path] = []
+
+    class Jobs:
+        """In place of a scheduler: one job is over at each look; the third was never begun."""
+
+        def __init__(self, root: Path, jobs: Sequence[Path]) -> None:
+            self.left = list(jobs)
+
+        def look(self) -> list[Path]:
+            over = self.left.pop(0)
+            if over.parent.name != "cancelled":
+                finish(over)
+            return [over]
+
+        def give_up(self) -> None:
+            given_up.extend(self.left)
+            self.left.clear()
+
+        def forget(self) -> None:
+            submitted.append(["forgotten"])
+
+    monkeypatch.setattr(runner, "SubmittedJobs", Jobs)
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "submit", lambda launcher, words, jobs, root: submitted.extend(words))
+    team, _, hearer = build(begin, SLURM, most=most)
+    with team:
+        assert team.run(assign(folder, "first", "cancelled", "second")) == (most == 99)
+    assert [words[0] for words in submitted] == ["seed=first", "seed=cancelled", "seed=second", "forgotten"]
+    told = [("first", True, None), ("second", True, None)]
+    assert hearer.told == (told if most == 99 else told[:1])
+    assert [path.parent.name for path in given_up] == ([] if most == 99 else ["cancelled", "second"])
+
+
+def test_a_signal_ends_the_command_and_leaves_what_was_submitted(
+    build: Build, folder: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team, _, _ = build(begin, SLURM)
+    with team, pytest.raises(Interrupted):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "what was submitted goes on" in capsys.readouterr().err
