@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Two test processes share two cores; more threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Interpreters that tests start find the package compiled by the first of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Nobody's cache is read or filled; tests that want one of their own name it.
 os.environ["TLEXP_CACHE_DIR"] = tempfile.mkdtemp(prefix="tlexp-cache-")
 # What is tested is imported late: the process that only hands tests out would wait seconds for it.
