@@ -247,6 +247,11 @@ def test_every_page_stands_in_the_readme() -> None:
     assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme] == []
 
 
+def test_results_stand_newest_first() -> None:
+    dates = re.findall(r"^## (\S+):", (ROOT / "docs/results.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert dates == sorted(dates, reverse=True)
+
+
 def test_every_file_of_the_package_stands_in_the_tree() -> None:
     readme = PAGES[0].read_text()
     tree = readme[readme.index("## Files") : readme.index("## Limits")]
