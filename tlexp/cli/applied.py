@@ -81,6 +81,7 @@ def evaluate(words: list[str]) -> int:
     with large_imports():
         from tlexp.experiment.evaluation import measure_photos, write_measured  # lazy: torch and timm
         from tlexp.experiment.labelled import find_labelled
+        from tlexp.experiment.overlap import own_test
         from tlexp.predictor import Predictor
         from tlexp.train import settle_process
 
@@ -88,10 +89,10 @@ def evaluate(words: list[str]) -> int:
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
-    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
+    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad, own_test=own_test(Path(arguments.run)))
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
-    show(measured.told(), *measured.notes)
+    show(*measured.warning(), measured.told(), *measured.notes)
     show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
     _tell_left_out(measured.scores.bad)
     show(f"{folder}/index.html")

@@ -33,6 +33,7 @@ from tlexp.learn.learner import build_learner, solved_candidates, trained_candid
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, find_typicality, refit, select
 from tlexp.models import save_classifier
+from tlexp.models.familiarity import Familiarity
 from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
@@ -153,6 +154,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.measured(splits, report, classifier, head_alone=inputs.head_alone, seconds=seconds)
     card = describe_model(config, network, origin, images.classes, shift, selection.temperature, predictions.abstention)
     if config.train.save_weights:
+        classifier.familiarity = Familiarity.of(images.pool.digest(place) for place in budget.positions.tolist())
         save_classifier(classifier, recorder.folder, description=card)
     groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}
     drawn = config.tracking.figures is not False
