@@ -171,10 +171,12 @@ class Predictor:
             )
         least = known.threshold(accuracy)
         if least is None:
+            most = known.most()
+            allowed = "they allow no promise" if most is None else f"{most:g} is the most that they allow"
             raise ConfigError(
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
-                f"{needed(accuracy)} sure ones without a mistake: ask for less, or label more images"
+                f"{needed(accuracy)} sure ones without a mistake: {allowed}; label more images for more"
             )
         return least
 
