@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.arrays import Labels
+from tlexp.compose.preflight import require_checkpoint
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.config.train import ClassWeights
 from tlexp.config.tune import SearchKind
 from tlexp.data import Source, copies_csv, leaks_csv
-from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
 from tlexp.experiment.images import Budget, draw_labels, listing_bad_images, pooled_folds
@@ -205,13 +205,8 @@ def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:
         folder: Of the run.
         start: What the run starts from besides its settings: images, weights, kind of device.
     """
-    if config.resume is not None:
-        interrupted = Path(config.resume) / names.CHECKPOINT_FOLDER
-        if not interrupted.is_dir():
-            raise ConfigError(
-                f"resume={config.resume}: {interrupted} is missing; a finished run has none, and one that was killed "
-                "before its first checkpoint has to start anew without resume"
-            )
+    interrupted = require_checkpoint(config)
+    if interrupted is not None:
         copy_checkpoint(interrupted, folder / names.CHECKPOINT_FOLDER)
     elif config.head.kind.solved:
         return None
