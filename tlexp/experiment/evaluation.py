@@ -284,9 +284,12 @@ def track_measured(
     digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
     again = shlex.join(["tlexp", "evaluate", origin, place])  # an evaluation has no record that could be replayed
     tracker = Tracker(home.uri, experiment=home.experiment, warn=warn, command=again)
+    known = (
+        {} if measured.overlap is None else {"learned_from": f"{measured.overlap.seen} of {measured.overlap.images}"}
+    )
     tracker.start(
         run_name=folder.name,
-        params={"evaluated": origin, "images": place},
+        params={"evaluated": origin, "images": place, **known},
         tags={names.TAG_ORIGIN: origin},
         dataset=DatasetInfo(name="evaluated", digest=digest, source=place),
     )
