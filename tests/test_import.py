@@ -47,6 +47,11 @@ def test_the_public_names_are_these() -> None:
 def test_a_name_that_is_none_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="module 'tlexp' has no attribute 'trian'"):
         tlexp.trian  # type: ignore[attr-defined]  # noqa: B018
+    for verb in ("predict", "evaluate"):
+        with pytest.raises(
+            AttributeError, match=rf"has no attribute '{verb}': .*tlexp\.load\(RUN\)\.predict\(IMAGES\)"
+        ):
+            getattr(tlexp, verb)
 
 
 def test_what_names_no_network_is_told_what_to_name(tmp_path: Path) -> None:

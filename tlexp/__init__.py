@@ -48,6 +48,11 @@ _LATE = {
     "sweep": "tlexp.api.calls",
 }
 """Where names are found when they are first asked for."""
+_ELSEWHERE = {
+    "predict": ": it is tlexp.load(RUN).predict(IMAGES)",
+    "evaluate": ": it is a command, tlexp evaluate RUN FOLDER; tlexp.load(RUN).predict(IMAGES) says what images show",
+}
+"""Verbs of the command that are no calls."""
 
 
 def load(where: str | PathLike[str], *, tracking: str | None = None, device: str = "auto") -> "Predictor":
@@ -80,7 +85,7 @@ if not TYPE_CHECKING:  # else any name would pass as one of ours
     def __getattr__(name: str) -> Any:
         """Return what a module defines that is imported late."""
         if name not in _LATE:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_ELSEWHERE.get(name, '')}")
         return vars(importlib.import_module(_LATE[name]))[name]
 
 

@@ -63,7 +63,7 @@ def measure(predictor: Predictor, photos: Path) -> None:
     """Print what predict takes, and what decoding and passing the same images takes."""
     expected, found = predictor.card.preprocessing, find_photos(photos)
     began = time.perf_counter()
-    fitted = np.stack([fit_image(photo.load(Decoding(max_pixels=10**8)), expected) for photo in found])
+    fitted = np.stack([fit_image(photo.load(Decoding(max_pixels=10**8))[1], expected) for photo in found])
     raw = torch.from_numpy(fitted).permute(0, 3, 1, 2).contiguous()
     batch = normalise(raw, expected.mean, expected.std).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -75,7 +75,9 @@ def test_predict_writes_a_table_and_replaces_none(
     columns = ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence", "typicality"]
     assert head == columns
     assert first[-1] == ""
-    assert "typicality is left empty: the run kept no held-out images" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "typicality is left empty: the run kept no held-out images" in shown.err
+    assert shown.out.splitlines() == ["out.csv  2 images: 1 cat, 1 elk"]
     assert [first[:2], second[:2]] == [["'=1+1.png", "cat"], ["bright.png", "elk"]], "no spreadsheet computes a name"
     assert tlexp(*words) == 2
     assert "is there already: name another one, or replace it with --overwrite" in capsys.readouterr().err

@@ -163,6 +163,17 @@ def test_resuming_needs_a_run(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_finished_run_is_not_resumed_and_nothing_is_made(
+    tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "done" / ".hydra").mkdir(parents=True)
+    (tmp_path / "done" / ".hydra" / "overrides.yaml").write_text("[labels=2]")
+    before = sorted(tmp_path.rglob("*"))
+    assert tlexp("resume=done") == 2
+    assert "error: resume=done: done/checkpoint is missing; a finished run has none" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("word", ["+hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs=2", "++hydra.launcher.n_jobs=2"])
 def test_settings_of_a_launcher_need_one(
     word: str, tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path

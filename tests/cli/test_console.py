@@ -14,6 +14,7 @@ from tests.studies.conftest import RECORD
 from tlexp.cli.console import _next, _promises, summary
 from tlexp.tracking.blocks import WeightsBlock
 
+OWN = ("data=folder", "data.root=FOLDER")
 CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limit_steps=1")
 
 
@@ -23,8 +24,9 @@ def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tm
     assert lines[3].startswith("images  3 classes (circle 24, square 24, triangle 24)")
     assert lines[4] == "labels  6 of 72 images learned from; tested on 24 in test"
     following = [line for line in lines if line.startswith("next")]
-    assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[1]
-    assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[2]
+    assert "python -m tlexp backbone=tiny labels=2 data=folder data.root=FOLDER " in following[0]
+    assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[2]
+    assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[3]
 
 
 @pytest.mark.parametrize(("words", "told"), [([], True), (["backbone.pretrained=false"], False)])
@@ -49,19 +51,35 @@ def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Sta
     [
         (
             ["backbone=tiny", "freeze=depth", "freeze.depth=layer2", "labels=5"],
-            [["backbone=lite0", "labels=5"], ["study=quick", "backbone=tiny"]],
+            [
+                ["backbone=tiny", "freeze=depth", "freeze.depth=layer2", "labels=5", *OWN],
+                ["backbone=lite0", "labels=5"],
+                ["study=quick", "backbone=tiny"],
+            ],
         ),
         (
             ["backbone=tiny", "freeze=surgical", "freeze.units=[layer2]", "data.size=32"],
-            [["backbone=lite0", "data.size=32"], ["study=quick", "backbone=tiny", "data.size=32"]],
+            [
+                ["backbone=tiny", "freeze=surgical", "freeze.units=[layer2]", *OWN],
+                ["backbone=lite0", "data.size=32"],
+                ["study=quick", "backbone=tiny", "data.size=32"],
+            ],
         ),
         (
             ["backbone=tiny", "head.units=[layer1,layer2]", "data.seed=1", "seed=2"],
-            [["backbone=lite0", "seed=2"], ["study=quick", "backbone=tiny"]],
+            [
+                ["backbone=tiny", "head.units=[layer1,layer2]", "seed=2", *OWN],
+                ["backbone=lite0", "seed=2"],
+                ["study=quick", "backbone=tiny"],
+            ],
         ),
-        (["backbone=tiny", "freeze=none"], [["backbone=lite0", "freeze=none"], ["study=quick", "backbone=tiny"]]),
-        (["backbone=resnet18", "data=digits"], [["study=quick", "backbone=resnet18", "data=digits"]]),
-        (["backbone=pixels", "freeze=all"], []),
+        (
+            ["backbone=resnet18", "data=digits"],
+            [["backbone=resnet18", *OWN], ["study=quick", "backbone=resnet18", "data=digits"]],
+        ),
+        (["backbone=pixels", "freeze=all"], [["backbone=pixels", "freeze=all", *OWN]]),
+        (["backbone=resnet18", *OWN], [["study=quick", "backbone=resnet18", *OWN]]),
+        (["backbone=resnet18", *OWN, "labels=all"], []),
         (["experiment=shapes", "backbone=tiny"], []),
     ],
 )
@@ -71,7 +89,11 @@ def test_what_is_suggested_composes(words: list[str], following: list[list[str]]
     record = dataclasses.replace(
         RECORD,
         overrides=words,
-        config={"backbone": {"name": config.backbone.name}},
+        config={
+            "backbone": {"name": config.backbone.name},
+            "data": {"source": str(config.data.source)},
+            "labels": config.labels,
+        },
         train=dataclasses.replace(RECORD.train, weights=weights),
     )
     lines = [re.split(r"  +", line)[1] for line in _next(record, tmp_path, own_files=True)]
@@ -80,6 +102,16 @@ def test_what_is_suggested_composes(words: list[str], following: list[list[str]]
     for each in suggested:
         kind = load(each).config.study.kind
         assert (str(kind) != "none") == ("study=quick" in each)
+
+
+def test_a_network_for_one_s_own_photographs_is_first_of_all_to_predict(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    config = {"backbone": {"name": "tiny"}, "data": {"source": "folder"}, "labels": "20"}
+    first, *_, last = _next(dataclasses.replace(RECORD, config=config), tmp_path, own_files=True)
+    assert first.startswith(f"next    python -m tlexp predict {tmp_path} FOLDER ")
+    assert f"python -m tlexp export {tmp_path} FOLDER" in last
+    finished = dataclasses.replace(RECORD, config=config | {"labels": "all"})
+    assert not any("study=" in line for line in _next(finished, tmp_path, own_files=True))
 
 
 def test_complete_settings_are_not_offered_to_a_study(start: Start, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 
 from tlexp.compose.load import load
@@ -50,3 +52,35 @@ def test_torn_words_are_told_before_the_grammar_is_asked() -> None:
 
 def test_a_pattern_without_m_is_told_as_other_values_are() -> None:
     assert any("holds several values: " + SWEEP in problem for problem in refused("tune=glob(*)"))
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("data.rot=../Bilder (2)", "data.rot is no setting of tlexp (did you mean data.root?); see tlexp --help"),
+        ("bckbone=a, ü", "bckbone is no setting of tlexp (did you mean backbone or "),
+        (
+            "data.root=P/Katzen, süß",
+            "data.root=P/Katzen, süß: quote a text with such signs for both, the shell and tlexp: "
+            "'data.root=\"P/Katzen, süß\"'",
+        ),
+        ("study.name=a (b)", "study.name=a (b): quote a text with such signs for both, the shell and tlexp: "),
+        ("data.root=P/a, b", "data.root=P/a, b holds several values: " + SWEEP + "quote a text that has a comma: "
+         "'data.root=\"P/a, b\"'"),
+        ("hydra.run.dir=a (b)", "hydra.run.dir=a (b): quote a text with such signs"),
+        ("data.root=f(x)", "data.root=f(x): quote a text with such signs for both, the shell and tlexp: "
+         "'data.root=\"f(x)\"'\nif no text is meant: "),
+        ("head.hidden=[a (b)]", "head.hidden=[a (b)]: "),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_grammar_refuses_is_shown_in_quotes_unless_its_key_is_wrong(word: str, told: str) -> None:
+    problems = refused(word)
+    assert any(problem.startswith(told) for problem in problems), problems
+    assert len(refused(word, "labels=(", "seed=(")) > len(problems), "all are told at once"
+
+
+@pytest.mark.parametrize("text", ["P/Katzen, süß (2)", "it's \\, so (2)", "P/a, b"])
+def test_what_is_shown_in_quotes_is_understood(text: str) -> None:
+    shown = next(problem for problem in refused("data=folder", f"data.root={text}") if "quote a text" in problem)
+    [word] = shlex.split(shown[shown.index("'data.root=") :])
+    assert load(["data=folder", word]).config.data.root == text

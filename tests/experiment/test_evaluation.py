@@ -1,6 +1,7 @@
 """A network is measured on other photographs as on its run's own."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -14,6 +15,7 @@ from tests.photographs import CLASSES, draw_photos, trained
 from tlexp.experiment import evaluation
 from tlexp.experiment.evaluation import measure_photos, track_measured, write_measured
 from tlexp.experiment.labelled import find_labelled
+from tlexp.experiment.overlap import Overlap
 from tlexp.predictor import Predictor
 from tlexp.tracking.reference import Home
 
@@ -90,9 +92,10 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
     (tmp_path / "out" / "figures").mkdir(parents=True)
     (tmp_path / "out" / "evaluation.json").write_text("{}")
     (tmp_path / "out" / "figures" / "a.png").write_bytes(b"a")
+    overlap = Overlap(images=10, seen=3, others=None, own_test=None)
     tracked = track_measured(
         tmp_path / "out",
-        measured,
+        dataclasses.replace(measured, overlap=overlap),
         origin="outputs/RUN",
         place="photos",
         home=Home(uri=store, experiment="e"),
@@ -103,6 +106,7 @@ def test_an_evaluation_is_a_run_of_the_store_that_names_its_origin(
 
     run = MlflowClient(tracking_uri=store).get_run(tracked.run_id)
     assert run.data.tags["tlexp.origin"] == "outputs/RUN"
+    assert run.data.params["learned_from"] == "3 of 10"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test/accuracy"] == measured.evaluation.metrics["accuracy"]
 

@@ -66,7 +66,8 @@ def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -
     card = (tmp_path / "weights" / "README.md").read_text()
     for part in (
         "# tiny (timm's test_resnet), trained on 3 classes",
-        "| images | 30 of 72 images learned from (6 of them held out to choose settings on); tested on 24 in test; ",
+        "| images | 30 of 72 images learned from (6 of them only once settings had been chosen on them); "
+        "tested on 24 in test; ",
         "372,688 parameters without the head",
         f"{(tmp_path / 'weights' / 'model.safetensors').stat().st_size:,} bytes, float16",
         "`python -m tlexp seed=3`",

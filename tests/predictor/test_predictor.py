@@ -183,6 +183,16 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
     assert [(each["promised"], each["threshold"]) for each in evaluation["answering"]][2] == (0.95, None)
     with pytest.raises(ConfigError, match=r"abstain=0.95: the run's 4 out-of-fold .* which takes 59 sure ones"):
         predictor.predict([], abstain=0.95)
+    sure = Abstention(thresholds=(0.9, 0.8, 0.5), answered=(20, 40, 90), right=(20, 40, 80))
+    unsure = Abstention(thresholds=(0.5,), answered=(4,), right=(0,))
+    for name, found, told in (
+        ("most", sure, "0.92 is the most that they allow"),
+        ("no", unsure, "they allow no promise"),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; label more images for more"
+        ):
+            with_card(predictor, tmp_path / name, found).threshold(0.95)
     for accuracy in (95, float("nan"), "0.95"):
         with pytest.raises(ConfigError, match=f"abstain={accuracy}: must be an accuracy between 0 and 1"):
             predictor.predict([], abstain=accuracy)  # type: ignore[arg-type]

@@ -154,9 +154,10 @@ def test_records_from_before_say_what_they_know() -> None:
     ("val", "rest", "refit", "told"),
     [
         (0, 0, True, "60 of 90 images learned from; tested on 42 in test"),
-        (9, 3, True, "60 of 90 images learned from (9 of them held out to choose settings on); tested on 42 in test, "
-         "3 in rest"),
-        (12, 0, False, "48 of 90 images learned from (12 more held out to choose settings on); tested on 42 in test"),
+        (9, 3, True, "60 of 90 images learned from (9 of them only once settings had been chosen on them); "
+         "tested on 42 in test, 3 in rest"),
+        (12, 0, False, "48 of 90 images learned from (12 more only held out, to choose settings on them); "
+         "tested on 42 in test"),
     ],
 )  # fmt: skip
 def test_images_that_are_counted_in_several_places_are_told_in_one_sentence(

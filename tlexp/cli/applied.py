@@ -1,6 +1,7 @@
 """The verbs that apply a trained network to other photographs."""
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ def predict(words: list[str]) -> int:
             show(f"... and {len(rows) - len(told)} more: --out FILE.csv writes all")
     else:
         publish(arguments.out, csv_bytes(rows))
-        show(f"{arguments.out}  {len(rows) - 1:,} images")
+        show(f"{arguments.out}  {len(rows) - 1:,} images: {_counted(rows, predictor.classes)}")
     if arguments.abstain is not None:
         answered = sum(row[1] != "" for row in rows[1:])
         show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
@@ -64,6 +65,19 @@ def predict(words: list[str]) -> int:
         show(f"typicality is left empty: {NOTHING_TYPICAL}", error=True)
     _tell_left_out(scores.bad)
     return 0
+
+
+def _counted(rows: Sequence[Sequence[str | float]], classes: Sequence[str]) -> str:
+    """Return how many images of a table, its head first, are taken for each class, and for none; no class of none.
+
+    >>> _counted([["path", "class"], ["1", "dog"], ["2", ""], ["3", "dog"]], ["cat", "dog"])
+    '2 dog, 1 unsure'
+    """
+    from tlexp.data.classes import listed  # lazy: keeps --help fast
+
+    counts = Counter(row[1] for row in rows[1:])
+    told = [f"{counts[name]:,} {name}" for name in classes if counts[name]]
+    return ", ".join([listed(told)] * bool(told) + [f"{counts['']:,} unsure"] * bool(counts[""]))
 
 
 def evaluate(words: list[str]) -> int:
@@ -81,6 +95,7 @@ def evaluate(words: list[str]) -> int:
     with large_imports():
         from tlexp.experiment.evaluation import measure_photos, write_measured  # lazy: torch and timm
         from tlexp.experiment.labelled import find_labelled
+        from tlexp.experiment.overlap import own_test
         from tlexp.predictor import Predictor
         from tlexp.train import settle_process
 
@@ -88,10 +103,10 @@ def evaluate(words: list[str]) -> int:
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
-    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad)
+    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad, own_test=own_test(Path(arguments.run)))
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
-    show(measured.told(), *measured.notes)
+    show(*measured.warning(), measured.told(), *measured.notes)
     show(*aligned([["measure", "value", "from", "to"], *measured.rows()], right=(1, 2, 3)))
     _tell_left_out(measured.scores.bad)
     show(f"{folder}/index.html")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tlexp.compose.words import unquoted_values
 from tlexp.config.backbone import PACKAGED, PIXELS, backbone_told
+from tlexp.config.data import DataSource
 from tlexp.experiment.run import Outcome
 from tlexp.jsonfile import read_json
 from tlexp.secrets import MASK
@@ -19,6 +20,8 @@ _SAME = ("backbone", "data")
 _OWN = ("head.units", "data.seed", "resume")
 """What holds for one network, or for one run."""
 _TINY = f"{PACKAGED}tiny"
+_MADE = (DataSource.shapes, DataSource.digits)
+"""Images that are nobody's own."""
 
 
 def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
@@ -106,24 +109,34 @@ def _cost(metrics: dict[str, float]) -> list[str]:
 
 
 def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
-    """Return what to type next: a better network, the same one in a study, and the trained network for others."""
+    """Return what to type next: what the network is for, a better one, a study, and the trained network for others.
+
+    Who has all labels learned from has chosen the network, by a study maybe, and is sent to none.
+    """
     # Complete settings may hold what fits their network alone, or what a study chooses by itself.
     complete = not own_files or any(_of(word, ("experiment",)) for word in record.overrides)
     detailed = any(word.startswith("freeze.") for word in record.overrides)  # an option such as surgical needs them
     own = (*_OWN, "freeze") if detailed else _OWN
     words = [word for word in record.overrides if not _of(word, own) and MASK not in word]
-    lines = []
+    lines, kept = [], (folder / names.MODEL_WEIGHTS_FILE).is_file()
+    run = shlex.quote(short_path(folder))
+    if record.config["data"]["source"] not in _MADE:
+        lines += [(f"python -m tlexp predict {run} FOLDER", "what new photographs show")] * kept
+    elif not complete:
+        lines.append((_on_own_photos(record), "the same on your photographs, in a folder for each class"))
     if not complete and record.train.weights is not None and record.train.weights.source == _TINY:
         larger = [word for word in words if not _of(word, ("backbone",))]
         lines.append((_typed("backbone=lite0", *larger), "a network of ImageNet; this one is small"))
-    if not complete and record.config["backbone"]["name"] != PIXELS:
+    if not complete and record.config["backbone"]["name"] != PIXELS and record.config["labels"] != "all":
         same = [word for word in words if _of(word, _SAME)]
         lines.append((_typed("study=quick", *same), "heads and labels compared, in about one forward pass"))
-    if (folder / names.MODEL_WEIGHTS_FILE).is_file():
-        lines.append(
-            (f"python -m tlexp export {shlex.quote(short_path(folder))} FOLDER", "the trained network, for others")
-        )
+    lines += [(f"python -m tlexp export {run} FOLDER", "the trained network, for others")] * kept
     return [f"next    {line}" for line in aligned(lines)] if lines else []
+
+
+def _on_own_photos(record: Record) -> str:
+    settings = [word for word in record.overrides if not _of(word, ("data", "resume")) and MASK not in word]
+    return _typed(*settings, "data=folder", "data.root=FOLDER")
 
 
 def _of(word: str, names: Iterable[str]) -> bool:

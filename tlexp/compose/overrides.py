@@ -2,18 +2,19 @@
 
 import functools
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.hydra_node import of_hydra, word_problems
 from tlexp.compose.interpolation import text_problems
 from tlexp.compose.leaves import leaves
-from tlexp.compose.words import torn_words
+from tlexp.compose.words import PATHS, torn_words
 from tlexp.config import GROUPS, config_fields
 from tlexp.config.casting import check_value, nearest, takes_list, unknown_key
 from tlexp.errors import ConfigError
@@ -21,6 +22,10 @@ from tlexp.paths import conf_options
 
 _LONGEST = 10_000
 """Signs of a word: the grammar's time grows by the square, to a second or two."""
+_NAME = re.compile(r"[\w./@]+", re.ASCII)
+_OPENING = ("'", '"', "[", "{")
+"""What a value begins with that is quoted, a list or a mapping."""
+_CALL = re.compile(r"\s*\w+\(")
 _OTHERWISE = {
     "backbone": "; for any other timm model: backbone=timm backbone.name=NAME",
     "freeze": "; for a share or a unit: freeze=depth freeze.depth=0.5",
@@ -69,14 +74,44 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         raise ConfigError(torn)
     if endless := [problem for word in overrides for problem in _endless(word)]:
         raise ConfigError(endless)
-    try:
-        return [_parsed(word) for word in overrides]
-    except (HydraException, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise ConfigError(
-            f"{plain_message(error)}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
-            "'head.hidden=[256]', "
-            "and other signs for both, 'study.name=\"a (b)\"', in names as well, 'data.prior={\"a,b\":0.9,dog:0.1}'"
-        ) from error
+    parsed, problems = [], []
+    for word in overrides:
+        try:
+            parsed.append(_parsed(word))
+        except (HydraException, ValueError) as error:  # ValueError: a number of thousands of digits
+            problems.append(_not_understood(word, error))
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def _not_understood(word: str, error: Exception) -> str:
+    """Return what is wrong with a word that Hydra's grammar refuses: its key, else that its value wants quotes."""
+    key, sign, value = word.partition("=")
+    name, reason = key.lstrip("+~").partition("@")[0], plain_message(error)
+    if _NAME.fullmatch(name) and name not in (*GROUPS, "experiment", *config_fields()) and not _is_hydra(name):
+        return unknown_key(name)
+    if not sign or value[:1] in _OPENING or "${" in value:
+        return (
+            f"{word[:200]}: {reason}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
+            "'head.hidden=[256]', and other signs for both, 'study.name=\"a (b)\"', in names as well, "
+            "'data.prior={\"a,b\":0.9,dog:0.1}'"
+        )
+    called = f"\nif no text is meant: {reason}" if _CALL.match(value) else ""
+    return f"{word[:200]}: quote a text with such signs for both, the shell and tlexp: {_quoted(key, value)}{called}"
+
+
+def _is_hydra(name: str) -> bool:
+    return re.match(r"hydra\b", name) is not None
+
+
+def _quoted(key: str, value: str) -> str:
+    """Return an override whose value is a text, as it is typed into a shell.
+
+    >>> print(_quoted("data.root", "photos (2)"))
+    'data.root="photos (2)"'
+    """
+    return shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
 
 
 @functools.lru_cache(4096)
@@ -148,9 +183,10 @@ def several_values(override: Override, *, study: bool) -> str:
     values = ",".join(_choices(override)) if override.is_choice_sweep() else "..."
     if not study and not key.startswith("study."):
         listed = f"; a list is written '{key}=[{values}]'" if takes_list(key) else ""
+        text = f": {_quoted(*line.split('=', 1))}" if key in PATHS else ""
         return (
             f"{line} holds several values: -m runs each of them, all else takes one{listed}; quote a text that has a "
-            "comma"
+            f"comma{text}"
         )
     crossed = {"labels": "study.labels", "freeze.depth": "study.depths"}.get(key, key)
     if takes_list(crossed):

@@ -18,7 +18,7 @@ from tlexp.data import Counts, read_class_names
 from tlexp.data.classes import NEITHER
 from tlexp.data.groups import NEITHER_PREFIX, SHIFTED_PREFIX
 from tlexp.data.listing import list_classes, list_tree
-from tlexp.errors import WeightsError
+from tlexp.errors import ConfigError, WeightsError
 
 
 class Preflight:
@@ -33,8 +33,10 @@ class Preflight:
         Raises:
             DataError: Images are missing or lie in no usable form; a class has too few for the label budget.
             WeightsError: The weights' file is missing.
-            ConfigError: timm has no such model, data.prior does not name each class, or a crop is too small a part.
+            ConfigError: timm has no such model, data.prior does not name each class, a crop is too small a part, or the
+                run to go on with left no checkpoint.
         """
+        require_checkpoint(config)
         counts = self.counts(config.data)
         if counts is not None and config.data.prior is not None:
             prior_shares(config.data.prior, counts.classes)
@@ -86,6 +88,25 @@ def count_images(data: DataConfig) -> Counts | None:
         if grouper is not None:
             grouper.name([shifted], counts.classes, where=f"data.shifted={data.shifted}", prefix=SHIFTED_PREFIX)
     return counts
+
+
+def require_checkpoint(config: Config) -> Path | None:
+    """Return the checkpoint of the run to go on with; None where there is none to go on with.
+
+    Raises:
+        ConfigError: It is missing.
+    """
+    if config.resume is None:
+        return None
+    from tlexp.tracking.names import CHECKPOINT_FOLDER  # lazy: keeps --help fast
+
+    checkpoint = Path(config.resume) / CHECKPOINT_FOLDER
+    if not checkpoint.is_dir():
+        raise ConfigError(
+            f"resume={config.resume}: {checkpoint} is missing; a finished run has none, and one that was killed "
+            "before its first checkpoint has to start anew without resume"
+        )
+    return checkpoint
 
 
 def _require_weights(backbone: BackboneConfig) -> None:

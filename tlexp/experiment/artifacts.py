@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.train import ClassWeights
+from tlexp.experiment.overlap import Overlap
 from tlexp.features.batches import LabelledSet
 from tlexp.learn.selection import Learner, Selection
 from tlexp.models.abstention import Abstention
@@ -243,17 +244,20 @@ def write_evaluation(
     classes: Sequence[str],
     answering: Sequence[Answering],
     false_alarms: Sequence[FalseAlarms],
+    overlap: Overlap | None = None,
 ) -> None:
     """Write evaluation.json: measures, Wilson intervals, recall per class and confusion matrix of each split.
 
-    Beside them stands what the test split shows of answering only where the network is sure enough, and how much of it
-    would be marked as none of the classes.
+    Beside them stands what the test split shows of answering only where the network is sure enough, how much of it
+    would be marked as none of the classes, and how much of it was learned from where that is some.
     """
     values: dict[str, Any] = {"classes": list(classes)} | {
         split: dataclasses.asdict(found) | {"confusion": found.confusion.tolist()} for split, found in splits.items()
     }
     values["answering"] = [dataclasses.asdict(each) for each in answering]
     values["false_alarms"] = [dataclasses.asdict(each) for each in false_alarms]
+    if overlap is not None:
+        values["overlap"] = dataclasses.asdict(overlap)
     publish_json(folder / names.EVALUATION_FILE, values, indent=1)
 
 

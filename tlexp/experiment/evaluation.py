@@ -21,6 +21,7 @@ from tlexp.data.classes import listed
 from tlexp.data.thumbnails import data_address, thumbnail
 from tlexp.experiment.artifacts import predictions_table, write_evaluation
 from tlexp.experiment.labelled import LabelledPhotos
+from tlexp.experiment.overlap import Accuracy, Overlap
 from tlexp.paths import publish
 from tlexp.predictor import Predictor, Scores
 from tlexp.predictor.photos import Photo
@@ -52,6 +53,7 @@ class Measured:
         false_alarms: Images that would be taken for none of the classes, at each level; none where nothing tells.
         notes: What readers should know.
         unknown: Images that were left out, since the network does not know their classes.
+        overlap: With those that the network learned from; None where it learned from none of them, or nobody knows.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +64,7 @@ class Measured:
     false_alarms: tuple[FalseAlarms, ...]
     notes: tuple[str, ...]
     unknown: int = 0
+    overlap: Overlap | None = None
 
     def told(self) -> str:
         """Return of how many images it is, of how many that were given."""
@@ -69,6 +72,10 @@ class Measured:
         left = [f"{self.unknown:,} of unknown classes"] * bool(self.unknown) + [f"{bad:,} unreadable"] * bool(bad)
         given = f" of {len(self.labels) + self.unknown + bad:,} ({', '.join(left)} left out)" if left else ""
         return f"{len(self.labels):,}{given} images measured, {wrong:,} mistake{'' if wrong == 1 else 's'}"
+
+    def warning(self) -> list[str]:
+        """Return what has to be said first: that the network knows these images; nothing where it does not."""
+        return [] if self.overlap is None else [self.overlap.told()]
 
     def rows(self) -> list[list[str]]:
         """Return a line for each measure: name, value, low and high end of its interval."""
@@ -99,8 +106,16 @@ class Measured:
         ]
 
 
-def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: OnBadPhoto) -> Measured:
+def measure_photos(
+    predictor: Predictor, labelled: LabelledPhotos, *, on_bad: OnBadPhoto, own_test: Accuracy | None = None
+) -> Measured:
     """Return what a network makes of photographs whose classes are known.
+
+    Args:
+        predictor: The network.
+        labelled: The photographs.
+        on_bad: What is done about those that cannot be read.
+        own_test: What the network's run found on its test split.
 
     Raises:
         BadImagesError: Images cannot be read and are refused.
@@ -118,6 +133,7 @@ def measure_photos(predictor: Predictor, labelled: LabelledPhotos, *, on_bad: On
         false_alarms=tuple(_false_alarms(predictor, scores)),
         notes=(*labelled.notes, *_named_alone(evaluation, predictor.classes)),
         unknown=labelled.unknown,
+        overlap=Overlap.of(scores.seen, scores.probabilities.argmax(axis=1) == labels, own_test),
     )
 
 
@@ -165,7 +181,9 @@ def write_measured(
     with _whole(folder) as half:
         scores, labels = measured.scores, measured.labels
         answering = measure_answering(predictor.card.abstention, scores.probabilities, labels)
-        write_evaluation(half, {"test": measured.evaluation}, measured.classes, answering, measured.false_alarms)
+        write_evaluation(
+            half, {"test": measured.evaluation}, measured.classes, answering, measured.false_alarms, measured.overlap
+        )
         table = predictions_table(scores.names, labels, scores.probabilities, measured.classes)
         publish(half / names.PREDICTIONS_TABLE, table)
         _draw(half / names.FIGURES_FOLDER, measured)
@@ -209,7 +227,7 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
         {
             "path": measured.scores.names[place],
             "told": f"{classes[labels[place]]}, taken for {classes[predicted[place]]} {confidence[place]:.2f}",
-            "address": data_address(thumbnail(by_name[measured.scores.names[place]].load(predictor.decoding))),
+            "address": data_address(thumbnail(by_name[measured.scores.names[place]].load(predictor.decoding)[1])),
         }
         for place in worst
     ]
@@ -221,7 +239,7 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
     bad = [f"left out, for it cannot be read: {name}: {reason}" for name, reason in measured.scores.bad]
     return _ENVIRONMENT.get_template("evaluation.html.j2").render(
         title=title,
-        facts=[f"{measured.told()}. Intervals are at 95 %.", *measured.notes, *bad, *more],
+        facts=[*measured.warning(), f"{measured.told()}. Intervals are at 95 %.", *measured.notes, *bad, *more],
         tables=[
             {"title": "Measures", "head": ["measure", "value", "from", "to"], "rows": measured.rows()},
             {"title": "Recall", "head": ["class", "images", "recall", "from", "to"], "rows": measured.recalls()},
@@ -266,9 +284,12 @@ def track_measured(
     digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
     again = shlex.join(["tlexp", "evaluate", origin, place])  # an evaluation has no record that could be replayed
     tracker = Tracker(home.uri, experiment=home.experiment, warn=warn, command=again)
+    known = (
+        {} if measured.overlap is None else {"learned_from": f"{measured.overlap.seen} of {measured.overlap.images}"}
+    )
     tracker.start(
         run_name=folder.name,
-        params={"evaluated": origin, "images": place},
+        params={"evaluated": origin, "images": place, **known},
         tags={names.TAG_ORIGIN: origin},
         dataset=DatasetInfo(name="evaluated", digest=digest, source=place),
     )

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.arrays import Labels
+from tlexp.compose.preflight import require_checkpoint
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadInit
 from tlexp.config.train import ClassWeights
 from tlexp.config.tune import SearchKind
 from tlexp.data import Source, copies_csv, leaks_csv
-from tlexp.errors import ConfigError
 from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
 from tlexp.experiment.images import Budget, draw_labels, listing_bad_images, pooled_folds
@@ -33,6 +33,7 @@ from tlexp.learn.learner import build_learner, solved_candidates, trained_candid
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, find_typicality, refit, select
 from tlexp.models import save_classifier
+from tlexp.models.familiarity import Familiarity
 from tlexp.models.prior import PriorShift
 from tlexp.paths import publish
 from tlexp.tracking import Record, TrackedRun, names
@@ -153,6 +154,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     recorder.measured(splits, report, classifier, head_alone=inputs.head_alone, seconds=seconds)
     card = describe_model(config, network, origin, images.classes, shift, selection.temperature, predictions.abstention)
     if config.train.save_weights:
+        classifier.familiarity = Familiarity.of(images.pool.digest(place) for place in budget.positions.tolist())
         save_classifier(classifier, recorder.folder, description=card)
     groups = {split: images.group_codes(tested) for split, tested in images.evaluated()}
     drawn = config.tracking.figures is not False
@@ -203,13 +205,8 @@ def _checkpoint(config: Config, folder: Path, start: str) -> Checkpoint | None:
         folder: Of the run.
         start: What the run starts from besides its settings: images, weights, kind of device.
     """
-    if config.resume is not None:
-        interrupted = Path(config.resume) / names.CHECKPOINT_FOLDER
-        if not interrupted.is_dir():
-            raise ConfigError(
-                f"resume={config.resume}: {interrupted} is missing; a finished run has none, and one that was killed "
-                "before its first checkpoint has to start anew without resume"
-            )
+    interrupted = require_checkpoint(config)
+    if interrupted is not None:
         copy_checkpoint(interrupted, folder / names.CHECKPOINT_FOLDER)
     elif config.head.kind.solved:
         return None

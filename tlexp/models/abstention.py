@@ -110,6 +110,15 @@ class Abstention:
             found = least
         return found
 
+    def most(self) -> float | None:
+        """Return the highest accuracy, in whole hundredths, that can be promised; None where none can.
+
+        >>> Abstention(thresholds=(0.9, 0.8, 0.5), answered=(20, 40, 90), right=(20, 40, 80)).most()
+        0.92
+        """
+        shares = (share / 100 for share in range(99, 0, -1))
+        return next((share for share in shares if self.threshold(share) is not None), None)
+
 
 def _rises(values: Sequence[float]) -> bool:
     return all(low < high for low, high in pairwise(values))

@@ -15,6 +15,7 @@ from tlexp.config.freeze import FreezeNorm
 from tlexp.config.protocol import CHUNK
 from tlexp.models.cut import Cut
 from tlexp.models.digest import tensors_digest
+from tlexp.models.familiarity import Familiarity
 from tlexp.models.norms import STATISTICS, keeps_statistics
 from tlexp.models.typicality import Typicality
 from tlexp.models.units import Unit
@@ -39,6 +40,7 @@ class Classifier(nn.Module):
         units: The backbone's units in forward order.
         depth: How many leading units are wholly frozen, 0..len(units): what leaves them never moves.
         typicality: What tells how typical an image is of those that it learned from; None where nothing does.
+        familiarity: Which images it has seen; None where nobody knows.
         norm: What the running statistics of the backbone's BatchNorm layers do in training.
     """
 
@@ -60,6 +62,7 @@ class Classifier(nn.Module):
         self.typicality: Typicality | None = (
             None  # no module: what counts, traces or loads the network has no part in it
         )
+        self.familiarity: Familiarity | None = None
         self._entered = False
         self._layers = {name: unit.index for unit in self.units for name in unit.parameters}
         self.refreeze(depth, trainable)

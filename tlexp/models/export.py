@@ -1,6 +1,7 @@
 """A classifier on disk: model.safetensors (backbone.*, head.*) and model.json, enough to rebuild it without network.
 
-Where images can be compared with those that it learned from, model.safetensors has typicality.* as well.
+Where images can be compared with those that it learned from, model.safetensors has typicality.* as well, and where
+it is known which it has seen, familiarity.images.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from tlexp.models.abstention import Abstention
 from tlexp.models.backbone import build_backbone, feature_shape
 from tlexp.models.classifier import Classifier
 from tlexp.models.digest import tensors_digest
+from tlexp.models.familiarity import Familiarity, state_problem
 from tlexp.models.head import Head, build_head
 from tlexp.models.lora import merged_state
 from tlexp.models.prior import PriorShift
@@ -40,6 +42,8 @@ _COLDEST = 1e-30
 """Least temperature: logits that are divided by less leave float32."""
 _TYPICALITY = "typicality"
 """Begins the names of its tensors."""
+_FAMILIARITY = "familiarity.images"
+"""The name of its tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,8 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     if classifier.typicality is not None:
         merged[_TYPICALITY] = classifier.typicality.state()
     state = {f"{part}.{name}": tensor.cpu().contiguous() for part in merged for name, tensor in merged[part].items()}
+    if classifier.familiarity is not None:
+        state[_FAMILIARITY] = classifier.familiarity.state()
     if half:
         state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in state.items()}
     # The rest of the card has to be as it is, or the network could not be built again; no class is called as a secret.
@@ -180,12 +186,14 @@ def load_classifier(folder: Path) -> tuple[Classifier, ExportedModel]:
     card, weights = (folder / name for name in EXPORT)
     exported = read_card(card)
     state = read_export(folder)
+    seen = state.pop(_FAMILIARITY, None)
     own = {name for name in state if name.startswith(f"{_TYPICALITY}.")}
     _require_room(exported.card, card, sum(tensor.numel() for name, tensor in state.items() if name not in own))
     classifier = _build(exported, card)
     if own:
         known = {name.partition(".")[2]: state[name] for name in own}
         classifier.typicality = _typicality(known, feature_shape(classifier.backbone)[-1], weights)
+    classifier.familiarity = None if seen is None else _familiarity(seen, weights)
     try:
         classifier.load_state_dict({name: tensor for name, tensor in state.items() if name not in own})
     except RuntimeError as error:
@@ -197,6 +205,12 @@ def _typicality(state: Mapping[str, Tensor], width: int, path: Path) -> Typicali
     if problems := state_problems(state, width):
         raise WeightsError(f"{path}: {'; '.join(problems)}: no run wrote that, so restore the file or export again")
     return Typicality.of_state(state)
+
+
+def _familiarity(state: Tensor, path: Path) -> Familiarity:
+    if problem := state_problem(state):
+        raise WeightsError(f"{path}: familiarity.{problem}: no run wrote that, so restore the file or export again")
+    return Familiarity.of_state(state)
 
 
 def read_card(path: Path) -> ExportedModel:

@@ -27,16 +27,22 @@ class Photo:
 
     Attributes:
         name: The path as it was given, below a folder that was given, or `image N` for what has none; printable.
-        load: Returns it as upright RGB, or raises DataError with the reason, without the name.
+        load: Returns what names its content, 32 bytes (none for an image in memory), and the image as upright RGB, or
+            raises DataError with the reason, without the name.
     """
 
     name: str
-    load: Callable[[Decoding], Image.Image]
+    load: Callable[[Decoding], tuple[bytes, Image.Image]]
 
     @classmethod
     def of(cls, file: ImageFile) -> Self:
         """Return the image of a file."""
-        return cls(name=file.name, load=lambda asked: file.load(asked)[1].image)
+
+        def load(asked: Decoding) -> tuple[bytes, Image.Image]:
+            digest, decoded = file.load(asked)
+            return bytes.fromhex(digest), decoded.image
+
+        return cls(name=file.name, load=load)
 
 
 def find_photos(
@@ -94,9 +100,9 @@ def _single(given: Any, name: str) -> Photo:
         path = os.fspath(given)
         return Photo.of(ImageFile(path=path, name=printable(path), label=0))
     if isinstance(given, Image.Image):
-        return Photo(name=name, load=lambda asked: decode_image(given, asked).image)
+        return Photo(name=name, load=lambda asked: (b"", decode_image(given, asked).image))
     if isinstance(given, np.ndarray):
-        return Photo(name=name, load=lambda asked: _of_array(given, asked))
+        return Photo(name=name, load=lambda asked: (b"", _of_array(given, asked)))
     raise DataError(f"{name} is of type {type(given).__name__}: give paths, images of Pillow's, or arrays of uint8")
 
 
@@ -125,8 +131,8 @@ def photos_below(folder: Path, *, follow_links: bool, root: Path | None = None) 
     return [found[name] for name in sorted(found)]
 
 
-def _refusal(reason: str) -> Callable[[Decoding], Image.Image]:
-    def refuse(asked: Decoding) -> Image.Image:
+def _refusal(reason: str) -> Callable[[Decoding], tuple[bytes, Image.Image]]:
+    def refuse(asked: Decoding) -> tuple[bytes, Image.Image]:
         raise DataError(reason)
 
     return refuse

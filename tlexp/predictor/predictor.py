@@ -40,6 +40,8 @@ NOTHING_TYPICAL = (
     "the run kept no held-out images that tell what is typical: it had one image per class or tune.validate=false, or "
     "was made by an earlier version"
 )
+_Fitted = tuple[bytes, NDArray[np.uint8]]
+"""Digest of the content, and pixels (S, S, 3)."""
 _AT_ONCE = 256
 """Images that are decoded while those before them pass the network."""
 
@@ -55,6 +57,7 @@ class Predictor:
     Attributes:
         card: As given.
         typicality: What tells how typical an image is of those that it learned from; None where the run kept nothing.
+        familiarity: Which images it has seen; None where the run kept nothing.
         decoding: How images are read.
     """
 
@@ -65,6 +68,7 @@ class Predictor:
         self.decoding = Decoding(max_pixels=card.max_pixels, bits=card.bits)
         known = classifier.typicality
         self.typicality = None if known is None else known.to(self._device)
+        self.familiarity = classifier.familiarity
 
     @classmethod
     def load(cls, where: str | Path, *, uri: str | None = None, device: str = "auto") -> Self:
@@ -167,10 +171,12 @@ class Predictor:
             )
         least = known.threshold(accuracy)
         if least is None:
+            most = known.most()
+            allowed = "they allow no promise" if most is None else f"{most:g} is the most that they allow"
             raise ConfigError(
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
-                f"{needed(accuracy)} sure ones without a mistake: ask for less, or label more images"
+                f"{needed(accuracy)} sure ones without a mistake: {allowed}; label more images for more"
             )
         return least
 
@@ -202,7 +208,8 @@ class Predictor:
         photos = find_photos(images, follow_links=follow_links, all_there=on_bad == "refuse")
         bad: list[tuple[str, str]] = []
         places: list[int] = []
-        rows = self._rows(photos, places, bad, give_up=on_bad == "refuse")
+        digests: list[bytes] = []
+        rows = self._rows(photos, places, digests, bad, give_up=on_bad == "refuse")
         first = next(rows, None)
         logits, distances = np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)
         if first is not None:
@@ -222,6 +229,7 @@ class Predictor:
             names=names,
             probabilities=to_probabilities(self._corrected(logits)),
             typicalities=None if self.typicality is None else self.typicality.typicalities(distances),
+            seen=None if self.familiarity is None else self.familiarity.holds(digests),
             bad=tuple(bad),
         )
 
@@ -239,36 +247,44 @@ class Predictor:
         return divided if self.card.prior is None else self.card.prior.correct(divided)
 
     def _rows(
-        self, photos: Sequence[Photo], places: list[int], bad: list[tuple[str, str]], *, give_up: bool
+        self,
+        photos: Sequence[Photo],
+        places: list[int],
+        digests: list[bytes],
+        bad: list[tuple[str, str]],
+        *,
+        give_up: bool,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield normalised images, and no labels, of what can be read; note their places, and what is bad.
+        """Yield normalised images, and no labels, of what can be read; note places and digests, and what is bad.
 
         Once something is bad and nothing will come of it, the rest is only looked at.
         """
         expected = self.card.preprocessing
         for start, fitted in self._fitted(photos):
-            good = [place for place, pixels in enumerate(fitted) if not isinstance(pixels, DataError)]
-            places += [start + place for place in good]
+            good = [(place, *read) for place, read in enumerate(fitted) if not isinstance(read, DataError)]
+            places += [start + place for place, _, _ in good]
+            digests += [digest for _, digest, _ in good]
             bad += [
-                (photos[start + place].name, str(pixels))
-                for place, pixels in enumerate(fitted)
-                if isinstance(pixels, DataError)
+                (photos[start + place].name, str(error))
+                for place, error in enumerate(fitted)
+                if isinstance(error, DataError)
             ]
             if good and not (bad and give_up):
-                stacked = torch.from_numpy(np.stack([np.asarray(fitted[place]) for place in good]))
+                stacked = torch.from_numpy(np.stack([pixels for _, _, pixels in good]))
                 raw = stacked.permute(0, 3, 1, 2).contiguous().to(self._device)
                 images = normalise(raw, expected.mean, expected.std).contiguous(memory_format=torch.channels_last)
                 yield images, torch.empty(0)
 
-    def _fitted(self, photos: Sequence[Photo]) -> Iterator[tuple[int, list[NDArray[np.uint8] | DataError]]]:
-        """Yield the place of a first image, and it and those after it as they were read, (S, S, 3) each.
+    def _fitted(self, photos: Sequence[Photo]) -> Iterator[tuple[int, list[_Fitted | DataError]]]:
+        """Yield the place of a first image, and it and those after it as they were read.
 
         The next ones are decoded meanwhile.
         """
 
-        def read(photo: Photo) -> NDArray[np.uint8] | DataError:
+        def read(photo: Photo) -> _Fitted | DataError:
             try:
-                return fit_image(photo.load(self.decoding), self.card.preprocessing)
+                digest, image = photo.load(self.decoding)
+                return digest, fit_image(image, self.card.preprocessing)
             except DataError as error:
                 return error
 

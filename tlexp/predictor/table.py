@@ -24,12 +24,15 @@ class Scores:
         names: Of the images that were read, in the order in which they were given.
         probabilities: Of each class, (N, K) float64.
         typicalities: How typical each is of the images that it learned from, (N,); None where nothing tells.
+        seen: Whether each is one of those that it learned from, or its settings were chosen on, (N,); None where nobody
+            knows.
         bad: Name and reason of each image that could not be read.
     """
 
     names: tuple[str, ...]
     probabilities: NDArray[np.float64]
     typicalities: NDArray[np.float64] | None = None
+    seen: NDArray[np.bool_] | None = None
     bad: tuple[tuple[str, str], ...] = ()
 
 

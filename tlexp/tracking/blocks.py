@@ -124,8 +124,8 @@ class DataBlock:
         sums = {split: sum(counts.values()) for split, counts in self.counts.items()}
         train, val = (sums.get(split, 0) for split in _LEARNED)
         among = "" if self.pool is None else f" of {sum(self.pool.values()):,}"
-        aside = f"{val:,} of them" if refit else f"{val:,} more"
-        chosen = f" ({aside} held out to choose settings on)" if val else ""
+        aside = "of them only once settings had been chosen" if refit else "more only held out, to choose settings"
+        chosen = f" ({val:,} {aside} on them)" if val else ""
         tested = ", ".join(f"{count:,} in {split}" for split, count in sums.items() if split not in _LEARNED and count)
         return f"{train + val if refit else train:,}{among} images learned from{chosen}; tested on {tested}"
 
