@@ -60,6 +60,16 @@ def logged(
     return store, client.get_logged_model(outputs[0].model_id)
 
 
+def test_the_logged_model_is_ready_and_holds_no_pickle(logged: tuple[str, Any]) -> None:
+    model = logged[1]
+    assert str(model.status) == "READY"
+    folder = Path(model.artifact_location.removeprefix("file://"))  # as it was logged: tests below load it from here
+    kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert kinds <= {"", ".py", ".json", ".safetensors", ".yaml", ".yml", ".txt", ".toml", ".j2", ".csv"}
+    assert "torch==" in (folder / "requirements.txt").read_text()
+    assert (folder / "code" / "tlexp" / "__init__.py").is_file()
+
+
 def test_the_logged_model_predicts_raw_images_without_pickle(
     logged: tuple[str, Any], exported: tuple[Classifier, ModelCard, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,16 +99,6 @@ def test_what_is_not_an_image_batch_is_refused(logged: tuple[str, Any]) -> None:
         model.predict(np.zeros((2, 64, 64), dtype=np.uint8))
     with pytest.raises(MlflowException):
         model.predict(np.zeros((2, 64, 64, 3), dtype=np.float32))
-
-
-def test_the_logged_model_is_ready_and_holds_no_pickle(logged: tuple[str, Any]) -> None:
-    model = logged[1]
-    assert str(model.status) == "READY"
-    folder = Path(model.artifact_location.removeprefix("file://"))
-    kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert kinds <= {"", ".py", ".json", ".safetensors", ".yaml", ".yml", ".txt", ".toml", ".j2", ".csv"}
-    assert "torch==" in (folder / "requirements.txt").read_text()
-    assert (folder / "code" / "tlexp" / "__init__.py").is_file()
 
 
 def test_a_served_model_predicts_for_the_frequencies_where_it_is_used(
