@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tlexp.tracking import Record, RunStatus
 from tlexp.tracking.blocks import SelectionBlock
 
-SEEDS, ROUNDS = "further data seeds", "further rounds"
+SEEDS, ROUNDS, CONTROLS = "further data seeds", "further rounds", "further controls"
 """What stands for them among what is left out of a study to fit its minutes."""
 FEWER_SEEDS = frozenset({SEEDS, ROUNDS})
 
