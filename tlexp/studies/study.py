@@ -5,6 +5,7 @@ The records in its folder are the truth, as those of a sweep are: the same comma
 
 import dataclasses
 import math
+import shlex
 import time
 import uuid
 from collections.abc import Container, Iterator, Sequence
@@ -53,7 +54,7 @@ from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
 from tlexp.studies.report.networks import not_looked_at
 from tlexp.studies.report.told import report
-from tlexp.terminal import duration
+from tlexp.terminal import duration, short_path
 from tlexp.tracking import names
 from tlexp.train import Listener
 
@@ -119,12 +120,13 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    with way_out():
+    page = f"; python -m tlexp report {shlex.quote(short_path(plan.folder.path))} writes the page of what is there"
+    with way_out(page):
         await_submitted(plan.folder.path)
     ended, index = _Endings(), RunIndex(plan.folder.attempts())
     tried = {run.key for _, run in plan.runs if index.counting(run.key) is not None}
     found = dataclasses.replace(found, done=frozenset(tried))
-    with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
+    with way_out(page), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
         until = time.time() - time.monotonic() + began + 60 * allowed_minutes(plan)
         while left := next_turns(
