@@ -107,6 +107,20 @@ def deciding_commands(findings: Findings) -> tuple[str, ...]:
     return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={max(wanted)}", *more]),)
 
 
+def deciding_words(findings: Findings, *, stated: bool = True) -> str:
+    """Return which budgets so many data seeds would decide, and which none would; nothing where all is decided.
+
+    Args:
+        findings: Of the study.
+        stated: Whether it is said of a command; else it is only which none would.
+    """
+    open_ones = [(each.labels, each.deciding.seeds) for each in findings.recommendations if each.deciding]
+    decided, left = (",".join(name for name, seeds in open_ones if bool(seeds) is wanted) for wanted in (True, False))
+    parts = [f"would decide labels={decided}"] if decided and stated else []
+    parts += [f"more data seeds alone would not decide labels={left}"] if left else []
+    return "; ".join(parts)
+
+
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
     data = _data(table)

@@ -17,6 +17,7 @@ from tlexp.studies.report.protocol import (
     commands,
     data_words,
     deciding_commands,
+    deciding_words,
     environment_table,
     glossary,
     is_demonstration,
@@ -108,6 +109,7 @@ def _answers(findings: Findings) -> Section:
         title="Why, and what would decide it",
         tables=(reason_table(findings),),
         folded=(bound_table(findings),),
+        about=f"This command goes on to more data seeds, which {deciding_words(findings)}:",
         commands=deciding_commands(findings),
     )
 

@@ -8,12 +8,12 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.incomplete import count_replicates
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import unseen_notices
-from tlexp.studies.report.protocol import deciding_commands
+from tlexp.studies.report.protocol import deciding_commands, deciding_words
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
 from tlexp.terminal import short_path
 
-_WIDTH = 110
+_WIDTH, _MARGIN = 110, " " * len("decide  ")
 
 
 def summary(findings: Findings, folder: Path) -> str:
@@ -25,8 +25,15 @@ def summary(findings: Findings, folder: Path) -> str:
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
     more = [f"model   {line}"] if line else []
-    more += [f"decide  {_from_here(folder)}{command}" for command in deciding_commands(findings)]
+    more += _deciding(findings, folder)
     return "\n".join([*lines, "", *more, f"page    {short_path(folder / REPORT / PAGE)}"])
+
+
+def _deciding(findings: Findings, folder: Path) -> list[str]:
+    """Return the command with which more data seeds decide, and which budgets; without such, that they would not."""
+    first = [f"{_from_here(folder)}{command}" for command in deciding_commands(findings)]
+    lines = [*first, *textwrap.wrap(deciding_words(findings, stated=bool(first)), _WIDTH - len(_MARGIN))]
+    return [f"{_MARGIN if number else 'decide':<{len(_MARGIN)}}{line}" for number, line in enumerate(lines)]
 
 
 def _from_here(folder: Path) -> str:
