@@ -117,7 +117,7 @@ def test_what_would_decide_is_told_by_what_is_short(make_table: MakeTable) -> No
 
 def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
     found = explained(make_table, strength=FLAT | {"freeze-5": (1.4, 0.2)}, seeds=10)
-    start = r"With 5 labels per class take freeze-5, 5 of 5 units frozen \(to layer4\): 0\.\d\d \(.{12}\); it is "
+    start = r"With 5 labels per class take freeze-5, 5 of 5 units frozen \(to layer4\): balanced accuracy 0\.\d\d \(.{12}\)\. It "
     assert re.match(start, found.sentence())
     assert found.answer().endswith(". It is better than everything else that was compared (95 %): decided.")
     assert "trains less than 1 % of the parameters" in found.sentence()
