@@ -7,7 +7,7 @@ from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
-from tlexp.studies.analysis.table import CONTROLS, ROUNDS, SEEDS
+from tlexp.studies.analysis.table import CONTROLS, HURRIED, ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
@@ -124,7 +124,7 @@ def _leave_out(plan: StudyPlan, steps: Sequence[Step], seconds: Callable[[], flo
     """Take the first step that leaves something out, again and again, until the study fits its minutes."""
     minutes = allowed_minutes(plan)
     while (needed := seconds()) > 60 * minutes:
-        why = f"to fit study.minutes={minutes:g}; with it about {duration(needed)}"
+        why = f"{HURRIED}{minutes:g}; with it about {duration(needed)}"
         if not any(step(why) for step in steps):
             return
 
@@ -206,7 +206,7 @@ def leave_out_controls(plan: StudyPlan, begun: Container[str], *, spent: float) 
     if not waiting or may_go_on(plan, spent=spent, left=0.0):
         return 0
     told = f"{len(waiting)} replicate{'' if len(waiting) == 1 else 's'}"
-    plan.drop_controls(waiting, f"to fit study.minutes={allowed_minutes(plan):g}, which were up before {told} began")
+    plan.drop_controls(waiting, f"{HURRIED}{allowed_minutes(plan):g}, which were up before {told} began")
     return len(waiting)
 
 

@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.report.incomplete import count_replicates
+from tlexp.studies.report.incomplete import count_replicates, left_out_notices
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import unseen_notices
 from tlexp.studies.report.protocol import deciding_commands, deciding_words
@@ -19,7 +19,10 @@ _WIDTH, _MARGIN = 110, " " * len("decide  ")
 def summary(findings: Findings, folder: Path) -> str:
     """Return the answer of each budget, how many replicates there are, what to type next, and where the page is."""
     counted = f"study {findings.table.name}: {count_replicates(findings).in_words()}"
-    lines = [counted, *unseen_notices(findings.table), ""]
+    lines = [counted, *unseen_notices(findings.table)]
+    for told in left_out_notices(findings.table):
+        lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    lines.append("")
     for explanation in explain(findings):
         lines += textwrap.wrap(explanation.answer(), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     taken = findings.last_taken
