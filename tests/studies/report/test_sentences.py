@@ -27,8 +27,8 @@ def test_the_sentence_says_what_to_take_what_it_may_cost_and_how_sure_it_is(make
     assert found.recommendation.best in ("freeze-0", "freeze-1", "freeze-2")
     assert re.match(
         r"With 5 labels per class take freeze-3, 3 of 5 units frozen \(to layer2\): balanced accuracy 0\.\d\d \("
-        r"0\.\d\d \.\. 0\.\d\d\)\. Nothing that was compared is better by more than \d\.\d points \(95 %\): decided\. It "
-        r"trains 70 % of the parameters\. ",
+        r"0\.\d\d \.\. 0\.\d\d\)\. Nothing that was compared is better by more than \d\.\d points \(95 %\): decided\. "
+        r"It trains 70 % of the parameters\. ",
         found.sentence(),
     )
     assert f"{found.recommendation.best} has the highest mean" in found.reasons()[0]
