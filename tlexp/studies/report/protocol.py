@@ -136,7 +136,8 @@ def _tested(table: StudyTable) -> str:
     count = len(table.labels)
     if table.split is None or table.split == count:
         return f"{count:,} test images"
-    return f"{table.split:,} test images, and of {count - table.split:,} others those that a data seed leaves"
+    others = f"{count - table.split:,} others, of which each data seed leaves some"
+    return f"{count:,} test images in all: {table.split:,} of the test split and {others}"
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

@@ -191,8 +191,14 @@ class Explanation:
         over = f"{len(recommendation.seeds)} shared seeds" if len(recommendation.seeds) != 1 else "one seed"
         return (
             f"{best} has the highest mean, {recommendation.candidate(best).mean:.3f}, over {over} and "
-            f"{recommendation.images:,} test images."
+            f"{recommendation.images:,} test images{self._in_all}."
         )
+
+    @property
+    def _in_all(self) -> str:
+        """Nothing, or that no seed is tested on all of the images by itself."""
+        table = self.findings.table
+        return "" if table.split in (None, len(table.labels)) else " in all seeds together"
 
     def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
