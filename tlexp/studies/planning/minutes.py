@@ -83,7 +83,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave rounds, rates, seeds, columns and budgets, in this order, out of the plan until all of it fits the minutes.
+    """Leave out of the plan until it fits the minutes: controls, rounds, rates, seeds, columns, budgets, in this order.
 
     One round stays, and two rates, and three data seeds of what takes all at once. Of the columns the dearest goes
     first, whatever it is, until two compete; of the budgets the largest, until there are two. What entrants train is
@@ -93,8 +93,11 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
     def column(why: str) -> bool:
         return _drop_dearest(plan, _dispensable(plan, estimate), estimate, why)
 
+    def control(why: str) -> bool:
+        return _drop_dearest(plan, [each for each in plan.columns if each.column.is_control], estimate, why)
+
     rounds, seeds, budgets = (partial(step, plan) for step in (_fewer_rounds, _fewer_seeds, _fewer_budgets))
-    steps = (seeds, budgets) if plan.entrants else (rounds, plan.drop_rates, seeds, column, budgets)
+    steps = (seeds, budgets) if plan.entrants else (control, rounds, plan.drop_rates, seeds, column, budgets)
     _leave_out(plan, steps, lambda: estimate.least(plan))
 
 
