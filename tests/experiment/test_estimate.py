@@ -52,6 +52,16 @@ def test_a_run_is_paid_for_each_of_its_fits(words: list[str], fits: int) -> None
     assert one - none == pytest.approx(fits * config.train.count_steps(50))
 
 
+def test_random_weights_are_calibrated_on_each_budget_and_pass_all_images_anew() -> None:
+    random = ["backbone.pretrained=false", "backbone.weights=null", "backbone.calibrate=true"]
+    config = load(["backbone=tiny", "labels=5", "freeze=all", "head=logreg", *random]).config
+    one, none = (
+        estimate.run_seconds(config, estimate.UnitCosts(step=0.0, image=image), images=50, folds=5, tested=10)
+        for image in (1.0, 0.0)
+    )
+    assert one - none == 5 * 50 + 64 + 10  # chunks are filled up to 32
+
+
 def test_a_step_is_timed_without_the_one_that_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 

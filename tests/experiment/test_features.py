@@ -77,6 +77,11 @@ def test_a_pool_that_more_than_doubles_the_images_is_not_read(
     assert use.misses == 3 * labels + 24
 
 
+def test_the_pool_is_not_read_through_weights_that_no_other_seed_will_have(start: Start, cache: Path) -> None:
+    words = ["backbone.pretrained=false", "backbone.weights=null", "backbone.calibrate=true"]
+    assert start(*words).record.train.cache.misses == 30 + 24
+
+
 @pytest.mark.parametrize("words", [["cache=off"], ["cache.max_bytes=0"]])
 def test_the_pool_is_not_read_where_nothing_is_kept(words: list[str], start: Start, cache: Path) -> None:
     assert start(*words).record.train.cache.misses == 30 + 24

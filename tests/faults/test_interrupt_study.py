@@ -21,6 +21,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_
     assert command.ended() == 130, command.errors
     assert "Traceback" not in command.errors
     assert command.errors.count("interrupted; the same command typed again goes on") == 1
+    assert "goes on; python -m tlexp report multirun/s writes the page of what is there\n" in command.errors
     [record] = [read_record(path) for path in tmp_path.glob("multirun/s/runs/*/*/record.json")]
     assert record.status == "killed"
     assert not (tmp_path / "multirun/s/report").exists()

@@ -497,6 +497,51 @@ def test_a_round_that_does_not_fit_into_the_minutes_is_not_begun_and_stays_so(
     assert ran(tmp_path)["freeze-0"] == [*range(6)]
 
 
+CONTROLS = "scratch", "scratch-long", "random", "pixels"
+
+
+class LateClock:
+    """A clock that jumps."""
+
+    late = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.late
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.late
+
+
+def test_controls_stop_when_the_minutes_are_up_and_stay_so(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one at work ends; what no answer rests on is left out, whole columns and single replicates."""
+    real, clock = run_module._run, LateClock()
+
+    def slow(config: Any, account: Any, session: Any) -> Any:
+        clock.late += 3600.0 * config.backbone.random_start
+        return real(config, account, session)
+
+    words = (*ONE[1:3], "study.scratch_labels=[2]", "study.seeds=2", "study.minutes=30")
+    with monkeypatch.context() as hurried:
+        hurried.setattr(run_module, "_run", slow)
+        hurried.setattr(study_module, "time", clock)
+        hurried.setattr(column_module, "time", clock)
+        assert study(*words) == 0
+    competing = {"freeze-5": [0, 1], "ridge": [0, 1], "nearest_mean": [0, 1], "knn": [0, 1]}
+    assert ran(tmp_path) == competing | {"scratch": [0]}
+    assert "they are up, and 7 replicates of controls are left out" in capsys.readouterr().err
+    page = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert "| further controls | to fit study.minutes=30, which were up before 7 replicates began |" in page
+    assert "9 of 9 replicates have finished" in page
+    assert study(*words) == 0
+    assert "left out when it began: further controls (another study.minutes=" in capsys.readouterr().out
+    assert ran(tmp_path) == competing | {"scratch": [0]}
+    assert (tmp_path / "multirun/s/report/report.md").read_text() == page
+    assert study(*words, "study.minutes=0") == 0
+    assert ran(tmp_path) == competing | {name: [0, 1] for name in CONTROLS}
+
+
 NETWORKS = (
     "study=backbones", "study.backbones=[tiny,tf_efficientnet_lite0]", "study.labels=[2]", "study.seeds=1",
     "study.controls=false", "tune.trials=1",

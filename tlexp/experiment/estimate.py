@@ -24,6 +24,8 @@ from tlexp.train.loop import BatchStream
 _STEPS = 3
 _SLOW_SECONDS = 0.5
 """What takes longer than this is measured once: more would not tell more than it costs."""
+_CALIBRATING = 5
+"""Passes that an image costs from which norms take their statistics: four and a half of lite0 at 224 px on a CPU."""
 _OVERHEAD_SECONDS = 0.2
 """Of a run besides its training: record, tracking, predictions."""
 _SOLVED_NUMBERS, _SOLVED_TOGETHER = 1 << 24, 16
@@ -158,7 +160,8 @@ def run_seconds(config: Config, costs: UnitCosts, *, images: int, folds: int, te
         tested: Images of the test split.
     """
     if config.head.kind.solved:
-        return _OVERHEAD_SECONDS + costs.image * (images + tested if config.backbone.calibrate else 0)
+        passing = _CALIBRATING * images + -(-images // CHUNK) * CHUNK + tested if config.backbone.calibrate else 0
+        return _OVERHEAD_SECONDS + costs.image * passing
     folds = folds if config.tune.validate else 0
     fits = folds * max(1, config.tune.trials) + 1
     passes = 0 if config.moving is None else images + tested + images * max(1, config.tune.trials) * (folds > 0)

@@ -211,12 +211,13 @@ class RunInputs:
     def _fill_ahead(self, entry: Entry, extractor: FeatureExtractor) -> None:
         """Read the features of the whole pool, so that another seed finds its budget ready, where that is little.
 
-        It is where that at most doubles the images.
+        It is where that at most doubles the images. Random weights that are calibrated differ from run to run.
         """
         pool, key = self._source.pool, self._key(extractor)
         tested = len(self._source.held_out.labels)
         little = len(pool.labels) + tested <= 2 * (len(self._budget.positions) + tested)
         alone = len(self._setup.plan.phases) == 1 and entry.prefix is None
+        alone = alone and not self._config.backbone.calibrate
         if alone and extractor.keeps and little and key not in self._session.prepared:
             extractor.prepare(pool, np.arange(len(pool.labels)))
             self._session.prepared.add(key)

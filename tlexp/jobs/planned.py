@@ -47,10 +47,14 @@ class Planned:
 
 
 @contextlib.contextmanager
-def way_out() -> Iterator[None]:
-    """Say how to go on where a signal ends the sweep."""
+def way_out(more: str = "") -> Iterator[None]:
+    """Say how to go on where a signal ends the sweep.
+
+    Args:
+        more: What else can be done with what is there.
+    """
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
-        say("interrupted; the same command typed again goes on")
+        say(f"interrupted; the same command typed again goes on{more}")
         raise

@@ -7,6 +7,7 @@ killed and typed again finds the same solutions as one that was not.
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 import traceback
@@ -66,7 +67,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
 
     Args:
         loaded: Configuration of the column.
-        folder: Of the job, <study>/columns/<column>/<attempt>; its job.json names the replicates that have their turn.
+        folder: Of the job, <study>/columns/<column>/<attempt>; its job.json names the replicates that have their turn,
+            and for controls until when (seconds since 1970) one may begin.
         overrides: Of the job.
         run: Does one run.
         listener: Hears of progress and may ask to stop.
@@ -83,20 +85,23 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         for key, (name, labels, seed) in about["study"]["replicates"].items()
         if name == column
     ]
-    turn = read_json(folder / names.JOB_FILE)["runs"]
-    replicates = [each for each in planned if each.key in turn]
+    job = read_json(folder / names.JOB_FILE)
+    replicates, until = [each for each in planned if each.key in job["runs"]], job.get("until", math.inf)
     index = RunIndex(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
-    if missing:
+    if missing and time.time() < until:
         with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
             alike = _of_one_network(about["study"], column)
             _fill(alike, column, [each.config for each in replicates], session, listener)
             _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
-    failed = 0
+    ran = failed = 0
     began = time.monotonic()
     for number, each in enumerate(missing):
+        if time.time() >= until:
+            break
+        ran += 1
         assert config_key(each.config) == each.key, column
         attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
         stated = [*shared, f"labels={each.labels}", f"seed={each.seed}"]
@@ -113,7 +118,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         signal_number = listener.should_stop()
         if signal_number is not None:
             raise Interrupted(signal_number)  # it came while the end of the run was written
-    ended = ColumnFile(column=column, ran=len(missing), failed=failed, seconds=time.monotonic() - taken_up)
+    ended = ColumnFile(column=column, ran=ran, failed=failed, seconds=time.monotonic() - taken_up)
     publish_json(folder / COLUMN_FILE, dataclasses.asdict(ended), indent=None)
 
 

@@ -4,10 +4,13 @@ The records in its folder are the truth, as those of a sweep are: the same comma
 """
 
 import dataclasses
+import math
+import shlex
 import time
 import uuid
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tlexp.data import copies_csv, leaks_csv
 from tlexp.errors import TrainingError
@@ -28,8 +31,10 @@ from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.stages import find_entrants, is_screening
 from tlexp.studies.planning.costs import Estimate, estimate
 from tlexp.studies.planning.minutes import (
+    allowed_minutes,
     kept_for_finals,
     leave_out_again,
+    leave_out_controls,
     may_go_on,
     refuse_longer,
     shorten,
@@ -49,7 +54,7 @@ from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
 from tlexp.studies.report.networks import not_looked_at
 from tlexp.studies.report.told import report
-from tlexp.terminal import duration
+from tlexp.terminal import duration, short_path
 from tlexp.tracking import names
 from tlexp.train import Listener
 
@@ -115,13 +120,15 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     """Run one round after the other, and then the controls; return the replicates that had their turn."""
     tracked = TrackedSweep(plan.folder.path, plan.columns[0].composed.config.tracking)
     tracked.close_dead()
-    with way_out():
+    page = f"; python -m tlexp report {shlex.quote(short_path(plan.folder.path))} writes the page of what is there"
+    with way_out(page):
         await_submitted(plan.folder.path)
     ended, index = _Endings(), RunIndex(plan.folder.attempts())
     tried = {run.key for _, run in plan.runs if index.counting(run.key) is not None}
     found = dataclasses.replace(found, done=frozenset(tried))
-    with way_out(), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
+    with way_out(page), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
+        until = time.time() - time.monotonic() + began + 60 * allowed_minutes(plan)
         while left := next_turns(
             plan.columns,
             rounds := _hold_rounds(plan, found, began, runner.workers),
@@ -132,10 +139,11 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
                 continue
             tracked.ensure()
             with _progress(plan, rounds, found, tried):
-                runner.run(_assign(plan, left))
+                runner.run(_assign(plan, left, until))
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
             found = dataclasses.replace(found, done=frozenset(tried))
+    _leave_out_controls(plan, found, began)
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
     return [run for turn in due_turns(plan.columns, rounds) for run in turn.runs]
@@ -186,6 +194,15 @@ def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -
     return _read_rounds(plan.folder.path)
 
 
+def _leave_out_controls(plan: StudyPlan, found: Estimate, began: float) -> None:
+    """Leave out what jobs of controls did not begin, because the minutes were up."""
+    begun = {folder.parent.name for folder in attempt_folders(plan.folder.path)}
+    begun |= {key[:16] for ended in read_endings(plan.folder.path) for key in ended.lost}
+    if count := leave_out_controls(plan, begun, spent=time.monotonic() - began):
+        say(f"study.minutes: they are up, and {count} replicates of controls are left out; no answer rests on them")
+        plan.folder.state(plan.about(found.first(plan)))
+
+
 def _read_rounds(folder: Path) -> HeldRounds:
     return hold_rounds(read_table(folder))
 
@@ -198,12 +215,16 @@ def _progress(plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Conta
     return StudyProgress(plan.folder.path, waiting, done=len(due) - len(waiting), title=f"study{number}")
 
 
-def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn]) -> Iterator[Job]:
+def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], until: float) -> Iterator[Job]:
+    """Yield a job for each turn; those of controls begin nothing after the time (seconds since 1970)."""
     for turn in turns:
         name = turn.column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
-        publish_json(folder / names.JOB_FILE, {"column": name, "runs": [run.key for run in turn.runs]}, indent=None)
+        job: dict[str, Any] = {"column": name, "runs": [run.key for run in turn.runs]}
+        if turn.column.column.is_control and math.isfinite(until):
+            job["until"] = until
+        publish_json(folder / names.JOB_FILE, job, indent=None)
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
         yield Job(planned=_planned(turn.column, name), attempt=attempt)
 

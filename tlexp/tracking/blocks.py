@@ -106,7 +106,7 @@ class DataBlock:
             parts.append(f"{sum(counts.values()):,} to learn from, {self.pool_from}")
         where = "" if self.pool is None else f", {self.held_out_from or 'a fifth that was split off'}"
         rest = sum(self.counts.get("rest", {}).values())
-        beside = f", and {rest:,} that are left of the others" if rest else ""
+        beside = f", and {rest:,} of the others, drawn anew by each data seed" if rest else ""
         parts.append(f"tested on {sum(self.counts['test'].values()):,}{where}{beside}")
         if self.short_sides is not None:
             low, median, high = self.short_sides

@@ -29,13 +29,13 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
     ) == [
         "from scratch",
         "from scratch, 4 x the steps",
+        "random frozen features",
+        "raw pixels",
         "none frozen: full fine-tuning",
         "1 of 5 units frozen (to stem)",
-        "random frozen features",
         "all frozen, ridge regression",
         "all frozen, nearest mean",
         "all frozen, nearest neighbours",
-        "raw pixels",
         "labels=6",
     ]
     assert re.findall(r"^(\S+) .* 2,4 +\d+ +0 ", shown, re.M) == ["freeze-3", "freeze-5"]

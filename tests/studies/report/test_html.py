@@ -57,6 +57,7 @@ def order(section: Section) -> Iterator[tuple[str, ...]]:
         if table.rows:
             yield from rows(table)
     if section.commands:
+        yield from ((section.about,),) if section.about else ()
         yield ("\n".join(section.commands),)
 
 
@@ -129,6 +130,14 @@ def test_a_table_of_long_texts_can_be_read_on_a_telephone(findings: Findings, re
     heads = re.findall(r'data-head="(.*?)"', table)
     shown = report.sections[0].tables[0]
     assert [html.unescape(head) for head in heads] == list(shown.head) * len(shown.rows)
+
+
+def test_on_a_telephone_a_figure_says_that_it_scrolls_sideways(report: Document) -> None:
+    """The names of its lines stand at its right end; the box is narrower than the figure just where it says so."""
+    page = build_page(report, dark={})
+    assert "figure svg{width:100%;min-width:28rem;" in page
+    assert '@media (max-width:30rem){figure .wide::before{content:"The figure scrolls sideways.";' in page
+    assert "body{margin:0 auto;max-width:76rem;padding:1rem 1rem 4rem;" in page
 
 
 def test_every_figure_is_told_to_those_who_do_not_see_it(report: Document) -> None:

@@ -1,9 +1,15 @@
 """What of a study is not as planned, against the replicates that failed, wait or were never planned."""
 
+import dataclasses
+from pathlib import Path
+
 from tests.studies.conftest import MakeTable
 from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.document import TextTable
-from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
+from tlexp.studies.report.incomplete import count_replicates, incomplete_tables, left_out_notices
+from tlexp.studies.report.sections import build_document
+from tlexp.studies.report.summary import summary
 
 
 def told(table: TextTable) -> list[dict[str, str]]:
@@ -27,3 +33,19 @@ def test_every_planned_replicate_is_counted_once(make_table: MakeTable) -> None:
     counts = count_replicates(analyse(make_table()))
     assert (counts.finished, counts.failed, counts.missing) == (counts.planned - 2, 1, 1)
     assert counts.in_words() == "208 of 210 replicates have finished, 1 did not finish, 1 has not run"
+
+
+def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings, tmp_path: Path) -> None:
+    """Else what was never compared would seem to be worse than what is taken."""
+    assert left_out_notices(findings.table) == ()
+    why = "to fit study.minutes=9; with it about 2 h"
+    titles = [f"lite0: {depth} of 9 units frozen" for depth in range(5)]
+    skipped = {**dict.fromkeys([*titles, "labels=50", "further rounds"], why), "labels=1000": "too few images"}
+    hurried = dataclasses.replace(findings, table=dataclasses.replace(findings.table, skipped=skipped))
+    [told] = left_out_notices(hurried.table)
+    named = "; ".join(titles[:4])
+    assert told == f"The minutes left out: 5 columns ({named}; and 1 more), labels=50, further rounds."
+    assert told in build_document(hurried).notices
+    assert told in " ".join(summary(hurried, tmp_path).split())
+    one = dataclasses.replace(hurried.table, skipped={"from scratch": why})
+    assert left_out_notices(one) == ("The minutes left out: 1 column (from scratch).",)

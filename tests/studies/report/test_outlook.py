@@ -13,7 +13,9 @@ OUTLOOK = Outlook(
         ),
     ),
     needed=(
+        NeededLabels(accuracy=0.80, least=50, most=None),
         NeededLabels(accuracy=0.85, least=50, most=71.2),
+        NeededLabels(accuracy=0.86, least=60, most=90),
         NeededLabels(accuracy=0.88, least=65.3, most=None),
         NeededLabels(accuracy=0.95, least=None, most=None),
     ),
@@ -25,9 +27,10 @@ OUTLOOK = Outlook(
 def test_more_labels_stand_beside_unfreezing_in_points(findings: Findings) -> None:
     section = outlook_section(dataclasses.replace(findings, outlook=OUTLOOK))
     assert section is not None
+    assert section.title == "More labels, or more unfreezing?"
     assert section.paragraphs[0] == (
-        "Twice the labels, 100 per class, would take freeze-5 to 0.87 (0.85 .. 0.89): +3.1 [0.9, 5.0] points. Freezing "
-        "less at 50 would bring +0.0 [-0.6, 1.3]."
+        "Twice the labels, 100 per class, would take freeze-5 to 0.87 (0.85 .. 0.89): +3.1 points (between +0.9 and "
+        "+5.0 points). Freezing less at 50 would bring about the same (between -0.6 and +1.3 points)."
     )
 
 
@@ -35,9 +38,11 @@ def test_labels_for_an_accuracy_are_told_as_a_range(findings: Findings) -> None:
     section = outlook_section(dataclasses.replace(findings, outlook=OUTLOOK))
     assert section is not None
     assert section.tables[0].rows == (
-        ("0.85", "no more than 50 to 71"),
-        ("0.88", "65 to more than twice"),
-        ("0.95", "not within twice"),
+        ("0.80", "not known: 50 may do, and 100 may not"),
+        ("0.85", "at most 71"),
+        ("0.86", "60 to 90"),
+        ("0.88", "at least 65; 100 may not do"),
+        ("0.95", "more than 100"),
     )
 
 
@@ -47,6 +52,7 @@ def test_a_study_of_few_budgets_says_nothing_and_a_refusal_says_why(findings: Fi
     section = outlook_section(dataclasses.replace(findings, outlook=refused))
     assert section is not None
     assert section.paragraphs == ("Accuracy falls.",)
+    assert section.title == "More labels?"
 
 
 def test_the_numbers_stand_in_a_file_with_all_digits() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tlexp.studies.analysis.findings import DecidingSize, Findings
 from tlexp.studies.analysis.table import ROUNDS
-from tlexp.studies.report.protocol import deciding_commands, protocol_sentences
+from tlexp.studies.report.protocol import data_words, deciding_commands, deciding_words, protocol_sentences
+from tlexp.studies.report.sentences import explain
 from tlexp.tracking.blocks import GroupsBlock
 
 
@@ -39,6 +40,33 @@ def deciding(findings: Findings, **changes: object) -> str:
     table = dataclasses.replace(findings.table, about=about, **changes)
     [command] = deciding_commands(dataclasses.replace(findings, table=table, recommendations=wanted))
     return command
+
+
+def test_images_are_counted_over_all_seeds_wherever_they_are_told(findings: Findings) -> None:
+    count = len(findings.table.labels)
+    assert data_words(findings.table).endswith(f" {count} test images")
+    assert "in all" not in " ".join(reason for each in explain(findings) for reason in each.reasons())
+    found = dataclasses.replace(findings, table=dataclasses.replace(findings.table, split=48))
+    others = f"{count - 48} others, of which each data seed leaves some"
+    told = f" {count} test images in all: 48 of the test split and {others}"
+    assert data_words(found.table).endswith(told)
+    assert f" and {count} test images in all seeds together." in explain(found)[0].reasons()[0]
+
+
+def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: Findings) -> None:
+    size = DecidingSize(seeds=19, images=None, both=None, least=0.0, pool=True)
+    sizes = (size, dataclasses.replace(size, seeds=None), None)
+    wanted = [dataclasses.replace(findings.recommendations[0], labels=labels) for labels in ("1", "5", "20")]
+    wanted = [dataclasses.replace(each, deciding=size) for each, size in zip(wanted, sizes, strict=True)]
+    left = "more data seeds alone would not decide labels=5"
+    for seen, stated, told in (
+        (wanted, True, f"would decide labels=1; {left}"),
+        (wanted, False, left),
+        (wanted[:1], True, "would decide labels=1"),
+        (wanted[2:], True, ""),
+    ):
+        found = dataclasses.replace(findings, recommendations=tuple(seen))
+        assert deciding_words(found, stated=stated) == told
 
 
 def test_more_seeds_go_on_under_the_name_of_the_study(findings: Findings) -> None:

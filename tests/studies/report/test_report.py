@@ -200,7 +200,9 @@ def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest
     study = tmp_path / "multirun" / "made-up"
     assert f"decide  cd {tmp_path} && {command}\n" in summary(found, study)
     monkeypatch.chdir(tmp_path)
-    assert f"decide  {command}\n" in summary(found, study)
+    told = "would decide labels=20,100"
+    assert f"decide  {command}\n        {told}\n" in summary(found, study)
+    assert build_document(found).sections[0].about == f"This command goes on to more data seeds, which {told}:"
     assert build_document(analyse(make_table(seeds=1))).sections[0].commands == ()
 
 

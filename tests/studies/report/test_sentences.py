@@ -26,9 +26,9 @@ def test_the_sentence_says_what_to_take_what_it_may_cost_and_how_sure_it_is(make
     assert found.recommendation.column == "freeze-3"
     assert found.recommendation.best in ("freeze-0", "freeze-1", "freeze-2")
     assert re.match(
-        r"With 5 labels per class take freeze-3, 3 of 5 units frozen \(to layer2\): 0\.\d\d \(0\.\d\d \.\. 0\.\d\d\); "
-        r"nothing that was compared is better by more than \d\.\d points \(95 %\): decided\. It trains 70 % of the "
-        r"parameters\. ",
+        r"With 5 labels per class take freeze-3, 3 of 5 units frozen \(to layer2\): balanced accuracy 0\.\d\d \("
+        r"0\.\d\d \.\. 0\.\d\d\)\. Nothing that was compared is better by more than \d\.\d points \(95 %\): decided\. "
+        r"It trains 70 % of the parameters\. ",
         found.sentence(),
     )
     assert f"{found.recommendation.best} has the highest mean" in found.reasons()[0]
@@ -39,7 +39,7 @@ def test_the_sentence_says_what_to_take_what_it_may_cost_and_how_sure_it_is(make
 def test_the_bound_that_is_told_is_rounded_up(make_table: MakeTable) -> None:
     for labels in ("2", "5", "20", "100"):
         found = explained(make_table, labels, seeds=10)
-        told = re.search(r"by more than (\S+) points? \(95 %\)", found.sentence())
+        told = re.search(r"(?:by more than|is at most) (\S+) points? \(95 %\)", found.sentence())
         assert told is not None
         assert found.recommendation.bound is not None
         assert 0 <= float(told[1]) / 100 - found.recommendation.bound < 0.001
@@ -78,7 +78,7 @@ def test_a_cross_fitted_figure_says_so_beside_the_columns_own(make_table: MakeTa
         assert each.recommendation.column == "freeze-5"
         assert each.recommendation.accuracy is not None
         assert f"{format_interval(each.recommendation.accuracy)}, cross-fitted. " in each.taken()
-        assert f": {format_interval(each.recommendation.accuracy, digits=2)}; " in each.answer()
+        assert f": balanced accuracy {format_interval(each.recommendation.accuracy, digits=2)}. " in each.answer()
         assert not any("In the tables" in reason for reason in each.reasons())  # its mean is told as the highest
 
 
@@ -117,9 +117,11 @@ def test_what_would_decide_is_told_by_what_is_short(make_table: MakeTable) -> No
 
 def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
     found = explained(make_table, strength=FLAT | {"freeze-5": (1.4, 0.2)}, seeds=10)
-    start = r"With 5 labels per class take freeze-5, 5 of 5 units frozen \(to layer4\): 0\.\d\d \(.{12}\); it is "
+    start = (
+        r"With 5 labels per class take freeze-5, 5 of 5 units frozen \(to layer4\): balanced accuracy 0\.\d\d \(.{12}\)"
+    )
     assert re.match(start, found.sentence())
-    assert found.answer().endswith("; it is better than everything else that was compared (95 %): decided.")
+    assert found.answer().endswith(". It is better than everything else that was compared (95 %): decided.")
     assert "trains less than 1 % of the parameters" in found.sentence()
 
 
@@ -134,7 +136,9 @@ def test_what_columns_train_is_told_where_they_differ_in_it(make_table: MakeTabl
 def test_one_seed_takes_the_highest_mean_and_says_that_it_bounds_nothing(make_table: MakeTable) -> None:
     found = explained(make_table, seeds=1, strength=FLAT | {"freeze-5": (2.5, 0.2)})
     assert found.recommendation.column == found.recommendation.best == "freeze-5"
-    assert re.search(r"take freeze-5, .*: \d\.\d\d \(no interval\); one seed bounds nothing: .*", found.sentence())
+    assert re.search(
+        r"take freeze-5, .*: balanced accuracy \d\.\d\d \(no interval\)\. One seed bounds nothing: .*", found.sentence()
+    )
     assert "study.seeds=3" in found.change()
 
 
@@ -143,7 +147,7 @@ def test_columns_without_shared_seeds_are_told_without_a_bound(make_table: MakeT
     strength = FLAT | {"freeze-0": (2.0, 0.2)}
     found = explained(make_table, seeds=4, failed=failed, strength=strength)
     assert found.recommendation.column == "freeze-0"
-    assert "how much better another may be is open: two columns share too few seeds" in found.sentence()
+    assert "How much better another may be is open: two columns share too few seeds" in found.sentence()
     assert found.change() == "Replicates of all columns with the same data seeds."
 
 
@@ -201,7 +205,7 @@ def test_nothing_measured_is_said(make_table: MakeTable) -> None:
 def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) -> None:
     found = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
     assert found.recommendation.column == "freeze-2"
-    assert found.answer().endswith("it alone could be measured: there is nothing to compare.")
+    assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
 
 
 def test_failures_are_told(make_table: MakeTable) -> None:
@@ -247,5 +251,8 @@ def test_of_equal_columns_the_cheapest_is_named_everywhere(make_table: MakeTable
 def test_where_all_may_be_the_best_that_is_what_is_said(make_table: MakeTable) -> None:
     found = explained(make_table, strength=FLAT, seeds=3)
     assert len(found.recommendation.contenders) == len(found.recommendation.candidates) == 6
-    said = r"; all 6 columns may be the best, none by more than [\d.]+ points \(95 %\): open\.$"
-    assert re.search(said, found.answer())
+    assert re.search(
+        r"\. All 6 that were compared may be the best; what freeze-\d loses against the best is at most [\d.]+ points "
+        r"\(95 %\): open\.$",
+        found.answer(),
+    )

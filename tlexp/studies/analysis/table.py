@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tlexp.tracking import Record, RunStatus
 from tlexp.tracking.blocks import SelectionBlock
 
-SEEDS, ROUNDS = "further data seeds", "further rounds"
+SEEDS, ROUNDS, CONTROLS = "further data seeds", "further rounds", "further controls"
 """What stands for them among what is left out of a study to fit its minutes."""
+HURRIED = "to fit study.minutes="
+"""How the reason begins why they, and columns and budgets, were left out."""
 FEWER_SEEDS = frozenset({SEEDS, ROUNDS})
 
 
@@ -235,6 +237,11 @@ class StudyTable:
     def hurried(self) -> bool:
         """Whether the minutes left data seeds out."""
         return self.stopped is not None or not FEWER_SEEDS.isdisjoint(self.skipped)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the minutes left out: titles of columns, budgets, and what stands for rounds and the like."""
+        return tuple(what for what, why in self.skipped.items() if why.startswith(HURRIED))
 
     @property
     def _study(self) -> Mapping[str, Any]:

@@ -1,13 +1,13 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
-from tlexp.studies.analysis.table import ROUNDS, SEEDS
+from tlexp.studies.analysis.table import CONTROLS, HURRIED, ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
@@ -70,6 +70,9 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
         plan.drop_rounds(most, why.get(ROUNDS, ""))
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
+    if CONTROLS in why:
+        controls = [run.key for each, run in plan.runs if each.column.is_control and each.column.title not in why]
+        plan.drop_controls({*controls}.difference(begun["replicates"]), why[CONTROLS])
     for column in plan.columns:
         if column.column.name not in columns:
             plan.drop_column(column, why.get(column.column.title, ""))
@@ -80,7 +83,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
 
 
 def shorten(plan: StudyPlan, estimate: Estimate) -> None:
-    """Leave rounds, rates, seeds, columns and budgets, in this order, out of the plan until all of it fits the minutes.
+    """Leave out of the plan until it fits the minutes: controls, rounds, rates, seeds, columns, budgets, in this order.
 
     One round stays, and two rates, and three data seeds of what takes all at once. Of the columns the dearest goes
     first, whatever it is, until two compete; of the budgets the largest, until there are two. What entrants train is
@@ -90,8 +93,11 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
     def column(why: str) -> bool:
         return _drop_dearest(plan, _dispensable(plan, estimate), estimate, why)
 
+    def control(why: str) -> bool:
+        return _drop_dearest(plan, [each for each in plan.columns if each.column.is_control], estimate, why)
+
     rounds, seeds, budgets = (partial(step, plan) for step in (_fewer_rounds, _fewer_seeds, _fewer_budgets))
-    steps = (seeds, budgets) if plan.entrants else (rounds, plan.drop_rates, seeds, column, budgets)
+    steps = (seeds, budgets) if plan.entrants else (control, rounds, plan.drop_rates, seeds, column, budgets)
     _leave_out(plan, steps, lambda: estimate.least(plan))
 
 
@@ -121,7 +127,7 @@ def _leave_out(plan: StudyPlan, steps: Sequence[Step], seconds: Callable[[], flo
     """Take the first step that leaves something out, again and again, until the study fits its minutes."""
     minutes = allowed_minutes(plan)
     while (needed := seconds()) > 60 * minutes:
-        why = f"to fit study.minutes={minutes:g}; with it about {duration(needed)}"
+        why = f"{HURRIED}{minutes:g}; with it about {duration(needed)}"
         if not any(step(why) for step in steps):
             return
 
@@ -189,6 +195,22 @@ def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
         left: Seconds that the round takes, and what comes after it.
     """
     return spent + left <= 60 * allowed_minutes(plan)
+
+
+def leave_out_controls(plan: StudyPlan, begun: Container[str], *, spent: float) -> int:
+    """Leave those replicates of controls out that have not begun when the minutes are up; return how many.
+
+    Args:
+        plan: Of the study.
+        begun: First 16 signs of the keys of replicates that were ever taken up, as their folders are named.
+        spent: Seconds so far.
+    """
+    waiting = {run.key for each, run in plan.runs if each.column.is_control and run.key[:16] not in begun}
+    if not waiting or may_go_on(plan, spent=spent, left=0.0):
+        return 0
+    told = f"{len(waiting)} replicate{'' if len(waiting) == 1 else 's'}"
+    plan.drop_controls(waiting, f"{HURRIED}{allowed_minutes(plan):g}, which were up before {told} began")
+    return len(waiting)
 
 
 def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:

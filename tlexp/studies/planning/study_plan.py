@@ -39,7 +39,7 @@ from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
-from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
+from tlexp.studies.analysis.table import CONTROLS, ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
@@ -355,6 +355,15 @@ class StudyPlan:
         self.budgets = [each for each in self.budgets if each is not budget]
         self.columns = [each.without(budget.labels) for each in self.columns]
         self.skipped[f"labels={budget.labels}"] = why
+
+    def drop_controls(self, keys: Container[str], why: str) -> None:
+        """Leave replicates of controls out, by their keys."""
+        left = (
+            dataclasses.replace(each, runs=tuple(run for run in each.runs if run.key not in keys))
+            for each in self.columns
+        )
+        self.columns = [each for each in left if each.runs]
+        self.skipped[CONTROLS] = why
 
     def _columns(self, config: Config) -> list[PlannedColumn]:
         study = self.study

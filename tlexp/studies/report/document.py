@@ -62,6 +62,7 @@ class Section:
         cards: Images.
         folded: Tables that are opened by a click, such as the numbers of the figure.
         lines: A list.
+        about: What the commands do.
         commands: To be typed.
         closed: Whether it is opened by a click as a whole.
     """
@@ -73,6 +74,7 @@ class Section:
     cards: tuple[ImageCard, ...] = ()
     folded: tuple[TextTable, ...] = ()
     lines: tuple[str, ...] = ()
+    about: str = ""
     commands: tuple[str, ...] = ()
     closed: bool = False
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.findings import CellFinding, Findings
+from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import dropped_table
 from tlexp.studies.report.tables import budget_title
 from tlexp.tracking import RunStatus
+
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,17 @@ def count_replicates(findings: Findings) -> ReplicateCounts:
     cells = findings.cells.values()
     finished, failed, missing = (sum(getattr(cell, name) for cell in cells) for name in ("count", "failed", "missing"))
     return ReplicateCounts(planned=finished + failed + missing, finished=finished, failed=failed, missing=missing)
+
+
+def left_out_notices(table: StudyTable) -> tuple[str, ...]:
+    """Return in one sentence what the minutes left out, so that nobody takes it for worse; none where they did not."""
+    columns = [what for what in table.left_out if not what.startswith(("further ", "labels="))]
+    others = [what for what in table.left_out if what not in columns]
+    more = [f"and {len(columns) - _MOST_NAMED} more"] if len(columns) > _MOST_NAMED else []
+    named = "; ".join([*columns[:_MOST_NAMED], *more])
+    counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({named})"
+    told = ", ".join([*([counted] if columns else []), *others])
+    return (f"The minutes left out: {told}.",) if told else ()
 
 
 def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:

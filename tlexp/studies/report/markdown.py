@@ -40,6 +40,7 @@ def _section(section: Section) -> Iterator[str]:
         yield "\n".join(f"- {plain(line)}" for line in section.lines)
     yield from _tables(section.folded)
     if section.commands:
+        yield from [plain(section.about)] if section.about else []
         yield "\n".join(f"    {line}" for command in section.commands for line in command.splitlines())
 
 

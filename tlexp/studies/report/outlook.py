@@ -5,18 +5,17 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.forecast import Band, NeededLabels, Outlook
 from tlexp.studies.report.document import Section, TextTable
 
-_TITLE = "More labels, or more unfreezing?"
-
 
 def outlook_section(findings: Findings) -> Section | None:
     """Return what twice the labels would bring; None of a study of few budgets."""
     outlook = findings.outlook
     if outlook is None:
         return None
+    title = "More labels?" if outlook.unfreezing is None else "More labels, or more unfreezing?"
     if outlook.twice is None:
-        return Section(title=_TITLE, paragraphs=(f"{outlook.reason}{_unfreezing(outlook)}",))
+        return Section(title=title, paragraphs=(f"{outlook.reason}{_unfreezing(outlook)}",))
     return Section(
-        title=_TITLE,
+        title=title,
         paragraphs=(
             outlook_sentence(outlook),
             "Forecasts are means of three forms of a learning curve and of its last value, and often too low where "
@@ -32,7 +31,7 @@ def outlook_sentence(outlook: Outlook) -> str:
     reached = outlook.twice.reached
     return (
         f"Twice the labels, {outlook.twice.labels:g} per class, would take {outlook.column} to {reached.value:.2f} "
-        f"({reached.low:.2f} .. {reached.high:.2f}): {_points(outlook.twice.gain)} points.{_unfreezing(outlook)}"
+        f"({reached.low:.2f} .. {reached.high:.2f}): {_points(outlook.twice.gain)}.{_unfreezing(outlook)}"
     )
 
 
@@ -56,20 +55,24 @@ def _unfreezing(outlook: Outlook) -> str:
 
 
 def _points(band: Band) -> str:
-    return f"{round(100 * band.value, 1) + 0.0:+.1f} [{100 * band.low:.1f}, {100 * band.high:.1f}]"  # no -0.0
+    told = "about the same" if band.low <= 0 <= band.high else f"{100 * band.value:+.1f} points"
+    return f"{told} (between {100 * band.low:+.1f} and {100 * band.high:+.1f} points)"
 
 
 def _needed_table(outlook: Outlook) -> TextTable:
     return TextTable(
         title=f"Labels per class that {outlook.column} takes for an accuracy",
         head=("balanced accuracy", "labels per class"),
-        rows=tuple((f"{each.accuracy:.2f}", _range(each, outlook.labels)) for each in outlook.needed),
+        rows=tuple((f"{each.accuracy:.2f}", _range(each, outlook)) for each in outlook.needed),
     )
 
 
-def _range(needed: NeededLabels, now: float) -> str:
+def _range(needed: NeededLabels, outlook: Outlook) -> str:
     """Return between how many labels an accuracy is reached, rounded to whole ones."""
+    now, twice = f"{outlook.labels:g}", f"{2 * outlook.labels:g}"
     if needed.least is None:
-        return "not within twice"
-    least = f"no more than {now:g}" if needed.least <= now else f"{needed.least:.0f}"
-    return f"{least} to {'more than twice' if needed.most is None else f'{needed.most:.0f}'}"
+        return f"more than {twice}"
+    if needed.least <= outlook.labels:
+        return f"not known: {now} may do, and {twice} may not" if needed.most is None else f"at most {needed.most:.0f}"
+    least = f"{needed.least:.0f}"
+    return f"at least {least}; {twice} may not do" if needed.most is None else f"{least} to {needed.most:.0f}"

@@ -107,6 +107,20 @@ def deciding_commands(findings: Findings) -> tuple[str, ...]:
     return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={max(wanted)}", *more]),)
 
 
+def deciding_words(findings: Findings, *, stated: bool = True) -> str:
+    """Return which budgets so many data seeds would decide, and which none would; nothing where all is decided.
+
+    Args:
+        findings: Of the study.
+        stated: Whether it is said of a command; else it is only which none would.
+    """
+    open_ones = [(each.labels, each.deciding.seeds) for each in findings.recommendations if each.deciding]
+    decided, left = (",".join(name for name, seeds in open_ones if bool(seeds) is wanted) for wanted in (True, False))
+    parts = [f"would decide labels={decided}"] if decided and stated else []
+    parts += [f"more data seeds alone would not decide labels={left}"] if left else []
+    return "; ".join(parts)
+
+
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
     data = _data(table)
@@ -122,7 +136,8 @@ def _tested(table: StudyTable) -> str:
     count = len(table.labels)
     if table.split is None or table.split == count:
         return f"{count:,} test images"
-    return f"{table.split:,} test images, and of {count - table.split:,} others those that a data seed leaves"
+    others = f"{count - table.split:,} others, of which each data seed leaves some"
+    return f"{count:,} test images in all: {table.split:,} of the test split and {others}"
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.document import Document, Section, TypedCommand
 from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
-from tlexp.studies.report.incomplete import count_replicates, incomplete_tables
+from tlexp.studies.report.incomplete import count_replicates, incomplete_tables, left_out_notices
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
@@ -17,6 +17,7 @@ from tlexp.studies.report.protocol import (
     commands,
     data_words,
     deciding_commands,
+    deciding_words,
     environment_table,
     glossary,
     is_demonstration,
@@ -87,6 +88,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     elif counts.running:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += unseen_notices(findings.table)
+    notices += left_out_notices(findings.table)
     notices += stopped_notice(findings.table)
     notices += [f"Note: {note}." for note in findings.table.notes]
     if is_demonstration(findings.table):
@@ -108,6 +110,7 @@ def _answers(findings: Findings) -> Section:
         title="Why, and what would decide it",
         tables=(reason_table(findings),),
         folded=(bound_table(findings),),
+        about=f"This command goes on to more data seeds, which {deciding_words(findings)}:",
         commands=deciding_commands(findings),
     )
 

@@ -33,19 +33,20 @@ class Explanation:
         return " ".join(part for part in (self.answer(), self.details()) if part)
 
     def answer(self) -> str:
-        """Return the one sentence of a budget: which column to take, what that may cost, and how sure it is."""
+        """Return the answer of a budget: which column to take, what that may cost, and how sure it is."""
         return "".join(self.answer_parts())
 
     def answer_parts(self) -> tuple[str, str]:
-        """Return the answer in two parts, what to take and the rest of the sentence."""
+        """Return the answer in two parts, what to take and the rest."""
         recommendation, budget = self.recommendation, with_labels(self.recommendation.labels)
         if recommendation.best is None:
             return f"{budget} nothing was measured", "."
         if recommendation.column is None:
             return f"{budget} nothing is recommended", f": {self._guessing(recommendation.best)}"
         taken, accuracy = f"{budget} take {recommendation.column}", recommendation.accuracy
-        reached = "" if accuracy is None else f": {format_interval(accuracy, digits=2)}"
-        return taken, f", {self._column(recommendation.column).title}{reached}; {self.bound()}."
+        reached = "" if accuracy is None else f": balanced accuracy {format_interval(accuracy, digits=2)}"
+        bound = self.bound()
+        return taken, f", {self._column(recommendation.column).title}{reached}. {bound[0].upper()}{bound[1:]}."
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
@@ -73,8 +74,10 @@ class Explanation:
                 f"how much better another may be is open: so few data seeds bound nothing of {compared} columns at once"
             )
         if compared == len(recommendation.contenders) > 1:
-            all_of_them = "both columns" if compared == 2 else f"all {compared} columns"
-            return f"{all_of_them} may be the best, none by more than {in_points(bound)} {sure}"
+            return (
+                f"{'both' if compared == 2 else f'all {compared}'} that were compared may be the best; what "
+                f"{recommendation.column} loses against the best is at most {in_points(bound)} {sure}"
+            )
         return f"nothing that was compared is better by more than {in_points(bound)} {sure}"
 
     def details(self) -> str:
@@ -188,8 +191,14 @@ class Explanation:
         over = f"{len(recommendation.seeds)} shared seeds" if len(recommendation.seeds) != 1 else "one seed"
         return (
             f"{best} has the highest mean, {recommendation.candidate(best).mean:.3f}, over {over} and "
-            f"{recommendation.images:,} test images."
+            f"{recommendation.images:,} test images{self._in_all}."
         )
+
+    @property
+    def _in_all(self) -> str:
+        """Nothing, or that no seed is tested on all of the images by itself."""
+        table = self.findings.table
+        return "" if table.split in (None, len(table.labels)) else " in all seeds together"
 
     def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""

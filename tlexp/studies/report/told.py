@@ -13,6 +13,9 @@ from tlexp.terminal import one_line
 from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.store import serve_command
 
+_FIRST = "&orderByKey=attributes.start_time&orderByAsc=true"
+"""Lets MLflow's page begin with the runs that began first: those of controls come last, and it charts ten alone."""
+
 
 def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Images | None = None) -> str:
     """Write the report of a study's folder and return the summary for people.
@@ -32,7 +35,9 @@ def report(folder: Path, *, tracking: TrackingConfig | None = None, images: Imag
         try:
             shown = show_sweep(folder, files, uri=tracking.uri, experiment=tracking.experiment, told=lines[0])
             command = serve_command(shown.uri)
-            lines.append("\n".join([f"compare {shown.comparison}", *([f"show    {command}"] if command else [])]))
+            lines.append(
+                "\n".join([f"compare {shown.comparison}{_FIRST}", *([f"show    {command}"] if command else [])])
+            )
         except TrackingError as error:
             lines.append(one_line(f"MLflow does not show the study: {error}"))
     return "\n\n".join(lines)
