@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from tlexp.tracking import names, read_record
 from tlexp.train.metrics import Limits, wilson_interval
 
+_MUCH = 0.05
+"""From this share of images on that were seen before, a measure is warned of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
@@ -69,8 +72,12 @@ class Overlap:
         >>> Overlap(images=240, seen=240, others=None, own_test=test).told()
         "240 of 240 images were learned from: this says little of new ones; the run's own test of 48 others says 0.979 \
 (0.891 .. 0.996)"
+        >>> Overlap(images=240, seen=1, others=Accuracy.of(230, 239), own_test=None).told()
+        '1 of 240 images were learned from; accuracy on the 239 others: 0.962 (0.930 .. 0.980)'
         """
-        told = f"{self.seen:,} of {self.images:,} images were learned from: this says little of new ones"
+        told = f"{self.seen:,} of {self.images:,} images were learned from"
+        if self.seen >= _MUCH * self.images:
+            told += ": this says little of new ones"
         if self.others is not None:
             told += f"; accuracy on the {self.others.images:,} others: {self.others}"
         if self.own_test is not None:
