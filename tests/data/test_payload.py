@@ -55,7 +55,7 @@ def test_photographs_are_turned_upright_once() -> None:
     exif[0x0112] = 6
     [image] = payload_images([encoded(PIXELS[0], exif=exif)], ASKED)
     [taken] = find_photos([image])
-    loaded = taken.load(ASKED)
+    _, loaded = taken.load(ASKED)
     assert np.array_equal(np.asarray(loaded), np.rot90(PIXELS[0], -1))
 
 
