@@ -110,6 +110,7 @@ LAYOUTS = {
     "a name with a sign without width": Layout(
         images("", 5, ("cat\u200b", "dog")), 4, 1, ("cat\\u200b", "dog"), "characters that do not show"
     ),
+    "a blank at the end": Layout(images("", 5, ("cat ", "dog")), 4, 1, ("cat ", "dog"), "begins or ends with a blank"),
 }
 
 

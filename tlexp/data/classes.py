@@ -107,6 +107,8 @@ def name_notes(classes: Sequence[str]) -> Iterator[str]:
     """
     if unseen := [name for name in classes if any(map(_shows_nothing, _raw(name)))]:
         yield f"the name of class {listed(unseen)} holds characters that do not show"
+    if blank := [f"'{name}'" for name in classes if name != name.strip()]:
+        yield f"the name of class {listed(blank)} begins or ends with a blank, which has to be typed too"
     if mixed := [name for name in classes if len(_alphabets(name)) > 1]:
         alphabets = " and ".join(sorted(_alphabets(mixed[0])))
         yield f"the name of class {coded(mixed[0])} mixes letters that look alike, {alphabets}"
