@@ -80,11 +80,7 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
     if strict and strange:
         raise TypeError(f"{key} has {abridged(strange[0])}, which this version does not know")
     held = {name: _typed(hint, values[name], f"{key}.{name}", strict) for name, hint in hints.items() if name in values}
-    missing = {
-        entry.name
-        for entry in dataclasses.fields(kind)  # type: ignore[arg-type]
-        if entry.default is entry.default_factory is dataclasses.MISSING
-    } - held.keys()
+    missing = _required(typing.cast(Any, kind)) - held.keys()
     lost = sorted(name for name in missing if not _takes_none(hints[name]))
     if lost:
         raise TypeError(f"{key} lacks {', '.join(lost)}")
@@ -95,6 +91,19 @@ def from_json(kind: type[T], values: object, key: str, *, strict: bool = False) 
 def _hints(kind: Any) -> dict[str, Any]:
     """Return the types of a dataclass' fields, which are made of texts: half of what reading a record takes."""
     return typing.get_type_hints(kind)
+
+
+@functools.cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the generic type of an annotation, None for a plain one, and what stands in its brackets."""
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
+@functools.cache
+def _required(kind: Any) -> frozenset[str]:
+    """Return the fields of a dataclass that have no default."""
+    plain = (entry for entry in dataclasses.fields(kind) if entry.default is entry.default_factory)
+    return frozenset(entry.name for entry in plain)
 
 
 def abridged(value: object) -> str:
@@ -114,7 +123,7 @@ def _content(path: Path) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > _MOST_BYTES:
             raise ValueError(f"it has {size:,} bytes, of which at most {_MOST_BYTES:,} are read")
-        return file.read(_MOST_BYTES)
+        return file.read(size)  # not the most that may be: as much memory would be asked for
 
 
 def _no_number(text: str) -> Never:
@@ -136,9 +145,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _typed(hint: Any, value: object, key: str, strict: bool) -> Any:
     """Return a JSON value as the annotated type, numbers as they stand: 1 stays 1 where a float may be."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
+    if hint is Any or type(value) is hint:  # most of a record
         return value
+    origin, inner = _parts(hint)
     if origin is types.UnionType:
         return None if value is None else _typed(inner[0], value, key, strict)
     if dataclasses.is_dataclass(hint):
@@ -147,6 +156,8 @@ def _typed(hint: Any, value: object, key: str, strict: bool) -> Any:
         pairs = enumerate(_paired(inner, value, key))
         return origin(_typed(each, held, f"{key}[{place}]", strict) for place, (each, held) in pairs)
     if origin is dict and isinstance(value, Mapping):
+        if inner[1] is Any:
+            return dict(value)
         return {name: _typed(inner[1], held, f"{key}.{name}", strict) for name, held in value.items()}
     if isinstance(hint, enum.EnumType):
         return _chosen(hint, value, key)
