@@ -78,7 +78,10 @@ def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Sta
             [["backbone=resnet18", *OWN], ["study=quick", "backbone=resnet18", "data=digits"]],
         ),
         (["backbone=pixels", "freeze=all"], [["backbone=pixels", "freeze=all", *OWN]]),
-        (["backbone=resnet18", *OWN], [["study=quick", "backbone=resnet18", *OWN]]),
+        (
+            ["backbone=resnet18", *OWN],
+            [["study=quick", "backbone=resnet18", *OWN], ["backbone=resnet18", *OWN, "labels=all"]],
+        ),
         (["backbone=resnet18", *OWN, "labels=all"], []),
         (["experiment=shapes", "backbone=tiny"], []),
     ],
@@ -133,7 +136,8 @@ def test_the_promises_that_hold_are_told_with_what_is_answered(tmp_path: Path) -
     found = [dict(zip(("promised", "threshold", "coverage"), each, strict=True)) for each in promises]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": found}))
     assert _promises(tmp_path) == [
-        "abstain promises 0.8 (100% answered), 0.9 (63% answered); these labels do not allow a promise of 0.95, 0.99"
+        "predict --abstain 0.8 answers 100 % of the test images, right in as many as it says, 0.9 answers 63 %; "
+        "0.95, 0.99 would take more labels"
     ]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": []}))
     assert _promises(tmp_path) == []

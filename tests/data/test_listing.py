@@ -176,6 +176,16 @@ def test_folders_inside_a_class_are_noted_wherever_the_split_lies(tested: bool, 
     assert "1 of the class folders, e.g. cat holds in, out; all below" in note
 
 
+def test_a_root_one_folder_too_high_is_noted_with_the_folder_that_is_meant(write) -> None:
+    root = write("sorted/cat/1.png", "sorted/dog/1.png", "sorted/elk/1.png", "unsorted/1.png")
+    layout = find_layout(root, follow_links=False)
+    [note] = deeper_notes(root, layout, list_images(root, layout, follow_links=False))
+    assert note.endswith(f"belongs to its class: did you mean data.root={root / 'sorted'}?")
+    (root / "sorted" / "1.png").touch()
+    [note] = deeper_notes(root, layout, list_images(root, layout, follow_links=False))
+    assert note.endswith("belongs to its class")
+
+
 def test_pipes_and_dangling_links_are_never_opened(write) -> None:
     root = write("a/1.png", "b/1.png")
     os.mkfifo(root / "a" / "pipe.png")

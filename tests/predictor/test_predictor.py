@@ -112,7 +112,9 @@ def test_what_cannot_be_read_is_named_and_refused_or_left_out(
         f"{tmp_path}/broken.jpg: the file is empty",
         "image 4: an array (4, 4) of float32: give (H, W, 3) or (H, W) of uint8",
     )
-    assert list(predictor.predict(given, on_bad="skip")["path"]) == [str(good)]
+    with pytest.warns(UserWarning, match="left out") as named:
+        assert list(predictor.predict(given, on_bad="skip")["path"]) == [str(good)]
+    assert [str(each.message) for each in named] == [f"left out: {line}" for line in refused.value.lines]
     with pytest.raises(DataError, match="no image can be read"):
         predictor.predict(tmp_path / "missing.jpg", on_bad="skip")
     (tmp_path / "empty").mkdir()
@@ -146,7 +148,8 @@ def test_a_path_that_leads_nowhere_is_named_as_such(predictor: Predictor, photos
     assert refused.value.problem == "2 of 3 paths lead nowhere:"
     assert refused.value.lines == (f"{photos}/tset: no such file or folder", "no.jpg: no such file or folder")
     assert "--on-bad" not in str(refused.value)
-    assert len(predictor.predict(given, on_bad="skip")) == 10
+    with pytest.warns(UserWarning, match=r"left out: .*(tset|no\.jpg): "):
+        assert len(predictor.predict(given, on_bad="skip")) == 10
 
 
 @pytest.mark.parametrize("given", [None, 3, b"a.jpg", [None]])
@@ -190,7 +193,7 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
         ("no", unsure, "they allow no promise"),
     ):
         with pytest.raises(
-            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; label more images for more"
+            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; a run that learns from more labels"
         ):
             with_card(predictor, tmp_path / name, found).threshold(0.95)
     for accuracy in (95, float("nan"), "0.95"):

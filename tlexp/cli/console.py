@@ -88,12 +88,12 @@ def _alarms(shares: dict[str, float] | None) -> list[str]:
     """Return what marking images that are none of the classes would cost on the test split, where that is known.
 
     >>> _alarms({"0.01": 0.0, "0.05": 0.0625}), _alarms(None)
-    (['of the test images 0.0 % have a typicality of at most 0.01, 6.2 % of at most 0.05 (predict --outliers)'], [])
+    (['predict --outliers 0.01 marks 0.0 % of the test images as like no class, 0.05 marks 6.2 %'], [])
     """
-    told = [f"{share:.1%} of at most {level}".replace("%", " %") for level, share in (shares or {}).items()]
+    told = [f"{level} marks {share:.1%}".replace("%", " %") for level, share in (shares or {}).items()]
     first, *more = told or [""]
-    known = [first.replace("of at most", "have a typicality of at most"), *more]
-    return [f"of the test images {', '.join(known)} (predict --outliers)"] if told else []
+    known = [f"{first} of the test images as like no class", *more]
+    return [f"predict --outliers {', '.join(known)}"] if told else []
 
 
 def _cost(metrics: dict[str, float]) -> list[str]:
@@ -130,6 +130,9 @@ def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
     if not complete and record.config["backbone"]["name"] != PIXELS and record.config["labels"] != "all":
         same = [word for word in words if _of(word, _SAME)]
         lines.append((_typed("study=quick", *same), "heads and labels compared, in about one forward pass"))
+    if not complete and record.config["data"]["source"] not in _MADE and record.config["labels"] != "all":
+        less = [word for word in words if not _of(word, ("labels",))]
+        lines.append((_typed(*less, "labels=all"), "the same from all of your labels"))
     lines += [(f"python -m tlexp export {run} FOLDER", "the trained network, for others")] * kept
     return [f"next    {line}" for line in aligned(lines)] if lines else []
 
@@ -169,12 +172,15 @@ def _promises(folder: Path) -> list[str]:
     path = folder / names.EVALUATION_FILE
     found = read_json(path)["answering"] if path.is_file() else []
     kept = [
-        f"{each['promised']:g} ({each['coverage']:.0%} answered)" for each in found if each["threshold"] is not None
+        f"{each['promised']:g} answers {each['coverage']:.0%}".replace("%", " %")
+        for each in found
+        if each["threshold"] is not None
     ]
     broken = [f"{each['promised']:g}" for each in found if each["threshold"] is None]
-    told = [f"promises {', '.join(kept)}"] if kept else []
-    told += [f"these labels do not allow a promise of {', '.join(broken)}"] if broken else []
-    return [f"abstain {'; '.join(told)}"] if told else []
+    first, *more = kept or [""]
+    told = [", ".join([f"{first} of the test images, right in as many as it says", *more])] if kept else []
+    told += [f"{', '.join(broken)} would take more labels"] if broken else []
+    return [f"predict --abstain {'; '.join(told)}"] if told else []
 
 
 def _served_by(uri: str) -> str:

@@ -177,9 +177,12 @@ def deeper_notes(split: Path, layout: Layout, listing: Listing) -> Iterator[str]
     several = {label: sorted(names) for label, names in inside.items() if len(names) > 1}
     if several:
         label, names = next(iter(sorted(several.items())))
+        naming, folder = layout.naming(split), subfolders(split)[layout.classes[label]]
+        holds_classes = len(several) == 1 and len(names) > len(layout.classes) and not loose_images(folder)
+        offer = did_you_mean(naming.setting, [folder]) if holds_classes and split == layout.root else ""
         yield (
             f"images lie in folders inside {len(several)} of the class folders, e.g. {layout.classes[label]} holds "
-            f"{listed(names)}; all below a class folder belongs to its class"
+            f"{listed(names)}; all below a class folder belongs to its class{offer and f': {offer}'}"
         )
 
 

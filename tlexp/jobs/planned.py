@@ -47,14 +47,15 @@ class Planned:
 
 
 @contextlib.contextmanager
-def way_out(more: str = "") -> Iterator[None]:
+def way_out(more: str = "", *, when: str = "") -> Iterator[None]:
     """Say how to go on where a signal ends the sweep.
 
     Args:
         more: What else can be done with what is there.
+        when: What it was at, where it had not begun.
     """
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
-        say(f"interrupted; the same command typed again goes on{more}")
+        say(f"interrupted{when}; the same command typed again goes on{more}")
         raise

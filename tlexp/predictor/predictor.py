@@ -8,6 +8,7 @@ probabilities (N, K) float64, rows sum to 1; images (B, 3, S, S).
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
@@ -134,7 +135,7 @@ class Predictor:
 
         Args:
             images: As for `probabilities`.
-            on_bad: Refuse images that cannot be read, all named, or leave them out.
+            on_bad: Refuse images that cannot be read, all named, or leave them out, with a warning that names them.
             abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it.
             outliers: Share of false alarms; `outlier` is True where an image is no more typical than that.
 
@@ -149,6 +150,8 @@ class Predictor:
         if outliers is not None:
             self.require_outliers(outliers)
         scores = self.score(images, on_bad=on_bad)
+        for name, reason in scores.bad:
+            warnings.warn(f"left out: {name}: {reason}", stacklevel=2)
         head, *rows = predictions_rows(scores, self.classes, least=least, outliers=outliers)
         table = pd.DataFrame(rows, columns=head).replace({"": None})
         return table if outliers is None else table.assign(**{OUTLIER: table[OUTLIER] == "yes"})
@@ -176,7 +179,8 @@ class Predictor:
             raise ConfigError(
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
-                f"{needed(accuracy)} sure ones without a mistake: {allowed}; label more images for more"
+                f"{needed(accuracy)} sure ones without a mistake: {allowed}; a run that learns from more labels (labels=all) "
+                "may promise more"
             )
         return least
 

@@ -73,13 +73,15 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         Interrupted: A signal asked to stop.
     """
     began, session = time.monotonic(), process_session()
-    with way_out():
+    with way_out(when=" while it was planned, before any run"):
         plan = StudyPlan(overrides, context, session, Listener())
         begun = plan.begun
         again = () if begun is None else leave_out_again(plan, begun)
         plan.folder.agree(plan.fixed)
         index = RunIndex(plan.folder.attempts())
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
+        if len(done) < len(plan.runs):
+            say("measuring what the study will take")  # seconds, and much more on a machine that is busy
         found = estimate(plan, session, done)
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:

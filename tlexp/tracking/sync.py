@@ -20,7 +20,7 @@ from tlexp.tracking.stated import foreign_store, require_stated
 from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
 
 _DEPTH = 4
-_PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
