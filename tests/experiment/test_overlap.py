@@ -42,7 +42,7 @@ def test_what_was_learned_from_is_said_first_and_written(
     assert first.startswith(
         "20 of 34 images were learned from: this says little of new ones; accuracy on the 14 others: "
     )
-    assert first.endswith(f"; the run's own test of 10 others says {test}")
+    assert first.endswith(f"; the run's own test, on 10 images that it had not seen, says {test}")
     assert second.startswith("34 images measured, ")
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["overlap"]["images"], written["overlap"]["seen"]) == (34, 20)

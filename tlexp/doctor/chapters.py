@@ -1,5 +1,6 @@
 """What the page says, in its order. Text is plain and not yet escaped."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -220,10 +221,11 @@ def _suspects(diagnosis: Diagnosis) -> Chapter:
 
 def _suspect(diagnosis: Diagnosis, suspect: Suspect) -> Card:
     classes = diagnosis.gallery.classes
+    confidence = math.floor(100 * suspect.confidence) / 100  # rounded up, 0.9499 would seem to be a sure one
     return Card(
         places=(suspect.place,),
         lines=(
-            f"{classes[suspect.label]}? Looks like {classes[suspect.looks_like]} ({suspect.confidence:.2f})",
+            f"{classes[suspect.label]}? Looks like {classes[suspect.looks_like]} ({confidence:.2f})",
             diagnosis.gallery.names[suspect.place],
         ),
     )

@@ -70,8 +70,8 @@ class Overlap:
 
         >>> test = Accuracy.of(47, 48)
         >>> Overlap(images=240, seen=240, others=None, own_test=test).told()
-        "240 of 240 images were learned from: this says little of new ones; the run's own test of 48 others says 0.979 \
-(0.891 .. 0.996)"
+        "240 of 240 images were learned from: this says little of new ones; the run's own test, \
+on 48 images that it had not seen, says 0.979 (0.891 .. 0.996)"
         >>> Overlap(images=240, seen=1, others=Accuracy.of(230, 239), own_test=None).told()
         '1 of 240 images were learned from; accuracy on the 239 others: 0.962 (0.930 .. 0.980)'
         """
@@ -81,7 +81,8 @@ class Overlap:
         if self.others is not None:
             told += f"; accuracy on the {self.others.images:,} others: {self.others}"
         if self.own_test is not None:
-            told += f"; the run's own test of {self.own_test.images:,} others says {self.own_test}"
+            unseen = f"{self.own_test.images:,} images that it had not seen"
+            told += f"; the run's own test, on {unseen}, says {self.own_test}"
         return told
 
 

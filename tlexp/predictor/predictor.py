@@ -179,8 +179,8 @@ class Predictor:
             raise ConfigError(
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
-                f"{needed(accuracy)} sure ones without a mistake: {allowed}; a run that learns from more labels (labels=all) "
-                "may promise more"
+                f"{needed(accuracy)} sure ones without a mistake: {allowed}; a run that learns from more "
+                "labels (labels=all) may promise more"
             )
         return least
 
