@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
-from tlexp.studies.analysis.screen import Entrant, prior_favourite
+from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
 from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
 
 _UNKNOWN = "–"
+_READ_BY = {
+    "avg": ("the average of its patches", "its class token"),
+    "token": ("its class token", "the average of its patches"),
+}
+"""timm's pooling -> what it takes of a network with a class token, and what its other one takes."""
 
 
 def network_table(findings: Findings) -> TextTable:
@@ -112,6 +119,28 @@ def unseen_notices(table: StudyTable) -> tuple[str, ...]:
     return (f"{not_looked_at(table.unseen, len(find_entrants(table)) + len(table.unseen), table.screens)}.",)
 
 
+def reading_lines(findings: Findings) -> tuple[str, ...]:
+    """Return of each network that was looked at in two ways by which of its tokens it goes on, or would have."""
+    by_name = {each.entrant.name: each for each in findings.screened}
+    return tuple(
+        _reading(by_name[each.entrant.reads], each)
+        for each in findings.screened
+        if each.entrant.reads in by_name and each.entrant.pooling in _READ_BY
+    )
+
+
+def _reading(own: Screened, other: Screened) -> str:
+    """Return which reading of a network stands for it."""
+    assert other.entrant.pooling is not None
+    by, instead = _READ_BY[other.entrant.pooling]
+    losses = [np.inf if each.excess is None else each.excess for each in (own, other)]
+    chosen, left, name = (by, instead, other) if losses[1] < losses[0] else (instead, by, own)
+    told = f"{own.entrant.name} is read by {chosen} ({name.entrant.name})"
+    if not np.isfinite(losses).all():
+        return f"{told}: the probe loss of both is not known."
+    return f"{told}: inside the labels its probe loses {abs(losses[0] - losses[1]):.3f} less than by {left}."
+
+
 def gain_lines(findings: Findings) -> tuple[str, ...]:
     """Return for each budget the network to take, and what looking gained over the prior's favourite."""
     entrants = [each.entrant for each in findings.screened]
@@ -139,11 +168,13 @@ def _described(entrant: Entrant) -> str:
 def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
     why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
-    named = f"{favourite.name}, {why}"
+    of = f"a reading of {favourite.reads}, " if favourite.reads else ""
+    named = f"{favourite.name}, {of}{why}"
     if taken in favourite.columns and len(findings.screened) < 2:
         return "Nothing else was looked at: what looking gains was not measured."
     if taken in favourite.columns:
-        return f"It is {named}: looking at these images gained nothing over it."
+        gained = "chose its reading and gained nothing else" if favourite.reads else "gained nothing over it"
+        return f"It is {named}: looking at these images {gained}."
     means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}
     rival = max(means, key=lambda name: means[name], default=None)
     pair = next(
