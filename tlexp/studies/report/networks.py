@@ -1,8 +1,7 @@
 """What a report says of the networks that a study screened: what each costs, and what the screen said of it."""
 
+import itertools
 from collections.abc import Sequence
-
-import numpy as np
 
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
@@ -120,25 +119,23 @@ def unseen_notices(table: StudyTable) -> tuple[str, ...]:
 
 
 def reading_lines(findings: Findings) -> tuple[str, ...]:
-    """Return of each network that was looked at in two ways by which of its tokens it goes on, or would have."""
-    by_name = {each.entrant.name: each for each in findings.screened}
+    """Return of each network that was looked at in two ways which of them stands for it."""
     return tuple(
-        _reading(by_name[each.entrant.reads], each)
-        for each in findings.screened
-        if each.entrant.reads in by_name and each.entrant.pooling in _READ_BY
+        _reading(first, second)
+        for first, second in itertools.combinations(findings.screened, 2)
+        if first.entrant.network == second.entrant.network
     )
 
 
-def _reading(own: Screened, other: Screened) -> str:
-    """Return which reading of a network stands for it."""
-    assert other.entrant.pooling is not None
-    by, instead = _READ_BY[other.entrant.pooling]
-    losses = [np.inf if each.excess is None else each.excess for each in (own, other)]
-    chosen, left, name = (by, instead, other) if losses[1] < losses[0] else (instead, by, own)
-    told = f"{own.entrant.name} is read by {chosen} ({name.entrant.name})"
-    if not np.isfinite(losses).all():
-        return f"{told}: the probe loss of both is not known."
-    return f"{told}: inside the labels its probe loses {abs(losses[0] - losses[1]):.3f} less than by {left}."
+def _reading(chosen: Screened, left: Screened) -> str:
+    """Return which reading of a network stands for it; that which does so comes first."""
+    other = next(pooling for each in (chosen, left) if (pooling := each.entrant.pooling) is not None)
+    by = {entrant.name: _READ_BY[other][not entrant.reads] for entrant in (chosen.entrant, left.entrant)}
+    told = f"{chosen.entrant.network} is read by {by[chosen.entrant.name]} ({chosen.entrant.name})"
+    if chosen.excess is None or left.excess is None:
+        return f"{told}: the probe losses of both are not known."
+    less = left.excess - chosen.excess
+    return f"{told}: inside the labels its probe loses {less:.3f} less than by {by[left.entrant.name]}."
 
 
 def gain_lines(findings: Findings) -> tuple[str, ...]:
