@@ -38,6 +38,16 @@ def test_each_network_is_taken_at_each_size(compose: Callable[[tuple[str, ...]],
     assert missing == {}
 
 
+def test_what_a_network_costs_is_told_of_the_size_that_runs(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    """Stated for all of them, `backbone.image_size` is no part of an entry; positions of a transformer are fewer."""
+    entries = pool_entries(["lite0", "deit_tiny_patch16_224@tlexp:tiny"])
+    native, _ = find_pool(entries, compose)
+    small, _ = find_pool(entries, lambda words: compose(("backbone.image_size=64", *words)))
+    assert [each.facts["image_size"] for each in (*native, *small)] == [224, 224, 64, 64]
+    assert all(12 * few.operations < many.operations * 1.1 for few, many in zip(small, native, strict=True))
+    assert (native[0].parameters, native[1].parameters) == (small[0].parameters, small[1].parameters + 180 * 192)
+
+
 def test_sizes_that_a_network_does_not_take_are_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
     def of_one(words: tuple[str, ...]) -> Config:
         return compose(("backbone=timm", "backbone.name=mvitv2_tiny", "backbone.weights=tlexp:tiny", *words))
