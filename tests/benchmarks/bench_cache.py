@@ -93,7 +93,7 @@ def fill(count: int, repeats: int) -> None:
     images, width = some_images(count), feature_width(backbone)
 
     def forward(positions: "np.ndarray") -> torch.Tensor:
-        return compute_rows(classifier, torch.split(pixels[positions], 32))["pooled"]
+        return compute_rows(classifier, torch.split(pixels[positions], 32))[0]
 
     bare, cold, warm = [], [], []
     forward(np.arange(min(count, 64)))

@@ -26,7 +26,7 @@ def test_cached_rows_are_uncached_ones_to_the_bit(name: str, size: int, block: i
     key = a_key(shape=(feature_width(classifier.backbone),))
 
     def compute(positions: np.ndarray) -> torch.Tensor:
-        return compute_rows(classifier, torch.split(pixels[positions], 32))["pooled"]
+        return compute_rows(classifier, torch.split(pixels[positions], 32))[0]
 
     store.open(key).fill(images[40:50], lambda positions: compute(positions + 40))
     rows, use = store.open(key).fill(images, compute, block=block)
@@ -38,7 +38,7 @@ def test_cached_rows_are_uncached_ones_to_the_bit(name: str, size: int, block: i
 
 def test_rows_are_float32_whatever_the_backbone_computes_in() -> None:
     classifier, pixels = build(), torch.randn(5, 3, 64, 64)
-    rows = compute_rows(classifier, [pixels], autocast=torch.bfloat16)["pooled"]
+    rows = compute_rows(classifier, [pixels], autocast=torch.bfloat16)[0]
     assert rows.dtype is torch.float32
     assert not rows.requires_grad
     with torch.autocast("cpu", dtype=torch.bfloat16):

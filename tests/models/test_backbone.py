@@ -6,6 +6,7 @@ from torch import nn
 
 from tlexp.errors import ConfigError
 from tlexp.models import build_backbone, feature_width, preprocessing
+from tlexp.models.backbone import other_pooling, pretrained_cfg, read_otherwise
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,32 @@ def test_a_transformer_pools_as_asked_and_keeps_its_pretrained_norm(pool: str) -
         torch.testing.assert_close(backbone(images), tokens[:, 0] if pool == "token" else tokens[:, 1:].mean(1))
     assert "norm.weight" in backbone.state_dict()
     assert "fc_norm.weight" not in backbone.state_dict()
+
+
+READINGS = [("test_vit", "avg", 32), ("eva02_tiny_patch14_224", "token", 224), ("xcit_nano_12_p8_224", "avg", 32)]
+
+
+@pytest.mark.parametrize(("name", "other", "size"), READINGS)
+def test_a_class_token_and_the_average_are_read_from_one_pass(name: str, other: str, size: int) -> None:
+    """To the bit as each pooling by itself, and the backbone stays as it was."""
+    own, alone = (build_backbone(name, image_size=size, global_pool=pool, seed=3).eval() for pool in (None, other))
+    assert other_pooling(own, name, image_size=size) == other
+    reading, images = read_otherwise(own, name, other), torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        last = own.forward_features(images)
+        assert torch.equal(reading.forward_head(last), alone(images))
+        assert torch.equal(own.forward_head(last), own(images))
+        assert not torch.equal(reading(images), own(images))
+    assert feature_width(reading) == feature_width(own)
+    assert {id(each) for each in reading.parameters()} == {id(each) for each in own.parameters()}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "test_vit2", "test_vit3", "pit_ti_224",
+                                  "deit_tiny_distilled_patch16_224", "crossvit_tiny_240"])  # fmt: skip
+def test_without_a_class_token_of_its_own_a_backbone_has_one_reading(name: str) -> None:
+    size = pretrained_cfg(name)["input_size"][-1]
+    backbone = build_backbone(name, image_size=size, meta=True)
+    assert other_pooling(backbone, name, image_size=size) is None
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,29 @@ def test_nothing_is_filled_where_nothing_could_be_kept(words: list[str], configu
     assert fill([configure(*words)], [0, 2, 5]).misses == 0
 
 
+def test_both_readings_of_a_network_are_filled_by_one_pass(
+    configure: Callable[..., Config], start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, average = [*TIMM, "backbone.name=test_vit", "backbone.image_size=32", "freeze=all"], ["head.global_pool=avg"]
+    each = {"own": [], "average": average}
+    for name, pooled in each.items():
+        start(*words, *pooled, "cache=off", name=f"off-{name}")
+    passed: list[int] = []
+    chunked = entry.in_chunks
+    monkeypatch.setattr(entry, "in_chunks", lambda run, images: passed.append(len(images)) or chunked(run, images))
+    configs = [configure("cache=on", *words, f"labels={labels}") for labels in (4, 10)]
+    filled = fill_cuts(
+        configs, [len(build_network(configs[0], meta=True).units)], Session(several=True), device=torch.device("cpu"),
+        listener=Listener(), poolings=["avg"],
+    )  # fmt: skip
+    assert sum(passed) == filled.misses == 3 * 10 + 24
+    for name, pooled in each.items():
+        use = start(*words, *pooled, "cache=on", name=f"on-{name}").record.train.cache
+        assert (use.hits, sum(passed)) == (3 * 10 + 24, 3 * 10 + 24)
+        assert probability_bits(tmp_path / f"on-{name}") == probability_bits(tmp_path / f"off-{name}")
+    assert probability_bits(tmp_path / "on-own") != probability_bits(tmp_path / "on-average")
+
+
 def test_what_fits_is_filled_and_the_deepest_first(
     configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

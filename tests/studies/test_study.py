@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.composed import load
 from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command, leave_unmeasured
@@ -33,6 +36,8 @@ from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.planning import costs
+from tlexp.studies.planning.minutes import kept_for_finals
+from tlexp.studies.prefetch import fill_cuts
 from tlexp.studies.report.protocol import protocol_sentences
 from tlexp.tracking import read_record
 from tlexp.train import Listener
@@ -284,6 +289,11 @@ def test_rates_that_are_always_an_end_are_told_once(
             "study.kind=frozen is about one input size; leave it out, or use study=sizes",
         ),
         (["study=backbones", "study.backbones=[]"], "entrants are networks or sizes: name them with study.backbones"),
+        (
+            ["study=backbones", "study.backbones=[resnet18,resnet5000]"],
+            "no network or size can be had here (resnet18: its weights are not here, and HF_HUB_OFFLINE is "
+            "set; resnet5000: backbone.name=resnet5000: timm has no model",
+        ),
         (["study=sizes", "study.sizes=[4]"], "study.sizes=4: must be 8..2048 pixels"),
         (["study=quick", "study.columns=[]"], "study.columns is empty: say what study.kind=frozen compares"),
         (["study=quick", "study.columns=[dephts]"], "study.columns: dephts: write NAME: OVERRIDES"),
@@ -582,7 +592,8 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     assert study(*words) == 0
     assert (tmp_path / "multirun/s/report/index.html").read_bytes() == page
     assert study(*words, "study.backbones=[tiny]") == 2
-    assert "study.backbones" in capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
+    assert "study.backbones was tf_efficientnet_lite0,tiny and would be tiny" in told
 
 
 def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
@@ -608,6 +619,47 @@ def test_a_probe_that_dies_without_a_word_leaves_its_network_out(
         f"tf_efficientnet_lite0-freeze-{depth}" for depth in (0, 5, 9)
     }
     assert "its probe did not finish" not in page.read_text()
+
+
+def test_a_vision_transformer_is_screened_by_both_of_its_readings_in_one_pass_and_one_goes_on(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit", img_size=32).state_dict(), tmp_path / "vit.safetensors")
+    monkeypatch.setenv("TLEXP_CACHE_DIR", str(tmp_path / "cache"))
+    filled: list[tuple[list[str], int]] = []
+
+    def heard(*stated: Any, poolings: list[str], **more: Any) -> Any:
+        use = fill_cuts(*stated, poolings=poolings, **more)
+        filled.append((poolings, use.misses))
+        return use
+
+    monkeypatch.setattr(column_module, "fill_cuts", heard)
+    words = (*NETWORKS, "study.backbones=[test_vit@vit.safetensors,resnet18]", "study.seeds=2")
+    with monkeypatch.context() as patched:
+        patched.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=1e-4, image=20.0))
+        minutes = {}
+        for cache in ("auto", "off"):
+            assert study(*words, f"cache={cache}", "study.minutes=0", "--dry-run") == 0
+            shown = " ".join(capsys.readouterr().out.split())
+            minutes[cache] = int(re.findall(r"12 to do, about (\d+) min, ", shown)[0])
+    assert minutes["off"] - minutes["auto"] in (14, 15), "44 images pass once more"
+    assert "are one network, read by its class token and by the average" in shown
+    assert study(*words) == 0
+    own, average = "test_vit-vit.safetensors", "test_vit-vit.safetensors-avg"
+    probes = {name for name in ran(tmp_path) if name.endswith("freeze-8")}
+    assert probes == {f"{own}-freeze-8", f"{average}-freeze-8"}
+    [goes_on] = {name.rpartition("-freeze-")[0] for name in set(ran(tmp_path)) - probes}
+    page = (tmp_path / "multirun/s/report/report.md").read_text().replace("\\_", "_")
+    [(read, chosen, less)] = re.findall(r"is read by (.*) \((.*)\): inside the labels its probe loses (.*) less", page)
+    assert (read, chosen) in (("its class token", own), ("the average of its patches", average))
+    assert goes_on == chosen
+    assert float(less) > 0
+    assert f"left out for {chosen}, the same network read otherwise" in page
+    assert "| resnet18 | its weights are not here, and HF_HUB_OFFLINE is set |" in page
+    assert [poolings for poolings, _ in filled[:2]] == [["avg"], []]
+    assert filled[0][1] > 20, "the test images, and what the seeds drew"
+    assert filled[1][1] == 0, "they have passed the network before"
 
 
 class Pool:
@@ -655,6 +707,15 @@ def test_a_screen_keeps_a_third_of_the_minutes_for_the_finals_when_it_has_looked
     handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
     assert handed == (left if goes_on else [])
     assert plan.dropped == ([] if goes_on else [last])
+
+
+def test_two_readings_of_one_network_keep_nothing_for_the_finals() -> None:
+    """They are no choice of networks: as of one network, the second may have all of the minutes."""
+    plan: Any = Pool("543")
+    estimate: Any = SimpleNamespace(finals=lambda *_: 9000.0)
+    assert kept_for_finals(plan, estimate, ["5", "4", "3"]) == 1200.0
+    plan.entrants[1] = dataclasses.replace(plan.entrants[1], reads="5", pooling="avg")
+    assert kept_for_finals(plan, estimate, ["5", "4", "3"]) == 0.0
 
 
 def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_table: MakeTable) -> None:

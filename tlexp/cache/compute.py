@@ -1,4 +1,4 @@
-"""The frozen prefix over images: rows of named cuts, each image read once for all of them.
+"""The frozen prefix over images: rows of several cuts, each image read once for all of them.
 
 images (B, 3, S, S), uint8 as decoded, float32 normalised in front of the backbone; rows (n, *row shape).
 """
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tlexp.cache.entry import Digests
-from tlexp.cache.key import POOLED
 from tlexp.data import Augment
 from tlexp.models import Classifier
 
@@ -22,10 +21,9 @@ def compute_rows(
     classifier: Classifier,
     chunks: Iterable[Tensor],
     *,
-    cuts: Sequence[str] = (POOLED,),
     passing: Callable[[Tensor], Sequence[Tensor]] | None = None,
     autocast: torch.dtype | None = None,
-) -> dict[str, Tensor]:
+) -> list[Tensor]:
     """Return the rows of each cut, in the order of the images, on the CPU.
 
     The network is in evaluation mode afterwards.
@@ -33,19 +31,17 @@ def compute_rows(
     Args:
         classifier: On its device, every unit in front of the cuts frozen.
         chunks: Images normalised, on its device.
-        cuts: Names of places where the backbone is cut; all are filled in one pass.
         passing: Images -> their rows of each cut; None for the features, the only cut then.
         autocast: What the backbone computes in; None is float32.
     """
     passed = passing or (lambda images: [classifier.features(images)])
-    rows: dict[str, list[Tensor]] = {cut: [] for cut in cuts}
+    chunked: list[list[Tensor]] = []
     classifier.eval()
     with torch.no_grad():
         for images in chunks:
             with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
-                for cut, made in zip(cuts, passed(images), strict=True):
-                    rows[cut].append(made.cpu())
-    return {cut: torch.cat(parts) for cut, parts in rows.items()}
+                chunked.append([rows.cpu() for rows in passed(images)])
+    return [torch.cat(parts) for parts in zip(*chunked, strict=True)]
 
 
 def draw_view(pixels: Tensor, images: Digests, augment: Augment, *, view: int, seed: int) -> Tensor:

@@ -46,7 +46,8 @@ class StudyConfig:
     backbones: list[str] = setting(
         [],
         "Networks of study=backbones: a pool (small, standard, any) or a list of options of conf/backbone and timm "
-        "names, with own weights behind an @ and a pooling behind a +, e.g. [tiny,resnet18@weights.pth,vit_small+avg].",
+        "names, with own weights behind an @ and a pooling behind a +, e.g. [tiny,resnet18@weights.pth,vit_small+avg]; "
+        "without one a vision transformer is read by its class token and by its patches, and the labels choose.",
         key=False,
     )
     sizes: list[int] = setting(

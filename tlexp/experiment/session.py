@@ -17,6 +17,7 @@ from tlexp.cache import Store, Use, cache_folder
 from tlexp.config import Config, Preprocessing, config_values
 from tlexp.config.cache import CacheMode
 from tlexp.config.data import Evaluate
+from tlexp.config.entry import EntryKind
 from tlexp.data import ImageBank, Images, Source
 from tlexp.experiment.build import Network, build_network, load_start
 from tlexp.experiment.images import decode, open_images
@@ -121,6 +122,12 @@ class Session:
             disk_bytes=store.max_bytes if store.keeps else None,
             memory_bytes=config.data.memory_bytes,
         )
+
+    def keeps_rows(self, config: Config, warn: Callable[[str], None]) -> bool:
+        """Return whether what frozen layers make of images is kept for other runs."""
+        if config.backbone.calibrate or config.entry_rule.kind is EntryKind.images:
+            return False
+        return self.store(config, warn).keeps
 
     def store(self, config: Config, warn: Callable[[str], None]) -> Store:
         """Return where features are kept."""

@@ -19,6 +19,7 @@ from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EntryKind, EntryRule
 from tlexp.features.batches import Batches, FeatureSet, FitSetup, ImageSet, LabelledSet, chunk_size
 from tlexp.models import Classifier, feature_width
+from tlexp.models.backbone import read_otherwise
 from tlexp.models.classifier import in_chunks
 from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
@@ -277,6 +278,24 @@ def pass_through(cutter: Cutter, cuts: Sequence[Cut]) -> Callable[[Tensor], list
     """Return what gives images' rows of all cuts in one pass, in chunks."""
     prefix = cutter.prefix(cuts)
     return lambda images: in_chunks(prefix, images)
+
+
+def read_together(classifier: Classifier, poolings: Sequence[str], *, name: str) -> Callable[[Tensor], list[Tensor]]:
+    """Return what gives images' features by the backbone's own pooling and by others, in one pass, in chunks.
+
+    Args:
+        classifier: The whole network, in evaluation, all units frozen.
+        poolings: timm's, beside its own.
+        name: timm's of the backbone.
+    """
+    own = classifier.backbone
+    readings = [own, *(read_otherwise(own, name, pooling) for pooling in poolings)]
+
+    def read(images: Tensor) -> list[Tensor]:
+        last = own.forward_features(images)  # type: ignore[operator]
+        return [reading.forward_head(last).float() for reading in readings]  # type: ignore[operator]
+
+    return lambda images: in_chunks(read, images)
 
 
 def _cut(cutter: Cutter, classifier: Classifier, setup: FitSetup) -> Cut:

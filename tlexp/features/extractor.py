@@ -87,7 +87,7 @@ class FeatureExtractor:
         with self._reading(images, positions, digests, view) as reading:
             rows, use = cut.fill(
                 digests,
-                lambda places: self._compute(reading, places, view)[0],
+                lambda places: self._compute(reading, places)[0],
                 block=self._block(cut.key, count=len(digests)),
                 expect=reading.expect,
             )
@@ -106,7 +106,7 @@ class FeatureExtractor:
             self.use += fill_together(
                 cuts,
                 digests,
-                lambda places: self._compute(reading, places, view),
+                lambda places: self._compute(reading, places),
                 block=self._block(*(cut.key for cut in cuts), count=len(digests)),
                 expect=reading.expect,
             )
@@ -147,18 +147,16 @@ class FeatureExtractor:
         with pillow_guard, ReadAhead(read, size=chunk_size(self._setup)) as reading:
             yield reading
 
-    def _compute(self, reading: ReadAhead[Tensor], places: Positions, view: int | None) -> list[Tensor]:
-        rows = within_memory(
+    def _compute(self, reading: ReadAhead[Tensor], places: Positions) -> list[Tensor]:
+        return within_memory(
             lambda: compute_rows(
                 self._classifier,
                 self._told(reading.parts(places), len(places)),
-                cuts=[key(view).cut for key in self._keys],
                 passing=self._passing,
                 autocast=self._setup.plan.autocast,
             ),
             "computing features: use a smaller backbone.image_size, or train.device=cpu",
         )
-        return list(rows.values())
 
     def _told(self, chunks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         """Yield chunks, and tell how many images have passed."""

@@ -3,6 +3,7 @@
 images (B, 3, S, S) float32 normalised -> features (B, D) float32, timm's pre-logits.
 """
 
+import copy
 import difflib
 import math
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,14 @@ from tlexp.config.head import HeadKind
 from tlexp.config.preprocessing import LARGEST_RESIZED, resizes_too_far
 from tlexp.errors import ConfigError
 from tlexp.models.pixels import PIXELS_CFG, Pixels
-from tlexp.models.readout import read_map, read_units
+from tlexp.models.readout import hands_on_class_token, read_map, read_units
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
 
 _SHAPE = "_feature_shape"
 """Attribute of a built backbone: the shape of its features, which are flat."""
+_READINGS = {"token": "avg", "avg": "token"}
+"""timm's names of the class token and of the average of the patches, each beside the other one."""
 
 
 def preprocessing(
@@ -169,6 +172,44 @@ def feature_shape(backbone: nn.Module) -> tuple[int, ...]:
     """Return (D,), or (T, C) where the features are those of T tokens or places, one after the other."""
     shape: tuple[int, ...] = backbone.__dict__[_SHAPE]
     return shape
+
+
+def other_pooling(backbone: nn.Module, name: str, *, image_size: int) -> str | None:
+    """Return the pooling by which a vision transformer can be read beside its own: its class token, or the average.
+
+    Args:
+        backbone: Of `build_backbone`, with its own pooling.
+        name: timm's.
+        image_size: Side of the square input in pixels.
+
+    Returns:
+        None where there is no class token, or the architecture takes no other pooling.
+    """
+    other = _READINGS.get(_pool_of(backbone) or "")
+    if other is None or not hands_on_class_token(backbone, image_size=image_size):
+        return None
+    try:
+        read_otherwise(backbone, name, other)
+    except ConfigError:
+        return None
+    return other
+
+
+def read_otherwise(backbone: nn.Module, name: str, pooling: str) -> nn.Module:
+    """Return a backbone as another pooling reads it: the same weights, in modules that are the same but for the head.
+
+    Args:
+        backbone: Of `build_backbone`.
+        name: timm's.
+        pooling: timm's, of as many features.
+
+    Raises:
+        ConfigError: The architecture does not take the pooling.
+    """
+    other = copy.copy(backbone)
+    other._modules = dict(backbone._modules)  # a new head is not put into the backbone
+    _set_pool(other, name, pooling)
+    return other
 
 
 def _create(name: str, options: Mapping[str, Any], *, seed: int, meta: bool) -> nn.Module:

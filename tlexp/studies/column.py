@@ -92,8 +92,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     session = process_session()
     if missing and time.time() < until:
         with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
-            alike = _of_one_network(about["study"], column)
-            _fill(alike, column, [each.config for each in replicates], session, listener)
+            alike, poolings = _of_one_network(about["study"], column), _read_too(about["study"], column)
+            _fill(alike, column, [each.config for each in replicates], session, listener, poolings)
             _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     ran = failed = 0
@@ -132,12 +132,25 @@ def _of_one_network(study: Mapping[str, Any], own: str) -> list[Mapping[str, Any
     return [each for each in study["columns"] if names_of is None or each["name"] in names_of]
 
 
+def _read_too(study: Mapping[str, Any], own: str) -> list[str]:
+    """Return the poolings by which others read the network that a column screens by its own pooling."""
+    entrants = study.get("entrants", ())
+    name = next((each["name"] for each in entrants if each["columns"][0] == own), None)
+    return [each["pooling"] for each in entrants if name is not None and each.get("reads") == name]
+
+
 def _fill(
-    columns: Sequence[Mapping[str, Any]], own: str, configs: Sequence[Config], session: Session, listener: Listener
+    columns: Sequence[Mapping[str, Any]],
+    own: str,
+    configs: Sequence[Config],
+    session: Session,
+    listener: Listener,
+    poolings: Sequence[str] = (),
 ) -> None:
     """Let one pass over the images fill what all columns of a depth will ask of their frozen layers.
 
-    A column that is solved takes seeds that the others may never have: it fills its own alone.
+    A column that is solved takes seeds that the others may never have: it fills its own alone, and what the other
+    readings of its network are screened by, which are of the same seeds.
     """
     depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
     if own not in depths:
@@ -146,7 +159,12 @@ def _fill(
         depths = {own: depths[own]}
     try:
         fill_cuts(
-            configs, [*depths.values()], session, device=choose_device(configs[0].train.device), listener=listener
+            configs,
+            [*depths.values()],
+            session,
+            device=choose_device(configs[0].train.device),
+            listener=listener,
+            poolings=poolings,
         )
     except TlexpError as error:  # each run will say by itself what is wrong with it
         say(f"note: images pass the network for each column anew: {error}")

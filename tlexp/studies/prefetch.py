@@ -1,32 +1,38 @@
 """What the columns of a study will ask of the frozen layers, computed in one pass before the first of them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tlexp.cache import Use
 from tlexp.config import Config
-from tlexp.config.cache import CacheMode
-from tlexp.config.entry import EntryKind
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
 from tlexp.experiment.build import build_setup
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import row_key
 from tlexp.experiment.session import Session
 from tlexp.features.batches import FitSetup
-from tlexp.features.entry import Room, Storage, build_cutter, open_entry, pass_through, row_count
-from tlexp.features.extractor import FeatureExtractor
+from tlexp.features.entry import Room, Storage, build_cutter, open_entry, pass_through, read_together, row_count
+from tlexp.features.extractor import FeatureExtractor, Key
 from tlexp.models import Classifier
 from tlexp.models.cut import Cut, Cutter
 from tlexp.models.tracing import CutError
 from tlexp.train import FitPhase, Listener
 
+_Made = tuple[Sequence[Key], Callable[[Tensor], list[Tensor]]]
+
 
 def fill_cuts(
-    configs: Sequence[Config], depths: Sequence[int], session: Session, *, device: torch.device, listener: Listener
+    configs: Sequence[Config],
+    depths: Sequence[int],
+    session: Session,
+    *,
+    device: torch.device,
+    listener: Listener,
+    poolings: Sequence[str] = (),
 ) -> Use:
     """Store what crosses behind so many units each, of all images of some runs; each image passes the backbone once.
 
@@ -39,14 +45,14 @@ def fill_cuts(
         session: What the runs have in common.
         device: Where they are trained.
         listener: Hears of images that are read.
+        poolings: timm's: the features are stored as each of them reads the backbone too, and nothing further in front.
     """
     first = _wholly_frozen(configs[0])
     network, _ = session.network(first)
     wanted = sorted({depth for depth in depths if depth > 0}, reverse=True)
-    room = session.room(first, listener.message)
-    kept = first.cache.mode is not CacheMode.off and room.disk_bytes is not None and not first.backbone.calibrate
-    if not wanted or not kept or first.entry_rule.kind is EntryKind.images:
+    if not wanted or not session.keeps_rows(first, listener.message):
         return Use()
+    room = session.room(first, listener.message)
     source = session.images(first, network.expected, listener)
     budgets = [draw_labels(config, source) for config in configs]
     union = np.unique(np.concatenate([budget.positions for budget in budgets]))
@@ -56,22 +62,22 @@ def fill_cuts(
     tested = [images for _, images in source.evaluated()]
     rest = np.unique(np.concatenate([budget.rest for budget in budgets]))
     rows = row_count(len(union), views=setup.views, tested=sum(len(images.labels) for images in tested) + len(rest))
-    try:
-        cutter = build_cutter(classifier, setup)
-    except CutError:
+    made = (
+        _readings(first, classifier, setup, session, poolings)
+        if poolings
+        else _cuts(first, classifier, setup, session, wanted, room, rows=rows)
+    )
+    if made is None:
         return Use()
-    cuts = _paying(first, classifier, wanted, setup, room, cutter, rows=rows)
-    if not cuts:
-        return Use()
-    classifier.refreeze(whole)
+    keys, passing = made
     extractor = FeatureExtractor(
         classifier,
         setup,
-        keys=[row_key(first, setup, classifier, cut, hashed=session.digest) for cut in cuts],
+        keys=keys,
         store=session.store(first, listener.message),
         decode=lambda images, positions: session.decode(first, images, positions, network.expected, Listener()),
         progress=listener.images,
-        passing=pass_through(cutter, cuts),
+        passing=passing,
     )
     for view in (*range(setup.views), None):
         extractor.fill(source.pool, union, view=view)
@@ -85,6 +91,40 @@ def fill_cuts(
 def _wholly_frozen(config: Config) -> Config:
     """Return the run with all units frozen: what is stored is what they make, whichever of them a run trains."""
     return dataclasses.replace(config, freeze=FreezeConfig(policy=FreezePolicy.all, norm=config.freeze.norm))
+
+
+def _cuts(
+    config: Config,
+    classifier: Classifier,
+    setup: FitSetup,
+    session: Session,
+    depths: Sequence[int],
+    room: Room,
+    *,
+    rows: int,
+) -> _Made | None:
+    """Return what names the rows of cuts, and what makes them; None where there is none that pays."""
+    try:
+        cutter = build_cutter(classifier, setup)
+    except CutError:
+        return None
+    cuts = _paying(config, classifier, depths, setup, room, cutter, rows=rows)
+    classifier.refreeze(len(classifier.units))
+    keys = [row_key(config, setup, classifier, cut, hashed=session.digest) for cut in cuts]
+    return (keys, pass_through(cutter, cuts)) if cuts else None
+
+
+def _readings(
+    config: Config, classifier: Classifier, setup: FitSetup, session: Session, poolings: Sequence[str]
+) -> _Made:
+    """Return what names the features of the network's own pooling and of others, and what makes them."""
+    read = [config, *(_read_by(config, pooling) for pooling in poolings)]
+    keys = [row_key(each, setup, classifier, hashed=session.digest) for each in read]
+    return keys, read_together(classifier.eval(), poolings, name=config.backbone.name)
+
+
+def _read_by(config: Config, pooling: str) -> Config:
+    return dataclasses.replace(config, head=dataclasses.replace(config.head, global_pool=pooling))
 
 
 def _paying(

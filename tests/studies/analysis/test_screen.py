@@ -105,3 +105,31 @@ def test_where_nothing_can_be_held_back_the_prior_chooses() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_small_pool_goes_on_as_a_whole(count: int) -> None:
     assert len(finalists(screen(POOL[:count], LOSSES, margin=0.01))) == count
+
+
+READ = (
+    *POOL, dataclasses.replace(POOL[2], name="large-avg", columns=("large-avg-probe",), reads="large", pooling="avg"),
+)  # fmt: skip
+
+
+def test_of_two_readings_of_a_network_that_with_less_loss_takes_its_place() -> None:
+    found = screen(READ, {**LOSSES, "large-avg": probed(0.95, 0.72)}, margin=0.01)
+    assert finalists(found) == finalists(screen(POOL, LOSSES, margin=0.01))
+    why = {each.entrant.name: each.why for each in found}
+    assert why["large-avg"] == "left out for large, the same network read otherwise"
+    found = screen(READ, {**LOSSES, "large-avg": probed(0.85, 0.72)}, margin=0.01)
+    assert finalists(found)["large-avg"] == "the prior's favourite"
+    assert "large" not in finalists(found)
+    assert len(finalists(found)) == 4
+
+
+def test_of_two_readings_that_are_alike_a_network_s_own_goes_on() -> None:
+    assert "large" in finalists(screen(READ, {**LOSSES, "large-avg": LOSSES["large"]}, margin=0.01))
+    none = Probed(loss={}, accuracy={})
+    assert "large" in finalists(screen(READ, {each.name: none for each in READ}, margin=0.01))
+
+
+def test_a_reading_stands_for_its_network_where_the_other_failed() -> None:
+    rest = {name: each for name, each in LOSSES.items() if name != "large"} | {"large-avg": LOSSES["large"]}
+    found = {each.entrant.name: each.why for each in screen(READ, rest, margin=0.01)}
+    assert (found["large-avg"], found["large"]) == ("the prior's favourite", "its probe did not finish")

@@ -38,6 +38,16 @@ def test_each_network_is_taken_at_each_size(compose: Callable[[tuple[str, ...]],
     assert missing == {}
 
 
+def test_what_a_network_costs_is_told_of_the_size_that_runs(compose: Callable[[tuple[str, ...]], Config]) -> None:
+    """Stated for all of them, `backbone.image_size` is no part of an entry; positions of a transformer are fewer."""
+    entries = pool_entries(["lite0", "deit_tiny_patch16_224@tlexp:tiny"])
+    native, _ = find_pool(entries, compose)
+    small, _ = find_pool(entries, lambda words: compose(("backbone.image_size=64", *words)))
+    assert [each.facts["image_size"] for each in (*native, *small)] == [224, 224, 64, 64]
+    assert all(12 * few.operations < many.operations * 1.1 for few, many in zip(small, native, strict=True))
+    assert (native[0].parameters, native[1].parameters) == (small[0].parameters, small[1].parameters + 180 * 192)
+
+
 def test_sizes_that_a_network_does_not_take_are_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
     def of_one(words: tuple[str, ...]) -> Config:
         return compose(("backbone=timm", "backbone.name=mvitv2_tiny", "backbone.weights=tlexp:tiny", *words))
@@ -50,7 +60,7 @@ def test_sizes_that_a_network_does_not_take_are_named(compose: Callable[[tuple[s
 def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
     found, missing = find_pool(pool_entries(["lite0", "tiny", "resnet18", "resnet5000", "pixels"]), compose)
     assert [each.name for each in found] == ["tiny", "lite0"]
-    assert missing["resnet18"] == "HF_HUB_OFFLINE is set"
+    assert missing["resnet18"] == "its weights are not here, and HF_HUB_OFFLINE is set"
     assert "no model 'resnet5000'" in missing["resnet5000"]
     assert "control" in missing["pixels"]
 
@@ -83,6 +93,32 @@ def test_a_pooling_of_its_own_is_an_entry_that_the_labels_choose_among(
         ("test_vit", None, False), ("test_vit", "avg", True), ("tf_efficientnet_lite0", "max", False),
     ]  # fmt: skip
     assert found[-1].prior is None
+
+
+def test_a_vision_transformer_is_read_in_two_ways_unless_one_is_named(
+    compose: Callable[[tuple[str, ...]], Config],
+) -> None:
+    """ImageNet's results say of the network what they say; without a class token there is one way."""
+    entries = pool_entries(["deit_tiny_patch16_224@tlexp:tiny", "eva02_tiny_patch14_224@tlexp:tiny", "lite0"])
+    found, _ = find_pool(entries, compose, readings=True)
+    assert [(each.backbone.name, each.pooling) for each in found] == [
+        ("tf_efficientnet_lite0", None),
+        ("deit_tiny_patch16_224", None),
+        ("deit_tiny_patch16_224", "avg"),
+        ("eva02_tiny_patch14_224", None),
+        ("eva02_tiny_patch14_224", "token"),
+    ]
+    assert [(each.name, each.reads) for each in found if each.reads] == [
+        (f"{found[1].name}-avg", found[1].name),
+        (f"{found[3].name}-token", found[3].name),
+    ]
+    own, other = found[1:3]
+    assert compose(other.words).head.global_pool == "avg"
+    assert (other.operations, other.parameters, other.prior) == (own.operations, own.parameters, own.prior)
+    by_hand = pool_entries(["test_vit@tlexp:tiny", "test_vit@tlexp:tiny+avg"])
+    assert [each.reads for each in find_pool(by_hand, compose, readings=True)[0]] == ["", ""]
+    chosen, _ = find_pool(pool_entries(["test_vit@tlexp:tiny+max"]), compose, readings=True)
+    assert [each.pooling for each in chosen] == ["max"]
 
 
 def test_a_network_that_memory_cannot_hold_is_left_out(
@@ -132,7 +168,7 @@ def test_the_memory_is_what_the_control_groups_of_the_process_leave(
 
 
 def test_a_pool_of_nothing_is_refused_with_the_reasons(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    with pytest.raises(ConfigError, match=r"no network or size can be had here \(resnet18: HF_HUB_OFFLINE is set\)"):
+    with pytest.raises(ConfigError, match=r"can be had here \(resnet18: its weights are not .*\)"):
         find_pool(pool_entries(["resnet18"]), compose)
 
 

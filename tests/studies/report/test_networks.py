@@ -9,7 +9,14 @@ from tests.studies.conftest import MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import Column, Role
-from tlexp.studies.report.networks import gain_lines, network_table, networks_csv, pareto_front, unseen_notices
+from tlexp.studies.report.networks import (
+    gain_lines,
+    network_table,
+    networks_csv,
+    pareto_front,
+    reading_lines,
+    unseen_notices,
+)
 from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.summary import summary
 
@@ -85,6 +92,33 @@ def test_what_looking_gained_over_the_favourite_is_an_estimate_with_its_interval
         assert "licence apache-2.0, 14 MB, 224 px, 2 M operations per image" in lines[0]
         assert "gained +" in lines[0]
         assert "] points over small-" in lines[0]
+
+
+def test_the_page_says_how_a_network_is_read_and_that_looking_chose_it(make_table: MakeTable) -> None:
+    found = findings(make_table, "large")
+    places = [each.entrant.name for each in found.screened]
+    average = dataclasses.replace(
+        found.screened[places.index("large")].entrant, name="large-avg", reads="large", pooling="avg",
+    )  # fmt: skip
+    own = dataclasses.replace(found.screened[places.index("large")], excess=0.25)
+    other = dataclasses.replace(own, entrant=average, excess=0.125)
+    alone = dataclasses.replace(own, entrant=dataclasses.replace(own.entrant, columns=()))
+    told = dataclasses.replace(found, screened=(other, alone))
+    assert reading_lines(told) == (
+        "large is read by the average of its patches (large-avg): inside the labels its probe loses 0.125 less than by "
+        "its class token.",
+    )
+    assert (
+        "large-avg, a reading of large, which ImageNet's results favour: looking at these images chose its"
+        in (gain_lines(told)[0])
+    )
+    [line] = reading_lines(dataclasses.replace(found, screened=(own, dataclasses.replace(other, excess=0.5))))
+    assert line.startswith(
+        "large is read by its class token (large): inside the labels its probe loses 0.250 less than"
+    )
+    [line] = reading_lines(dataclasses.replace(found, screened=(own, dataclasses.replace(other, excess=None))))
+    assert line == "large is read by its class token (large): the probe losses of both are not known."
+    assert reading_lines(found) == ()
 
 
 def test_the_numbers_lie_beside_the_page_with_all_digits(make_table: MakeTable) -> None:

@@ -34,6 +34,8 @@ class Entrant:
         operations: Multiplications that one image takes, the order of cost.
         prior: What was known of it before, the higher the better; None where nothing was.
         facts: For the page: licence, megabytes, parameters, image_size and milliseconds.
+        reads: Name of the entrant that reads the same network by its own pooling; "" where it does so itself.
+        pooling: By which it reads it, in timm's words; None for its own.
     """
 
     name: str
@@ -41,6 +43,13 @@ class Entrant:
     operations: int
     prior: float | None = None
     facts: Mapping[str, str | float | None] = field(default_factory=dict)
+    reads: str = ""
+    pooling: str | None = None
+
+    @property
+    def network(self) -> str:
+        """What readings of one network have in common."""
+        return self.reads or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +87,9 @@ class Screened:
 def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin: float) -> tuple[Screened, ...]:
     """Return the entrants, those with the least loss first, and which of them go on.
 
-    At most five do: by loss and by the prior in turn four of them, the least loss and the prior's favourite first; and
-    the cheapest that is within the margin. Where no budget can be held back from itself the prior alone chooses; of an
+    Of the readings of one network that with the least loss stands for it, of equals its own pooling. At most five go
+    on: by loss and by the prior in turn four of them, the least loss and the prior's favourite first; and the cheapest
+    that is within the margin. Where no budget can be held back from itself the prior alone chooses; of an
     entrant whose loss cannot be compared with the others' it alone speaks.
 
     Args:
@@ -92,6 +102,10 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
     tried = [each for each in ranked if each.name in probed] if excess else list(ranked)
     if not tried:
         return ()
+    chosen: dict[str, Entrant] = {}
+    for each in tried:
+        chosen.setdefault(each.network, each)
+    tried = [*chosen.values()]
     behind = _behind(tried[0], probed)
     within = [each for each in tried if behind.get(each.name, np.inf) <= margin] or tried[:1]
     reasons = _in_turn(tried, excess)
@@ -101,7 +115,7 @@ def screen(entrants: Sequence[Entrant], probed: Mapping[str, Probed], *, margin:
             entrant=each,
             excess=excess.get(each.name),
             behind=behind.get(each.name),
-            why=reasons.get(each.name) or _left_out(each, excess, probed),
+            why=reasons.get(each.name) or _left_out(each, excess, probed, chosen),
             goes_on=each.name in reasons,
         )
         for each in ranked
@@ -140,7 +154,20 @@ def _rank(entrant: Entrant, excess: Mapping[str, float]) -> tuple[float, float, 
     return round(excess.get(entrant.name, np.inf), _TOLD_APART), *_least_known(entrant)
 
 
-def _left_out(entrant: Entrant, excess: Mapping[str, float], probed: Mapping[str, Probed]) -> str:
+def _left_out(
+    entrant: Entrant, excess: Mapping[str, float], probed: Mapping[str, Probed], chosen: Mapping[str, Entrant]
+) -> str:
+    """Return why an entrant is left out.
+
+    Args:
+        entrant: It.
+        excess: Of those that have a loss.
+        probed: What probes reached.
+        chosen: What stands for each network.
+    """
+    reading = chosen.get(entrant.network, entrant)
+    if reading is not entrant and (entrant.name in probed or not excess):
+        return f"left out for {reading.name}, the same network read otherwise"
     if entrant.name in excess:
         return "left out by probe loss"
     return "its probe did not finish" if excess and entrant.name not in probed else "left out by the prior"

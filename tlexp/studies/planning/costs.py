@@ -12,6 +12,7 @@ from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, mea
 from tlexp.experiment.session import Session
 from tlexp.studies.analysis.screen import FINALISTS
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.train import Listener
 
 _ENDS_SECONDS = 4.0
 """Of what comes once besides the runs and the imports: the tracking store and the report, on one core."""
@@ -29,6 +30,7 @@ class Estimate:
         ends: Of starting, as measured in this process, and of what comes once at the end.
         done: Keys of the runs that have finished.
         images: That pass a network once.
+        passed: Columns whose features the pass of another reading of their network makes.
     """
 
     costs: Mapping[str, UnitCosts]
@@ -38,6 +40,7 @@ class Estimate:
     ends: float
     done: frozenset[str]
     images: int = 0
+    passed: frozenset[str] = frozenset()
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
@@ -54,7 +57,8 @@ class Estimate:
 
     def passing(self, column: PlannedColumn) -> float:
         """Return the seconds of the pass that a column's network takes over all images, its heads included."""
-        return self.costs[column.column.name].image * self.images + self.of(column)
+        name = column.column.name
+        return (0.0 if name in self.passed else self.costs[name].image * self.images) + self.of(column)
 
     def milliseconds(self, plan: StudyPlan) -> dict[str, float]:
         """Return what an image takes in each network of a pool of which something is left to do, by name."""
@@ -90,12 +94,14 @@ class Estimate:
 
     def _at_most(self, plan: StudyPlan, entrants: Collection[str] | None = None) -> list[PlannedColumn]:
         """Return the columns that may run: of entrants all probes, and the others of as many as may be finalists."""
-        finals = {
+        seconds = {
             each.name: sum(self.of(column) for column in plan.columns if column.column.name in each.columns[1:])
             for each in plan.entrants
             if entrants is None or each.name in entrants
         }
-        going = sorted(finals, key=lambda name: finals[name])[-FINALISTS:]
+        ordered = sorted((each for each in plan.entrants if each.name in seconds), key=lambda each: seconds[each.name])
+        dearest = {each.network: each.name for each in ordered}  # one reading of a network goes on
+        going = sorted(dearest.values(), key=lambda name: seconds[name])[-FINALISTS:]
         never = {name for each in plan.entrants if each.name not in going for name in each.columns[1:]}
         return [column for column in plan.columns if column.column.name not in never]
 
@@ -125,8 +131,9 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
     ends = imports + time.perf_counter() - began + _ENDS_SECONDS
-    if probes := [each.columns[0] for each in plan.entrants]:  # each network passes all images, one after the other
-        image = sum(by_column[name].image for name in probes)
+    passed = _passed(plan, shared)
+    if probes := {each.columns[0] for each in plan.entrants}:  # each network passes all images, one after the other
+        image = sum(by_column[name].image for name in probes - passed)
     return Estimate(
         costs=by_column,
         solving=solving,
@@ -135,7 +142,16 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
         ends=ends,
         done=done,
         images=images,
+        passed=passed,
     )
+
+
+def _passed(plan: StudyPlan, session: Session) -> frozenset[str]:
+    """Return the columns whose features are kept when another reading of their network has passed the images."""
+    if not session.keeps_rows(plan.columns[0].composed.config, Listener().message):
+        return frozenset()
+    names = {each.name for each in plan.entrants}
+    return frozenset(each.columns[0] for each in plan.entrants if each.reads in names)
 
 
 def _without_weights(config: Config) -> Config:
@@ -146,5 +162,6 @@ def _without_weights(config: Config) -> Config:
 def _alike(config: Config) -> str:
     """Return what names the runs of which an image and a step cost the same; heads that are solved take no steps."""
     head = dataclasses.replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
+    head = dataclasses.replace(head, global_pool=None)  # pooling costs next to nothing beside the network
     train = dataclasses.replace(config.train, longer=1)
     return config_key(dataclasses.replace(config, head=head, train=train, tune=TuneConfig()))

@@ -216,14 +216,15 @@ def leave_out_controls(plan: StudyPlan, begun: Container[str], *, spent: float) 
 def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:
     """Return the seconds that a screen leaves to the finals: what they may take, a third of the minutes at most.
 
-    Nothing before two are looked at, for the second: there would be no choice.
+    Nothing before two networks are looked at, for the second: there would be no choice.
 
     Args:
         plan: Of the study.
         estimate: With what has finished.
         entrants: Names of those that have been looked at, and of the one whose pass comes next.
     """
-    if len(entrants) <= 2:
+    readings = {each.name for each in plan.entrants if each.reads in entrants}
+    if len({*entrants} - readings) <= 2:
         return 0.0
     return min(20 * allowed_minutes(plan), estimate.finals(plan, entrants))
 

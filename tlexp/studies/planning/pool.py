@@ -1,12 +1,15 @@
 """Which pretrained networks, at which input sizes, a study screens; what each costs, and what is missing.
 
 An entry is an option of conf/backbone or a timm name, with own weights behind an @ and a pooling behind a +: `tiny`,
-`resnet26`, `resnet18@runs:/0123`, `vit_small+avg`. Nothing is downloaded here, and no network holds values.
+`resnet26`, `resnet18@runs:/0123`, `vit_small+avg`. A vision transformer for which no pooling is named has two entries,
+its class token and the average of its patches: readings of one network, of which the screen lets one go on. Nothing is
+downloaded here, and no network holds values.
 """
 
+import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from tlexp.config.head import POOLS as POOLINGS
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_network
 from tlexp.models import preprocessing
-from tlexp.models.backbone import pretrained_cfg
+from tlexp.models.backbone import other_pooling, pretrained_cfg, read_otherwise
 from tlexp.models.weights import why_missing
 from tlexp.paths import conf_options
 from tlexp.studies.planning.prior import find_prior
@@ -51,6 +54,7 @@ class PoolEntry:
         operations: Multiplications that one image takes.
         licence: Of its weights; None where it is not known.
         prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, as of another size or pooling.
+        reads: Name of the entry that is the same network read by its own pooling; "" where it is that one.
     """
 
     name: str
@@ -62,6 +66,7 @@ class PoolEntry:
     operations: int
     licence: str | None
     prior: float | None
+    reads: str = ""
 
     @property
     def computes(self) -> tuple[BackboneConfig, str | None]:
@@ -118,13 +123,14 @@ def entry_words(entry: str) -> tuple[str, ...]:
 
 
 def find_pool(
-    entries: Mapping[str, tuple[str, ...]], compose: Callable[[tuple[str, ...]], Config]
+    entries: Mapping[str, tuple[str, ...]], compose: Callable[[tuple[str, ...]], Config], *, readings: bool = False
 ) -> tuple[list[PoolEntry], dict[str, str]]:
     """Return the networks that can be had, the cheapest first, and why the others cannot.
 
     Args:
         entries: As `pool_entries` returns them.
         compose: From overrides to the configuration of a run.
+        readings: Whether a vision transformer has an entry for each of its two readings, its own pooling's first.
 
     Raises:
         ConfigError: None can be had; the message says why of each.
@@ -143,6 +149,8 @@ def find_pool(
             missing[entry] = f"the same as {same.name}"
         else:
             found[each.name] = each
+            if readings and (other := _read_otherwise(each, entries.values())):
+                found[other.name] = other
     if not found:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ConfigError(
@@ -178,6 +186,26 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
         operations=sum(unit.operations for unit in network.units),
         licence=licence if own else pretrained_cfg(backbone.name).get("license"),
         prior=None if strange else _top1(backbone.name),
+    )
+
+
+def _read_otherwise(entry: PoolEntry, stated: Iterable[tuple[str, ...]]) -> PoolEntry | None:
+    """Return an entry's network as its other pooling reads it; None where one is named, or it has a single one."""
+    backbone, network = entry.backbone, entry.network
+    if entry.pooling is not None:
+        return None
+    pooling = other_pooling(network.backbone, backbone.name, image_size=network.expected.image_size)
+    words = (*entry.words, f"{_POOLING}{pooling}")
+    if pooling is None or {*words} in map(set, stated):
+        return None
+    reading = dataclasses.replace(network, backbone=read_otherwise(network.backbone, backbone.name, pooling))
+    return dataclasses.replace(
+        entry,
+        name=names.folder_name(f"{entry.name}-{pooling}"),
+        words=words,
+        pooling=pooling,
+        network=reading,
+        reads=entry.name,
     )
 
 

@@ -434,7 +434,8 @@ class StudyPlan:
                 f"{' '.join(shared)}: study=backbones takes its networks from study.backbones, own weights behind an "
                 "@, e.g. study.backbones=[tiny,resnet18@weights.pth]; backbone.image_size=64 holds for all of them"
             )
-        pool, missing = find_pool(pool_entries(study.backbones, study.sizes), compose)
+        entries = pool_entries(study.backbones, study.sizes)
+        pool, missing = find_pool(entries, compose, readings=bool(study.backbones))
         return tuple(pool), missing
 
     def entry_of(self, column: Column) -> PoolEntry | None:
@@ -459,6 +460,8 @@ class StudyPlan:
                 operations=entry.operations,
                 prior=entry.prior,
                 facts={**entry.facts, "milliseconds": self.milliseconds.get(entry.name)},
+                reads=entry.reads,
+                pooling=entry.pooling,
             )
             for entry in self.pool
             if by_entry[entry.name]
@@ -502,7 +505,7 @@ class StudyPlan:
         content = [self._fixed(config), sorted(run.key for _, run in self.runs)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         network = config.backbone.packaged or config.backbone.name.partition(".")[0]
-        about = f"{len(self.pool)}" if self.study.backbones else network
+        about = f"{sum(not each.reads for each in self.pool)}" if self.study.backbones else network
         return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
 
 

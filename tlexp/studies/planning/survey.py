@@ -97,7 +97,17 @@ def _pool_lines(plan: StudyPlan) -> list[str]:
                 each.licence or "not known",
             ]
         )
-    return [line[:_WIDTH] for line in aligned(rows)]
+    return [*(line[:_WIDTH] for line in aligned(rows)), *_readings(plan)]
+
+
+def _readings(plan: StudyPlan) -> list[str]:
+    """Return which networks of a pool are looked at in two ways."""
+    return [
+        f"{each.reads} and {each.name} are one network, read by its class token and by the average of its patches: the "
+        "labels choose"
+        for each in plan.pool
+        if each.reads
+    ]
 
 
 def _rounds_told(looks: Sequence[int]) -> str:

@@ -1,16 +1,22 @@
 """What a report says of the networks that a study screened: what each costs, and what the screen said of it."""
 
+import itertools
 from collections.abc import Sequence
 
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
-from tlexp.studies.analysis.screen import Entrant, prior_favourite
+from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
 from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
 
 _UNKNOWN = "–"
+_READ_BY = {
+    "avg": ("the average of its patches", "its class token"),
+    "token": ("its class token", "the average of its patches"),
+}
+"""timm's pooling -> what it takes of a network with a class token, and what its other one takes."""
 
 
 def network_table(findings: Findings) -> TextTable:
@@ -112,6 +118,26 @@ def unseen_notices(table: StudyTable) -> tuple[str, ...]:
     return (f"{not_looked_at(table.unseen, len(find_entrants(table)) + len(table.unseen), table.screens)}.",)
 
 
+def reading_lines(findings: Findings) -> tuple[str, ...]:
+    """Return of each network that was looked at in two ways which of them stands for it."""
+    return tuple(
+        _reading(first, second)
+        for first, second in itertools.combinations(findings.screened, 2)
+        if first.entrant.network == second.entrant.network
+    )
+
+
+def _reading(chosen: Screened, left: Screened) -> str:
+    """Return which reading of a network stands for it; that which does so comes first."""
+    other = next(pooling for each in (chosen, left) if (pooling := each.entrant.pooling) is not None)
+    by = {entrant.name: _READ_BY[other][not entrant.reads] for entrant in (chosen.entrant, left.entrant)}
+    told = f"{chosen.entrant.network} is read by {by[chosen.entrant.name]} ({chosen.entrant.name})"
+    if chosen.excess is None or left.excess is None:
+        return f"{told}: the probe losses of both are not known."
+    less = left.excess - chosen.excess
+    return f"{told}: inside the labels its probe loses {less:.3f} less than by {by[left.entrant.name]}."
+
+
 def gain_lines(findings: Findings) -> tuple[str, ...]:
     """Return for each budget the network to take, and what looking gained over the prior's favourite."""
     entrants = [each.entrant for each in findings.screened]
@@ -139,11 +165,13 @@ def _described(entrant: Entrant) -> str:
 def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
     why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
-    named = f"{favourite.name}, {why}"
+    of = f"a reading of {favourite.reads}, " if favourite.reads else ""
+    named = f"{favourite.name}, {of}{why}"
     if taken in favourite.columns and len(findings.screened) < 2:
         return "Nothing else was looked at: what looking gains was not measured."
     if taken in favourite.columns:
-        return f"It is {named}: looking at these images gained nothing over it."
+        gained = "chose its reading and gained nothing else" if favourite.reads else "gained nothing over it"
+        return f"It is {named}: looking at these images {gained}."
     means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}
     rival = max(means, key=lambda name: means[name], default=None)
     pair = next(

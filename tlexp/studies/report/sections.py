@@ -11,7 +11,7 @@ from tlexp.studies.report.incomplete import count_replicates, incomplete_tables,
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
-from tlexp.studies.report.networks import gain_lines, network_table, unseen_notices
+from tlexp.studies.report.networks import gain_lines, network_table, reading_lines, unseen_notices
 from tlexp.studies.report.outlook import outlook_section
 from tlexp.studies.report.protocol import (
     commands,
@@ -127,7 +127,7 @@ def _networks(findings: Findings) -> Section | None:
             "is not promised.",
         ),
         picture=network_picture(findings),
-        lines=gain_lines(findings),
+        lines=(*reading_lines(findings), *gain_lines(findings)),
         tables=(network_table(findings),),
     )
 
