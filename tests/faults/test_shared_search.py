@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib
 import json
 import shutil
 import sqlite3
@@ -11,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.forks import Fork, await_checkpoints, begin, finish, kill_group
+from tlexp.config import Config
+from tlexp.data import Source
+from tlexp.experiment.images import Budget
 from tlexp.tracking import read_record
 
+pytestmark = pytest.mark.timeout(900)
 WORDS = [
     "-m", "backbone=tiny", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2",
     "labels=2", "tracking=off", "hydra.sweeper.name=s",
@@ -98,6 +103,27 @@ def test_two_commands_do_not_repeat_each_others_failures_but_the_next_typing_doe
     assert tries() == {depth: 1 if depth == "1" else 2 for depth in first}
     with (tmp_path / "multirun/s/results.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
+
+
+def test_a_seed_that_is_added_and_fails_is_tried_once(tmp_path: Path) -> None:
+    words = [*WORDS, *STORED, "train.limit_steps=2", "hydra.sweeper.n_trials=1", "freeze=all,none"]
+    finish(tmp_path, *words, "seed=0")
+    ended(begin(tmp_path, *words, "seed=0,1", first=lambda: fail_with_seed(1)), status=3)
+    seeds = [json.loads(path.read_text())["point"]["seed"] for path in tmp_path.glob(f"{RUNS}/job.json")]
+    assert sorted(seeds) == ["0", "1"]
+
+
+def fail_with_seed(seed: int) -> None:
+    """Let runs with a seed break."""
+    run = importlib.import_module("tlexp.experiment.run")
+    plain = run.draw_labels
+
+    def broken(config: Config, images: Source) -> Budget:
+        if config.seed == seed:
+            raise KeyError("stem")
+        return plain(config, images)
+
+    run.draw_labels = broken
 
 
 def test_the_records_are_the_truth_and_the_database_may_be_lost(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class SharedCandidates(Candidates):
         trials = self._study.trials()
         self.tried = self._gather(trials)
         known = {candidate.identity: candidate for candidate in self.tried}
-        states: dict[tuple[str, ...], set[TrialState]] = {}
+        states: dict[tuple[str, ...], list[TrialState]] = {candidate.identity: [] for candidate in self.tried}
         elsewhere, lost = [], set()
         for trial in trials:
             candidate = None if trial.settings is None else known[self._candidate(0, trial.settings).identity]
@@ -102,25 +102,29 @@ class SharedCandidates(Candidates):
                 state = TrialState.FAIL if value is None else TrialState.COMPLETE
                 lost |= {candidate.identity} if candidate is not None else set()
             if candidate is not None:
-                states.setdefault(candidate.identity, set()).add(state)
+                states[candidate.identity].append(state)
         for candidate in self.tried:
             if candidate.refusal is None:
-                self._mend(candidate, states.get(candidate.identity, set()), lost=candidate.identity in lost)
+                self._mend(candidate, states[candidate.identity], again=self._again or candidate.identity in lost)
         self._again = False
         return elsewhere
 
-    def _mend(self, candidate: Candidate, states: set[TrialState], *, lost: bool) -> None:
-        """Make the database agree with the records of a candidate."""
-        if TrialState.RUNNING in states:
+    def _mend(self, candidate: Candidate, states: Sequence[TrialState], *, again: bool) -> None:
+        """Make the database agree with the records of a candidate.
+
+        Args:
+            candidate: Any.
+            states: Of its trials, in the order of their numbers.
+            again: Whether it is run again if it failed.
+        """
+        if TrialState.RUNNING in states or TrialState.WAITING in states:
             return
         if self._is_whole(candidate):
             value = self._mean(candidate)
             if TrialState.COMPLETE not in states and value is not None:
                 self._study.add(candidate.settings, candidate.number, value)
-        elif TrialState.WAITING not in states:
-            unheard = not states or TrialState.COMPLETE in states  # a new study, or records that were taken away
-            if unheard or lost or self._again:
-                self._study.enqueue(candidate.settings, candidate.number)
+        elif again or not states or states[-1] is TrialState.COMPLETE:  # since when seeds came, or records went away
+            self._study.enqueue(candidate.settings, candidate.number)
 
     def _next(self) -> tuple[StoredTrial, Candidate] | None:
         """Return a trial that waits, or one of settings that are not known yet; None where there is none left."""
@@ -173,11 +177,16 @@ class SharedCandidates(Candidates):
 
     def _is_elsewhere(self, trial: StoredTrial, candidate: Candidate | None) -> bool:
         """Return whether another command works on a trial, or a worker that has not noticed yet that it is dead."""
-        if trial.command is not None and not self._peers.is_gone(trial.command):
+        if trial.command == self._peers.name:
+            return False  # a database that went away left it so
+        if not self._is_gone(trial):
             return True
         runs = [] if candidate is None else candidate.runs
         attempts = [attempt for planned in runs for attempt in self._index.attempts(planned.key)]
         return any(attempt.record is None and attempt.is_at_work for attempt in attempts)
+
+    def _is_gone(self, trial: StoredTrial) -> bool:
+        return trial.command is None or self._peers.is_gone(trial.command)
 
     def _is_whole(self, candidate: Candidate) -> bool:
         return all(self._index.counting(planned.key) is not None for planned in candidate.runs)
@@ -192,7 +201,7 @@ class SharedCandidates(Candidates):
             time.sleep(POLL_SECONDS)
             run([])  # a signal ends the command here
             now = {trial.number for trial in self._study.trials() if trial.state is TrialState.RUNNING}
-            if not running <= now or any(self._peers.is_gone(trial.command or "") for trial in elsewhere):
+            if not running <= now or any(map(self._is_gone, elsewhere)):
                 return
 
 

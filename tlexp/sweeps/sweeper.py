@@ -85,7 +85,8 @@ def _sweep_among_others(settings: SweepConfig, plan: Plan, context: HydraContext
             plan.require_inputs(index)
             stack.enter_context(peers)
             candidates = SharedCandidates(settings, plan, index, peers, first=first)
-        say(f"note: {_SHARED}")
+        if sampler(settings) != "random":
+            say(f"note: {_SHARED}")
         return Sweep(settings, plan, index, candidates=candidates, peers=peers).run(context)
 
 
