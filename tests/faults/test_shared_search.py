@@ -107,10 +107,10 @@ def test_two_commands_do_not_repeat_each_others_failures_but_the_next_typing_doe
 
 def test_a_seed_that_is_added_and_fails_is_tried_once(tmp_path: Path) -> None:
     words = [*WORDS, *STORED, "train.limit_steps=2", "hydra.sweeper.n_trials=1", "freeze=all,none"]
-    finish(tmp_path, *words, "seed=0")
-    ended(begin(tmp_path, *words, "seed=0,1", first=lambda: fail_with_seed(1)), status=3)
+    finish(tmp_path, *words, "seed=0,1")
+    ended(begin(tmp_path, *words, "seed=0,1,2", first=lambda: fail_with_seed(2)), status=3)
     seeds = [json.loads(path.read_text())["point"]["seed"] for path in tmp_path.glob(f"{RUNS}/job.json")]
-    assert sorted(seeds) == ["0", "1"]
+    assert sorted(seeds) == ["0", "1", "2"]
 
 
 def fail_with_seed(seed: int) -> None:

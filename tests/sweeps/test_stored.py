@@ -28,7 +28,15 @@ def test_what_is_proposed_follows_from_the_trials_and_not_from_who_asks(sampler:
     assert found[0] == found[1]
     assert len({str(settings) for settings in found[0]}) == 6
     (tmp_path / "3").mkdir()
-    assert search(tmp_path / "3", sampler=sampler, seed=1).ask("0", 0).settings not in found[0]
+    broken = search(tmp_path / "3", sampler="random")
+    broken.ask("killed", 0)
+    broken.enqueue({"optim.lr": "0.5"}, 0)
+    assert broken.ask("other", 1).queued
+    if sampler == "random":  # what was run again moves nothing
+        assert broken.ask("other", 1).settings == found[0][1]
+        assert broken.ask("other", 1).settings not in found[0]  # a second proposal for one place
+    (tmp_path / "4").mkdir()
+    assert search(tmp_path / "4", sampler=sampler, seed=1).ask("0", 0).settings not in found[0]
 
 
 def test_settings_that_wait_are_asked_for_first_and_keep_their_place(tmp_path: Path) -> None:

@@ -91,10 +91,15 @@ class StoredSearch:
     def ask(self, command: str, place: int) -> StoredTrial:
         """Return the first trial that waits, or a new one, which the command is to work on.
 
-        The sampler's seed follows from the number of trials, so that no two commands begin alike, and what `random`
-        proposes does not depend on how many there are.
+        The sampler's seed follows from the place, so that no two commands begin alike, and what `random` proposes
+        depends neither on how many there are nor on what was run again.
+
+        Args:
+            command: That asks.
+            place: Of the settings in the search, if they are new.
         """
-        text = f"{self._seed}-{len(self.trials())}"
+        before = sum(trial.place == place and not trial.queued for trial in self.trials())
+        text = f"{self._seed}-{place}-{before}"
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
         self._study.sampler = build_sampler(self._sampler, seed=seed)
 
