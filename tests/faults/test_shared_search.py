@@ -4,7 +4,9 @@ import contextlib
 import csv
 import importlib
 import json
+import os
 import shutil
+import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -16,6 +18,7 @@ from tlexp.config import Config
 from tlexp.data import Source
 from tlexp.experiment.images import Budget
 from tlexp.tracking import read_record
+from tlexp.tracking.environment import write_identity
 
 pytestmark = pytest.mark.timeout(900)
 WORDS = [
@@ -77,8 +80,11 @@ def test_what_a_killed_command_was_at_runs_again_from_its_checkpoint(tmp_path: P
     words += ["freeze=none"]
     killed = begin(tmp_path, *words)
     [at] = await_checkpoints(tmp_path / RUNS, killed)
+    os.kill(killed.pid, signal.SIGSTOP)  # else it might be done by the time that the other one is at work
+    other = begin(tmp_path, *words)
+    await_checkpoints(tmp_path / RUNS, other, runs=2)
     kill_group(killed.pid)
-    finish(tmp_path, *words)
+    ended(other)
     tries = Counter(path.parent for path in tmp_path.glob(RUNS))
     assert sorted(tries.values()) == [1, 2]
     assert tries[at.parent] == 2
@@ -99,6 +105,12 @@ def test_two_commands_do_not_repeat_each_others_failures_but_the_next_typing_doe
 
     first = tries()
     assert (len(first), set(first.values())) == (3, {1})
+    living = tmp_path / "multirun/s/.commands/abc"
+    living.mkdir(parents=True)
+    write_identity(living / "process.json")
+    ended(begin(tmp_path, *words), status=3)
+    assert tries() == first
+    shutil.rmtree(living)
     ended(begin(tmp_path, *words), status=3)
     assert tries() == {depth: 1 if depth == "1" else 2 for depth in first}
     with (tmp_path / "multirun/s/results.csv").open(newline="") as file:
