@@ -189,6 +189,12 @@ COMMANDS = {
                "hydra.launcher.n_jobs=2", f"tracking.uri='http://me:job-17@{DEAD}','http://me:job-18@{DEAD}'"],
         secrets={"a job of a sweep": "job-17", "a second value of a sweep": "job-18"},
     ),
+    "search": Command(
+        words=["-m", *RUN, *OFF, "optim.lr=interval(0.1,1)", "hydra.sweeper.n_trials=1",
+               f"hydra.sweeper.storage=postgresql://me:stored-22@{DEAD}/search"],
+        secrets={"the database of a search": "stored-22"},
+        status=2,
+    ),
     "study": Command(
         words=["study=quick", "study.labels=[2]", "study.seeds=1", "study.controls=false", "backbone=tiny",
                "backbone.image_size=32", *PHOTOS, f"tracking.uri=http://me:study-19@{DEAD}"],

@@ -1,6 +1,7 @@
 """`hydra.sweeper`: how `-m` goes through the swept settings. Nothing here is part of a run's key."""
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,7 @@ class Direction(StrEnum):
     maximize = "maximize"
 
 
+_STORAGE = re.compile(r"sqlite:///(?!:memory:).+|postgresql(\+psycopg2?)?://.+")
 _GROWING = ("accuracy", "balanced_accuracy", "macro_f1", "images_per_second")
 """Figures of which more is better."""
 
@@ -44,6 +46,9 @@ class SweepConfig:
     n_jobs: int | None = setting(
         None, "Settings that a search asks for at once; null takes the launcher's number of workers."
     )
+    storage: str | None = setting(
+        None, "Database in which several commands share one search: sqlite:///FILE on one host, or postgresql://...."
+    )
     dry_run: bool = setting(False, "Show what would run and what is there; `--dry-run` on the command line.")
 
     def problems(self) -> list[str]:
@@ -59,6 +64,11 @@ class SweepConfig:
             found.append(f"hydra.sweeper.max_failure_rate={self.max_failure_rate}: must be in [0, 1]")
         if self.name is not None and not self.name.strip():
             found.append("hydra.sweeper.name is empty: name a folder below multirun, or null")
+        if self.storage is not None and not _STORAGE.fullmatch(self.storage):
+            found.append(
+                f"hydra.sweeper.storage={self.storage}: must be sqlite:///FILE, for commands of one host, or "
+                "postgresql://USER@HOST/DATABASE, or null"
+            )
         return found
 
     @property

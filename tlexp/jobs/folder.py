@@ -27,6 +27,8 @@ from tlexp.tracking.environment import is_alive, write_identity
 
 _RUNS = "runs"
 _DYING_SECONDS = 3.0
+_TURN_SECONDS = 300.0
+"""So long a command waits for its turn: another one may draw plots, or be at a store that is slow."""
 
 
 _BACK = {"protocol": "the version of tlexp that began it goes on with it"}
@@ -67,6 +69,12 @@ class Attempt:
         """The process that took it up, by its own word; None where that cannot be read."""
         return _json(self.folder / names.PROCESS_FILE)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its process is known to live; this one knows what it does."""
+        process = self.process
+        return process is not None and process.get("pid") != os.getpid() and is_alive(process) is True
+
 
 class SweepFolder:
     """The folder of one sweep.
@@ -86,23 +94,48 @@ class SweepFolder:
         Raises:
             ConfigError: Another process works on it, or one of its runs still goes on.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        holder = self.path / ".holder.json"
-        lock = FileLock(self.path / ".lock", timeout=0.5)
+        lock = self._lock(0.5)
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise ConfigError(
-                f"{self.path} is being worked on by {_holder(holder)}: wait until it has ended, or end it; "
-                f"{self._named_by}=<name> makes another one"
-            ) from error
-        try:
-            write_identity(holder)
+            write_identity(self._holder)
             remove_abandoned(self.path)
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            self._holder.unlink(missing_ok=True)
             lock.release()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Decide something, for a moment, of a sweep that several commands work on.
+
+        Raises:
+            ConfigError: A command works on the sweep alone.
+        """
+        lock = self._lock(_TURN_SECONDS)
+        try:
+            self._holder.unlink(missing_ok=True)  # of one that was killed
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _holder(self) -> Path:
+        return self.path / ".holder.json"
+
+    def _lock(self, seconds: float) -> FileLock:
+        """Return the sweep's lock, held; one that works on the sweep alone is not waited for."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=min(seconds, 1))
+        began = time.monotonic()
+        while True:
+            try:
+                lock.acquire()
+                return lock
+            except Timeout as error:
+                if self._holder.exists() or time.monotonic() - began >= seconds:
+                    raise ConfigError(
+                        f"{self.path} is being worked on by {_holder(self._holder)}: wait until it has ended, or end "
+                        f"it; {self._named_by}=<name> makes another one"
+                    ) from error
 
     def state(self, about: dict[str, Any]) -> None:
         """Write down what the sweep is about, unless that stands there already.
@@ -147,8 +180,12 @@ class SweepFolder:
         except FileNotFoundError:
             return None
 
-    def attempts(self, keys: Iterable[str] | None = None) -> list[Attempt]:
+    def attempts(self, keys: Iterable[str] | None = None, *, shared: bool = False) -> list[Attempt]:
         """Return every attempt, or those at some runs; those of one key together and in their order.
+
+        Args:
+            keys: Of the runs.
+            shared: Whether other commands may be at work on some.
 
         Raises:
             ConfigError: A process of an earlier sweep still works on one, or its job.json is damaged.
@@ -159,10 +196,9 @@ class SweepFolder:
             if job is None:  # killed before it was made known; nothing can have run in it
                 continue
             attempt = read_attempt(folder, key=job.key, number=job.number, point=job.point)
-            process = attempt.process
-            if attempt.record is None and process is not None and not was_submitted(folder) and _is_at_work(process):
+            if not shared and attempt.record is None and not was_submitted(folder) and _stays(attempt):
                 raise ConfigError(
-                    f"{folder} is still being worked on by process {process['pid']} of a sweep that was killed: "
+                    f"{folder} is still being worked on by process {_pid(attempt)} of a sweep that was killed: "
                     "wait until it has ended, or end it"
                 )
             found.append(attempt)
@@ -229,10 +265,10 @@ def _goes_on(attempt: Attempt) -> bool:
     return any((attempt.folder / names.CHECKPOINT_FOLDER).glob("*.safetensors"))
 
 
-def _is_at_work(process: dict[str, Any]) -> bool:
-    """Return whether another process lives; this one knows what it does. One that is being killed may take a moment."""
+def _stays(attempt: Attempt) -> bool:
+    """Return whether the process of an attempt lives on; one that is being killed may take a moment."""
     patience = time.monotonic() + _DYING_SECONDS
-    while process.get("pid") != os.getpid() and is_alive(process) is True:
+    while attempt.is_at_work:
         if time.monotonic() > patience:
             return True
         time.sleep(0.1)
@@ -244,6 +280,10 @@ def _json(path: Path) -> dict[str, Any] | None:
         return read_json(path)
     except (OSError, ValueError):
         return None
+
+
+def _pid(attempt: Attempt) -> object:
+    return (attempt.process or {}).get("pid")
 
 
 def _holder(path: Path) -> str:

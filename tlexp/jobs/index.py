@@ -21,6 +21,11 @@ class RunIndex:
     def __init__(self, attempts: Iterable[Attempt]) -> None:
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._reasons: dict[str, str] = {}
+        self.reread(attempts)
+
+    def reread(self, attempts: Iterable[Attempt]) -> None:
+        """Take the attempts that are there now; what was heard of those without a record stands."""
+        self._attempts.clear()
         for attempt in attempts:
             self._attempts[attempt.key].append(attempt)
 

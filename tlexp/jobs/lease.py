@@ -17,6 +17,8 @@ from typing import Self
 
 from tlexp.jsonfile import from_json, read_json
 from tlexp.paths import publish_json
+from tlexp.tracking import names
+from tlexp.tracking.environment import is_alive
 
 LEASES = "leases"
 BEAT_SECONDS = 5.0
@@ -156,3 +158,17 @@ class LeaseWatch:
     def lapsed(self) -> bool:
         """Whether nothing has changed for too long."""
         return self._clock() - self._since > LAPSE_SECONDS
+
+    @property
+    def silent(self) -> bool:
+        """Whether its holder is dead or, where that cannot be known from here, nothing has changed for too long."""
+        alive = _lives(self._folder)
+        return alive is False or (alive is None and self.lapsed)
+
+
+def _lives(folder: Path) -> bool | None:
+    """Return whether the process that works on a job still runs; None where that cannot be known from here."""
+    try:
+        return is_alive(read_json(folder / names.PROCESS_FILE))
+    except (OSError, ValueError):
+        return None

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -60,18 +61,26 @@ class JobRunner:
 
     Args:
         context: What Hydra hands over.
-        folder: Of the sweep, locked.
+        folder: Of the sweep; locked, unless commands share it.
         heard: Told of every job that ended, in another thread while several run at once.
         ending: The file that a job writes last.
+        stop: While this file exists, jobs end; None where this command works on the sweep alone.
     """
 
     def __init__(
-        self, context: HydraContext, folder: SweepFolder, heard: Heard, *, ending: str = names.RECORD_FILE
+        self,
+        context: HydraContext,
+        folder: SweepFolder,
+        heard: Heard,
+        *,
+        ending: str = names.RECORD_FILE,
+        stop: Path | None = None,
     ) -> None:
         self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
         self._alone, self._submits = is_basic(context.config), submits(context.config)
-        self._stop = folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
+        self._shared = stop is not None
+        self._stop = stop or folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
         config = context.config.copy()
         with open_dict(config.hydra):
@@ -84,7 +93,7 @@ class JobRunner:
         )
 
     def __enter__(self) -> "JobRunner":
-        for stale in self._folder.path.glob(".stop-*"):
+        for stale in () if self._shared else self._folder.path.glob(".stop-*"):
             stale.unlink(missing_ok=True)
         self._before = handlers()
         self._listen()

@@ -22,8 +22,7 @@ from tlexp.jobs.lease import LeaseWatch, give_up
 from tlexp.jobs.progress import say
 from tlexp.jsonfile import read_json
 from tlexp.paths import in_words, publish_json
-from tlexp.tracking import names
-from tlexp.tracking.environment import is_alive, program
+from tlexp.tracking.environment import program
 
 POLL_SECONDS = 1.0
 _QUEUE_SECONDS = 5.0
@@ -151,8 +150,7 @@ class SubmittedJobs:
                 return False
         if watch.state is not None and watch.state.left:
             return False
-        alive = _lives(folder)
-        return alive or (alive is None and not watch.lapsed)
+        return not watch.silent
 
     def _ask(self) -> None:
         """Ask the scheduler what it has in its queue, now and then."""
@@ -176,14 +174,6 @@ def await_submitted(root: Path) -> None:
         time.sleep(POLL_SECONDS)
         jobs.look()
     jobs.forget()
-
-
-def _lives(folder: Path) -> bool | None:
-    """Return whether the process that works on a job still runs; None where that cannot be known from here."""
-    try:
-        return is_alive(read_json(folder / names.PROCESS_FILE))
-    except (OSError, ValueError):
-        return None
 
 
 def _queue() -> set[tuple[str, int]] | None:

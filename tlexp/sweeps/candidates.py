@@ -16,7 +16,7 @@ from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.search import OptunaSearch
 from tlexp.tracking import RunStatus
 
-_MOST_REPEATS = 20
+MOST_REPEATS = 20
 """How often in a row a search may propose what is known already, before what is left is taken in order."""
 
 
@@ -35,6 +35,11 @@ class Candidate:
     settings: dict[str, str]
     runs: list[Planned]
     refusal: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What two spellings of the same candidate have in common: its runs."""
+        return tuple(planned.key for planned in self.runs) or tuple(self.settings.values())
 
 
 class Candidates:
@@ -104,11 +109,11 @@ class Candidates:
 
     def _propose(self, search: OptunaSearch) -> tuple[Trial | None, Candidate] | None:
         """Return a candidate that is not known yet; None where there is none left."""
-        known = {tuple(planned.key for planned in candidate.runs): candidate for candidate in self.tried}
-        for _ in range(_MOST_REPEATS):
+        known = {candidate.identity: candidate for candidate in self.tried}
+        for _ in range(MOST_REPEATS):
             trial, settings = search.ask()
             candidate = self._candidate(self._next_number(), settings)
-            same = known.get(tuple(planned.key for planned in candidate.runs))
+            same = known.get(candidate.identity)
             if candidate.refusal is None and same is not None:
                 search.tell(trial, self._mean(same))
                 continue
@@ -116,7 +121,7 @@ class Candidates:
             return trial, candidate
         for settings in self._plan.candidates.points() if self._plan.candidates.finite else ():
             candidate = self._candidate(self._next_number(), settings)
-            if tuple(planned.key for planned in candidate.runs) not in known:
+            if candidate.identity not in known:
                 self.tried.append(candidate)
                 return None, candidate
         say(f"note: {sampler(self._settings)} proposes nothing new any more; the sweep ends here")

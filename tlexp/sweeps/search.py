@@ -4,12 +4,21 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState, create_trial
 
 from tlexp.sweeps.space import Axis
 
 optuna.logging.disable_default_handler()
 optuna.logging.enable_propagation()
+
+
+def build_sampler(name: str, *, seed: int) -> BaseSampler:
+    """Return what proposes settings: tpe or random."""
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return samplers[name](seed=seed)
 
 
 class OptunaSearch:
@@ -27,10 +36,7 @@ class OptunaSearch:
     def __init__(self, axes: Sequence[Axis], *, sampler: str, seed: int, direction: str, known: int) -> None:
         self._axes = axes
         self._distributions = {axis.name: axis.distribution() for axis in axes}
-        samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study = optuna.create_study(direction=direction, sampler=samplers[sampler](seed=seed + known))
+        self._study = optuna.create_study(direction=direction, sampler=build_sampler(sampler, seed=seed + known))
 
     def add(self, candidate: dict[str, str], value: float | None) -> None:
         """Make known what came out of settings that were tried before; None where nothing did."""

@@ -11,13 +11,14 @@ from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import JobOutcome
+from tlexp.jobs.peers import Peers, await_peers
 from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
-from tlexp.jobs.submission import await_submitted
+from tlexp.jobs.submission import await_submitted, submits
 from tlexp.jobs.tracked import TrackedSweep
-from tlexp.sweeps.candidates import Candidates
+from tlexp.sweeps.candidates import Candidate, Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
 from tlexp.sweeps.dry_run import survey_table
 from tlexp.sweeps.points import Plan, sampler, shown
@@ -25,6 +26,10 @@ from tlexp.sweeps.settings import cost_kind, shortened
 from tlexp.tracking import names
 
 __all__ = ["HydraContext", "sweep"]
+_SHARED = (
+    "other commands may share this search: what it proposes then follows from what they have told by that moment, so "
+    "that a search is not repeated bit for bit; its runs are"
+)
 
 
 def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> list[JobOutcome]:
@@ -40,13 +45,15 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     if problems:
         raise ConfigError(problems)
     plan = Plan(settings, overrides, context)
+    if settings.storage is not None and (problem := _sharing_problem(plan, context)):
+        raise ConfigError(problem)
     for note in plan.notes:
         say(f"note: {note}")
     plan.folder.agree(plan.about["fixed"])
     if before := predecessor_note(plan.folder.path, plan.about):
         say(f"note: {before}")
     if settings.dry_run:
-        index = RunIndex(plan.folder.attempts())
+        index = RunIndex(plan.folder.attempts(shared=settings.storage is not None))
         plan.require_inputs(index)
         runs = Sweep(settings, plan, index).runs()
         text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
@@ -54,12 +61,33 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         return runs
     if not plan.folder.path.exists():
         plan.require_inputs(RunIndex([]))  # before it is made
+    if settings.storage is not None:
+        return _sweep_among_others(settings, plan, context)
+    await_peers(plan.folder.path)
     with plan.folder.locked():
         plan.folder.state(plan.about)
         await_submitted(plan.folder.path)
         index = RunIndex(plan.folder.attempts())
         plan.require_inputs(index)
         return Sweep(settings, plan, index).run(context)
+
+
+def _sweep_among_others(settings: SweepConfig, plan: Plan, context: HydraContext) -> list[JobOutcome]:
+    """Go through a search that other commands may go through at the same time."""
+    from tlexp.sweeps.shared import SharedCandidates  # lazy: loads what databases need
+
+    with contextlib.ExitStack() as stack:
+        with plan.folder.turn():
+            plan.folder.state(plan.about)
+            peers = Peers(plan.folder.path)
+            first = not peers.others()
+            index = RunIndex(plan.folder.attempts(shared=not first))
+            plan.require_inputs(index)
+            stack.enter_context(peers)
+            candidates = SharedCandidates(settings, plan, index, peers, first=first)
+        if sampler(settings) != "random":
+            say(f"note: {_SHARED}")
+        return Sweep(settings, plan, index, candidates=candidates, peers=peers).run(context)
 
 
 class Sweep:
@@ -69,11 +97,22 @@ class Sweep:
         settings: How to go through it.
         plan: What it is.
         index: What is there.
+        candidates: Of a search that several commands share; those of this one alone when None.
+        peers: Those commands.
     """
 
-    def __init__(self, settings: SweepConfig, plan: Plan, index: RunIndex) -> None:
-        self.settings, self.plan, self.index = settings, plan, index
-        self._candidates = Candidates(settings, plan, index) if plan.searches else None
+    def __init__(
+        self,
+        settings: SweepConfig,
+        plan: Plan,
+        index: RunIndex,
+        *,
+        candidates: Candidates | None = None,
+        peers: Peers | None = None,
+    ) -> None:
+        self.settings, self.plan, self.index, self._peers = settings, plan, index, peers
+        self._candidates = candidates or (Candidates(settings, plan, index) if plan.searches else None)
+        self._counted: set[str] = set()
         self._tracked = TrackedSweep(plan.folder.path, plan.first.composed.config.tracking)
         self._kinds = {planned.key: cost_kind(planned.composed.config) for planned in plan.points}
         self._progress = SweepProgress(
@@ -90,17 +129,23 @@ class Sweep:
             TrainingError: Some runs did not finish.
             Interrupted: A signal asked to stop.
         """
-        folder, tracking = self.plan.folder.path, self.plan.first.composed.config.tracking
         self._tracked.close_dead()
-        say(f"sweep {folder}")
-        tried = [] if self._candidates is None else self._candidates.tried
-        for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
-            if self.index.counting(planned.key) is not None:
-                self._count(planned, well=True, anew=False)
+        say(f"sweep {self.plan.folder.path}")
+        self._count_known()
         self._progress.begin(workers=workers(context.config))
-        with contextlib.closing(self._progress), way_out(), JobRunner(context, self.plan.folder, self._hear) as runner:
+        stop = None if self._peers is None else self._peers.stop
+        with (
+            contextlib.closing(self._progress),
+            way_out(),
+            JobRunner(context, self.plan.folder, self._hear, stop=stop) as runner,
+        ):
             whole = self._run_all(runner)
-        runs = self.runs()
+        with contextlib.nullcontext() if self._peers is None else self.plan.folder.turn():
+            return self._end(whole=whole)
+
+    def _end(self, *, whole: bool) -> list[JobOutcome]:
+        """Write the results and return every point."""
+        folder, tracking, runs = self.plan.folder.path, self.plan.first.composed.config.tracking, self.runs()
         self._tracked.mend(runs)
         goal = self.settings.goal
         from tlexp.sweeps.results import write_results  # lazy: plots load scikit-learn, which nothing before waits for
@@ -123,10 +168,12 @@ class Sweep:
         """Run what has to run; return whether the sweep came to its end."""
         if self._candidates is None:
             return runner.run(self._assign(self.plan.points))
-        return self._candidates.search(
-            lambda batch: runner.run(each for tried in batch for each in self._assign(tried.runs, tried.number)),
-            at_once=self.settings.n_jobs or runner.workers,
-        )
+
+        def run(batch: Sequence[Candidate]) -> bool:
+            self._count_known()
+            return runner.run(each for tried in batch for each in self._assign(tried.runs, tried.number))
+
+        return self._candidates.search(run, at_once=self.settings.n_jobs or runner.workers)
 
     def _assign(self, points: Sequence[Planned], number: int = 0) -> Iterator[Job]:
         """Yield an attempt for each point that has not finished."""
@@ -149,7 +196,15 @@ class Sweep:
             say(f"{found.status}: {shown(planned.point)}: {found.reason}")
         return self._progress.failed <= self.settings.max_failure_rate * self.plan.total
 
+    def _count_known(self) -> None:
+        """Count the runs that are there; with other commands at work they become more by themselves."""
+        tried = [] if self._candidates is None else self._candidates.tried
+        for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
+            if planned.key not in self._counted and self.index.counting(planned.key) is not None:
+                self._count(planned, well=True, anew=False)
+
     def _count(self, planned: Planned, *, well: bool, anew: bool) -> None:
+        self._counted.add(planned.key)
         value = self.index.value(planned.key, self.settings.objective)
         kind, point = self._kinds.get(planned.key, ""), shown(shortened(planned.point))
         self._progress.ended(planned.key, kind, well=well, anew=anew, value=value, point=point)
@@ -165,6 +220,21 @@ class Sweep:
             )
         if failed:
             raise TrainingError(f"{len(failed)} of {len(runs)} runs did not finish; {again}")
+
+
+def _sharing_problem(plan: Plan, context: HydraContext) -> str | None:
+    """Return why several commands cannot share the sweep."""
+    if not plan.searches:
+        return (
+            "hydra.sweeper.storage: every point of this sweep is known beforehand and none is searched for: leave it "
+            "out, or try fewer than all with hydra.sweeper.n_trials"
+        )
+    if submits(context.config):
+        return (
+            "hydra.sweeper.storage: commands that share a search do its runs themselves: leave hydra/launcher out and "
+            "let the scheduler start the command as often as wanted, e.g. srun --ntasks=4 python -m tlexp -m ..."
+        )
+    return None
 
 
 def _objective_problems(objective: str) -> list[str]:
