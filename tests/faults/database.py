@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -94,19 +95,16 @@ class Database:
 
 
 @contextmanager
-def database(folder: Path) -> Iterator[Database]:
-    """Let a database live in a folder, to which its user finds the way."""
-    above = folder
-    while above != above.parent and str(above) != "/tmp":
-        above.chmod(above.stat().st_mode | 0o011)
-        above = above.parent
-    made = Database(folder)
-    made.create()
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop()
+def database() -> Iterator[Database]:
+    """Let a database live, in a folder to which its user finds the way; pytest closes its own to others."""
+    with tempfile.TemporaryDirectory(prefix="tlexp-database-") as folder:
+        made = Database(Path(folder))
+        made.create()
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
 
 
 @dataclass

@@ -27,8 +27,8 @@ Type = Callable[..., "Typed"]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with database(tmp_path_factory.mktemp("postgresql")) as made:
+def store() -> Iterator[Database]:
+    with database() as made:
         yield made
 
 
