@@ -20,6 +20,7 @@ from tlexp.cache.key import (
     library_versions,
 )
 from tlexp.config import Config, Preprocessing, config_fields
+from tlexp.config.data import Decoder
 from tlexp.config.head import HeadKind
 from tlexp.models import preprocessing
 
@@ -95,6 +96,7 @@ KEYED: dict[str, Any] = {
     "head.global_pool": "max",
     "head.kind": HeadKind.flatten_mlp,
     "head.units": ["blocks.1"],
+    "data.decoder": Decoder.fast,
     "train.channels_last": False,
     "train.deterministic": True,
 }
@@ -229,10 +231,10 @@ def test_another_cpu_misses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert key_of(plain()) != before
 
 
-@pytest.mark.parametrize("number", ["DECODER", "PROTOCOL", "CHUNK"])
+@pytest.mark.parametrize("number", ["data.decode.DECODER", "cache.key.PROTOCOL", "cache.key.CHUNK"])
 def test_another_number_of_ours_misses(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key_of(plain())
-    monkeypatch.setattr(f"tlexp.cache.key.{number}", 10**6)
+    monkeypatch.setattr(f"tlexp.{number}", 10**6)
     assert key_of(plain()) != before
 
 

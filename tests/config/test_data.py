@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tlexp.config.data import DataConfig, DataSource
+from tlexp.config.data import DataConfig, DataSource, Decoder
 from tlexp.config.group import OnLeak
 
 FOLDER, CSV = DataSource.folder, DataSource.csv
@@ -34,6 +34,8 @@ FOLDER, CSV = DataSource.folder, DataSource.csv
         ({"source": FOLDER, "root": "r", "bits": 12}, []),
         ({"source": FOLDER, "root": "r", "bits": 7}, ["data.bits=7: must be 8..16, or null for all 16"]),
         ({"bits": 12}, ["data.bits=12 needs image files: data=shapes reads none"]),
+        ({"source": CSV, "root": "r", "decoder": Decoder.fast}, []),
+        ({"decoder": Decoder.fast}, ["data.decoder=fast needs image files: data=shapes reads none"]),
         ({"source": FOLDER, "root": "r", "group": "groups.csv", "on_leak": OnLeak.move}, []),
         ({"source": CSV, "root": "r", "group": "column:patient"}, []),
         (

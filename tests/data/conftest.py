@@ -71,7 +71,7 @@ def opened() -> Open:
 
     def open_plain(root: Path | None = None, *, kind: DataSource | None = None, **changes: Any) -> Source:
         reading: dict[str, Any] = {"on_bad": OnBad.refuse, "progress": lambda done, total: None, "index": Index(None)}
-        decoding: dict[str, Any] = {"max_pixels": 10**6, "bits": None}
+        decoding: dict[str, Any] = {"max_pixels": 10**6, "bits": None, "least_side": None}
         wanted: dict[str, Any] = {"classes": None, "at_least": 2, "source_seed": 0}
         for plain in (reading, decoding, wanted):
             plain |= {name: changes.pop(name) for name in plain if name in changes}

@@ -1,6 +1,7 @@
 import io
 import os
 import random
+import re
 import struct
 import warnings
 import zlib
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tlexp.data.decode import Decoding, decode, doubtful, pillow_guard, printable
+from tests.faults.pictures import photo
+from tlexp.config import Preprocessing
+from tlexp.config.data import Decoder
+from tlexp.data.decode import Decoded, Decoding, decode, doubtful, pillow_guard, printable
 from tlexp.errors import DataError
 
 LIMIT = 10**6
@@ -263,6 +267,66 @@ def test_the_file_stays_open_for_its_owner(tmp_path: Path) -> None:
     with path.open("rb") as file:
         assert decode(file, Decoding(max_pixels=LIMIT)).image.size == (3, 3)
         assert not file.closed
+
+
+# --- JPEGs that are decoded in part
+
+
+def in_part(content: bytes, least_side: int | None, limit: int = LIMIT) -> Decoded:
+    return decode(io.BytesIO(content), Decoding(max_pixels=limit, least_side=least_side))
+
+
+@pytest.mark.parametrize(("image_size", "crop_pct", "least"), [(224, 0.875, 512), (64, 1.0, 128), (65, 0.9, 144)])
+def test_a_fast_decoder_keeps_twice_the_side_that_images_are_resized_to(
+    image_size: int, crop_pct: float, least: int
+) -> None:
+    plain = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"}
+    expected = Preprocessing(image_size=image_size, crop_pct=crop_pct, **plain)
+    made = [Decoding.of(decoder, expected, max_pixels=9, bits=12) for decoder in Decoder]
+    assert made == [Decoding(max_pixels=9, bits=12), Decoding(max_pixels=9, bits=12, least_side=least)]
+    assert [asked.decoder for asked in made] == [*Decoder]
+
+
+@pytest.mark.parametrize(
+    ("least", "scale"), [(None, 1), (151, 1), (76, 1), (75, 2), (38, 2), (37, 4), (19, 4), (18, 8)]
+)
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(least: int | None, scale: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = photo(0, (200, 150))
+    found = in_part(encoded(whole, "JPEG", quality=95, exif=exif), least)
+    assert found.image.size == (-(-150 // scale), 200 // scale), "upright"
+    assert (found.short_side, found.content("0" * 64)) == (150, "0" * 64), "of the file"
+    assert least is None or min(found.image.size) >= min(least, 150)
+    expected = whole.transpose(Image.Transpose.ROTATE_270).resize(found.image.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(found.image).astype(int) - np.asarray(expected)).mean() < 6, "colour is coded coarsely"
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_other_formats_are_decoded_as_a_whole(form: str) -> None:
+    content = encoded(photo(0, (200, 150)), form)
+    assert in_part(content, 10).image.tobytes() == in_part(content, None).image.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}], ids=str)
+@pytest.mark.parametrize("least", [75, 37, 18])
+def test_a_jpeg_that_was_cut_is_refused_at_every_scale(mode: str, options: dict[str, Any], least: int) -> None:
+    content = encoded(photo(0, (200, 150)).convert(mode), "JPEG", **options)
+    assert in_part(content, least).image.width < 200
+    start = content.index(b"\xff\xda")
+    for share in (0.2, 0.5, 0.8, 0.95):
+        cut = content[: int(start + share * (len(content) - start))]
+        for damaged in (cut, cut + b"\xff\xd9", cut + bytes(4000)):
+            with pytest.raises(DataError) as whole:
+                in_part(damaged, None)
+            with pytest.raises(DataError, match=re.escape(str(whole.value))):
+                in_part(damaged, least)
+
+
+def test_a_jpeg_of_too_many_pixels_is_refused_however_few_are_decoded() -> None:
+    with pytest.raises(DataError, match=r"200 x 150 pixels exceed data\.max_pixels=29999"):
+        in_part(encoded(photo(0, (200, 150)), "JPEG"), 18, limit=29_999)
 
 
 # --- formats that not every installation decodes

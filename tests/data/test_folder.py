@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import Unreadable
+from tests.faults.pictures import photo
 from tlexp.config.data import OnBad
+from tlexp.data.images import describe
 from tlexp.errors import BadImagesError, DataError
 
 SPLITS = tuple(f"{split}/{name}/{i}.png" for split in ("train", "test") for name in "ab" for i in range(3))
@@ -76,6 +78,17 @@ def spoil(root: Path) -> list[str]:
     (root / "test/b/cut.png").write_bytes(whole[:-60])
     os.mkfifo(root / "train/a/pipe.png")
     return ["test/b/cut.png", "train/a/pipe.png", "train/a/text.jpg", "train/b/zero.png"]
+
+
+def test_a_decoder_that_gives_other_pixels_gives_the_folder_another_digest_and_no_image(write, opened) -> None:
+    root = write(*(f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(5)))
+    for place, path in enumerate(sorted(root.rglob("*.jpg"))):
+        photo(place, (200, 150)).save(path)
+    exact, fast = opened(root), opened(root, least_side=75)
+    assert (exact.digest != fast.digest, exact.short_sides, fast.short_sides) == (True, (150,) * 3, (150,) * 3)
+    assert [describe(source.held_out) for source in (exact, fast)] == [describe(exact.held_out)] * 2
+    assert (exact.held_out.read(0).size, fast.held_out.read(0).size) == ((200, 150), (100, 75))
+    assert opened(root, least_side=151).digest == fast.digest, "by the setting, not by what an input needs"
 
 
 def test_bad_images_are_all_named_at_once(write, opened) -> None:

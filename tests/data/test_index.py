@@ -57,7 +57,8 @@ def test_what_was_kept_is_found_by_its_path_and_nothing_else(cache: Path, tmp_pa
     fill(Index(cache), verdicts)
     beside = {str(tmp_path / "photos" / name): None for name in ("a/99.jpg", "c/1.jpg", "b/0.jpg")}
     assert Index(cache).find([*verdicts, *beside], ASKED) == verdicts
-    assert Index(cache).find(verdicts, Decoding(max_pixels=10**6, bits=12)) == {}
+    for others in (Decoding(max_pixels=10**6, bits=12), Decoding(max_pixels=10**6, least_side=128)):
+        assert Index(cache).find(verdicts, others) == {}
     assert Index(cache, recheck=True).find(verdicts, ASKED) == {}
     assert Index(None).find(verdicts, ASKED) == {}
     assert index_path(cache).parent.stat().st_mode & 0o777 == 0o700

@@ -183,6 +183,15 @@ def test_another_backbone_is_told_not_to_be_asked(photos: Path) -> None:
 
 
 @pytest.mark.usefixtures("seen", "unlike")
+def test_photographs_are_looked_at_with_all_their_pixels(photos: Path) -> None:
+    for path in photos.rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.resize((1200, 1100)).save(path)
+    sizes = found(photos, "data.decoder=fast").diagnosis.gallery.sizes
+    assert sizes.tolist() == [[1200, 1100]] * 24
+
+
+@pytest.mark.usefixtures("seen", "unlike")
 @pytest.mark.parametrize("left", [0, 1])
 def test_too_few_images_are_an_error_of_the_source(photos: Path, left: int) -> None:
     for path in [*photos.rglob("*.jpg")][left:]:

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Start
+from tests.faults.pictures import photo
 from tests.tracking.conftest import make_record
 from tlexp.config import Preprocessing
+from tlexp.config.data import Decoder
 from tlexp.data.decode import Decoding, decode
 from tlexp.experiment.card import _making, format_snippet
 from tlexp.experiment.export import export
@@ -82,6 +84,19 @@ def test_the_python_of_a_card_reads_grey_of_so_many_bits_as_the_run_did(
     assert np.array_equal(shown(dataclasses.replace(CARD, bits=12)), expected)
     Image.new("RGB", (9, 9), "red").save("photo.jpg", format="PNG")
     assert shown(dataclasses.replace(CARD, bits=12)).getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("bits", [None, 12])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_the_python_of_a_card_decodes_in_part_as_the_run_did(
+    form: str, bits: int | None, shown: Callable[[ModelCard], Image.Image]
+) -> None:
+    photo(0, (200, 150)).save("photo.jpg", form)
+    asked = Decoding.of(Decoder.fast, EXPECTED, max_pixels=1 << 20, bits=bits)
+    with Path("photo.jpg").open("rb") as file:
+        expected = decode(file, asked).image
+    assert expected.size == ((50, 38) if form == "JPEG" else (200, 150))
+    assert np.array_equal(shown(dataclasses.replace(CARD, decoder=Decoder.fast, bits=bits)), expected)
 
 
 def test_what_a_record_does_not_say_is_unknown(make_record: Callable[..., Record]) -> None:

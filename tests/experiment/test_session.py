@@ -1,5 +1,6 @@
 """What the runs of one process hand on to each other, and what they must not keep of each other."""
 
+import dataclasses
 import gc
 import weakref
 from pathlib import Path
@@ -9,9 +10,13 @@ import pytest
 
 from tests.composed import load
 from tests.conftest import SMALL, probability_bits
+from tests.photographs import draw_photos
+from tlexp.config import Preprocessing
+from tlexp.data.checked import CheckedImages
 from tlexp.experiment import run as run_module
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
+from tlexp.models import preprocessing
 from tlexp.train import Listener
 
 
@@ -47,6 +52,21 @@ def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_
         more = ["data.seed=1"] if name == "first" else []
         run_module.run(load([*SMALL, *words, *more]).config, folder=tmp_path / name, listener=Listener(), session=held)
     assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1
+
+
+def test_jpegs_are_decoded_in_part_for_the_network_that_asks(cache: Path, tmp_path: Path) -> None:
+    words = ["data=folder", f"data.root={draw_photos(tmp_path / 'photos')}"]
+    session, plain = Session(several=True), preprocessing("test_resnet", image_size=32, crop_pct=1.0)
+    closer = dataclasses.replace(plain, crop_pct=0.5)
+
+    def least(decoder: str, expected: Preprocessing) -> int | None:
+        config = load([*words, f"data.decoder={decoder}"]).config
+        images = session.images(config, expected, Listener()).held_out
+        assert isinstance(images, CheckedImages)
+        return images.decoding.least_side
+
+    asked = [("fast", plain), ("fast", closer), ("fast", plain), ("exact", closer), ("exact", plain)]
+    assert [least(*each) for each in asked] == [64, 128, 64, None, None]
 
 
 def test_a_run_after_one_of_another_layout_is_the_run_alone(cache: Path, tmp_path: Path) -> None:

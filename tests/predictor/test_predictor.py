@@ -1,8 +1,10 @@
 """The object that applies a trained network: it says what the run said, of whatever it is given."""
 
+import base64
 import copy
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from tests.photographs import CLASSES, draw_photos, trained
 from tlexp.data.decode import Decoding, decode
+from tlexp.data.payload import payload_images
 from tlexp.errors import BadImagesError, ConfigError, DataError, WeightsError
 from tlexp.models.abstention import Abstention
 from tlexp.models.export import save_classifier
@@ -139,6 +142,26 @@ def test_images_are_read_as_the_run_read_them(predictor: Predictor, tmp_path: Pa
         expected = np.asarray(decode(file, predictor.decoding).image)
     assert expected.max() > 200, "brighter than with 16 bits"
     assert np.array_equal(predictor.probabilities(tmp_path / "grey.png"), predictor.probabilities(expected))
+
+
+def test_a_network_that_learned_from_jpegs_in_part_is_asked_of_them_so(photos: Path, tmp_path: Path) -> None:
+    large = shutil.copytree(photos, tmp_path / "large")
+    for path in large.rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.resize((image.width * 4, image.height * 4)).save(path, exif=image.getexif())
+    run = trained(large, tmp_path / "run", "freeze=none", "data.decoder=fast")
+    with np.load(run / "predictions.npz") as file:
+        expected = file["probability"]
+    found = Predictor.load(run)
+    assert np.array_equal(found.probabilities(large / "test").astype(np.float32), expected)
+    encoded = [base64.b64encode(path.read_bytes()).decode() for path in sorted(large.glob("test/*/*"))]
+    assert np.array_equal(found.probabilities(payload_images(encoded, found.decoding)).astype(np.float32), expected)
+    found.decoding = dataclasses.replace(found.decoding, least_side=None)
+    assert not np.array_equal(found.probabilities(large / "test").astype(np.float32), expected)
+
+
+def test_a_card_of_the_exact_decoder_is_read_by_earlier_versions_too(run_folder: Path) -> None:
+    assert "decoder" not in json.loads((run_folder / "model.json").read_text())["card"]
 
 
 def test_a_path_that_leads_nowhere_is_named_as_such(predictor: Predictor, photos: Path) -> None:

@@ -23,13 +23,17 @@ def test_a_run_states_what_it_uses() -> None:
     [
         (["head=logreg"], ["head.kind"], ["optim.name", "optim.clip_norm", "train.label_smoothing", "head.activation"]),
         (["head=logreg", "optim.weight_decay=0.1"], ["optim.weight_decay"], ["optim.name"]),
-        (["data=folder", "data.root=photos"], ["data.root", "data.on_bad"], ["data.per_class", "data.split"]),
+        (
+            ["data=folder", "data.root=photos"],
+            ["data.root", "data.on_bad", "data.decoder"],
+            ["data.per_class", "data.split"],
+        ),
         (["head=mlp"], ["head.activation", "head.hidden"], []),
         (["augment=light"], ["augment.kind"], []),
         (["augment.mixup=0.2"], ["augment.mixup"], []),
         (["tune.trials=3"], ["tune.trials", "tune.lr", "tune.search"], []),
         (["freeze=depth", "freeze.depth=2"], ["freeze.depth", "freeze.by"], []),
-        ([], ["tune.validate"], ["tune.lr", "freeze.by", "data.on_leak", "data.on_bad"]),
+        ([], ["tune.validate"], ["tune.lr", "freeze.by", "data.on_leak", "data.on_bad", "data.decoder"]),
     ],
 )
 def test_groups_that_a_run_does_not_use_are_left_out(words: list[str], stated: list[str], left: list[str]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tlexp.config import PROTOCOL, Config, Preprocessing
 from tlexp.config.augment import AugmentKind
 from tlexp.config.protocol import CHUNK
-from tlexp.data.decode import DECODER
+from tlexp.data.decode import decoder_name
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class CutKey:
         crop_mode: How the crop is taken.
         mean: Mean of the normalisation.
         std: Standard deviation of the normalisation.
-        decoder: Number of the policy by which files become pixels.
+        decoder: What names the policy by which files become pixels.
         protocol: Number of what this package makes of the pixels, augmentation included.
         shape: Of one row, e.g. (512,).
         dtype: Of the rows as they are stored, torch's name without "torch.".
@@ -79,7 +79,7 @@ class CutKey:
     crop_mode: str = field(metadata=_decided_by("preprocessing.crop_mode"))
     mean: tuple[float, ...] = field(metadata=_decided_by("preprocessing.mean", "backbone.mean"))
     std: tuple[float, ...] = field(metadata=_decided_by("preprocessing.std", "backbone.std"))
-    decoder: int
+    decoder: int | str = field(metadata=_decided_by("data.decoder"))
     protocol: int
     shape: tuple[int, ...]
     dtype: str
@@ -144,7 +144,7 @@ def cut_key(
         crop_mode=expected.crop_mode,
         mean=tuple(map(float, expected.mean)),
         std=tuple(map(float, expected.std)),
-        decoder=DECODER,
+        decoder=decoder_name(config.data.decoder),
         protocol=PROTOCOL,
         shape=(width,),
         dtype="float32" if dtype is None else dtype_name(dtype),

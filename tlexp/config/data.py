@@ -55,6 +55,13 @@ class OnBad(StrEnum):
     skip = "skip"
 
 
+class Decoder(StrEnum):
+    """How JPEGs become pixels: exact = all of them, fast = of large ones only as many as the network's input needs."""
+
+    exact = "exact"
+    fast = "fast"
+
+
 class Evaluate(StrEnum):
     """held_out = the test split, rest = also what is left of the pool; auto = held_out, and rest in studies."""
 
@@ -152,6 +159,11 @@ class DataConfig:
         "Follow links that lead out of data.root, or of the folder that a table's path names.",
     )
     max_pixels: int = setting(100_000_000, "Largest image that is decoded, in pixels, against decompression bombs.")
+    decoder: Decoder = setting(
+        Decoder.exact,
+        "How JPEGs become pixels: exact, all of them; fast, large ones at the smallest of 1/1, 1/2, 1/4 and 1/8 whose "
+        "sides are twice as long as the network's input needs, which is quicker and gives slightly other pixels.",
+    )
     bits: int | None = setting(
         None,
         "Bits that the values of 16-bit grey images use, 8..16; null takes all 16, and notes images that use fewer.",
@@ -198,6 +210,8 @@ class DataConfig:
             found.append(f"data.bits={self.bits}: must be 8..16, or null for all 16")
         if self.bits is not None and not self.source.example:
             found.append(f"data.bits={self.bits} needs image files: data={self.source} reads none")
+        if self.decoder is not Decoder.exact and not self.source.example:
+            found.append(f"data.decoder={self.decoder} needs image files: data={self.source} reads none")
         if self.memory_bytes < 0:
             found.append(f"data.memory_bytes={self.memory_bytes}: must be at least 0 bytes")
         if not 2 <= self.num_classes <= len(SHAPES):

@@ -1,5 +1,6 @@
 """What a backbone expects of its images."""
 
+import math
 from dataclasses import dataclass
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "hamming", "box")
@@ -24,6 +25,11 @@ class Preprocessing:
     interpolation: str
     crop_pct: float
     crop_mode: str = "center"
+
+    @property
+    def resized_side(self) -> int:
+        """How long the side is that an image is resized by, before it is cropped, in pixels."""
+        return math.floor(self.image_size / self.crop_pct)
 
     def problems(self) -> list[str]:
         """Return every broken rule; timm's own configurations keep all of them.

@@ -9,7 +9,7 @@ from typing import Any
 from tlexp.config.augment import AugmentConfig, AugmentKind
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.cache import CacheConfig, CacheMode
-from tlexp.config.data import DataConfig
+from tlexp.config.data import DataConfig, Decoder
 from tlexp.config.depth import parse_depth
 from tlexp.config.entry import EntryKind, EntryRule, entry_rule, trained_layers
 from tlexp.config.freeze import FreezeConfig, FreezeNorm, FreezePolicy
@@ -234,6 +234,8 @@ def key_values(config: Config) -> dict[str, Any]:
     values = config_values(config, key_only=True)
     values["labels"] = str(parse_labels(config.labels))
     values["data"]["seed"] = config.data_seed
+    if config.data.decoder is Decoder.exact:
+        del values["data"]["decoder"]  # as decoders were before there were two
     if config.data.prior is not None:
         values["data"]["prior"] = json.dumps(config.data.prior, sort_keys=True)  # one value, in whatever order
     if config.data.group is not None:

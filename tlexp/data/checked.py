@@ -14,7 +14,7 @@ from tlexp.data.budget import hold_out
 from tlexp.data.classes import name_notes
 from tlexp.data.copies import find_copies, require_classes
 from tlexp.data.counts import Counts, count_listed
-from tlexp.data.decode import DECODER, Decoding, doubtful
+from tlexp.data.decode import Decoding, decoder_name, doubtful
 from tlexp.data.files import Listing, UnreadImage, unused_files
 from tlexp.data.groups import Grouper, Groups, joined_notes
 from tlexp.data.images import Images, OnProgress, Source, describe, digest_lines, grouped_digest, subset, without
@@ -189,7 +189,7 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         classes=found.classes,
         pool=pool,
         held_out=held_out,
-        digest=grouped_digest(_digest(found.classes, pool, held_out), groups, pool, held_out),
+        digest=grouped_digest(_digest(found.classes, pool, held_out, reading.decoding), groups, pool, held_out),
         skipped=skipped,
         copies=copies,
         groups=groups,
@@ -280,14 +280,14 @@ def _load_all(files: Sequence[UnreadImage], reading: Reading) -> Iterator[Checke
             yield Checked(file=file, digest=found.digest, conversions=found.conversions, short_side=found.short_side)
 
 
-def _digest(classes: Sequence[str], pool: Images, held_out: Images) -> str:
+def _digest(classes: Sequence[str], pool: Images, held_out: Images, decoding: Decoding) -> str:
     """Return the digest of images that were read, whoever read them.
 
     It says "folder" for tables and timm's datasets too: equal digests mean equal names, labels, splits and contents,
     and then the source is the same one, named in another way.
     """
     return digest_lines(
-        [["folder", DECODER, list(classes)], *describe(pool), ["held out"], *describe(held_out)],
+        [["folder", decoder_name(decoding.decoder), list(classes)], *describe(pool), ["held out"], *describe(held_out)],
     )
 
 

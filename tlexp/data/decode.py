@@ -16,17 +16,22 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
+from tlexp.config import Preprocessing
+from tlexp.config.data import Decoder
 from tlexp.data.rgb import to_rgb
 from tlexp.data.whole import load_whole
 from tlexp.errors import DataError
 from tlexp.terminal import one_line
 
 DECODER = 1
-"""Raised whenever files give other pixels than before under the same `Decoded.content`; part of a folder's digest."""
+"""Raised whenever files give other pixels than before under the same `Decoded.content`; see `decoder_name`."""
+
+FINER = 2
+"""Times the side that an image is resized to: so long are the sides of a JPEG at least that is decoded in part."""
 
 _OPTIONAL = {".heic": "HEIF", ".heif": "HEIF", ".avif": "AVIF"}
 """Extension -> a format that not every installation decodes."""
@@ -73,11 +78,13 @@ class Decoded:
 
     Attributes:
         image: Its pixels.
+        short_side: Of the image as it lies, in pixels.
         conversions: What was done to it beyond decoding, in words for a note.
         decoder: What made these pixels besides Pillow: packages with their versions, a number of bits that was stated.
     """
 
     image: Image.Image
+    short_side: int
     conversions: tuple[str, ...]
     decoder: str = ""
 
@@ -130,10 +137,31 @@ class Decoding:
     Attributes:
         max_pixels: Largest width x height that is decoded; the header alone is read for the comparison.
         bits: How many the values of 16-bit grey use, 8..16; None where nobody said.
+        least_side: JPEGs are decoded at the smallest scale at which their sides are so long, in pixels; None for all of
+            their pixels.
     """
 
     max_pixels: int
     bits: int | None = None
+    least_side: int | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """Whether JPEGs may be decoded in part."""
+        return Decoder.exact if self.least_side is None else Decoder.fast
+
+    @classmethod
+    def of(cls, decoder: Decoder, expected: Preprocessing, *, max_pixels: int, bits: int | None) -> Self:
+        """Return how files become pixels for a network.
+
+        Args:
+            decoder: Whether JPEGs may be decoded in part.
+            expected: What the network expects of images.
+            max_pixels: Largest image that is decoded.
+            bits: How many the values of 16-bit grey use; None where nobody said.
+        """
+        fast = decoder is Decoder.fast
+        return cls(max_pixels=max_pixels, bits=bits, least_side=FINER * expected.resized_side if fast else None)
 
 
 def decode(file: IO[bytes], asked: Decoding) -> Decoded:
@@ -170,9 +198,18 @@ def decode_image(image: Image.Image, asked: Decoding) -> Decoded:
             require_size(*image.size, asked)
             two_bytes = _two_bytes(image)
             image.load()
-            return _upright(image, asked, two_bytes=two_bytes)
+            return _upright(image, asked, short_side=min(image.size), two_bytes=two_bytes)
     except UNREADABLE as error:
         raise DataError(f"{printable(str(error))} ({type(error).__name__})".lstrip()) from error
+
+
+def decoder_name(decoder: Decoder) -> int | str:
+    """Return what names the way from files to pixels in digests of folders and in keys of rows.
+
+    >>> decoder_name(Decoder.exact), decoder_name(Decoder.fast)
+    (1, '1 fast')
+    """
+    return DECODER if decoder is Decoder.exact else f"{DECODER} {decoder}"
 
 
 @functools.cache
@@ -227,10 +264,13 @@ def printable(text: str) -> str:
 
 def _decode(image: ImageFile.ImageFile, file: IO[bytes], asked: Decoding) -> Decoded:
     require_size(*image.size, asked)
+    short_side = min(image.size)
+    if asked.least_side is not None:
+        image.draft(None, (asked.least_side, asked.least_side))  # of JPEGs; others stay as they are
     several = ["have several frames, of which the first is taken"] if getattr(image, "is_animated", False) else []
     two_bytes = _two_bytes(image)
     found = [*several, *load_whole(image, file)]
-    return _upright(image, asked, two_bytes=two_bytes, conversions=found)
+    return _upright(image, asked, short_side=short_side, two_bytes=two_bytes, conversions=found)
 
 
 def require_size(width: int, height: int, asked: Decoding) -> None:
@@ -248,7 +288,9 @@ def _two_bytes(image: Image.Image) -> bool:
     return any(";16" in str(part[3]) for part in getattr(image, "tile", ()))
 
 
-def _upright(image: Image.Image, asked: Decoding, *, two_bytes: bool, conversions: Sequence[str] = ()) -> Decoded:
+def _upright(
+    image: Image.Image, asked: Decoding, *, short_side: int, two_bytes: bool, conversions: Sequence[str] = ()
+) -> Decoded:
     done = [*conversions]
     turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     rgb = to_rgb(image, bits=asked.bits, two_bytes=two_bytes)
@@ -257,4 +299,5 @@ def _upright(image: Image.Image, asked: Decoding, *, two_bytes: bool, conversion
         result = result.transpose(turn)
         done.append("are turned upright as their EXIF orientation says")
     decoder = ", ".join(part for part in (_optional().get(image.format or "", ""), *rgb.by) if part)
-    return Decoded(image=result, conversions=(*done, *map(printable, rgb.conversions)), decoder=decoder)
+    told = (*done, *map(printable, rgb.conversions))
+    return Decoded(image=result, short_side=short_side, conversions=told, decoder=decoder)

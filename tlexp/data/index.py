@@ -297,7 +297,7 @@ def _folder_key(folder: str, asked: Decoding) -> bytes:
 @functools.cache
 def _deciding(asked: Decoding) -> bytes:
     """Return the digest of what decides a check besides the file: settings, decoders and this package's own code."""
-    sha = hashlib.sha256(json.dumps([asked.max_pixels, asked.bits, *decoder_versions()]).encode())
+    sha = hashlib.sha256(json.dumps([asked.max_pixels, asked.bits, asked.decoder, *decoder_versions()]).encode())
     for name in _DECIDING:
         sha.update((PACKAGE / "data" / f"{name}.py").read_bytes())
     return sha.digest()

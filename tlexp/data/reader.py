@@ -52,7 +52,8 @@ class ReaderImage:
         rgb = to_rgb(content, bits=asked.bits, two_bytes=False)
         image = rgb.image
         digest = hashlib.sha256(f"pixels {image.width} x {image.height} ".encode() + image.tobytes()).hexdigest()
-        return digest, Decoded(image=image, conversions=tuple(map(printable, rgb.conversions)))
+        told = tuple(map(printable, rgb.conversions))
+        return digest, Decoded(image=image, short_side=min(image.size), conversions=told)
 
 
 class ReaderImages:

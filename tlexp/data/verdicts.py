@@ -73,8 +73,7 @@ def _judge(file: UnreadImage, asked: Decoding) -> tuple[Verdict, bool]:
         digest, decoded = file.load(asked)
     except DataError as error:
         return Verdict(refusal=str(error)), _lasts(error.__cause__)
-    short_side = min(decoded.image.size)
-    return Verdict(digest=digest, short_side=short_side, conversions=decoded.conversions), True
+    return Verdict(digest=digest, short_side=decoded.short_side, conversions=decoded.conversions), True
 
 
 def _lasts(cause: BaseException | None) -> bool:

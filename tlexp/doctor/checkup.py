@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tlexp.config import Config
-from tlexp.config.data import DataConfig, OnBad
+from tlexp.config.data import DataConfig, Decoder, OnBad
 from tlexp.config.group import OnLeak
 from tlexp.data import copies_csv
 from tlexp.data.leaks import LISTED
@@ -106,8 +106,9 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
 
 
 def _lenient(data: DataConfig) -> DataConfig:
-    """Return settings with which all images are looked at: unreadable ones are noted, and no group moves an image."""
-    return dataclasses.replace(data, on_bad=OnBad.skip, on_leak=OnLeak.refuse if data.group is None else OnLeak.list)
+    """Return settings with which all images are looked at, and all of them: nothing is refused, moved or left out."""
+    on_leak = OnLeak.refuse if data.group is None else OnLeak.list
+    return dataclasses.replace(data, on_bad=OnBad.skip, on_leak=on_leak, decoder=Decoder.exact)
 
 
 def check_up(config: Config, folder: Path, listener: Listener) -> Checkup:

@@ -238,6 +238,7 @@ def describe_model(
         abstention=abstention,
         max_pixels=min(config.data.max_pixels, LARGEST_IMAGE),
         bits=config.data.bits,
+        decoder=config.data.decoder,
     )
 
 

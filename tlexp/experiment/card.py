@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.config.backbone import PIXELS, backbone_told
+from tlexp.data.decode import Decoding
 from tlexp.formats import Format, Likeness, Reference
 from tlexp.models import Classifier, ModelCard
 from tlexp.models.digest import tensors_digest
@@ -31,15 +32,19 @@ for name, probability in zip(classes, probabilities([image])[0]):
 _OPENED = """\
 from PIL import ImageOps
 
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as for training"""
+photo = Image.open("photo.jpg")
+image = ImageOps.exif_transpose(photo).convert("RGB")  # upright, as for training"""
 _OPENED_GREY = """\
 import numpy as np
 from PIL import ImageOps
 
-image = ImageOps.exif_transpose(Image.open("photo.jpg"))  # upright, as for training
+photo = Image.open("photo.jpg")
+image = ImageOps.exif_transpose(photo)  # upright, as for training
 if image.mode.startswith("I"):  # grey of 16 bits, of which the training images used {bits}
     image = Image.fromarray((np.asarray(image) >> {shift}).astype(np.uint8))
 image = image.convert("RGB")"""
+_FIRST = 'photo = Image.open("photo.jpg")\n'
+_DRAFTED = "photo.draft(None, ({side}, {side}))  # a JPEG at the smallest scale with such sides, as for training\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,9 @@ def format_card(
 def format_snippet(format_: Format, card: ModelCard) -> str:
     """Return what loads an export and asks it of one photograph, as a block of Markdown."""
     opened = _OPENED if card.bits is None else _OPENED_GREY.format(bits=card.bits, shift=card.bits - 8)
+    decoding = Decoding.of(card.decoder, card.preprocessing, max_pixels=card.max_pixels, bits=card.bits)
+    if decoding.least_side is not None:
+        opened = opened.replace(_FIRST, _FIRST + _DRAFTED.format(side=decoding.least_side))
     return _USE.format(snippet=format_.snippet(card).strip(), opened=opened)
 
 

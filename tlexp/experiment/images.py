@@ -59,11 +59,10 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     origin = origin_of(data, image_size=expected.image_size)
     if names is not None and data.source is not DataSource.timm:  # opening those takes long
         names.of(origin.class_names(classes=data.classes, at_least=data.at_least))
-    decoding = Decoding(max_pixels=data.max_pixels, bits=data.bits)
     reading = Reading(
         on_bad=data.on_bad,
         follow_links=data.follow_links,
-        decoding=decoding,
+        decoding=decoding_of(config, expected),
         progress=listener.images,
         grouper=grouper_of(data),
         index=_index(config),
@@ -79,6 +78,12 @@ def open_images(config: Config, expected: Preprocessing, listener: Listener) -> 
     source = source if names is None else name_classes(source, names, neither=data.neither is not None)
     _require_public(source.classes)
     return source
+
+
+def decoding_of(config: Config, expected: Preprocessing) -> Decoding:
+    """Return how files become pixels for a network."""
+    data = config.data
+    return Decoding.of(data.decoder, expected, max_pixels=data.max_pixels, bits=data.bits)
 
 
 def _index(config: Config) -> Index:

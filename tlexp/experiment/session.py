@@ -20,7 +20,7 @@ from tlexp.config.data import Evaluate
 from tlexp.config.entry import EntryKind
 from tlexp.data import ImageBank, Images, Source
 from tlexp.experiment.build import Network, build_network, load_start
-from tlexp.experiment.images import decode, open_images
+from tlexp.experiment.images import decode, decoding_of, open_images
 from tlexp.features.batches import LabelledSet
 from tlexp.features.entry import Room
 from tlexp.learn.solved import Solutions
@@ -92,7 +92,7 @@ class Session:
             DataError: They do not allow a run.
         """
         all_of_them = dataclasses.replace(config.data, seed=None, evaluate=Evaluate.auto)  # whichever a run uses
-        key = _key(config_values(all_of_them), expected.image_size)
+        key = _key(config_values(all_of_them), expected.image_size, decoding_of(config, expected).least_side)
         if self._source is None or self._source[0] != key:
             self._decoded.clear()
             self._source = key, open_images(config, expected, listener)

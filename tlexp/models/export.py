@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tlexp.config import Preprocessing
 from tlexp.config.backbone import BackboneConfig
-from tlexp.config.data import DataConfig
+from tlexp.config.data import DataConfig, Decoder
 from tlexp.config.head import Activation, HeadConfig, HeadInit, HeadKind, HeadNorm
 from tlexp.errors import ConfigError, WeightsError
 from tlexp.jsonfile import abridged, from_json
@@ -96,6 +96,7 @@ class ModelCard:
         abstention: How sure it has to be for which accuracy of its answers; None where nothing tells.
         max_pixels: Largest image that is decoded for it.
         bits: How many the values of 16-bit grey images use; None where nobody said.
+        decoder: How JPEGs become pixels.
     """
 
     backbone: str
@@ -112,6 +113,7 @@ class ModelCard:
     abstention: Abstention | None = None
     max_pixels: int = DataConfig().max_pixels
     bits: int | None = None
+    decoder: Decoder = Decoder.exact
 
     def problems(self) -> list[str]:
         """Return every broken rule: a card may be anybody's."""
@@ -168,7 +170,7 @@ def save_classifier(classifier: Classifier, folder: Path, *, description: ModelC
     card = dataclasses.replace(description, origin=masked(description.origin))
     exported = ExportedModel(card=card, depth=classifier.depth, digest=tensors_digest(state))
     content = {"schema": SCHEMA, **dataclasses.asdict(exported)}
-    for name in ("prior", "temperature", "abstention", "max_pixels", "bits"):
+    for name in ("prior", "temperature", "abstention", "max_pixels", "bits", "decoder"):
         if getattr(card, name) == getattr(ModelCard, name):
             del content["card"][name]  # a card without one is read by earlier versions too
     paths = [folder / name for name in EXPORT]

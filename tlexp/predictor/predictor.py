@@ -66,7 +66,7 @@ class Predictor:
         self.card = card
         self._device = choose_device(device, setting="device")
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last).eval()
-        self.decoding = Decoding(max_pixels=card.max_pixels, bits=card.bits)
+        self.decoding = Decoding.of(card.decoder, card.preprocessing, max_pixels=card.max_pixels, bits=card.bits)
         known = classifier.typicality
         self.typicality = None if known is None else known.to(self._device)
         self.familiarity = classifier.familiarity

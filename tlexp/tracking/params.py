@@ -14,7 +14,7 @@ from tlexp.tracking.names import flat_params
 Param = str | int | float | bool | None
 _Kind = TypeVar("_Kind", bound=StrEnum)
 _RENDERED = ("data.per_class", "data.test_per_class", "data.num_classes", "data.size", "data.noise", "data.clutter")
-_OF_FILES = ("data.follow_links", "data.max_pixels", "data.on_bad")
+_OF_FILES = ("data.decoder", "data.follow_links", "data.max_pixels", "data.on_bad")
 _OF_LAYERS = ("head.activation", "head.norm")
 _OF_STEPS = ("train.longer", "train.limit_steps", "train.label_smoothing", "head.init", "head.dropout")
 
