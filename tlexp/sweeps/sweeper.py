@@ -24,8 +24,6 @@ from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.settings import cost_kind, shortened
 from tlexp.tracking import names
 
-__all__ = ["HydraContext", "sweep"]
-
 
 def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> list[JobOutcome]:
     """Run every point of the swept overrides that has not finished yet, write the results, and return every point.
