@@ -111,12 +111,19 @@ def start(tmp_path: Path) -> Start:
     from tlexp.experiment.run import run
     from tlexp.train import Listener
 
-    def started(*words: str, name: str = "run", listener: "Listener | None" = None) -> "Outcome":
+    def started(
+        *words: str, name: str = "run", listener: "Listener | None" = None, study: str | None = None
+    ) -> "Outcome":
         loaded = load((*SMALL, *words))
         folder = tmp_path / name
         folder.mkdir()
         return run(
-            loaded.config, shown=loaded.shown, folder=folder, listener=listener or Listener(), overrides=list(words)
+            loaded.config,
+            shown=loaded.shown,
+            folder=folder,
+            listener=listener or Listener(),
+            overrides=list(words),
+            study=study,
         )
 
     return started

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -18,5 +17,17 @@ def t_quantile(freedom: NDArray[np.float64], family: float = 1, *, sides: int = 
         family: Statements that hold at once (Bonferroni).
         sides: 2 for an interval, 1 for a bound.
     """
-    quantile: NDArray[np.float64] = stdtrit(freedom, 1 - (1 - CONFIDENCE) / family / sides)
+    return student(freedom, 1 - (1 - CONFIDENCE) / family / sides)
+
+
+def student(freedom: NDArray[np.float64] | float, share: float) -> NDArray[np.float64]:
+    """Return what a share of Student's distribution lies below, (...).
+
+    Args:
+        freedom: (...) its degrees of freedom.
+        share: In (0, 1).
+    """
+    from scipy.special import stdtrit  # lazy: no image waits for it
+
+    quantile: NDArray[np.float64] = stdtrit(freedom, share)
     return quantile

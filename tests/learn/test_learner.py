@@ -238,6 +238,10 @@ class TestLearner:
         learner.train("other", fold.train, candidate)
         expected = learner.compare(learner.budget, fold.validation, learner.reference(fold.train))[1]
         assert np.array_equal(found, expected)
+        asked: list[object] = []
+        given.classifier.head.register_forward_hook(lambda *_: asked.append(_))
+        learner.fold_distances(fold, candidate)
+        assert not asked, "heads have no part in distances"
 
     def test_it_learns(self, given: Given) -> None:
         given.learner.train("one", WHOLE, given.candidates[0])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Start
 from tlexp.jsonfile import to_json
 from tlexp.tracking import DatasetInfo, Record, RunStatus, Tracker, names, publish_record, replay, stale
 from tlexp.tracking.environment import process_identity
@@ -197,6 +198,15 @@ def test_a_run_begins_with_closing_what_the_dead_left(store: str) -> None:
     assert info(store, left).status == "KILLED"
     assert tracker.run_id is not None
     assert info(store, tracker.run_id).status == "FINISHED"
+
+
+def test_a_run_of_a_sweep_leaves_that_to_the_sweep(store: str, start: Start) -> None:
+    left = opened(store, dead())
+    tracked = ["tracking=mlflow", f"tracking.uri={store}"]
+    start(*tracked, name="one", study="s")
+    assert info(store, left).status == "RUNNING"
+    start(*tracked, name="two")
+    assert info(store, left).status == "KILLED"
 
 
 def test_a_closed_run_that_has_a_record_is_written_again(

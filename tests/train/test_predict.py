@@ -10,7 +10,7 @@ from tlexp.errors import DivergedError, OutOfMemoryError
 from tlexp.models import Classifier, build_head
 from tlexp.models.head import Head
 from tlexp.models.neighbours import Neighbours
-from tlexp.train import device, predict
+from tlexp.train import device, map_features, predict, predict_beside
 
 
 def chunked(batches, size):
@@ -28,6 +28,16 @@ def test_logits_come_in_order_in_evaluation_mode(build_classifier, build_batches
     assert np.allclose(logits, expected, atol=1e-6)
     assert np.array_equal(labels, batches.labels.numpy())
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
+
+
+def test_what_is_made_beside_the_logits_needs_no_head(build_classifier, build_batches):
+    classifier, batches = build_classifier(), build_batches()
+    asked = []
+    classifier.head.register_forward_hook(lambda *_: asked.append(1))
+    _, beside, _ = predict_beside(classifier, chunked(batches, 5), torch.square, autocast=None)
+    asked.clear()
+    assert np.array_equal(map_features(classifier, chunked(batches, 5), torch.square, autocast=None), beside)
+    assert not asked
 
 
 def test_an_accelerator_that_is_full_is_given_fewer_images_at_once(build_classifier, build_batches, monkeypatch):

@@ -149,6 +149,7 @@ class RunRecorder:
             warn=self.listener.message,
             seconds=tracking.wait_seconds,
             system_metrics=tracking.system_metrics,
+            tidies=self.alone,
         )
         self._tracker.start(
             run_name=names.run_name(self.shown, self.point),

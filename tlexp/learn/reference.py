@@ -11,7 +11,7 @@ from tlexp.arrays import Positions
 from tlexp.features.batches import FitSetup, LabelledSet
 from tlexp.models import Classifier
 from tlexp.models.typicality import ReferenceRows, pool_tokens, reference_places
-from tlexp.train import predict_beside
+from tlexp.train import map_features
 
 
 def find_reference(
@@ -28,5 +28,5 @@ def find_reference(
     """
     taken = positions[reference_places(images.labels[positions], width)]
     pooled = partial(pool_tokens, width=width)
-    _, features, _ = predict_beside(classifier, images.chunks(taken), pooled, autocast=setup.plan.autocast)
+    features = map_features(classifier, images.chunks(taken), pooled, autocast=setup.plan.autocast)
     return ReferenceRows.of(torch.from_numpy(features)).to(setup.device)

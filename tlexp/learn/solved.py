@@ -24,6 +24,7 @@ from tlexp.train import (
     FoldFit,
     Listener,
     Problem,
+    map_features,
     peak_bytes,
     predict,
     predict_beside,
@@ -141,7 +142,8 @@ class SolvedLearner:
 
     def fold_distances(self, fold: Fold, choice: Choice) -> Distances:
         """Return how far the validation part lies from the training part: features are the same for all heads."""
-        return self.compare(self.budget, fold.validation, self.reference(fold.train))[1]
+        chunks, distances = self.budget.chunks(fold.validation), self.reference(fold.train).distances
+        return map_features(self.classifier, chunks, distances, autocast=None)
 
     def identity(self, train: Positions, validation: Positions | None) -> bytes:
         """Return what names a problem, in other runs as well."""

@@ -30,6 +30,7 @@ from tlexp.train import (
     Listener,
     Problem,
     fit,
+    map_features,
     on_curve,
     predict,
     predict_beside,
@@ -219,7 +220,8 @@ class TrainedLearner:
     def fold_distances(self, fold: Fold, rates: Rates) -> Distances | None:
         """Return how far the validation part lies from the training part, or lay when the rates were fitted to it."""
         if self.fixed:
-            return self.compare(self.budget, fold.validation, self.reference(fold.train))[1]
+            chunks, distances = self.budget.chunks(fold.validation), self.reference(fold.train).distances
+            return map_features(self.classifier, chunks, distances, autocast=self._setup.plan.autocast)
         return self._distances.get((fold.train.tobytes(), rates))
 
     def _problem(self, rows: FeatureSet, fold: Fold) -> Problem:

@@ -53,7 +53,6 @@ from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPl
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import StudyProgress
 from tlexp.studies.report.networks import not_looked_at
-from tlexp.studies.report.told import report
 from tlexp.terminal import duration, short_path
 from tlexp.tracking import names
 from tlexp.train import Listener
@@ -260,6 +259,8 @@ class _Endings:
 
 def _report(plan: StudyPlan, due: Sequence[PlannedRun]) -> int:
     """Write the report; return how many of the runs that had their turn did not finish."""
+    from tlexp.studies.report.told import report  # lazy: matplotlib, for which no image waits
+
     tracking = plan.columns[0].composed.config.tracking
     print(report(plan.folder.path, tracking=tracking, images=plan.source.held_out))  # noqa: T201
     index = RunIndex(plan.folder.attempts())

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-
-from optuna.trial import Trial
+from typing import TYPE_CHECKING
 
 from tlexp.config.sweep import SweepConfig
 from tlexp.errors import ConfigError
@@ -13,8 +12,12 @@ from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
 from tlexp.sweeps.points import Plan, sampler, shown
-from tlexp.sweeps.search import OptunaSearch
 from tlexp.tracking import RunStatus
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from tlexp.sweeps.search import OptunaSearch
 
 MOST_REPEATS = 20
 """How often in a row a search may propose what is known already, before what is left is taken in order."""
@@ -75,6 +78,8 @@ class Candidates:
             run: Runs what has not finished of them; returns whether the sweep may go on.
             at_once: How many.
         """
+        from tlexp.sweeps.search import OptunaSearch  # lazy: a grid asks nothing of Optuna
+
         search = OptunaSearch(
             self._plan.candidates.axes,
             sampler=sampler(self._settings),
@@ -107,7 +112,7 @@ class Candidates:
             if not goes_on:
                 return False
 
-    def _propose(self, search: OptunaSearch) -> tuple[Trial | None, Candidate] | None:
+    def _propose(self, search: "OptunaSearch") -> "tuple[Trial | None, Candidate] | None":
         """Return a candidate that is not known yet; None where there is none left."""
         known = {candidate.identity: candidate for candidate in self.tried}
         for _ in range(MOST_REPEATS):

@@ -25,7 +25,6 @@ from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.sweeps.settings import cost_kind, shortened
 from tlexp.tracking import names
 
-__all__ = ["HydraContext", "sweep"]
 _SHARED = (
     "other commands may share this search: what it proposes then follows from what they have told by that moment, so "
     "that a search is not repeated bit for bit; its runs are"

@@ -78,6 +78,7 @@ class Tracker:
         seconds: float = RUN_SECONDS,
         command: str = "tlexp sync",
         system_metrics: bool = False,
+        tidies: bool = True,
     ) -> None:
         """Touch nothing yet.
 
@@ -88,11 +89,13 @@ class Tracker:
             seconds: The budget.
             command: What writes the run later where the store is away, given its URI.
             system_metrics: Whether figures of the machine are written beside it.
+            tidies: Whether it closes what dead processes left open; a sweep or study does so once for all its runs.
         """
         self.uri = absolute_uri(uri)
         self.run_id: str | None = None
         """Known soon after `start`."""
         self._experiment, self._command, self._system_metrics = experiment, command, system_metrics
+        self._tidies = tidies
         self._warn = warn
         self._waiting: list[Value] = []
         self._ending: Ending | None = None
@@ -182,7 +185,8 @@ class Tracker:
             opening["tags"] = run_tags(environment("")) | opening["tags"]
             self.run_id = self._writer.open(**opening)
             self._opened.set()
-            self._tidy(self._writer)
+            if self._tidies:
+                self._tidy(self._writer)
             with measured_machine(self.uri, self.run_id) if self._system_metrics else contextlib.nullcontext():
                 while not self._closing.wait(_FLUSH_SECONDS) and self._away is None:
                     self._flush(self._writer)

@@ -21,7 +21,7 @@ from tlexp.train.loop import fit, on_curve
 from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
 from tlexp.train.outliers import FalseAlarms, measure_false_alarms
-from tlexp.train.predict import Beside, predict, predict_beside
+from tlexp.train.predict import Beside, map_features, predict, predict_beside
 from tlexp.train.problem import Fitted, Problem
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "evaluate",
     "fit",
     "keep_freed_memory",
+    "map_features",
     "measure",
     "measure_answering",
     "measure_false_alarms",

@@ -31,8 +31,8 @@ def predict(
         DivergedError: The logits are not finite.
         OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
     """
-    logits, _, labels = predict_beside(classifier, chunks, lambda features: features[:, :0], autocast=autocast)
-    return logits, labels
+    [logits], labels = _evaluate(classifier, chunks, lambda features: [classifier.head(features).float()], autocast)
+    return _finite(logits), labels
 
 
 def predict_beside(
@@ -48,19 +48,28 @@ def predict_beside(
         DivergedError: The logits are not finite.
         OutOfMemoryError: An image does not fit into the device's memory, or a chunk into that of the CPU.
     """
-    classifier.eval()
-    made, labels = [], []
-    evaluate = spared(partial(_evaluate, classifier, beside=beside, autocast=autocast))
-    with torch.no_grad():
-        for images, chunk_labels in chunks:
-            told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
-            found = within_memory(partial(evaluate, images), told)
-            made.append([each.cpu() for each in found])
-            labels.append(chunk_labels.cpu())
-    logits, others = (torch.cat(parts).numpy() for parts in zip(*made, strict=True))
-    if not np.isfinite(logits).all():
-        raise DivergedError("the network's outputs are not finite: lower optim.lr")
-    return logits, others, torch.cat(labels).numpy()
+
+    def made_of(features: torch.Tensor) -> list[torch.Tensor]:
+        return [classifier.head(features).float(), beside(features)]
+
+    (logits, others), labels = _evaluate(classifier, chunks, made_of, autocast)
+    return _finite(logits), others, labels
+
+
+def map_features(
+    classifier: Classifier,
+    chunks: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    beside: Beside,
+    *,
+    autocast: torch.dtype | None,
+) -> NDArray[np.float32]:
+    """Return what `predict_beside` makes of features beside the logits, (N, ...), to the bit, without the head.
+
+    Raises:
+        OutOfMemoryError: As `predict`.
+    """
+    [others], _ = _evaluate(classifier, chunks, lambda features: [beside(features)], autocast)
+    return others
 
 
 def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None) -> torch.Tensor:
@@ -70,14 +79,33 @@ def forward(network: Forward, images: torch.Tensor, autocast: torch.dtype | None
 
 
 def _evaluate(
-    classifier: Classifier, images: torch.Tensor, *, beside: Beside, autocast: torch.dtype | None
-) -> list[torch.Tensor]:
+    classifier: Classifier,
+    chunks: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    made_of: Callable[[torch.Tensor], list[torch.Tensor]],
+    autocast: torch.dtype | None,
+) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
+    """Return what is made of the features of all chunks, (N, ...) each, and their labels (N,)."""
+
     def outputs(chunk: torch.Tensor) -> list[torch.Tensor]:
         with torch.autocast(chunk.device.type, dtype=autocast, enabled=autocast is not None):
-            features = classifier.features(chunk)
-            return [classifier.head(features).float(), beside(features)]
+            return made_of(classifier.features(chunk))
 
-    return in_chunks(outputs, images)
+    classifier.eval()
+    made, labels = [], []
+    evaluate = spared(partial(in_chunks, outputs))
+    with torch.no_grad():
+        for images, chunk_labels in chunks:
+            told = f"evaluation with {sizes(images)}: use a smaller backbone.image_size, or train.device=cpu"
+            found = within_memory(partial(evaluate, images), told)
+            made.append([each.cpu() for each in found])
+            labels.append(chunk_labels.cpu())
+    return [torch.cat(parts).numpy() for parts in zip(*made, strict=True)], torch.cat(labels).numpy()
+
+
+def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(logits).all():
+        raise DivergedError("the network's outputs are not finite: lower optim.lr")
+    return logits
 
 
 def sizes(images: torch.Tensor) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+
+from tlexp.confidence import student
 
 LEAST_BUDGETS = 5
 FURTHEST = 2.0
@@ -149,11 +150,11 @@ def _falls(before: NDArray[np.float64], after: NDArray[np.float64], *, pairs: in
     """Return whether the paired difference of two budgets is surely below 0, 97.5 % for so many pairs at once."""
     change = after - before
     error = change.std(ddof=1) / np.sqrt(len(change))
-    return bool(change.mean() < -stdtrit(len(change) - 1, 1 - 0.025 / pairs) * error - 1e-9)
+    return bool(change.mean() < -student(len(change) - 1, 1 - 0.025 / pairs) * error - 1e-9)
 
 
 def _new_draw(value: float, variance: float, freedom: int, *, lowest: float = -1.0) -> Band:
-    half = float(stdtrit(freedom, (1 + COVERAGE) / 2) * np.sqrt(variance))
+    half = float(student(freedom, (1 + COVERAGE) / 2) * np.sqrt(variance))
     return Band(value=value, low=max(lowest, value - half), high=min(1.0, value + half))
 
 

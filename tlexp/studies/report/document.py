@@ -1,8 +1,10 @@
 """What a report is made of; the page and the Markdown file show the same parts. Text is plain and not yet escaped."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tlexp.studies.report.rendering import RenderedFigure
+if TYPE_CHECKING:
+    from tlexp.studies.report.rendering import RenderedFigure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Picture:
     name: str
     alt: str
     caption: str
-    drawn: RenderedFigure
+    drawn: "RenderedFigure"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,13 +41,15 @@ class TlexpSweeper(Sweeper):
 
         Returned is what they return.
         """
-        from tlexp.sweeps.sweeper import HydraContext, sweep  # lazy: keeps --help fast
+        from tlexp.jobs.runner import HydraContext  # lazy: keeps --help fast
 
         assert self.hydra_context is not None
         assert self.task_function is not None
         assert self.config is not None
         context = HydraContext(hydra=self.hydra_context, task=self.task_function, config=self.config)
         if self.config.study.kind == "none":
+            from tlexp.sweeps.sweeper import sweep  # lazy: keeps --help fast
+
             return sweep(self.settings, arguments, context)
         from tlexp.studies.study import study  # lazy: keeps --help fast
 
