@@ -97,7 +97,9 @@ def test_four_commands_on_two_hosts_of_which_one_is_killed(store: Database, type
     assert len(list(lost.parent.glob("*"))) == 2
     assert len(set(processes(folder))) == 4
     assert {host for host, _ in processes(folder)} == {os.uname().nodename, "another"}
-    assert Counter(store.ask("select state::text from trials")) == {("COMPLETE",): TRIALS, ("FAIL",): 1}
+    ended = Counter(state for (state,) in store.ask("select state::text from trials"))
+    assert (ended.keys(), ended["COMPLETE"]) == ({"COMPLETE", "FAIL"}, TRIALS)
+    assert ended["FAIL"] <= len(four), "more than the killed command's, and one of each whose database went away"
     print(f"{TRIALS} trials of 2 runs: attempts of each command {sorted(Counter(processes(folder)).values())}")
 
     alone = tmp_path / "alone"
