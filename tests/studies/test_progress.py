@@ -35,6 +35,14 @@ def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_
     assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 2 min to go"
 
 
+def test_the_line_says_when_the_minutes_are_over(tmp_path: Path) -> None:
+    clock = Clock()
+    told = StudyProgress(tmp_path, WAITING, done=0, title="study", until=130.0, clock=clock)
+    assert told.line().endswith("to go")
+    clock.now = 131.0
+    assert told.line().endswith("to go; study.minutes are over: no other round begins, this one goes on for its answer")
+
+
 def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:
     end(tmp_path, "a" * 64)
     assert ": 0 of 3 replicates done" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()

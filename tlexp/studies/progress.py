@@ -1,5 +1,6 @@
 """One line that says how far a study is, whoever runs its replicates."""
 
+import math
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ class StudyProgress:
         waiting: Keys of the replicates that are to run -> seconds that each takes by estimate.
         done: How many were there before.
         title: What stands before the count.
+        until: When `study.minutes` are over, by the clock.
         clock: Seconds since some time.
     """
 
@@ -37,10 +39,11 @@ class StudyProgress:
         *,
         done: int,
         title: str,
+        until: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._waiting, self._before, self._title, self._clock = folder, waiting, done, title, clock
-        self._known, self._began = self._records(), clock()
+        self._known, self._began, self._until = self._records(), clock(), until
         self._over = threading.Event()
         self._bar: tqdm[Never] | None = None
 
@@ -66,7 +69,9 @@ class StudyProgress:
         )
         pace = (self._clock() - self._began) / spent if spent else 1.0
         count = f"{self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
-        return f"{self._title}: {count}, about {duration(pace * left, hours_from=3600, days_from=2 * 86400)} to go"
+        late = "; study.minutes are over: no other round begins, this one goes on for its answer"
+        about = duration(pace * left, hours_from=3600, days_from=2 * 86400)
+        return f"{self._title}: {count}, about {about} to go{late if self._clock() > self._until else ''}"
 
     def _records(self) -> set[Path]:
         paths = [folder / names.RECORD_FILE for folder in attempt_folders(self._folder, self._waiting)]

@@ -139,7 +139,7 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
             if not (left := _one_pass(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
-            with _progress(plan, rounds, found, tried):
+            with _progress(plan, rounds, found, tried, until=began + 60 * allowed_minutes(plan)):
                 runner.run(_assign(plan, left, until))
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
@@ -208,12 +208,15 @@ def _read_rounds(folder: Path) -> HeldRounds:
     return hold_rounds(read_table(folder))
 
 
-def _progress(plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str]) -> StudyProgress:
+def _progress(
+    plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str], *, until: float
+) -> StudyProgress:
     """Return what tells how far the study is with all that has its turn in this round, and with its controls."""
     due = [(turn.column, run) for turn in due_turns(plan.columns, rounds) for run in turn.runs]
     waiting = {run.key: found.run(column, run) for column, run in due if run.key not in tried}
     number = f", round {rounds.round} of at most {len(plan.looks)}" if len(plan.looks) > 1 else ""
-    return StudyProgress(plan.folder.path, waiting, done=len(due) - len(waiting), title=f"study{number}")
+    before = len(due) - len(waiting)
+    return StudyProgress(plan.folder.path, waiting, done=before, title=f"study{number}", until=until)
 
 
 def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], until: float) -> Iterator[Job]:
