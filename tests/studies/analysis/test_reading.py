@@ -230,8 +230,10 @@ def test_an_unknown_study_is_answered_with_the_nearest_names(whole: Study) -> No
     SweepFolder(root / "made-plain").state({"fixed": {}, "swept": []})
     with pytest.raises(ConfigError, match=r"^'made-ub' is no study below .*: did you mean made-up$"):
         find_study("made-ub", root)
-    with pytest.raises(ConfigError, match=r"'made-plain' is a sweep that is no study below"):
+    with pytest.raises(ConfigError, match=r"'made-plain' is a sweep, whose table is its results.csv, and no study"):
         find_study("made-plain", root)
+    with pytest.raises(ConfigError, match=r"made-plain' is a sweep, "):
+        find_study(str(root / "made-plain"), root)
     with pytest.raises(ConfigError, match=r"there are flowers, made-up$"):
         find_study("xyz", root)
     with pytest.raises(ConfigError, match=r"none has been run yet$"):

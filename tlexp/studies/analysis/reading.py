@@ -36,7 +36,8 @@ def find_study(name: str, root: Path = Path("multirun")) -> Path:
             return folder
     known = sorted(path.parent.name for path in root.glob(f"*/{names.STUDY_FILE}") if _is_study(path.parent))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    what = "is a sweep that is no study" if (root / name / names.STUDY_FILE).is_file() and name else "is no study"
+    sweeps = name and any((folder / names.STUDY_FILE).is_file() for folder in (root / name, Path(name)))
+    what = "is a sweep, whose table is its results.csv, and no study" if sweeps else "is no study"
     listed = near or known[:5]
     way_out = f"{'did you mean' if near else 'there are'} {', '.join(listed)}" if listed else "none has been run yet"
     raise ConfigError(f"{name!r} {what} below {root}: {way_out}")
