@@ -223,7 +223,7 @@ def test_a_study_is_found_by_name_and_by_path(whole: Study) -> None:
     assert find_study(str(whole.folder), root) == whole.folder
 
 
-def test_an_unknown_study_is_answered_with_the_nearest_names(whole: Study) -> None:
+def test_an_unknown_study_is_answered_with_the_nearest_names(whole: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     root = whole.folder.parent
     shutil.copytree(whole.folder, root / "flowers")
     (root / "made-plain").mkdir()
@@ -232,8 +232,9 @@ def test_an_unknown_study_is_answered_with_the_nearest_names(whole: Study) -> No
         find_study("made-ub", root)
     with pytest.raises(ConfigError, match=r"'made-plain' is a sweep, whose table is its results.csv, and no study"):
         find_study("made-plain", root)
+    monkeypatch.chdir(root.parent)
     with pytest.raises(ConfigError, match=r"made-plain' is a sweep, "):
-        find_study(str(root / "made-plain"), root)
+        find_study(f"{root.name}/made-plain", Path(root.name))
     with pytest.raises(ConfigError, match=r"there are flowers, made-up$"):
         find_study("xyz", root)
     with pytest.raises(ConfigError, match=r"none has been run yet$"):
