@@ -40,7 +40,7 @@ def test_the_line_says_when_the_minutes_are_over(tmp_path: Path) -> None:
     told = StudyProgress(tmp_path, WAITING, done=0, title="study", until=130.0, clock=clock)
     assert told.line().endswith("to go")
     clock.now = 131.0
-    assert told.line().endswith("to go; study.minutes are over: no other round begins, this one goes on for its answer")
+    assert told.line().endswith("to go; study.minutes are over: what has begun comes to its end")
 
 
 def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:

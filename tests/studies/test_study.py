@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,8 @@ from safetensors.torch import save_file
 
 from tests.composed import load
 from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command, leave_unmeasured
-from tlexp.config import PROTOCOL, config_key
+from tlexp.config import PROTOCOL, Config, config_key
+from tlexp.config.freeze import FreezePolicy
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.experiment import run as run_module
 from tlexp.experiment.estimate import UnitCosts
@@ -36,6 +38,7 @@ from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.planning import costs
+from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.minutes import kept_for_finals
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.studies.report.protocol import protocol_sentences
@@ -539,17 +542,96 @@ def test_controls_stop_when_the_minutes_are_up_and_stay_so(
         hurried.setattr(column_module, "time", clock)
         assert study(*words) == 0
     competing = {"freeze-5": [0, 1], "ridge": [0, 1], "nearest_mean": [0, 1], "knn": [0, 1]}
-    assert ran(tmp_path) == competing | {"scratch": [0]}
-    assert "they are up, and 7 replicates of controls are left out" in capsys.readouterr().err
+    there = competing | {"pixels": [0, 1], "scratch": [0]}
+    assert ran(tmp_path) == there
+    assert "they are up; left out: 5 replicates of controls, on which no answer rests" in capsys.readouterr().err
     page = (tmp_path / "multirun/s/report/report.md").read_text()
-    assert "| further controls | to fit study.minutes=30, which were up before 7 replicates began |" in page
-    assert "9 of 9 replicates have finished" in page
+    assert "| further controls | to fit study.minutes=30, which were up before 5 replicates ended |" in page
+    assert "11 of 11 replicates have finished" in page
     assert study(*words) == 0
     assert "left out when it began: further controls (another study.minutes=" in capsys.readouterr().out
-    assert ran(tmp_path) == competing | {"scratch": [0]}
+    assert ran(tmp_path) == there
     assert (tmp_path / "multirun/s/report/report.md").read_text() == page
     assert study(*words, "study.minutes=0") == 0
     assert ran(tmp_path) == competing | {name: [0, 1] for name in CONTROLS}
+
+
+SECONDS = {"freeze-5": 1.0, "freeze-1": 10.0, "freeze-0": 100.0}
+"""Of a replicate of each column, by estimate."""
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Config], float]], None]:
+    """Let replicates take `SECONDS` by estimate, and by the clock so many more as is told of each."""
+
+    def slow_down(slower: Callable[[Config], float]) -> None:
+        real, clock = run_module._run, LateClock()
+
+        def slow(config: Config, *rest: Any) -> Any:
+            depth = 5 if config.freeze.policy is FreezePolicy.all else config.freeze.depth
+            clock.late += slower(config) * SECONDS[f"freeze-{depth}"]
+            return real(config, *rest)
+
+        monkeypatch.setattr(Estimate, "run", lambda _, column, run: SECONDS[column.column.name])
+        monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
+        monkeypatch.setattr(run_module, "_run", slow)
+        monkeypatch.setattr(study_module, "time", clock)
+        monkeypatch.setattr(column_module, "time", clock)
+
+    return slow_down
+
+
+@pytest.mark.parametrize(
+    ("slower", "left_out"),
+    [
+        (4, ["none frozen: full fine-tuning"]),
+        (2, ["labels=4 of none frozen: full fine-tuning"]),
+        (100, ["none frozen: full fine-tuning", "labels=4"]),
+    ],
+    ids=["a column", "a budget of a column", "all but what an answer needs"],
+)
+def test_on_a_machine_that_slows_the_minutes_end_the_first_round_and_the_dearest_is_left_out(
+    slower: float,
+    left_out: list[str],
+    study: Study,
+    late: Callable[[Callable[[Config], float]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is compared is whole; typed again the study stays as it is, and with other minutes it takes all up."""
+    late(lambda _: slower)
+    words = ("study.depths=[0,1,all]", "study.controls=false", "study.seeds=3", "study.minutes=15")
+    assert study(*words) == 0
+    told = capsys.readouterr()
+    assert (
+        f"study.minutes: they are up; left out: {', '.join(left_out)}; another study.minutes= takes it up\n" in told.err
+    )
+    table = read_table(tmp_path / "multirun/s")
+    assert sorted(table.left_out) == sorted(left_out)
+    assert all(len(cell.finished) == 3 for cell in table.cells.values())
+    first, second = table.cells.keys() - {("freeze-5", "2"), ("freeze-1", "2")}, {("freeze-5", "4"), ("freeze-1", "4")}
+    assert first == {4: second, 2: second | {("freeze-0", "2")}, 100: set()}[slower]
+    assert f"The minutes left out: {'1 column (' if slower == 4 else ''}" in told.out
+    page, before = (tmp_path / "multirun/s/report/report.md").read_text(), records(tmp_path)
+    assert study(*words) == 0
+    assert records(tmp_path) == before
+    assert (tmp_path / "multirun/s/report/report.md").read_text() == page
+    assert study(*words, "study.minutes=0") == 0
+    assert len(read_table(tmp_path / "multirun/s").cells) == 6
+
+
+def test_of_a_further_round_that_the_minutes_end_nothing_counts(
+    study: Study, late: Callable[[Callable[[Config], float]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late(lambda config: 10.0 if config.seed > 2 and config.freeze.policy is not FreezePolicy.all else 0.1)
+    assert study(*ROUNDS, "study.minutes=30") == 0
+    assert "they are up; left out: what round 2 would have added; another" in capsys.readouterr().err
+    assert ran(tmp_path) == {"freeze-0": [*range(4)], "freeze-5": [*range(6)]}
+    page = (tmp_path / "multirun/s/report/report.md").read_text()
+    assert "minutes ended the rounds after round 1 of at most 2" in page
+    assert study(*ROUNDS, "study.minutes=30") == 0
+    assert (tmp_path / "multirun/s/report/report.md").read_text() == page
+    assert ran(tmp_path)["freeze-0"] == [*range(4)]
 
 
 NETWORKS = (

@@ -65,6 +65,10 @@ class JobRunner:
         heard: Told of every job that ended, in another thread while several run at once.
         ending: The file that a job writes last.
         stop: While this file exists, jobs end; None where this command works on the sweep alone.
+
+    Attributes:
+        workers: How many jobs run at once.
+        submits: Whether a scheduler's queue takes them.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class JobRunner:
     ) -> None:
         self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
-        self._alone, self._submits = is_basic(context.config), submits(context.config)
+        self._alone, self.submits = is_basic(context.config), submits(context.config)
         self._shared = stop is not None
         self._stop = stop or folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
@@ -111,7 +115,7 @@ class JobRunner:
         Raises:
             Interrupted: A signal asked to stop; running jobs have written their checkpoints.
         """
-        if self._submits:
+        if self.submits:
             return self._submitted(list(jobs))
         if not self._alone:
             return self._together(list(jobs))
@@ -123,7 +127,7 @@ class JobRunner:
         return True
 
     def _job_task(self, task: Task) -> JobTask:
-        if self._submits:
+        if self.submits:
             return SubmittedTask(
                 task=task, stop=self._stop, sweeper=os.getpid(), workers=self.workers, ending=self._ending
             )
@@ -244,9 +248,9 @@ class JobRunner:
             thread.join()
 
     def _hear_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._submits:
+        if self.submits:
             print("note: what was submitted goes on; scancel ends it", file=sys.stderr)  # noqa: T201
-        if self._alone or self._submits or self._received is not None:
+        if self._alone or self.submits or self._received is not None:
             raise Interrupted(number)
         self._received = number
         self._stop.touch()

@@ -54,6 +54,29 @@ class Run(Protocol):
         ...
 
 
+class _Limit:
+    """Which replicates may begin: those that end in time, by how long the ones before took beside their estimate.
+
+    Args:
+        job: job.json: `until`, in seconds since 1970; `seconds`, keys -> estimate; `always`, keys of what begins in any
+            case. One without them has no limit.
+    """
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        self._until, self._always = job.get("until", math.inf), frozenset(job.get("always", ()))
+        self._seconds: Mapping[str, float] = job.get("seconds", {})
+        self._took = self._reckoned = 0.0
+
+    def allows(self, key: str) -> bool:
+        """Return whether a replicate may begin now."""
+        pace = self._took / self._reckoned if self._reckoned else 1.0
+        return key in self._always or time.time() + pace * self._seconds.get(key, 0.0) < self._until
+
+    def note(self, key: str, took: float) -> None:
+        """Note the seconds that a replicate took."""
+        self._took, self._reckoned = self._took + took, self._reckoned + self._seconds.get(key, 0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Replicate:
     key: str
@@ -68,7 +91,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     Args:
         loaded: Configuration of the column.
         folder: Of the job, <study>/columns/<column>/<attempt>; its job.json names the replicates that have their turn,
-            and for controls until when (seconds since 1970) one may begin.
+            and may say until when.
         overrides: Of the job.
         run: Does one run.
         listener: Hears of progress and may ask to stop.
@@ -86,26 +109,26 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         if name == column
     ]
     job = read_json(folder / names.JOB_FILE)
-    replicates, until = [each for each in planned if each.key in job["runs"]], job.get("until", math.inf)
+    replicates, limit = [each for each in planned if each.key in job["runs"]], _Limit(job)
     index = RunIndex(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
-    if missing and time.time() < until:
+    if missing and limit.allows(missing[0].key):
         with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
-            alike, poolings = _of_one_network(about["study"], column), _read_too(about["study"], column)
-            _fill(alike, column, [each.config for each in replicates], session, listener, poolings)
+            _fill(about["study"], column, [each.config for each in replicates], session, listener)
             _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     ran = failed = 0
     began = time.monotonic()
     for number, each in enumerate(missing):
-        if time.time() >= until:
+        if not limit.allows(each.key):
             break
-        ran += 1
+        ran, taken = ran + 1, time.monotonic()
         assert config_key(each.config) == each.key, column
         attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
         stated = [*shared, f"labels={each.labels}", f"seed={each.seed}"]
         told = _run_one(each, attempt, loaded.shown, stated, study.path.name, run, session, listener)
+        limit.note(each.key, time.monotonic() - taken)
         failed += told is not None
         if told is not None:
             say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
@@ -139,33 +162,27 @@ def _read_too(study: Mapping[str, Any], own: str) -> list[str]:
     return [each["pooling"] for each in entrants if name is not None and each.get("reads") == name]
 
 
-def _fill(
-    columns: Sequence[Mapping[str, Any]],
-    own: str,
-    configs: Sequence[Config],
-    session: Session,
-    listener: Listener,
-    poolings: Sequence[str] = (),
-) -> None:
-    """Let one pass over the images fill what all columns of a depth will ask of their frozen layers.
+def _fill(study: Mapping[str, Any], own: str, configs: Sequence[Config], session: Session, listener: Listener) -> None:
+    """Let one pass over the images fill what all columns of a network will ask of their frozen layers.
 
-    A column that is solved takes seeds that the others may never have: it fills its own alone, and what the other
-    readings of its network are screened by, which are of the same seeds.
+    A column that is solved takes seeds that the others may never have: of those it fills its own features alone. Where
+    networks are screened the others may never have a turn, and it fills what their other readings are screened by.
     """
+    columns = _of_one_network(study, own)
     depths = {each["name"]: each["depth"] for each in columns if each["depth"] is not None}
     if own not in depths:
         return
+    all_depths = sorted(set(depths.values()))
+    passes = [(configs, all_depths)]
     if any(each["name"] == own and each["solved"] for each in columns):
-        depths = {own: depths[own]}
+        passes = [(configs, [depths[own]])]
+        if len(all_depths) > 1 and not study.get("entrants"):
+            opening = study["seeds"][: (study.get("looks") or [None])[0]]
+            passes = [([each for each in configs if each.seed in opening], all_depths), *passes]
+    device, poolings = choose_device(configs[0].train.device), _read_too(study, own)
     try:
-        fill_cuts(
-            configs,
-            [*depths.values()],
-            session,
-            device=choose_device(configs[0].train.device),
-            listener=listener,
-            poolings=poolings,
-        )
+        for asking, wanted in passes:
+            fill_cuts(asking, wanted, session, device=device, listener=listener, poolings=poolings)
     except TlexpError as error:  # each run will say by itself what is wrong with it
         say(f"note: images pass the network for each column anew: {error}")
 

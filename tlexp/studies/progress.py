@@ -69,7 +69,7 @@ class StudyProgress:
         )
         pace = (self._clock() - self._began) / spent if spent else 1.0
         count = f"{self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
-        late = "; study.minutes are over: no other round begins, this one goes on for its answer"
+        late = "; study.minutes are over: what has begun comes to its end"
         about = duration(pace * left, hours_from=3600, days_from=2 * 86400)
         return f"{self._title}: {count}, about {about} to go{late if self._clock() > self._until else ''}"
 

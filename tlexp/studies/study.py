@@ -34,8 +34,9 @@ from tlexp.studies.planning.minutes import (
     allowed_minutes,
     kept_for_finals,
     leave_out_again,
-    leave_out_controls,
+    leave_out_late,
     may_go_on,
+    needed,
     refuse_longer,
     shorten,
     shorten_finals,
@@ -43,6 +44,7 @@ from tlexp.studies.planning.minutes import (
 from tlexp.studies.planning.rounds import (
     ColumnTurn,
     due_turns,
+    late_turns,
     next_turns,
     opens_finals,
     opens_round,
@@ -75,8 +77,8 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     with way_out(when=" while it was planned, before any run"):
         plan = StudyPlan(overrides, context, session, Listener())
         begun = plan.begun
-        again = () if begun is None else leave_out_again(plan, begun)
         plan.folder.agree(plan.fixed)
+        again = () if begun is None else leave_out_again(plan, begun)
         index = RunIndex(plan.folder.attempts())
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         if len(done) < len(plan.runs):
@@ -129,25 +131,41 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     found = dataclasses.replace(found, done=frozenset(tried))
     with way_out(page), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
-        until = time.time() - time.monotonic() + began + 60 * allowed_minutes(plan)
+        until = began + 60 * allowed_minutes(plan)
         while left := next_turns(
             plan.columns,
-            rounds := _hold_rounds(plan, found, began, runner.workers),
+            rounds := _hold_rounds(plan, found, began, runner),
             tried,
             {each.columns[0] for each in plan.entrants},
         ):
-            if not (left := _one_pass(plan, rounds, left, found, began)):
+            if not (left := _handed_out(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
-            with _progress(plan, rounds, found, tried, until=began + 60 * allowed_minutes(plan)):
-                runner.run(_assign(plan, left, until))
+            limited = _is_limited(plan, rounds, runner)
+            with _progress(plan, rounds, found, tried, until=until):
+                runner.run(_assign(plan, left, found, until if limited else math.inf))
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
             found = dataclasses.replace(found, done=frozenset(tried))
-    _leave_out_controls(plan, found, began)
     index = RunIndex(plan.folder.attempts())
     tracked.mend([index.outcome(number, _planned(column, run.key)) for number, (column, run) in enumerate(plan.runs)])
     return [run for turn in due_turns(plan.columns, rounds) for run in turn.runs]
+
+
+def _is_limited(plan: StudyPlan, rounds: HeldRounds, runner: JobRunner) -> bool:
+    """Return whether the minutes end what goes on: passes stop in between, and nobody knows how long a queue takes."""
+    return math.isfinite(allowed_minutes(plan)) and not is_screening(rounds.table) and not runner.submits
+
+
+def _handed_out(
+    plan: StudyPlan, rounds: HeldRounds, left: list[ColumnTurn], found: Estimate, began: float
+) -> list[ColumnTurn]:
+    """Return what is handed out: of a screen one probe, and no controls when the minutes are up."""
+    controls = all(turn.column.column.is_control for turn in left)
+    if not controls or may_go_on(plan, spent=time.monotonic() - began, left=0.0):
+        return _one_pass(plan, rounds, left, found, began)
+    _leave_out(plan, left, rounds, found)
+    return []
 
 
 def _one_pass(
@@ -172,15 +190,27 @@ def _one_pass(
     return []
 
 
-def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -> HeldRounds:
+def _leave_out(plan: StudyPlan, late: Sequence[ColumnTurn], rounds: HeldRounds, found: Estimate) -> None:
+    """Leave out what the minutes ended."""
+    told = leave_out_late(plan, late, number=rounds.round)
+    say(f"study.minutes: they are up; left out: {told}; another study.minutes= takes it up")
+    plan.folder.state(plan.about(found.first(plan)))
+
+
+def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, runner: JobRunner) -> HeldRounds:
     """Return how far the rounds have come; finals are cut to the minutes, and a round that does not fit is not begun.
 
-    A replicate that has begun is not thought about again.
+    What the minutes ended in the one that goes on is left out. A replicate that has begun is not thought about again.
     """
-    rounds, spent = _read_rounds(plan.folder.path), time.monotonic() - began
+    rounds = _read_rounds(plan.folder.path)
+    late = late_turns(plan.columns, rounds, found.done) if _is_limited(plan, rounds, runner) else []
+    if late:
+        _leave_out(plan, late, rounds, found)
+        rounds = _read_rounds(plan.folder.path)
+    spent = time.monotonic() - began
     attempts = attempt_folders(plan.folder.path)  # of which some may be at work in processes of this study
     begun = {folder.parent.name for folder in attempts if (folder / names.PROCESS_FILE).exists()}
-    left = found.ends + seconds_left(plan.columns, rounds, found) / workers
+    left = found.ends + seconds_left(plan.columns, rounds, found) / runner.workers
     if opens_finals(plan.columns, rounds, begun):
         finalists = [each.name for each in find_entrants(rounds.table)]
         if not shorten_finals(plan, found, finalists, spent=spent):
@@ -193,15 +223,6 @@ def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, workers: int) -
         return rounds
     plan.folder.state(plan.about(found.first(plan)))
     return _read_rounds(plan.folder.path)
-
-
-def _leave_out_controls(plan: StudyPlan, found: Estimate, began: float) -> None:
-    """Leave out what jobs of controls did not begin, because the minutes were up."""
-    begun = {folder.parent.name for folder in attempt_folders(plan.folder.path)}
-    begun |= {key[:16] for ended in read_endings(plan.folder.path) for key in ended.lost}
-    if count := leave_out_controls(plan, begun, spent=time.monotonic() - began):
-        say(f"study.minutes: they are up, and {count} replicates of controls are left out; no answer rests on them")
-        plan.folder.state(plan.about(found.first(plan)))
 
 
 def _read_rounds(folder: Path) -> HeldRounds:
@@ -219,15 +240,24 @@ def _progress(
     return StudyProgress(plan.folder.path, waiting, done=before, title=f"study{number}", until=until)
 
 
-def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], until: float) -> Iterator[Job]:
-    """Yield a job for each turn; those of controls begin nothing after the time (seconds since 1970)."""
-    for turn in turns:
+def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, until: float) -> Iterator[Job]:
+    """Yield a job for each turn, the cheapest first: what the minutes may end is the dearest.
+
+    Args:
+        plan: Of the study.
+        turns: Of one round.
+        found: With what has finished.
+        until: After which nothing begins that is not needed, by the monotonic clock.
+    """
+    always = sorted(needed(plan, found))
+    for turn in sorted(turns, key=lambda turn: found.of(turn.column, turn.runs)):
         name = turn.column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)
         job: dict[str, Any] = {"column": name, "runs": [run.key for run in turn.runs]}
-        if turn.column.column.is_control and math.isfinite(until):
-            job["until"] = until
+        if math.isfinite(until):
+            seconds = {run.key: found.run(turn.column, run) for run in turn.runs}
+            job |= {"until": time.time() - time.monotonic() + until, "always": always, "seconds": seconds}
         publish_json(folder / names.JOB_FILE, job, indent=None)
         attempt = Attempt(folder=folder, key=name, number=0, point={"column": name}, record=None)
         yield Job(planned=_planned(turn.column, name), attempt=attempt)

@@ -44,11 +44,10 @@ def test_a_begun_study_keeps_what_it_began_with(
     about.write_text(json.dumps(stated))
     assert study(*words, "--dry-run") == 0
     assert "2 runs, 0 to do" in capsys.readouterr().out
-    for budget in stated["study"]["budgets"]:
-        budget["labels"] = "9"
+    stated["study"]["replicates"] = {"0" * 64: ["freeze-5", "9", 0]}
     about.write_text(json.dumps(stated))
     assert study(*words, "--dry-run") == 2
-    assert "study.json names no column or no budget of this study: remove it" in capsys.readouterr().err
+    assert "study.json names no replicate of this study: remove it" in capsys.readouterr().err
 
 
 def test_rounds_are_left_out_first_and_stay_so(

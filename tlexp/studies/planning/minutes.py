@@ -1,7 +1,8 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
 import math
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
 from tlexp.studies.analysis.table import CONTROLS, HURRIED, ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.rounds import ColumnTurn
 from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
 from tlexp.tracking.names import STUDY_FILE
@@ -51,34 +53,25 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     Raises:
         ConfigError: study.json names nothing of what may be compared.
     """
-    before, columns = set(plan.skipped), {each["name"] for each in begun["columns"]}
-    budgets, why = {each["labels"] for each in begun["budgets"]}, begun["skipped"]
+    before, why = set(plan.skipped), begun["skipped"]
     plan.stopped = begun.get("stopped")
     plan.milliseconds = {
         each["name"]: known
         for each in begun.get("entrants", ())
         if (known := (each.get("facts") or {}).get("milliseconds"))
     }
-    most = (begun.get("looks") or [len(begun["seeds"])])[-1]  # early studies had one look
-    known = {each.column.name for each in plan.columns}, {each.labels for each in plan.budgets}
-    if columns.isdisjoint(known[0]) or budgets.isdisjoint(known[1]):
-        path = plan.folder.path / STUDY_FILE
-        raise ConfigError(f"{path} names no column or no budget of this study: remove it and type the command again")
     if RATES in why:
         plan.drop_rates(why[RATES])
+    most = (begun.get("looks") or [len(begun["seeds"])])[-1]  # early studies had one look
     if plan.waits and most < plan.looks[-1]:
         plan.drop_rounds(most, why.get(ROUNDS, ""))
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
-    if CONTROLS in why:
-        controls = [run.key for each, run in plan.runs if each.column.is_control and each.column.title not in why]
-        plan.drop_controls({*controls}.difference(begun["replicates"]), why[CONTROLS])
-    for column in plan.columns:
-        if column.column.name not in columns:
-            plan.drop_column(column, why.get(column.column.title, ""))
-    for budget in plan.budgets:
-        if budget.labels not in budgets:
-            plan.drop_budget(budget, why.get(f"labels={budget.labels}", ""))
+    if not any(run.key in begun["replicates"] for _, run in plan.runs):
+        path = plan.folder.path / STUDY_FILE
+        raise ConfigError(f"{path} names no replicate of this study: remove it and type the command again")
+    plan.keep(begun["replicates"])
+    plan.skipped |= why
     return tuple(name for name in plan.skipped if name not in before)
 
 
@@ -197,20 +190,80 @@ def may_go_on(plan: StudyPlan, *, spent: float, left: float) -> bool:
     return spent + left <= 60 * allowed_minutes(plan)
 
 
-def leave_out_controls(plan: StudyPlan, begun: Container[str], *, spent: float) -> int:
-    """Leave those replicates of controls out that have not begun when the minutes are up; return how many.
+def needed(plan: StudyPlan, estimate: Estimate) -> frozenset[str]:
+    """Return the keys of what runs even when the minutes are up: without two columns at one budget there is no answer.
+
+    They are the first data seeds of the two cheapest columns at the smallest budget.
+    """
+    competing = [each for each in plan.columns if each.column.competes]
+    cheapest = sorted(competing, key=lambda each: sum(estimate.run(each, run) for run in plan.opening(each)))[:2]
+    first, seeds = plan.budgets[0], plan.seeds[: LOOKS[0]]
+    return frozenset(run.key for each in cheapest for run in each.runs if run.budget is first and run.seed in seeds)
+
+
+def leave_out_late(plan: StudyPlan, late: Sequence[ColumnTurn], *, number: int) -> str:
+    """Leave out what has had no end when the minutes were up, and return what that is, in words.
+
+    Of a further round nothing counts; of the first one budgets of columns stay that have the data seeds of a look.
 
     Args:
         plan: Of the study.
-        begun: First 16 signs of the keys of replicates that were ever taken up, as their folders are named.
-        spent: Seconds so far.
+        late: Replicates that had their turn in a round and have not ended.
+        number: Of the round.
     """
-    waiting = {run.key for each, run in plan.runs if each.column.is_control and run.key[:16] not in begun}
-    if not waiting or may_go_on(plan, spent=spent, left=0.0):
-        return 0
-    told = f"{len(waiting)} replicate{'' if len(waiting) == 1 else 's'}"
-    plan.drop_controls(waiting, f"{HURRIED}{allowed_minutes(plan):g}, which were up before {told} began")
-    return len(waiting)
+    why = f"{HURRIED}{allowed_minutes(plan):g}, which were up before"
+    controls = [run.key for turn in late if turn.column.column.is_control for run in turn.runs]
+    told = []
+    if controls:
+        plan.keep({run.key for _, run in plan.runs}.difference(controls))
+        count = f"{len(controls)} replicate{'' if len(controls) == 1 else 's'}"
+        plan.skipped[CONTROLS] = f"{why} {count} ended"
+        told.append(f"{count} of controls, on which no answer rests")
+    late = [turn for turn in late if not turn.column.column.is_control]
+    if late and number > 1:
+        plan.stopped = number - 1
+        told.append(f"what round {number} would have added")
+    elif late:
+        told += _leave_out_cells(plan, late, f"{why} it ended")
+    return ", ".join(told)
+
+
+def _leave_out_cells(plan: StudyPlan, late: Sequence[ColumnTurn], why: str) -> list[str]:
+    """Leave out what the first round lacks; return its names.
+
+    A budget of a column stays if it has the data seeds of a look, and a budget if it has two columns to compare.
+    """
+    lacking = {run.key for turn in late for run in turn.runs}
+    opened = {run.key for each in plan.columns for run in plan.opening(each)} - lacking
+    planned, compared = _cells(plan), _compared(plan)
+    enough = [keys for keys in planned.values() if len(keys & opened) >= min(LOOKS[0], plan.looks[0])]
+    plan.keep({key for keys in enough for key in keys - lacking})
+    alone = {labels for labels, count in _compared(plan).items() if count < min(2, compared[labels])}
+    plan.keep({run.key for _, run in plan.runs if run.budget.labels not in alone})
+    left = _cells(plan)
+    columns, budgets = {title for title, _ in left}, {labels for _, labels in left}
+    gone = [cell for cell in planned if cell not in left]
+    told = [
+        f"labels={labels}" if labels not in budgets else f"labels={labels} of {title}" if title in columns else title
+        for title, labels in gone
+    ]
+    told += [SEEDS] if any(planned[cell] & lacking for cell in left) else []
+    plan.skipped |= dict.fromkeys(told, why)
+    return list(dict.fromkeys(told))
+
+
+def _cells(plan: StudyPlan) -> dict[tuple[str, str], set[str]]:
+    """Return (title of a column, budget) -> keys of its replicates."""
+    cells: dict[tuple[str, str], set[str]] = {}
+    for each, run in plan.runs:
+        cells.setdefault((each.column.title, run.budget.labels), set()).add(run.key)
+    return cells
+
+
+def _compared(plan: StudyPlan) -> Counter[str]:
+    """Return how many columns compete at each budget."""
+    columns = [each for each in plan.columns if each.column.competes]
+    return Counter(labels for each in columns for labels in {run.budget.labels for run in each.runs})
 
 
 def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:

@@ -11,6 +11,7 @@ from tlexp.studies.analysis.rounds import HeldRounds
 from tlexp.studies.analysis.stages import find_entrants, is_screening
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun
+from tlexp.tracking import RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,35 @@ def next_turns(
         return [ColumnTurn(column=each, runs=each.runs) for each in again]
     left = [turn for turn in due_turns(columns, rounds) if any(run.key not in tried for run in turn.runs)]
     return [turn for turn in left if not turn.column.column.is_control] or left
+
+
+def late_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Container[str]) -> list[ColumnTurn]:
+    """Return what had its turn in this round and has not ended: the minutes were up before.
+
+    Args:
+        columns: Of the plan.
+        rounds: How far they have come.
+        tried: As of `next_turns`.
+    """
+    cells = rounds.table.cells.values()
+    open_ = {
+        (cell.column, cell.labels, each.seed)
+        for cell in cells
+        for each in cell.replicates
+        if each.status in (None, RunStatus.killed)
+    }
+    late = [
+        ColumnTurn(
+            column=turn.column,
+            runs=tuple(
+                run
+                for run in turn.runs
+                if run.key in tried and (turn.column.column.name, run.budget.labels, run.seed) in open_
+            ),
+        )
+        for turn in due_turns(columns, rounds)
+    ]
+    return [turn for turn in late if turn.runs]
 
 
 def opens_finals(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:

@@ -39,7 +39,7 @@ from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
-from tlexp.studies.analysis.table import CONTROLS, ROUNDS, SEEDS, Column, Role
+from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
@@ -85,10 +85,6 @@ class PlannedColumn:
     composed: Composed
     overrides: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
-
-    def without(self, labels: str) -> "PlannedColumn":
-        """Return the column without a budget."""
-        return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.budget.labels != labels))
 
     def seeded(self, seeds: Container[int]) -> "PlannedColumn":
         """Return the column with these data seeds alone."""
@@ -352,18 +348,17 @@ class StudyPlan:
 
     def drop_budget(self, budget: BudgetSize, why: str) -> None:
         """Leave a budget out."""
-        self.budgets = [each for each in self.budgets if each is not budget]
-        self.columns = [each.without(budget.labels) for each in self.columns]
+        self.keep([run.key for _, run in self.runs if run.budget is not budget])
         self.skipped[f"labels={budget.labels}"] = why
 
-    def drop_controls(self, keys: Container[str], why: str) -> None:
-        """Leave replicates of controls out, by their keys."""
+    def keep(self, keys: Container[str]) -> None:
+        """Leave all replicates out but these, and columns and budgets of which none is left."""
         left = (
-            dataclasses.replace(each, runs=tuple(run for run in each.runs if run.key not in keys))
-            for each in self.columns
+            dataclasses.replace(each, runs=tuple(run for run in each.runs if run.key in keys)) for each in self.columns
         )
         self.columns = [each for each in left if each.runs]
-        self.skipped[CONTROLS] = why
+        labels = {run.budget.labels for _, run in self.runs}
+        self.budgets = [each for each in self.budgets if each.labels in labels]
 
     def _columns(self, config: Config) -> list[PlannedColumn]:
         study = self.study
