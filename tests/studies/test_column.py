@@ -1,12 +1,14 @@
 """What the replicates of a column share is made as each of them would make it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.composed import load
 from tlexp.config import config_key
+from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.paths import publish_json
 from tlexp.studies import column
@@ -35,3 +37,30 @@ def test_what_is_shared_is_made_by_deterministic_kernels_where_each_run_is(
     column.run_column(loaded, folder=folder, overrides=[], run=lambda *_, **__: None, listener=Listener())
     assert seen == [("fill_cuts", asked), ("solve_together", asked)]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("depths", "entrants", "expected"),
+    [
+        ((0, 3, 5), [], [([0, 1, 2], [0, 3, 5]), ([0, 1, 2, 3, 4], [5])]),
+        ((5,), [], [([0, 1, 2, 3, 4], [5])]),
+        ((0, 3, 5), [{"name": "n", "columns": ["freeze-5", "freeze-0", "freeze-3"]}], [([0, 1, 2, 3, 4], [5])]),
+    ],
+    ids=["others wait", "no other depth", "a screen"],
+)
+def test_a_solved_column_lets_its_pass_fill_what_others_ask_of_the_first_round(
+    depths: tuple[int, ...],
+    entrants: list[dict[str, Any]],
+    expected: list[tuple[list[int], list[int]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the cheapest, so it goes first; without this the images would pass once more for the next column."""
+    seen: list[tuple[list[int], list[int]]] = []
+    told = lambda configs, depths, *_, **__: seen.append(([each.seed for each in configs], [*depths]))  # noqa: E731
+    monkeypatch.setattr(column, "fill_cuts", told)
+    config = load(["backbone=tiny", "freeze=all", "head=logreg", "labels=5"]).config
+    columns = [{"name": f"freeze-{depth}", "depth": depth, "solved": depth == 5} for depth in depths]
+    study = {"columns": columns, "entrants": entrants, "seeds": [*range(5)], "looks": [3, 5]}
+    configs = [replicate(config, "5", seed) for seed in range(5)]
+    column._fill(study, "freeze-5", configs, Session(several=True), Listener())
+    assert seen == expected
