@@ -1,3 +1,4 @@
+import re
 import threading
 from pathlib import Path
 
@@ -35,12 +36,16 @@ def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_
     assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 2 min to go"
 
 
-def test_the_line_says_when_the_minutes_are_over(tmp_path: Path) -> None:
+def test_the_line_says_when_the_minutes_are_over_and_what_still_runs(tmp_path: Path) -> None:
     clock = Clock()
-    told = StudyProgress(tmp_path, WAITING, done=0, title="study", until=130.0, clock=clock)
+    told = StudyProgress(tmp_path, WAITING, done=0, title="study", until=130.0, needed={"a" * 64}, clock=clock)
     assert told.line().endswith("to go")
     clock.now = 131.0
-    assert told.line().endswith("to go; study.minutes are over: what has begun comes to its end")
+    assert re.fullmatch(
+        r"study: 0 of 3 replicates done; study.minutes are over: 1 that an answer needs, about .+ to go", told.line()
+    )
+    end(tmp_path, "a" * 64)
+    assert told.line() == "study: 1 of 3 replicates done; study.minutes are over: what has begun comes to its end"
 
 
 def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Never
 
@@ -29,6 +29,7 @@ class StudyProgress:
         done: How many were there before.
         title: What stands before the count.
         until: When `study.minutes` are over, by the clock.
+        needed: Keys of the replicates that run even then.
         clock: Seconds since some time.
     """
 
@@ -40,10 +41,11 @@ class StudyProgress:
         done: int,
         title: str,
         until: float = math.inf,
+        needed: Container[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._waiting, self._before, self._title, self._clock = folder, waiting, done, title, clock
-        self._known, self._began, self._until = self._records(), clock(), until
+        self._known, self._began, self._until, self._needed = self._records(), clock(), until, needed
         self._over = threading.Event()
         self._bar: tqdm[Never] | None = None
 
@@ -63,15 +65,17 @@ class StudyProgress:
     def line(self) -> str:
         """Return the line: how many replicates are over, and the time that the others take at the pace so far."""
         over = {path.parent.parent.name for path in self._records() - self._known}
-        spent, left = (
-            sum(seconds for key, seconds in self._waiting.items() if (key[:16] in over) == ended)
-            for ended in (True, False)
-        )
+        waiting = {key: seconds for key, seconds in self._waiting.items() if key[:16] not in over}
+        spent = sum(seconds for key, seconds in self._waiting.items() if key not in waiting)
         pace = (self._clock() - self._began) / spent if spent else 1.0
-        count = f"{self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
-        late = "; study.minutes are over: what has begun comes to its end"
-        about = duration(pace * left, hours_from=3600, days_from=2 * 86400)
-        return f"{self._title}: {count}, about {about} to go{late if self._clock() > self._until else ''}"
+        told = f"{self._title}: {self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
+        late = self._clock() > self._until
+        left = {key: seconds for key, seconds in waiting.items() if not late or key in self._needed}
+        about = f"about {duration(pace * sum(left.values()), hours_from=3600, days_from=2 * 86400)} to go"
+        if not late:
+            return f"{told}, {about}"
+        goes_on = f"{len(left)} that an answer needs, {about}" if left else "what has begun comes to its end"
+        return f"{told}; study.minutes are over: {goes_on}"
 
     def _records(self) -> set[Path]:
         paths = [folder / names.RECORD_FILE for folder in attempt_folders(self._folder, self._waiting)]

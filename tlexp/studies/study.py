@@ -141,9 +141,9 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
             if not (left := _handed_out(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
-            limited = _is_limited(plan, rounds, runner)
-            with _progress(plan, rounds, found, tried, until=until):
-                runner.run(_assign(plan, left, found, until if limited else math.inf))
+            ends = until if _is_limited(plan, rounds, runner) else math.inf
+            with _progress(plan, rounds, found, tried, until=ends):
+                runner.run(_assign(plan, left, found, until=ends))
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
             found = dataclasses.replace(found, done=frozenset(tried))
@@ -237,10 +237,12 @@ def _progress(
     waiting = {run.key: found.run(column, run) for column, run in due if run.key not in tried}
     number = f", round {rounds.round} of at most {len(plan.looks)}" if len(plan.looks) > 1 else ""
     before = len(due) - len(waiting)
-    return StudyProgress(plan.folder.path, waiting, done=before, title=f"study{number}", until=until)
+    return StudyProgress(
+        plan.folder.path, waiting, done=before, title=f"study{number}", until=until, needed=needed(plan, found)
+    )
 
 
-def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, until: float) -> Iterator[Job]:
+def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, *, until: float) -> Iterator[Job]:
     """Yield a job for each turn, the cheapest first: what the minutes may end is the dearest.
 
     Args:
