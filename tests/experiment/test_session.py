@@ -93,3 +93,21 @@ def test_runs_of_a_sweep_over_anything_are_the_runs_alone(cache: Path, tmp_path:
             run_module.run(config, folder=folder, listener=Listener(), session=held or Session())
             bits[words].append(probability_bits(folder))
     assert [words for words, found in bits.items() if len(set(found)) > 1] == []
+
+
+def test_an_interruption_still_waits_for_what_the_store_has_to_take() -> None:
+    class Ended:
+        def settle(self) -> None:
+            settled.append(self)
+
+    def interrupted() -> None:
+        with session.tracking_behind():
+            assert session.backlog is not None
+            session.backlog.add(last)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+    session, settled, last = Session(several=True), [], Ended()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert settled == [last]
+    assert session.backlog is None  # a single run after it waits for its own

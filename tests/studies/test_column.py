@@ -34,7 +34,13 @@ def test_what_is_shared_is_made_by_deterministic_kernels_where_each_run_is(
     folder = tmp_path / "columns" / "c" / "1"
     folder.mkdir(parents=True)
     publish_json(folder / names.JOB_FILE, {"runs": [key]}, indent=None)
-    column.run_column(loaded, folder=folder, overrides=[], run=lambda *_, **__: None, listener=Listener())
+    behind: list[bool] = []
+
+    def run(*_: object, session: Session, **__: object) -> None:
+        behind.append(session.backlog is not None)
+
+    column.run_column(loaded, folder=folder, overrides=[], run=run, listener=Listener())
+    assert behind == [True]
     assert seen == [("fill_cuts", asked), ("solve_together", asked)]
     assert not torch.are_deterministic_algorithms_enabled()
 

@@ -18,6 +18,7 @@ import pytest
 
 from tlexp.errors import TrackingError, WeightsError
 from tlexp.tracking import (
+    Backlog,
     DatasetInfo,
     MetricsLog,
     Record,
@@ -32,6 +33,7 @@ from tlexp.tracking import (
     resolve_weights,
     run_files,
 )
+from tlexp.tracking.client import RunWriter
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.mlflow import comparison_link, run_link
@@ -186,6 +188,101 @@ def test_links_open_the_runs_page_and_the_charts_of_the_right_workflow() -> None
     assert comparison_link("sqlite:////tmp/mlflow.db", "7") == (
         "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
     )
+
+
+# --- one run behind another
+
+
+def end(tracker: Tracker, **changes: Any) -> Tracker:
+    ending: dict[str, Any] = {"status": RunStatus.finished, "metrics": {}, "files": [], "model": None}
+    tracker.end(**(ending | changes))
+    return tracker
+
+
+def test_the_end_of_a_run_is_written_beside_the_next_one_and_in_order(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    held = threading.Event()
+    create, close = RunWriter.create, RunWriter.close
+
+    def created(writer: RunWriter, **words: Any) -> str:
+        written.append(f"{words['run_name']} begins")
+        return create(writer, **words)
+
+    def closed(writer: RunWriter, *words: Any) -> None:
+        assert held.wait(30)
+        close(writer, *words)
+        written.append("ends")
+
+    monkeypatch.setattr(RunWriter, "create", created)
+    monkeypatch.setattr(RunWriter, "close", closed)
+    backlog = Backlog()
+    first = start(store, [], run_name="first")
+    assert first.identity() is not None
+    backlog.add(end(first))  # returns although nothing can be closed
+    second = start(store, [], run_name="second", before=backlog.last)
+    assert not second._opened.wait(0.2)
+    assert client(store).get_run(first.run_id).info.status == "RUNNING"
+    held.set()
+    backlog.add(end(second))
+    assert client(store).get_run(first.run_id).info.status == "FINISHED"
+    backlog.settle()
+    assert client(store).get_run(second.run_id).info.status == "FINISHED"
+    assert written == ["first begins", "ends", "second begins", "ends"]
+    assert backlog.last is None
+
+
+def test_runs_that_follow_each_other_ask_once_for_their_experiment(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    plain, asked = MlflowClient.get_experiment_by_name, []
+    spy = lambda self, name: asked.append(name) or plain(self, name)  # noqa: E731
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", spy)
+    backlog = Backlog()
+    for _ in range(3):
+        backlog.add(end(start(store, [], before=backlog.last)))
+    backlog.settle()
+    assert asked == ["tlexp"]
+
+
+def test_what_the_store_did_not_take_of_a_run_is_told_by_that_run_and_does_not_touch_the_next(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def refused(*words: Any, **more: Any) -> None:
+        raise ValueError("the disk is full")
+
+    warnings: dict[str, list[str]] = {"first": [], "second": []}
+    backlog = Backlog()
+    with monkeypatch.context() as patch:
+        first = start(store, warnings["first"])
+        assert first.identity() is not None
+        patch.setattr(MlflowClient, "set_terminated", refused)
+        backlog.add(end(first))
+        assert first._done.wait(30)
+    [experiment] = [each for each in client(store).search_experiments() if each.name == "tlexp"]
+    client(store).delete_experiment(experiment.experiment_id)  # after a fault nothing is taken for known
+    second = start(store, warnings["second"], before=backlog.last)
+    backlog.add(end(second))
+    assert len(warnings["first"]) == 1
+    assert "the disk is full" in warnings["first"][0]
+    backlog.settle()
+    assert f"experiments restore --experiment-id {experiment.experiment_id}" in warnings["second"][0]
+
+
+def test_a_run_that_is_given_up_holds_up_no_run_behind_it(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, held = threading.Event(), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "close", lambda *_: (reached.set(), held.wait(20)))
+        first = end(start(store, []))
+        assert reached.wait(30)
+    first._give_up("it took too long")
+    began = time.monotonic()
+    assert finish(start(store, [], before=first)) is not None
+    assert time.monotonic() - began < 15
+    held.set()
 
 
 # --- outages

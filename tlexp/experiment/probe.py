@@ -93,7 +93,7 @@ def build_probe(
     for part in _refitted(own, budget):
         learner.train("probe", part, selection.winner)
     parts = [np.arange(len(budget.positions)), *(fold.train for fold in budget.folds)]
-    heads = {part.tobytes(): learner.heads[part.tobytes(), selection.winner] for part in parts}
+    heads = {part.tobytes(): learner.fits[part.tobytes(), selection.winner].head for part in parts}
     return Probe(selection=selection, heads=heads)
 
 

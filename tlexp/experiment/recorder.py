@@ -22,6 +22,7 @@ from tlexp.models import Classifier, WeightsOrigin
 from tlexp.models.prior import PriorShift, told_shares
 from tlexp.paths import in_words
 from tlexp.tracking import (
+    Backlog,
     MetricsLog,
     PyfuncModel,
     Record,
@@ -65,6 +66,7 @@ class RunRecorder:
         shown: The configuration as it may be logged.
         overrides: The overrides of the command line.
         study: The name of the sweep that the run is one of.
+        backlog: Where the end of the run may wait to be written into the store; None where it is waited for.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class RunRecorder:
         shown: dict[str, Any] | None,
         overrides: Sequence[str],
         study: str | None = None,
+        backlog: Backlog | None = None,
     ) -> None:
         self.config, self.folder = config, folder
         self._curves = _Curves(listener, self._point)
@@ -97,6 +100,7 @@ class RunRecorder:
         self.environment = environment(config.train.device)
         self._log = MetricsLog(folder / names.CURVES_FILE)
         self._tracker: Tracker | None = None
+        self._backlog = backlog
 
     @property
     def alone(self) -> bool:
@@ -156,6 +160,7 @@ class RunRecorder:
             params=run_params(self.shown, kept=self.point or ()),
             tags={names.TAG_KEY: config_key(self.config), names.TAG_RUN: self.folder.resolve().name, **self._study},
             dataset=dataset_of(self.shown, self.data.digest),
+            before=None if self._backlog is None else self._backlog.last,
         )
 
     def selected(self, selection: Selection[Any]) -> None:
@@ -261,6 +266,8 @@ class RunRecorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.listener.closing()
         self._log.close()
+        if self._backlog is not None:
+            self._backlog.settle()  # the run before, for which the store hears nothing of this one yet
         record = self._record(error)
         try:
             self.record = read_record(publish_record(self.folder, record))
@@ -297,9 +304,11 @@ class RunRecorder:
         wanted = self.config.tracking.log_model and (self.folder / names.MODEL_WEIGHTS_FILE).is_file()
         if wanted and record.data is not None:
             model = PyfuncModel(folder=self.folder, classes=record.data.classes)
-        return tracker.finish(
-            status=record.status, metrics=record.metrics, files=run_files(self.folder, record), model=model
-        )
+        tracker.end(status=record.status, metrics=record.metrics, files=run_files(self.folder, record), model=model)
+        if self._backlog is None:
+            return tracker.settle()
+        self._backlog.add(tracker)
+        return None
 
 
 def _counts(images: Source, budget: Budget) -> dict[str, dict[str, int]]:

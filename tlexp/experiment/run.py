@@ -42,7 +42,10 @@ from tlexp.train import Checkpoint, Evaluation, Listener, choose_device, copy_ch
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run ends with: its record, the measures of each split, and where the tracking store shows it."""
+    """What a run ends with: its record, the measures of each split, and where the tracking store shows it.
+
+    That is not known yet where the end of the run is still to be written there.
+    """
 
     record: Record
     splits: dict[str, Evaluation]
@@ -74,7 +77,10 @@ def run(
         TlexpError: The settings, images or weights do not allow the run, or training could not go on.
         Interrupted: A signal asked to stop; a checkpoint lies in the folder for `resume=`.
     """
-    recorder = RunRecorder(config, folder, listener=listener, shown=shown, overrides=overrides, study=study)
+    backlog = None if session is None else session.backlog
+    recorder = RunRecorder(
+        config, folder, listener=listener, shown=shown, overrides=overrides, study=study, backlog=backlog
+    )
     with recorder, deterministic(config.train.deterministic):
         splits = _run(config, recorder, session or Session())
     assert recorder.record is not None

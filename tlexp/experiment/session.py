@@ -1,9 +1,10 @@
 """What the runs of one process have in common: made for the first that asks, handed to all that ask for the same."""
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tlexp.features.entry import Room
 from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
+from tlexp.tracking import Backlog
 from tlexp.train import Listener, settle_process
 
 
@@ -39,6 +41,7 @@ class Session:
         solutions: Heads that were solved beforehand.
         held_out: The test split as a frozen network sees it: what names it, the features, and what finding them takes.
         prepared: What names the pools of which all features are kept.
+        backlog: What is still to be written into the tracking store; None where each run waits for that.
 
     Raises:
         ConfigError: The environment asks for an allocator that there is not.
@@ -49,11 +52,22 @@ class Session:
         self.solutions = Solutions()
         self.held_out: tuple[tuple[str, str], LabelledSet, Use] | None = None
         self.prepared: set[tuple[str, str]] = set()
+        self.backlog: Backlog | None = None
         self._several = several
         self._network: _Start | None = None
         self._source: tuple[str, Source] | None = None
         self._decoded: dict[int, _Decoded] = {}
         self._stores: dict[tuple[Path | None, int], Store] = {}
+
+    @contextlib.contextmanager
+    def tracking_behind(self) -> Iterator[None]:
+        """Let the end of each run be written into the tracking store while the next run is at work."""
+        self.backlog = backlog = Backlog()
+        try:
+            yield
+        finally:
+            self.backlog = None
+            backlog.settle()
 
     def network(self, config: Config) -> tuple[Network, WeightsOrigin]:
         """Return the backbone as it starts, cut into units, and where its weights came from.

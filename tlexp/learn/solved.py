@@ -16,7 +16,6 @@ from tlexp.features.batches import FitSetup, LabelledSet
 from tlexp.features.entry import Entry
 from tlexp.learn.reference import find_reference
 from tlexp.models import Classifier, feature_shape
-from tlexp.models.head import Head
 from tlexp.models.typicality import Distances, ReferenceRows
 from tlexp.train import (
     FitReport,
@@ -70,7 +69,7 @@ class SolvedLearner:
         solutions: Those that are known already.
 
     Attributes:
-        heads: Every head that was solved, by the positions it was solved on and what it chose.
+        fits: Every head that was solved, by the positions it was solved on and what it chose.
         beforehand: Seconds that known solutions had taken.
     """
 
@@ -89,7 +88,7 @@ class SolvedLearner:
         assert entry.rows is not None
         self._width = feature_shape(classifier.backbone)[-1]
         self.classifier, self.budget = entry.network(classifier), entry.rows
-        self.heads: dict[tuple[bytes, Choice], Head] = {}
+        self.fits: dict[tuple[bytes, Choice], Fitted] = {}
         self.beforehand = 0.0
         self._solutions = Solutions() if solutions is None else solutions
         self._kind, self._listener, self._setup = kind, listener, setup
@@ -168,7 +167,7 @@ class SolvedLearner:
             self.beforehand += known[1]
         found, seconds = known or self._solve_now(title, parts, choices)
         for (train, _), fits in zip(parts, found, strict=True):
-            self.heads |= {(train.tobytes(), choice): fitted.head for choice, fitted in zip(choices, fits, strict=True)}
+            self.fits |= {(train.tobytes(), choice): fitted for choice, fitted in zip(choices, fits, strict=True)}
         return found, seconds
 
     def _solve_now(

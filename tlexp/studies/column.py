@@ -120,27 +120,28 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     shared = [override for override in overrides if not override.startswith("study.")]
     ran = failed = 0
     began = time.monotonic()
-    for number, each in enumerate(missing):
-        if not limit.allows(each.key):
-            break
-        ran, taken = ran + 1, time.monotonic()
-        assert config_key(each.config) == each.key, column
-        attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
-        stated = [*shared, f"labels={each.labels}", f"seed={each.seed}"]
-        told = _run_one(each, attempt, loaded.shown, stated, study.path.name, run, session, listener)
-        limit.note(each.key, time.monotonic() - taken)
-        failed += told is not None
-        if told is not None:
-            say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
-        last_of_budget = number + 1 == len(missing) or missing[number + 1].labels != each.labels
-        if last_of_budget:
-            spent = time.monotonic() - began
-            left = len(missing) - number - 1
-            more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
-            say(f"{column} labels={each.labels}: done after {spent:.0f} s{more}")
-        signal_number = listener.should_stop()
-        if signal_number is not None:
-            raise Interrupted(signal_number)  # it came while the end of the run was written
+    with session.tracking_behind():
+        for number, each in enumerate(missing):
+            if not limit.allows(each.key):
+                break
+            ran, taken = ran + 1, time.monotonic()
+            assert config_key(each.config) == each.key, column
+            attempt = study.begin(each.key, _point(column, each), 0, index.attempts(each.key))
+            stated = [*shared, f"labels={each.labels}", f"seed={each.seed}"]
+            told = _run_one(each, attempt, loaded.shown, stated, study.path.name, run, session, listener)
+            limit.note(each.key, time.monotonic() - taken)
+            failed += told is not None
+            if told is not None:
+                say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
+            last_of_budget = number + 1 == len(missing) or missing[number + 1].labels != each.labels
+            if last_of_budget:
+                spent = time.monotonic() - began
+                left = len(missing) - number - 1
+                more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
+                say(f"{column} labels={each.labels}: done after {spent:.0f} s{more}")
+            signal_number = listener.should_stop()
+            if signal_number is not None:
+                raise Interrupted(signal_number)  # it came while the end of the run was written
     ended = ColumnFile(column=column, ran=ran, failed=failed, seconds=time.monotonic() - taken_up)
     publish_json(folder / COLUMN_FILE, dataclasses.asdict(ended), indent=None)
 

@@ -4,13 +4,14 @@ from tlexp.tracking import names
 from tlexp.tracking.client import DatasetInfo
 from tlexp.tracking.curves import MetricsLog, Point, read_points
 from tlexp.tracking.environment import environment
-from tlexp.tracking.mlflow import TrackedRun, Tracker, resolve_weights
+from tlexp.tracking.mlflow import Backlog, TrackedRun, Tracker, resolve_weights
 from tlexp.tracking.projection import dataset_of, replay, run_files
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, RunStatus, publish_record, read_record
 from tlexp.tracking.store import absolute_uri, ensure_store, public_uri
 
 __all__ = [
+    "Backlog",
     "DatasetInfo",
     "MetricsLog",
     "Point",

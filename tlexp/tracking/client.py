@@ -69,7 +69,13 @@ class RunWriter:
     """Writes one run into a store; every method may take long, and raises whatever MLflow raises."""
 
     def __init__(
-        self, uri: str, experiment: str, *, artifacts: Path | None, abandoned: threading.Event | None = None
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        artifacts: Path | None,
+        abandoned: threading.Event | None = None,
+        experiment_id: str | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -78,6 +84,7 @@ class RunWriter:
             experiment: Name of the MLflow experiment; created where it is missing.
             artifacts: Folder for the experiment's artifacts; None leaves that to the server.
             abandoned: Once it is set the store is not spoken to any more: somebody else may write the run anew.
+            experiment_id: Of the experiment, where another run has just found it; None asks for it.
         """
         from mlflow import MlflowClient  # lazy: keeps --help fast
 
@@ -86,7 +93,7 @@ class RunWriter:
         self._senders = _SENDERS if artifacts is None else 1
         self.is_preparing = False
         """Whether it is at work on this machine alone."""
-        self.experiment_id = self._experiment_id(experiment, artifacts)
+        self.experiment_id = experiment_id or self._experiment_id(experiment, artifacts)
         self.run_id = ""
         self._files: Any = None
         self._last_step: dict[str, int] = {}
@@ -100,16 +107,20 @@ class RunWriter:
         dataset: DatasetInfo,
         started_ms: int,
     ) -> str:
-        """Create the run and return its id."""
+        """Create the run, describe it and return its id."""
+        self.create(run_name=run_name, tags=tags, started_ms=started_ms)
+        self.describe(params=params, dataset=dataset)
+        return self.run_id
+
+    def describe(self, *, params: Mapping[str, Param], dataset: DatasetInfo) -> None:
+        """Write what is known of a run when it begins."""
         from mlflow.entities import Param as MlflowParam  # lazy: keeps --help fast
 
-        self.create(run_name=run_name, tags=tags, started_ms=started_ms)
         texts = {names.legal_name(name): storable(str(value))[:_LONGEST_PARAM] for name, value in params.items()}
         entries = [MlflowParam(name, text) for name, text in texts.items()]
         for start in range(0, len(entries), _PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=entries[start : start + _PARAMS_PER_CALL])
         self._log_dataset(dataset)
-        return self.run_id
 
     def create(self, *, run_name: str, tags: Mapping[str, str], started_ms: int | None = None) -> str:
         """Create a run that has a name and tags alone, and return its id."""
@@ -295,10 +306,13 @@ def _public_tag(name: str, value: str) -> str:
     return storable(names.findable(masked(value)) if name in names.FOUND_BY else value)
 
 
-def open_writer(uri: str, experiment: str, *, abandoned: threading.Event | None = None) -> RunWriter:
+def open_writer(
+    uri: str, experiment: str, *, abandoned: threading.Event | None = None, experiment_id: str | None = None
+) -> RunWriter:
     """Return a writer whose artifacts lie beside a sqlite store, whatever the working folder is."""
     path = sqlite_path(uri)
-    return RunWriter(uri, experiment, artifacts=None if path is None else path.parent / "mlruns", abandoned=abandoned)
+    artifacts = None if path is None else path.parent / "mlruns"
+    return RunWriter(uri, experiment, artifacts=artifacts, abandoned=abandoned, experiment_id=experiment_id)
 
 
 def run_tags(environment: Environment) -> dict[str, str]:

@@ -93,4 +93,5 @@ def load_mlflow(*, models: bool = False, stores: bool = True) -> None:
         if models:
             import mlflow.pyfunc  # noqa: F401
     for name, level in _LOUD.items():
-        logging.getLogger(name).setLevel(level)
+        if (logger := logging.getLogger(name)).level != level:  # setting it makes every logger look up its own again
+            logger.setLevel(level)

@@ -7,6 +7,7 @@ When the store is away, what waits is dropped, for the run's record is the truth
 
 import atexit
 import contextlib
+import functools
 import re
 import shlex
 import shutil
@@ -64,9 +65,9 @@ class TrackedRun:
 class Tracker:
     """One run, written into a store while it trains.
 
-    `start`, `log`, `identity` and `finish` never raise for the store's sake. Together they wait no longer for a server
-    than the budget says, and for a file no longer than it shows signs of life; then they go on without, and `warn` is
-    called once, from the thread that called them.
+    None of `start`, `log`, `identity`, `end`, `settle` and `finish` raises for the store's sake. Together they wait no
+    longer for a server than the budget says, and for a file no longer than it shows signs of life; then they go on
+    without, and `warn` is called once, from the thread that called them.
     """
 
     def __init__(
@@ -110,9 +111,23 @@ class Tracker:
         self._thread: threading.Thread | None = None
 
     def start(
-        self, *, run_name: str, params: Mapping[str, Param], tags: Mapping[str, str], dataset: DatasetInfo
+        self,
+        *,
+        run_name: str,
+        params: Mapping[str, Param],
+        tags: Mapping[str, str],
+        dataset: DatasetInfo,
+        before: "Tracker | None" = None,
     ) -> None:
-        """Begin the run. Imports mlflow in the calling thread, because imports in two threads at once are dangerous."""
+        """Begin the run. Imports mlflow in the calling thread, because imports in two threads at once are dangerous.
+
+        Args:
+            run_name: Of the run.
+            params: By name.
+            tags: By name.
+            dataset: What it is trained on.
+            before: A run of the same store and experiment whose end may still be being written; this one waits for it.
+        """
         path = sqlite_path(self.uri)
         kind = None if path is None else network_filesystem(path)
         if kind is not None:
@@ -127,14 +142,10 @@ class Tracker:
         load_mlflow()
         if self._system_metrics:
             load_monitor()
-        opening = {
-            "run_name": run_name,
-            "params": dict(params),
-            "tags": dict(tags),
-            "dataset": dataset,
-            "started_ms": _now_ms(),
-        }
-        self._thread = threading.Thread(target=self._work, args=(opening,), name="tlexp-tracking", daemon=True)
+        created = {"run_name": run_name, "tags": dict(tags), "started_ms": _now_ms()}
+        described = {"params": dict(params), "dataset": dataset}
+        work = functools.partial(self._work, before, created, described)
+        self._thread = threading.Thread(target=work, name="tlexp-tracking", daemon=True)
         self._thread.start()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -145,7 +156,7 @@ class Tracker:
         self._tell()
 
     def identity(self) -> str | None:
-        """Return the run's id in the store, waiting until the run is opened; None if the store is away."""
+        """Return the run's id in the store, waiting until the run is created; None if the store is away."""
         if self._thread is not None and self._away is None:
             self._wait(self._opened)
         return self.run_id
@@ -158,7 +169,19 @@ class Tracker:
         files: Sequence[tuple[Path, str]],
         model: PyfuncModel | None,
     ) -> TrackedRun | None:
-        """End the run, wait until the store has all of it, and return where it is; None if the store is away.
+        """End the run as `end` and `settle` do, and return where it is; None if the store is away."""
+        self.end(status=status, metrics=metrics, files=files, model=model)
+        return self.settle()
+
+    def end(
+        self,
+        *,
+        status: RunStatus,
+        metrics: Mapping[str, float],
+        files: Sequence[tuple[Path, str]],
+        model: PyfuncModel | None,
+    ) -> None:
+        """Let all that comes at the end be written beside whatever the caller does next, until it calls `settle`.
 
         Args:
             status: How the run ended.
@@ -171,20 +194,24 @@ class Tracker:
                 load_mlflow(models=True)
             self._ending = Ending(status=status, metrics=dict(metrics), files=files, model=model, ended_ms=_now_ms())
             self._closing.set()
+
+    def settle(self) -> TrackedRun | None:
+        """Wait until the store has all of a run that has ended, and return where it is; None if the store is away."""
+        if self._ending is not None and self._away is None:
             self._wait(self._done)
         self._tell()
         if self._writer is None or self._away is not None or not self._done.is_set():
             return None
         return tracked_run(self.uri, self._writer.experiment_id, self._writer.run_id)
 
-    def _work(self, opening: dict[str, Any]) -> None:
+    def _work(self, before: "Tracker | None", created: dict[str, Any], described: dict[str, Any]) -> None:
         """Write the run; the body of the thread."""
         try:
-            ensure_store(self.uri)
-            self._writer = open_writer(self.uri, self._experiment, abandoned=self._abandoned)
-            opening["tags"] = run_tags(environment("")) | opening["tags"]
-            self.run_id = self._writer.open(**opening)
+            self._writer = self._open(before)
+            created["tags"] = run_tags(environment("")) | created["tags"]
+            self.run_id = self._writer.create(**created)
             self._opened.set()
+            self._writer.describe(**described)
             if self._tidies:
                 self._tidy(self._writer)
             with measured_machine(self.uri, self.run_id) if self._system_metrics else contextlib.nullcontext():
@@ -198,6 +225,16 @@ class Tracker:
         finally:
             self._opened.set()
             self._done.set()
+
+    def _open(self, before: "Tracker | None") -> RunWriter:
+        """Return a writer; once the run before is written, what that one found out of the store holds for this one."""
+        found = None
+        if before is not None:
+            before._done.wait()
+            found = None if before._away is not None or before._writer is None else before._writer.experiment_id
+        if found is None:
+            ensure_store(self.uri)
+        return open_writer(self.uri, self._experiment, abandoned=self._abandoned, experiment_id=found)
 
     def _tidy(self, writer: RunWriter) -> None:
         """Close what dead processes left open, beside the training."""
@@ -222,6 +259,8 @@ class Tracker:
         self._away = self._away or reason
         self._abandoned.set()
         self._waiting.clear()
+        self._opened.set()
+        self._done.set()  # nobody waits for it any more, the next run neither
 
     def _tell(self) -> None:
         """Warn once."""
@@ -231,6 +270,28 @@ class Tracker:
                 f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
                 f"write it there later with: {_told_command(self._command, self.uri)}"
             )
+
+
+class Backlog:
+    """The end of one run at most, which is written into its store while the next run is at work.
+
+    Attributes:
+        last: The run that ended last, where it was not waited for yet.
+    """
+
+    def __init__(self) -> None:
+        self.last: Tracker | None = None
+
+    def add(self, tracker: Tracker) -> None:
+        """Leave a run that has ended to its thread, once the one before is written."""
+        self.settle()
+        self.last = tracker
+
+    def settle(self) -> None:
+        """Wait for the run that ended last, which says by itself what its store did not take."""
+        last, self.last = self.last, None
+        if last is not None:
+            last.settle()
 
 
 def _told_command(command: str, uri: str) -> str:

@@ -4,6 +4,7 @@ Each equals the same head solved alone, within the tolerance of float32. P probl
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -110,9 +111,10 @@ def _spanned(
             iterations, converged = ([[value] * len(weight_decays)] * len(stack) for value in (0, True))
         for place, index in enumerate(stack):
             weight, bias = space.restore(place, weights[place])
+            weight, bias = weight.float(), bias.float()
             logits = _logits(features, problems[index].validation, weight, bias)
             found[index] = [
-                Fitted(head=linear_head(*layer), logits=of_head, iterations=steps, converged=met)
+                Fitted(build=partial(linear_head, *layer), logits=of_head, iterations=steps, converged=met)
                 for layer, of_head, steps, met in zip(
                     zip(weight, bias, strict=True), logits, iterations[place], converged[place], strict=True
                 )
@@ -138,7 +140,7 @@ def _rows(features: FeatureRows, positions: Positions) -> Iterator[Tensor]:
 def _closed(kind: str, features: FeatureRows, labels: Tensor, problem: Problem, num_classes: int) -> Fitted:
     weight, bias = CLOSED[kind](features, labels, problem, num_classes)
     (logits,) = _logits(features, problem.validation, weight[None], bias[None])
-    return Fitted(head=linear_head(weight, bias), logits=logits, iterations=0, converged=True)
+    return Fitted(build=partial(linear_head, weight, bias), logits=logits, iterations=0, converged=True)
 
 
 def _neighbours(
@@ -158,6 +160,6 @@ def _neighbours(
         parts = [first.for_each(whole, rows).cpu() for rows in _rows(features, problem.validation)]
         logits = list(torch.cat(parts, 1))
     return [
-        Fitted(head=Head(head).eval(), logits=of_head, iterations=0, converged=True)
+        Fitted(build=Head(head).eval, logits=of_head, iterations=0, converged=True)
         for head, of_head in zip(heads, logits, strict=True)
     ]

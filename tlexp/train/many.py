@@ -150,7 +150,7 @@ class _Stack:
         alive, lost = finite.tolist(), losses[:, place].T.cpu()
         return [
             Fitted(
-                head=self._copy(place, index),
+                build=self._copy(place, index).eval,
                 logits=logits[index].clone() if logits is not None and alive[index] else None,
                 iterations=self.plan.steps,
                 converged=alive[index],

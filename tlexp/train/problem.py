@@ -3,7 +3,8 @@
 features (N, D) of any floating type; labels (N,) int64; positions (n,) int64 into the N rows; logits (V, K) float32.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,18 +67,23 @@ class Fitted:
     """One head, solved.
 
     Attributes:
-        head: Features (B, D) -> logits (B, K) float32: a linear one, `Neighbours`, or a copy of the given one.
+        build: Makes the head; of thousands that are compared only the best is ever wanted.
         logits: Of the problem's validation rows, (V, K) float32 on the CPU; None without such rows, or if it diverged.
         iterations: Newton iterations or optimiser steps; 0 for closed forms.
         converged: Whether the stated tolerance was met (closed forms: always; optimiser steps: nothing diverged).
         losses: Training loss before each optimiser step, (steps,) float32 on the CPU; None for other methods.
     """
 
-    head: Head
+    build: Callable[[], Head]
     logits: Tensor | None
     iterations: int
     converged: bool
     losses: Tensor | None = None
+
+    @functools.cached_property
+    def head(self) -> Head:
+        """Features (B, D) -> logits (B, K) float32: a linear one, `Neighbours`, or a copy of the given one."""
+        return self.build()
 
 
 def prepare(
@@ -157,6 +163,7 @@ def bias_of_absent(bias: Tensor, counts: Tensor) -> Tensor:
 def linear_head(weight: Tensor, bias: Tensor) -> Head:
     """Return a linear head of weight (K, D) and bias (K,), in float32 on their device, as `build_head` builds it."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight = nn.Parameter(weight.float().contiguous())
-    layer.bias = nn.Parameter(bias.float().contiguous())
+    # Copies, for both may be parts of what many heads share.
+    layer.weight = nn.Parameter(weight.to(torch.float32, copy=True).contiguous())
+    layer.bias = nn.Parameter(bias.to(torch.float32, copy=True).contiguous())
     return Head(layer).eval()
