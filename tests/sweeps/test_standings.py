@@ -53,6 +53,20 @@ seeds 0, 1; device cpu; tlexp 0.1.0; commit abcdef0"""
     )
 
 
+def test_pruned_settings_have_no_place_and_are_not_listed_among_the_faults(swept: Swept) -> None:
+    def measured(point: dict[str, str]) -> object:
+        if point == {"freeze": "none", "labels": "20", "seed": "1"}:
+            return RunStatus.pruned, "its validation loss was high"
+        return {"val/loss": 0.41, "test/balanced_accuracy": 0.9}
+
+    text = tables(swept({"freeze": ("none", "all"), "labels": ("20",), "seed": ("0", "1")}, measured))
+    assert "4 runs: 3 finished, 1 pruned" in text
+    assert "  1  all     2       0.410 +- 0.000    0.900 +- 0.000" in text
+    assert "  -  none    1 of 2  finished, pruned  0.900" in text
+    assert "  1 run pruned: its validation loss was high" in text
+    assert "freeze=none" not in text
+
+
 PAIRED = {"0.1": (0.30, 0.41, 0.52), "0.2": (0.31, 0.40, 0.53), "0.3": (0.50, 0.61, 0.73)}
 
 
