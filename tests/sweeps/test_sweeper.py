@@ -16,6 +16,8 @@ from tlexp.config import PROTOCOL, Config
 from tlexp.data import Source
 from tlexp.experiment import run, session
 from tlexp.experiment.images import Budget
+from tlexp.jobs import submission
+from tlexp.jobs.lease import take_lease
 from tlexp.sweeps import pruning, results, sweeper
 from tlexp.tracking import RunStatus, read_record
 from tlexp.tracking.environment import process_identity
@@ -323,6 +325,22 @@ def test_a_dry_run_shows_and_writes_nothing(sweep: Sweep, tmp_path: Path, capsys
         "multirun/s: 2 of 3 runs are there, 1 would run",
     ]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_tells_what_a_scheduler_has(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("seed=0,1") == 0
+    _, record = map(Path, records(tmp_path))
+    record.unlink()
+    assert take_lease(record.parent) is not None
+    (tmp_path / "multirun/s/.submitted").mkdir()
+    job = record.parent.relative_to(tmp_path / "multirun/s").as_posix()
+    (tmp_path / "multirun/s/.submitted/x.json").write_text(json.dumps({"cluster": "slurm", "jobs": [job]}))
+    monkeypatch.setattr(submission, "_queue", lambda: None)
+    capsys.readouterr()
+    assert sweep("seed=0,1,2", "--dry-run") == 0
+    assert "multirun/s: 1 of 3 runs are there, 1 is submitted, 1 would run" in capsys.readouterr().out
 
 
 def test_a_dry_run_is_of_a_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
-from tlexp.jobs.submission import await_submitted, submits
+from tlexp.jobs.submission import SubmittedJobs, await_submitted, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidate, Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
@@ -60,7 +60,14 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         index = RunIndex(plan.folder.attempts(shared=settings.storage is not None))
         plan.require_inputs(index)
         runs = Sweep(settings, plan, index).runs()
-        text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
+        submitted = SubmittedJobs(plan.folder.path).under_way()
+        text = survey_table(
+            plan.folder.path,
+            runs,
+            proposed=max(0, plan.total - len(runs)),
+            sampler=sampler(settings),
+            under_way={folder.parent.name: runs_now for folder, runs_now in submitted.items()},
+        )
         print(text)  # noqa: T201 - this is what was asked for
         return runs
     if not plan.folder.path.exists():
