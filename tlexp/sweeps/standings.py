@@ -62,7 +62,8 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
     if any(not candidate.whole for candidate in standing.ranked):
         lines.append(f"{_GAP}(averages with fewer seeds leave out those that did not finish, and stand last)")
     if compared is not None:
-        lines.append(_filled(_told_apart(compared)))
+        out = "; what was pruned is left out" if any(each.pruned for each in standing.unranked) else ""
+        lines.append(_filled(f"{_told_apart(compared)}{out}"))
     return "\n".join(lines)
 
 
