@@ -58,7 +58,7 @@ def test_a_finished_or_pruned_run_counts_and_only_a_finished_one_has_a_value(tmp
 
 
 def test_of_a_pruned_run_it_is_known_where(tmp_path: Path) -> None:
-    left, block = attempt(tmp_path / "1", RunStatus.pruned), PrunedBlock(look=1, step=107, steps=960, loss=1.5)
+    left, block = attempt(tmp_path / "1", RunStatus.pruned), PrunedBlock(look=1, step=320, steps=960, loss=1.5)
     assert left.record is not None
     record = dataclasses.replace(left.record, train=TrainBlock(pruned=block))
     index = RunIndex([dataclasses.replace(left, record=record)])

@@ -408,7 +408,10 @@ def test_a_search_that_prunes_leaves_the_others_as_they_are(
     assert sweep(*SEARCHED, *PRUNES, "seed=0,1") == 0
     assert records(tmp_path) == there
     assert rows(tmp_path) == found
-    assert capsys.readouterr().err.count("sweep 12/12: done 12, failed 0, left 0") == 0  # nothing ran
+    assert (
+        capsys.readouterr().err.splitlines()[1:]
+        == [line for line in shown.err.splitlines() if line.startswith("sweep 12/12: done 12, failed 0, left 0")][-1:]
+    )
 
 
 @pytest.mark.usefixtures("small_fits")
@@ -424,10 +427,10 @@ def test_a_pruned_run_says_where_and_does_not_run_again(
         assert block is not None
         assert record.reason is not None
         assert re.fullmatch(
-            "after (1/9|1/3|all) of its fit on a part of the labels, its validation loss was not among the best third",
+            "after (1/3|all) of its fit on a part of the labels, its validation loss was not among the best third",
             record.reason,
         )
-        assert (block.steps, block.step in (1, 3, 9), record.metrics) == (9, True, {})
+        assert (block.steps, block.step in (3, 9), record.metrics) == (9, True, {})
     assert not list(tmp_path.glob("multirun/s/runs/*/*/checkpoint"))
     capsys.readouterr()
     assert sweep(*SEARCHED, *PRUNES) == 0

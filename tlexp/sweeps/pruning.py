@@ -22,19 +22,21 @@ from tlexp.sweeps.ranking import LABELS, SEEDS
 
 LOOKS_FILE = "looks.json"
 LEAST_STEPS, LEAST_IMAGES = 90, 20
-"""Of a fit and of its validation part: before ten steps, and on fewer images, a loss tells little."""
+"""Of a fit and of its validation part: before thirty steps, and on fewer images, a loss tells little."""
 UNSEEN = (
     "some runs are not looked at before their end: their heads are solved, they search by themselves (tune.trials), or "
     f"they have fits of fewer than {LEAST_STEPS} steps or validation parts of fewer than {LEAST_IMAGES} images"
 )
-_SHARES = {"1/9": 1 / 9, "1/3": 1 / 3, "all": 1.0}
-"""Of a fit, after which it is looked at; the last one saves the fit on the whole budget."""
+_SHARES = {"1/3": 1 / 3, "all": 1.0}
+"""Of a fit, after which it is looked at; the last one saves the fit on the whole budget. Before a third small learning
+rates, which are often the best ones, still lie behind."""
 _STARTUP = 4
 """Others that a median is taken of, at least."""
 _KEPT = 3
 """Of so many runs the best goes on under hyperband (Li et al. 2018, arXiv 1603.06560)."""
-_BRACKETS = (0, 1, 0, 2, 0, 1)
-"""Looks that hyperband lets a candidate pass, by its number: some that begin slowly are good in the end."""
+_BRACKETS = (0, 1, 0, 1, 0)
+"""Looks that hyperband lets a candidate pass, by its number: some that begin slowly are good in the end. The paper's
+share of each bracket."""
 
 
 class Judge:
@@ -121,7 +123,7 @@ def _places(steps: int) -> dict[int, str]:
     """Return the steps after which a fit is looked at, and which share of it each is.
 
     >>> _places(960)
-    {107: '1/9', 320: '1/3', 960: 'all'}
+    {320: '1/3', 960: 'all'}
     """
     return {math.ceil(steps * share): name for name, share in _SHARES.items()}
 
