@@ -8,6 +8,7 @@
     |-- TrackingError          the tracking store (a warning where the run can go on)
     `-- TrainingError          training started and could not go on; exit status 3
         |-- DivergedError      the loss is not finite any more
+        |-- PrunedError        others of its search were better by then
         `-- OutOfMemoryError   the device's memory does not suffice
     Interrupted                a signal asked the run to end (not a TlexpError: nothing may swallow it)
 
@@ -75,6 +76,22 @@ class TrainingError(TlexpError):
 
 class DivergedError(TrainingError):
     """The loss stopped being finite."""
+
+
+class PrunedError(TrainingError):
+    """Others of its search were better by then.
+
+    Args:
+        reason: What others were better, and when.
+        look: Number of the look at the validation loss at which that was seen, from 1.
+        step: Of its fit.
+        steps: That the fit would have had.
+        loss: What was seen.
+    """
+
+    def __init__(self, reason: str, *, look: int, step: int, steps: int, loss: float) -> None:
+        self.look, self.step, self.steps, self.loss = look, step, steps, loss
+        super().__init__(reason)
 
 
 class OutOfMemoryError(TrainingError):

@@ -153,6 +153,25 @@ def test_the_records_are_the_truth_and_the_database_may_be_lost(tmp_path: Path) 
     assert table(tmp_path) == before
 
 
+def test_a_database_hears_what_was_pruned_and_again_when_it_was_lost(tmp_path: Path) -> None:
+    words = [*WORDS, *SEARCH, *STORED, "train.limit_steps=9", "hydra.sweeper.n_trials=6", "seed=0,1"]
+    words.append("hydra.sweeper.pruner=hyperband")
+    ended(*(begin(tmp_path, *words, first=look_at_small_fits) for _ in range(2)))
+    there, before, told = records(tmp_path), table(tmp_path), states(tmp_path)
+    assert told.keys() == {"COMPLETE", "PRUNED"}
+    assert told.total() == 6
+    (tmp_path / "search.db").unlink()
+    ended(begin(tmp_path, *words, first=look_at_small_fits))
+    assert (records(tmp_path), table(tmp_path), states(tmp_path)) == (there, before, told)
+
+
+def look_at_small_fits() -> None:
+    """Let fits of nine steps and parts of two images be looked at."""
+    importlib.import_module("tlexp.sweeps.sweeper").LEAST_STEPS = 2
+    pruning = importlib.import_module("tlexp.sweeps.pruning")
+    pruning.LEAST_STEPS = pruning.LEAST_IMAGES = 2
+
+
 @pytest.mark.slow
 def test_a_folder_that_was_made_anew_is_another_search(tmp_path: Path) -> None:
     words = [*SHORT, *STORED, "hydra.sweeper.n_trials=2"]

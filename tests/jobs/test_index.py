@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tlexp.jobs.index import RunIndex
 from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
 from tlexp.tracking import Record, RunStatus, environment
-from tlexp.tracking.blocks import FreezeBlock, Seeds, TrainBlock
+from tlexp.tracking.blocks import FreezeBlock, PrunedBlock, Seeds, TrainBlock
 from tlexp.tracking.names import PROCESS_FILE
 
 PLANNED = Planned(
@@ -54,6 +55,16 @@ def test_a_finished_or_pruned_run_counts_and_only_a_finished_one_has_a_value(tmp
     assert index.value("k", "val/loss") == (0.5 if status is RunStatus.finished else None)
     assert index.value("k", "val/accuracy") is None
     assert index.value("unknown", "val/loss") is None
+
+
+def test_of_a_pruned_run_it_is_known_where(tmp_path: Path) -> None:
+    left, block = attempt(tmp_path / "1", RunStatus.pruned), PrunedBlock(look=1, step=320, steps=960, loss=1.5)
+    assert left.record is not None
+    record = dataclasses.replace(left.record, train=TrainBlock(pruned=block))
+    index = RunIndex([dataclasses.replace(left, record=record)])
+    assert index.pruned("k") == block
+    assert index.pruned("unknown") is None
+    assert RunIndex([attempt(tmp_path / "2", RunStatus.finished)]).pruned("k") is None
 
 
 def test_what_is_heard_of_an_attempt_takes_its_place(tmp_path: Path) -> None:

@@ -51,6 +51,22 @@ def test_what_waits_in_the_queue_is_not_over_and_what_left_it_cannot_begin(
     assert take_lease(jobs[0]) is None
 
 
+def test_what_is_under_way_is_told_and_nothing_is_given_up(
+    jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(monkeypatch, 0, 1)
+    begin(jobs[0], process_identity())
+    assert SubmittedJobs(tmp_path).under_way() == {jobs[0]: True, jobs[1]: False}
+    queue(monkeypatch, 0)
+    assert SubmittedJobs(tmp_path).under_way() == {jobs[0]: True}
+    assert (last_lease(jobs[0]), last_lease(jobs[1])) == (1, 0)
+    (jobs[0] / "leases/001/lease.json").write_text('{"beat": 1, "over": false, "left": true}')
+    assert SubmittedJobs(tmp_path).under_way() == {jobs[0]: False}  # put back into the queue
+    (jobs[0] / "leases/001/lease.json").write_text('{"beat": 1, "over": true, "left": false}')
+    assert SubmittedJobs(tmp_path).under_way() == {}
+    assert SubmittedJobs(tmp_path / "another").under_way() == {}
+
+
 def test_a_job_that_says_it_is_over_is(jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queue(monkeypatch, 0, 1)
     lease = take_lease(jobs[0])

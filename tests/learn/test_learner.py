@@ -16,13 +16,14 @@ from tlexp.arrays import Logits
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Choice, Rates
 from tlexp.data import Fold
-from tlexp.errors import Interrupted
+from tlexp.errors import DivergedError, Interrupted
 from tlexp.experiment.build import build_classifier, build_setup
 from tlexp.experiment.images import draw_labels
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
 from tlexp.features.batches import LabelledSet
 from tlexp.learn import trained as trained_module
+from tlexp.learn.calibration import calibrate_logits
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
 from tlexp.learn.search import Search
 from tlexp.learn.selection import FINAL, Learner, Selection, refit
@@ -30,7 +31,7 @@ from tlexp.learn.solved import SolvedLearner
 from tlexp.learn.trained import TrainedLearner
 from tlexp.models import Classifier
 from tlexp.models.digest import tensors_digest
-from tlexp.train import CANDIDATES, Checkpoint, FitReport, Listener, logreg
+from tlexp.train import CANDIDATES, Checkpoint, FitReport, Listener, Watch, logreg
 
 RATES = (Rates(lr=3e-2, weight_decay=1e-2), Rates(lr=1e-3, weight_decay=1e-1))
 DECAYS = (Choice(weight_decay=1e-2), Choice(weight_decay=1.0))
@@ -55,9 +56,20 @@ SOLVED: dict[str, tuple[str, tuple[Choice, ...]]] = {
 
 
 class Stop(Listener):
-    """Asks to stop once it is told to."""
+    """Asks to stop once it is told to, and to look once it is told where."""
 
     stopping = False
+    places: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int, float]] = []
+
+    def looks(self, steps: int, images: int) -> frozenset[int]:
+        assert images == 6
+        return self.places
+
+    def validated(self, fit_id: str, step: int, steps: int, loss: float) -> None:
+        self.seen.append((fit_id, step, steps, loss))
 
     def should_stop(self) -> int | None:
         return 15 if self.stopping else None
@@ -265,6 +277,78 @@ class TestLearner:
         given.learner.train("one", PART, given.candidates[0])
         whole = given.classifier.state_dict()
         assert all(torch.equal(tensor, whole[name]) for name, tensor in given.state.items())
+
+
+class TestLooks:
+    """Where a network is trained, its fit on a fold can be looked at in between."""
+
+    @pytest.fixture(params=[*TRAINED])
+    def given(self, request: pytest.FixtureRequest, build: Build) -> Given:
+        return build(request.param)
+
+    def test_a_fold_that_is_looked_at_is_the_same_to_the_bit(
+        self, given: Given, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        learner, fold, rates = given.learner, given.folds[0], given.candidates[0]
+        _, plain, _ = learner.fit_fold("one", fold, rates)
+        state = given.state
+        assert given.listener.seen == []
+        steps = composed(*SMALL).config.train.count_steps(30)
+        given.listener.places = frozenset({1, 2, steps})
+        asked: list[object] = []
+        predict = TrainedLearner.predict
+        monkeypatch.setattr(
+            TrainedLearner,
+            "predict",
+            lambda self, images, positions: [asked.append((images, positions)), predict(self, images, positions)][1],
+        )
+        _, logits, labels = learner.fit_fold("two", fold, rates)
+        assert np.array_equal(logits, plain)
+        assert same(given.state, state)
+        assert [(name, step, count) for name, step, count, _ in given.listener.seen] == [
+            ("two", 1, steps),
+            ("two", 2, steps),
+            ("two", steps, steps),
+        ]
+        losses = [loss for *_, loss in given.listener.seen]
+        assert losses[-1] == calibrate_logits(logits, labels).loss
+        assert losses[0] != losses[1]
+        for images, positions in asked:
+            assert images is learner.budget
+            assert np.array_equal(positions, fold.validation)
+
+    def test_a_look_is_at_what_so_many_steps_gave(self, build: Build) -> None:
+        given = build("images")
+        given.listener.places = frozenset({2})
+        given.learner.fit_fold("one", given.folds[0], given.candidates[0])
+        (*_, loss), _ = given.listener.seen
+        assert isinstance(given.learner, TrainedLearner)
+        seen: list[Logits] = []
+        watch = Watch(
+            steps=frozenset({2}),
+            look=lambda step: seen.append(given.learner.predict(given.learner.budget, given.folds[0].validation)[0]),
+        )
+        given.learner.train("two", given.folds[0].train, given.candidates[0], watch=watch)
+        labels = given.learner.budget.labels[given.folds[0].validation]
+        assert loss == calibrate_logits(seen[0], labels).loss
+
+    def test_the_final_fit_is_not_looked_at(self, given: Given) -> None:
+        given.listener.places = frozenset({1})
+        given.learner.train(FINAL, WHOLE, given.candidates[0])
+        assert given.listener.seen == []
+
+    def test_logits_that_are_not_finite_in_between_end_nothing(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = build("images")
+        given.listener.places = frozenset({1})
+
+        def broken(*_: object) -> None:
+            raise DivergedError("not finite")
+
+        monkeypatch.setattr(TrainedLearner, "predict", broken)
+        given.learner.fit_fold("one", given.folds[0], given.candidates[0])
+        assert [step for _, step, *_ in given.listener.seen] == [composed(*SMALL).config.train.count_steps(30)]
 
 
 class TestFoldsAtOnce:

@@ -23,6 +23,20 @@ def test_what_is_there_and_what_would_run(swept: Swept) -> None:
     ]
 
 
+def test_what_a_scheduler_has_would_not_run(swept: Swept) -> None:
+    left = {**LEFT, "4": (RunStatus.killed, "no word"), "5": None}
+    runs = swept({"freeze": ["all"], "seed": list(left)}, lambda point: left[point["seed"]])
+    under_way = {runs[0].key[:16]: True, runs[4].key[:16]: True, runs[5].key[:16]: False}
+    lines = survey_table(FOLDER, runs, proposed=0, sampler="tpe", under_way=under_way).splitlines()
+    assert lines[1] == "0  all     0     finished"
+    assert lines[4:] == [
+        "3  all     3     -         run",
+        "4  all     4     running",
+        "5  all     5     queued",
+        "multirun/s: 2 of 6 runs are there, 2 are submitted, 2 would run",
+    ]
+
+
 def test_a_sweep_that_has_not_begun_has_no_table() -> None:
     text = survey_table(FOLDER, [], proposed=3, sampler="random")
     assert text.splitlines() == [

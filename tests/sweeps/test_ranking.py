@@ -82,6 +82,16 @@ def test_a_candidate_that_lost_seeds_stands_below_those_that_did_not(swept: Swep
     assert (found.mean, found.count) == (pytest.approx(0.4), 2)
 
 
+def test_a_candidate_of_which_a_run_was_pruned_is_not_ranked(swept: Swept) -> None:
+    runs = [
+        dataclasses.replace(run, status=RunStatus.pruned) if run.point == {"freeze": "none", "seed": "1"} else run
+        for run in swept(GRID, losses)
+    ]
+    [standing] = rank(runs, objective="val/loss", direction="minimize")
+    assert order(standing) == ["last", "all"]
+    assert [candidate.settings for candidate in standing.unranked] == [{"freeze": "none"}]
+
+
 @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.finished])
 def test_only_finished_runs_count(swept: Swept, status: RunStatus) -> None:
     [run] = swept({"freeze": ("all",)}, lambda point: {"val/loss": 0.1})

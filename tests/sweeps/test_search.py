@@ -1,8 +1,10 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import TrialState
 
 from tlexp.sweeps.search import OptunaSearch
 from tlexp.sweeps.space import build_space
+from tlexp.tracking.blocks import PrunedBlock
 
 AXES = build_space(
     OverridesParser.create().parse_overrides(["freeze=all,none", "optim.lr=tag(log,interval(1e-5,1))"])
@@ -43,3 +45,24 @@ def test_a_trial_without_a_value_does_not_stop_it() -> None:
     trial, _ = search.ask()
     search.tell(trial, None)
     assert search.ask()[1]
+
+
+PRUNED = PrunedBlock(look=2, step=320, steps=960, loss=1.5)
+
+
+def test_optuna_hears_where_a_trial_was_pruned() -> None:
+    search = OptunaSearch(AXES, sampler="tpe", seed=0, direction="minimize", known=0)
+    search.add({"freeze": "all", "optim.lr": "0.001"}, PRUNED)
+    trial, _ = search.ask()
+    search.tell(trial, PRUNED)
+    told = [(each.state, each.intermediate_values) for each in search._study.trials]
+    assert told == 2 * [(TrialState.PRUNED, {2: 1.5})]
+
+
+def test_what_was_pruned_is_searched_less() -> None:
+    search = OptunaSearch(AXES, sampler="tpe", seed=0, direction="minimize", known=0)
+    for number in range(30):
+        lr = 10 ** (-5 + number / 6)
+        search.add({"freeze": "all", "optim.lr": repr(lr)}, PRUNED if lr > 1e-3 else 1.0 - number / 100)
+    asked = [float(search.ask()[1]["optim.lr"]) for _ in range(20)]
+    assert sum(lr < 1e-2 for lr in asked) >= 15

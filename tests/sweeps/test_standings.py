@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,23 @@ not finished
 
 seeds 0, 1; device cpu; tlexp 0.1.0; commit abcdef0"""
     )
+
+
+def test_pruned_settings_have_no_place_and_are_not_listed_among_the_faults(swept: Swept) -> None:
+    def measured(point: dict[str, str]) -> object:
+        if point == {"freeze": "none", "labels": "20", "seed": "1"}:
+            return RunStatus.pruned, "its validation loss was high"
+        worse = {"all": 0, "none": 0, "last": 1 + int(point["seed"])}[point["freeze"]]
+        return {"val/loss": 0.41 + worse / 10, "test/balanced_accuracy": 0.9}
+
+    freezes = ("none", "all", "last")
+    text = tables(swept({"freeze": freezes, "labels": ("20",), "seed": ("0", "1")}, measured))
+    assert "6 runs: 5 finished, 1 pruned" in text
+    assert "(95 %, differences paired by 2 seeds); what was pruned is left out" in " ".join(text.split())
+    assert re.search(r"^  1  all     2       0.410 \+- 0.000 ", text, re.MULTILINE)
+    assert re.search(r"^  -  none    1 of 2  finished, pruned +0.900$", text, re.MULTILINE)
+    assert "  1 run pruned: its validation loss was high" in text
+    assert "freeze=none" not in text
 
 
 PAIRED = {"0.1": (0.30, 0.41, 0.52), "0.2": (0.31, 0.40, 0.53), "0.3": (0.50, 0.61, 0.73)}

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 from tlexp.errors import TlexpError
 from tlexp.sweeps.space import build_space
 from tlexp.sweeps.stored import StoredSearch
+from tlexp.tracking.blocks import PrunedBlock
 
 
 def search(
@@ -59,6 +60,18 @@ def test_a_trial_is_told_once(tmp_path: Path) -> None:
     other.tell(trial.number, None)
     one.tell(trial.number, 0.5)
     assert [each.state for each in one.trials()] == [TrialState.FAIL]
+
+
+def test_a_pruned_trial_is_told_as_such(tmp_path: Path) -> None:
+    stored, pruned = search(tmp_path), PrunedBlock(look=2, step=320, steps=960, loss=1.5)
+    stored.add({"optim.lr": "0.5"}, 0, pruned)
+    assert stored.tell(stored.ask("me", 1).number, pruned) is TrialState.PRUNED
+    assert stored.tell(stored.ask("me", 2).number, 0.5) is TrialState.COMPLETE
+    assert stored.tell(stored.ask("me", 3).number, None) is TrialState.FAIL
+    assert [each.state for each in stored.trials()] == [
+        TrialState.PRUNED, TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL,
+    ]  # fmt: skip
+    assert stored._study.trials[0].intermediate_values == {2: 1.5}
 
 
 def test_another_space_or_direction_is_another_study(tmp_path: Path) -> None:

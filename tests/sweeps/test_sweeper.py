@@ -16,14 +16,19 @@ from tlexp.config import PROTOCOL, Config
 from tlexp.data import Source
 from tlexp.experiment import run, session
 from tlexp.experiment.images import Budget
-from tlexp.sweeps import results
-from tlexp.tracking import read_record
+from tlexp.jobs import submission
+from tlexp.jobs.lease import take_lease
+from tlexp.sweeps import pruning, results, sweeper
+from tlexp.tracking import RunStatus, read_record
 from tlexp.tracking.environment import process_identity
 
 TINY = [
     "backbone=tiny", "backbone.image_size=32", "data.per_class=8", "data.test_per_class=4", "data.num_classes=2",
     "labels=2", "train.limit_steps=2", "tracking=off",
 ]  # fmt: skip
+
+SEARCHED = ["optim.lr=tag(log,interval(1e-6,1e-1))", "hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=6"]
+PRUNES = ["hydra.sweeper.pruner=hyperband", "train.limit_steps=9"]
 
 Sweep = Callable[..., int]
 
@@ -268,6 +273,32 @@ def test_settings_that_do_not_fit_are_refused_before_anything_runs(
         (["seed=0,1", "hydra.sweeper.n_trials=x"], "n_trials=x: must be a whole number"),
         (["seed=0,1", "hydra.sweeper.n_trial=4"], "n_trial is no setting of sweeps (did you mean n_trials?)"),
         (["experiment=shapes,null"], "must be a string or a list"),
+        (
+            ["seed=0,1", "hydra.sweeper.pruner=median"],
+            "every point of this sweep is known beforehand and all are wanted",
+        ),
+        ([*SEARCHED, "hydra.sweeper.pruner=halving"], "pruner=halving: must be one of none, median, hyperband"),
+        (
+            [*SEARCHED, "hydra.sweeper.pruner=median", "hydra.sweeper.objective=val/accuracy"],
+            "ends runs by their val/loss, but hydra.sweeper.objective=val/accuracy (maximize) ranks by something else",
+        ),
+        (
+            [*SEARCHED, "hydra.sweeper.pruner=median", "hydra.sweeper.direction=maximize"],
+            "hydra.sweeper.objective=val/loss (maximize) ranks by something else",
+        ),
+        (
+            ["optim.weight_decay=interval(0.1,1)", *SEARCHED[1:], "head=ridge", "hydra.sweeper.pruner=hyperband"],
+            "hydra.sweeper.pruner=hyperband: head=ridge is solved at once and has no middle",
+        ),
+        (
+            ["train.label_smoothing=interval(0,0.2)", *SEARCHED[1:], "hydra.sweeper.pruner=median", "tune.trials=2"],
+            "tune.trials=2 has each run search by itself",
+        ),
+        (
+            [*SEARCHED, "hydra.sweeper.pruner=median", "tune.validate=false"],
+            "needs the validation part that tune.validate=false leaves out",
+        ),
+        ([*SEARCHED, "hydra.sweeper.pruner=median"], "fits of 2 steps are too short to be ended in their middle"),
     ],
 )
 def test_what_a_sweep_refuses(
@@ -296,6 +327,22 @@ def test_a_dry_run_shows_and_writes_nothing(sweep: Sweep, tmp_path: Path, capsys
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_dry_run_tells_what_a_scheduler_has(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("seed=0,1") == 0
+    _, record = map(Path, records(tmp_path))
+    record.unlink()
+    assert take_lease(record.parent) is not None
+    (tmp_path / "multirun/s/.submitted").mkdir()
+    job = record.parent.relative_to(tmp_path / "multirun/s").as_posix()
+    (tmp_path / "multirun/s/.submitted/x.json").write_text(json.dumps({"cluster": "slurm", "jobs": [job]}))
+    monkeypatch.setattr(submission, "_queue", lambda: None)
+    capsys.readouterr()
+    assert sweep("seed=0,1,2", "--dry-run") == 0
+    assert "multirun/s: 1 of 3 runs are there, 1 is submitted, 1 would run" in capsys.readouterr().out
+
+
 def test_a_dry_run_is_of_a_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["tlexp", "--dry-run"])
     with pytest.raises(SystemExit):
@@ -322,6 +369,83 @@ def test_a_search_goes_on_where_it_was(sweep: Sweep, tmp_path: Path, capsys: pyt
     assert [row["test/loss"] for row in again[:4]] == [row["test/loss"] for row in first]
     assert len({row["optim.lr"] for row in again}) == 3
     assert len(records(tmp_path)) == 6
+
+
+@pytest.fixture
+def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fits of nine steps and parts of two images be looked at."""
+    monkeypatch.setattr(sweeper, "LEAST_STEPS", 2)
+    monkeypatch.setattr(pruning, "LEAST_STEPS", 2)
+    monkeypatch.setattr(pruning, "LEAST_IMAGES", 2)
+
+
+@pytest.mark.usefixtures("small_fits")
+def test_a_search_that_prunes_leaves_the_others_as_they_are(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*SEARCHED, *PRUNES, "seed=0,1", "hydra.sweeper.pruner=none") == 0
+    whole = {(row["optim.lr"], row["seed"]): row for row in rows(tmp_path)}
+    (tmp_path / "multirun").rename(tmp_path / "whole")
+    capsys.readouterr()
+    assert sweep(*SEARCHED, *PRUNES, "seed=0,1") == 0
+    shown, found = capsys.readouterr(), rows(tmp_path)
+    ends = Counter(row["status"] for row in found)
+    assert ends.keys() == {"finished", "pruned"}
+    assert ends.total() == len(whole) == 12
+    for row in found:
+        if row["status"] == "finished":
+            assert row == whole[row["optim.lr"], row["seed"]]
+        else:
+            assert not any(text for name, text in row.items() if "/" in name)
+    for first, second in zip(found[::2], found[1::2], strict=True):
+        if first["status"] == "pruned":
+            assert second["status"] == "pruned"
+            assert second["reason"] == "a run of these settings with another seed was pruned"
+    assert f"12 runs: {ends['finished']} finished, {ends['pruned']} pruned" in shown.out
+    assert "sweep 12/12: done 12, failed 0, left 0" in shown.err
+    assert re.search(r"^pruned: optim\.lr=\S+ seed=[01]: after ", shown.err, re.MULTILINE)
+    there = records(tmp_path)
+    assert sweep(*SEARCHED, *PRUNES, "seed=0,1") == 0
+    assert records(tmp_path) == there
+    assert rows(tmp_path) == found
+    assert (
+        capsys.readouterr().err.splitlines()[1:]
+        == [line for line in shown.err.splitlines() if line.startswith("sweep 12/12: done 12, failed 0, left 0")][-1:]
+    )
+
+
+@pytest.mark.usefixtures("small_fits")
+def test_a_pruned_run_says_where_and_does_not_run_again(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(*SEARCHED, *PRUNES) == 0
+    there, before = records(tmp_path), rows(tmp_path)
+    pruned = [record for path in there if (record := read_record(Path(path))).status is RunStatus.pruned]
+    assert pruned
+    for record in pruned:
+        block = record.train.pruned
+        assert block is not None
+        assert record.reason is not None
+        assert re.fullmatch(
+            "after (1/3|all) of its fit on a part of the labels, its validation loss was not among the best third",
+            record.reason,
+        )
+        assert (block.steps, block.step in (3, 9), record.metrics) == (9, True, {})
+    assert not list(tmp_path.glob("multirun/s/runs/*/*/checkpoint"))
+    capsys.readouterr()
+    assert sweep(*SEARCHED, *PRUNES) == 0
+    assert records(tmp_path) == there
+    assert rows(tmp_path) == before
+    assert sweep(*SEARCHED, *PRUNES, "--dry-run") == 0
+    assert "multirun/s: 6 of 6 runs are there, 0 would run" in capsys.readouterr().out
+
+
+def test_runs_that_are_not_looked_at_say_so(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweeper, "LEAST_STEPS", 2)
+    assert sweep(*SEARCHED, *PRUNES, "hydra.sweeper.n_trials=2") == 0
+    assert capsys.readouterr().err.count("note: hydra.sweeper.pruner=hyperband: some runs are not looked at") == 1
 
 
 def test_a_cost_that_runs_do_not_have_is_nothing_to_search_by(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

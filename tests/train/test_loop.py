@@ -1,6 +1,7 @@
 import contextlib
 import math
 import signal
+import time
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from tests.train.conftest import BATCH
 from tests.waiting import DEVICE, counting
 from tlexp.config.optim import Optimizer, Schedule
 from tlexp.errors import DivergedError, Interrupted, OutOfMemoryError
-from tlexp.train import Checkpoint, FitPhase, Listener, fit, loop
+from tlexp.train import Checkpoint, FitPhase, Listener, Watch, fit, loop
 from tlexp.train.optim import build_optimizer
 
 
@@ -61,6 +62,36 @@ def test_training_lowers_the_loss_and_tells_every_step(build_classifier, build_b
     assert report.images_per_second > 0
     assert report.peak_bytes > 10**7
     assert report.curve == [(s, name, v[name]) for s, v in listener.steps for name in ("loss", "lr")]
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_fit_that_is_looked_at_is_the_same_to_the_bit(build_classifier, build_batches, build_plan, depth):
+    plain, looked_at, seen = build_classifier(depth), build_classifier(depth), []
+
+    def look(step):
+        looked_at.eval()
+        with torch.no_grad():
+            seen.append((step, looked_at(build_batches().images).sum().item()))
+
+    expected = run(plain, build_batches(), build_plan())
+    listener = Recorder()
+    found = fit(
+        looked_at, build_batches(), build_plan(), fit_id="final", listener=listener, checkpoint=None,
+        watch=Watch(steps=frozenset({2, 5, 6, 7}), look=look),
+    )  # fmt: skip
+    assert same(bits(plain), bits(looked_at))
+    assert found.curve == expected.curve
+    assert [step for step, _ in seen] == [2, 5, 6]
+    assert len({value for _, value in seen}) == 3
+    assert looked_at.training
+
+
+def test_a_look_is_off_the_clock(build_classifier, build_batches, build_plan):
+    watch = Watch(steps=frozenset({2}), look=lambda step: time.sleep(1))
+    report = fit(
+        build_classifier(), build_batches(), build_plan(), fit_id="f", listener=Listener(), checkpoint=None, watch=watch
+    )
+    assert report.seconds < 1
 
 
 @pytest.mark.parametrize("steps", [1, 199, 200, 201, 450])

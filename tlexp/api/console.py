@@ -2,13 +2,16 @@
 
 import re
 import sys
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 from tqdm.auto import tqdm
 
 from tlexp.jobs.signals import Signals
 from tlexp.terminal import one_line
 from tlexp.train import Listener
+
+if TYPE_CHECKING:
+    from tlexp.sweeps.pruning import Judge
 
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
@@ -20,10 +23,11 @@ class Console(Listener):
         signals: Asked before every step.
         progress: Whether bars are wanted.
         told: The messages that were printed before and are not repeated; filled in.
+        judge: Ends the run where others of its search are better; None lets it go on.
     """
 
-    def __init__(self, signals: Signals, *, progress: bool, told: set[str]) -> None:
-        self._signals, self._told = signals, told
+    def __init__(self, signals: Signals, *, progress: bool, told: set[str], judge: "Judge | None" = None) -> None:
+        self._signals, self._told, self._judge = signals, told, judge
         self._bars = progress and (sys.stderr.isatty() or _in_notebook())
         self._bar: tqdm[Never] | None = None
 
@@ -35,6 +39,15 @@ class Console(Listener):
     def step(self, step: int, values: dict[str, float]) -> None:
         """Move the bar of a fit."""
         self._move(step, f"loss {values['loss']:.3f}")
+
+    def looks(self, steps: int, images: int) -> frozenset[int]:
+        """Return the steps after which the judge looks."""
+        return frozenset() if self._judge is None else self._judge.looks(steps, images)
+
+    def validated(self, fit_id: str, step: int, steps: int, loss: float) -> None:
+        """Let the judge look."""
+        if self._judge is not None:
+            self._judge.judge(fit_id, step, steps, loss)
 
     def ended(self) -> None:
         """End the bar of a fit; from here on a signal ends the run at once."""

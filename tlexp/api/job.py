@@ -1,14 +1,20 @@
 """One job: a run, or those of a study's column."""
 
+import shutil
+
 from tlexp.api.console import Console
 from tlexp.compose.load import Composed, HydraJob
+from tlexp.config.sweep import Pruner
+from tlexp.errors import PrunedError
 from tlexp.experiment.run import Outcome, run
 from tlexp.experiment.session import process_session
 from tlexp.jobs.signals import Signals
+from tlexp.sweeps.pruning import UNSEEN, Judge
+from tlexp.tracking.names import CHECKPOINT_FOLDER
 
 
 def do_job(loaded: Composed, job: HydraJob, signals: Signals, told: set[str]) -> Outcome | None:
-    """Do a run and return what it ends with; None for the runs of a study's column, of which each has its record.
+    """Do a run and return what it ends with; None where records alone say it: of a study's column, of a pruned run.
 
     Args:
         loaded: Its configuration.
@@ -23,14 +29,17 @@ def do_job(loaded: Composed, job: HydraJob, signals: Signals, told: set[str]) ->
     config = loaded.config
     if config.tracking.figures is None:
         config.tracking.figures = not job.swept
-    listener = Console(signals, progress=config.train.progress, told=told)
+    judge = None
+    if job.swept and job.pruner is not Pruner.none and config.study.column is None:
+        judge = Judge(job.folder, job.pruner, alone=config.tune.trials < 2)
+    listener = Console(signals, progress=config.train.progress, told=told, judge=judge)
     try:
         if config.study.column is not None:
             from tlexp.studies.column import run_column  # lazy: a single run needs no study
 
             run_column(loaded, folder=job.folder, overrides=job.overrides, run=run, listener=listener)
             return None
-        return run(
+        outcome = run(
             config,
             shown=loaded.shown,
             folder=job.folder,
@@ -39,5 +48,11 @@ def do_job(loaded: Composed, job: HydraJob, signals: Signals, told: set[str]) ->
             listener=listener,
             session=process_session() if job.swept else None,  # as the runs of a study
         )
+        if judge is not None and not judge.looked:
+            listener.message(f"hydra.sweeper.pruner={job.pruner}: {UNSEEN}")
+        return outcome
+    except PrunedError:
+        shutil.rmtree(job.folder / CHECKPOINT_FOLDER, ignore_errors=True)
+        return None
     finally:
         listener.ended()

@@ -30,6 +30,7 @@ from tlexp.compose.secrecy import LOST, hide_variables, seen_name_problems, with
 from tlexp.compose.yaml_file import build, read_text
 from tlexp.config import Config, key_values, run_values
 from tlexp.config.casting import build_config
+from tlexp.config.sweep import Pruner
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_folder
 from tlexp.secrets import MASK, learn_values, masked_values
@@ -74,12 +75,14 @@ class HydraJob:
         overrides: What led to it.
         study: The name of the sweep that it is one of; None for a single run.
         own_files: Whether tlexp's own configuration files are all that was read.
+        pruner: What ends runs of its sweep early.
     """
 
     folder: Path
     overrides: tuple[str, ...]
     study: str | None
     own_files: bool = True
+    pruner: Pruner = Pruner.none
 
     @property
     def swept(self) -> bool:
@@ -206,6 +209,7 @@ def hydra_job() -> HydraJob:
         overrides=tuple(_words(hydra.overrides.task)),
         study=Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None,
         own_files=_has_own_files(hydra),
+        pruner=Pruner(hydra.sweeper.get("pruner", Pruner.none)),
     )
 
 

@@ -23,7 +23,17 @@ class Direction(StrEnum):
     maximize = "maximize"
 
 
+class Pruner(StrEnum):
+    """none; median = a run ends that is worse than half of the others by then, hyperband = than two thirds of them."""
+
+    none = "none"
+    median = "median"
+    hyperband = "hyperband"
+
+
 _STORAGE = re.compile(r"sqlite:///(?!:memory:).+|postgresql(\+psycopg2?)?://.+")
+_JUDGED = "val/loss"
+"""What a run in the middle of a fit has."""
 _GROWING = ("accuracy", "balanced_accuracy", "macro_f1", "images_per_second")
 """Figures of which more is better."""
 
@@ -49,6 +59,11 @@ class SweepConfig:
     storage: str | None = setting(
         None, "Database in which several commands share one search: sqlite:///FILE on one host, or postgresql://...."
     )
+    pruner: Pruner = setting(
+        Pruner.none,
+        "none, median or hyperband: whether runs of a search end early that are worse than others by their validation "
+        "loss in the middle of a fit.",
+    )
     dry_run: bool = setting(False, "Show what would run and what is there; `--dry-run` on the command line.")
 
     def problems(self) -> list[str]:
@@ -68,6 +83,11 @@ class SweepConfig:
             found.append(
                 f"hydra.sweeper.storage={self.storage}: must be sqlite:///FILE, for commands of one host, or "
                 "postgresql://USER@HOST/DATABASE, or null"
+            )
+        if self.pruner is not Pruner.none and (self.objective, self.goal) != (_JUDGED, Direction.minimize.value):
+            found.append(
+                f"hydra.sweeper.pruner={self.pruner} ends runs by their {_JUDGED}, but hydra.sweeper.objective="
+                f"{self.objective} ({self.goal}) ranks by something else: leave one of them out"
             )
         return found
 

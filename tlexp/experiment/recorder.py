@@ -13,7 +13,7 @@ import numpy as np
 from tlexp.cache import Use
 from tlexp.config import Config, config_key, run_values
 from tlexp.data import Source
-from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError
+from tlexp.errors import ConfigError, DivergedError, Interrupted, OutOfMemoryError, PrunedError
 from tlexp.experiment.build import Network
 from tlexp.experiment.images import Budget, describe_images, per_class
 from tlexp.jsonfile import from_json
@@ -44,6 +44,7 @@ from tlexp.tracking.blocks import (
     PhaseBlock,
     PriorBlock,
     ProbeBlock,
+    PrunedBlock,
     Seeds,
     TrackingBlock,
     TrainBlock,
@@ -280,6 +281,9 @@ class RunRecorder:
 
     def _record(self, error: BaseException | None) -> Record:
         store = self._tracker
+        if isinstance(error, PrunedError):
+            told = PrunedBlock(look=error.look, step=error.step, steps=error.steps, loss=error.loss)
+            self.train = replace(self.train, pruned=told)
         return Record(
             key=config_key(self.config),
             status=_status(error),
@@ -331,6 +335,8 @@ def _status(error: BaseException | None) -> RunStatus:
         return RunStatus.diverged
     if isinstance(error, OutOfMemoryError):
         return RunStatus.oom
+    if isinstance(error, PrunedError):
+        return RunStatus.pruned
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
 
 
@@ -368,6 +374,14 @@ class _Curves(Listener):
         if self._final and on_curve(step, self._steps_in_all):
             self._show(step, {f"train/{name}": value for name, value in values.items()})
             self.steps |= {step}
+
+    def looks(self, steps: int, images: int) -> frozenset[int]:
+        """Pass on."""
+        return self._listener.looks(steps, images)
+
+    def validated(self, fit_id: str, step: int, steps: int, loss: float) -> None:
+        """Pass on."""
+        self._listener.validated(fit_id, step, steps, loss)
 
     def ended(self) -> None:
         """Pass on."""

@@ -207,7 +207,7 @@ class SweepFolder:
     def begin(self, key: str, point: dict[str, str], number: int, earlier: list[Attempt]) -> Attempt:
         """Make the folder of a new attempt; it goes on from the checkpoint that an interrupted one left."""
         last = max((int(each.folder.name.partition("-")[0]) for each in earlier), default=0)
-        folder = self.path / _RUNS / key[:16] / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
+        folder = self.path / _RUNS / run_folder(key) / f"{last + 1:03d}-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
         publish_json(folder / names.JOB_FILE, {"key": key, "number": number, "point": point}, indent=None)
         for attempt in reversed(earlier):
@@ -228,8 +228,13 @@ class SweepFolder:
 
 def attempt_folders(folder: Path, keys: Iterable[str] | None = None) -> list[Path]:
     """Return the folders of every attempt, or of those at some runs; those of one key together and in their order."""
-    wanted = ["*"] if keys is None else [key[:16] for key in keys]
+    wanted = ["*"] if keys is None else [run_folder(key) for key in keys]
     return sorted(path for each in wanted for path in folder.glob(f"{_RUNS}/{each}/*"))
+
+
+def run_folder(key: str) -> str:
+    """Return the name of the folder in which a run has its attempts."""
+    return key[:16]
 
 
 def was_submitted(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from tlexp.jobs.planned import Planned
 from tlexp.jobs.runner import SILENT
 from tlexp.secrets import masked
 from tlexp.tracking import RunStatus
+from tlexp.tracking.blocks import PrunedBlock
 
 
 class RunIndex:
@@ -40,6 +41,11 @@ class RunIndex:
     def counting(self, key: str) -> Attempt | None:
         """Return the attempt that finished or was pruned: such a run is not repeated."""
         return next((attempt for attempt in self._attempts.get(key, ()) if attempt.counts), None)
+
+    def pruned(self, key: str) -> PrunedBlock | None:
+        """Return where a run was ended for the sake of others; None where it was not."""
+        attempt = self.counting(key)
+        return None if attempt is None or attempt.record is None else attempt.record.train.pruned
 
     def value(self, key: str, metric: str) -> float | None:
         """Return a metric of a finished run."""

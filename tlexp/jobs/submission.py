@@ -125,6 +125,17 @@ class SubmittedJobs:
             del self._watches[folder]
         return over
 
+    def under_way(self) -> dict[Path, bool]:
+        """Return those that are not over as far as can be seen at once, each with whether it runs; none is given up."""
+        for watch in self._watches.values():
+            watch.look()
+        self._ask()
+        return {
+            folder: watch.number > 0 and not (watch.state is not None and watch.state.left)
+            for folder, watch in self._watches.items()
+            if not _says_over(folder, watch) and self._may_go_on(folder, watch)
+        }
+
     def give_up(self) -> None:
         """Let those that have not begun not begin any more."""
         for folder, watch in self._watches.items():
@@ -137,7 +148,7 @@ class SubmittedJobs:
             path.unlink(missing_ok=True)
 
     def _is_over(self, folder: Path, watch: LeaseWatch) -> bool:
-        if not folder.is_dir() or (watch.state is not None and watch.state.over):
+        if _says_over(folder, watch):
             return True
         return not self._may_go_on(folder, watch) and give_up(folder)
 
@@ -158,6 +169,10 @@ class SubmittedJobs:
             queue = _queue()
             self._queued = None if queue is None else {self._jobs[each] for each in queue & self._jobs.keys()}
             self._asked = time.monotonic()
+
+
+def _says_over(folder: Path, watch: LeaseWatch) -> bool:
+    return not folder.is_dir() or (watch.state is not None and watch.state.over)
 
 
 def await_submitted(root: Path) -> None:

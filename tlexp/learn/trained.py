@@ -6,6 +6,7 @@ logits (N, K) float32; labels (N,) int64; positions (N,) int64 into the budget.
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from torch import nn
 from tlexp.arrays import Labels, Logits, Positions
 from tlexp.config.optim import Rates
 from tlexp.data import Fold
-from tlexp.errors import Interrupted
+from tlexp.errors import DivergedError, Interrupted
 from tlexp.features.batches import FeatureSet, FitSetup, LabelledSet
 from tlexp.features.entry import Entry
+from tlexp.learn.calibration import calibrate_logits
 from tlexp.learn.reference import find_reference
 from tlexp.models import Classifier, feature_shape
 from tlexp.models.head import Head
@@ -29,6 +31,7 @@ from tlexp.train import (
     FoldFit,
     Listener,
     Problem,
+    Watch,
     fit,
     map_features,
     on_curve,
@@ -106,13 +109,16 @@ class TrainedLearner:
             if "distances" in done.arrays:
                 self._distances[fold.train.tobytes(), rates] = done.arrays["distances"]
             return _report(done.values), done.arrays["logits"], done.arrays["labels"]
-        report = self.train(fit_id, fold.train, rates)
+        watch = self._watch(fit_id, fold.validation)
+        report = self.train(fit_id, fold.train, rates, watch=watch)
         arrays: dict[str, NDArray[Any]] = {}
         if self.fixed:
             logits, labels = self.predict(self.budget, fold.validation)
         else:
             logits, distances, labels = self.compare(self.budget, fold.validation, self.reference(fold.train))
             arrays["distances"] = self._distances[fold.train.tobytes(), rates] = distances
+        if watch is not None:
+            self._tell(fit_id, self._setup.plan.steps, logits, labels)
         arrays |= {"logits": logits, "labels": labels}
         self._checkpoint.finish(fit_id, arrays=arrays, values=dataclasses.asdict(report))
         return report, logits, labels
@@ -174,7 +180,7 @@ class TrainedLearner:
             tried.append(parts if len(parts) == len(folds) else None)
         return tried
 
-    def train(self, fit_id: str, positions: Positions, rates: Rates) -> FitReport:
+    def train(self, fit_id: str, positions: Positions, rates: Rates, *, watch: Watch | None = None) -> FitReport:
         """Train from the start on the positions of the budget, and return what it took."""
         self._reset()
         self._adopt_head(positions)
@@ -191,6 +197,7 @@ class TrainedLearner:
                 listener=self._listener,
                 checkpoint=self._checkpoint,
                 enter=lambda phase: self._entries[phase].begin(self.classifier, positions),
+                watch=watch,
             )
         finally:
             self._listener.ended()
@@ -223,6 +230,24 @@ class TrainedLearner:
             chunks, distances = self.budget.chunks(fold.validation), self.reference(fold.train).distances
             return map_features(self.classifier, chunks, distances, autocast=self._setup.plan.autocast)
         return self._distances.get((fold.train.tobytes(), rates))
+
+    def _watch(self, fit_id: str, validation: Positions) -> Watch | None:
+        """Return what looks at a fit in between; None where nobody wants to."""
+        steps = self._listener.looks(self._setup.plan.steps, len(validation))
+        return Watch(steps=steps, look=partial(self._look, fit_id, validation)) if steps else None
+
+    def _look(self, fit_id: str, validation: Positions, step: int) -> None:
+        if step == self._setup.plan.steps:
+            return  # `fit_fold` sees the same
+        try:
+            logits, labels = self.predict(self.budget, validation)
+        except DivergedError:
+            return  # the fit goes on as without a look
+        self._tell(fit_id, step, logits, labels)
+
+    def _tell(self, fit_id: str, step: int, logits: Logits, labels: Labels) -> None:
+        loss = calibrate_logits(logits, labels, self._setup.class_weights).loss
+        self._listener.validated(fit_id, step, self._setup.plan.steps, loss)
 
     def _problem(self, rows: FeatureSet, fold: Fold) -> Problem:
         return Problem(

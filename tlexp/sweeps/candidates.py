@@ -1,7 +1,7 @@
 """The candidates of a search: those that were tried before, and new ones that Optuna proposes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,15 @@ from tlexp.jobs.planned import Planned
 from tlexp.jobs.progress import say
 from tlexp.sweeps.points import Plan, sampler, shown
 from tlexp.tracking import RunStatus
+from tlexp.tracking.blocks import PrunedBlock
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from tlexp.sweeps.search import OptunaSearch
 
+Result = float | PrunedBlock | None
+"""What came out of settings: the objective, or where a run of them was pruned; None where nothing did."""
 MOST_REPEATS = 20
 """How often in a row a search may propose what is known already, before what is left is taken in order."""
 
@@ -66,10 +69,17 @@ class Candidates:
         """Return every point with the run that counts for it."""
         found: list[JobOutcome] = []
         for candidate in self.tried:
-            found += [self._index.outcome(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
+            runs = [self._index.outcome(len(found) + place, planned) for place, planned in enumerate(candidate.runs)]
+            found += runs if self._pruned(candidate) is None else map(_given_up, runs)
             if candidate.refusal is not None:
                 found.append(_refused(len(found), candidate))
         return found
+
+    def is_settled(self, candidate: Candidate) -> bool:
+        """Return whether nothing of a candidate has to run: all has ended well, or a run of it was pruned."""
+        return self._pruned(candidate) is not None or all(
+            self._index.counting(planned.key) is not None for planned in candidate.runs
+        )
 
     def search(self, run: Callable[[Sequence[Candidate]], bool], *, at_once: int) -> bool:
         """Try candidates until there are as many as asked for; return whether the sweep may go on.
@@ -89,8 +99,8 @@ class Candidates:
         )
         waiting: list[tuple[Trial | None, Candidate]] = []
         for candidate in self.tried:
-            if all(self._index.counting(planned.key) for planned in candidate.runs):
-                search.add(candidate.settings, self._mean(candidate))
+            if self.is_settled(candidate):
+                search.add(candidate.settings, self._result(candidate))
             else:
                 waiting.append((None, candidate))
         while True:
@@ -104,7 +114,7 @@ class Candidates:
                 return True
             goes_on = run([candidate for _, candidate in batch])
             for trial, candidate in batch:
-                value = self._mean(candidate)
+                value = self._result(candidate)
                 if trial is None:
                     search.add(candidate.settings, value)
                 else:
@@ -120,7 +130,7 @@ class Candidates:
             candidate = self._candidate(self._next_number(), settings)
             same = known.get(candidate.identity)
             if candidate.refusal is None and same is not None:
-                search.tell(trial, self._mean(same))
+                search.tell(trial, self._result(same))
                 continue
             self.tried.append(candidate)
             return trial, candidate
@@ -157,12 +167,19 @@ class Candidates:
     def _next_number(self) -> int:
         return max((candidate.number for candidate in self.tried), default=-1) + 1
 
-    def _mean(self, candidate: Candidate) -> float | None:
-        """Return the objective over the candidate's seeds; None unless all finished.
+    def _pruned(self, candidate: Candidate) -> PrunedBlock | None:
+        """Return where a run of the candidate was pruned."""
+        found = (self._index.pruned(planned.key) for planned in candidate.runs)
+        return next((block for block in found if block is not None), None)
+
+    def _result(self, candidate: Candidate) -> Result:
+        """Return the objective over the candidate's seeds, or where one was pruned; None unless all finished.
 
         Raises:
             ConfigError: They finished and do not have it.
         """
+        if (pruned := self._pruned(candidate)) is not None:
+            return pruned
         if not candidate.runs or any(self._index.counting(planned.key) is None for planned in candidate.runs):
             return None
         values = [self._index.value(planned.key, self._settings.objective) for planned in candidate.runs]
@@ -180,6 +197,13 @@ def _way_out(objective: str) -> str:
     if objective.startswith("cost/"):
         return "not every head and device has this cost: name another, e.g. hydra.sweeper.objective=cost/seconds"
     return "more labels give runs a validation part"
+
+
+def _given_up(run: JobOutcome) -> JobOutcome:
+    """Return a run of a candidate that was pruned; what has not ended well by then does not run any more."""
+    if run.status is not None and run.status.is_final:
+        return run
+    return replace(run, status=RunStatus.pruned, reason="a run of these settings with another seed was pruned")
 
 
 def _refused(number: int, candidate: Candidate) -> JobOutcome:

@@ -1,9 +1,9 @@
 """What a sweep would do, as a table; nothing is launched and nothing is written."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tlexp.jobs.folder import run_folder
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.sweeps.settings import legible
 from tlexp.terminal import aligned
@@ -11,7 +11,9 @@ from tlexp.terminal import aligned
 _WIDTH = 100
 
 
-def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str) -> str:
+def survey_table(
+    folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str, under_way: Mapping[str, bool] = {}
+) -> str:
     """Return the runs of a sweep, with what is there of each, and how many would run.
 
     Args:
@@ -19,22 +21,30 @@ def survey_table(folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sam
         runs: In its order.
         proposed: Runs whose settings a search has yet to choose.
         sampler: What chooses them.
+        under_way: Name of the folder of each run that a scheduler has -> whether it runs.
     """
+
+    def there(run: JobOutcome) -> str:
+        if _is_there(run) or (runs_now := under_way.get(run_folder(run.key))) is None:
+            return "-" if run.status is None else str(run.status)
+        return "running" if runs_now else "queued"
+
+    def would_run(run: JobOutcome) -> bool:
+        return not _is_there(run) and run_folder(run.key) not in under_way
+
     keys = list(dict.fromkeys(key for run in runs for key in run.point))
     rows = [["", *keys, "there", "to do"]]
     rows += [
-        [str(run.number), *(point.get(key, "") for key in keys), _there(run), "" if _is_there(run) else "run"]
+        [str(run.number), *(point.get(key, "") for key in keys), there(run), "run" if would_run(run) else ""]
         for run, point in zip(runs, legible([run.point for run in runs]), strict=True)
     ]
     lines = [line[:_WIDTH].rstrip() for line in aligned(rows)]
-    counts = Counter(map(_is_there, runs))
-    summary = f"{folder}: {counts[True]} of {len(runs) + proposed} runs are there, {counts[False] + proposed} would run"
+    done, left = sum(map(_is_there, runs)), sum(map(would_run, runs)) + proposed
+    handed = len(runs) + proposed - done - left
+    submitted = f"{handed} {'is' if handed == 1 else 'are'} submitted, " if handed else ""
+    summary = f"{folder}: {done} of {len(runs) + proposed} runs are there, {submitted}{left} would run"
     chosen = [f"{proposed} more runs have settings that {sampler} will choose"] if proposed else []
     return "\n".join([*(lines if runs else []), *chosen, summary])
-
-
-def _there(run: JobOutcome) -> str:
-    return "-" if run.status is None else str(run.status)
 
 
 def _is_there(run: JobOutcome) -> bool:

@@ -41,6 +41,11 @@ class CandidateRuns:
         """Whether every seed finished."""
         return len(self.finished) == len(self.runs)
 
+    @property
+    def pruned(self) -> bool:
+        """Whether a run of them was ended for the sake of others, so that it has no place among them."""
+        return any(run.status is RunStatus.pruned for run in self.runs)
+
     def summary(self, metric: str) -> MetricSummary | None:
         """Return a metric over the finished seeds; None where one of them lacks it or none finished."""
         values = [value(run, metric) for run in self.finished]
@@ -59,7 +64,7 @@ class Standing:
         labels: The budget in one spelling, e.g. 20; `?` where no run says.
         ranked: The best first. Those whose seeds all finished stand above the others, whose average leaves out the
             seeds that went wrong.
-        unranked: Without the objective, in the sweep's order.
+        unranked: Without the objective, or pruned, in the sweep's order.
     """
 
     labels: str
@@ -93,7 +98,7 @@ def rank(runs: Sequence[JobOutcome], *, objective: str, direction: str) -> list[
         candidates.setdefault(labels, []).append(CandidateRuns(settings=dict(settings), runs=tuple(members)))
     standings = []
     for labels in sorted(candidates, key=budget_order):
-        rated = [(each, each.summary(objective)) for each in candidates[labels]]
+        rated = [(each, None if each.pruned else each.summary(objective)) for each in candidates[labels]]
         ranked = [(not each.whole, sign * found.mean, each) for each, found in rated if found is not None]
         ranked.sort(key=lambda entry: entry[:2])
         standings.append(

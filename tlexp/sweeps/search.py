@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from tlexp.sweeps.space import Axis
+from tlexp.tracking.blocks import PrunedBlock
 
 optuna.logging.disable_default_handler()
 optuna.logging.enable_propagation()
@@ -38,20 +40,29 @@ class OptunaSearch:
         self._distributions = {axis.name: axis.distribution() for axis in axes}
         self._study = optuna.create_study(direction=direction, sampler=build_sampler(sampler, seed=seed + known))
 
-    def add(self, candidate: dict[str, str], value: float | None) -> None:
-        """Make known what came out of settings that were tried before; None where nothing did."""
-        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+    def add(self, candidate: dict[str, str], result: float | PrunedBlock | None) -> None:
+        """Make known what came out of settings that were tried before: where it was pruned, or None for nothing."""
         params = {axis.name: axis.sampled(candidate[axis.name]) for axis in self._axes}
-        self._study.add_trial(create_trial(state=state, value=value, params=params, distributions=self._distributions))
+        self._study.add_trial(finished_trial(result, params=params, distributions=self._distributions))
 
     def ask(self) -> tuple[Trial, dict[str, str]]:
         """Return a trial, and its settings as values of overrides."""
         trial = self._study.ask(self._distributions)
         return trial, {axis.name: axis.text(trial.params[axis.name]) for axis in self._axes}
 
-    def tell(self, trial: Trial, value: float | None) -> None:
-        """Make known what came out of a trial; None where nothing did."""
-        if value is None:
+    def tell(self, trial: Trial, result: float | PrunedBlock | None) -> None:
+        """Make known what came out of a trial: where it was pruned, or None for nothing."""
+        if isinstance(result, PrunedBlock):
+            trial.report(result.loss, result.look)
+            self._study.tell(trial, state=TrialState.PRUNED)
+        elif result is None:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
-            self._study.tell(trial, value)
+            self._study.tell(trial, result)
+
+
+def finished_trial(result: float | PrunedBlock | None, **given: Any) -> FrozenTrial:
+    """Return a trial with what came out of its settings: where it was pruned, or None for nothing."""
+    if isinstance(result, PrunedBlock):
+        return create_trial(state=TrialState.PRUNED, intermediate_values={result.look: result.loss}, **given)
+    return create_trial(state=TrialState.FAIL if result is None else TrialState.COMPLETE, value=result, **given)

@@ -24,6 +24,7 @@ from tlexp.sweeps.stored import StoredSearch, StoredTrial
 
 _ID_FILE = ".search"
 """Tells two folders of one name apart in a database, and one that was made anew from what it was."""
+_ENDED = {TrialState.COMPLETE, TrialState.PRUNED}
 _Run = Callable[[Sequence[Candidate]], bool]
 
 
@@ -66,7 +67,7 @@ class SharedCandidates(Candidates):
                 goes_on = run([candidate for _, candidate in batch])
                 with self._plan.folder.turn():
                     for trial, candidate in batch:
-                        self._study.tell(trial.number, self._mean(candidate))
+                        self._study.tell(trial.number, self._result(candidate))
                 if not goes_on:
                     return False
             elif elsewhere:
@@ -97,9 +98,7 @@ class SharedCandidates(Candidates):
             if state is TrialState.RUNNING and self._is_elsewhere(trial, candidate):
                 elsewhere.append(trial)
             elif state is TrialState.RUNNING:
-                value = None if candidate is None else self._mean(candidate)
-                self._study.tell(trial.number, value)
-                state = TrialState.FAIL if value is None else TrialState.COMPLETE
+                state = self._study.tell(trial.number, None if candidate is None else self._result(candidate))
                 lost |= {candidate.identity} if candidate is not None else set()
             if candidate is not None:
                 states[candidate.identity].append(state)
@@ -119,11 +118,11 @@ class SharedCandidates(Candidates):
         """
         if TrialState.RUNNING in states or TrialState.WAITING in states:
             return
-        if self._is_whole(candidate):
-            value = self._mean(candidate)
-            if TrialState.COMPLETE not in states and value is not None:
-                self._study.add(candidate.settings, candidate.number, value)
-        elif again or not states or states[-1] is TrialState.COMPLETE:  # since when seeds came, or records went away
+        if self.is_settled(candidate):
+            result = self._result(candidate)
+            if not _ENDED & set(states) and result is not None:
+                self._study.add(candidate.settings, candidate.number, result)
+        elif again or not states or states[-1] in _ENDED:  # since when seeds came, or records went away
             self._study.enqueue(candidate.settings, candidate.number)
 
     def _next(self) -> tuple[StoredTrial, Candidate] | None:
@@ -135,9 +134,9 @@ class SharedCandidates(Candidates):
             same = next((each for each in self.tried if each.identity == candidate.identity), None)
             if same is None:
                 self.tried.append(candidate)
-            if same is None or (trial.queued and not self._is_whole(same)):
+            if same is None or (trial.queued and not self.is_settled(same)):
                 return trial, candidate
-            self._study.tell(trial.number, self._mean(same))
+            self._study.tell(trial.number, self._result(same))
         known = {candidate.identity for candidate in self.tried}
         for settings in self._plan.candidates.points() if self._plan.candidates.finite else ():
             if self._candidate(0, settings).identity not in known:
@@ -187,9 +186,6 @@ class SharedCandidates(Candidates):
 
     def _is_gone(self, trial: StoredTrial) -> bool:
         return trial.command is None or self._peers.is_gone(trial.command)
-
-    def _is_whole(self, candidate: Candidate) -> bool:
-        return all(self._index.counting(planned.key) is not None for planned in candidate.runs)
 
     def _wait(self, elsewhere: Sequence[StoredTrial], run: _Run) -> None:
         """Wait until one of the trials that others work on has ended, or its command has."""

@@ -48,7 +48,7 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
                 str(place + 1) if place < len(standing.ranked) else "-",
                 *(plain(stated.get(key, "")) for key in keys),
                 _seeds(candidate),
-                _written(candidate, objective) if candidate.finished else _ends(candidate),
+                _written(candidate, objective) if candidate.finished and not candidate.pruned else _ends(candidate),
                 *([gaps[place] if 0 < place < len(gaps) else ""] if gaps else []),
                 _written(candidate, TEST_METRIC),
             ]
@@ -62,7 +62,8 @@ def standing_table(standing: Standing, *, objective: str, direction: str) -> str
     if any(not candidate.whole for candidate in standing.ranked):
         lines.append(f"{_GAP}(averages with fewer seeds leave out those that did not finish, and stand last)")
     if compared is not None:
-        lines.append(_filled(_told_apart(compared)))
+        out = "; what was pruned is left out" if any(each.pruned for each in standing.unranked) else ""
+        lines.append(_filled(f"{_told_apart(compared)}{out}"))
     return "\n".join(lines)
 
 
@@ -100,6 +101,8 @@ def faults_table(runs: Sequence[JobOutcome]) -> str:
     for (status, reason), members in list(groups.items())[:_MOST_FAULTS]:
         said = f": {textwrap.shorten(reason, _LONGEST_REASON, placeholder=' ...')}" if reason else ""
         lines.append(_filled(f"{_counted(members)} {status}{said}", indent=1))
+        if status == RunStatus.pruned:
+            continue  # they stand in the tables, and nothing is to be mended
         points = _points(members)
         lines.extend(_cut(_GAP * 3 + point, WIDTH) for point in points[:_MOST_POINTS])
         if len(points) > _MOST_POINTS:

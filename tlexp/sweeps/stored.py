@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.secrets import learn, masked
-from tlexp.sweeps.search import build_sampler
+from tlexp.sweeps.search import build_sampler, finished_trial
 from tlexp.sweeps.space import Axis
+from tlexp.tracking.blocks import PrunedBlock
 from tlexp.tracking.patience import first_line
 
 T = TypeVar("T")
@@ -118,20 +119,25 @@ class StoredSearch:
         params = self._sampled(settings)
         self._patiently(lambda: self._study.enqueue_trial(params, user_attrs={_PLACE: place}))
 
-    def add(self, settings: dict[str, str], place: int, value: float) -> None:
-        """Make known what came out of settings that this study has not heard of."""
-        trial = create_trial(
-            value=value,
+    def add(self, settings: dict[str, str], place: int, result: float | PrunedBlock) -> None:
+        """Make known what came out of settings that this study has not heard of, or where they were pruned."""
+        trial = finished_trial(
+            result,
             params=self._sampled(settings),
             distributions=self._distributions,
             user_attrs={_PLACE: place},
         )
         self._patiently(lambda: self._study.add_trial(trial))
 
-    def tell(self, number: int, value: float | None) -> None:
-        """Make known what came out of a trial, None where nothing did, unless that has been said."""
-        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+    def tell(self, number: int, result: float | PrunedBlock | None) -> TrialState:
+        """Make known what came out of a trial, None where nothing did, unless that has been said; return its state.
+
+        Where it was pruned, Optuna hears that alone: of a trial in a database, only who asked for it could say more.
+        """
+        value = None if isinstance(result, PrunedBlock) else result
+        state = TrialState.FAIL if result is None else TrialState.COMPLETE if value is not None else TrialState.PRUNED
         self._patiently(lambda: self._study.tell(number, value, state=state, skip_if_finished=True))
+        return state
 
     def _sampled(self, settings: dict[str, str]) -> dict[str, Any]:
         return {axis.name: axis.sampled(settings[axis.name]) for axis in self._axes}

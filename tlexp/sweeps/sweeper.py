@@ -7,7 +7,7 @@ over what finished and runs the rest.
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from tlexp.config.sweep import SweepConfig
+from tlexp.config.sweep import Pruner, SweepConfig
 from tlexp.errors import ConfigError, TrainingError
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import JobOutcome
@@ -16,12 +16,13 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
-from tlexp.jobs.submission import await_submitted, submits
+from tlexp.jobs.submission import SubmittedJobs, await_submitted, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidate, Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
 from tlexp.sweeps.dry_run import survey_table
 from tlexp.sweeps.points import Plan, sampler, shown
+from tlexp.sweeps.pruning import LEAST_STEPS
 from tlexp.sweeps.settings import cost_kind, shortened
 from tlexp.tracking import names
 
@@ -29,6 +30,8 @@ _SHARED = (
     "other commands may share this search: what it proposes then follows from what they have told by that moment, so "
     "that a search is not repeated bit for bit; its runs are"
 )
+_MANY_IMAGES = 10**9
+"""With which no stated length of a fit is longer."""
 
 
 def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext) -> list[JobOutcome]:
@@ -46,6 +49,8 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     plan = Plan(settings, overrides, context)
     if settings.storage is not None and (problem := _sharing_problem(plan, context)):
         raise ConfigError(problem)
+    if settings.pruner is not Pruner.none and (problem := _pruning_problem(settings, plan)):
+        raise ConfigError(problem)
     for note in plan.notes:
         say(f"note: {note}")
     plan.folder.agree(plan.about["fixed"])
@@ -55,7 +60,14 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         index = RunIndex(plan.folder.attempts(shared=settings.storage is not None))
         plan.require_inputs(index)
         runs = Sweep(settings, plan, index).runs()
-        text = survey_table(plan.folder.path, runs, proposed=max(0, plan.total - len(runs)), sampler=sampler(settings))
+        submitted = SubmittedJobs(plan.folder.path).under_way()
+        text = survey_table(
+            plan.folder.path,
+            runs,
+            proposed=max(0, plan.total - len(runs)),
+            sampler=sampler(settings),
+            under_way={folder.parent.name: runs_now for folder, runs_now in submitted.items()},
+        )
         print(text)  # noqa: T201 - this is what was asked for
         return runs
     if not plan.folder.path.exists():
@@ -179,6 +191,10 @@ class Sweep:
         for planned in points:
             if self.index.counting(planned.key) is not None:
                 continue
+            if self._is_out(points):
+                if planned.key not in self._counted:
+                    self._count(planned, well=True, anew=True)
+                continue
             self._tracked.ensure()
             earlier = self.index.attempts(planned.key)
             attempt = self.plan.folder.begin(planned.key, planned.point, number, earlier)
@@ -193,14 +209,22 @@ class Sweep:
         if not attempt.counts:
             found = self.index.outcome(0, planned)
             say(f"{found.status}: {shown(planned.point)}: {found.reason}")
+        elif self.index.pruned(planned.key) is not None:
+            say(f"pruned: {shown(planned.point)}: {self.index.outcome(0, planned).reason}")
         return self._progress.failed <= self.settings.max_failure_rate * self.plan.total
 
     def _count_known(self) -> None:
         """Count the runs that are there; with other commands at work they become more by themselves."""
-        tried = [] if self._candidates is None else self._candidates.tried
-        for planned in self.plan.points or [planned for candidate in tried for planned in candidate.runs]:
-            if planned.key not in self._counted and self.index.counting(planned.key) is not None:
-                self._count(planned, well=True, anew=False)
+        groups = [self.plan.points] if self._candidates is None else [tried.runs for tried in self._candidates.tried]
+        for points in groups:
+            out = self._is_out(points)
+            for planned in points:
+                if planned.key not in self._counted and (out or self.index.counting(planned.key) is not None):
+                    self._count(planned, well=True, anew=False)
+
+    def _is_out(self, points: Sequence[Planned]) -> bool:
+        """Return whether a candidate of these points is out of the search, for a run of it was pruned."""
+        return self._candidates is not None and any(self.index.pruned(each.key) for each in points)
 
     def _count(self, planned: Planned, *, well: bool, anew: bool) -> None:
         self._counted.add(planned.key)
@@ -234,6 +258,34 @@ def _sharing_problem(plan: Plan, context: HydraContext) -> str | None:
             "let the scheduler start the command as often as wanted, e.g. srun --ntasks=4 python -m tlexp -m ..."
         )
     return None
+
+
+def _pruning_problem(settings: SweepConfig, plan: Plan) -> str | None:
+    """Return why no run of the sweep could be pruned."""
+    stated, config = f"hydra.sweeper.pruner={settings.pruner}", plan.first.composed.config
+    if not plan.searches:
+        return (
+            f"{stated}: every point of this sweep is known beforehand and all are wanted: leave it out, or try fewer "
+            "than all with hydra.sweeper.n_trials"
+        )
+    if config.head.kind.solved and not _swept("head.kind", plan):
+        return f"{stated}: head={config.head.kind} is solved at once and has no middle to be ended in: leave it out"
+    if config.tune.trials > 1 and not _swept("tune.trials", plan):
+        return (
+            f"{stated}: tune.trials={config.tune.trials} has each run search by itself, and only fits of one candidate "
+            "are compared with each other: leave one of them out"
+        )
+    if not config.tune.validate and not _swept("tune.validate", plan):
+        return f"{stated} needs the validation part that tune.validate=false leaves out: leave one of them out"
+    steps = config.train.count_steps(_MANY_IMAGES)
+    if steps < LEAST_STEPS and not any(_swept(f"train.{name}", plan) for name in ("steps", "epochs", "limit_steps")):
+        return f"{stated}: fits of {steps} steps are too short to be ended in their middle (least: {LEAST_STEPS})"
+    return None
+
+
+def _swept(name: str, plan: Plan) -> bool:
+    """Return whether a setting differs between points, by itself or through its group or an experiment."""
+    return any(key in (name, "experiment") or name.startswith(f"{key}.") for key in plan.space.names)
 
 
 def _objective_problems(objective: str) -> list[str]:

@@ -201,6 +201,23 @@ class PriorBlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedBlock:
+    """Where a run was ended because others of its search were better.
+
+    Attributes:
+        look: Number of the look at the validation loss at which that was seen, from 1.
+        step: Of the fit on a part of the budget.
+        steps: That this fit would have had.
+        loss: Calibrated log loss of the validation part there.
+    """
+
+    look: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainBlock:
     """How a run was trained, as far as it came.
 
@@ -217,6 +234,7 @@ class TrainBlock:
             in records from before there was one: by 1.
         false_alarms: Share of the test images that are no more typical than each level, by which images are marked as
             none of the classes; None where no level can be told.
+        pruned: Where it was ended for the sake of others; None where it was not.
     """
 
     probe: ProbeBlock | None = None
@@ -229,6 +247,7 @@ class TrainBlock:
     prior: PriorBlock | None = None
     temperature: float | None = None
     false_alarms: dict[str, float] | None = None
+    pruned: PrunedBlock | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from tlexp.train.device import (
 from tlexp.train.fit_plan import FitPhase, FitPlan, FitReport, FoldFit
 from tlexp.train.heads import CANDIDATES, solve
 from tlexp.train.listener import Listener
-from tlexp.train.loop import fit, on_curve
+from tlexp.train.loop import Watch, fit, on_curve
 from tlexp.train.many import supports, train_many
 from tlexp.train.metrics import Evaluation, evaluate, measure, to_probabilities
 from tlexp.train.outliers import FalseAlarms, measure_false_alarms
@@ -40,6 +40,7 @@ __all__ = [
     "Listener",
     "PerClass",
     "Problem",
+    "Watch",
     "autocast_dtype",
     "choose_device",
     "computes_bf16",

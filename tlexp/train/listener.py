@@ -16,6 +16,22 @@ class Listener:
         On an accelerator several steps are told at once, because reading a loss makes the device wait.
         """
 
+    def looks(self, steps: int, images: int) -> frozenset[int]:
+        """Return the steps of a fit after which the loss on its validation part is wanted; asked when it begins.
+
+        Args:
+            steps: Of the fit.
+            images: Of its validation part.
+        """
+        return frozenset()
+
+    def validated(self, fit_id: str, step: int, steps: int, loss: float) -> None:
+        """Hear of the loss on the validation part after a step that `looks` named.
+
+        Raises:
+            PrunedError: The run is to end here.
+        """
+
     def ended(self) -> None:
         """Hear that the phase is over, or was broken off."""
 

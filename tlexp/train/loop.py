@@ -6,6 +6,7 @@ images (B, 3, S, S) float32 normalised; labels (B,) int64; logits (B, K) float32
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -41,6 +42,19 @@ Enter = Callable[[int], tuple[Classifier, BatchStream]]
 """Number of a phase, once its units are frozen -> the network that it trains, and its batches."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Looks at a network in the middle of its fit.
+
+    Attributes:
+        steps: After which to look.
+        look: Does so, in evaluation mode, and draws nothing; told the step.
+    """
+
+    steps: frozenset[int]
+    look: Callable[[int], None]
+
+
 def fit(
     classifier: Classifier,
     batches: BatchStream,
@@ -50,6 +64,7 @@ def fit(
     listener: Listener,
     checkpoint: Checkpoint | None,
     enter: Enter | None = None,
+    watch: Watch | None = None,
 ) -> FitReport:
     """Train the classifier in place and return what it took; takes an interrupted fit up where it was.
 
@@ -65,6 +80,7 @@ def fit(
         checkpoint: Where the state is kept; None keeps none.
         enter: Says what a phase trains, and on which batches, once its units are frozen: the classifier, or the same
             one entered behind them. None for the classifier, on those batches, in every phase.
+        watch: Looks at the classifier in between, off the clock; the fit goes on as if nobody had looked.
 
     Raises:
         DivergedError: A loss, or a weight after the last step, is not finite.
@@ -82,6 +98,7 @@ def fit(
             listener=listener,
             checkpoint=checkpoint,
             enter=enter or (lambda number: (classifier, batches)),
+            watch=watch,
         ).run()
 
 
@@ -107,11 +124,12 @@ class _Fit:
         listener: Listener,
         checkpoint: Checkpoint | None,
         enter: Enter,
+        watch: Watch | None,
     ) -> None:
         if plan.channels_last:
             classifier.to(memory_format=torch.channels_last)
         self.classifier, self.plan, self.device, self.enter = classifier, plan, device, enter
-        self.fit_id, self.listener, self.checkpoint = fit_id, listener, checkpoint
+        self.fit_id, self.listener, self.checkpoint, self.watch = fit_id, listener, checkpoint, watch
         self.phases = plan.phases or (FitPhase(steps=plan.steps, depth=classifier.depth),)
         assert sum(phase.steps for phase in self.phases) == plan.steps
         self.mix = build_mix(mixup=plan.mixup, cutmix=plan.cutmix, num_classes=plan.num_classes)
@@ -191,6 +209,8 @@ class _Fit:
         while self.progress.step < self.before + self.phase.steps:
             self._heed_signal()
             self._advance()
+            if self.watch is not None and self.progress.step in self.watch.steps:
+                self._let_look(self.watch)
         self._read_losses()
         if len(self.phases) > 1:
             told = self.progress.phases[-1]
@@ -212,6 +232,13 @@ class _Fit:
             self._read_losses()
         if self.checkpoint is not None and self.checkpoint.due():
             self._save(self.checkpoint)
+
+    def _let_look(self, watch: Watch) -> None:
+        """Let somebody look at the network, after the losses were seen to be finite, off the clock."""
+        self._read_losses()
+        watch.look(self.progress.step)
+        self.classifier.train()
+        self.clock = time.perf_counter()
 
     def _first_step(self, step: int) -> None:
         """Make a phase's first step and count its operations; never compiled, for the counter sees plain ones only."""
