@@ -140,6 +140,16 @@ def _tested(table: StudyTable) -> str:
     return f"{count:,} test images in all: {table.split:,} of the test split and {others}"
 
 
+def one_run_words(table: StudyTable) -> str:
+    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too."""
+    if len(table.seeds) < 2:
+        return ""
+    count, split = len(table.labels), table.split
+    more = "" if split is None or split == count else f" and {count:,} images, not the test split's {split:,} alone"
+    mean = f"a mean over {len(table.seeds)} draws of labels{more}"
+    return f"one run, which may reach a little more or less: an answer is {mean}"
+
+
 def _facts(record: Record) -> list[tuple[str, str]]:
     environment, weights, data = record.environment, record.train.weights, record.data
     git = environment.git

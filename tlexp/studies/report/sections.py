@@ -21,6 +21,7 @@ from tlexp.studies.report.protocol import (
     environment_table,
     glossary,
     is_demonstration,
+    one_run_words,
     protocol_sentences,
 )
 from tlexp.studies.report.rounds import stopped_notice
@@ -101,8 +102,9 @@ def _command(findings: Findings) -> TypedCommand | None:
     line = None if taken is None else model_command(findings.table, taken.column)
     if taken is None or line is None:
         return None
-    about = f"This makes {taken.column} on all labels but those of the test images, weights and card:"
-    return TypedCommand(about=about, line=line)
+    about = f"This makes {taken.column} on all labels but those of the test images, weights and card"
+    why = one_run_words(findings.table)
+    return TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
 
 
 def _answers(findings: Findings) -> Section:
