@@ -35,6 +35,11 @@ from tlexp.studies.report.tables import (
 )
 from tlexp.studies.report.thumbnails import MOST
 
+_CROSS_FITTED = (
+    "The highest of several means is high by luck too. The accuracy of an answer is therefore told by test images and "
+    "data seeds that did not choose it (cross-fitted), and mostly a little below the mean that its column has in the "
+    "tables."
+)
 _WORST = 8
 """Classes whose recall is shown at once."""
 
@@ -108,8 +113,10 @@ def _command(findings: Findings) -> TypedCommand | None:
 
 
 def _answers(findings: Findings) -> Section:
+    chosen = any(each.accuracy is not None for each in findings.recommendations)
     return Section(
         title="Why, and what would decide it",
+        paragraphs=(_CROSS_FITTED,) if chosen else (),
         tables=(reason_table(findings),),
         folded=(bound_table(findings),),
         about=f"This command goes on to more data seeds, which {deciding_words(findings)}:",
