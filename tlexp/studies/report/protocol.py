@@ -10,6 +10,7 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import round_sentences
+from tlexp.terminal import list_item
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
@@ -162,7 +163,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         "weights": None if weights is None else weights.source,
         "digest of the weights": None if weights is None else weights.digest,
         "digest of the images": None if data is None else data.digest,
-        "classes": None if data is None else ", ".join(data.classes),
+        "classes": None if data is None else ", ".join(map(list_item, data.classes)),
     }
     return [(name, value) for name, value in facts.items() if value]
 
