@@ -149,7 +149,15 @@ def _title(card: ModelCard) -> str:
 
 
 def _table(facts: dict[str, str]) -> str:
-    rows = "\n".join(f"| {name} | {one_line(text)} |" for name, text in facts.items())
+    r"""Return facts as a table of Markdown; what parts its columns is escaped, in names of classes and in code.
+
+    >>> print(_table({"classes": "x | y"}), end="")
+    | | |
+    |---|---|
+    | classes | x \| y |
+    """
+    shown = {name: one_line(text).replace("|", "\\|") for name, text in facts.items()}
+    rows = "\n".join(f"| {name} | {text} |" for name, text in shown.items())
     return f"| | |\n|---|---|\n{rows}\n"
 
 
