@@ -123,9 +123,7 @@ def require_budget(
     least = min(available)
     fewer = f"labels={least}{' or less' if least > 1 else ''}, " if least else ""
     without = "leave them out with data.classes, " if len(short) <= len(classes) - 2 else ""
-    raise DataError(
-        f"labels={budget}: {why}; use {fewer}labels=all, {without}or more images (data=shapes: data.per_class)"
-    )
+    raise DataError(f"labels={budget}: {why}; use {fewer}labels=all, {without}or more images")
 
 
 def hold_out(
