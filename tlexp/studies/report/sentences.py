@@ -82,7 +82,7 @@ class Explanation:
 
     def details(self) -> str:
         """Return what is known besides of the column to take, what would decide it, and what stands beside it."""
-        parts = (self._cost(), self.deciding(), self.contenders(), self.outdone())
+        parts = (self.cost(), self.deciding(), self.contenders(), self.outdone())
         return " ".join(part for part in parts if part)
 
     def taken(self) -> str:
@@ -93,9 +93,9 @@ class Explanation:
         told = "No shared seed tells its accuracy."
         if accuracy is not None:
             told = f"Its accuracy is {format_interval(accuracy)}, cross-fitted."
-        return f"{told} {self._cost()}".rstrip()
+        return f"{told} {self.cost()}".rstrip()
 
-    def _cost(self) -> str:
+    def cost(self) -> str:
         """Return what the column to take trains; nothing where nothing is taken or that is not known."""
         column = self.recommendation.column
         share = None if column is None else self._share(column)
