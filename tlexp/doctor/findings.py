@@ -85,7 +85,7 @@ def _copies(diagnosis: Diagnosis) -> Iterator[Finding]:
                 key=f"copies_{kind.name}",
                 title=title,
                 count=len(own),
-                of="images",
+                of=f"of {diagnosis.listed:,} images",
                 example=_copy(own),
                 advice="runs leave them out; one label is wrong" if kind is CopyKind.torn else "runs leave them out",
                 matters=kind in _COUNTING,
