@@ -68,6 +68,26 @@ def test_a_network_that_is_applied_keeps_freed_memory_too(
     keep_freed_memory.cache_clear()
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_it_is_said_how_many_images_were_read(
+    verb: str,
+    tlexp: Run,
+    network: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from tlexp.api import console
+    from tlexp.predictor import predictor
+
+    monkeypatch.setattr(console, "_SECONDS", 0)
+    monkeypatch.setattr(predictor, "_AT_ONCE", 1)
+    photos.rename(photos.parent / "cat")
+    assert tlexp(verb, str(network), str(photos.parent), *(["--no-tracking"] if verb == "evaluate" else [])) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("images: ")]
+    assert told == ["images: 1 of 3 read", "images: 2 of 3 read"]
+
+
 def test_predict_writes_a_table_and_replaces_none(
     tlexp: Run, network: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,7 +35,9 @@ def predict(words: list[str]) -> int:
     if arguments.out is not None:
         _require_free(arguments.out, overwrite=arguments.overwrite)
     with large_imports():
-        from tlexp.predictor import Predictor  # lazy: torch and timm
+        from tlexp.api.console import Console  # lazy: torch and timm
+        from tlexp.jobs.signals import Signals
+        from tlexp.predictor import Predictor
         from tlexp.predictor.predictor import NOTHING_TYPICAL
         from tlexp.predictor.table import predictions_rows
         from tlexp.train import settle_process
@@ -45,7 +47,10 @@ def predict(words: list[str]) -> int:
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
     if arguments.outliers is not None:
         predictor.require_outliers(arguments.outliers)
-    scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
+    listener = Console(Signals(lambda: None), progress=True, told=set(), lines=True)
+    scores = predictor.score(
+        arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links, listener=listener
+    )
     rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
     if arguments.out is None:
         likeliest = [predictor.classes[place] for place in scores.probabilities.argmax(axis=1)]
@@ -116,9 +121,11 @@ def evaluate(words: list[str]) -> int:
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
     with large_imports():
-        from tlexp.experiment.evaluation import measure_photos, write_measured  # lazy: torch and timm
+        from tlexp.api.console import Console  # lazy: torch and timm
+        from tlexp.experiment.evaluation import measure_photos, write_measured
         from tlexp.experiment.labelled import find_labelled
         from tlexp.experiment.overlap import own_test
+        from tlexp.jobs.signals import Signals
         from tlexp.predictor import Predictor
         from tlexp.train import settle_process
 
@@ -126,7 +133,13 @@ def evaluate(words: list[str]) -> int:
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
-    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad, own_test=own_test(Path(arguments.run)))
+    measured = measure_photos(
+        predictor,
+        labelled,
+        on_bad=arguments.on_bad,
+        own_test=own_test(Path(arguments.run)),
+        listener=Console(Signals(lambda: None), progress=True, told=set(), lines=True),
+    )
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
     show(*measured.warning(), measured.told(), *measured.notes)

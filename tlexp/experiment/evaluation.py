@@ -28,7 +28,7 @@ from tlexp.predictor.photos import Photo
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
 from tlexp.tracking.reference import Home
-from tlexp.train import Evaluation, FalseAlarms, evaluate, measure, measure_answering, measure_false_alarms
+from tlexp.train import Evaluation, FalseAlarms, Listener, evaluate, measure, measure_answering, measure_false_alarms
 
 PAGE = "index.html"
 _DRAWS = 400
@@ -120,7 +120,12 @@ class Measured:
 
 
 def measure_photos(
-    predictor: Predictor, labelled: LabelledPhotos, *, on_bad: OnBadPhoto, own_test: Accuracy | None = None
+    predictor: Predictor,
+    labelled: LabelledPhotos,
+    *,
+    on_bad: OnBadPhoto,
+    own_test: Accuracy | None = None,
+    listener: Listener | None = None,
 ) -> Measured:
     """Return what a network makes of photographs whose classes are known.
 
@@ -129,12 +134,13 @@ def measure_photos(
         labelled: The photographs.
         on_bad: What is done about those that cannot be read.
         own_test: What the network's run found on its test split.
+        listener: Hears how many images have been read.
 
     Raises:
         BadImagesError: Images cannot be read and are refused.
         DataError: There is none.
     """
-    scores = predictor.score(labelled.photos, on_bad=on_bad)
+    scores = predictor.score(labelled.photos, on_bad=on_bad, listener=listener)
     labels = np.array([labelled.labels[name] for name in scores.names], np.int64)
     overlap = Overlap.of(scores.seen, scores.probabilities.argmax(axis=1) == labels, own_test)
     counted = np.ones(len(labels), bool)
