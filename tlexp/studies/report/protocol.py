@@ -66,7 +66,7 @@ def glossary(findings: Findings) -> tuple[str, ...]:
     margin = f"{findings.table.margin:g}"
     lines = (
         "column: one way to use the backbone, such as a freeze depth, at every label budget",
-        "control: a column that is shown for comparison and is never recommended",
+        "control: a column that is shown for comparison, does not compete and is never recommended",
         "data seed: one draw of the labelled images; several show how much depends on the draw",
         "balanced accuracy: the mean of the classes' recalls, a fraction",
         f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
