@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
 from tlexp.studies.analysis.table import ROUNDS
 from tlexp.studies.report.protocol import (
@@ -13,6 +15,7 @@ from tlexp.studies.report.protocol import (
     deciding_words,
     one_run_words,
     protocol_sentences,
+    title_words,
 )
 from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.sentences import explain
@@ -60,6 +63,37 @@ def test_images_are_counted_over_all_seeds_wherever_they_are_told(findings: Find
     told = f" {count} test images in all: 48 of the test split and {others}"
     assert data_words(found.table).endswith(told)
     assert f" and {count} test images in all seeds together." in explain(found)[0].reasons()[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        (
+            "depths",
+            {"data.source": "folder", "data.root": "/mnt/my photos/"},
+            "How much of tiny to freeze, on my photos",
+        ),
+        ("frozen", {"data.source": "csv", "data.train": "a/b.csv"}, "Which head for tiny, wholly frozen, on b.csv"),
+        ("backbones", {"data.source": "timm"}, "Which network, on timm"),
+        ("depths", {"data.source": "folder", "data.root": "."}, "How much of tiny to freeze, on ."),
+        ("heads", {"data.source": "shapes"}, "Which head for tiny, on rendered shapes"),
+        ("mine", {"data.source": "folder", "data.root": "photos"}, "made-up: folder in photos"),
+    ],
+)
+def test_a_page_is_headed_by_what_the_study_asks(
+    kind: str, settings: dict[str, str], told: str, findings: Findings
+) -> None:
+    about = {"fixed": settings, "study": {"kind": kind}}
+    table = dataclasses.replace(findings.table, about=about, record=None, backbone="tiny (timm's test_resnet)")
+    assert title_words(table) == told
+
+
+def test_every_kind_of_study_has_a_question(findings: Findings) -> None:
+    for path in (conf_folder() / "study").glob("*.yaml"):
+        kind = yaml.safe_load(path.read_text()).get("study", {}).get("kind")
+        if kind is not None:
+            table = dataclasses.replace(findings.table, about={"study": {"kind": kind}})
+            assert not title_words(table).startswith(findings.table.name), kind
 
 
 def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tlexp.config.data import DataSource, Evaluate
@@ -15,6 +16,15 @@ from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
 CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
+_ASKED = {
+    "backbones": "Which network",
+    "depths": "How much of {network} to freeze",
+    "frozen": "Which head for {network}, wholly frozen",
+    "heads": "Which head for {network}",
+    "policies": "What of {network} to train",
+    "sizes": "Which input size for {network}",
+}
+"""`study.kind` -> the question."""
 _ENOUGH_RATES = 3
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
@@ -122,12 +132,20 @@ def deciding_words(findings: Findings, *, stated: bool = True) -> str:
     return "; ".join(parts)
 
 
+def title_words(table: StudyTable) -> str:
+    """Return what a study asks, and of which images; of a kind that is nobody's but its maker's, its name."""
+    asked = _ASKED.get(str(_stated(table).get("kind")))
+    if asked is None:
+        return f"{table.name}: {data_words(table).partition(',')[0]}"
+    root, source = _root(table), _source(table)
+    images = Path(root).name or root if root else "rendered shapes" if source == DataSource.shapes else source
+    network = table.backbone.partition(" (")[0]
+    return f"{asked.format(network=network)}, on {images or 'unknown images'}"
+
+
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
-    data = _data(table)
-    fixed = _mapping(table.about.get("fixed"))
-    source = _source(table) or "unknown"
-    root = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
+    source, root = _source(table) or "unknown", _root(table)
     named = f"{source} in {root}" if root else str(source)
     return named + (f", {len(table.classes)} classes, {_tested(table)}" if len(table.labels) else "")
 
@@ -247,6 +265,13 @@ def _source(table: StudyTable) -> object:
     """Return where the images come from; None where neither a record nor study.json says so."""
     fixed = _mapping(table.about.get("fixed"))
     return _data(table).get("source") or _stated(table).get("data") or fixed.get("data.source")
+
+
+def _root(table: StudyTable) -> str:
+    """Return the folder or table of the images; nothing where there is none."""
+    data, fixed = _data(table), _mapping(table.about.get("fixed"))
+    stated = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
+    return str(stated or "")
 
 
 def _data(table: StudyTable) -> Mapping[str, Any]:

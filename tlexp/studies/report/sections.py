@@ -23,6 +23,7 @@ from tlexp.studies.report.protocol import (
     is_demonstration,
     one_run_words,
     protocol_sentences,
+    title_words,
 )
 from tlexp.studies.report.rounds import stopped_notice
 from tlexp.studies.report.sentences import explain, in_points
@@ -55,12 +56,13 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
     measured = count_replicates(findings).finished > 0
     sections = (_measured(findings, thumbnails) if measured else ()) + _told(findings)
     return Document(
-        title=f"{table.name}: {data_words(table).partition(',')[0]}",
+        title=title_words(table),
         notices=_notices(findings),
         answers=tuple(explanation.answer_parts() for explanation in explain(findings)) if measured else (),
         picture=accuracy_picture(findings),
         command=_command(findings),
         facts=(
+            ("study", table.name),
             ("backbone", table.backbone),
             ("images", data_words(table)),
             ("labels per class", ", ".join(map(budget_name, table.budgets))),
