@@ -68,6 +68,15 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> lis
     return ["  ".join(_padded(row, widths, right)).rstrip() for row in rows]
 
 
+def list_item(text: str) -> str:
+    """Return a text as it stands in a list that commas part: in quotation marks where it holds one itself.
+
+    >>> print(list_item("cat"), list_item("1,024"), list_item("cat, tabby"))
+    cat 1,024 "cat, tabby"
+    """
+    return f'"{text}"' if ", " in text or text.endswith(",") else text
+
+
 def column_widths(rows: Sequence[Sequence[str]]) -> list[int]:
     """Return the width of each column.
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tlexp.cli.applied import _table
+from tlexp.predictor.table import Scores, predictions_rows
+
 Run = Callable[..., int]
 CLASSES = ("cat", "dog", "elk")
 
@@ -65,6 +68,26 @@ def test_a_network_that_is_applied_keeps_freed_memory_too(
     keep_freed_memory.cache_clear()
 
 
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_it_is_said_how_many_images_were_read(
+    verb: str,
+    tlexp: Run,
+    network: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from tlexp.api import console
+    from tlexp.predictor import predictor
+
+    monkeypatch.setattr(console, "_SECONDS", 0)
+    monkeypatch.setattr(predictor, "_AT_ONCE", 1)
+    photos.rename(photos.parent / "cat")
+    assert tlexp(verb, str(network), str(photos.parent), *(["--no-tracking"] if verb == "evaluate" else [])) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("images: ")]
+    assert told == ["images: 1 of 3 read", "images: 2 of 3 read"]
+
+
 def test_predict_writes_a_table_and_replaces_none(
     tlexp: Run, network: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +119,30 @@ def test_predict_shows_a_table_and_names_what_it_left_out(
     shown = capsys.readouterr()
     assert [line.split()[1] for line in shown.out.splitlines()] == ["class", "cat", "elk", "elk"]
     assert "left out, for they cannot be read: 1" in shown.err
+
+
+def test_a_class_that_is_no_answer_stands_in_parentheses() -> None:
+    scores = Scores(
+        names=("sure.jpg", "unsure.jpg", "far.jpg"),
+        probabilities=np.array([[0.1, 0.1, 0.8], [0.2, 0.5, 0.3], [0.9, 0.05, 0.05]]),
+        typicalities=np.array([0.5, 0.5, 0.01]),
+    )
+    likeliest = ["elk", "dog", "cat"]
+    table = predictions_rows(scores, CLASSES, least=0.6, outliers=0.05)
+    *lines, told = _table(table, likeliest, marked=True)
+    assert [line.split()[1:3] for line in lines[1:]] == [["elk", "0.8000"], ["(dog)", "0.5000"], ["(cat)", "0.9000"]]
+    assert told.startswith("in parentheses: the likeliest class where it is no answer")
+    plain = _table(predictions_rows(scores, CLASSES), likeliest, marked=False)
+    assert [line.split()[1] for line in plain] == ["class", *likeliest]
+
+
+def test_a_table_that_is_cut_says_which_rows_it_shows() -> None:
+    names = tuple(f"{number}.jpg" for number in range(1023))
+    table = predictions_rows(Scores(names=names, probabilities=np.full((1023, 3), 1 / 3)), CLASSES)
+    assert len(_table(table[:21], ["cat"] * 20, marked=False)) == 21
+    lines = _table(table, ["cat"] * 1023, marked=False)
+    assert lines[20].startswith("19.jpg")
+    assert lines[21:] == ["... and 1,003 more in the order given, a folder's by name: --out FILE.csv writes all"]
 
 
 @pytest.mark.parametrize(

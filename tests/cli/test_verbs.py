@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,8 +166,11 @@ def test_doctor_finds_what_is_wrong_and_says_so(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((32, 32), 10 + number).save(folder / f"{name}.png")
     (folder / "a" / "4.png").write_bytes(b"no image")
+    monkeypatch.setattr("tlexp.api.console._SECONDS", 0)
     assert tlexp("doctor", "data=folder", "data.root=photos", "--folder", "here") == 3
-    assert "unreadable files" in capsys.readouterr().out
+    last = capsys.readouterr()
+    assert "unreadable files" in last.out
+    assert re.search(r"^images: \d+ of \d read$", last.err, re.MULTILINE)
     assert (tmp_path / "here" / "bad-images.txt").is_file()
 
 

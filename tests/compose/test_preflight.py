@@ -89,6 +89,20 @@ def test_what_could_not_begin_is_refused(words: str, text: str, photos: Photos) 
     assert text in refused("labels=2", *words.split())
 
 
+def test_what_more_images_are_is_said_of_photographs_and_of_rendered_ones(photos: Photos) -> None:
+    photos(cat=10, dog=20)
+    read, rendered = (
+        "files that cannot be read, and copies, will not count",
+        "data.per_class=9 says how many are rendered",
+    )
+    told = refused(*FOLDER, "labels=100")
+    assert told.endswith(f" or more images; {read}")
+    assert rendered.partition("=")[0] not in told
+    told = refused("labels=10", "data.per_class=9")
+    assert told.endswith(f" or more images; {rendered}")
+    assert read not in told
+
+
 def test_a_study_skips_budgets_that_the_images_do_not_allow(photos: Photos) -> None:
     photos(cat=5, dog=5)
     assert refused(*FOLDER, "study=quick", "study.labels=[2,500]", "labels=300") == ""

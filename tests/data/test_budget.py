@@ -79,7 +79,7 @@ def test_a_class_with_too_few_images_is_named() -> None:
         draw("41")
     assert str(error.value) == (
         "labels=41: each class needs 41 images in the training pool, but these have fewer: ant (40), bee (25); "
-        "use labels=25 or less, labels=all, or more images (data=shapes: data.per_class)"
+        "use labels=25 or less, labels=all, or more images"
     )
     for text in ("1", "0.5", "all"):
         with pytest.raises(DataError, match=r"cat \(0\)"):

@@ -11,6 +11,12 @@ from tlexp.errors import DataError
 FOUND = ("cat", "cow", "dog")
 
 
+def test_a_name_with_a_comma_is_told_from_two_names() -> None:
+    message = 'data.classes: x, "y, z" not in here, which has 3 classes: "a, b", c, d,e'
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        choose_classes(["a, b", "c", "d,e"], ["x", "y, z", "c"], where="here")
+
+
 @pytest.mark.parametrize(
     ("wanted", "chosen"), [(None, FOUND), (["dog", "cat"], ("cat", "dog")), (["cat", "dog"], ("cat", "dog"))]
 )

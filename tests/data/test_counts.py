@@ -73,8 +73,7 @@ def test_a_budget_that_a_class_cannot_fill_says_where_its_images_are() -> None:
         counts.require(parse_labels("100"))
     assert str(error.value) == (
         "labels=100: n0 has 10 images, of which a fifth is held out for testing: 8 are left, but each class needs 100 "
-        "images in the training pool; so it is with n2 (1); use labels=1, labels=all, or more images "
-        "(data=shapes: data.per_class); files that cannot be read, and copies, will not count"
+        "images in the training pool; so it is with n2 (1); use labels=1, labels=all, or more images"
     )
     given = Counts(classes=("n0", "n1"), pool=(8, 160), held_out=(2, 40), split_off=False)
     with pytest.raises(DataError, match=r"in the training pool, but these have fewer: n0 \(8\); use labels=8 or less"):

@@ -8,6 +8,21 @@ def chapters_of(diagnosis: Diagnosis) -> dict[str, Chapter]:
     return {chapter.title: chapter for chapter in build_chapters(diagnosis, list_findings(diagnosis, "groups.csv"))}
 
 
+def test_what_was_found_has_a_row_and_all_else_a_line(examined: Examine) -> None:
+    chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 37)))["Found"]
+    assert [row[:3] for row in chapter.rows] == [
+        ("near copies across splits", "1", "of 10 test images (10.0%)"),
+        ("near copies and bursts", "2", "in 1 group, 1 on both sides"),
+    ]
+    [others] = chapter.lines
+    assert others.startswith("Not found: unreadable files (of 40 images), exact copies across classes (of 40 images), ")
+    assert others.endswith(", suspect labels (of 40 images, sure by 0.95).")
+    assert not any(row[0] in others for row in chapter.rows)
+    nothing = chapters_of(examined(a_gallery([0, 1, 2], tested=1)))["Found"]
+    assert (nothing.head, nothing.rows) == ((), ())
+    assert nothing.lines[0].endswith("suspect labels (not looked for: no class has images that could vouch for it).")
+
+
 def test_sizes_name_the_extremes(examined: Examine) -> None:
     sizes, files = chapters_of(examined(a_gallery([0, 1] * 4, tested=2)))["Images, classes and sizes"].paragraphs
     assert sizes == (

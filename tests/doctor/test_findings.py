@@ -101,5 +101,7 @@ def test_a_class_that_spoils_larger_budgets_is_named_with_what_to_type(examined:
         "a, the smallest class, has 4 images to learn from: 5 are too many, 20 are too many, 100 are too many; without "
         "a up to 20 are possible: 'data.classes=[b,c]'"
     )
+    gallery = dataclasses.replace(a_gallery([0] * 4 + [1] * 4 + [2] * 25 + [3] * 25), classes=("a, b", "c", "d", "e"))
+    assert '; without "a, b", c up to 25 are possible: ' in remainder_words(examined(gallery))
     assert "without" not in remainder_words(examined(a_gallery([0] * 4 + [1] * 20))), "one class is none to tell apart"
     assert "without" not in remainder_words(examined(a_gallery([0] * 19 + [1] * 20 + [2] * 25)))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 
 from tests.doctor.conftest import Examine, a_gallery
 from tlexp.doctor.findings import list_findings
-from tlexp.doctor.table import as_json, diagnosis_table
+from tlexp.doctor.table import as_json, diagnosis_table, title
 
 FILES = [Path("outputs/doctor-photos/index.html"), Path("outputs/doctor-photos/groups.csv")]
 
@@ -20,6 +21,11 @@ def test_one_screen_says_all(examined: Examine) -> None:
     [leak] = [line for line in lines if line.startswith("near copies across splits")]
     assert leak.split("  ")[-1].strip() == "data.group=outputs/doctor-photos/groups.csv data.on_leak=move"
     assert lines[-1] == "page      outputs/doctor-photos/index.html   (groups.csv beside it)"
+
+
+def test_classes_with_commas_are_told_apart(examined: Examine) -> None:
+    gallery = dataclasses.replace(a_gallery([0, 1] * 20, tested=10), classes=("a, b", "c"))
+    assert title(examined(gallery)).startswith('photos: 2 classes ("a, b" 20, c 20); ')
 
 
 def test_json_is_plain_and_says_which_findings_count(examined: Examine) -> None:

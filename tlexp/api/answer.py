@@ -87,7 +87,7 @@ class StudyAnswer:
 
     Attributes:
         folder: Of the study.
-        page: Of its report, for a browser.
+        page: Of its report, for a browser; absolute, so that it is found from any working folder.
         budgets: An answer each, in growing order.
         table: Every column at every budget, a row each, as in the report's cells.csv.
     """
@@ -106,7 +106,7 @@ class StudyAnswer:
         """
         findings = analyse(read_table(folder))
         answers = tuple(map(BudgetAnswer.of, explain(findings)))
-        return cls(folder=folder, page=folder / REPORT / PAGE, budgets=answers, table=_cells(findings))
+        return cls(folder=folder, page=(folder / REPORT / PAGE).absolute(), budgets=answers, table=_cells(findings))
 
     def take(self, labels: int | float | str) -> BudgetAnswer:
         """Return what to do with so many labels per class, a share of the pool such as 0.1, or "all".
@@ -127,7 +127,7 @@ class StudyAnswer:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a sentence for each budget, and where the page is."""
         answers = "".join(f"<li>{html.escape(each.sentence)}</li>" for each in self.budgets)
-        page = html.escape(self.page.absolute().as_uri())
+        page = html.escape(self.page.as_uri())
         return f'<p><b>{html.escape(self.folder.name)}</b></p><ul>{answers}</ul><p><a href="{page}">{page}</a></p>'
 
 

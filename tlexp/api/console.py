@@ -2,10 +2,13 @@
 
 import re
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Never
 
 from tqdm.auto import tqdm
 
+from tlexp.jobs.progress import say
 from tlexp.jobs.signals import Signals
 from tlexp.terminal import one_line
 from tlexp.train import Listener
@@ -13,6 +16,8 @@ from tlexp.train import Listener
 if TYPE_CHECKING:
     from tlexp.sweeps.pruning import Judge
 
+_SECONDS = 60.0
+"""Between lines, as a study has them."""
 _SELECTING = re.compile(r"select-(\d+)-fold(\d+)")
 
 
@@ -24,12 +29,24 @@ class Console(Listener):
         progress: Whether bars are wanted.
         told: The messages that were printed before and are not repeated; filled in.
         judge: Ends the run where others of its search are better; None lets it go on.
+        lines: Whether a line a minute tells of images that are read where there are no bars; a study has its own.
+        clock: Tells seconds.
     """
 
-    def __init__(self, signals: Signals, *, progress: bool, told: set[str], judge: "Judge | None" = None) -> None:
+    def __init__(
+        self,
+        signals: Signals,
+        *,
+        progress: bool,
+        told: set[str],
+        judge: "Judge | None" = None,
+        lines: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._signals, self._told, self._judge = signals, told, judge
         self._bars = progress and (sys.stderr.isatty() or _in_notebook())
         self._bar: tqdm[Never] | None = None
+        self._lines, self._clock, self._line_at = lines and progress and not self._bars, clock, clock()
 
     def phase(self, title: str, steps: int) -> None:
         """Begin the bar of a fit."""
@@ -65,6 +82,9 @@ class Console(Listener):
         self._move(done)
         if done == count:
             self._close()
+        elif self._lines and self._clock() >= self._line_at + _SECONDS:
+            self._line_at = self._clock()
+            say(f"images: {done:,} of {count:,} read")
 
     def message(self, text: str) -> None:
         """Print one line."""

@@ -35,7 +35,9 @@ def predict(words: list[str]) -> int:
     if arguments.out is not None:
         _require_free(arguments.out, overwrite=arguments.overwrite)
     with large_imports():
-        from tlexp.predictor import Predictor  # lazy: torch and timm
+        from tlexp.api.console import Console  # lazy: torch and timm
+        from tlexp.jobs.signals import Signals
+        from tlexp.predictor import Predictor
         from tlexp.predictor.predictor import NOTHING_TYPICAL
         from tlexp.predictor.table import predictions_rows
         from tlexp.train import settle_process
@@ -45,13 +47,14 @@ def predict(words: list[str]) -> int:
     least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
     if arguments.outliers is not None:
         predictor.require_outliers(arguments.outliers)
-    scores = predictor.score(arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links)
+    listener = Console(Signals(lambda: None), progress=True, told=set(), lines=True)
+    scores = predictor.score(
+        arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links, listener=listener
+    )
     rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
     if arguments.out is None:
-        told = [[cell if isinstance(cell, str) else f"{cell:.4f}" for cell in row] for row in rows[: _SHOWN + 1]]
-        show(*aligned(told))
-        if len(rows) > len(told):
-            show(f"... and {len(rows) - len(told)} more: --out FILE.csv writes all")
+        likeliest = [predictor.classes[place] for place in scores.probabilities.argmax(axis=1)]
+        show(*_table(rows, likeliest, marked=arguments.outliers is not None))
     else:
         publish(arguments.out, csv_bytes(rows))
         show(f"{arguments.out}  {len(rows) - 1:,} images: {_counted(rows, predictor.classes)}")
@@ -65,6 +68,31 @@ def predict(words: list[str]) -> int:
         show(f"typicality is left empty: {NOTHING_TYPICAL}", error=True)
     _tell_left_out(scores.bad)
     return 0
+
+
+def _table(rows: Sequence[Sequence[str | float]], likeliest: Sequence[str], *, marked: bool) -> list[str]:
+    """Return the first lines of a table for people: a class that is no answer stands in parentheses.
+
+    Args:
+        rows: Its head first.
+        likeliest: The most probable class of each image, which the table leaves out where the network is unsure.
+        marked: Whether the last column says what is an outlier.
+    """
+    shown, doubted = [list(map(str, rows[0]))], False
+    for row, name in zip(rows[1 : _SHOWN + 1], likeliest, strict=False):
+        doubtful = row[1] == "" or (marked and row[-1] == "yes")
+        doubted |= doubtful
+        told = [row[0], f"({name})" if doubtful else name, *row[2:]]
+        shown.append([cell if isinstance(cell, str) else f"{cell:.4f}" for cell in told])
+    lines = aligned(shown)
+    if doubted:
+        lines.append(
+            "in parentheses: the likeliest class where it is no answer: the network is unsure, or the image an outlier"
+        )
+    if len(rows) > len(shown):
+        left = len(rows) - len(shown)
+        lines.append(f"... and {left:,} more in the order given, a folder's by name: --out FILE.csv writes all")
+    return lines
 
 
 def _counted(rows: Sequence[Sequence[str | float]], classes: Sequence[str]) -> str:
@@ -93,9 +121,11 @@ def evaluate(words: list[str]) -> int:
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{folder} is there already: an evaluation makes a folder of its own, name another")
     with large_imports():
-        from tlexp.experiment.evaluation import measure_photos, write_measured  # lazy: torch and timm
+        from tlexp.api.console import Console  # lazy: torch and timm
+        from tlexp.experiment.evaluation import measure_photos, write_measured
         from tlexp.experiment.labelled import find_labelled
         from tlexp.experiment.overlap import own_test
+        from tlexp.jobs.signals import Signals
         from tlexp.predictor import Predictor
         from tlexp.train import settle_process
 
@@ -103,7 +133,13 @@ def evaluate(words: list[str]) -> int:
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
     home = None if arguments.no_tracking else _home(arguments)
     labelled = find_labelled(arguments.images, predictor.classes, follow_links=arguments.follow_links)
-    measured = measure_photos(predictor, labelled, on_bad=arguments.on_bad, own_test=own_test(Path(arguments.run)))
+    measured = measure_photos(
+        predictor,
+        labelled,
+        on_bad=arguments.on_bad,
+        own_test=own_test(Path(arguments.run)),
+        listener=Console(Signals(lambda: None), progress=True, told=set(), lines=True),
+    )
     title = one_line(f"{arguments.run} on {arguments.images}")
     write_measured(folder, measured, predictor, labelled.photos, title=title)
     show(*measured.warning(), measured.told(), *measured.notes)

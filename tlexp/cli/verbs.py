@@ -51,7 +51,7 @@ def _doctor(words: list[str]) -> int:
         from tlexp.doctor.checkup import check_up, default_folder
         from tlexp.jobs.signals import Signals
 
-    listener = Console(Signals(lambda: None), progress=config.train.progress, told=set())
+    listener = Console(Signals(lambda: None), progress=config.train.progress, told=set(), lines=True)
     place = default_folder(config.data) if folder is None else Path(folder)
     found = check_up(config, place, listener)
     if as_json:

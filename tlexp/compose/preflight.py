@@ -18,7 +18,7 @@ from tlexp.data import Counts, read_class_names
 from tlexp.data.classes import NEITHER
 from tlexp.data.groups import NEITHER_PREFIX, SHIFTED_PREFIX
 from tlexp.data.listing import list_classes, list_tree
-from tlexp.errors import ConfigError, WeightsError
+from tlexp.errors import ConfigError, DataError, WeightsError
 
 
 class Preflight:
@@ -41,7 +41,7 @@ class Preflight:
         if counts is not None and config.data.prior is not None:
             prior_shares(config.data.prior, counts.classes)
         if counts is not None and not config.study.exists:  # a study skips what the images do not allow
-            counts.require(parse_labels(config.labels))
+            _require_images(counts, config)
         _require_weights(config.backbone)
         _require_model(config.backbone.name)
         _require_size(config.backbone)
@@ -107,6 +107,17 @@ def require_checkpoint(config: Config) -> Path | None:
             "before its first checkpoint has to start anew without resume"
         )
     return checkpoint
+
+
+def _require_images(counts: Counts, config: Config) -> None:
+    """Refuse a label budget that a class cannot fill."""
+    try:
+        counts.require(parse_labels(config.labels))
+    except DataError as error:
+        more = "files that cannot be read, and copies, will not count"
+        if config.data.source is DataSource.shapes:
+            more = f"data.per_class={config.data.per_class} says how many are rendered"
+        raise DataError(f"{error}; {more}") from None
 
 
 def _require_weights(backbone: BackboneConfig) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tlexp.config.labels import LabelBudget
 from tlexp.data.partition import deal_groups, first_names, groups_per_class, most_classes, spread
 from tlexp.errors import DataError
+from tlexp.terminal import list_item
 
 _BUDGET, _HELD_OUT, _FOLDS, _GROUPS_HELD_OUT, _GROUP_FOLDS = 1, 2, 3, 4, 5
 """Streams: draws for different ends are independent although they share a seed."""
@@ -108,7 +109,7 @@ def require_budget(
     short = [label for label, (have, want) in enumerate(zip(available, wanted, strict=True)) if have < want]
     if not short:
         return
-    told = [f"{classes[label]} ({available[label]})" for label in short]
+    told = [f"{list_item(classes[label])} ({available[label]})" for label in short]
     needs = f"each class needs {max(wanted) if budget.per_class else 1} images in the training pool"
     if held_out is None:
         why = f"{needs}, but these have fewer: {first_names(told)}"
@@ -122,9 +123,7 @@ def require_budget(
     least = min(available)
     fewer = f"labels={least}{' or less' if least > 1 else ''}, " if least else ""
     without = "leave them out with data.classes, " if len(short) <= len(classes) - 2 else ""
-    raise DataError(
-        f"labels={budget}: {why}; use {fewer}labels=all, {without}or more images (data=shapes: data.per_class)"
-    )
+    raise DataError(f"labels={budget}: {why}; use {fewer}labels=all, {without}or more images")
 
 
 def hold_out(

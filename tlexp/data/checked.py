@@ -22,6 +22,7 @@ from tlexp.data.index import Index
 from tlexp.data.splits import TRAIN
 from tlexp.data.verdicts import check_files
 from tlexp.errors import BadImagesError, DataError
+from tlexp.terminal import list_item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +245,7 @@ def read_all(
     for items in kept:
         missing = set(range(len(classes))) - {item.file.label for item in items}
         if missing:
-            names = ", ".join(classes[label] for label in sorted(missing))
+            names = ", ".join(list_item(classes[label]) for label in sorted(missing))
             raise BadImagesError(
                 f"{where}: no image that can be read is left in class {names}:",
                 lines,

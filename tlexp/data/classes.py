@@ -11,6 +11,7 @@ from tlexp.config.casting import nearest
 from tlexp.data.images import Images, Source, Subset, digest_lines
 from tlexp.data.splits import split_meant
 from tlexp.errors import DataError
+from tlexp.terminal import list_item
 
 NEITHER = "neither"
 """The class of images that show none of the others, see `neither`."""
@@ -42,7 +43,7 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
     Raises:
         DataError: A wanted class is not there, or two names look alike, see `look`.
     """
-    unknown = [f"{name}{nearest(name, found)}" for name in wanted or () if name not in found]
+    unknown = [f"{list_item(name)}{nearest(name, found)}" for name in wanted or () if name not in found]
     if unknown:
         raise DataError(
             f"data.classes: {', '.join(unknown)} not in {where}, which has {len(found)} classes: {listed(found)}"
@@ -179,6 +180,10 @@ def require_equal(expected: Sequence[str], other: Sequence[str], *, where: str, 
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first twenty names and how many more there are."""
+    """Return the first twenty names and how many more there are; one that holds a comma is told from two.
+
+    >>> print(listed(["cat", "dog, small"]))
+    cat, "dog, small"
+    """
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(names[:20]) + more
+    return ", ".join(map(list_item, names[:20])) + more

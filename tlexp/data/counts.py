@@ -10,7 +10,6 @@ from tlexp.config.labels import LabelBudget
 from tlexp.data.budget import hold_out, require_budget, split_counts
 from tlexp.data.files import Listing
 from tlexp.data.groups import Groups
-from tlexp.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +58,7 @@ class Counts:
         """
         known = slice(len(self.classes) - self.estimated)
         held_out = self.held_out[known] if self.split_off else None
-        try:
-            require_budget(budget, self.pool[known], classes=self.classes[known], held_out=held_out)
-        except DataError as error:
-            raise DataError(f"{error}; files that cannot be read, and copies, will not count") from None
+        require_budget(budget, self.pool[known], classes=self.classes[known], held_out=held_out)
 
 
 def count_listed(

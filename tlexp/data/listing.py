@@ -240,7 +240,7 @@ def list_classes(
     for label, name in enumerate(classes):
         walk.visit(folders[name], label)
     if empty := [name for label, name in enumerate(classes) if label not in walk.labels]:
-        raise DataError(f"{setting}={printable(str(root))}: no image in class {', '.join(empty)}; add images")
+        raise DataError(f"{setting}={printable(str(root))}: no image in class {listed(empty)}; add images")
     return walk.listing()
 
 

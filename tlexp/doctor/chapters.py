@@ -68,19 +68,18 @@ def build_chapters(diagnosis: Diagnosis, findings: Sequence[Finding]) -> tuple[C
 
 
 def _summary(findings: Sequence[Finding]) -> Chapter:
+    """Return a row for each thing that was found, and all others in a line."""
+    rows = tuple(
+        (finding.title, f"{finding.count:,}", finding.of, finding.example, finding.advice)
+        for finding in findings
+        if finding.count
+    )
+    others = [f"{finding.title} ({finding.of})" for finding in findings if not finding.count]
     return Chapter(
         title="Found",
-        head=("", "found", "", "such as", "what to do"),
-        rows=tuple(
-            (
-                finding.title,
-                f"{finding.count:,}" if finding.count else "none",
-                finding.of,
-                finding.example,
-                finding.advice if finding.count else "",
-            )
-            for finding in findings
-        ),
+        head=("", "found", "", "such as", "what to do") if rows else (),
+        rows=rows,
+        lines=(f"Not found: {', '.join(others)}.",) if others else (),
     )
 
 

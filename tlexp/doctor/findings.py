@@ -10,6 +10,7 @@ from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect
+from tlexp.terminal import list_item
 
 _COPIES = {
     CopyKind.torn: "exact copies across classes",
@@ -84,7 +85,7 @@ def _copies(diagnosis: Diagnosis) -> Iterator[Finding]:
                 key=f"copies_{kind.name}",
                 title=title,
                 count=len(own),
-                of="images",
+                of=f"of {diagnosis.listed:,} images",
                 example=_copy(own),
                 advice="runs leave them out; one label is wrong" if kind is CopyKind.torn else "runs leave them out",
                 matters=kind in _COUNTING,
@@ -208,7 +209,7 @@ def _without_small(diagnosis: Diagnosis) -> str:
     kept = [name for name in classes if name not in left_out]
     plain = len(kept) <= _TYPED and all(map(_PLAIN.fullmatch, kept))
     typed = shlex.quote(f"data.classes=[{','.join(kept)}]") if plain else "name all others in data.classes"
-    return f"; without {first_names(left_out)} up to {small.images:,} are possible: {typed}"
+    return f"; without {first_names(map(list_item, left_out))} up to {small.images:,} are possible: {typed}"
 
 
 def size_words(diagnosis: Diagnosis) -> str:

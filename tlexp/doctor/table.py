@@ -6,7 +6,7 @@ from typing import Any
 
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.findings import Finding, confusion_words, remainder_words, size_words
-from tlexp.terminal import aligned, short_path
+from tlexp.terminal import aligned, list_item, short_path
 
 SCHEMA = 1
 """Of the keys."""
@@ -39,7 +39,7 @@ def title(diagnosis: Diagnosis) -> str:
     gallery, source = diagnosis.gallery, diagnosis.source
     learned, tested = int(gallery.learned.sum()), int(gallery.tested.sum())
     per_class = [(name, sum(split[name] for split in diagnosis.counts.values())) for name in gallery.classes]
-    named = ", ".join(f"{name} {count:,}" for name, count in per_class[:_CLASSES])
+    named = ", ".join(f"{list_item(name)} {count:,}" for name, count in per_class[:_CLASSES])
     more = ", ..." if len(per_class) > _CLASSES else ""
     held = "a fifth, split off" if source.held_out_from is None else source.held_out_from
     return (

@@ -222,20 +222,29 @@ def write_predictions(
 
 
 def predictions_table(
-    image_names: Sequence[str], labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
+    image_names: Sequence[str],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    learned: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """Return a table of what each image is taken for, in the order of the split: path, label, predicted, confidence.
 
-    Its last column says whether that is right, so that mistakes can be sorted to the top.
+    A further column says whether that is right, so that mistakes can be sorted to the top; where some of the images
+    were learned from, a last one says of which.
     """
     predicted = probabilities.argmax(axis=1)
-    rows = (
+    rows: list[tuple[Any, ...]] = [
         (name, classes[label], classes[taken], round(float(confidence), 6), "yes" if label == taken else "no")
         for name, label, taken, confidence in zip(
             image_names, labels.tolist(), predicted.tolist(), probabilities.max(axis=1), strict=True
         )
-    )
-    return csv_bytes([("path", "label", "predicted", "confidence", "right"), *rows])
+    ]
+    rows.insert(0, ("path", "label", "predicted", "confidence", "right"))
+    if learned is not None:
+        told = ["learned_from", *("yes" if each else "no" for each in learned)]
+        rows = [(*row, cell) for row, cell in zip(rows, told, strict=True)]
+    return csv_bytes(rows)
 
 
 def write_evaluation(

@@ -11,7 +11,7 @@ from tlexp.formats import Format, Likeness, Reference
 from tlexp.models import Classifier, ModelCard
 from tlexp.models.digest import tensors_digest
 from tlexp.models.prior import PriorShift, told_shares
-from tlexp.terminal import one_line
+from tlexp.terminal import list_item, one_line
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import Environment
 
@@ -120,7 +120,7 @@ def format_card(
     shift = card.prior
     facts = {
         **_network(classifier, card),
-        "classes": one_line(", ".join(card.classes)),
+        "classes": one_line(", ".join(map(list_item, card.classes))),
         "files": told,
         "checked": checked.told(),
         **({} if card.temperature == 1 else {"temperature": f"{card.temperature:.4g}, applied already"}),
@@ -149,7 +149,15 @@ def _title(card: ModelCard) -> str:
 
 
 def _table(facts: dict[str, str]) -> str:
-    rows = "\n".join(f"| {name} | {one_line(text)} |" for name, text in facts.items())
+    r"""Return facts as a table of Markdown; what parts its columns is escaped, in names of classes and in code.
+
+    >>> print(_table({"classes": "x | y"}), end="")
+    | | |
+    |---|---|
+    | classes | x \| y |
+    """
+    shown = {name: one_line(text).replace("|", "\\|") for name, text in facts.items()}
+    rows = "\n".join(f"| {name} | {text} |" for name, text in shown.items())
     return f"| | |\n|---|---|\n{rows}\n"
 
 

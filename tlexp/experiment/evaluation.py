@@ -28,7 +28,7 @@ from tlexp.predictor.photos import Photo
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
 from tlexp.tracking.reference import Home
-from tlexp.train import Evaluation, FalseAlarms, evaluate, measure, measure_answering, measure_false_alarms
+from tlexp.train import Evaluation, FalseAlarms, Listener, evaluate, measure, measure_answering, measure_false_alarms
 
 PAGE = "index.html"
 _DRAWS = 400
@@ -48,7 +48,8 @@ class Measured:
         classes: Names.
         scores: Of the images that were read.
         labels: Of those, (N,).
-        evaluation: Its measures.
+        counted: Whether each counts in the measures, (N,): the network did not learn from it, or it did from all.
+        evaluation: The measures of those that count, as is all that follows.
         intervals: 95 % intervals of further measures, by a bootstrap over images.
         false_alarms: Images that would be taken for none of the classes, at each level; none where nothing tells.
         notes: What readers should know.
@@ -59,6 +60,7 @@ class Measured:
     classes: tuple[str, ...]
     scores: Scores
     labels: NDArray[np.int64]
+    counted: NDArray[np.bool_]
     evaluation: Evaluation
     intervals: dict[str, tuple[float, float]]
     false_alarms: tuple[FalseAlarms, ...]
@@ -68,10 +70,21 @@ class Measured:
 
     def told(self) -> str:
         """Return of how many images it is, of how many that were given."""
-        bad, wrong = len(self.scores.bad), int((self.scores.probabilities.argmax(axis=1) != self.labels).sum())
-        left = [f"{self.unknown:,} of unknown classes"] * bool(self.unknown) + [f"{bad:,} unreadable"] * bool(bad)
-        given = f" of {len(self.labels) + self.unknown + bad:,} ({', '.join(left)} left out)" if left else ""
-        return f"{len(self.labels):,}{given} images measured, {wrong:,} mistake{'' if wrong == 1 else 's'}"
+        measured, wrong = int(self.counted.sum()), int((self.wrong & self.counted).sum())
+        told = {
+            "learned from": len(self.labels) - measured,
+            "of unknown classes": self.unknown,
+            "unreadable": len(self.scores.bad),
+        }
+        left = [f"{count:,} {why}" for why, count in told.items() if count]
+        given = f" of {measured + sum(told.values()):,} ({', '.join(left)} left out)" if left else ""
+        return f"{measured:,}{given} images measured, {wrong:,} mistake{'' if wrong == 1 else 's'}"
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Whether each image that was read is taken for another class, (N,)."""
+        found: NDArray[np.bool_] = self.scores.probabilities.argmax(axis=1) != self.labels
+        return found
 
     def warning(self) -> list[str]:
         """Return what has to be said first: that the network knows these images; nothing where it does not."""
@@ -107,7 +120,12 @@ class Measured:
 
 
 def measure_photos(
-    predictor: Predictor, labelled: LabelledPhotos, *, on_bad: OnBadPhoto, own_test: Accuracy | None = None
+    predictor: Predictor,
+    labelled: LabelledPhotos,
+    *,
+    on_bad: OnBadPhoto,
+    own_test: Accuracy | None = None,
+    listener: Listener | None = None,
 ) -> Measured:
     """Return what a network makes of photographs whose classes are known.
 
@@ -116,24 +134,31 @@ def measure_photos(
         labelled: The photographs.
         on_bad: What is done about those that cannot be read.
         own_test: What the network's run found on its test split.
+        listener: Hears how many images have been read.
 
     Raises:
         BadImagesError: Images cannot be read and are refused.
         DataError: There is none.
     """
-    scores = predictor.score(labelled.photos, on_bad=on_bad)
+    scores = predictor.score(labelled.photos, on_bad=on_bad, listener=listener)
     labels = np.array([labelled.labels[name] for name in scores.names], np.int64)
-    evaluation = evaluate(scores.probabilities, labels, label_smoothing=0.0)
+    overlap = Overlap.of(scores.seen, scores.probabilities.argmax(axis=1) == labels, own_test)
+    counted = np.ones(len(labels), bool)
+    if scores.seen is not None and not scores.seen.all():
+        counted = ~scores.seen
+    probabilities = scores.probabilities[counted]
+    evaluation = evaluate(probabilities, labels[counted], label_smoothing=0.0)
     return Measured(
         classes=predictor.classes,
         scores=scores,
         labels=labels,
+        counted=counted,
         evaluation=evaluation,
-        intervals=_bootstrap(scores.probabilities, labels),
-        false_alarms=tuple(_false_alarms(predictor, scores)),
+        intervals=_bootstrap(probabilities, labels[counted]),
+        false_alarms=tuple(_false_alarms(predictor, scores, counted)),
         notes=(*labelled.notes, *_named_alone(evaluation, predictor.classes)),
         unknown=labelled.unknown,
-        overlap=Overlap.of(scores.seen, scores.probabilities.argmax(axis=1) == labels, own_test),
+        overlap=overlap,
     )
 
 
@@ -145,9 +170,9 @@ def _named_alone(evaluation: Evaluation, classes: Sequence[str]) -> Iterator[str
         yield f"macro_f1 counts as 0 the classes without images that were named: {listed(alone)}"
 
 
-def _false_alarms(predictor: Predictor, scores: Scores) -> list[FalseAlarms]:
+def _false_alarms(predictor: Predictor, scores: Scores, counted: NDArray[np.bool_]) -> list[FalseAlarms]:
     least = 1.0 if predictor.typicality is None else predictor.typicality.least
-    return measure_false_alarms(scores.typicalities, least=least)
+    return measure_false_alarms(None if scores.typicalities is None else scores.typicalities[counted], least=least)
 
 
 def _bootstrap(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, tuple[float, float]]:
@@ -180,11 +205,13 @@ def write_measured(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _whole(folder) as half:
         scores, labels = measured.scores, measured.labels
-        answering = measure_answering(predictor.card.abstention, scores.probabilities, labels)
+        counted = scores.probabilities[measured.counted], labels[measured.counted]
+        answering = measure_answering(predictor.card.abstention, *counted)
         write_evaluation(
             half, {"test": measured.evaluation}, measured.classes, answering, measured.false_alarms, measured.overlap
         )
-        table = predictions_table(scores.names, labels, scores.probabilities, measured.classes)
+        learned = None if measured.overlap is None else scores.seen
+        table = predictions_table(scores.names, labels, scores.probabilities, measured.classes, learned)
         publish(half / names.PREDICTIONS_TABLE, table)
         _draw(half / names.FIGURES_FOLDER, measured)
         publish(half / PAGE, _page(measured, predictor, photos, title))
@@ -204,8 +231,8 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 
 def _draw(folder: Path, measured: Measured) -> None:
-    confidence = measured.scores.probabilities.max(axis=1)
-    right = measured.scores.probabilities.argmax(axis=1) == measured.labels
+    confidence = measured.scores.probabilities.max(axis=1)[measured.counted]
+    right = ~measured.wrong[measured.counted]
     drawn = {
         "confusion_matrix": figures.confusion_matrix(measured.evaluation.confusion, measured.classes),
         "reliability": figures.reliability(confidence, right),
@@ -220,7 +247,7 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
     """Return the page; its mistakes are read once more."""
     probabilities, labels, classes = measured.scores.probabilities, measured.labels, measured.classes
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
+    wrong = np.flatnonzero(measured.wrong & measured.counted)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES].tolist()
     by_name = {photo.name: photo for photo in photos}
     mistakes = [

@@ -1,4 +1,4 @@
-"""Images that a network is measured on although it has learned from them, and what the others and its own test say."""
+"""Images that a network is to be measured on although it has learned from them, and what its own test says."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from tlexp.tracking import names, read_record
 from tlexp.train.metrics import Limits, wilson_interval
-
-_MUCH = 0.05
-"""From this share of images on that were seen before, a measure is warned of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +34,10 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """What is measured on images that were seen before.
+    """What is to be measured on images that were seen before.
 
     Attributes:
-        images: All that were measured.
+        images: All that were read.
         seen: Those of them that the network learned from, or its settings were chosen on.
         others: The accuracy on all others; None where there is none.
         own_test: That of the run's own test; None where the run is not at hand.
@@ -66,20 +63,22 @@ class Overlap:
         return cls(images=len(seen), seen=int(seen.sum()), others=others, own_test=own_test)
 
     def told(self) -> str:
-        """Return it for people.
+        """Return it for people: the others alone are measured, where there are any.
 
         >>> test = Accuracy.of(47, 48)
         >>> Overlap(images=240, seen=240, others=None, own_test=test).told()
         "240 of 240 images were learned from: this says little of new ones; the run's own test, \
 on 48 images that it had not seen, says 0.979 (0.891 .. 0.996)"
         >>> Overlap(images=240, seen=1, others=Accuracy.of(230, 239), own_test=None).told()
-        '1 of 240 images were learned from; accuracy on the 239 others: 0.962 (0.930 .. 0.980)'
+        '1 of 240 images was learned from, and counts in no measure here; accuracy on the 239 others: \
+0.962 (0.930 .. 0.980)'
         """
-        told = f"{self.seen:,} of {self.images:,} images were learned from"
-        if self.seen >= _MUCH * self.images:
+        was, counts = ("was", "counts") if self.seen == 1 else ("were", "count")
+        told = f"{self.seen:,} of {self.images:,} images {was} learned from"
+        if self.others is None:
             told += ": this says little of new ones"
-        if self.others is not None:
-            told += f"; accuracy on the {self.others.images:,} others: {self.others}"
+        else:
+            told += f", and {counts} in no measure here; accuracy on the {self.others.images:,} others: {self.others}"
         if self.own_test is not None:
             unseen = f"{self.own_test.images:,} images that it had not seen"
             told += f"; the run's own test, on {unseen}, says {self.own_test}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tlexp.arrays import Labels, Logits
 from tlexp.jsonfile import abridged
+from tlexp.terminal import list_item
 
 _SHOWN = 10
 _ROUNDING = 1e-6
@@ -70,8 +71,8 @@ class PriorShift:
 def told_shares(classes: Sequence[str], shares: Sequence[float]) -> str:
     """Return the share of each class, for people.
 
-    >>> told_shares(["cat", "dog"], [0.9, 0.1])
-    'cat 0.9, dog 0.1'
+    >>> print(told_shares(["cat, tabby", "dog"], [0.9, 0.1]))
+    "cat, tabby" 0.9, dog 0.1
     """
-    first = [f"{name} {share:.3g}" for name, share in zip(classes[:_SHOWN], shares, strict=False)]
+    first = [f"{list_item(name)} {share:.3g}" for name, share in zip(classes[:_SHOWN], shares, strict=False)]
     return ", ".join(first) + (" ..." if len(classes) > _SHOWN else "")

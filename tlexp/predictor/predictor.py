@@ -30,6 +30,7 @@ from tlexp.predictor.photos import Photo, Photographs, find_photos
 from tlexp.predictor.table import OUTLIER, predictions_rows
 from tlexp.predictor.table import Scores as Scores  # its readers know it from here
 from tlexp.train.device import choose_device
+from tlexp.train.listener import Listener
 from tlexp.train.metrics import to_probabilities
 from tlexp.train.predict import predict_beside
 
@@ -200,8 +201,21 @@ class Predictor:
                 f"held-out images: ask for {self.typicality.least:.3g} or more, or label more images"
             )
 
-    def score(self, images: Photographs, *, on_bad: OnBadPhoto = "refuse", follow_links: bool = False) -> Scores:
+    def score(
+        self,
+        images: Photographs,
+        *,
+        on_bad: OnBadPhoto = "refuse",
+        follow_links: bool = False,
+        listener: Listener | None = None,
+    ) -> Scores:
         """Return names and probabilities of images; all that cannot be read are named at once.
+
+        Args:
+            images: As for `probabilities`.
+            on_bad: As for `predict`.
+            follow_links: Follow links that lead out of a folder.
+            listener: Hears how many images have been read.
 
         Raises:
             BadImagesError: Images cannot be read and are refused.
@@ -213,7 +227,8 @@ class Predictor:
         bad: list[tuple[str, str]] = []
         places: list[int] = []
         digests: list[bytes] = []
-        rows = self._rows(photos, places, digests, bad, give_up=on_bad == "refuse")
+        told = Listener() if listener is None else listener
+        rows = self._rows(photos, places, digests, bad, told, give_up=on_bad == "refuse")
         first = next(rows, None)
         logits, distances = np.empty((0, len(self.classes)), np.float32), np.empty(0, np.float32)
         if first is not None:
@@ -256,6 +271,7 @@ class Predictor:
         places: list[int],
         digests: list[bytes],
         bad: list[tuple[str, str]],
+        listener: Listener,
         *,
         give_up: bool,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -278,6 +294,7 @@ class Predictor:
                 raw = stacked.permute(0, 3, 1, 2).contiguous().to(self._device)
                 images = normalise(raw, expected.mean, expected.std).contiguous(memory_format=torch.channels_last)
                 yield images, torch.empty(0)
+            listener.images(start + len(fitted), len(photos))
 
     def _fitted(self, photos: Sequence[Photo]) -> Iterator[tuple[int, list[_Fitted | DataError]]]:
         """Yield the place of a first image, and it and those after it as they were read.

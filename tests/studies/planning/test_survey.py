@@ -29,6 +29,8 @@ def test_the_survey_says_the_rounds(study: Study, capsys: pytest.CaptureFixture[
     assert found == dict.fromkeys(("freeze-0", "scratch", "scratch-long", "random", "pixels"), "3") | dict.fromkeys(
         ("freeze-5", "ridge", "nearest_mean", "knn"), "30"
     )
+    controls = {name for name in found if re.search(rf"^{name} +control: ", shown, re.M)}
+    assert controls == found.keys() - {"freeze-0", "freeze-5"}
     assert "9 cells, 3 data seeds, up to 30 while a budget is open, 135 runs, 135 to do, about" in shown
     assert re.search(r"^further rounds: up to 162 runs, about \d+ (s|min) in all$", shown, re.M)
     assert study("study=quick", *words, "study.controls=false") == 0

@@ -1,13 +1,25 @@
 """What a study says of its own protocol."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+import yaml
 
+from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
 from tlexp.studies.analysis.table import ROUNDS
-from tlexp.studies.report.protocol import data_words, deciding_commands, deciding_words, protocol_sentences
+from tlexp.studies.report.protocol import (
+    data_words,
+    deciding_commands,
+    deciding_words,
+    one_run_words,
+    protocol_sentences,
+    title_words,
+)
+from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.sentences import explain
+from tlexp.studies.report.summary import summary
 from tlexp.tracking.blocks import GroupsBlock
 
 
@@ -51,6 +63,55 @@ def test_images_are_counted_over_all_seeds_wherever_they_are_told(findings: Find
     told = f" {count} test images in all: 48 of the test split and {others}"
     assert data_words(found.table).endswith(told)
     assert f" and {count} test images in all seeds together." in explain(found)[0].reasons()[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "told"),
+    [
+        (
+            "depths",
+            {"data.source": "folder", "data.root": "/mnt/my photos/"},
+            "How much of tiny to freeze, on my photos",
+        ),
+        ("frozen", {"data.source": "csv", "data.train": "a/b.csv"}, "Which head for tiny, wholly frozen, on b.csv"),
+        ("backbones", {"data.source": "timm"}, "Which network, on timm"),
+        ("depths", {"data.source": "folder", "data.root": "."}, "How much of tiny to freeze, on ."),
+        ("heads", {"data.source": "shapes"}, "Which head for tiny, on rendered shapes"),
+        ("mine", {"data.source": "folder", "data.root": "photos"}, "made-up: folder in photos"),
+    ],
+)
+def test_a_page_is_headed_by_what_the_study_asks(
+    kind: str, settings: dict[str, str], told: str, findings: Findings
+) -> None:
+    about = {"fixed": settings, "study": {"kind": kind}}
+    table = dataclasses.replace(findings.table, about=about, record=None, backbone="tiny (timm's test_resnet)")
+    assert title_words(table) == told
+
+
+def test_every_kind_of_study_has_a_question(findings: Findings) -> None:
+    for path in (conf_folder() / "study").glob("*.yaml"):
+        kind = yaml.safe_load(path.read_text()).get("study", {}).get("kind")
+        if kind is not None:
+            table = dataclasses.replace(findings.table, about={"study": {"kind": kind}})
+            assert not title_words(table).startswith(findings.table.name), kind
+
+
+def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:
+    table = findings.table
+    told = "one run, which may reach a little more or less: an answer is a mean over 5 draws of labels"
+    assert one_run_words(table) == told
+    others = f" and {len(table.labels)} images, not the test split's 48 alone"
+    assert one_run_words(dataclasses.replace(table, split=48)) == told + others
+    assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == told
+    command = build_document(findings).command
+    assert command is not None
+    assert command.about.endswith(f" weights and card; it is {told}:")
+    assert f"labels=all\n        {told}\n" in summary(findings, tmp_path)
+    alone = dataclasses.replace(findings, table=dataclasses.replace(table, seeds=(0,)))
+    assert one_run_words(alone.table) == ""
+    command = build_document(alone).command
+    assert command is not None
+    assert command.about.endswith(" weights and card:")
 
 
 def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: Findings) -> None:

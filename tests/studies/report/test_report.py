@@ -135,6 +135,17 @@ def test_sections_stand_in_the_order_in_which_they_are_asked_for(report: Documen
     assert {"Failed, missing and left out", "What a fixed rule loses"} <= set(titles)
 
 
+def test_why_an_answer_s_accuracy_is_not_the_mean_of_the_tables_stands_beside_it(
+    findings: Findings, report: Document
+) -> None:
+    why = "told by test images and data seeds that did not choose it (cross-fitted), and mostly a little below the mean"
+    [told] = report.sections[0].paragraphs
+    assert why in told
+    unsure = tuple(dataclasses.replace(each, accuracy=None) for each in findings.recommendations)
+    section = build_document(dataclasses.replace(findings, recommendations=unsure)).sections[0]
+    assert section.paragraphs == ()
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_section_with_nothing_in_it_is_left_out(make_table: Make) -> None:
     table = dataclasses.replace(make_table(columns=DEPTHS, failed=(), waiting=(), missing=()), skipped={}, record=None)

@@ -27,7 +27,7 @@ def test_the_sentence_says_what_to_take_what_it_may_cost_and_how_sure_it_is(make
     assert found.recommendation.best in ("freeze-0", "freeze-1", "freeze-2")
     assert re.match(
         r"With 5 labels per class take freeze-3, 3 of 5 units frozen \(to layer2\): balanced accuracy 0\.\d\d \("
-        r"0\.\d\d \.\. 0\.\d\d\)\. Nothing that was compared is better by more than \d\.\d points \(95 %\): decided\. "
+        r"0\.\d\d \.\. 0\.\d\d\)\. No column that competes is better by more than \d\.\d points \(95 %\): decided\. "
         r"It trains 70 % of the parameters\. ",
         found.sentence(),
     )
@@ -121,7 +121,7 @@ def test_the_best_of_all_is_told_so(make_table: MakeTable) -> None:
         r"With 5 labels per class take freeze-5, 5 of 5 units frozen \(to layer4\): balanced accuracy 0\.\d\d \(.{12}\)"
     )
     assert re.match(start, found.sentence())
-    assert found.answer().endswith(". It is better than everything else that was compared (95 %): decided.")
+    assert found.answer().endswith(". It is better than every other column that competes (95 %): decided.")
     assert "trains less than 1 % of the parameters" in found.sentence()
 
 
@@ -252,7 +252,7 @@ def test_where_all_may_be_the_best_that_is_what_is_said(make_table: MakeTable) -
     found = explained(make_table, strength=FLAT, seeds=3)
     assert len(found.recommendation.contenders) == len(found.recommendation.candidates) == 6
     assert re.search(
-        r"\. All 6 that were compared may be the best; what freeze-\d loses against the best is at most [\d.]+ points "
-        r"\(95 %\): open\.$",
+        r"\. All 6 columns that compete may be the best; what freeze-\d loses against the best is at most [\d.]+ "
+        r"points \(95 %\): open\.$",
         found.answer(),
     )

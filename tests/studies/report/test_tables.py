@@ -1,5 +1,7 @@
 """Tables of a report against the findings that they tell, each figure looked up anew."""
 
+import dataclasses
+
 from tests.studies.conftest import DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval
@@ -45,6 +47,14 @@ def test_each_answer_stands_with_what_is_known_besides_and_without_its_verdict(m
         assert row["accuracy and cost"] == (explanation.taken() or "–")
         assert (each.column is None) == (row["accuracy and cost"] == "–")
         assert not any("better by more than" in text for text in row.values())
+
+
+def test_a_cost_is_promised_only_where_columns_differ_in_it(make_table: MakeTable) -> None:
+    assert reason_table(mixed(make_table)).head[1] == "accuracy and cost"
+    alike = [dataclasses.replace(column, trainable=516) for column in DEPTHS]
+    table = reason_table(analyse(make_table(columns=alike, missing=())))
+    assert table.head[1] == "accuracy"
+    assert not any("It trains" in row[1] for row in table.rows)
 
 
 def test_every_column_stands_with_the_most_that_it_may_lose(make_table: MakeTable) -> None:

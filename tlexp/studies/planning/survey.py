@@ -39,9 +39,8 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         config = each.composed.config
         candidates = "solved" if config.head.kind.solved else str(config.tune.trials)
         about = duration(found.of(each, runs))
-        rows.append(
-            [each.column.name, each.column.title, ",".join(budgets), str(len(runs)), str(there), candidates, about]
-        )
+        title = each.column.title if each.column.competes else f"control: {each.column.title}"
+        rows.append([each.column.name, title, ",".join(budgets), str(len(runs)), str(there), candidates, about])
     lines = [*_pool_lines(plan), *_fitted(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"

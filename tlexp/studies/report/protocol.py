@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tlexp.config.data import DataSource, Evaluate
@@ -10,10 +11,20 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import round_sentences
+from tlexp.terminal import list_item
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
 CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
+_ASKED = {
+    "backbones": "Which network",
+    "depths": "How much of {network} to freeze",
+    "frozen": "Which head for {network}, wholly frozen",
+    "heads": "Which head for {network}",
+    "policies": "What of {network} to train",
+    "sizes": "Which input size for {network}",
+}
+"""`study.kind` -> the question."""
 _ENOUGH_RATES = 3
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
@@ -65,7 +76,7 @@ def glossary(findings: Findings) -> tuple[str, ...]:
     margin = f"{findings.table.margin:g}"
     lines = (
         "column: one way to use the backbone, such as a freeze depth, at every label budget",
-        "control: a column that is shown for comparison and is never recommended",
+        "control: a column that is shown for comparison, does not compete and is never recommended",
         "data seed: one draw of the labelled images; several show how much depends on the draw",
         "balanced accuracy: the mean of the classes' recalls, a fraction",
         f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
@@ -121,12 +132,20 @@ def deciding_words(findings: Findings, *, stated: bool = True) -> str:
     return "; ".join(parts)
 
 
+def title_words(table: StudyTable) -> str:
+    """Return what a study asks, and of which images; of a kind that is nobody's but its maker's, its name."""
+    asked = _ASKED.get(str(_stated(table).get("kind")))
+    if asked is None:
+        return f"{table.name}: {data_words(table).partition(',')[0]}"
+    root, source = _root(table), _source(table)
+    images = Path(root).name or root if root else "rendered shapes" if source == DataSource.shapes else source
+    network = table.backbone.partition(" (")[0]
+    return f"{asked.format(network=network)}, on {images or 'unknown images'}"
+
+
 def data_words(table: StudyTable) -> str:
     """Return which images a study is about."""
-    data = _data(table)
-    fixed = _mapping(table.about.get("fixed"))
-    source = _source(table) or "unknown"
-    root = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
+    source, root = _source(table) or "unknown", _root(table)
     named = f"{source} in {root}" if root else str(source)
     return named + (f", {len(table.classes)} classes, {_tested(table)}" if len(table.labels) else "")
 
@@ -138,6 +157,16 @@ def _tested(table: StudyTable) -> str:
         return f"{count:,} test images"
     others = f"{count - table.split:,} others, of which each data seed leaves some"
     return f"{count:,} test images in all: {table.split:,} of the test split and {others}"
+
+
+def one_run_words(table: StudyTable) -> str:
+    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too."""
+    if len(table.seeds) < 2:
+        return ""
+    count, split = len(table.labels), table.split
+    more = "" if split is None or split == count else f" and {count:,} images, not the test split's {split:,} alone"
+    mean = f"a mean over {len(table.seeds)} draws of labels{more}"
+    return f"one run, which may reach a little more or less: an answer is {mean}"
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -152,7 +181,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         "weights": None if weights is None else weights.source,
         "digest of the weights": None if weights is None else weights.digest,
         "digest of the images": None if data is None else data.digest,
-        "classes": None if data is None else ", ".join(data.classes),
+        "classes": None if data is None else ", ".join(map(list_item, data.classes)),
     }
     return [(name, value) for name, value in facts.items() if value]
 
@@ -236,6 +265,13 @@ def _source(table: StudyTable) -> object:
     """Return where the images come from; None where neither a record nor study.json says so."""
     fixed = _mapping(table.about.get("fixed"))
     return _data(table).get("source") or _stated(table).get("data") or fixed.get("data.source")
+
+
+def _root(table: StudyTable) -> str:
+    """Return the folder or table of the images; nothing where there is none."""
+    data, fixed = _data(table), _mapping(table.about.get("fixed"))
+    stated = data.get("root") or data.get("train") or fixed.get("data.root") or fixed.get("data.train")
+    return str(stated or "")
 
 
 def _data(table: StudyTable) -> Mapping[str, Any]:

@@ -21,7 +21,9 @@ from tlexp.studies.report.protocol import (
     environment_table,
     glossary,
     is_demonstration,
+    one_run_words,
     protocol_sentences,
+    title_words,
 )
 from tlexp.studies.report.rounds import stopped_notice
 from tlexp.studies.report.sentences import explain, in_points
@@ -34,6 +36,11 @@ from tlexp.studies.report.tables import (
 )
 from tlexp.studies.report.thumbnails import MOST
 
+_CROSS_FITTED = (
+    "The highest of several means is high by luck too. The accuracy of an answer is therefore told by test images and "
+    "data seeds that did not choose it (cross-fitted), and mostly a little below the mean that its column has in the "
+    "tables."
+)
 _WORST = 8
 """Classes whose recall is shown at once."""
 
@@ -49,12 +56,13 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
     measured = count_replicates(findings).finished > 0
     sections = (_measured(findings, thumbnails) if measured else ()) + _told(findings)
     return Document(
-        title=f"{table.name}: {data_words(table).partition(',')[0]}",
+        title=title_words(table),
         notices=_notices(findings),
         answers=tuple(explanation.answer_parts() for explanation in explain(findings)) if measured else (),
         picture=accuracy_picture(findings),
         command=_command(findings),
         facts=(
+            ("study", table.name),
             ("backbone", table.backbone),
             ("images", data_words(table)),
             ("labels per class", ", ".join(map(budget_name, table.budgets))),
@@ -101,13 +109,16 @@ def _command(findings: Findings) -> TypedCommand | None:
     line = None if taken is None else model_command(findings.table, taken.column)
     if taken is None or line is None:
         return None
-    about = f"This makes {taken.column} on all labels but those of the test images, weights and card:"
-    return TypedCommand(about=about, line=line)
+    about = f"This makes {taken.column} on all labels but those of the test images, weights and card"
+    why = one_run_words(findings.table)
+    return TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
 
 
 def _answers(findings: Findings) -> Section:
+    chosen = any(each.accuracy is not None for each in findings.recommendations)
     return Section(
         title="Why, and what would decide it",
+        paragraphs=(_CROSS_FITTED,) if chosen else (),
         tables=(reason_table(findings),),
         folded=(bound_table(findings),),
         about=f"This command goes on to more data seeds, which {deciding_words(findings)}:",

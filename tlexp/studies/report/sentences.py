@@ -67,7 +67,7 @@ class Explanation:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
         if bound == 0:
-            return f"it is better than everything else that was compared {sure}"
+            return f"it is better than every other column that competes {sure}"
         compared = len(recommendation.candidates)
         if bound == 1:
             return (
@@ -75,14 +75,14 @@ class Explanation:
             )
         if compared == len(recommendation.contenders) > 1:
             return (
-                f"{'both' if compared == 2 else f'all {compared}'} that were compared may be the best; what "
+                f"{'both' if compared == 2 else f'all {compared}'} columns that compete may be the best; what "
                 f"{recommendation.column} loses against the best is at most {in_points(bound)} {sure}"
             )
-        return f"nothing that was compared is better by more than {in_points(bound)} {sure}"
+        return f"no column that competes is better by more than {in_points(bound)} {sure}"
 
     def details(self) -> str:
         """Return what is known besides of the column to take, what would decide it, and what stands beside it."""
-        parts = (self._cost(), self.deciding(), self.contenders(), self.outdone())
+        parts = (self.cost(), self.deciding(), self.contenders(), self.outdone())
         return " ".join(part for part in parts if part)
 
     def taken(self) -> str:
@@ -93,9 +93,9 @@ class Explanation:
         told = "No shared seed tells its accuracy."
         if accuracy is not None:
             told = f"Its accuracy is {format_interval(accuracy)}, cross-fitted."
-        return f"{told} {self._cost()}".rstrip()
+        return f"{told} {self.cost()}".rstrip()
 
-    def _cost(self) -> str:
+    def cost(self) -> str:
         """Return what the column to take trains; nothing where nothing is taken or that is not known."""
         column = self.recommendation.column
         share = None if column is None else self._share(column)

@@ -8,7 +8,7 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.incomplete import count_replicates, left_out_notices
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import unseen_notices
-from tlexp.studies.report.protocol import deciding_commands, deciding_words
+from tlexp.studies.report.protocol import deciding_commands, deciding_words, one_run_words
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.sentences import explain
 from tlexp.terminal import short_path
@@ -27,7 +27,10 @@ def summary(findings: Findings, folder: Path) -> str:
         lines += textwrap.wrap(explanation.answer(), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
-    more = [f"model   {line}"] if line else []
+    more = []
+    if line:
+        why = textwrap.wrap(one_run_words(findings.table), _WIDTH - len(_MARGIN))
+        more += [f"model   {line}", *(f"{_MARGIN}{told}" for told in why)]
     more += _deciding(findings, folder)
     return "\n".join([*lines, "", *more, f"page    {short_path(folder / REPORT / PAGE)}"])
 

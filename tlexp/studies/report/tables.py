@@ -36,10 +36,15 @@ def bound_table(findings: Findings) -> TextTable:
 
 
 def reason_table(findings: Findings) -> TextTable:
-    """Return what is known besides of each answer: its accuracy and cost, what stands beside it, what would decide."""
+    """Return what is known besides of each answer: its accuracy and cost, what stands beside it, what would decide.
+
+    Where all columns train as much there is no cost to tell.
+    """
+    explanations = explain(findings)
+    cost = " and cost" if any(explanation.cost() for explanation in explanations) else ""
     return TextTable(
         title="Of each answer",
-        head=("labels per class", "accuracy and cost", "beside it", "why", "what would decide it"),
+        head=("labels per class", f"accuracy{cost}", "beside it", "why", "what would decide it"),
         rows=tuple(
             (
                 budget_title(findings, explanation.recommendation.labels),
@@ -48,7 +53,7 @@ def reason_table(findings: Findings) -> TextTable:
                 " ".join(explanation.reasons()) or NONE,
                 explanation.change(),
             )
-            for explanation in explain(findings)
+            for explanation in explanations
         ),
     )
 
