@@ -7,6 +7,8 @@ ended so early, or had no such part, ever wrote its key; every other one stands 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tlexp.terminal import list_item
+
 Settings = dict[str, float | None]
 """What a candidate chooses, by name: lr, weight_decay, neighbours."""
 _CLASSES_SHOWN = 8
@@ -306,9 +308,10 @@ class Environment:
 def _listed(classes: Sequence[str], counts: Mapping[str, int]) -> str:
     """Return how many classes there are, and the first ones with their images.
 
-    >>> _listed(["ant", "bee"], {"ant": 3, "bee": 4})
-    '2 classes (ant 3, bee 4)'
+    >>> _listed(["ant", "bee, wild"], {"ant": 3, "bee, wild": 4})
+    '2 classes (ant 3, "bee, wild" 4)'
     """
-    first = [f"{name} {counts[name]:,}" if name in counts else name for name in classes[:_CLASSES_SHOWN]]
+    named = [(name, list_item(name)) for name in classes[:_CLASSES_SHOWN]]
+    first = [f"{told} {counts[name]:,}" if name in counts else told for name, told in named]
     more = [f"{len(classes) - _CLASSES_SHOWN:,} more"] if len(classes) > _CLASSES_SHOWN else []
     return f"{len(classes):,} classes ({', '.join([*first, *more])})"
