@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
-from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
@@ -115,7 +114,8 @@ def unseen_notices(table: StudyTable) -> tuple[str, ...]:
     """Return which networks or sizes the screen has not looked at, in one sentence; none where it looked at all."""
     if not table.unseen:
         return ()
-    return (f"{not_looked_at(table.unseen, len(find_entrants(table)) + len(table.unseen), table.screens)}.",)
+    looked_at = table.about["study"]["entrants"]  # those that were left out have no column in the table of the finals
+    return (f"{not_looked_at(table.unseen, len(looked_at) + len(table.unseen), table.screens)}.",)
 
 
 def reading_lines(findings: Findings) -> tuple[str, ...]:
