@@ -164,7 +164,8 @@ def _described(entrant: Entrant) -> str:
 
 def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
-    why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
+    among = " of those that were looked at" if findings.table.unseen else ""  # what is known of the others is not kept
+    why = f"which ImageNet's results favour{among}" if favourite.prior is not None else f"the cheapest{among}"
     of = f"a reading of {favourite.reads}, " if favourite.reads else ""
     named = f"{favourite.name}, {of}{why}"
     if taken in favourite.columns and len(findings.screened) < 2:
