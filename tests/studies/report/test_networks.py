@@ -141,6 +141,13 @@ def test_where_nothing_else_was_looked_at_nothing_is_said_of_what_looking_gained
     assert all("Nothing else was looked at" in line and "gained" not in line for line in lines)
 
 
+def test_a_favourite_is_one_of_those_that_were_looked_at(make_table: MakeTable) -> None:
+    found = findings(make_table, "small")
+    assert all("which ImageNet's results favour." in line for line in gain_lines(found))
+    cut = gain_lines(unseen(found, "dear"))
+    assert all("which ImageNet's results favour of those that were looked at" in line for line in cut)
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_what_was_not_looked_at_stands_at_the_top_by_name(make_table: MakeTable, tmp_path: Path) -> None:
     found = findings(make_table, "small")
@@ -148,7 +155,10 @@ def test_what_was_not_looked_at_stands_at_the_top_by_name(make_table: MakeTable,
     told = unseen(found, "96px", screens="sizes")
     assert "1 of 4 sizes was not looked at: 96px." in build_document(told).notices
     assert summary(told, tmp_path).splitlines()[1] == "1 of 4 sizes was not looked at: 96px."
-    assert unseen_notices(unseen(found, "b", "c").table) == ("2 of 5 networks were not looked at: b, c.",)
+    several = unseen(found, "b", "c").table
+    assert unseen_notices(several) == ("2 of 5 networks were not looked at: b, c.",)
+    finals = dataclasses.replace(several, columns=several.columns[:2])
+    assert unseen_notices(finals) == ("2 of 5 networks were not looked at: b, c.",), "looked at, and left out of finals"
 
 
 @pytest.mark.usefixtures("undrawn")

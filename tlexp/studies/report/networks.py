@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
-from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
@@ -115,7 +114,8 @@ def unseen_notices(table: StudyTable) -> tuple[str, ...]:
     """Return which networks or sizes the screen has not looked at, in one sentence; none where it looked at all."""
     if not table.unseen:
         return ()
-    return (f"{not_looked_at(table.unseen, len(find_entrants(table)) + len(table.unseen), table.screens)}.",)
+    looked_at = table.about["study"]["entrants"]  # those that were left out have no column in the table of the finals
+    return (f"{not_looked_at(table.unseen, len(looked_at) + len(table.unseen), table.screens)}.",)
 
 
 def reading_lines(findings: Findings) -> tuple[str, ...]:
@@ -164,7 +164,8 @@ def _described(entrant: Entrant) -> str:
 
 def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> str:
     """Return how much better what is taken is than the favourite's best column, as far as that was measured."""
-    why = "which ImageNet's results favour" if favourite.prior is not None else "the cheapest"
+    among = " of those that were looked at" if findings.table.unseen else ""  # what is known of the others is not kept
+    why = f"which ImageNet's results favour{among}" if favourite.prior is not None else f"the cheapest{among}"
     of = f"a reading of {favourite.reads}, " if favourite.reads else ""
     named = f"{favourite.name}, {of}{why}"
     if taken in favourite.columns and len(findings.screened) < 2:
