@@ -784,7 +784,11 @@ def test_a_screen_keeps_a_third_of_the_minutes_for_the_finals_when_it_has_looked
     plan: Any = Pool(pool)
     left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[int(last)]))]
     found: Any = SimpleNamespace(
-        ends=10.0, passing=lambda column: passing, finals=lambda *_: 9000.0, first=lambda plan: 0.0
+        ends=10.0,
+        passing=lambda column: passing,
+        finals=lambda *_: 9000.0,
+        cheapest_final=lambda *_: 60.0,
+        first=lambda plan: 0.0,
     )
     handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
     assert handed == (left if goes_on else [])
@@ -794,10 +798,17 @@ def test_a_screen_keeps_a_third_of_the_minutes_for_the_finals_when_it_has_looked
 def test_two_readings_of_one_network_keep_nothing_for_the_finals() -> None:
     """They are no choice of networks: as of one network, the second may have all of the minutes."""
     plan: Any = Pool("543")
-    estimate: Any = SimpleNamespace(finals=lambda *_: 9000.0)
+    estimate: Any = SimpleNamespace(finals=lambda *_: 9000.0, cheapest_final=lambda *_: 60.0)
     assert kept_for_finals(plan, estimate, ["5", "4", "3"]) == 1200.0
     plan.entrants[1] = dataclasses.replace(plan.entrants[1], reads="5", pooling="avg")
     assert kept_for_finals(plan, estimate, ["5", "4", "3"]) == 0.0
+
+
+def test_a_screen_keeps_nothing_for_finals_of_which_no_column_would_fit() -> None:
+    plan: Any = Pool("543")
+    for least, kept in ((1200.0, 1200.0), (1201.0, 0.0)):
+        estimate: Any = SimpleNamespace(finals=lambda *_: 9000.0, cheapest_final=lambda *_, least=least: least)
+        assert kept_for_finals(plan, estimate, ["5", "4", "3"]) == kept
 
 
 def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_table: MakeTable) -> None:

@@ -174,6 +174,8 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     [(plan, found)] = seen
     one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
     assert both == 2 * one
+    openings = [found.of(each, plan.opening(each)) for each in plan.columns if each.column.entrant == "tiny"]
+    assert found.cheapest_final(plan, ["tiny"]) == sorted(openings)[1] < one  # not that of the probe
     assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0"]) == 0
     assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0", "third"]) == min(both, 1200.0)
     room = 3600.0 - found.ends

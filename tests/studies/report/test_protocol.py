@@ -8,7 +8,7 @@ import yaml
 
 from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
-from tlexp.studies.analysis.table import ROUNDS
+from tlexp.studies.analysis.table import HURRIED, ROUNDS
 from tlexp.studies.report.protocol import (
     data_words,
     deciding_commands,
@@ -128,6 +128,17 @@ def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: 
     ):
         found = dataclasses.replace(findings, recommendations=tuple(seen))
         assert deciding_words(found, stated=stated) == told
+
+
+def test_a_command_that_takes_up_what_the_minutes_left_out_says_so(findings: Findings) -> None:
+    """It may take days: among others of what was left out are the dearest columns."""
+    size = DecidingSize(seeds=19, images=None, both=None, least=0.0, pool=True)
+    wanted = dataclasses.replace(findings.recommendations[0], labels="1", deciding=size)
+    hurried = dataclasses.replace(findings.table, skipped={ROUNDS: f"{HURRIED}9"})
+    found = dataclasses.replace(findings, table=hurried, recommendations=(wanted,))
+    told = "would decide labels=1; it takes up all that the minutes left out: --dry-run says for how long"
+    assert deciding_words(found) == told
+    assert "minutes" not in deciding_words(found, stated=False)
 
 
 def test_more_seeds_go_on_under_the_name_of_the_study(findings: Findings) -> None:

@@ -76,6 +76,12 @@ class Estimate:
         """Return the seconds that are left of the finals of some entrants, controls included: of the dearest."""
         return sum(self.of(column) for column in self.finalists(plan, entrants))
 
+    def cheapest_final(self, plan: StudyPlan, entrants: Collection[str]) -> float:
+        """Return the seconds that are left of the first round of that column of some entrants that takes least."""
+        names = {name for each in plan.entrants if each.name in entrants for name in each.columns[1:]}
+        columns = [each for each in plan.columns if each.column.name in names and each.column.competes]
+        return min((self.of(each, plan.opening(each)) for each in columns), default=0.0)
+
     def finalists(self, plan: StudyPlan, entrants: Collection[str]) -> list[PlannedColumn]:
         """Return the columns that come after the screen if these entrants, or the dearest of them, are its finalists.
 

@@ -269,7 +269,8 @@ def _compared(plan: StudyPlan) -> Counter[str]:
 def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[str]) -> float:
     """Return the seconds that a screen leaves to the finals: what they may take, a third of the minutes at most.
 
-    Nothing before two networks are looked at, for the second: there would be no choice.
+    Nothing before two networks are looked at, for the second: there would be no choice. Nor where no column that trains
+    would fit into them.
 
     Args:
         plan: Of the study.
@@ -279,7 +280,8 @@ def kept_for_finals(plan: StudyPlan, estimate: Estimate, entrants: Collection[st
     readings = {each.name for each in plan.entrants if each.reads in entrants}
     if len({*entrants} - readings) <= 2:
         return 0.0
-    return min(20 * allowed_minutes(plan), estimate.finals(plan, entrants))
+    kept = min(20 * allowed_minutes(plan), estimate.finals(plan, entrants))
+    return kept if estimate.cheapest_final(plan, entrants) <= kept else 0.0
 
 
 def _dispensable(plan: StudyPlan, estimate: Estimate) -> list[PlannedColumn]:

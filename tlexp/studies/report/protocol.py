@@ -128,6 +128,8 @@ def deciding_words(findings: Findings, *, stated: bool = True) -> str:
     open_ones = [(each.labels, each.deciding.seeds) for each in findings.recommendations if each.deciding]
     decided, left = (",".join(name for name, seeds in open_ones if bool(seeds) is wanted) for wanted in (True, False))
     parts = [f"would decide labels={decided}"] if decided and stated else []
+    if parts and findings.table.hurried:
+        parts.append("it takes up all that the minutes left out: --dry-run says for how long")
     parts += [f"more data seeds alone would not decide labels={left}"] if left else []
     return "; ".join(parts)
 
