@@ -119,7 +119,6 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
             _solve([each.config for each in planned], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     ran = failed = 0
-    began = time.monotonic()
     with session.tracking_behind():
         for number, each in enumerate(missing):
             if not limit.allows(each.key):
@@ -135,7 +134,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
                 say(f"failed: {column} labels={each.labels} seed={each.seed}: {told}")
             last_of_budget = number + 1 == len(missing) or missing[number + 1].labels != each.labels
             if last_of_budget:
-                spent = time.monotonic() - began
+                spent = time.monotonic() - taken_up
                 left = len(missing) - number - 1
                 more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
                 say(f"{column} labels={each.labels}: done after {spent:.0f} s{more}")
