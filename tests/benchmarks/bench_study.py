@@ -11,19 +11,23 @@ column    freeze=all, head=logreg: all budgets and data seeds as the job of a st
           and stand for the others. The column is run before and after them.
 demonstration  python -m tlexp study=demonstration as a whole, against its bound: what its units cost (a pass over an
           image, a step, a head), measured before it starts, times how often they are needed
-overhead  seconds of the processor of a replicate of that column when its solution and all features are known: labels
-          drawn, predictions, record, tracking (without it: --words tracking=off)
+overhead  milliseconds of the processor of a replicate of that column when its solution and all features are known
+          (labels drawn, predictions, record, tracking), with and without tracking in turns: of its own thread, of all
+          threads, and of others while its own waited for the tracking store; on its path is what tracking adds to the
+          first, and the last
 (--resnet18: at 64 px, with random weights from a file)
 """
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +44,7 @@ from tlexp.experiment.run import run
 from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.studies import column
+from tlexp.tracking.mlflow import Tracker
 from tlexp.tracking.names import JOB_FILE
 from tlexp.train import Listener, choose_device
 
@@ -129,17 +134,52 @@ def compare(words: list[str], labels: list[str], seeds: int, sample: int) -> Non
         print("  a cell alone: " + ", ".join(f"{name} {statistics.mean(part):.2f} s" for name, part in parts.items()))
 
 
-def overhead(cells: Cells) -> float:
-    """Return the processor's seconds of a replicate once all is solved."""
-    every = [cell for each in cells.values() for cell in each]
-    with anew() as session:
-        solve_together(every, session, device=choose_device(every[0].train.device), listener=Listener())
-        for _ in range(2):  # the first time the test split passes the network
-            clock = Clock()
-            for cell in every:
-                with tempfile.TemporaryDirectory(dir=".") as folder:
-                    run(cell, folder=Path(folder), listener=Listener(), study="s", session=session)
-        return clock.read()[1] / len(every)
+def overhead(cells: Cells, repeats: int) -> None:
+    """Print what a replicate takes once all is solved, with and without tracking."""
+    every = {"on": [cell for each in cells.values() for cell in each]}
+    every["off"] = [
+        dataclasses.replace(cell, tracking=dataclasses.replace(cell.tracking, enabled=False)) for cell in every["on"]
+    ]
+    found: dict[str, list[list[float]]] = {"on": [], "off": []}
+    with anew() as session, waiting_counted() as waited:
+        solve_together(every["on"], session, device=choose_device(every["on"][0].train.device), listener=Listener())
+        for _ in range(repeats + 1):  # the first time the test split passes the network
+            for tracking, each in every.items():
+                waited[0] = 0.0
+                own, everything = replicate_all(each, session)
+                found[tracking].append([1000 * part / len(each) for part in (own, everything, waited[0])])
+    for tracking, rows in found.items():
+        own, everything, held = (f"{statistics.median(each):.1f}" for each in zip(*rows[1:], strict=True))
+        print(f"a replicate, tracking {tracking}: {own} ms in its thread, {everything} in all, {held} waited for")
+    print(f"medians of {repeats}")
+
+
+def replicate_all(cells: list[Config], session: Session) -> tuple[float, float]:
+    """Run the replicates of a column, and return seconds of the processor: of this thread, and of all."""
+    with contextlib.ExitStack() as kept:
+        folders = [kept.enter_context(tempfile.TemporaryDirectory(dir=".")) for _ in cells]
+        own, everything = time.thread_time(), time.process_time()
+        with session.tracking_behind():
+            for cell, folder in zip(cells, folders, strict=True):
+                run(cell, folder=Path(folder), listener=Listener(), study="s", session=session)
+        return time.thread_time() - own, time.process_time() - everything
+
+
+@contextlib.contextmanager
+def waiting_counted() -> Iterator[list[float]]:
+    """Give the seconds of the processor that other threads take while a run waits for its tracking store."""
+    plain, waited = Tracker._wait, [0.0]
+
+    def wait(tracker: Tracker, event: threading.Event) -> None:
+        began = time.process_time()
+        plain(tracker, event)
+        waited[0] += time.process_time() - began
+
+    Tracker._wait = wait
+    try:
+        yield waited
+    finally:
+        Tracker._wait = plain
 
 
 def demonstrate(words: list[str]) -> None:
@@ -172,10 +212,7 @@ def main() -> None:
             save_file(timm.create_model("resnet18").state_dict(), "weights.safetensors")
             options.words += ["backbone=resnet18", "backbone.image_size=64", "backbone.weights=weights.safetensors"]
         if "overhead" in options.what:
-            cells = compose(options.words, options.labels, options.seeds)
-            overhead({budget: each[:1] for budget, each in cells.items()})  # imports, and the tracking store
-            each = [overhead(cells) for _ in range(options.repeats)]
-            print(f"a replicate besides its solution: {statistics.median(each):.3f} s (median of {options.repeats})")
+            overhead(compose(options.words, options.labels, options.seeds), options.repeats)
         if "demonstration" in options.what:
             demonstrate(options.words)
         if "column" in options.what:
