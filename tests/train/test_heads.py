@@ -258,3 +258,11 @@ def test_solving_ends_where_it_is_asked_to(rows):
     with pytest.raises(KeyboardInterrupt):
         solve("logreg", features, labels, problems, num_classes=3, heed=heed)
     assert len(heard) == 2
+
+
+def test_a_head_is_built_once_and_holds_no_memory_of_those_that_it_was_compared_with() -> None:
+    features, labels = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+    [fits] = solve("ridge", features, labels, [Problem(train=np.arange(12))], num_classes=3)
+    assert fits[0].head is fits[0].head
+    for parameter in fits[0].head.parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.nbytes
