@@ -1,7 +1,7 @@
 """What a report says, in its order; the page and the Markdown file show the same sections."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from tlexp.studies.analysis.findings import Findings
@@ -43,6 +43,8 @@ _CROSS_FITTED = (
 )
 _WORST = 8
 """Classes whose recall is shown at once."""
+_FEW_SEEDS = 5
+"""That are named one by one."""
 
 
 def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = MappingProxyType({})) -> Document:
@@ -66,7 +68,7 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
             ("backbone", table.backbone),
             ("images", data_words(table)),
             ("labels per class", ", ".join(map(budget_name, table.budgets))),
-            ("data seeds", f"{', '.join(map(str, table.seeds))} ({len(table.seeds)})"),
+            ("data seeds", f"{_seeds_told(table.seeds)} ({len(table.seeds)})"),
             ("replicates", count_replicates(findings).in_words()),
             ("margin", f"{in_points(table.margin)}: decided is what loses no more, nearly what loses three at most"),
         ),
@@ -215,3 +217,12 @@ def _repeat(findings: Findings) -> Section:
         paragraphs=("The study's command goes on with what is missing; the other writes this report again.",),
         commands=commands(findings.table),
     )
+
+
+def _seeds_told(seeds: Sequence[int]) -> str:
+    """Return data seeds in words, many of them by their ends: they follow each other.
+
+    >>> _seeds_told((0, 1, 2)), _seeds_told(range(30))
+    ('0, 1, 2', '0 to 29')
+    """
+    return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > _FEW_SEEDS else ", ".join(map(str, seeds))
