@@ -129,9 +129,9 @@ def test_the_final_fit_learns_from_the_whole_budget_and_from_nothing_else(
     learned: dict[str, list[int]] = {}
     train = trained_module.TrainedLearner.train
 
-    def spied(self: trained_module.TrainedLearner, fit_id: str, positions: Any, rates: Any) -> Any:
+    def spied(self: trained_module.TrainedLearner, fit_id: str, positions: Any, *rest: Any, **more: Any) -> Any:
         learned[fit_id] = positions.tolist()
-        return train(self, fit_id, positions, rates)
+        return train(self, fit_id, positions, *rest, **more)
 
     monkeypatch.setattr(trained_module.TrainedLearner, "train", spied)
     record = start().record

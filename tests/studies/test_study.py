@@ -8,6 +8,8 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +236,27 @@ def test_a_run_that_fails_fails_alone(
     assert "nan at step 1" in (tmp_path / "multirun/s/report/index.html").read_text()
     monkeypatch.setattr(run_module, "_run", real)
     assert study(*words) == 0
+
+
+def test_a_study_is_planned_while_a_job_of_it_is_at_work_and_not_run_beside_it(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that was submitted to a scheduler and left: its replicates are worked on when it is typed again."""
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
+    record = next(tmp_path.glob("multirun/s/runs/*/*/record.json"))
+    record.unlink()
+    working = (
+        "import sys, pathlib; from tlexp.tracking.environment import write_identity; "
+        "write_identity(pathlib.Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+    )
+    told = [sys.executable, "-c", working, str(record.with_name("process.json"))]
+    with subprocess.Popen(told, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert study(*QUICK, "--dry-run") == 0
+        assert ", 1 to do" in capsys.readouterr().out
+        assert study(*QUICK) == 2
+    assert "is still being worked on by process" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

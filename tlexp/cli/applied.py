@@ -11,14 +11,14 @@ from tlexp.cli.arguments import VerbParser
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.jobs.imports import large_imports
 from tlexp.paths import csv_bytes, publish
-from tlexp.terminal import aligned, one_line, show
+from tlexp.terminal import aligned, list_item, one_line, show
 
 if TYPE_CHECKING:
     from tlexp.experiment.evaluation import Measured
     from tlexp.tracking.reference import Home
 
 _SHOWN = 20
-"""Rows of a table that a terminal shows."""
+"""Rows of a table, and classes, that a terminal shows."""
 
 
 def predict(words: list[str]) -> int:
@@ -100,12 +100,14 @@ def _counted(rows: Sequence[Sequence[str | float]], classes: Sequence[str]) -> s
 
     >>> _counted([["path", "class"], ["1", "dog"], ["2", ""], ["3", "dog"]], ["cat", "dog"])
     '2 dog, 1 unsure'
+    >>> print(_counted([["path", "class"], ["1", "dog, small"]], ["cat", "dog, small"]))
+    1 "dog, small"
     """
-    from tlexp.data.classes import listed  # lazy: keeps --help fast
-
     counts = Counter(row[1] for row in rows[1:])
-    told = [f"{counts[name]:,} {name}" for name in classes if counts[name]]
-    return ", ".join([listed(told)] * bool(told) + [f"{counts['']:,} unsure"] * bool(counts[""]))
+    told = [f"{counts[name]:,} {list_item(name)}" for name in classes if counts[name]]
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    first = [", ".join(told[:_SHOWN]) + more] if told else []
+    return ", ".join([*first, *([f"{counts['']:,} unsure"] if counts[""] else [])])
 
 
 def evaluate(words: list[str]) -> int:

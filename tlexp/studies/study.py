@@ -79,7 +79,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         begun = plan.begun
         plan.folder.agree(plan.fixed)
         again = () if begun is None else leave_out_again(plan, begun)
-        index = RunIndex(plan.folder.attempts())
+        index = RunIndex(plan.folder.attempts(shared=True))  # jobs of an earlier typing may be at work: `_run` waits
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         if len(done) < len(plan.runs):
             say("measuring what the study will take")  # seconds, and much more on a machine that is busy

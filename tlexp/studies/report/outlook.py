@@ -30,7 +30,7 @@ def outlook_sentence(outlook: Outlook) -> str:
     assert outlook.twice is not None
     reached = outlook.twice.reached
     return (
-        f"Twice the labels, {outlook.twice.labels:g} per class, would take {outlook.column} to {reached.value:.2f} "
+        f"Twice the labels, {outlook.twice.labels:.0f} per class, would take {outlook.column} to {reached.value:.2f} "
         f"({reached.low:.2f} .. {reached.high:.2f}): {_points(outlook.twice.gain)}.{_unfreezing(outlook)}"
     )
 
@@ -51,7 +51,7 @@ def outlook_csv(outlook: Outlook) -> bytes:
 def _unfreezing(outlook: Outlook) -> str:
     if outlook.unfreezing is None:
         return ""
-    return f" Freezing less at {outlook.labels:g} would bring {_points(outlook.unfreezing)}."
+    return f" Freezing less at {outlook.labels:.0f} would bring {_points(outlook.unfreezing)}."
 
 
 def _points(band: Band) -> str:
@@ -69,7 +69,7 @@ def _needed_table(outlook: Outlook) -> TextTable:
 
 def _range(needed: NeededLabels, outlook: Outlook) -> str:
     """Return between how many labels an accuracy is reached, rounded to whole ones."""
-    now, twice = f"{outlook.labels:g}", f"{2 * outlook.labels:g}"
+    now, twice = f"{outlook.labels:.0f}", f"{2 * outlook.labels:.0f}"
     if needed.least is None:
         return f"more than {twice}"
     if needed.least <= outlook.labels:

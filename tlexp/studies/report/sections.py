@@ -156,6 +156,8 @@ def _model(findings: Findings, thumbnails: Mapping[int, bytes]) -> Section | Non
         f"Of {tested:,} images of the test split the mean over seeds tells {len(model.mistakes):,} wrong; below are "
         "those that it is most confident of. Some may be wrong labels."
     )
+    if shown and not thumbnails:
+        mistakes += " The images are shown where the study itself writes its page, which has them at hand."
     return Section(
         title="What the recommended model tells wrong",
         paragraphs=(told, mistakes) if shown else (told,),
