@@ -143,3 +143,21 @@ def test_a_study_has_the_same_page(cluster: Cluster, tmp_path: Path) -> None:
     finish(tmp_path / "here", cluster, *STUDY, *SMALL)
     finish(tmp_path / "there", cluster, *STUDY, *SMALL, *SLURM[:2])
     assert page(tmp_path / "there") == page(tmp_path / "here")
+
+
+def test_a_study_is_left_and_typed_again_while_a_column_of_it_trains(cluster: Cluster, tmp_path: Path) -> None:
+    kept = [word for word in (*STUDY, *SMALL) if not word.startswith("train.")]
+    words = [*kept, "train.steps=2000", "train.checkpoint_seconds=0.5", *SLURM[:2]]
+    command = begin(tmp_path, cluster, *words)
+    for _ in range(1200):
+        if list(tmp_path.glob("multirun/*/runs/*/*/checkpoint/*.state.safetensors")):
+            break
+        time.sleep(0.1)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(20) == 130
+    assert cluster.queue()
+    assert "to do" in finish(tmp_path, cluster, *words, "--dry-run")
+    assert cluster.queue()
+    shown = finish(tmp_path, cluster, *words)
+    assert "that were submitted before are not over; waiting for them" in shown
+    assert cluster.queue() == {}
