@@ -24,6 +24,34 @@ def test_chosen_classes_keep_the_order_of_the_source(wanted: list[str] | None, c
     assert choose_classes(FOUND, wanted, where="here") == chosen
 
 
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (["-cow"], None),
+        (["-dgo"], "data.classes: dgo (did you mean dog?) not in here, which has 3 classes: cat, cow, dog"),
+        (["-cow", "rat"], "data.classes: rat (did you mean cat?) not in here, which has 3 classes: cat, cow, dog"),
+        (
+            ["cat", "-cow"],
+            "data.classes takes cat and leaves out cow: name those to take, or those to leave out, each after a minus",
+        ),
+        (["-cow", "-cat"], "data.classes leaves dog of here, and two are needed: it has cat, cow, dog"),
+        (["-cow", "-cat", "-dog"], "data.classes leaves no class of here, and two are needed: it has cat, cow, dog"),
+    ],
+)
+def test_classes_are_left_out_after_a_minus(wanted: list[str], problem: str | None) -> None:
+    if problem is None:
+        assert choose_classes(FOUND, wanted, where="here") == ("cat", "dog")
+        return
+    with pytest.raises(DataError, match=f"^{re.escape(problem)}$"):
+        choose_classes(FOUND, wanted, where="here")
+
+
+def test_a_minus_may_begin_the_name_of_a_class() -> None:
+    found = ("-cow", "cat", "cow", "dog")
+    assert choose_classes(found, ["-cow", "cat"], where="here") == ("-cow", "cat")
+    assert choose_classes(found, ["--cow"], where="here") == ("cat", "cow", "dog")
+
+
 def test_unknown_classes_are_all_named_with_the_nearest() -> None:
     with pytest.raises(DataError) as error:
         choose_classes(FOUND, ["cat", "dogs", "horse"], where="data.root=photos")
@@ -61,6 +89,8 @@ def test_a_run_of_some_classes_sees_only_them(kind: DataSource, write, opened) -
         }
         assert found == expected
         assert part.read(0).tobytes() == images.read(images.names.index(part.names[0])).tobytes()
+    left_out = [f"-{name}" for name in whole.classes if name not in wanted]
+    assert opened(root, kind=kind, classes=left_out).digest == some.digest
     with pytest.raises(DataError, match=r"data.classes: zebra not in data"):
         opened(root, kind=kind, classes=[*wanted, "zebra"])
 

@@ -95,7 +95,7 @@ def test_unusable_roots_are_refused_with_a_way_out(write, tmp_path: Path) -> Non
     assert "one class only (only), at least two are needed" in refused(root)
     (root / "void").mkdir()
     told = refused(root)
-    assert "no image in class void; add images or remove the folder, or name all others in data.classes" in told
+    assert "no image in class void; add images or remove the folder, or leave it out, 'data.classes=[-NAME]' (" in told
 
 
 def test_a_test_folder_without_train_is_no_class(write) -> None:

@@ -1,6 +1,9 @@
 import dataclasses
+import shlex
 
 from tests.doctor.conftest import Examine, a_gallery
+from tlexp.compose.load import load
+from tlexp.data.classes import choose_classes
 from tlexp.data.copies import Copy, CopyKind
 from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words
 
@@ -87,8 +90,8 @@ def test_words(examined: Examine) -> None:
     [pair] = diagnosis.confusions
     assert confusion_words(diagnosis, pair) == "a and b: 2 of 20 images of a look like b, 0 of 20 the other way round."
     assert remainder_words(diagnosis) == (
-        "a, the smallest class, has 15 images in 3 groups to learn from: 5 leave 10 and repeat groups, 20 are too "
-        "many, 100 are too many"
+        "a, the smallest class, has 15 images in 3 groups to learn from: labels=5 leaves 10 and repeats groups, 20 "
+        "wants more, 100 wants more"
     )
     assert size_words(diagnosis) == (
         "10 test images tell an accuracy of 0.95, the frozen probe's, to ± 0.139: too few to tell ten points apart"
@@ -98,10 +101,14 @@ def test_words(examined: Examine) -> None:
 def test_a_class_that_spoils_larger_budgets_is_named_with_what_to_type(examined: Examine) -> None:
     told = remainder_words(examined(a_gallery([0] * 4 + [1] * 20 + [2] * 25)))
     assert told == (
-        "a, the smallest class, has 4 images to learn from: 5 are too many, 20 are too many, 100 are too many; without "
-        "a up to 20 are possible: 'data.classes=[b,c]'"
+        "a, the smallest class, has 4 images to learn from: labels=5 wants more, 20 wants more, 100 wants more; "
+        "without a up to 20 are possible: 'data.classes=[-a]'"
     )
     gallery = dataclasses.replace(a_gallery([0] * 4 + [1] * 4 + [2] * 25 + [3] * 25), classes=("a, b", "c", "d", "e"))
-    assert '; without "a, b", c up to 25 are possible: ' in remainder_words(examined(gallery))
+    told = remainder_words(examined(gallery))
+    assert told.endswith("""; without "a, b", c up to 25 are possible: 'data.classes=["-a, b",-c]'""")
+    [word] = shlex.split(told.partition("possible: ")[2])
+    taken = load([word]).config.data.classes
+    assert choose_classes(gallery.classes, taken, where="here") == ("d", "e"), "what is told can be typed"
     assert "without" not in remainder_words(examined(a_gallery([0] * 4 + [1] * 20))), "one class is none to tell apart"
     assert "without" not in remainder_words(examined(a_gallery([0] * 19 + [1] * 20 + [2] * 25)))

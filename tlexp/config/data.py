@@ -110,7 +110,9 @@ class DataConfig:
     )
     download: bool = setting(False, "data=timm: fetch the dataset where it is missing.", key=False)
     classes: list[str] | None = setting(
-        None, "Classes to use, in any order: labels keep the order of the source; null takes all."
+        None,
+        "Classes to use, in any order, or to leave out, each after a minus, '[-unsorted]': labels keep the order of "
+        "the source; null takes all.",
     )
     class_names: str | None = setting(
         None,
@@ -242,11 +244,13 @@ class DataConfig:
             most, rule = 3, "two or three different names, [path,label,split]"
         if self.columns is not None and not 2 <= len(self.columns) == len(set(self.columns)) <= most:
             found.append(f"data.columns={self.columns}: must be {rule}")
-        if self.classes is not None and not self.at_least <= len(self.classes) == len(set(self.classes)):
-            found.append(
-                f"data.classes={self.classes}: must be two or more different names (one with data.neither), or null "
-                "for all"
-            )
+        if self.classes is not None:
+            least = 1 if all(name.startswith("-") for name in self.classes) else self.at_least
+            if not least <= len(self.classes) == len(set(self.classes)):
+                found.append(
+                    f"data.classes={self.classes}: must be two or more different names (one with data.neither), names "
+                    "to leave out, each after a minus, or null for all"
+                )
         return found
 
     def _prior_problems(self) -> list[str]:

@@ -35,20 +35,35 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(c
 def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where: str) -> tuple[str, ...]:
     """Return the classes of a source, in its order; of those that are wanted, where any are.
 
+    >>> choose_classes(["cat", "dog", "unsorted"], ["-unsorted"], where="photos")
+    ('cat', 'dog')
+
     Args:
         found: Printable names.
-        wanted: `data.classes`, in any order; None takes all.
+        wanted: `data.classes`, in any order: names, or each after a minus to take all others; None takes all.
         where: The source for messages.
 
     Raises:
-        DataError: A wanted class is not there, or two names look alike, see `look`.
+        DataError: A named class is not there, some are taken and others left out, too few are left, or two names look
+            alike, see `look`.
     """
-    unknown = [f"{list_item(name)}{nearest(name, found)}" for name in wanted or () if name not in found]
+    left_out = _left_out(found, wanted)
+    named = [name for name in wanted or () if name in found or not name.startswith("-")]
+    unknown = [f"{list_item(name)}{nearest(name, found)}" for name in (*named, *left_out) if name not in found]
     if unknown:
         raise DataError(
             f"data.classes: {', '.join(unknown)} not in {where}, which has {len(found)} classes: {listed(found)}"
         )
-    chosen = tuple(name for name in found if wanted is None or name in wanted)
+    if left_out and named:
+        raise DataError(
+            f"data.classes takes {listed(named)} and leaves out {listed(left_out)}: name those to take, or those to "
+            "leave out, each after a minus"
+        )
+    chosen = taken_classes(found, wanted)
+    if left_out and len(chosen) < 2:
+        raise DataError(
+            f"data.classes leaves {listed(chosen) or 'no class'} of {where}, and two are needed: it has {listed(found)}"
+        )
     if twins := alike(chosen):
         one, other = map(coded, twins)
         raise DataError(
@@ -56,6 +71,17 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
             "letters; rename or merge them"
         )
     return chosen
+
+
+def taken_classes(found: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return those of the names of a source that `data.classes` takes, as `choose_classes` without its checks."""
+    left_out = _left_out(found, wanted)
+    return tuple(name for name in found if (name not in left_out if left_out or wanted is None else name in wanted))
+
+
+def _left_out(found: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Return the names after a minus; one that a class has as it is stands for that class."""
+    return [name[1:] for name in wanted or () if name.startswith("-") and name not in found]
 
 
 def alike(names: Iterable[str]) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tlexp.config.casting import nearest
 from tlexp.data.checked import Found, Reading, check
-from tlexp.data.classes import choose_classes, listed, require_equal
+from tlexp.data.classes import choose_classes, listed, require_equal, taken_classes
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import ImageFile, Listing
@@ -168,9 +168,9 @@ def read_table(
             f"{where}: one class only ({chosen[0]}), at least two are needed in the rows of the split train"
         )
     if held_out:
-        others = {row.label for row in held_out if classes is None or row.label in classes}
+        others = taken_classes(sorted({row.label for row in held_out}), classes)
         way_out = "both need the same labels"
-        require_equal(chosen, sorted(others), where=f"{where}, split {test},", than="split train", way_out=way_out)
+        require_equal(chosen, others, where=f"{where}, split {test},", than="split train", way_out=way_out)
     used = frozenset(chosen)
     return ImageTable(
         where=where,

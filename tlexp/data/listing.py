@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal
+from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal, taken_classes
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import Listing
 from tlexp.data.refusals import above, absent, better, did_you_mean, flat, misread, nested
@@ -131,7 +131,7 @@ def _with_classes(layout: Layout, wanted: Sequence[str] | None, at_least: int) -
         raise DataError(wrong)
     chosen = choose_classes(found, wanted, where=layout.shown(pool))
     if held_out is not None:
-        others = [name for name in _classes(layout, held_out, at_least) if wanted is None or name in wanted]
+        others = taken_classes(_classes(layout, held_out, at_least), wanted)
         require_equal(
             chosen,
             choose_classes(others, None, where=layout.shown(held_out)),
@@ -161,7 +161,7 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
         emptied = f"folder{'' if len(empty) == 1 else 's'}{'' if layout.held_out is None else ' in both splits'}"
         raise DataError(
             f"{layout.shown(split)}: no image in class {listed(empty)}; {offer and f'{offer} Else '}add images or "
-            f"remove the {emptied}, or name all others in data.classes (images end in "
+            f"remove the {emptied}, or leave it out, 'data.classes=[-NAME]' (images end in "
             f"{' '.join(sorted(EXTENSIONS))})"
         )
     return walk.listing()

@@ -16,7 +16,7 @@ from timm.data import create_dataset
 from torch.utils.data import IterableDataset
 
 from tlexp.data.checked import Found, Reading, check
-from tlexp.data.classes import choose_classes, listed, require_equal
+from tlexp.data.classes import choose_classes, listed, require_equal, taken_classes
 from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.files import Listing, UnreadImage
@@ -83,7 +83,7 @@ class TimmSet:
         held_out = None if test is None else _Split(self, test)
         chosen = pool.choose(classes, at_least)
         if held_out is not None:
-            others = [name for name in held_out.classes if classes is None or name in classes]
+            others = taken_classes(held_out.classes, classes)
             where, way_out = f"{self.where} split {test}", "data.classes=[...] keeps those that both have"
             require_equal(chosen, others, where=where, than=f"split {self.split}", way_out=way_out)
         found = Found(

@@ -20,8 +20,8 @@ _COPIES = {
 }
 _TYPED = 8
 """So many names of classes are written out where they are to be typed."""
-_PLAIN = re.compile(r"\w[\w. -]*")
-"""A name that stands in a list as it is."""
+_PLAIN = re.compile(r"-[\w. -]*\w", re.ASCII)
+"""A name after a minus that Hydra takes as it is; others need quotes."""
 _COUNTING = (CopyKind.torn, CopyKind.tested, CopyKind.shifted)
 """Copies that say more than that somebody stored an image twice."""
 
@@ -188,15 +188,16 @@ def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
 def remainder_words(diagnosis: Diagnosis) -> str:
     """Return what budgets leave of the smallest class, in words."""
     first, *_ = remainders = diagnosis.remainders
+    images = "image" if first.images == 1 else "images"
     groups = f" in {group_words(first.groups)}" if first.groups < first.images else ""
     left = (
-        f"{each.labels} {f'leave {each.left:,}' if each.left >= 0 else 'are too many'}"
-        f"{' and repeat groups' if each.left >= 0 and each.groups < each.labels else ''}"
+        f"{each.labels} {f'leaves {each.left:,}' if each.left >= 0 else 'wants more'}"
+        f"{' and repeats groups' if each.left >= 0 and each.groups < each.labels else ''}"
         for each in remainders
     )
     return (
-        f"{diagnosis.gallery.classes[first.label]}, the smallest class, has {first.images:,} images{groups} to learn "
-        f"from: {', '.join(left)}{_without_small(diagnosis)}"
+        f"{diagnosis.gallery.classes[first.label]}, the smallest class, has {first.images:,} {images}{groups} to learn "
+        f"from: labels={', '.join(left)}{_without_small(diagnosis)}"
     )
 
 
@@ -206,9 +207,9 @@ def _without_small(diagnosis: Diagnosis) -> str:
     if small is None:
         return ""
     left_out = [classes[label] for label in small.labels]
-    kept = [name for name in classes if name not in left_out]
-    plain = len(kept) <= _TYPED and all(map(_PLAIN.fullmatch, kept))
-    typed = shlex.quote(f"data.classes=[{','.join(kept)}]") if plain else "name all others in data.classes"
+    minus = (name if _PLAIN.fullmatch(name) else f'"{name}"' for name in (f"-{name}" for name in left_out))
+    many = len(left_out) > _TYPED or any('"' in name for name in left_out)
+    typed = "name each after a minus in data.classes" if many else shlex.quote(f"data.classes=[{','.join(minus)}]")
     return f"; without {first_names(map(list_item, left_out))} up to {small.images:,} are possible: {typed}"
 
 
