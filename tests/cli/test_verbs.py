@@ -157,6 +157,8 @@ def test_doctor_finds_what_is_wrong_and_says_so(
     assert tlexp(*words) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("shapes: 2 classes (circle 5, square 5); 6 images to learn from, 4 to test")
+    images = "data.per_class=3 data.test_per_class=2 data.num_classes=2 data.size=32"
+    assert shown.endswith(f"\nnext      python -m tlexp study=quick {images}\n"), "and the labels are a study's own"
     assert (tmp_path / "outputs" / "doctor-shapes" / "index.html").is_file()
     assert tlexp(*words, "--json", "--folder=here") == 0
     shown = capsys.readouterr().out
@@ -170,6 +172,7 @@ def test_doctor_finds_what_is_wrong_and_says_so(
     assert tlexp("doctor", "data=folder", "data.root=photos", "--folder", "here") == 3
     last = capsys.readouterr()
     assert "unreadable files" in last.out
+    assert "\nnext" not in last.out, "first they are to be mended"
     assert re.search(r"^images: \d+ of \d read$", last.err, re.MULTILINE)
     assert (tmp_path / "here" / "bad-images.txt").is_file()
 

@@ -55,6 +55,7 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
     assert record.data is not None
     start = [f"weights {record.train.weights.source}", f"images  {record.data.told}", f"labels  {record.learned}"]
     end = [
+        *_promises(folder),
         *_alarms(record.train.false_alarms),
         *_cost(record.metrics),
         *_places(outcome, folder),
@@ -157,7 +158,7 @@ def _typed(*words: str) -> str:
 
 
 def _places(outcome: Outcome, folder: Path) -> list[str]:
-    lines = [*_promises(folder), f"record  {short_path(folder / names.RECORD_FILE)}"]
+    lines = [f"record  {short_path(folder / names.RECORD_FILE)}"]
     if outcome.tracked is not None:
         lines.append(f"MLflow  {outcome.tracked.link}{_served_by(outcome.tracked.uri)}")
         lines.append(f"compare {outcome.tracked.comparison}")

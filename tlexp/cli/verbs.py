@@ -58,6 +58,9 @@ def _doctor(words: list[str]) -> int:
         print(json.dumps(masked_values(found.values()), indent=2, allow_nan=False))
     else:
         show(*found.told().splitlines())
+        if found.well:
+            same = [word for word in words if word.startswith(("data=", "data."))]
+            show(f"next      {shlex.join(['python', '-m', 'tlexp', 'study=quick', *same])}")
     return 0 if found.well else FINDINGS
 
 
