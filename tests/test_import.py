@@ -1,6 +1,7 @@
 """What `import tlexp` offers, and what it does not load."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,19 @@ def test_the_public_names_are_these() -> None:
     assert dir(tlexp) == tlexp.__all__
     assert all(getattr(tlexp, name) is not None for name in tlexp.__all__)
     assert {name for name in dir(tlexp) if not (getattr(tlexp, name).__doc__ or name == "__version__")} == set()
+
+
+@pytest.mark.parametrize(
+    ("stated", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_wait_awake_for_a_short_time_unless_it_is_said(stated: dict[str, str], spins: str | None) -> None:
+    unsaid = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import sys, os, json, tlexp; print(json.dumps([os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules]))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=unsaid | stated, stdout=subprocess.PIPE, check=True, text=True
+    )
+    assert json.loads(said.stdout) == [spins, False], "torch reads it when it loads"
 
 
 def test_a_name_that_is_none_is_no_attribute() -> None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from tlexp.api.tables import runs
     from tlexp.predictor import Predictor
 
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Read once, when torch loads its threads. By default they look 300,000 times whether they may go on before they
+    # sleep: beside other programs, which hold up the thread that they wait for, that is most of what they do.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 __version__ = VERSION
 __all__ = [
     "BudgetAnswer",
