@@ -4,29 +4,22 @@ import dataclasses
 import functools
 import hashlib
 import json
-import shlex
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from tlexp.arrays import Labels
 from tlexp.compose.compositions import Compositions
 from tlexp.compose.leaves import leaves
 from tlexp.compose.load import Composed
-from tlexp.compose.overrides import several_values
-from tlexp.compose.words import unquoted_values
 from tlexp.config import PROTOCOL, Config, config_key, key_values
 from tlexp.config.backbone import PIXELS, backbone_told
-from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.study import ENTRANTS
 from tlexp.config.train import ClassWeights
-from tlexp.data import Source
 from tlexp.errors import ConfigError
 from tlexp.experiment.build import Network, build_classifier, build_network
 from tlexp.experiment.images import draw_labels, listing_bad_images
@@ -42,15 +35,14 @@ from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
+from tlexp.studies.planning.command import StudyCommand, check_overrides, own_words
 from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
 from tlexp.tracking import names
 from tlexp.train import Listener
 
-_SEEDS, _TRIALS, _FEW_TRIALS = 30, 4, 2
+_SEEDS, _FEW_TRIALS = 30, 2
 RATES = "further candidate rates"
 """What stands for them among what is left out."""
-_OWN = ("freeze", "head", "labels", "resume")
-"""What a study chooses by itself."""
 _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pretrained")
 """What a study of several does not share."""
 _NOT_PLANNED = ("name", "kind", "column", "backbones", "sizes")
@@ -91,54 +83,6 @@ class PlannedColumn:
         return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.seed in seeds))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Command:
-    """The command line of a study, and what it leaves to the study.
-
-    Attributes:
-        stated: Its overrides.
-        own: Those of the study, where the command line does not state them.
-        trials: How many candidates a trained column tries, as an override.
-    """
-
-    stated: tuple[str, ...]
-    own: tuple[str, ...] = ()
-    trials: str = ""
-
-    def overrides(self, column: Sequence[str]) -> tuple[str, ...]:
-        """Return the overrides of a job: the column's, behind those that say nothing else than it."""
-        said = {override.partition("=")[0] for override in column}
-        kept = [
-            override
-            for override in (*self.stated, *self.own)
-            if (key := override.partition("=")[0]) not in said
-            and not (f"backbone={PIXELS}" in column and key.startswith("backbone."))
-        ]
-        return (*kept, *column)
-
-    @property
-    def validates(self) -> bool:
-        """Whether it says itself if a single candidate is measured."""
-        return any(override.startswith("tune.validate=") for override in self.stated)
-
-    def completed(self, config: Config, side: int) -> "_Command":
-        """Return the command line with what the study adds.
-
-        Args:
-            config: What it composes to without that.
-            side: Of the largest input, in pixels.
-        """
-        rendered = config.data.source is DataSource.shapes and config.data.size is None
-        own = (f"data.size={side}",) if rendered else ()  # the same images for every column
-        return dataclasses.replace(self, own=own, trials=f"tune.trials={config.tune.trials or _TRIALS}")
-
-    def testing(self, config: Config, source: Source) -> "_Command":
-        """Return the command line with the rest of the pool as test images, where nobody says what those are."""
-        split_off = source.held_out_from is None and source.groups is None
-        rest = config.data.evaluate is Evaluate.auto and split_off
-        return dataclasses.replace(self, own=(*self.own, "data.evaluate=rest")) if rest else self
-
-
 class StudyPlan:
     """A study.
 
@@ -167,9 +111,9 @@ class StudyPlan:
     """
 
     def __init__(self, overrides: Sequence[str], context: HydraContext, shared: Session, listener: Listener) -> None:
-        _check(overrides, context)
+        check_overrides(overrides, context)
         self._compositions = compositions = Compositions.of_jobs(context.hydra.config_loader, context.config)
-        command = _Command(stated=tuple(overrides))
+        command = StudyCommand(stated=tuple(overrides))
         self.pool, missing = self._find_pool(command)
         probe = (*(self.pool[0].words if self.pool else ()), *FROZEN)
         first = compositions.typed(command.overrides(probe)).config
@@ -298,7 +242,7 @@ class StudyPlan:
         """What study.json says of this study; None where it has not begun, or its own settings are stated otherwise."""
         before = self.folder.about() or {}
         begun: Mapping[str, Any] = before.get("study", {})
-        typed = _own_words(begun.get("command", "")) == _own_words(masked(self._typed))
+        typed = own_words(begun.get("command", "")) == own_words(masked(self._typed))
         same = typed and begun.get("stated", self._stated) == self._stated  # early studies did not say
         return begun if begun and same else None
 
@@ -310,7 +254,7 @@ class StudyPlan:
     @property
     def _typed(self) -> str:
         """The command line."""
-        return shlex.join(["python", "-m", "tlexp", *unquoted_values(self._command.stated)])
+        return self._command.typed
 
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
@@ -412,7 +356,7 @@ class StudyPlan:
         column = dataclasses.replace(column, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
-    def _find_pool(self, command: _Command) -> tuple[tuple[PoolEntry, ...], dict[str, str]]:
+    def _find_pool(self, command: StudyCommand) -> tuple[tuple[PoolEntry, ...], dict[str, str]]:
         """Return the backbones that can be had here, and why others cannot; none where the study is about one."""
 
         def compose(words: tuple[str, ...]) -> Config:
@@ -502,37 +446,6 @@ class StudyPlan:
         network = config.backbone.packaged or config.backbone.name.partition(".")[0]
         about = f"{sum(not each.reads for each in self.pool)}" if self.study.backbones else network
         return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
-
-
-def _check(overrides: Sequence[str], context: HydraContext) -> None:
-    """Refuse what a study chooses by itself, and overrides with several values."""
-    parsed = OverridesParser.create(config_loader=context.hydra.config_loader).parse_overrides(list(overrides))
-    problems = []
-    for override in parsed:
-        key = override.key_or_group
-        if override.is_sweep_override():
-            problems.append(several_values(override, study=True))
-        elif key.partition(".")[0] in _OWN and key != "head.global_pool":
-            hint = "use study.labels=[5,20,100]" if key == "labels" else "leave it out"
-            if key.partition(".")[0] == "freeze":
-                hint += "; study=freeze_vs_labels takes study.depths=[0,0.5,all]"
-            problems.append(f"{override.input_line}: a study chooses this by itself: {hint}")
-        elif key == "data.seed":
-            problems.append(
-                f"{override.input_line}: the data seeds of a study begin at seed; use seed={override.value()}"
-            )
-    if problems:
-        raise ConfigError(problems)
-
-
-def _own_words(command: str) -> list[str]:
-    """Return what a command says of the study itself, but for its name.
-
-    >>> _own_words("python -m tlexp study=quick 'study.labels=[2,5]' study.name=mine backbone=tiny")
-    ['study.labels=[2,5]', 'study=quick']
-    """
-    words = (word for word in shlex.split(command) if word.startswith(("study=", "study.")))
-    return sorted(word for word in words if not word.startswith("study.name="))
 
 
 def replicate(config: Config, labels: str, seed: int) -> Config:
