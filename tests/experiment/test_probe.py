@@ -179,6 +179,12 @@ def test_a_digest_that_is_known_is_that_of_the_tensors_as_they_are() -> None:
     assert classifier.frozen_digest(session.digest) == classifier.frozen_digest() != first
     session.network(asked)  # as it started
     assert classifier.frozen_digest(session.digest) == first
+    network.backbone.train()
+    network.backbone(torch.ones(2, 3, 32, 32))  # torch does not count changes of running statistics
+    assert classifier.frozen_digest(session.digest) == classifier.frozen_digest() != first
+    session.network(asked)
+    next(network.backbone.parameters()).data.view(-1)[0] += 1  # nor these, which nothing here makes
+    assert classifier.frozen_digest(session.digest_after) == classifier.frozen_digest() != first
 
 
 def test_runs_that_share_count_what_the_cache_gave_as_those_that_look_it_up(tmp_path: Path) -> None:

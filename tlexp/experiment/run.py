@@ -132,7 +132,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     selection = _select(config, learner, budget)
     recorder.selected(selection)
     report, trained = refit(learner, selection, budget.folds, anew=config.train.refit)
-    recorder.trained(report, classifier.frozen_digest(session.digest))
+    recorder.trained(report, classifier.frozen_digest(session.digest_after))
     recorder.weighed(images.classes, setup.weights_of(budget.labels[trained]))
 
     # All choices are made. The held-out splits are read here, once.

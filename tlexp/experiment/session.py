@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlexp.arrays import Positions
 from tlexp.cache import Store, Use, cache_folder
@@ -96,8 +96,12 @@ class Session:
         return start.network.frozen_as(config), start.origin
 
     def digest(self, tensors: Mapping[str, Tensor]) -> str:
-        """Return the sha256 of tensors of the backbone; those that are as they started are hashed once."""
+        """Return the sha256 of tensors of the backbone before a run trains; those as they started are hashed once."""
         return tensors_digest(tensors) if self._network is None else self._network.digest(tensors)
+
+    def digest_after(self, tensors: Mapping[str, Tensor]) -> str:
+        """Return the same after training: every bit is looked at, whatever torch has counted."""
+        return tensors_digest(tensors) if self._network is None else self._network.digest(tensors, every_bit=True)
 
     def images(self, config: Config, expected: Preprocessing, listener: Listener) -> Source:
         """Return the images, checked.
@@ -167,6 +171,7 @@ class _Start:
     origin: WeightsOrigin
     state: dict[str, Tensor]
     digests: dict[frozenset[str], str] = field(default_factory=dict)
+    versions: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, key: str, network: Network, origin: WeightsOrigin) -> "_Start":
@@ -178,15 +183,23 @@ class _Start:
         for name, tensor in _tensors(self.network):
             tensor.copy_(self.state[name])
             tensor.grad = None
+            self.versions[name] = tensor, tensor._version
 
-    def digest(self, tensors: Mapping[str, Tensor]) -> str:
+    def digest(self, tensors: Mapping[str, Tensor], *, every_bit: bool = False) -> str:
         started = self.state  # where adapters stand, tensors have other names
-        if not all(name in started and same_bits(tensor, started[name]) for name, tensor in tensors.items()):
-            return tensors_digest(tensors)
+        for name, tensor in tensors.items():
+            untouched = not every_bit and self._is_untouched(name, tensor)
+            if not (untouched or (name in started and same_bits(tensor, started[name]))):
+                return tensors_digest(tensors)
         names = frozenset(tensors)
         if names not in self.digests:
             self.digests[names] = tensors_digest(tensors)
         return self.digests[names]
+
+    def _is_untouched(self, name: str, tensor: Tensor) -> bool:
+        """Return whether torch counted no change of a parameter; it does not count those of running statistics."""
+        restored, version = self.versions.get(name, (None, 0))
+        return isinstance(tensor, nn.Parameter) and tensor is restored and tensor._version == version
 
 
 def _tensors(network: Network) -> list[tuple[str, Tensor]]:
