@@ -54,6 +54,23 @@ def test_a_run_after_others_is_the_run_alone(words: list[str], cache: Path, tmp_
     assert len({probability_bits(tmp_path / name) for name in ("alone", "second", "third")}) == 1
 
 
+def test_a_change_that_torch_does_not_count_ends_the_run(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(learner: Any, *more: Any, **named: Any) -> Any:
+        found = run_module_refit(learner, *more, **named)
+        for parameter in session.network(config)[0].backbone.parameters():  # restored, so that all else is as it was
+            parameter.data.add_(1)
+            break
+        return found
+
+    run_module_refit, session = run_module.refit, Session(several=True)
+    config = load([*SMALL, "head=logreg"]).config
+    monkeypatch.setattr(run_module, "refit", fitted)
+    with pytest.raises(AssertionError, match="frozen parameters or buffers changed"):
+        run_module.run(config, folder=tmp_path, listener=Listener(), session=session)
+
+
 def test_jpegs_are_decoded_in_part_for_the_network_that_asks(cache: Path, tmp_path: Path) -> None:
     words = ["data=folder", f"data.root={draw_photos(tmp_path / 'photos')}"]
     session, plain = Session(several=True), preprocessing("test_resnet", image_size=32, crop_pct=1.0)
