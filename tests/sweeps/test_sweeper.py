@@ -340,7 +340,7 @@ def test_a_dry_run_tells_what_a_scheduler_has(
     monkeypatch.setattr(submission, "_queue", lambda: None)
     capsys.readouterr()
     assert sweep("seed=0,1,2", "--dry-run") == 0
-    assert "multirun/s: 1 of 3 runs are there, 1 is submitted, 1 would run" in capsys.readouterr().out
+    assert "multirun/s: 1 of 3 runs are there, 1 is under way, 1 would run" in capsys.readouterr().out
 
 
 def test_a_dry_run_is_of_a_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
