@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tlexp.errors import TrackingError, WeightsError
+from tlexp.secrets import public_uri
 from tlexp.tracking import names
 from tlexp.tracking.artifacts import repository
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, Value, open_writer, run_tags, tagged
@@ -37,7 +38,6 @@ from tlexp.tracking.store import (
     absolute_uri,
     ensure_store,
     network_filesystem,
-    public_uri,
     sqlite_path,
 )
 from tlexp.tracking.system_metrics import load_monitor, measured_machine
@@ -300,6 +300,8 @@ def _told_command(command: str, uri: str) -> str:
     command = f"{command} --uri {shlex.quote(shown)}"
     if uri == shown:
         return command
+    if not uri.startswith("http"):
+        return f"{command} (the password is not kept: type it there, or set PGPASSWORD)"
     return f"{command} (user and password are not kept: type them there, or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"
 
 

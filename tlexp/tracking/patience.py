@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
-from tlexp.secrets import masked
+from tlexp.secrets import masked, public_uri
 from tlexp.tracking.library import load_mlflow
-from tlexp.tracking.store import PROBE_SECONDS, Pulse, public_uri, sqlite_path
+from tlexp.tracking.store import PROBE_SECONDS, Pulse, sqlite_path
 
 T = TypeVar("T")
 RUN_SECONDS: float = TrackingConfig.wait_seconds

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.errors import TrackingError
+from tlexp.secrets import public_uri, without_login
 from tlexp.tracking.names import RECORD_FILE
 from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import Record, left_out, read_record
 from tlexp.tracking.stale import close_dead_runs
 from tlexp.tracking.stated import foreign_store, require_stated
-from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
+from tlexp.tracking.store import Pulse, absolute_uri, ensure_store
 
 _DEPTH = 4
 _PROBE_SECONDS = 20.0
@@ -188,7 +189,7 @@ def _stated(record: Record, field: str) -> str | None:
         TrackingError: It came from an environment variable, which records do not hold.
     """
     value: str | None = record.config["tracking"][field]
-    if value is not None and "${" in value:
+    if value is not None and "${" in without_login(value):
         raise TrackingError(f"its tracking.{field} came from {value}, which is not logged: name it with --{field}")
     return value
 
