@@ -241,8 +241,8 @@ class Sweep:
             raise TrainingError(
                 f"{limit}: {len(failed)} of {self.plan.total} runs failed and the sweep stopped; {again}"
             )
-        if failed:
-            raise TrainingError(f"{len(failed)} of {len(runs)} runs did not finish; {again}")
+        if lost := sum(run.status is None or not run.status.is_final for run in runs):
+            raise TrainingError(f"{lost} of {len(runs)} runs did not finish; {again}")
 
 
 def _sharing_problem(plan: Plan, context: HydraContext) -> str | None:
