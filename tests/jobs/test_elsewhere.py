@@ -60,6 +60,6 @@ def test_what_a_scheduler_has_runs_on_a_host_or_is_queued(
     (tmp_path / ".submitted").mkdir()
     jobs = [attempt.folder.relative_to(tmp_path).as_posix() for attempt in attempts]
     (tmp_path / ".submitted/x.json").write_text(json.dumps({"cluster": "slurm", "jobs": jobs}))
-    monkeypatch.setattr(submission, "_queue", lambda: {("x", 0), ("x", 1), ("x", 2)})
+    monkeypatch.setattr(submission, "_queue", lambda: {("x", place): "running" for place in range(3)})
     expected = {"a": f"running on {HERE['host']}", "b": "queued", "c": "running on another"}
     assert under_way(tmp_path, attempts) == expected

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
+from tlexp.jobs.progress import WaitingLine
 from tlexp.jobs.signals import handlers, listen
 from tlexp.jobs.submission import POLL_SECONDS, SubmittedJobs, submit, submits
 from tlexp.jobs.submitted import SubmittedTask
@@ -143,13 +144,16 @@ class JobRunner:
         if waiting:
             submit(self._launcher, self._words(waiting), list(by_folder), root)
         jobs = SubmittedJobs(root, by_folder)
-        while jobs.left:
-            time.sleep(POLL_SECONDS)
-            for folder in jobs.look():
-                goes_on = self._tell_latest(by_folder[folder]) and goes_on
-            if not goes_on:
-                self._stop.touch()
-                jobs.give_up()
+        with WaitingLine() as line:
+            while jobs.left:
+                time.sleep(POLL_SECONDS)
+                for folder in jobs.look():
+                    goes_on = self._tell_latest(by_folder[folder]) and goes_on
+                if not goes_on:
+                    self._stop.touch()
+                    jobs.give_up()
+                if jobs.left:
+                    line.show(jobs.line())
         jobs.forget()
         return goes_on
 
