@@ -66,9 +66,10 @@ def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_waited_for_is_told_once_a_minute_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with WaitingLine(clock) as line:
-        for second in range(130):
-            clock.now = float(second)
+    line = WaitingLine(clock)
+    for second in range(130):
+        clock.now = float(second)
+        with line:  # each second a wait of its own
             line.show(f"second {second}")
     assert capsys.readouterr().err == "second 0\nsecond 60\nsecond 120\n"
 

@@ -120,6 +120,8 @@ class SweepProgress:
 class WaitingLine:
     """One line on what is waited for: it stays in place on a terminal, elsewhere it is written anew each minute.
 
+    As a context manager it shows one wait after the other.
+
     Args:
         clock: Tells seconds.
     """
@@ -144,6 +146,7 @@ class WaitingLine:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 def say(text: str) -> None:

@@ -87,6 +87,7 @@ class JobRunner:
         self._shared = stop is not None
         self._stop = stop or folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
+        self._line = WaitingLine()
         config = context.config.copy()
         with open_dict(config.hydra):
             config.hydra.sweep.dir = str(folder.path.absolute())
@@ -144,7 +145,7 @@ class JobRunner:
         if waiting:
             submit(self._launcher, self._words(waiting), list(by_folder), root)
         jobs = SubmittedJobs(root, by_folder)
-        with WaitingLine() as line:
+        with self._line as line:
             while jobs.left:
                 time.sleep(POLL_SECONDS)
                 for folder in jobs.look():

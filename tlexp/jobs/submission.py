@@ -154,7 +154,7 @@ class SubmittedJobs:
         counts = Counter(self._stands(folder, watch) for folder, watch in self._watches.items())
         said = ", ".join(f"{count} {stands}" for stands, count in sorted(counts.items()))
         quiet = f"; {self._unasked()}" if self._queued is None and self._of_slurm & self._watches.keys() else ""
-        return f"waiting for {len(self._watches)} jobs: {said}{quiet}"
+        return f"waiting for {len(self._watches)} job{'s' * (len(self._watches) != 1)}: {said}{quiet}"
 
     def give_up(self) -> None:
         """Let those that have not begun not begin any more."""
