@@ -268,7 +268,7 @@ class Tracker:
             self._warned = True
             self._warn(
                 f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
-                f"write it there later with: {_told_command(self._command, self.uri)}"
+                f"write it there later with: {told_command(self._command, self.uri)}"
             )
 
 
@@ -294,7 +294,7 @@ class Backlog:
             last.settle()
 
 
-def _told_command(command: str, uri: str) -> str:
+def told_command(command: str, uri: str) -> str:
     """Return a command with the store that it writes into; a password is left to the user."""
     shown = public_uri(uri)
     command = f"{command} --uri {shlex.quote(shown)}"
