@@ -57,6 +57,7 @@ class TrackedSweep:
             return
         uri, experiment, written = self._tracking.uri, self._tracking.experiment, 0
         folders = [run.folder for run in runs if run.record and run.folder]
+        again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
         try:
             for left in reversed(range(_TRIES + 1)):
                 self.close_dead(own=True)
@@ -66,10 +67,9 @@ class TrackedSweep:
                     break
                 written += sync(torn, uri=absolute_uri(uri), experiment=experiment).written  # records hold no password
         except TrackingError as error:
-            say(f"note: {error}")
+            say(f"note: {error}, and may lack runs: {again}")
             return
         if torn:
-            again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
             say(f"note: {len(torn)} of {len(folders)} runs are not whole in the tracking store: {again}")
         elif written:
             say(f"note: the tracking store has all runs by now, {written} of {len(folders)} written at the end")
