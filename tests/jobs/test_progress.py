@@ -69,8 +69,7 @@ def test_what_is_waited_for_is_told_once_a_minute_in_a_log(capsys: pytest.Captur
     line = WaitingLine(clock)
     for second in range(130):
         clock.now = float(second)
-        with line:  # each second a wait of its own
-            line.show(f"second {second}")
+        line.show(f"second {second}")
     assert capsys.readouterr().err == "second 0\nsecond 60\nsecond 120\n"
 
 
@@ -82,5 +81,19 @@ def test_what_is_waited_for_is_one_line_on_a_terminal(
         for second in range(3):
             line.show(f"second {second}")
     shown = capsys.readouterr().err
-    assert shown.count("\n") == 0
+    assert shown.isascii()
+    assert shown.count("\n") == shown.count("\x1b") == 0
     assert [text for text in shown.split("\r") if text.strip()] == ["second 0", "second 1", "second 2"]
+
+
+def test_a_sweep_that_waits_has_one_line_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress, _ = progress_of("", "")
+    progress.begin()
+    progress.waits("waiting for 2 jobs: 2 running")
+    progress.close()
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == shown.count("\x1b") == 0  # people's terminals are given no escapes
+    assert "sweep 0/2: done 0, failed 0, left 2; waiting for 2 jobs: 2 running" in shown

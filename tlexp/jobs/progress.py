@@ -46,6 +46,7 @@ class SweepProgress:
         self._pace: Pace | None = None
         self._ran = False
         self._bar: tqdm[Never] | None = None
+        self._waiting = WaitingLine(clock)
 
     def begin(self, *, workers: int = 1) -> None:
         """Show the line; so many runs go on at once from here."""
@@ -80,6 +81,13 @@ class SweepProgress:
             if self._pace is not None:
                 self._pace.end(run, kind, well=well)
             self._show()
+
+    def waits(self, text: str) -> None:
+        """Show beside the line how what is waited for stands; elsewhere than on a terminal once a minute."""
+        if self._bar is not None:
+            self._bar.set_description_str(one_line(f"{self.line()}; {text}"))
+        else:
+            self._waiting.show(text)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -118,9 +126,9 @@ class SweepProgress:
 
 
 class WaitingLine:
-    """One line on what is waited for: it stays in place on a terminal, elsewhere it is written anew each minute.
+    """One line on what is waited for, written anew each minute; as a context manager it stays in place on a terminal.
 
-    As a context manager it shows one wait after the other.
+    There it has to be the only one that does: what is printed moves no cursor up to another.
 
     Args:
         clock: Tells seconds.
@@ -146,7 +154,6 @@ class WaitingLine:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
 
 
 def say(text: str) -> None:

@@ -66,6 +66,7 @@ class JobRunner:
         heard: Told of every job that ended, in another thread while several run at once.
         ending: The file that a job writes last.
         stop: While this file exists, jobs end; None where this command works on the sweep alone.
+        waits: Shows each second how jobs stand that were submitted; a line a minute does when None.
 
     Attributes:
         workers: How many jobs run at once.
@@ -80,6 +81,7 @@ class JobRunner:
         *,
         ending: str = names.RECORD_FILE,
         stop: Path | None = None,
+        waits: Callable[[str], None] | None = None,
     ) -> None:
         self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
@@ -87,7 +89,7 @@ class JobRunner:
         self._shared = stop is not None
         self._stop = stop or folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
-        self._line = WaitingLine()
+        self._waits = waits or WaitingLine().show
         config = context.config.copy()
         with open_dict(config.hydra):
             config.hydra.sweep.dir = str(folder.path.absolute())
@@ -145,16 +147,15 @@ class JobRunner:
         if waiting:
             submit(self._launcher, self._words(waiting), list(by_folder), root)
         jobs = SubmittedJobs(root, by_folder)
-        with self._line as line:
-            while jobs.left:
-                time.sleep(POLL_SECONDS)
-                for folder in jobs.look():
-                    goes_on = self._tell_latest(by_folder[folder]) and goes_on
-                if not goes_on:
-                    self._stop.touch()
-                    jobs.give_up()
-                if jobs.left:
-                    line.show(jobs.line())
+        while jobs.left:
+            time.sleep(POLL_SECONDS)
+            for folder in jobs.look():
+                goes_on = self._tell_latest(by_folder[folder]) and goes_on
+            if not goes_on:
+                self._stop.touch()
+                jobs.give_up()
+            if jobs.left:
+                self._waits(jobs.line())
         jobs.forget()
         return goes_on
 

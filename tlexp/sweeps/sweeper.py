@@ -148,7 +148,7 @@ class Sweep:
         with (
             contextlib.closing(self._progress),
             way_out(),
-            JobRunner(context, self.plan.folder, self._hear, stop=stop) as runner,
+            JobRunner(context, self.plan.folder, self._hear, stop=stop, waits=self._progress.waits) as runner,
         ):
             whole = self._run_all(runner)
         with contextlib.nullcontext() if self._peers is None else self.plan.folder.turn():
