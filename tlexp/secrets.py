@@ -53,6 +53,7 @@ _COOKIE = re.compile(
     r"\bcookie[\"']?:\s*[\"']?(?=[^\s=;,\"']+=)(?P<quoted>)(?P<plain>(?!\*\*\*)[^\r\n\"'\\]+)", re.IGNORECASE
 )
 _REFERENCE = r"\$\{[^{}]*\}"
+_VARIABLE = re.compile(r"\$\{oc\.env:\w+\}")
 _USER = re.compile(
     # A password may hold signs that end an authority, and a blank, if its URI goes to a database; a port is none.
     r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
@@ -136,6 +137,36 @@ def masked_values(values: Any) -> Any:
     if isinstance(values, Mapping):
         return {key: _masked_at(str(key), value) for key, value in values.items()}
     return [masked_values(each) for each in values] if isinstance(values, list | tuple) else values
+
+
+def public_uri(uri: str) -> str:
+    """Return a URI without a password, fit for messages; who logs in to a database is told, and needed there.
+
+    >>> public_uri("https://me:secret@host:5000/x"), public_uri("postgresql://me:secret@host/x?password=secret&a=b")
+    ('https://host:5000/x', 'postgresql://me@host/x?a=b')
+    """
+    address, _, query = _USER.sub(_without_password, uri).partition("?")
+    kept = [part for part in query.split("&") if part and "${" not in part and masked(f"?{part}") == f"?{part}"]
+    return "?".join([address, *(["&".join(kept)] if kept else [])])
+
+
+def kept_uri(uri: str) -> str:
+    """Return a URI as it is kept and typed again: a password that stands in a variable is read from there.
+
+    >>> kept_uri("postgresql://me:${oc.env:PASSWORD}@host"), kept_uri("postgresql://me:secret@host")
+    ('postgresql://me:${oc.env:PASSWORD}@host', 'postgresql://me@host')
+    """
+    named = all(_VARIABLE.fullmatch(reference) for reference in re.findall(_REFERENCE, uri))  # no default value either
+    return uri if named and masked(uri) == uri else public_uri(uri)
+
+
+def without_login(uri: str) -> str:
+    """Return a URI without user and password, to tell whether two are of one place.
+
+    >>> without_login("postgresql://me:secret@host/x")
+    'postgresql://host/x'
+    """
+    return _USER.sub(lambda match: f"{match['database'] or ''}://", uri)
 
 
 def learn(text: str) -> None:
@@ -290,6 +321,12 @@ def _public(match: re.Match[str]) -> str:
     if password is None:
         return f"://{MASK}@" if user not in ("", MASK) and _is_web(match) else match[0]
     return match[0] if password in ("", MASK) else f"{scheme}://{user}:{MASK}@"
+
+
+def _without_password(match: re.Match[str]) -> str:
+    scheme = match["database"] or ""
+    user = _login(match)[0] if scheme else ""
+    return f"{scheme}://{user}@" if user else f"{scheme}://"
 
 
 def _login(match: re.Match[str]) -> tuple[str, str | None]:

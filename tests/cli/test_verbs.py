@@ -74,14 +74,17 @@ def test_sync_names_what_it_closed(
     def synced(*_: object, **__: object) -> SyncReport:
         broken = ((Path("a\nb"), "\x1b[2Jits server said so"),)
         closed = ("ab", "c\nd")
-        return SyncReport(store="s", written=1, present=2, untracked=3, closed=closed, broken=broken, left_out=left)
+        elsewhere = ((4, "4 runs ask for another store"),)
+        counts = {"written": 1, "present": 2, "untracked": 3, "shown": 5}
+        return SyncReport(store="s", **counts, closed=closed, broken=broken, elsewhere=elsewhere, left_out=left)
 
     monkeypatch.setattr("tlexp.tracking.sync.sync", synced)
     assert tlexp("sync") == 3
     shown = capsys.readouterr()
-    assert shown.err == "  a\\nb: \\x1b[2Jits server said so\n"
+    assert shown.err == "  a\\nb: \\x1b[2Jits server said so\n  4 runs ask for another store\n"
     assert shown.out.splitlines() == [
-        "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 1, closed: 2",
+        "s: runs written: 1, there already: 2, made with tracking=off: 3, not written: 5, closed: 2, "
+        "sweeps and studies shown: 5",
         "  ab: left open by a dead process, and has no record here; closed as KILLED",
         "  c\\nd: left open by a dead process, and has no record here; closed as KILLED",
         "  r\\x1b: written without a, b, which record.json does not vouch for",

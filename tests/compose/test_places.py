@@ -116,3 +116,19 @@ def test_what_a_run_needs_typed_again_is_taken_as_it_is_told(tmp_path: Path) -> 
     loaded = load(shlex.split(" ".join(typed_again(shown)))).config
     assert (loaded.tracking.uri, loaded.cache.dir) == (config.tracking.uri, config.cache.dir)
     assert typed_again({"tracking": {"uri": None}, "cache": {"dir": "kept"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "typed"),
+    [
+        ("postgresql://team@host/db", "postgresql://team@host/db"),
+        ("postgresql://team:${oc.env:MY_API_TOKEN}@host/db", "postgresql://team:tok-1234567@host/db"),
+        ("postgresql://team:tok-7654321@host/db", "postgresql://team@host/db"),  # PGPASSWORD has it
+        ("postgresql://team:${oc.env:NOWHERE,hunter2}@host/db", "postgresql://team@host/db"),
+        ("http://me:tok-7654321@host", "http://host"),
+    ],
+)
+def test_the_way_to_a_store_is_typed_again_without_its_password(stated: str, typed: str) -> None:
+    [word] = typed_again({"tracking": {"uri": stated}})
+    assert "tok-" not in word
+    assert load(shlex.split(word)).config.tracking.uri == typed

@@ -4,6 +4,8 @@ python -m pytest tests/faults/test_postgresql.py -m slow -n 0 -s   # prints runs
 """
 
 import os
+import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,11 +135,20 @@ def test_the_password_stays_in_the_environment(server: Server, tmp_path: Path) -
     finish(tmp_path, *words, first=lambda: os.environ.update(PGPASSWORD=PASSWORD))
     spelled = server.store.uri.replace("team@", "team:${oc.env:TEAM_PASSWORD}@")
     finish(tmp_path, *words[:-1], f"tracking.uri='{spelled}'", first=lambda: os.environ.update(TEAM_PASSWORD=PASSWORD))
+    for uri, name in ((server.store.uri, "PGPASSWORD"), (spelled, "TEAM_PASSWORD")):
+        given = dict.fromkeys([name], PASSWORD)
+        swept = [*words[:-1], f"tracking.uri='{uri}'", "seed=0,1", f"hydra.sweeper.name={name}"]
+        shown = finish(tmp_path, "-m", *swept, first=lambda given=given: os.environ.update(given)).shown
+        best = re.search(r"^best    python -m tlexp (.*\\\n.*|.*)$", shown, re.MULTILINE)
+        assert best is not None
+        assert "@127.0.0.1" in best[1]
+        pasted = shlex.split(best[1].replace("\\\n", ""))
+        finish(tmp_path, *pasted, first=lambda given=given: os.environ.update(given))
     [(runs,)] = server.store.ask(
         "select count(*) from runs r join experiments e on e.experiment_id = r.experiment_id "
         "where r.status = 'FINISHED' and e.name = 'secret'"
     )
-    assert runs == 2
+    assert runs == 2 + 2 * 4, "alone; and a sweep's runs, its own, and the best of it again"
     found = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert found == []
     tables = server.store.ask("select table_name from information_schema.tables where table_schema = 'public'")

@@ -129,6 +129,9 @@ def test_a_suspended_command_of_another_host_ends_when_it_wakes_and_nothing_coun
     time.sleep(1)
     suspended.process.send_signal(signal.SIGSTOP)
     try:
+        shown = typed(folder, *words, "--dry-run").ends()
+        assert "running on another\n" in shown
+        assert "0 of 2 runs are there, 1 is under way, 1 would run" in shown
         typed(folder, *words).ends()
     finally:
         suspended.process.send_signal(signal.SIGCONT)

@@ -83,6 +83,9 @@ def test_what_a_killed_command_was_at_runs_again_from_its_checkpoint(tmp_path: P
     os.kill(killed.pid, signal.SIGSTOP)  # else it might be done by the time that the other one is at work
     other = begin(tmp_path, *words)
     await_checkpoints(tmp_path / RUNS, other, runs=2)
+    shown = finish(tmp_path, *words, "--dry-run").shown
+    assert shown.count(f"running on {os.uname().nodename}\n") == 2
+    assert "0 of 2 runs are there, 2 are under way, 0 would run" in shown
     kill_group(killed.pid)
     ended(other)
     tries = Counter(path.parent for path in tmp_path.glob(RUNS))

@@ -132,6 +132,19 @@ def test_ctrl_c_ends_the_command_and_leaves_the_jobs(cluster: Cluster, tmp_path:
     assert statuses(tmp_path) == {"finished": 3}
 
 
+def test_a_search_prunes_in_its_jobs(cluster: Cluster, tmp_path: Path) -> None:
+    words = [word for word in SWEEP if not word.startswith(("tune.", "data.per", "labels", "seed", "train."))]
+    words += ["data.per_class=60", "labels=60", "train.steps=90", "hydra.sweeper.pruner=median"]
+    words += ["optim.lr=tag(log,interval(1e-6,1e-1))", "hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=6"]
+    shown = finish(tmp_path, cluster, *words, "hydra.sweeper.n_jobs=2", *SLURM)
+    assert "waiting for 2 jobs: 2 " in shown
+    ended = statuses(tmp_path)
+    assert (ended.total(), ended.keys()) == (6, {"finished", "pruned"})
+    assert "its validation loss was above the median of the others" in shown
+    finish(tmp_path, cluster, *words, "hydra.sweeper.n_jobs=2", *SLURM)
+    assert statuses(tmp_path) == ended
+
+
 def test_what_slurm_refuses_is_told_and_begins_no_job(cluster: Cluster, tmp_path: Path) -> None:
     assert begin(tmp_path, cluster, *SWEEP, *SLURM, "hydra.launcher.partition=nowhere").wait() == 2
     shown = (tmp_path / "shown.txt").read_text()

@@ -1,6 +1,8 @@
+import sys
+
 import pytest
 
-from tlexp.jobs.progress import SweepProgress, say
+from tlexp.jobs.progress import SweepProgress, WaitingLine, say
 
 
 class Clock:
@@ -60,3 +62,38 @@ def test_more_may_be_better_and_the_line_stays_short() -> None:
 def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     say("failed: seed=0: two\n  lines")
     assert capsys.readouterr().err == "failed: seed=0: two lines\n"
+
+
+def test_what_is_waited_for_is_told_once_a_minute_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    line = WaitingLine(clock)
+    for second in range(130):
+        clock.now = float(second)
+        line.show(f"second {second}")
+    assert capsys.readouterr().err == "second 0\nsecond 60\nsecond 120\n"
+
+
+def test_what_is_waited_for_is_one_line_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with WaitingLine() as line:
+        for second in range(3):
+            line.show(f"second {second}")
+    shown = capsys.readouterr().err
+    assert shown.isascii()
+    assert shown.count("\n") == shown.count("\x1b") == 0
+    assert [text for text in shown.split("\r") if text.strip()] == ["second 0", "second 1", "second 2"]
+
+
+def test_a_sweep_that_waits_has_one_line_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress, _ = progress_of("", "")
+    progress.begin()
+    progress.waits("waiting for 2 jobs: 2 running")
+    progress.close()
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == shown.count("\x1b") == 0  # people's terminals are given no escapes
+    assert "sweep 0/2: done 0, failed 0, left 2; waiting for 2 jobs: 2 running" in shown

@@ -302,6 +302,9 @@ def test_what_was_submitted_is_told_once_it_is_over(
             given_up.extend(self.left)
             self.left.clear()
 
+        def line(self) -> str:
+            return f"waiting for {len(self.left)} jobs"
+
         def forget(self) -> None:
             submitted.append(["forgotten"])
 

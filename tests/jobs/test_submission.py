@@ -30,7 +30,7 @@ def jobs(tmp_path: Path) -> list[Path]:
 
 
 def queue(monkeypatch: pytest.MonkeyPatch, *places: int, answers: bool = True) -> None:
-    found = {("tlexp-0", place) for place in places} | {("of-another", 0)}
+    found = {("tlexp-0", place): "pending (Priority)" for place in places} | {("of-another", 0): "running"}
     monkeypatch.setattr(submission, "_queue", lambda: found if answers else None)
     monkeypatch.setattr(submission, "_QUEUE_SECONDS", -1.0)
 
@@ -104,17 +104,71 @@ def test_when_a_job_that_began_is_over(
     assert (read_lease(jobs[0], 2) == Beat(over=True)) == over
 
 
-def test_without_an_answer_a_host_that_is_silent_for_long_is_dead(
-    jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("there", "patience"), [(True, 600), (False, 60)])
+def test_a_queue_that_does_not_answer_is_waited_for_and_then_what_no_lease_tells_of_is_given_up(
+    there: bool,
+    patience: float,
+    jobs: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(submission, "program", lambda name: name if there else None)
+    now = 0.0
+    monkeypatch.setattr(submission, "time", SimpleNamespace(monotonic=lambda: now))
     queue(monkeypatch, answers=False)
     begin(jobs[0], ELSEWHERE)
+    lease = jobs[0] / "leases/001/lease.json"
+    lease.write_text('{"beat": 3, "over": false, "left": true}')  # put back into the queue
     found = SubmittedJobs(tmp_path)
-    assert found.look() == []
     for watch in found._watches.values():
-        watch._since -= 1000
+        watch._since -= 10000
+    now = patience - 1
+    assert found.look() == []
+    queue(monkeypatch, 0, 1)
+    assert found.look() == []  # it has answered: the patience is a new one
+    queue(monkeypatch, answers=False)
+    now = 2 * patience - 2
+    assert found.look() == []
+    assert "is not in the PATH" in found.line() if not there else "squeue has not answered for" in found.line()
+    assert capsys.readouterr().err == ""
+    now = 2 * patience
     assert sorted(found.look()) == jobs
     assert [last_lease(folder) for folder in jobs] == [2, 1]
+    assert take_lease(jobs[1]) is None
+    said = capsys.readouterr().err
+    assert said.count("they are given up, and end at once should Slurm start them") == 1
+
+
+def test_a_job_that_shows_life_is_not_given_up_however_long_the_queue_does_not_answer(
+    jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_UNANSWERED_SECONDS", -1.0)
+    monkeypatch.setattr(submission, "LAPSE_SECONDS", -1.0)
+    queue(monkeypatch, answers=False)
+    begin(jobs[0], process_identity())
+    assert SubmittedJobs(tmp_path, jobs[:1]).look() == []
+
+
+def test_what_is_waited_for_is_told_in_the_words_of_the_queue(
+    jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(monkeypatch, 0, 1)
+    found = SubmittedJobs(tmp_path)
+    found.look()
+    assert found.line() == "waiting for 2 jobs: 2 pending (Priority)"
+    queue(monkeypatch, 1)
+    begin(jobs[0], process_identity())
+    found.look()
+    assert found.line() == "waiting for 2 jobs: 1 pending (Priority), 1 running"  # its lease says so
+
+
+def test_without_squeue_nothing_is_submitted(jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = fake(monkeypatch)
+    monkeypatch.setattr(submission, "program", lambda name: None)
+    with pytest.raises(ConfigError, match="no job was submitted: squeue is not in the PATH"):
+        submit(LAUNCHER, [["seed=0"], ["seed=1"]], jobs, tmp_path)
+    assert (told, list(tmp_path.glob(".submitted/mine*"))) == ([], [])
 
 
 def test_jobs_of_an_earlier_command_are_waited_for(
@@ -127,7 +181,9 @@ def test_jobs_of_an_earlier_command_are_waited_for(
 
     monkeypatch.setattr(submission, "time", SimpleNamespace(sleep=wait, monotonic=lambda: 0.0))
     await_submitted(tmp_path)
-    assert "2 jobs that were submitted before are not over" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("note: 2 jobs that were submitted before are not over")
+    assert told[1] == "waiting for 2 jobs: 2 pending (Priority)"
     assert not list((tmp_path / ".submitted").iterdir())
     await_submitted(tmp_path)
 
@@ -176,6 +232,7 @@ def test_jobs_are_written_down_and_handed_over(
     jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = fake(monkeypatch)
+    monkeypatch.setattr(submission, "program", str)
     monkeypatch.setattr(submission, "_LARGEST", 1)
     submit(LAUNCHER, [["seed=0"], ["seed=1"]], jobs, tmp_path)
     lists = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob(".submitted/mine-*.json")}
@@ -190,6 +247,7 @@ def test_jobs_are_written_down_and_handed_over(
 
 def test_what_a_scheduler_refuses_is_told(jobs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(monkeypatch, refuses=True)
+    monkeypatch.setattr(submission, "program", str)
     with pytest.raises(ConfigError, match="no job was submitted: invalid partition specified: nowhere; see"):
         submit(LAUNCHER, [["seed=0"]], jobs[:1], tmp_path)
 
@@ -197,9 +255,9 @@ def test_what_a_scheduler_refuses_is_told(jobs: list[Path], tmp_path: Path, monk
 def test_what_slurm_says_of_its_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "squeue"
     monkeypatch.setattr(submission, "program", lambda name: str(script))
-    script.write_text("#!/bin/sh\necho '12_3 my job-1'; echo ' 13 tlexp-2'\n")
+    script.write_text("#!/bin/sh\necho '12_3|PENDING|my job-1|BeginTime'; echo ' 13|RUNNING|tlexp-2|None'\n")
     script.chmod(0o755)
-    assert submission._queue() == {("my job-1", 3), ("tlexp-2", 0)}
+    assert submission._queue() == {("my job-1", 3): "pending (BeginTime)", ("tlexp-2", 0): "running"}
     script.write_text("#!/bin/sh\nexit 1\n")
     assert submission._queue() is None
     monkeypatch.setattr(submission, "program", lambda name: None)

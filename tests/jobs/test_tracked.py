@@ -2,6 +2,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,12 +81,23 @@ def test_a_run_that_is_over_ends_up_whole(
 
 
 def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
-    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.mend([run])
     assert states() == [("FINISHED", True)]
+    assert capsys.readouterr().err == "note: the tracking store has all runs by now, 1 of 1 written at the end\n"
     monkeypatch.setattr(tracked, "sync", None)
     sweep.mend([run, dataclasses.replace(run, record=None)])
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_store_does_not_take_has_one_command(
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracked, "sync", lambda *_, **__: SimpleNamespace(written=0))
+    sweep.mend([run])
+    told = capsys.readouterr().err
+    assert told.startswith("note: 1 of 1 runs are not whole in the tracking store: tlexp sync . --uri sqlite:///")
 
 
 def test_a_store_that_is_away_is_a_note(
@@ -99,7 +111,9 @@ def test_a_store_that_is_away_is_a_note(
     sweep.ensure()
     sweep.ensure()
     sweep.mend([run])
-    assert capsys.readouterr().err == "note: it does not answer\n" * 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "note: it does not answer"
+    assert second.startswith("note: it does not answer, and may lack runs: tlexp sync . --uri sqlite:///")
 
 
 def test_without_tracking_nothing_is_touched(tmp_path: Path, run: JobOutcome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import importlib.util
 import json
+import platform
 import re
 import shlex
 import shutil
@@ -257,6 +258,18 @@ def test_a_study_is_planned_while_a_job_of_it_is_at_work_and_not_run_beside_it(
         assert ", 1 to do" in capsys.readouterr().out
         assert study(*QUICK) == 2
     assert "is still being worked on by process" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_bill_of_what_is_submitted_says_where_it_was_measured(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for submits in (False, True):
+        monkeypatch.setattr("tlexp.studies.study.submits", lambda config, submits=submits: submits)
+        assert study("--dry-run") == 0
+        said = (
+            f"note: these times are of {platform.node()}, where this was typed; for those where jobs run type it there"
+        )
+        assert (said in capsys.readouterr().err) == submits
 
 
 def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,17 +23,17 @@ def test_what_is_there_and_what_would_run(swept: Swept) -> None:
     ]
 
 
-def test_what_a_scheduler_has_would_not_run(swept: Swept) -> None:
+def test_what_others_have_in_hand_would_not_run(swept: Swept) -> None:
     left = {**LEFT, "4": (RunStatus.killed, "no word"), "5": None}
     runs = swept({"freeze": ["all"], "seed": list(left)}, lambda point: left[point["seed"]])
-    under_way = {runs[0].key[:16]: True, runs[4].key[:16]: True, runs[5].key[:16]: False}
+    under_way = dict(zip([runs[place].key[:16] for place in (0, 4, 5)], ["running on a"] * 2 + ["queued"], strict=True))
     lines = survey_table(FOLDER, runs, proposed=0, sampler="tpe", under_way=under_way).splitlines()
     assert lines[1] == "0  all     0     finished"
     assert lines[4:] == [
-        "3  all     3     -         run",
-        "4  all     4     running",
+        "3  all     3     -             run",
+        "4  all     4     running on a",
         "5  all     5     queued",
-        "multirun/s: 2 of 6 runs are there, 2 are submitted, 2 would run",
+        "multirun/s: 2 of 6 runs are there, 2 are under way, 2 would run",
     ]
 
 

@@ -117,7 +117,8 @@ def test_stated_tracking_goes_before_the_records(swept: Swept, tmp_path: Path, s
 
 def test_a_store_that_is_away_does_not_fail_the_sweep(swept: Swept, tmp_path: Path) -> None:
     text = write(tmp_path, swept(GRID, measure, "tracking.uri=http://127.0.0.1:9"))
-    assert text.endswith("MLflow does not show the sweep: tracking store http://127.0.0.1:9 does not answer")
+    away = "MLflow does not show the sweep: tracking store http://127.0.0.1:9 does not answer; write it there later"
+    assert text.endswith(f"{away}, with all its runs: tlexp sync {tmp_path} --uri http://127.0.0.1:9")
     assert (tmp_path / "results.csv").is_file()
 
 

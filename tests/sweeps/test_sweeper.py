@@ -191,6 +191,14 @@ def test_a_sweep_without_a_name_says_why_it_starts_anew(
     assert "starts anew" not in capsys.readouterr().err
 
 
+def test_a_run_that_was_lost_before_it_began_is_no_good_end(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweeper.JobRunner, "run", lambda self, jobs: bool(list(jobs)))  # as where a queue lost them
+    assert sweep("seed=0,1") == 3
+    assert "2 of 2 runs did not finish; the same command typed again runs them again" in capsys.readouterr().err
+
+
 def test_a_failure_stays_inside_its_run_and_runs_again(
     sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -340,7 +348,7 @@ def test_a_dry_run_tells_what_a_scheduler_has(
     monkeypatch.setattr(submission, "_queue", lambda: None)
     capsys.readouterr()
     assert sweep("seed=0,1,2", "--dry-run") == 0
-    assert "multirun/s: 1 of 3 runs are there, 1 is submitted, 1 would run" in capsys.readouterr().out
+    assert "multirun/s: 1 of 3 runs are there, 1 is under way, 1 would run" in capsys.readouterr().out
 
 
 def test_a_dry_run_is_of_a_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,3 +29,10 @@ def test_runs_that_name_the_same_data_at_once_are_opened_all_the_same(
     run_id = writer.open(run_name="r", params={}, tags={names.TAG_RUN: "r"}, dataset=DATASET, started_ms=1)
     [data] = MlflowClient(store).get_run(run_id).inputs.dataset_inputs
     assert data.dataset.name == "shapes"
+
+
+def test_a_server_is_not_asked_once_more_to_print_where_a_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    TrackingServiceClient("http://127.0.0.1:9")._log_url("ab" * 16)  # raises where it asks, for nobody answers
+    assert capsys.readouterr().out == ""

@@ -36,6 +36,13 @@ def test_a_store_that_is_away_is_not_asked_for_anything() -> None:
     assert asked == []
 
 
+def test_a_server_that_is_slow_is_not_away_for_who_has_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pulse, "beats", lambda self, seconds: seconds > 1.5)
+    assert attempt("http://127.0.0.1:9", lambda: 7, seconds=10) == 7
+    with pytest.raises(TrackingError, match=r"does not answer$"):
+        attempt("http://127.0.0.1:9", lambda: 7)
+
+
 def test_work_that_hangs_is_left_behind_within_a_second(store: str, tmp_path: Path) -> None:
     never = threading.Event()
     database = sqlite3.connect(sqlite_path(store) or "", isolation_level=None, check_same_thread=False)

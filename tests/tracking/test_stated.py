@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tlexp.config import Config, config_values
-from tlexp.tracking.stated import require_stated
+from tlexp.tracking.stated import foreign_store, require_stated
 
 MISSING = object()
 
@@ -53,6 +53,13 @@ def test_a_setting_that_readers_take_is_named_where_it_is_odd(key: str, value: o
 @pytest.mark.parametrize("key", ["seed", "labels", "tracking.enabled", "tracking.uri"])
 def test_a_reference_stands_for_a_value_of_any_type(key: str) -> None:
     require_stated(changed(key, "${oc.env:NAME}"))
+
+
+def test_a_record_asks_for_the_store_of_here_whoever_logs_in_there() -> None:
+    store = "postgresql://team:s3cret@host/db"
+    for asked in (None, "postgresql://host/db", "postgresql://team@host/db", "postgresql://me:${oc.env:A}@host/db"):
+        assert foreign_store(asked, store) is None
+    assert foreign_store("postgresql://me:${oc.env:A}@host/other", store) == "postgresql://me@host/other"
 
 
 @pytest.mark.parametrize("key", ["freeze.units", "tracking.log_model"])

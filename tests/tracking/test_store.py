@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from tlexp.errors import TrackingError
+from tlexp.secrets import public_uri
 from tlexp.tracking import store as store_module
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import (
@@ -16,7 +17,6 @@ from tlexp.tracking.store import (
     absolute_uri,
     ensure_store,
     network_filesystem,
-    public_uri,
     serve_command,
     sqlite_path,
 )
@@ -63,7 +63,8 @@ def test_any_folder_name_survives_the_uri(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_password_is_not_shown() -> None:
     assert public_uri("https://me:s3cret@host:5000/a") == "https://host:5000/a"
-    assert public_uri("postgresql+psycopg2://me:s3@cret@host/db") == "postgresql+psycopg2://host/db"
+    assert public_uri("postgresql+psycopg2://me:s3@cret@host/db") == "postgresql+psycopg2://me@host/db"
+    assert public_uri("postgresql://me:a/b?c#d@host/db?password=s3cret") == "postgresql://me@host/db"
 
 
 def test_a_store_has_its_name_when_it_is_whole_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tlexp.config import Config, config_values
 from tlexp.config.tracking import TrackingConfig
@@ -15,7 +16,8 @@ from tlexp.tracking import Record, RunStatus, environment, publish_record, read_
 from tlexp.tracking import sync as sync_module
 from tlexp.tracking.blocks import DataBlock, FreezeBlock, Seeds, TrainBlock
 from tlexp.tracking.environment import process_identity
-from tlexp.tracking.names import TAG_PROCESS, TAG_RUN
+from tlexp.tracking.names import TAG_PROCESS, TAG_RUN, TAG_SWEEP
+from tlexp.tracking.overview import show_sweep
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import _checksum
 from tlexp.tracking.store import Pulse, sqlite_path
@@ -181,10 +183,11 @@ def test_the_store_that_a_record_names_is_not_asked_for_anything_on_its_word(
     monkeypatch.setattr(Pulse, "beats", lambda self, seconds: spoken_to.append(self._uri) or answers(self, seconds))
     report = sync([tmp_path / "outputs"], uri=None, experiment=f"foreign {asked[:4]}")
     shown = asked.replace("me:secret@", "")
-    assert (report.written, [path.parent for path, _ in report.broken]) == (1, [folder])
-    assert f"it asks for tracking store {shown}" in report.broken[0][1]
-    assert f"tlexp sync {folder} --uri {shown}" in report.broken[0][1]
-    assert "secret" not in report.broken[0][1]
+    [(count, way_out)] = report.elsewhere
+    assert (report.written, report.broken, count) == (1, (), 1)
+    assert way_out.startswith(f"1 run asks for tracking store {shown}")
+    assert way_out.endswith(f"tlexp sync {folder} --uri {shown}")
+    assert "secret" not in way_out
     assert set(spoken_to) == {uri}
     assert sync([folder], uri=uri, experiment=f"foreign {asked[:4]}").written == 1
 
@@ -195,7 +198,7 @@ def test_records_that_name_other_stores_alone_make_no_store_here(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     asking(tmp_path / "outputs" / "foreign", uri="http://127.0.0.1:9")
-    assert len(sync([tmp_path / "outputs"], uri=None, experiment=None).broken) == 1
+    assert len(sync([tmp_path / "outputs"], uri=None, experiment=None).elsewhere) == 1
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -325,3 +328,79 @@ def test_what_came_from_the_environment_has_to_be_named(tmp_path: Path) -> None:
     publish_record(folder, dataclasses.replace(record, config=config))
     [(_, reason)] = sync([tmp_path / "outputs"], uri=None, experiment=None).broken
     assert "name it with --uri" in reason
+
+
+def test_runs_that_ask_for_another_store_have_one_command_that_takes_no_others(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    far = "http://127.0.0.1:9"
+    for run in ("a b/runs/0/1", "a b/runs/1/1", "mixed/runs/0/1", "mixed/runs/1/1"):
+        asking(tmp_path / "multirun" / run, uri=far)
+    make_run(tmp_path / "multirun/mixed/runs/1/2")
+    asking(tmp_path / "outputs/one", uri=far)
+    report = sync([Path("outputs"), Path("multirun")], uri=None, experiment="several")
+    [(count, way_out)] = report.elsewhere
+    assert (report.written, count) == (1, 5)
+    places = "'multirun/a b' multirun/mixed/runs/0 multirun/mixed/runs/1/1 outputs"
+    assert way_out.endswith(f"if that is where you want them, tlexp sync {places} --uri {far}")
+
+
+def test_a_sweep_that_was_not_shown_is_shown_and_a_second_time_nothing_is_left_to_do(
+    tmp_path: Path, store: str
+) -> None:
+    folder = tmp_path / "multirun" / "s"
+    make_run(folder / "runs" / "0" / "1")
+    (folder / "report").mkdir()
+    for name in ("results.csv", "report/page.html"):
+        (folder / name).write_text(name)
+    files = [folder / "results.csv", folder / "report/page.html"]
+    with pytest.raises(TrackingError, match=r"write it there later, with all its runs: tlexp sync \S*s --uri http"):
+        show_sweep(folder, files, uri="http://127.0.0.1:9", experiment="e", told="first")
+    assert (folder / "overview.json").exists()
+    first = sync([tmp_path / "multirun"], uri=store, experiment=None)
+    assert (first.written, first.shown, first.broken) == (1, 1, ())
+    [own] = [run for run in runs(store, "e") if TAG_SWEEP in run.data.tags]
+    client = MlflowClient(tracking_uri=store)
+    assert {file.path for file in client.list_artifacts(own.info.run_id)} == {"results.csv", "page.html"}
+    assert "first" in own.data.tags["mlflow.note.content"]
+    assert (sync([folder], uri=store, experiment=None).shown, len(runs(store, "e"))) == (0, 1)
+    show_sweep(folder, files, uri=store, experiment="e", told="second")
+    assert (sync([folder], uri=store, experiment=None).shown, len(runs(store, "e"))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.csv", "/x.csv", ".hidden", "link/x.csv", "changed.csv", "linked.csv", "a/b/c/d"]
+)
+def test_of_a_sweep_nothing_is_sent_but_what_its_overview_vouches_for(name: str, tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "s"
+    show_sweep(folder, sweep_files(folder), uri=store, experiment="e")
+    (tmp_path / "x.csv").write_text("not yours")
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "linked.csv").symlink_to(tmp_path / "x.csv")
+    (folder / "changed.csv").write_text("another")
+    overview = json.loads((folder / "overview.json").read_text())
+    digest = file_digest(tmp_path / "x.csv")
+    (folder / "overview.json").write_text(json.dumps(overview | {"files": {name: digest}}))
+    [(path, reason)] = sync([folder], uri=store, experiment=None).broken
+    assert path == folder / "overview.json"
+    assert f"holds changed files ({name})" in reason
+
+
+def test_a_sweep_that_asks_for_another_store_is_not_shown_here(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    with pytest.raises(TrackingError):
+        show_sweep(tmp_path, sweep_files(tmp_path), uri="http://me:s3cret@127.0.0.1:9", experiment="e")
+    assert "s3cret" not in (tmp_path / "overview.json").read_text()
+    assert sync([tmp_path], uri=None, experiment=None).shown == 0
+    (tmp_path / "overview.json").write_text("{}")
+    assert "overview.json cannot be read" in sync([tmp_path], uri=None, experiment=None).broken[0][1]
+
+
+def sweep_files(folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    (folder / "results.csv").write_text("1")
+    return [folder / "results.csv"]

@@ -75,9 +75,11 @@ def _sync(words: list[str]) -> int:
 
     folders = arguments.folders or [Path("outputs"), Path("multirun")]
     report = sync(folders, uri=arguments.uri, experiment=arguments.experiment)
+    left = len(report.broken) + sum(runs for runs, _ in report.elsewhere)
     show(
         f"{report.store}: runs written: {report.written}, there already: {report.present}, "
-        f"made with tracking=off: {report.untracked}, not written: {len(report.broken)}, closed: {len(report.closed)}"
+        f"made with tracking=off: {report.untracked}, not written: {left}, closed: {len(report.closed)}, "
+        f"sweeps and studies shown: {report.shown}"
     )
     for run in report.closed:
         show(f"  {run}: left open by a dead process, and has no record here; closed as KILLED")
@@ -85,7 +87,9 @@ def _sync(words: list[str]) -> int:
         show(f"  {folder}: written without {', '.join(files)}, which record.json does not vouch for")
     for path, reason in report.broken:
         show(f"  {path}: {reason}", error=True)
-    return FINDINGS if report.broken else 0
+    for _, way_out in report.elsewhere:
+        show(f"  {way_out}", error=True)
+    return FINDINGS if left else 0
 
 
 def _export(words: list[str]) -> int:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlexp.compose.hydra_node import is_below, stated_values
 from tlexp.compose.leaves import leaves
+from tlexp.secrets import kept_uri
 
 STORE = "tracking.uri"
 PLACES = (STORE, "cache.dir")
@@ -55,11 +56,11 @@ def typed_again(shown: Mapping[str, Any]) -> list[str]:
     >>> print(*typed_again({"tracking": {"uri": "http://host"}, "cache": {"dir": "kept"}}))
     'tracking.uri="http://host"'
     """
-    values = {key: value for key, value in leaves(shown) if key in PLACES}
+    values = {key: value for key, value in leaves(shown) if key in PLACES and any(_problems({key: value}))}
+    public = {key: kept_uri(value) if key == STORE else value for key, value in values.items()}
     return [
         shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
-        for key, value in values.items()
-        if any(_problems({key: value}))
+        for key, value in public.items()
     ]
 
 

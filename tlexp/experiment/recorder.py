@@ -21,6 +21,7 @@ from tlexp.learn.selection import FINAL, Selection
 from tlexp.models import Classifier, WeightsOrigin
 from tlexp.models.prior import PriorShift, told_shares
 from tlexp.paths import in_words
+from tlexp.secrets import kept_uri, public_uri
 from tlexp.tracking import (
     Backlog,
     MetricsLog,
@@ -32,7 +33,6 @@ from tlexp.tracking import (
     dataset_of,
     environment,
     names,
-    public_uri,
     publish_record,
     read_record,
     run_files,
@@ -88,7 +88,7 @@ class RunRecorder:
         self.point = None if study is None else point_of(folder)
         if (folder / names.RECORD_FILE).exists():
             raise ConfigError(f"hydra.run.dir={folder} holds a run's record already: give each run a folder of its own")
-        self.shown = _without_login(run_values(config) if shown is None else shown)
+        self.shown = _without_password(run_values(config) if shown is None else shown)
         self.overrides = list(overrides)
         self.started = _now()
         self.freeze = FreezeBlock(policy=str(config.freeze.policy), norm=str(config.freeze.norm))
@@ -340,10 +340,10 @@ def _status(error: BaseException | None) -> RunStatus:
     return RunStatus.killed if isinstance(error, Interrupted | KeyboardInterrupt) else RunStatus.failed
 
 
-def _without_login(shown: dict[str, Any]) -> dict[str, Any]:
+def _without_password(shown: dict[str, Any]) -> dict[str, Any]:
     """Return the values with a tracking URI by which others find the store."""
     tracking = shown["tracking"]
-    uri = None if tracking["uri"] is None else public_uri(tracking["uri"])
+    uri = None if tracking["uri"] is None else kept_uri(tracking["uri"])
     return {**shown, "tracking": {**tracking, "uri": uri}}
 
 

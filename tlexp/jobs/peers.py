@@ -5,6 +5,7 @@
 What they decide is decided under the sweep's lock, which each holds for a moment; leases say who lives meanwhile.
 """
 
+import contextlib
 import shutil
 import time
 import uuid
@@ -16,8 +17,11 @@ from tlexp.errors import TrainingError
 from tlexp.jobs.lease import Lease, LeaseWatch, take_lease
 from tlexp.jobs.progress import say
 from tlexp.jobs.submission import POLL_SECONDS
+from tlexp.jsonfile import read_json
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity
+
+_COMMANDS = ".commands"
 
 
 class Peers:
@@ -32,7 +36,7 @@ class Peers:
 
     def __init__(self, root: Path) -> None:
         self.name = uuid.uuid4().hex[:12]
-        self._root, self._folder = root, root / ".commands"
+        self._root, self._folder = root, root / _COMMANDS
         self._watches: dict[str, LeaseWatch] = {}
 
     @property
@@ -97,6 +101,16 @@ def await_peers(root: Path) -> None:
         say(f"note: {count} commands with hydra.sweeper.storage are at work on {root}; waiting for them")
     while peers.others():
         time.sleep(POLL_SECONDS)
+
+
+def command_hosts(root: Path) -> set[str]:
+    """Return the hosts that commands of a shared search are at work on, as far as can be told at once."""
+    folders = [folder for folder in (root / _COMMANDS).glob("*") if not LeaseWatch(folder).silent]
+    found = set()
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):  # it ends, or begins, in this moment
+            found.add(str(read_json(folder / names.PROCESS_FILE).get("host")))
+    return found
 
 
 def _stop(root: Path, name: str) -> Path:

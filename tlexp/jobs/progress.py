@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Never
+from typing import Never, Self
 
 from tqdm import tqdm
 
@@ -12,6 +12,8 @@ from tlexp.jobs.pace import Pace
 from tlexp.terminal import duration, one_line, show
 
 _WIDTH = 100
+_SECONDS = 60.0
+"""Between lines in a log, as a study has them."""
 
 
 class SweepProgress:
@@ -44,6 +46,7 @@ class SweepProgress:
         self._pace: Pace | None = None
         self._ran = False
         self._bar: tqdm[Never] | None = None
+        self._waiting = WaitingLine(clock)
 
     def begin(self, *, workers: int = 1) -> None:
         """Show the line; so many runs go on at once from here."""
@@ -79,6 +82,13 @@ class SweepProgress:
                 self._pace.end(run, kind, well=well)
             self._show()
 
+    def waits(self, text: str) -> None:
+        """Show beside the line how what is waited for stands; elsewhere than on a terminal once a minute."""
+        if self._bar is not None:
+            self._bar.set_description_str(one_line(f"{self.line()}; {text}"))
+        else:
+            self._waiting.show(text)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:
@@ -113,6 +123,37 @@ class SweepProgress:
             self._bar.set_description_str(one_line(self.line()))
         else:
             show(self.line(), error=True)
+
+
+class WaitingLine:
+    """One line on what is waited for, written anew each minute; as a context manager it stays in place on a terminal.
+
+    There it has to be the only one that does: what is printed moves no cursor up to another.
+
+    Args:
+        clock: Tells seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._next = clock, clock()
+        self._bar: tqdm[Never] | None = None
+
+    def show(self, text: str) -> None:
+        """Show how it stands now."""
+        if self._bar is not None:
+            self._bar.set_description_str(one_line(text))
+        elif self._clock() >= self._next:
+            self._next = self._clock() + _SECONDS
+            say(text)
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = tqdm(bar_format="{desc}", leave=False, dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def say(text: str) -> None:

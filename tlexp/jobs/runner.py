@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tlexp.errors import Interrupted
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.planned import Planned
+from tlexp.jobs.progress import WaitingLine
 from tlexp.jobs.signals import handlers, listen
 from tlexp.jobs.submission import POLL_SECONDS, SubmittedJobs, submit, submits
 from tlexp.jobs.submitted import SubmittedTask
@@ -65,6 +66,7 @@ class JobRunner:
         heard: Told of every job that ended, in another thread while several run at once.
         ending: The file that a job writes last.
         stop: While this file exists, jobs end; None where this command works on the sweep alone.
+        waits: Shows each second how jobs stand that were submitted; a line a minute does when None.
 
     Attributes:
         workers: How many jobs run at once.
@@ -79,6 +81,7 @@ class JobRunner:
         *,
         ending: str = names.RECORD_FILE,
         stop: Path | None = None,
+        waits: Callable[[str], None] | None = None,
     ) -> None:
         self.workers = workers(context.config)
         self._folder, self._heard, self._ending = folder, heard, ending
@@ -86,6 +89,7 @@ class JobRunner:
         self._shared = stop is not None
         self._stop = stop or folder.path.absolute() / f".stop-{uuid.uuid4().hex[:12]}"
         self._received: int | None = None
+        self._waits = waits or WaitingLine().show
         config = context.config.copy()
         with open_dict(config.hydra):
             config.hydra.sweep.dir = str(folder.path.absolute())
@@ -150,6 +154,8 @@ class JobRunner:
             if not goes_on:
                 self._stop.touch()
                 jobs.give_up()
+            if jobs.left:
+                self._waits(jobs.line())
         jobs.forget()
         return goes_on
 

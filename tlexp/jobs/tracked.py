@@ -1,5 +1,6 @@
 """A sweep's place in the tracking store; nothing here fails a sweep."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from tlexp.errors import TrackingError
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.progress import say
 from tlexp.secrets import masked
+from tlexp.terminal import short_path
 from tlexp.tracking import absolute_uri, ensure_store
+from tlexp.tracking.mlflow import told_command
 from tlexp.tracking.patience import attempt
 from tlexp.tracking.projection import whole_runs
 from tlexp.tracking.stale import close_dead_runs
@@ -52,15 +55,21 @@ class TrackedSweep:
         """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
         if not self._tracking.enabled:
             return
-        uri, experiment = self._tracking.uri, self._tracking.experiment
+        uri, experiment, written = self._tracking.uri, self._tracking.experiment, 0
+        folders = [run.folder for run in runs if run.record and run.folder]
+        again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
         try:
-            for _ in range(_TRIES):
+            for left in reversed(range(_TRIES + 1)):
                 self.close_dead(own=True)
                 whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
-                folders = [run.folder for run in runs if run.record and run.folder]
                 torn = [folder for folder in folders if masked(folder.name) not in whole]
-                if not torn:
+                if not torn or not left:
                     break
-                sync(torn, uri=absolute_uri(uri), experiment=experiment)  # records hold no password
+                written += sync(torn, uri=absolute_uri(uri), experiment=experiment).written  # records hold no password
         except TrackingError as error:
-            say(f"note: {error}")
+            say(f"note: {error}, and may lack runs: {again}")
+            return
+        if torn:
+            say(f"note: {len(torn)} of {len(folders)} runs are not whole in the tracking store: {again}")
+        elif written:
+            say(f"note: the tracking store has all runs by now, {written} of {len(folders)} written at the end")

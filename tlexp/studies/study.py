@@ -5,6 +5,7 @@ The records in its folder are the truth, as those of a sweep are: the same comma
 
 import dataclasses
 import math
+import platform
 import shlex
 import time
 import uuid
@@ -22,7 +23,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
-from tlexp.jobs.submission import await_submitted
+from tlexp.jobs.submission import await_submitted, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
@@ -88,6 +89,9 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     if begun is None:
         shorten(plan, found)
     print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
+    if submits(context.config) and len(done) < len(plan.runs):
+        here = f"{platform.node()}, where this was typed"
+        say(f"note: these times are of {here}; for those where jobs run type it there with --dry-run, e.g. by srun")
     if begun is None:
         refuse_longer(plan, found)
     about = plan.about(found.first(plan))

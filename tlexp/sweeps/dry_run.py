@@ -12,7 +12,7 @@ _WIDTH = 100
 
 
 def survey_table(
-    folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str, under_way: Mapping[str, bool] = {}
+    folder: Path, runs: Sequence[JobOutcome], *, proposed: int, sampler: str, under_way: Mapping[str, str] = {}
 ) -> str:
     """Return the runs of a sweep, with what is there of each, and how many would run.
 
@@ -21,13 +21,12 @@ def survey_table(
         runs: In its order.
         proposed: Runs whose settings a search has yet to choose.
         sampler: What chooses them.
-        under_way: Name of the folder of each run that a scheduler has -> whether it runs.
+        under_way: Name of the folder of each run that others have in hand -> how.
     """
 
     def there(run: JobOutcome) -> str:
-        if _is_there(run) or (runs_now := under_way.get(run_folder(run.key))) is None:
-            return "-" if run.status is None else str(run.status)
-        return "running" if runs_now else "queued"
+        stands = "-" if run.status is None else str(run.status)
+        return stands if _is_there(run) else under_way.get(run_folder(run.key), stands)
 
     def would_run(run: JobOutcome) -> bool:
         return not _is_there(run) and run_folder(run.key) not in under_way
@@ -41,8 +40,8 @@ def survey_table(
     lines = [line[:_WIDTH].rstrip() for line in aligned(rows)]
     done, left = sum(map(_is_there, runs)), sum(map(would_run, runs)) + proposed
     handed = len(runs) + proposed - done - left
-    submitted = f"{handed} {'is' if handed == 1 else 'are'} submitted, " if handed else ""
-    summary = f"{folder}: {done} of {len(runs) + proposed} runs are there, {submitted}{left} would run"
+    others = f"{handed} {'is' if handed == 1 else 'are'} under way, " if handed else ""
+    summary = f"{folder}: {done} of {len(runs) + proposed} runs are there, {others}{left} would run"
     chosen = [f"{proposed} more runs have settings that {sampler} will choose"] if proposed else []
     return "\n".join([*(lines if runs else []), *chosen, summary])
 

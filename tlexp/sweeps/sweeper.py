@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from tlexp.config.sweep import Pruner, SweepConfig
 from tlexp.errors import ConfigError, TrainingError
+from tlexp.jobs.elsewhere import under_way
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.outcome import JobOutcome
 from tlexp.jobs.peers import Peers, await_peers
@@ -16,7 +17,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
-from tlexp.jobs.submission import SubmittedJobs, await_submitted, submits
+from tlexp.jobs.submission import await_submitted, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidate, Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
@@ -57,16 +58,15 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
     if before := predecessor_note(plan.folder.path, plan.about):
         say(f"note: {before}")
     if settings.dry_run:
-        index = RunIndex(plan.folder.attempts(shared=settings.storage is not None))
+        index = RunIndex(plan.folder.attempts(shared=True))
         plan.require_inputs(index)
         runs = Sweep(settings, plan, index).runs()
-        submitted = SubmittedJobs(plan.folder.path).under_way()
         text = survey_table(
             plan.folder.path,
             runs,
             proposed=max(0, plan.total - len(runs)),
             sampler=sampler(settings),
-            under_way={folder.parent.name: runs_now for folder, runs_now in submitted.items()},
+            under_way=under_way(plan.folder.path, index.every()),
         )
         print(text)  # noqa: T201 - this is what was asked for
         return runs
@@ -148,7 +148,7 @@ class Sweep:
         with (
             contextlib.closing(self._progress),
             way_out(),
-            JobRunner(context, self.plan.folder, self._hear, stop=stop) as runner,
+            JobRunner(context, self.plan.folder, self._hear, stop=stop, waits=self._progress.waits) as runner,
         ):
             whole = self._run_all(runner)
         with contextlib.nullcontext() if self._peers is None else self.plan.folder.turn():
@@ -241,8 +241,8 @@ class Sweep:
             raise TrainingError(
                 f"{limit}: {len(failed)} of {self.plan.total} runs failed and the sweep stopped; {again}"
             )
-        if failed:
-            raise TrainingError(f"{len(failed)} of {len(runs)} runs did not finish; {again}")
+        if lost := sum(run.status is None or not run.status.is_final for run in runs):
+            raise TrainingError(f"{lost} of {len(runs)} runs did not finish; {again}")
 
 
 def _sharing_problem(plan: Plan, context: HydraContext) -> str | None:

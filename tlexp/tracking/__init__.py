@@ -1,5 +1,6 @@
 """The run's own record, and MLflow as its projection."""
 
+from tlexp.secrets import public_uri
 from tlexp.tracking import names
 from tlexp.tracking.client import DatasetInfo
 from tlexp.tracking.curves import MetricsLog, Point, read_points
@@ -8,7 +9,7 @@ from tlexp.tracking.mlflow import Backlog, TrackedRun, Tracker, resolve_weights
 from tlexp.tracking.projection import dataset_of, replay, run_files
 from tlexp.tracking.pyfunc import PyfuncModel
 from tlexp.tracking.record import Record, RunStatus, publish_record, read_record
-from tlexp.tracking.store import absolute_uri, ensure_store, public_uri
+from tlexp.tracking.store import absolute_uri, ensure_store
 
 __all__ = [
     "Backlog",

@@ -15,6 +15,7 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     # The defaults (7 retries, 120 s each) hold a run up for 246 s when the server is away; the record can wait.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

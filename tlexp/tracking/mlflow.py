@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tlexp.errors import TrackingError, WeightsError
+from tlexp.secrets import public_uri
 from tlexp.tracking import names
 from tlexp.tracking.artifacts import repository
 from tlexp.tracking.client import DatasetInfo, Ending, RunWriter, Value, open_writer, run_tags, tagged
@@ -37,7 +38,6 @@ from tlexp.tracking.store import (
     absolute_uri,
     ensure_store,
     network_filesystem,
-    public_uri,
     sqlite_path,
 )
 from tlexp.tracking.system_metrics import load_monitor, measured_machine
@@ -268,7 +268,7 @@ class Tracker:
             self._warned = True
             self._warn(
                 f"tracking store {public_uri(self.uri)} cannot take the run ({self._away}): it goes on without; "
-                f"write it there later with: {_told_command(self._command, self.uri)}"
+                f"write it there later with: {told_command(self._command, self.uri)}"
             )
 
 
@@ -294,12 +294,14 @@ class Backlog:
             last.settle()
 
 
-def _told_command(command: str, uri: str) -> str:
+def told_command(command: str, uri: str) -> str:
     """Return a command with the store that it writes into; a password is left to the user."""
     shown = public_uri(uri)
     command = f"{command} --uri {shlex.quote(shown)}"
     if uri == shown:
         return command
+    if not uri.startswith("http"):
+        return f"{command} (the password is not kept: type it there, or set PGPASSWORD)"
     return f"{command} (user and password are not kept: type them there, or set MLFLOW_TRACKING_USERNAME and _PASSWORD)"
 
 

@@ -7,15 +7,17 @@ from typing import TypeVar
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError
-from tlexp.secrets import masked
+from tlexp.secrets import masked, public_uri
 from tlexp.tracking.library import load_mlflow
-from tlexp.tracking.store import PROBE_SECONDS, Pulse, public_uri, sqlite_path
+from tlexp.tracking.store import PROBE_SECONDS, Pulse, sqlite_path
 
 T = TypeVar("T")
 RUN_SECONDS: float = TrackingConfig.wait_seconds
 """Of one run, or of a question."""
 SWEEP_SECONDS = 10.0
 """A sweep's ending waits so long; it comes once in many runs."""
+_FIRST_SHARE = 0.25
+"""Of a budget, for a first answer: a server that many sweeps end in at once is slow, but not away."""
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 0.25
 """How often a file is looked at, which takes its lock for a moment."""
@@ -45,7 +47,7 @@ class Patience:
     def asks(self) -> bool:
         """Return whether the store answers a first question."""
         began = self._clock()
-        answered = self._pulse.beats(min(PROBE_SECONDS, self.left))
+        answered = self._pulse.beats(min(max(PROBE_SECONDS, self.seconds * _FIRST_SHARE), self.left))
         if not self._is_file:
             self.left -= self._clock() - began
         return answered

@@ -97,14 +97,14 @@ def vouched_copy(folder: Path, record: Record) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tlexp-replay-") as made:
         copy = Path(made)
         vouched = [names.RECORD_FILE, *filter(names.is_run_file, record.files)]
-        changed = [name for name in vouched if not _copied(folder / name, copy / name, record.files.get(name))]
+        changed = [name for name in vouched if not copied(folder / name, copy / name, record.files.get(name))]
         if changed or read_record(copy) != record:
             shown = ", ".join(changed or [names.RECORD_FILE])
             raise TrackingError(f"{folder} holds changed files ({shown}): restore them")
         yield copy
 
 
-def _copied(path: Path, copy: Path, digest: str | None) -> bool:
+def copied(path: Path, copy: Path, digest: str | None) -> bool:
     """Copy a file, and return whether it is gone or the copy is what the digest, if there is one, says."""
     copy.parent.mkdir(exist_ok=True)
     try:

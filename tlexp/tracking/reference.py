@@ -10,7 +10,7 @@ from typing import Any
 
 from tlexp.config.tracking import TrackingConfig
 from tlexp.errors import TrackingError, WeightsError
-from tlexp.secrets import masked
+from tlexp.secrets import masked, public_uri
 from tlexp.tracking import names
 from tlexp.tracking.artifacts import repository
 from tlexp.tracking.library import load_mlflow
@@ -18,7 +18,7 @@ from tlexp.tracking.mlflow import resolve_weights
 from tlexp.tracking.patience import first_line
 from tlexp.tracking.record import Record, RunStatus, read_record
 from tlexp.tracking.stated import foreign_store
-from tlexp.tracking.store import absolute_uri, public_uri, sqlite_path
+from tlexp.tracking.store import absolute_uri, sqlite_path
 
 _PACKED = "artifacts"
 """Where a model of MLflow's keeps the files that it was made of."""

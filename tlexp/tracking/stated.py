@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlexp.jsonfile import abridged
-from tlexp.tracking.store import absolute_uri, public_uri
+from tlexp.secrets import public_uri, without_login
+from tlexp.tracking.store import absolute_uri
 
 _MISSING = object()
 _BLOCK = "a block of values"
@@ -62,5 +63,6 @@ def foreign_store(asked: str | None, store: str) -> str | None:
         asked: What the record says; None where it names none.
         store: Absolute URI of the store that a run started here takes.
     """
-    shown = None if asked is None else public_uri(absolute_uri(asked))
-    return None if shown == public_uri(store) else shown
+    if asked is None or without_login(absolute_uri(asked)) == without_login(store):
+        return None
+    return public_uri(absolute_uri(asked))

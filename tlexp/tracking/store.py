@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import sqlite3
 import ssl
 import threading
@@ -19,12 +20,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
 from tlexp.errors import TrackingError
-from tlexp.secrets import learn
+from tlexp.secrets import learn, public_uri
 from tlexp.tracking.library import load_mlflow
 
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?:\?.*)?")
@@ -62,23 +63,12 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(unquote(match["path"])).absolute()
 
 
-def public_uri(uri: str) -> str:
-    """Return the URI without a password, fit for messages and records.
-
-    >>> public_uri("https://me:secret@host:5000/x"), public_uri("sqlite:////tmp/mlflow.db")
-    ('https://host:5000/x', 'sqlite:////tmp/mlflow.db')
-    """
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def serve_command(uri: str) -> str:
     """Return the command that serves a store's web page from this folder; empty for a server, which needs none."""
     if uri.startswith(("http://", "https://")):
         return ""
-    return "mlflow ui" if uri == absolute_uri("sqlite:///mlflow.db") else f"mlflow ui --backend-store-uri {uri}"
+    usual = uri == absolute_uri("sqlite:///mlflow.db")
+    return "mlflow ui" if usual else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def ensure_store(uri: str) -> None:

@@ -6,18 +6,21 @@ folder that cannot be written does not stop the others.
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlexp.errors import TrackingError
-from tlexp.tracking.names import RECORD_FILE
+from tlexp.secrets import public_uri, without_login
+from tlexp.terminal import short_path
+from tlexp.tracking.names import OVERVIEW_FILE, RECORD_FILE
+from tlexp.tracking.overview import Overview, read_overview, replay_sweep
 from tlexp.tracking.patience import attempt, first_line
 from tlexp.tracking.projection import replay
 from tlexp.tracking.record import Record, left_out, read_record
 from tlexp.tracking.stale import close_dead_runs
 from tlexp.tracking.stated import foreign_store, require_stated
-from tlexp.tracking.store import Pulse, absolute_uri, ensure_store, public_uri
+from tlexp.tracking.store import Pulse, absolute_uri, ensure_store
 
 _DEPTH = 4
 _PROBE_SECONDS = 20.0
@@ -33,7 +36,9 @@ class SyncReport:
         present: Runs that were there already.
         untracked: Runs made with tracking=off, which are not written.
         closed: Ids of the runs that dead processes had left open there.
+        shown: Sweeps and studies whose own runs were missing, or held an earlier state.
         broken: Records that cannot be replayed, and why.
+        elsewhere: Of each store that records alone have named: how many runs, and what writes them there.
         left_out: Folders of runs that were written without some of their files, which no record vouches for.
     """
 
@@ -42,15 +47,18 @@ class SyncReport:
     present: int
     untracked: int
     closed: tuple[str, ...]
+    shown: int
     broken: tuple[tuple[Path, str], ...]
+    elsewhere: tuple[tuple[int, str], ...]
     left_out: tuple[tuple[Path, tuple[str, ...]], ...]
 
 
 def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) -> SyncReport:
     """Write every run below the folders that the store does not have; a second time there is nothing left to do.
 
-    Runs that were made with tracking=off stay out. Runs that dead processes left open there are closed; those that have
-    a record were written again before.
+    So are the own runs of sweeps and studies, which hold their tables and plots. Runs that were made with
+    tracking=off stay out. Runs that dead processes left open there are closed; those that have a record were
+    written again before.
 
     Args:
         folders: Runs' folders, or folders that hold them up to four levels down; missing ones are passed over.
@@ -66,9 +74,12 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
             f"no such folder: {', '.join(map(str, folders))}: name folders of runs, e.g. tlexp sync outputs"
         )
     replayed = _Replayed(uri, experiment)
-    for path in find_records(folders):
+    for path in _find(folders, (RECORD_FILE, OVERVIEW_FILE)):
         try:
-            replayed.add(path.parent, read_record(path))
+            if path.name == RECORD_FILE:
+                replayed.add(path.parent, read_record(path))
+            else:
+                replayed.show(path.parent, read_overview(path))
         except _AwayError:
             raise
         except TrackingError as error:
@@ -76,7 +87,7 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
         except Exception as error:  # noqa: BLE001 - a folder may hold anything, and is no reason to leave others out
             replayed.require_store(path.parent, error)
             replayed.broken.append((path, first_line(error)))
-    return replayed.report()
+    return replayed.report(folders)
 
 
 class _AwayError(TrackingError):
@@ -98,7 +109,9 @@ class _Replayed:
         if uri is not None:
             self._reach()
         self._experiments: set[str] = set()
-        self._written = self._present = self._untracked = 0
+        self._written = self._present = self._untracked = self._shown = 0
+        self._here: set[Path] = set()
+        self._elsewhere: dict[str, list[Path]] = {}
         self.broken: list[tuple[Path, str]] = []
         self._left_out: list[tuple[Path, tuple[str, ...]]] = []
 
@@ -115,9 +128,12 @@ class _Replayed:
         if not record.config["tracking"]["enabled"]:
             self._untracked += 1
             return
-        if self._stated is None:
-            self._require_default(folder, _stated(record, "uri"))
-        experiment = str(self._experiment or _stated(record, "experiment"))
+        tracking = record.config["tracking"]
+        if self._is_elsewhere(tracking["uri"]):
+            self._elsewhere.setdefault(public_uri(absolute_uri(tracking["uri"])), []).append(folder)
+            return
+        self._here.add(folder)
+        experiment = str(self._experiment or _plain(tracking["experiment"], "experiment"))
         self._reach()
         self._experiments.add(experiment)
         if not replay(record, folder, uri=self._store, experiment=experiment):
@@ -126,6 +142,19 @@ class _Replayed:
         self._written += 1
         if left := left_out(folder, record):
             self._left_out.append((folder, left))
+
+    def show(self, folder: Path, overview: Overview) -> None:
+        """Show a sweep or a study, if the store does not in this state.
+
+        Raises:
+            TrackingError: It cannot be shown.
+            Exception: Whatever a store's client raises.
+        """
+        if self._is_elsewhere(overview.uri):
+            return  # its runs are told of
+        experiment = str(self._experiment or _plain(overview.experiment, "experiment"))
+        self._reach()
+        self._shown += replay_sweep(overview, folder, uri=self._store, experiment=experiment)
 
     def require_store(self, folder: Path, error: Exception) -> None:
         """Go on after an error if the store still answers a question: then the fault is the run's.
@@ -143,8 +172,12 @@ class _Replayed:
                 f"({first_line(error)}): run tlexp sync again once the store is well; it goes on where it stopped"
             ) from error
 
-    def report(self) -> SyncReport:
-        """Return what came of it, after closing what dead processes left open."""
+    def report(self, folders: Sequence[Path]) -> SyncReport:
+        """Return what came of it, after closing what dead processes left open.
+
+        Args:
+            folders: That were asked for.
+        """
         closed = [run for name in sorted(self._experiments) for run in close_dead_runs(self._store, experiment=name)]
         return SyncReport(
             store=public_uri(self._store),
@@ -152,18 +185,24 @@ class _Replayed:
             present=self._present,
             untracked=self._untracked,
             closed=tuple(closed),
+            shown=self._shown,
             broken=tuple(self.broken),
+            elsewhere=tuple(
+                (len(runs), _way_out(store, runs, self._here, folders)) for store, runs in self._elsewhere.items()
+            ),
             left_out=tuple(self._left_out),
         )
 
-    def _require_default(self, folder: Path, asked: str | None) -> None:
-        """Refuse a record that asks for a store which nobody here has named."""
-        shown = foreign_store(asked, self._store)
-        if shown is not None:
-            raise TrackingError(
-                f"it asks for tracking store {shown}, and a record is not believed where files are to go: if that is "
-                f"where you want them, {shlex.join(['tlexp', 'sync', str(folder), '--uri', shown])}"
-            )
+    def _is_elsewhere(self, asked: str | None) -> bool:
+        """Return whether another store is asked for than nobody here has named.
+
+        Raises:
+            TrackingError: It came from an environment variable, which is not kept.
+        """
+        if self._stated is not None:
+            return False
+        _plain(None if asked is None else without_login(asked), "uri")
+        return foreign_store(asked, self._store) is not None
 
     def _reach(self) -> None:
         """Make sure, once, that the store answers.
@@ -181,16 +220,40 @@ class _Replayed:
         self._reached = True
 
 
-def _stated(record: Record, field: str) -> str | None:
+def _plain(value: str | None, field: str) -> str | None:
     """Return what a run's configuration says of its tracking store.
 
     Raises:
         TrackingError: It came from an environment variable, which records do not hold.
     """
-    value: str | None = record.config["tracking"][field]
     if value is not None and "${" in value:
         raise TrackingError(f"its tracking.{field} came from {value}, which is not logged: name it with --{field}")
     return value
+
+
+def _way_out(store: str, runs: Sequence[Path], here: Collection[Path], folders: Sequence[Path]) -> str:
+    """Return the one command that writes runs into the store that they ask for, and no others.
+
+    Args:
+        store: In words.
+        runs: Their folders.
+        here: Those of others.
+        folders: That were asked for; above them there may be still others.
+    """
+    roots = {folder.resolve() for folder in folders}
+    others = {above for folder in here for above in (folder, *folder.parents)}
+    places: dict[Path, None] = {}
+    for run in runs:
+        ways = [run]
+        while ways[-1] not in roots and ways[-1] != ways[-1].parent:
+            ways.append(ways[-1].parent)
+        places[next(way for way in reversed(ways) if way not in others)] = None
+    command = shlex.join(["tlexp", "sync", *map(short_path, places), "--uri", store])
+    asks = "1 run asks" if len(runs) == 1 else f"{len(runs)} runs ask"
+    return (
+        f"{asks} for tracking store {store}, and a record is not believed where files are to go: if that is where you "
+        f"want them, {command}"
+    )
 
 
 def _ask(uri: str) -> None:
@@ -205,16 +268,20 @@ def find_records(folders: Sequence[Path]) -> list[Path]:
 
     The folders may be links; below them none is followed.
     """
-    return sorted({path for folder in folders for path in _records(folder.resolve(), _DEPTH)})
+    return _find(folders, (RECORD_FILE,))
 
 
-def _records(folder: Path, depth: int) -> Iterator[Path]:
+def _find(folders: Sequence[Path], wanted: Container[str]) -> list[Path]:
+    return sorted({path for folder in folders for path in _files(folder.resolve(), wanted, _DEPTH)})
+
+
+def _files(folder: Path, wanted: Container[str], depth: int) -> Iterator[Path]:
     try:
         entries = list(os.scandir(folder))
     except OSError:  # missing, or not to be read
         return
     for entry in entries:
-        if entry.name == RECORD_FILE and entry.is_file(follow_symlinks=False):
+        if entry.name in wanted and entry.is_file(follow_symlinks=False):
             yield Path(entry.path)
         elif depth and entry.is_dir(follow_symlinks=False):
-            yield from _records(Path(entry.path), depth - 1)
+            yield from _files(Path(entry.path), wanted, depth - 1)
