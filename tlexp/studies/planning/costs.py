@@ -46,12 +46,17 @@ class Estimate:
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
-        budget, name = run.budget, column.column.name
-        seconds = run_seconds(
-            run.config, self.costs[name], images=budget.images, folds=budget.folds, tested=self.tested
-        )
-        solving = self.solving.get(name)
-        return seconds + (0.0 if solving is None else solving.seconds(budget.images, budget.pooled_folds))
+        return self.alone(column, run) + self.solved(column, run)
+
+    def alone(self, column: PlannedColumn, run: PlannedRun) -> float:
+        """Return what a replicate takes when its head, if it is solved, has been solved with those of others."""
+        budget, costs = run.budget, self.costs[column.column.name]
+        return run_seconds(run.config, costs, images=budget.images, folds=budget.folds, tested=self.tested)
+
+    def solved(self, column: PlannedColumn, run: PlannedRun) -> float:
+        """Return the seconds in which the head of a replicate is solved; 0 where it is trained."""
+        solving = self.solving.get(column.column.name)
+        return 0.0 if solving is None else solving.seconds(run.budget.images, run.budget.pooled_folds)
 
     def of(self, column: PlannedColumn, runs: Sequence[PlannedRun] | None = None) -> float:
         """Return the seconds that are left of a column, or of some of its runs."""
@@ -59,8 +64,12 @@ class Estimate:
 
     def passing(self, column: PlannedColumn) -> float:
         """Return the seconds of the pass that a column's network takes over all images, its heads included."""
+        return self.read(column) + self.of(column)
+
+    def read(self, column: PlannedColumn) -> float:
+        """Return the seconds in which all images pass a column's network."""
         name = column.column.name
-        return (0.0 if name in self.passed else self.costs[name].image * self.images) + self.of(column)
+        return 0.0 if name in self.passed else self.costs[name].image * self.images
 
     def milliseconds(self, plan: StudyPlan) -> dict[str, float]:
         """Return what an image takes in each network of a pool of which something is left to do, by name."""
