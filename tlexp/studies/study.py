@@ -87,7 +87,8 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
-    print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
+    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else 0.0
+    print(survey(plan, found, again=again, spent=spent))  # noqa: T201 - this is what people see first
     if begun is None:
         refuse_longer(plan, found)
     about = plan.about(found.first(plan))

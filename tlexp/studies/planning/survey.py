@@ -19,13 +19,14 @@ _WIDE = 0.1
 """Intervals that reach so far to either side tell few columns apart."""
 
 
-def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> str:
+def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent: float = 0.0) -> str:
     """Return the bill: what is computed, in how much time by estimate, and what is left out.
 
     Args:
         plan: What is computed.
         found: The estimate.
         again: What is left out because it was left out when the study began.
+        spent: Seconds of the minutes that it took when it was typed before.
     """
     source = plan.source
     parts = {"test": source.held_out.labels, "rest": plan.rest}
@@ -50,7 +51,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
     opening = [run for runs in first.values() for run in runs]
     left = sum(run.key not in found.done for run in opening)
     minutes = allowed_minutes(plan)
-    stops = _stops(plan, found, minutes)
+    stops = _stops(plan, found, minutes, spent)
     whole = " were nothing left out" if stops else ""
     lines.append(
         f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
@@ -71,13 +72,22 @@ def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:
     return aligned([[row[0], row[1][: max(0, _WIDTH - room)].rstrip(), *row[2:]] for row in rows])
 
 
-def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
-    """Return what the minutes end while a study with a screen runs, where it may take longer than they allow."""
-    if not plan.entrants or found.total(plan) <= 60 * minutes:
+def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float) -> list[str]:
+    """Return what the minutes end while a study runs, where it may take longer than they allow."""
+    left = 60 * minutes - spent
+    if found.total(plan) <= left or all(run.key in found.done for _, run in plan.runs):
         return []
+    stated = f"study.minutes={minutes:g}{f', of which {duration(spent)} are over,' if spent else ''}"
+    if plan.entrants:
+        return [
+            f"{stated} stops the screen between passes, and leaves rounds, rates and columns out of the",
+            "finals when the finalists are known, until these fit by estimate; the page names what was left out",
+        ]
+    if found.first(plan) <= left:
+        return [f"{stated} ends it after the last round that fits by estimate"]
     return [
-        f"study.minutes={minutes:g} stops the screen between passes, and leaves rounds, rates and columns out of the",
-        "finals when the finalists are known, until these fit by estimate; the page names what was left out",
+        f"{stated} ends it before: what has not begun by then is left out, the dearest columns at",
+        "the largest budgets first, down to two columns at the smallest; the page names what was left out",
     ]
 
 
