@@ -675,6 +675,16 @@ def test_a_size_holds_for_all_networks_and_one_network_for_none(
     assert "backbone=lite0: study=backbones takes its networks from study.backbones" in told
 
 
+def test_networks_may_be_compared_wholly_frozen_alone(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(*NETWORKS, "study.depths=[all]") == 0
+    frozen = {"tiny-freeze-5", "tf_efficientnet_lite0-freeze-9"}
+    assert {name for name, *_ in about(tmp_path)["replicates"].values()} == frozen
+    assert len(records(tmp_path)) == 2
+    assert "2 of 2 replicates have finished" in capsys.readouterr().out
+
+
 def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
