@@ -433,8 +433,8 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     assert re.search(
         r"left out: logistic regression on the last units side by side: .* gives no single tensor to its head", told
     )
-    assert re.search(r"left out: trained: attention over .*: head=attention needs the last map or the tokens", told)
-    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
+    assert re.search(r"left out: trained, attention over .*: head=attention needs the last map or the tokens", told)
+    assert re.search(r"left out: trained, a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
     assert [line.split()[0] for line in told.splitlines()[2:8]] == [
         "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
     ]  # fmt: skip
@@ -634,7 +634,7 @@ def test_on_a_machine_that_slows_the_minutes_end_the_first_round_and_the_dearest
     assert all(len(cell.finished) == 3 for cell in table.cells.values())
     first, second = table.cells.keys() - {("freeze-5", "2"), ("freeze-1", "2")}, {("freeze-5", "4"), ("freeze-1", "4")}
     assert first == {4: second, 2: second | {("freeze-0", "2")}, 100: set()}[slower]
-    assert f"The minutes left out: {'1 column (' if slower == 4 else ''}" in told.out
+    assert f"Not measured, to fit study.minutes: {'1 column (' if slower == 4 else ''}" in told.out
     page, before = (tmp_path / "multirun/s/report/report.md").read_text(), records(tmp_path)
     assert study(*words) == 0
     assert records(tmp_path) == before

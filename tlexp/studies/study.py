@@ -82,12 +82,12 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         index = RunIndex(plan.folder.attempts(shared=True))  # jobs of an earlier typing may be at work: `_run` waits
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         if len(done) < len(plan.runs):
-            say("measuring what the study will take")  # seconds, and much more on a machine that is busy
+            say("timing some images, steps and heads of each column, to say what the study will take")
         found = estimate(plan, session, done)
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
-    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else 0.0
+    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else None
     print(survey(plan, found, again=again, spent=spent))  # noqa: T201 - this is what people see first
     if begun is None:
         refuse_longer(plan, found)
