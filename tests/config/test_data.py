@@ -33,6 +33,14 @@ FOLDER, CSV = DataSource.folder, DataSource.csv
         ),
         ({"source": FOLDER, "root": "r", "bits": 12}, []),
         ({"source": FOLDER, "root": "r", "bits": 7}, ["data.bits=7: must be 8..16, or null for all 16"]),
+        (
+            {"source": FOLDER, "root": "r", "size": 64},
+            [
+                "data.size=64 is the side of rendered shapes, and data=folder has images of its own: leave it out; "
+                "what the network sees is backbone.image_size=64, and study=sizes compares several"
+            ],
+        ),
+        ({"size": 64}, []),
         ({"bits": 12}, ["data.bits=12 needs image files: data=shapes reads none"]),
         ({"source": CSV, "root": "r", "decoder": Decoder.fast}, []),
         ({"decoder": Decoder.fast}, ["data.decoder=fast needs image files: data=shapes reads none"]),

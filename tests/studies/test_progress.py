@@ -33,7 +33,36 @@ def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_
     end(tmp_path, "a" * 64)
     end(tmp_path, "b" * 64)
     clock.now += 60.0
-    assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 2 min to go"
+    assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 93 s to go"
+    clock.now += 60.0
+    assert told.line().endswith("about 33 s to go")
+    assert told.pace == pytest.approx(70 / 30)
+    begun = StudyProgress(tmp_path, {"c" * 64: 40.0}, done=6, title="study", pace=told.pace, clock=clock)
+    assert begun.line().endswith("about 93 s to go")
+
+
+def seconds(line: str) -> float:
+    [(number, unit)] = re.findall(r"about ([\d.]+) (s|min|h) to go", line)
+    return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+@pytest.mark.parametrize("slower", [0.5, 1, 3])
+def test_what_heads_take_together_is_told_while_no_replicate_ends(tmp_path: Path, slower: float) -> None:
+    """Ten replicates of 0.2 s, and before them 60 s of solving; then as much of another column."""
+    keys = [f"{number:064x}"[::-1] for number in range(20)]
+    shared = [(frozenset(keys[:10]), 60.0), (frozenset(keys[10:]), 60.0)]
+    clock, told = Clock(), []
+    progress = StudyProgress(tmp_path, dict.fromkeys(keys, 0.2), shared=shared, done=0, title="study", clock=clock)
+    for column in (keys[:10], keys[10:]):
+        for _ in range(6):
+            told.append((clock.now, seconds(progress.line())))
+            clock.now += 10 * slower
+        for key in column:
+            end(tmp_path, key)
+            clock.now += 0.2 * slower
+            told.append((clock.now, seconds(progress.line())))
+    known = told if slower == 1 else told[6:]  # else the first column tells of the second
+    assert all(said == pytest.approx(clock.now - now, rel=0.45, abs=5) for now, said in known)
 
 
 def test_the_line_says_when_the_minutes_are_over_and_what_still_runs(tmp_path: Path) -> None:

@@ -446,8 +446,8 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     assert re.search(
         r"left out: logistic regression on the last units side by side: .* gives no single tensor to its head", told
     )
-    assert re.search(r"left out: trained: attention over .*: head=attention needs the last map or the tokens", told)
-    assert re.search(r"left out: trained: a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
+    assert re.search(r"left out: trained, attention over .*: head=attention needs the last map or the tokens", told)
+    assert re.search(r"left out: trained, a hidden layer on the flattened map: head=flatten_mlp needs the last", told)
     assert [line.split()[0] for line in told.splitlines()[2:8]] == [
         "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
     ]  # fmt: skip
@@ -647,7 +647,7 @@ def test_on_a_machine_that_slows_the_minutes_end_the_first_round_and_the_dearest
     assert all(len(cell.finished) == 3 for cell in table.cells.values())
     first, second = table.cells.keys() - {("freeze-5", "2"), ("freeze-1", "2")}, {("freeze-5", "4"), ("freeze-1", "4")}
     assert first == {4: second, 2: second | {("freeze-0", "2")}, 100: set()}[slower]
-    assert f"The minutes left out: {'1 column (' if slower == 4 else ''}" in told.out
+    assert f"Not measured, to fit study.minutes: {'1 column (' if slower == 4 else ''}" in told.out
     page, before = (tmp_path / "multirun/s/report/report.md").read_text(), records(tmp_path)
     assert study(*words) == 0
     assert records(tmp_path) == before
@@ -686,6 +686,16 @@ def test_a_size_holds_for_all_networks_and_one_network_for_none(
     assert study(*NETWORKS, "backbone=lite0", "--dry-run") == 2
     told = " ".join(capsys.readouterr().err.split())
     assert "backbone=lite0: study=backbones takes its networks from study.backbones" in told
+
+
+def test_networks_may_be_compared_wholly_frozen_alone(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(*NETWORKS, "study.depths=[all]") == 0
+    frozen = {"tiny-freeze-5", "tf_efficientnet_lite0-freeze-9"}
+    assert {name for name, *_ in about(tmp_path)["replicates"].values()} == frozen
+    assert len(records(tmp_path)) == 2
+    assert "2 of 2 replicates have finished" in capsys.readouterr().out
 
 
 def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(

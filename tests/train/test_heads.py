@@ -256,8 +256,27 @@ def test_solving_ends_where_it_is_asked_to(rows):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        solve("logreg", features, labels, problems, num_classes=3, heed=heed)
+        solve("ridge", features, labels, problems, num_classes=3, heed=heed)
     assert len(heard) == 2
+
+
+def test_a_logistic_regression_ends_within_a_newton_step_where_it_is_asked_to(rows):
+    """A step of hundreds of classes takes many seconds."""
+    features, labels = rows
+    heard = []
+
+    def heed(last=None):
+        heard.append(None)
+        if len(heard) == last:
+            raise KeyboardInterrupt
+
+    problem = [Problem(train=np.arange(20))]
+    [[fitted]] = solve("logreg", features, labels, problem, num_classes=3, candidates=[1e-2], heed=heed)
+    assert len(heard) > 1 + 2 * fitted.iterations
+    heard.clear()
+    with pytest.raises(KeyboardInterrupt):
+        solve("logreg", features, labels, problem, num_classes=3, heed=lambda: heed(5))
+    assert len(heard) == 5
 
 
 def test_a_head_is_built_once_and_holds_no_memory_of_those_that_it_was_compared_with() -> None:

@@ -130,7 +130,7 @@ def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
         lines.append((_typed("backbone=lite0", *larger), "a network of ImageNet; this one is small"))
     if not complete and record.config["backbone"]["name"] != PIXELS and record.config["labels"] != "all":
         same = [word for word in words if _of(word, _SAME)]
-        lines.append((_typed("study=quick", *same), "heads and labels compared, in about one forward pass"))
+        lines.append((_typed("study=quick", *same), "heads and labels compared; each image passes once"))
     if not complete and record.config["data"]["source"] not in _MADE and record.config["labels"] != "all":
         less = [word for word in words if not _of(word, ("labels",))]
         lines.append((_typed(*less, "labels=all"), "the same from all of your labels"))

@@ -182,7 +182,9 @@ class DataConfig:
     test_per_class: int = setting(100, "data=shapes: test images per class, from 1.")
     num_classes: int = setting(6, f"data=shapes: number of classes, 2..{len(SHAPES)}: {', '.join(SHAPES)}.")
     size: int | None = setting(
-        None, "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input."
+        None,
+        "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input. Refused with other "
+        "sources: what a network sees of photographs is backbone.image_size.",
     )
     noise: float = setting(0.1, "data=shapes: standard deviation of the pixel noise, [0, 1].")
     clutter: int = setting(4, "data=shapes: distracting strokes per image, 0..50.")
@@ -220,6 +222,12 @@ class DataConfig:
             found.append(f"data.num_classes={self.num_classes}: must be 2..{len(SHAPES)}")
         if self.size is not None and not 8 <= self.size <= 2048:
             found.append(f"data.size={self.size}: must be 8..2048 pixels, or null for the backbone's input")
+        if self.size is not None and self.source is not DataSource.shapes:
+            found.append(
+                f"data.size={self.size} is the side of rendered shapes, and data={self.source} has images of its own: "
+                f"leave it out; what the network sees is backbone.image_size={self.size}, and study=sizes "
+                "compares several"
+            )
         if not 0 <= self.noise <= 1:
             found.append(f"data.noise={self.noise}: must be in [0, 1]")
         if not 0 <= self.clutter <= 50:

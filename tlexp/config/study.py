@@ -40,7 +40,8 @@ class StudyConfig:
     depths: list[str] = setting(
         [],
         "Freeze depths as in freeze.depth, e.g. [0,0.5,all]; empty takes none, all and those nearest to a quarter, "
-        "half and three quarters of the backbone's operations.",
+        "half and three quarters of the backbone's operations. Of study=backbones and study=sizes empty takes all, "
+        "half and none; all is always among them, for it screens, so that [all] trains no layers.",
         key=False,
     )
     backbones: list[str] = setting(
@@ -118,14 +119,14 @@ class StudyConfig:
     def _useless(self) -> list[str]:
         """Return what a study is told that none of its columns asks for, or lacks."""
         found = []
-        for key, column, what, way_out in (
-            ("depths", "depths", "compares no freeze depths", "study=freeze_vs_labels"),
-            ("backbones", ENTRANTS, "is about one backbone", "study=backbones"),
-            ("sizes", ENTRANTS, "is about one input size", "study=sizes"),
-            ("scratch_labels", "scratch", "trains nothing from scratch", "study=freeze_vs_labels or policies"),
+        for key, columns, what, way_out in (
+            ("depths", {"depths", ENTRANTS}, "compares no freeze depths", "study=freeze_vs_labels"),
+            ("backbones", {ENTRANTS}, "is about one backbone", "study=backbones"),
+            ("sizes", {ENTRANTS}, "is about one input size", "study=sizes"),
+            ("scratch_labels", {"scratch"}, "trains nothing from scratch", "study=freeze_vs_labels or policies"),
         ):
             values = getattr(self, key)
-            if values and column not in self.columns:
+            if values and not columns & {*self.columns}:
                 told = f"study.{key}=[{','.join(map(str, values))}]: study.kind={self.kind} {what}"
                 found.append(f"{told}; leave it out, or use {way_out}")
         if not self.columns:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tlexp.arrays import Labels, Positions
 from tlexp.config import Config
+from tlexp.config.head import HeadKind
 from tlexp.config.protocol import CHUNK
-from tlexp.data import ImageBank
-from tlexp.experiment.build import build_classifier, build_setup
+from tlexp.data import ImageBank, Images
+from tlexp.experiment.build import Network, build_classifier, build_setup
 from tlexp.experiment.session import Session
 from tlexp.features.batches import ImageSet
 from tlexp.features.entry import Entry, open_entries
@@ -31,8 +33,14 @@ _OVERHEAD_SECONDS = 0.2
 _SOLVED_NUMBERS, _SOLVED_TOGETHER = 1 << 24, 16
 """Rows x coordinates x classes that heads are solved on to see what they cost, and at most so many heads at once, as a
 study does it; more would not tell more."""
-_BESIDE_PRODUCTS = 300
+_BESIDE_PRODUCTS = 60
 """Coordinates that cost as much as what is done to each logit besides the products, as measured with 242 classes."""
+_TRIED_ROWS, _LEAST_ROWS, _TRIED_SECONDS = 600, 64, 5.0
+"""Images of the study that logistic regression is solved on to see what it costs: fewer where they pass slowly."""
+_TRIED_PER_CLASS = 4
+"""Images of each class among them before there are more of any."""
+_HARDER_BY_CLASSES, _HARDER_BY_ROWS = 0.4, 0.3
+"""Powers of the classes, and of the rows of each, by which iterations grow (24 to 242, 1 to 160)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +63,15 @@ class SolvingCost:
         unit: Seconds for each row and coordinate; rows that are fewer than features span as few coordinates.
         width: D.
         validates: Whether candidates are compared.
+        rows: That it was measured on.
+        harder: Power of the rows, up to D, by which the iterations grow; 0 where there are none.
     """
 
     unit: float
     width: int
     validates: bool
+    rows: float = 1.0
+    harder: float = 0.0
 
     def seconds(self, images: int, folds: int) -> float:
         """Return what a run takes whose label budget has so many images and folds.
@@ -67,38 +79,97 @@ class SolvingCost:
         The refit with one candidate is cheap beside folds with all of them.
         """
         if not self.validates or not folds:
-            return self.unit * _spanned(images, self.width)
-        return self.unit * _spanned(images - images // folds, self.width) * folds
+            return self._once(images)
+        return self._once(images - images // folds) * folds
+
+    def _once(self, rows: int) -> float:
+        longer: float = (min(rows, self.width) / min(self.rows, self.width)) ** self.harder
+        return self.unit * _spanned(rows, self.width) * longer
 
 
-def measure_solving(config: Config, session: Session, *, images: int, classes: int) -> SolvingCost:
-    """Return what solving the head takes, by doing it on noise about the centres of the classes.
+def measure_solving(
+    config: Config, session: Session, pool: Images, *, images: int, classes: int, image: float
+) -> SolvingCost:
+    """Return what solving the head takes, by doing it.
 
-    Its axes fall off as those of photographs do: even noise is solved in half of the time that they take.
+    Closed forms take as long on noise. How often logistic regression iterates depends on the features, by a factor of
+    five between photographs and characters, so that it is solved on some of the pool's own.
 
     Args:
         config: Of a run whose head is solved.
         session: What runs have in common.
+        pool: The images that budgets are drawn from.
         images: Size of its label budget.
         classes: K.
+        image: Seconds that an image takes in its network.
     """
     network, _ = session.network(config)
+    device = choose_device(config.train.device)
     width, rows = feature_width(network.backbone), max(images, 1)
-    while rows > 2 * classes and _spanned(rows, width) * classes > _SOLVED_NUMBERS:
-        rows //= 2
-    generator, labels = torch.Generator().manual_seed(0), torch.arange(rows) % classes
-    centres = torch.randn(classes, width, generator=generator)
-    features = (centres[labels] + torch.randn(rows, width, generator=generator)) / (1 + torch.arange(width))
+    harder = _HARDER_BY_ROWS if config.head.kind is HeadKind.logreg else 0.0
+    if harder:
+        most = min(rows, _TRIED_ROWS, max(_LEAST_ROWS, int(_TRIED_SECONDS / max(image, 1e-9))))
+        while most > _LEAST_ROWS and _spanned(most, width) * min(classes, most // _TRIED_PER_CLASS) > _SOLVED_NUMBERS:
+            most -= most // 10
+        chosen = _spread(pool.labels, most, per_class=-(-images // classes))
+        labels, tried = _labels_of(pool.labels[chosen])
+        features = _features(config, network, session, pool, chosen, device)
+    else:
+        while rows > 2 * classes and _spanned(rows, width) * classes > _SOLVED_NUMBERS:
+            rows //= 2
+        labels, tried = torch.arange(rows) % classes, classes
+        features = torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+    rows = len(labels)
     tune, stated, kind = config.tune, config.optim.weight_decay, config.head.kind
     _, choices = solved_candidates(kind, trials=tune.trials, weight_decay=stated, smallest=rows)
     strengths = [choice.strength for choice in choices]
-    device = choose_device(config.train.device)
-    problem = Problem(train=np.arange(rows), validation=None)
     spanned = _spanned(rows, width)
-    problems = [problem] * max(1, min(_SOLVED_TOGETHER, _SOLVED_NUMBERS // (spanned * classes)))
+    together = max(1, min(_SOLVED_TOGETHER, _SOLVED_NUMBERS // (4 * spanned * tried)))
+    problems = [Problem(train=np.arange(rows), validation=None)] * together
     args = features.to(device), labels.to(device), problems
-    seconds = _seconds(lambda: solve(str(kind), *args, num_classes=classes, candidates=strengths), device)
-    return SolvingCost(unit=seconds / (len(problems) * spanned), width=width, validates=config.compares)
+    seconds = _seconds(lambda: solve(str(kind), *args, num_classes=tried, candidates=strengths), device)
+    more = classes / tried
+    return SolvingCost(
+        unit=seconds / (together * spanned) * more ** (1 + _HARDER_BY_CLASSES if harder else 1),
+        width=width,
+        validates=config.compares,
+        rows=rows * more,
+        harder=harder,
+    )
+
+
+def _spread(labels: Labels, most: int, *, per_class: int) -> Positions:
+    """Return positions of some images: a few of each class, class after class, before there are more of any.
+
+    Classes come in any order, for those that lie beside each other are often alike.
+
+    >>> sorted(_spread(np.array([0, 0, 0, 1, 1, 1]), 5, per_class=2).tolist())
+    [0, 1, 3, 4]
+    """
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    order, ordered, place = (values[place < per_class] for values in (order, ordered, place))
+    turn = np.random.default_rng(0).permutation(labels.max() + 1)[ordered]
+    return order[np.lexsort((place, turn, place // _TRIED_PER_CLASS))][:most]
+
+
+def _labels_of(labels: Labels) -> tuple[Tensor, int]:
+    """Return labels from 0 on, and how many there are; two at least."""
+    names, found = np.unique(labels, return_inverse=True)
+    return torch.from_numpy(found), max(2, len(names))
+
+
+def _features(
+    config: Config, network: Network, session: Session, pool: Images, chosen: Positions, device: torch.device
+) -> Tensor:
+    """Return features (n, D) of some images."""
+    whole = len(network.units)
+    classifier = Classifier(network.backbone, nn.Identity(), network.units, whole, norm=config.freeze.norm).to(device)
+    setup = build_setup(config, network, device, images=len(chosen), classes=int(pool.labels.max()) + 1)
+    bank = session.decode(config, pool, chosen, network.expected, Listener())
+    chunks = ImageSet(bank, setup).chunks(np.arange(len(chosen)))
+    return torch.from_numpy(predict(classifier, chunks, autocast=setup.plan.autocast)[0])
 
 
 def _spanned(rows: int, width: int) -> int:

@@ -76,6 +76,19 @@ def why_missing(name: str) -> str:
     return f"{reason}; {package.install} brings its weights" if reason and package else reason
 
 
+def is_here(name: str) -> bool:
+    """Return whether a model's pretrained weights are in a package or in the local cache: none need be downloaded.
+
+    Args:
+        name: timm model name, with or without a weights tag.
+
+    Raises:
+        ConfigError: timm has no such model.
+    """
+    package, remote = lite_package(name), find_remote(pretrained_cfg(name))
+    return bool(package and package.file) or bool(remote and find_cached(remote))
+
+
 def _load_pretrained(backbone: nn.Module, name: str) -> str:
     described = pretrained_cfg(name)
     package = lite_package(name)

@@ -4,7 +4,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Never
 
@@ -16,6 +16,13 @@ from tlexp.terminal import duration, one_line
 from tlexp.tracking import names
 
 _SECONDS_ON_TERMINAL, _SECONDS_ELSEWHERE = 2.0, 60.0
+_TRUSTED_SECONDS = 10.0
+"""Of an estimate, as much as has to be over before its own pace counts as much as the one before it."""
+_LATE = 4
+"""What is late is late by a fourth of what it has taken so far, as nobody knows more."""
+
+Shared = Sequence[tuple[frozenset[str], float]]
+"""Keys of replicates -> seconds of what all of them take at once, before the first of them ends."""
 
 
 class StudyProgress:
@@ -25,11 +32,13 @@ class StudyProgress:
 
     Args:
         folder: Of the study.
-        waiting: Keys of the replicates that are to run -> seconds that each takes by estimate.
+        waiting: Keys of the replicates that are to run -> seconds that each takes by itself, by estimate.
+        shared: What they take together besides: images that pass a network, heads that are solved at once.
         done: How many were there before.
         title: What stands before the count.
         until: When `study.minutes` are over, by the clock.
         needed: Keys of the replicates that run even then.
+        pace: Seconds for each of the estimate, as known before.
         clock: Seconds since some time.
     """
 
@@ -40,12 +49,16 @@ class StudyProgress:
         *,
         done: int,
         title: str,
+        shared: Shared = (),
         until: float = math.inf,
         needed: Container[str] = (),
+        pace: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._waiting, self._before, self._title, self._clock = folder, waiting, done, title, clock
         self._known, self._began, self._until, self._needed = self._records(), clock(), until, needed
+        self._shared, self._paced, self.pace = shared, pace, pace
+        self._whole, self._spent, self._ended = sum(self._parts(waiting, over=())), 0.0, self._began
         self._over = threading.Event()
         self._bar: tqdm[Never] | None = None
 
@@ -66,16 +79,35 @@ class StudyProgress:
         """Return the line: how many replicates are over, and the time that the others take at the pace so far."""
         over = {path.parent.parent.name for path in self._records() - self._known}
         waiting = {key: seconds for key, seconds in self._waiting.items() if key[:16] not in over}
-        spent = sum(seconds for key, seconds in self._waiting.items() if key not in waiting)
-        pace = (self._clock() - self._began) / spent if spent else 1.0
+        now = self._clock()
+        ended = self._waiting.keys() - waiting.keys()
+        self._note(self._whole - sum(self._parts(waiting, over=ended)), now)
         told = f"{self._title}: {self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
-        late = self._clock() > self._until
+        late = now > self._until
         left = {key: seconds for key, seconds in waiting.items() if not late or key in self._needed}
-        about = f"about {duration(pace * sum(left.values()), hours_from=3600, days_from=2 * 86400)} to go"
+        seconds = self._to_go(self._parts(left, over=ended), now)
+        about = f"about {duration(seconds, hours_from=3600, days_from=2 * 86400)} to go"
         if not late:
             return f"{told}, {about}"
         goes_on = f"{len(left)} that an answer needs, {about}" if left else "what has begun comes to its end"
         return f"{told}; study.minutes are over: {goes_on}"
+
+    def _note(self, spent: float, now: float) -> None:
+        """Note how much of the estimate is over: each end tells the pace anew."""
+        if spent > self._spent:
+            self._spent, self._ended = spent, now
+            took = now - self._began
+            self.pace = (took + self._paced * _TRUSTED_SECONDS) / (spent + _TRUSTED_SECONDS)
+
+    def _to_go(self, parts: Sequence[float], now: float) -> float:
+        """Return the seconds that some parts take; what is under way runs out, and is late from then on."""
+        longest, since = self.pace * max(parts, default=0.0), now - self._ended
+        return self.pace * sum(parts) - longest + (max(longest - since, since / _LATE) if parts else 0.0)
+
+    def _parts(self, left: Mapping[str, float], *, over: Container[str]) -> list[float]:
+        """Return the seconds of some replicates, and of what they share with others of which none is over."""
+        ahead = [(keys, seconds) for keys, seconds in self._shared if not any(key in over for key in keys)]
+        return [*left.values(), *(seconds for keys, seconds in ahead if any(key in left for key in keys))]
 
     def _records(self) -> set[Path]:
         paths = [folder / names.RECORD_FILE for folder in attempt_folders(self._folder, self._waiting)]

@@ -54,7 +54,7 @@ from tlexp.studies.planning.rounds import (
 )
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.studies.planning.survey import survey
-from tlexp.studies.progress import StudyProgress
+from tlexp.studies.progress import Shared, StudyProgress
 from tlexp.studies.report.networks import not_looked_at
 from tlexp.terminal import duration, short_path
 from tlexp.tracking import names
@@ -83,12 +83,13 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         index = RunIndex(plan.folder.attempts(shared=True))  # jobs of an earlier typing may be at work: `_run` waits
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         if len(done) < len(plan.runs):
-            say("measuring what the study will take")  # seconds, and much more on a machine that is busy
+            say("timing some images, steps and heads of each column, to say what the study will take")
         found = estimate(plan, session, done)
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
-    print(survey(plan, found, again=again))  # noqa: T201 - this is what people see first
+    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else 0.0
+    print(survey(plan, found, again=again, spent=spent))  # noqa: T201 - this is what people see first
     if submits(context.config) and len(done) < len(plan.runs):
         here = f"{platform.node()}, where this was typed"
         say(f"note: these times are of {here}; for those where jobs run type it there with --dry-run, e.g. by srun")
@@ -130,7 +131,7 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     page = f"; python -m tlexp report {shlex.quote(short_path(plan.folder.path))} writes the page of what is there"
     with way_out(page):
         await_submitted(plan.folder.path)
-    ended, index = _Endings(), RunIndex(plan.folder.attempts())
+    ended, index, pace = _Endings(), RunIndex(plan.folder.attempts()), 1.0
     tried = {run.key for _, run in plan.runs if index.counting(run.key) is not None}
     found = dataclasses.replace(found, done=frozenset(tried))
     with way_out(page), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
@@ -146,8 +147,9 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
                 continue
             tracked.ensure()
             ends = until if _is_limited(plan, rounds, runner) else math.inf
-            with _progress(plan, rounds, found, tried, until=ends):
+            with _progress(plan, rounds, found, tried, until=ends, pace=pace) as progress:
                 runner.run(_assign(plan, left, found, until=ends))
+            pace = progress.pace
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
             found = dataclasses.replace(found, done=frozenset(tried))
@@ -234,16 +236,45 @@ def _read_rounds(folder: Path) -> HeldRounds:
 
 
 def _progress(
-    plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str], *, until: float
+    plan: StudyPlan, rounds: HeldRounds, found: Estimate, tried: Container[str], *, until: float, pace: float
 ) -> StudyProgress:
     """Return what tells how far the study is with all that has its turn in this round, and with its controls."""
     due = [(turn.column, run) for turn in due_turns(plan.columns, rounds) for run in turn.runs]
-    waiting = {run.key: found.run(column, run) for column, run in due if run.key not in tried}
+    left = [(column, run) for column, run in due if run.key not in tried]
     number = f", round {rounds.round} of at most {len(plan.looks)}" if len(plan.looks) > 1 else ""
-    before = len(due) - len(waiting)
     return StudyProgress(
-        plan.folder.path, waiting, done=before, title=f"study{number}", until=until, needed=needed(plan, found)
+        plan.folder.path,
+        {run.key: found.alone(column, run) for column, run in left},
+        shared=_shared(plan, found, left, anew=len(left) == len(due)),
+        done=len(due) - len(left),
+        title=f"study{number}",
+        until=until,
+        needed=needed(plan, found),
+        pace=pace,
     )
+
+
+def _shared(
+    plan: StudyPlan, found: Estimate, left: Sequence[tuple[PlannedColumn, PlannedRun]], *, anew: bool
+) -> Shared:
+    """Return what replicates take together before the first of them ends: passes over the images, and solved heads.
+
+    Args:
+        plan: Of the study.
+        found: The estimate.
+        left: Replicates that have not ended.
+        anew: Whether none has.
+    """
+    probes, shared = {each.columns[0] for each in plan.entrants}, []
+    for column in plan.columns:
+        runs = [run for each, run in left if each is column]
+        seconds = sum(found.solved(column, run) for run in runs)
+        if column.column.name in probes and len(runs) == len(column.runs):
+            seconds += found.read(column)
+        shared.append((frozenset(run.key for run in runs), seconds))
+    if anew and not probes:
+        shared.append((frozenset(run.key for _, run in left), found.shared))
+    return shared
 
 
 def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, *, until: float) -> Iterator[Job]:

@@ -65,8 +65,8 @@ def solve(
             default ones. Those of `CLOSED` have nothing to choose and take one of any value.
         tolerance: Of logreg: the weights are within this fraction of the solution.
         temperature: Of knn's votes; None for plain ones.
-        heed: Called before problems that are solved together; may raise to end the solving, which takes minutes where
-            there are many classes.
+        heed: Called before problems that are solved together, and of logreg before each product; may raise to end the
+            solving, which takes minutes where there are many classes.
 
     Raises:
         ConfigError: A weight decay is not positive.
@@ -102,7 +102,7 @@ def _spanned(
         if kind == "logreg":
             outputs = _COPIES * len(weight_decays) * num_classes
             space = build_row_space(features, labels, chosen, num_classes, precise=False, outputs=outputs)
-            solved = solve_logreg(space, weight_decays, tolerance=tolerance)
+            solved = solve_logreg(space, weight_decays, tolerance=tolerance, heed=heed)
             weights, iterations, converged = solved.weights, solved.iterations.tolist(), solved.converged.tolist()
         else:
             assert kind == "ridge"  # a new kind needs a branch of its own

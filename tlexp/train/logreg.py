@@ -9,7 +9,7 @@ weights (P, M, K, R + 1), the bias last; probabilities (P, M, K, n); per head (P
 few heads are several times as fast so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,10 +57,17 @@ class Solved:
     converged: Tensor
 
 
-def solve_logreg(space: RowSpace, weight_decays: Sequence[float], *, tolerance: float = TOLERANCE) -> Solved:
+def solve_logreg(
+    space: RowSpace,
+    weight_decays: Sequence[float],
+    *,
+    tolerance: float = TOLERANCE,
+    heed: Callable[[], None] = lambda: None,
+) -> Solved:
     """Return logistic regressions of the space's problems for each weight decay, which must be positive.
 
-    A class without a training row gets no weight, and a small bias: its own optimum is minus infinity.
+    A class without a training row gets no weight, and a small bias: its own optimum is minus infinity. `heed` is called
+    before each product and may raise to end the solving: with hundreds of classes a Newton step takes many seconds.
     """
     count, classes = space.counts.shape
     axes = space.squares.shape[1]
@@ -80,7 +87,7 @@ def solve_logreg(space: RowSpace, weight_decays: Sequence[float], *, tolerance: 
         if not bool(open_.all()):
             left, point = left[open_], point.keep(open_)
         iterations[:, left] += (~point.solved(tolerance)).long()
-        point = point.advance()
+        point = point.advance(heed)
     final[..., -1] = bias_of_absent(final[..., -1], space.counts[:, None])
     return Solved(weights=final, iterations=iterations, converged=converged)
 
@@ -197,9 +204,9 @@ class _Point:
         point.probabilities = _of(self.probabilities, chosen)
         return point
 
-    def advance(self) -> "_Point":
+    def advance(self, heed: Callable[[], None]) -> "_Point":
         """Return the next point: heads whose loss does not fall enough stay, and try half the step next time."""
-        direction = self._newton().to(self.weights.dtype)
+        direction = self._newton(heed).to(self.weights.dtype)
         slope = _dot(self.gradient, direction)
         following = _Point(self.objective, self.weights + _per_head(self.length) * direction)
         noise = 1e-14 * self.loss.abs()
@@ -212,7 +219,7 @@ class _Point:
             following.probabilities = _mixed(_per_head(falls), following.probabilities, self.probabilities)
         return following
 
-    def _newton(self) -> Tensor:
+    def _newton(self, heed: Callable[[], None]) -> Tensor:
         """Return directions, float32, by preconditioned conjugate gradients, all heads in step until they are done."""
         scale = self.gradient.square().sum((2, 3)).sqrt().clamp_min(1e-30)  # float32 squares of tiny gradients vanish
         residual = (-self.gradient / _per_head(scale)).float()
@@ -223,6 +230,7 @@ class _Point:
         product = _dot(residual, search)
         direction, live = torch.zeros_like(residual), torch.ones_like(product, dtype=torch.bool)
         for count in range(1, _PRODUCTS + 1):
+            heed()
             bent = objective.curvature(search, weights, probabilities)
             length = torch.where(live, product / _dot(search, bent).clamp_min(1e-30), 0)
             direction += _per_head(length) * search

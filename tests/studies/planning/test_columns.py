@@ -48,6 +48,17 @@ def test_an_entrant_is_screened_by_its_first_column_and_half_frozen_by_operation
 
 
 @pytest.mark.parametrize(
+    ("stated", "expected"), [(["all"], [5]), (["0", "0.5"], [5, 3, 0]), (["layer2", "all"], [5, 3]), (["0"], [5, 0])]
+)
+def test_what_screens_an_entrant_is_among_its_depths_whichever_are_stated(
+    stated: list[str], expected: list[int]
+) -> None:
+    entry: Any = SimpleNamespace(name="mine", words=("backbone=resnet18",), network=NETWORK)
+    basis = ColumnBasis(backbone="", units=(), depths=stated, pool=[entry])
+    assert [each.depth for each in study_columns(["entrants"], basis, controls=False)] == expected
+
+
+@pytest.mark.parametrize(
     ("text", "name", "title", "words"),
     [
         ("direct: freeze=none head=linear", "direct", "freeze=none head=linear", ("freeze=none", "head=linear")),

@@ -27,11 +27,11 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
     assert re.findall(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
-        "from scratch",
-        "from scratch, 4 x the steps",
-        "random frozen features",
-        "raw pixels",
-        "none frozen: full fine-tuning",
+        "control, from scratch",
+        "control, from scratch, 4 x the steps",
+        "control, random frozen features",
+        "control, raw pixels",
+        "none frozen, full fine-tuning",
         "1 of 5 units frozen (to stem)",
         "all frozen, ridge regression",
         "all frozen, nearest mean",
@@ -123,4 +123,25 @@ def test_what_costs_the_same_is_measured_once(study: Study, monkeypatch: pytest.
         "test_resnet False none",
         "test_resnet False all",
         "pixels True all",
+    ]
+
+
+def test_a_bill_takes_the_weights_that_are_here_and_downloads_none(
+    study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Random ones make features on which logistic regression takes another time."""
+    seen: list[tuple[str, bool, str | None]] = []
+
+    def solving(config: Config, *_: object, **__: object) -> SolvingCost:
+        seen.append((config.backbone.name, config.backbone.pretrained, config.backbone.weights))
+        return SolvingCost(unit=1e-9, width=64, validates=True)
+
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_solving", solving)
+    monkeypatch.setattr("tlexp.studies.planning.pool.why_missing", lambda _: "")  # a hub would answer
+    pool = "study.backbones=[tiny,lite0,resnet18]"
+    assert study("study=backbones", pool, "study.controls=false", "study.minutes=0", "--dry-run") == 0
+    assert sorted(seen) == [
+        ("resnet18.a1_in1k", False, None),
+        ("test_resnet", True, "tlexp:tiny"),
+        ("tf_efficientnet_lite0", True, None),
     ]

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_a_begun_study_keeps_what_it_began_with(
     about.write_text(json.dumps(stated))
     assert study(*words, "--dry-run") == 2
     assert "study.json names no replicate of this study: remove it" in capsys.readouterr().err
+
+
+def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was planned to fit may not when it goes on: on a machine that is busier, or when much has been spent."""
+    words = [*ONE, "study.labels=[2,4]", "study.minutes=4"]
+    assert study(*words) == 0
+    assert "ends it" not in capsys.readouterr().out
+    shutil.rmtree(min((tmp_path / "multirun/s/runs").iterdir()))
+    for first, total, told in (
+        (2160.0, 2160.0, "are over, ends it before: what has not begun by then is left out, the dearest columns at"),
+        (60.0, 2160.0, "are over, ends it after the last round that fits by estimate"),
+    ):
+        monkeypatch.setattr(Estimate, "first", lambda *_, seconds=first: seconds)
+        monkeypatch.setattr(Estimate, "total", lambda *_, seconds=total: seconds)
+        assert study(*words, "--dry-run") == 0
+        assert re.search(rf"^study.minutes=4, of which \d+ s {told}", capsys.readouterr().out, re.M)
 
 
 def test_rounds_are_left_out_first_and_stay_so(
@@ -125,7 +144,7 @@ def test_of_two_columns_the_dearer_goes_however_dear_it_is(
     words = ["study.controls=false", "study.labels=[2]", "study.depths=[0,1,all]"]
     assert study(*words, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "left out: none frozen: full fine-tuning: to fit study.minutes=10" in shown
+    assert "left out: none frozen, full fine-tuning: to fit study.minutes=10" in shown
     assert "freeze-1" in shown
 
 

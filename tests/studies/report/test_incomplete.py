@@ -44,8 +44,8 @@ def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings,
     hurried = dataclasses.replace(findings, table=dataclasses.replace(findings.table, skipped=skipped))
     [told] = left_out_notices(hurried.table)
     named = "; ".join(titles[:4])
-    assert told == f"The minutes left out: 5 columns ({named}; and 1 more), labels=50, further rounds."
+    assert told == f"Not measured, to fit study.minutes: 5 columns ({named}; and 1 more), labels=50, further rounds."
     assert told in build_document(hurried).notices
     assert told in " ".join(summary(hurried, tmp_path).split())
     one = dataclasses.replace(hurried.table, skipped={"from scratch": why})
-    assert left_out_notices(one) == ("The minutes left out: 1 column (from scratch).",)
+    assert left_out_notices(one) == ("Not measured, to fit study.minutes: 1 column (from scratch).",)

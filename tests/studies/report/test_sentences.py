@@ -8,7 +8,7 @@ from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import DecidingSize, Sureness
 from tlexp.studies.analysis.table import Role
-from tlexp.studies.report.sentences import Explanation, explain, format_interval
+from tlexp.studies.report.sentences import HOW_SURE, Explanation, explain, format_interval
 
 CHANCE = -0.5755, 0.0
 """An accuracy of 1 / 4."""
@@ -206,6 +206,27 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
     found = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
     assert found.recommendation.column == "freeze-2"
     assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
+    assert (
+        hurried(found)
+        .answer()
+        .endswith(". It alone fits into study.minutes of the columns: there is nothing to compare.")
+    )
+
+
+def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanation:
+    """Return an explanation in a study of which the minutes left a column out."""
+    skipped = {title: "to fit study.minutes=9; with it about 2 h", "labels=1000": "too few images"}
+    table = dataclasses.replace(found.findings.table, skipped=skipped)
+    return dataclasses.replace(found, findings=dataclasses.replace(found.findings, table=table))
+
+
+def test_how_sure_it_is_says_that_columns_were_left_out(make_table: MakeTable) -> None:
+    found = explained(make_table)
+    count = len(found.recommendation.candidates)
+    told = f"{HOW_SURE[found.recommendation.sureness]} between the {count} columns that fit into study.minutes."
+    assert told in hurried(found).answer()
+    assert "study.minutes" not in found.answer()
+    assert "study.minutes" not in hurried(found, "control: from scratch").answer()
 
 
 def test_failures_are_told(make_table: MakeTable) -> None:

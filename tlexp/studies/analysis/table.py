@@ -20,6 +20,8 @@ SEEDS, ROUNDS, CONTROLS = "further data seeds", "further rounds", "further contr
 """What stands for them among what is left out of a study to fit its minutes."""
 HURRIED = "to fit study.minutes="
 """How the reason begins why they, and columns and budgets, were left out."""
+CONTROL = "control: "
+"""Begins what is told of a column that does not compete."""
 FEWER_SEEDS = frozenset({SEEDS, ROUNDS})
 
 
@@ -242,6 +244,16 @@ class StudyTable:
     def left_out(self) -> tuple[str, ...]:
         """What the minutes left out: titles of columns, budgets, and what stands for rounds and the like."""
         return tuple(what for what, why in self.skipped.items() if why.startswith(HURRIED))
+
+    @property
+    def left_out_columns(self) -> tuple[str, ...]:
+        """Titles of the columns among them, controls too."""
+        return tuple(what for what in self.left_out if not what.startswith(("further ", "labels=")))
+
+    @property
+    def lacks_columns(self) -> bool:
+        """Whether the minutes left out columns that compete."""
+        return any(not what.startswith(CONTROL) for what in self.left_out_columns)
 
     @property
     def _study(self) -> Mapping[str, Any]:

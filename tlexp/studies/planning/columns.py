@@ -118,12 +118,18 @@ def _depth_columns(basis: ColumnBasis) -> list[Column]:
 
 
 def _entrant_columns(basis: ColumnBasis) -> list[Column]:
-    """Return those of each entrant: wholly frozen, which screens it, half frozen, and not at all."""
+    """Return those of each entrant: wholly frozen, which screens it, half frozen, and not at all, or depths as stated.
+
+    Raises:
+        ConfigError: A stated depth that one of the networks does not have.
+    """
     columns = []
     for entry in basis.pool:
         units = entry.network.units
-        half = nearest_depth(_HALF, [unit.operations for unit in units])
-        for depth in dict.fromkeys((len(units), half, 0)):
+        inner = [nearest_depth(_HALF, [unit.operations for unit in units]), 0]
+        if basis.depths:
+            inner = _depths(basis.depths, units, entry.name)[::-1]
+        for depth in dict.fromkeys((len(units), *inner)):
             column = _depth(depth, [unit.name for unit in units])
             columns.append(
                 dataclasses.replace(

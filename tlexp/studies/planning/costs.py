@@ -4,12 +4,14 @@ import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadKind
 from tlexp.config.tune import TuneConfig
 from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, measure_solving, run_seconds
 from tlexp.experiment.session import Session
+from tlexp.models.weights import is_here
 from tlexp.studies.analysis.screen import FINALISTS
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.train import Listener
@@ -44,12 +46,17 @@ class Estimate:
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
-        budget, name = run.budget, column.column.name
-        seconds = run_seconds(
-            run.config, self.costs[name], images=budget.images, folds=budget.folds, tested=self.tested
-        )
-        solving = self.solving.get(name)
-        return seconds + (0.0 if solving is None else solving.seconds(budget.images, budget.pooled_folds))
+        return self.alone(column, run) + self.solved(column, run)
+
+    def alone(self, column: PlannedColumn, run: PlannedRun) -> float:
+        """Return what a replicate takes when its head, if it is solved, has been solved with those of others."""
+        budget, costs = run.budget, self.costs[column.column.name]
+        return run_seconds(run.config, costs, images=budget.images, folds=budget.folds, tested=self.tested)
+
+    def solved(self, column: PlannedColumn, run: PlannedRun) -> float:
+        """Return the seconds in which the head of a replicate is solved; 0 where it is trained."""
+        solving = self.solving.get(column.column.name)
+        return 0.0 if solving is None else solving.seconds(run.budget.images, run.budget.pooled_folds)
 
     def of(self, column: PlannedColumn, runs: Sequence[PlannedRun] | None = None) -> float:
         """Return the seconds that are left of a column, or of some of its runs."""
@@ -57,8 +64,12 @@ class Estimate:
 
     def passing(self, column: PlannedColumn) -> float:
         """Return the seconds of the pass that a column's network takes over all images, its heads included."""
+        return self.read(column) + self.of(column)
+
+    def read(self, column: PlannedColumn) -> float:
+        """Return the seconds in which all images pass a column's network."""
         name = column.column.name
-        return (0.0 if name in self.passed else self.costs[name].image * self.images) + self.of(column)
+        return 0.0 if name in self.passed else self.costs[name].image * self.images
 
     def milliseconds(self, plan: StudyPlan) -> dict[str, float]:
         """Return what an image takes in each network of a pool of which something is left to do, by name."""
@@ -123,14 +134,16 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     solving: dict[str, SolvingCost] = {}
     for column in plan.columns:
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
-        config = _without_weights(config) if plan.pool else config
+        config = _as_measured(config) if plan.pool else config
         if any(run.key not in done for run in column.runs):
             alike = _alike(config)
             if alike not in measured:
                 measured[alike] = measure_costs(config, shared, images=largest, classes=classes, tested=tested)
             costs = measured[alike]
             if config.head.kind.solved:
-                solving[column.column.name] = measure_solving(config, shared, images=largest, classes=classes)
+                solving[column.column.name] = measure_solving(
+                    config, shared, plan.source.pool, images=largest, classes=classes, image=costs.image
+                )
         image = max(image, costs.image if column.column.competes else 0.0)
         by_column[column.column.name] = costs
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
@@ -160,9 +173,16 @@ def _passed(plan: StudyPlan, session: Session) -> frozenset[str]:
     return frozenset(each.columns[0] for each in plan.entrants if each.reads in names)
 
 
-def _without_weights(config: Config) -> Config:
-    """Return a run with random weights, which cost the same: a bill downloads nothing."""
-    return dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, pretrained=False, weights=None))
+def _as_measured(config: Config) -> Config:
+    """Return a run with random weights where its own are not here, which cost the same: a bill downloads nothing.
+
+    How long logistic regression takes on their features is told by the own ones alone.
+    """
+    backbone, own = config.backbone, config.backbone.weights
+    here = backbone.packaged or Path(own).exists() if own else backbone.pretrained and is_here(backbone.name)
+    if here:
+        return config
+    return dataclasses.replace(config, backbone=dataclasses.replace(backbone, pretrained=False, weights=None))
 
 
 def _alike(config: Config) -> str:

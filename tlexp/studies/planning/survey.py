@@ -7,6 +7,7 @@ import numpy as np
 
 from tlexp.experiment.images import describe_images, per_class
 from tlexp.studies.analysis.intervals import TestImages
+from tlexp.studies.analysis.table import CONTROL
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.minutes import allowed_minutes
 from tlexp.studies.planning.study_plan import StudyPlan
@@ -19,13 +20,14 @@ _WIDE = 0.1
 """Intervals that reach so far to either side tell few columns apart."""
 
 
-def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> str:
+def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent: float | None = None) -> str:
     """Return the bill: what is computed, in how much time by estimate, and what is left out.
 
     Args:
         plan: What is computed.
         found: The estimate.
         again: What is left out because it was left out when the study began.
+        spent: Seconds of the minutes that it took when it was typed before; None where it begins.
     """
     source = plan.source
     parts = {"test": source.held_out.labels, "rest": plan.rest}
@@ -39,18 +41,18 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = ()) -> st
         config = each.composed.config
         candidates = "solved" if config.head.kind.solved else str(config.tune.trials)
         about = duration(found.of(each, runs))
-        title = each.column.title if each.column.competes else f"control: {each.column.title}"
+        title = each.column.title if each.column.competes else f"{CONTROL}{each.column.title}"
         rows.append([each.column.name, title, ",".join(budgets), str(len(runs)), str(there), candidates, about])
     lines = [*_pool_lines(plan), *_fitted(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
-    lines += [f"left out: {name}: {why}" for name, why in plan.skipped.items() if name not in again]
+    lines += [f"left out: {name.replace(': ', ', ')}: {why}" for name, why in plan.skipped.items() if name not in again]
     if again:
         lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
     opening = [run for runs in first.values() for run in runs]
     left = sum(run.key not in found.done for run in opening)
     minutes = allowed_minutes(plan)
-    stops = _stops(plan, found, minutes)
+    stops = _stops(plan, found, minutes, spent)
     whole = " were nothing left out" if stops else ""
     lines.append(
         f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
@@ -71,13 +73,27 @@ def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:
     return aligned([[row[0], row[1][: max(0, _WIDTH - room)].rstrip(), *row[2:]] for row in rows])
 
 
-def _stops(plan: StudyPlan, found: Estimate, minutes: float) -> list[str]:
-    """Return what the minutes end while a study with a screen runs, where it may take longer than they allow."""
-    if not plan.entrants or found.total(plan) <= 60 * minutes:
+def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None) -> list[str]:
+    """Return what the minutes end while a study runs, where it may take longer than they allow.
+
+    One that begins without a screen has been planned to fit, or is refused.
+    """
+    if spent is None and not plan.entrants:
         return []
+    left = 60 * minutes - (spent or 0.0)
+    if found.total(plan) <= left or all(run.key in found.done for _, run in plan.runs):
+        return []
+    stated = f"study.minutes={minutes:g}{f', of which {duration(spent)} are over,' if spent else ''}"
+    if plan.entrants:
+        return [
+            f"{stated} stops the screen between passes, and leaves rounds, rates and columns out of the",
+            "finals when the finalists are known, until these fit by estimate; the page names what was left out",
+        ]
+    if found.first(plan) <= left:
+        return [f"{stated} ends it after the last round that fits by estimate"]
     return [
-        f"study.minutes={minutes:g} stops the screen between passes, and leaves rounds, rates and columns out of the",
-        "finals when the finalists are known, until these fit by estimate; the page names what was left out",
+        f"{stated} ends it before: what has not begun by then is left out, the dearest columns at",
+        "the largest budgets first, down to two columns at the smallest; the page names what was left out",
     ]
 
 
@@ -85,7 +101,7 @@ def _pool_lines(plan: StudyPlan) -> list[str]:
     """Return what each network of a pool is and costs, the cheapest first by operations; nothing of one network."""
     if not plan.pool:
         return []
-    rows = [["network", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image", "licence"]]
+    rows = [["network", "parameters", "MB", "px", "ImageNet, own px", "M operations", "ms per image", "licence"]]
     for each in plan.pool:
         milliseconds = plan.milliseconds.get(each.name)
         rows.append(

@@ -44,13 +44,13 @@ def count_replicates(findings: Findings) -> ReplicateCounts:
 
 def left_out_notices(table: StudyTable) -> tuple[str, ...]:
     """Return in one sentence what the minutes left out, so that nobody takes it for worse; none where they did not."""
-    columns = [what for what in table.left_out if not what.startswith(("further ", "labels="))]
+    columns = table.left_out_columns
     others = [what for what in table.left_out if what not in columns]
     more = [f"and {len(columns) - _MOST_NAMED} more"] if len(columns) > _MOST_NAMED else []
     named = "; ".join([*columns[:_MOST_NAMED], *more])
     counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({named})"
     told = ", ".join([*([counted] if columns else []), *others])
-    return (f"The minutes left out: {told}.",) if told else ()
+    return (f"Not measured, to fit study.minutes: {told}.",) if told else ()
 
 
 def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:

@@ -53,7 +53,7 @@ def network_table(findings: Findings) -> TextTable:
                 "accuracy" if labels is None else f"accuracy, {budget_name(labels)}",
             ),
             *("licence", "MB", "px"),
-            *("M operations per image", "ms per image", "ImageNet"),
+            *("M operations per image", "ms per image", "ImageNet, own px"),
         ),
         rows=tuple(rows),
     )

@@ -62,10 +62,14 @@ class Explanation:
                     "another column may be is open"
                 )
             case Sureness.alone:
-                return "it alone could be measured: there is nothing to compare"
+                hurried = self.findings.table.lacks_columns
+                why = "fits into study.minutes of the columns" if hurried else "could be measured"
+                return f"it alone {why}: there is nothing to compare"
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
+        if self.findings.table.lacks_columns:
+            sure += f" between the {len(recommendation.candidates)} columns that fit into study.minutes"
         if bound == 0:
             return f"it is better than every other column that competes {sure}"
         compared = len(recommendation.candidates)
