@@ -10,6 +10,9 @@ waits    resnet50, all of it trained, with three augmentations: what made the de
 flops    resnet50 and vit_small at 224 px in bfloat16, as they are and compiled: operations a second, and their share of
          what a product of large matrices reaches here
 frozen   images a second through the frozen pass, against the bare network fed from the device's memory
+decoders JPEGs to the network's input, as data.decoder=exact and fast make it; resizing them alone; torchvision's
+         decoder, on a GPU nvJPEG, alone and resizing there; how far the pixels are from those of exact
+photos   images a second through the frozen pass from JPEG files, read ahead and in turn
 heads    52 heads at once against 52 in turn
 growth   memory of ten runs in one process, after each
 whole    study=freeze_vs_labels and study=backbones, for as long as they take; not among those of ten minutes
@@ -19,6 +22,8 @@ run at all.
 """
 
 import argparse
+import functools
+import io
 import itertools
 import os
 import subprocess
@@ -28,18 +33,25 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
 
 from tlexp.cache import compute_rows
 from tlexp.compose.load import load
+from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.config.data import Decoder
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Optimizer, Schedule
-from tlexp.data import ImageBank, ImageBatches, build_augment, chunks
+from tlexp.data import Decoding, ImageBank, ImageBatches, build_augment, chunks, load_bank
+from tlexp.data.decode import decode
 from tlexp.data.transforms import IMAGE_BY_IMAGE
+from tlexp.data.transforms import _timm_transform as timm_transform
 from tlexp.experiment.run import run
 from tlexp.experiment.session import process_session
 from tlexp.models import Classifier, build_backbone, build_head, feature_width
@@ -177,6 +189,117 @@ def frozen(options: argparse.Namespace) -> None:
     print(f"bare {count / alone:,.0f} images a second, ours {count / fed:,.0f}: {alone / fed:.2f}", flush=True)
 
 
+def photograph(width: int, height: int, seed: int) -> bytes:
+    """Return a JPEG that is as hard to decode as a photograph: noise of all scales, colours at half resolution."""
+    generator, pixels = np.random.default_rng(seed), np.zeros((height, width, 3))
+    for scale in (1, 2, 4, 8, 16, 32, 64):
+        noise = generator.integers(0, 256, (height // scale + 1, width // scale + 1, 3), dtype=np.uint8)
+        pixels += np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)) * scale**0.5
+    file = io.BytesIO()
+    pixels = (pixels - pixels.mean()) / pixels.std() * 50 + 128
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Jpegs:
+    """Files in memory, each decoded when it is read; or images that are decoded already."""
+
+    files: list[bytes]
+    asked: Decoding | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.zeros(len(self.files), np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        return [str(place) for place in range(len(self.files))]
+
+    def digest(self, index: int) -> bytes:
+        return index.to_bytes(32, "little")
+
+    def read(self, index: int) -> Image.Image:
+        return (
+            decoded(self.files[index])
+            if self.asked is None
+            else decode(io.BytesIO(self.files[index]), self.asked).image
+        )
+
+
+@functools.cache
+def decoded(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file)).convert("RGB")
+
+
+def decoders(options: argparse.Namespace) -> None:
+    device = choose_device(options.device)
+    expected = Preprocessing(image_size=SIZE, interpolation="bicubic", crop_pct=0.875, mean=MEAN, std=STD)
+    print(f"| size | way | images a second | processor ms an image | pixels change by | at most |\n{'|---' * 6}|")
+    for width, height, count in ((500, 375, 16 * options.batch), (4000, 3000, options.batch)):
+        drawn = [photograph(width, height, seed) for seed in range(min(4, count))]
+        files = list(itertools.islice(itertools.cycle(drawn), count))
+        ways: dict[str, Callable[[], torch.Tensor]] = {}
+        for decoder in Decoder:
+            asked = Decoding.of(decoder, expected, max_pixels=10**9, bits=None)
+            ways[str(decoder)] = functools.partial(banked, Jpegs(files, asked), expected)
+        ways["resized alone"] = functools.partial(banked, Jpegs(files), expected)
+        ways["torchvision alone"] = functools.partial(on_device, files, device, None)
+        ways["torchvision, resized there"] = functools.partial(on_device, files, device, expected)
+        exact = None
+        for name, way in ways.items():
+            way()  # warms up
+            worked = time.process_time()
+            began = time.perf_counter()
+            pixels = way()
+            took, worked = time.perf_counter() - began, time.process_time() - worked
+            exact = pixels if exact is None else exact
+            change = (pixels.float() - exact.float()).abs() if pixels.shape == exact.shape else None
+            told = " | " if change is None else f"{change.mean():.3f} | {change.max():.0f}"
+            pace = f"{count / took:,.0f} | {1000 * worked / count:.2f}"
+            print(f"| {width} x {height} | {name} | {pace} | {told} |", flush=True)
+
+
+def banked(images: Jpegs, expected: Preprocessing) -> torch.Tensor:
+    """Return what a run's bank holds of images, (n, 3, S, S) uint8."""
+    places = np.arange(len(images.files))
+    return load_bank(images, places, expected, memory_bytes=1 << 34, progress=lambda done, count: None).pixels
+
+
+def on_device(files: list[bytes], device: torch.device, expected: Preprocessing | None) -> torch.Tensor:
+    """Return images decoded 64 at once, and resized where it is said how, on the CPU: (n, 3, S, S) uint8, else (1, 1).
+
+    nvJPEG writes without waiting for what its stream has still to do (meta-pytorch/torchcodec#1634), into memory that
+    others read until then: so it has a stream of its own, whose freed memory nobody else is given, and that is drained.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    made = []
+    for start in range(0, len(files), 64):
+        encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[start : start + 64]]
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated for TorchCodec
+            if stream is not None:
+                stream.synchronize()
+            images = decode_jpeg(encoded, mode=ImageReadMode.RGB, device=device)
+            if expected is not None:
+                made.append(torch.stack([timm_transform(expected)(image) for image in images]).cpu())
+            if stream is not None:
+                stream.synchronize()
+    return torch.cat(made) if made else torch.zeros(1, 1)
+
+
+def photos(options: argparse.Namespace) -> None:
+    drawn = [photograph(500, 375, seed) for seed in range(4)]
+    with tempfile.TemporaryDirectory() as folder:
+        for place in range(20 + 32 * options.batch):
+            made = Path(folder) / f"class{place % 2}" / f"{place}.jpg"
+            made.parent.mkdir(exist_ok=True)
+            made.write_bytes(drawn[place % 4] + place.to_bytes(4, "little"))  # else they would be copies of each other
+        words = ["backbone=timm", "backbone.name=resnet50", "backbone.pretrained=false", f"backbone.image_size={SIZE}"]
+        place = [f"--photos={folder}", f"--device={options.device}", "--turns=3"]
+        command(str(HERE / "bench_pipeline.py"), *place, "--words", *words)
+
+
 def heads(options: argparse.Namespace) -> None:
     command(str(HERE / "bench_heads.py"), "sgd", f"--device={options.device}", "--repeats=3")
 
@@ -198,7 +321,8 @@ def whole(options: argparse.Namespace) -> None:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
-    part.__name__: part for part in (tests, default, cuts, study, waits, flops, frozen, heads, growth, whole)
+    part.__name__: part
+    for part in (tests, default, cuts, study, waits, flops, frozen, decoders, photos, heads, growth, whole)
 }
 
 
