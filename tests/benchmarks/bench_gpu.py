@@ -10,6 +10,9 @@ waits    resnet50, all of it trained, with three augmentations: what made the de
 flops    resnet50 and vit_small at 224 px in bfloat16, as they are and compiled: operations a second, and their share of
          what a product of large matrices reaches here
 frozen   images a second through the frozen pass, against the bare network fed from the device's memory
+decoders JPEGs to the network's input, as data.decoder=exact and fast make it; resizing them alone; torchvision's
+         decoder, on a GPU nvJPEG, alone and resizing there; how far the pixels are from those of exact
+photos   images a second through the frozen pass from JPEG files, read ahead and in turn
 heads    52 heads at once against 52 in turn
 growth   memory of ten runs in one process, after each
 whole    study=freeze_vs_labels and study=backbones, for as long as they take; not among those of ten minutes
@@ -19,8 +22,11 @@ run at all.
 """
 
 import argparse
+import functools
+import io
 import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,18 +34,25 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
 
 from tlexp.cache import compute_rows
 from tlexp.compose.load import load
+from tlexp.config import Preprocessing
 from tlexp.config.augment import AugmentKind
+from tlexp.config.data import Decoder
 from tlexp.config.head import HeadKind
 from tlexp.config.optim import Optimizer, Schedule
-from tlexp.data import ImageBank, ImageBatches, build_augment, chunks
+from tlexp.data import Decoding, ImageBank, ImageBatches, build_augment, chunks, load_bank
+from tlexp.data.decode import decode
 from tlexp.data.transforms import IMAGE_BY_IMAGE
+from tlexp.data.transforms import _timm_transform as timm_transform
 from tlexp.experiment.run import run
 from tlexp.experiment.session import process_session
 from tlexp.models import Classifier, build_backbone, build_head, feature_width
@@ -47,8 +60,12 @@ from tlexp.models.units import find_units
 from tlexp.train import FitPlan, FitReport, Listener, choose_device, fit, settle_process
 
 SIZE, CLASSES = 224, 10
+TURNS = 5
+"""Of what takes turns."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HERE = Path(__file__).resolve().parent
+FEW = ["data.per_class=10", "data.test_per_class=4", "data.num_classes=3"]
+"""Images that a CPU gets through."""
 SHORT = ["tracking=off", "tracking.figures=false", "train.save_weights=false"]
 
 
@@ -61,7 +78,8 @@ def command(*words: str) -> None:
 
 
 def tests(options: argparse.Namespace) -> None:
-    command("-m", "pytest", "-m", "gpu", "-n", "0", str(HERE.parent))
+    files = (path for path in HERE.parent.rglob("test_*.py") if "pytest.mark.gpu" in path.read_text())
+    command("-m", "pytest", "-m", "gpu", "-n", "0", *map(str, sorted(files)))
 
 
 def default(options: argparse.Namespace) -> None:
@@ -74,11 +92,13 @@ def cuts(options: argparse.Namespace) -> None:
     for name, precision in itertools.product(names, ("fp32", "bf16")):
         words = ["backbone=timm", f"backbone.name={name}", "backbone.pretrained=false", "freeze=last", "cache.mode=on"]
         words += [f"train.precision={precision}", "train.limit_steps=20", "tune.validate=false", *SHORT]
-        command("-m", "tlexp", *words, f"train.device={options.device}")
+        few = [*FEW, "labels=4"] if options.device == "cpu" else []
+        command("-m", "tlexp", *words, f"train.device={options.device}", *few)
 
 
 def study(options: argparse.Namespace) -> None:
-    command("-m", "tlexp", "study=quick", "train.deterministic=true", f"train.device={options.device}")
+    few = [*FEW, "study.labels=[2,4]", "study.seeds=2"] if options.device == "cpu" else []
+    command("-m", "tlexp", "study=quick", "train.deterministic=true", f"train.device={options.device}", *few)
 
 
 def bank(count: int) -> ImageBank:
@@ -177,6 +197,125 @@ def frozen(options: argparse.Namespace) -> None:
     print(f"bare {count / alone:,.0f} images a second, ours {count / fed:,.0f}: {alone / fed:.2f}", flush=True)
 
 
+def photograph(width: int, height: int, seed: int) -> bytes:
+    """Return a JPEG that is as hard to decode as a photograph: noise of all scales, colours at half resolution."""
+    generator, pixels = np.random.default_rng(seed), np.zeros((height, width, 3))
+    for scale in (1, 2, 4, 8, 16, 32, 64):
+        noise = generator.integers(0, 256, (height // scale + 1, width // scale + 1, 3), dtype=np.uint8)
+        pixels += np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)) * scale**0.5
+    file = io.BytesIO()
+    pixels = (pixels - pixels.mean()) / pixels.std() * 50 + 128
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Jpegs:
+    """Files in memory, each decoded when it is read; or images that are decoded already."""
+
+    files: list[bytes]
+    asked: Decoding | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.zeros(len(self.files), np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        return [str(place) for place in range(len(self.files))]
+
+    def digest(self, index: int) -> bytes:
+        return index.to_bytes(32, "little")
+
+    def read(self, index: int) -> Image.Image:
+        return (
+            decoded(self.files[index])
+            if self.asked is None
+            else decode(io.BytesIO(self.files[index]), self.asked).image
+        )
+
+
+@functools.cache
+def decoded(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file)).convert("RGB")
+
+
+def decoders(options: argparse.Namespace) -> None:
+    device = choose_device(options.device)
+    expected = Preprocessing(image_size=SIZE, interpolation="bicubic", crop_pct=0.875, mean=MEAN, std=STD)
+    print(f"| size | way | images a second | processor ms an image | pixels change by | at most |\n{'|---' * 6}|")
+    for width, height, count in ((500, 375, 16 * options.batch), (4000, 3000, options.batch)):
+        drawn = [photograph(width, height, seed) for seed in range(min(4, count))]
+        files = list(itertools.islice(itertools.cycle(drawn), count))
+        ways: dict[str, Callable[[], torch.Tensor]] = {}
+        for decoder in Decoder:
+            asked = Decoding.of(decoder, expected, max_pixels=10**9, bits=None)
+            ways[str(decoder)] = functools.partial(banked, Jpegs(files, asked), expected)
+        ways["resized alone"] = functools.partial(banked, Jpegs(files), expected)
+        ways["torchvision alone"] = functools.partial(on_device, files, device, None)
+        ways["torchvision, resized there"] = functools.partial(on_device, files, device, expected)
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for _ in range(1 + TURNS):  # the first warms up
+            made = {name: clocked(way, taken[name]) for name, way in ways.items()}
+        for name, pixels in made.items():
+            wall, worked = (statistics.median(clock) for clock in zip(*taken[name][1:], strict=True))
+            pace = f"{count / wall:,.0f} | {1000 * worked / count:.2f}"
+            told = " | "
+            if pixels.shape == made["exact"].shape:
+                change = (pixels.float() - made["exact"].float()).abs()
+                told = f"{change.mean():.3f} | {change.max():.0f}"
+            print(f"| {width} x {height} | {name} | {pace} | {told} |", flush=True)
+    print(f"medians of {TURNS} turns")
+
+
+def clocked(way: Callable[[], torch.Tensor], taken: list[tuple[float, float]]) -> torch.Tensor:
+    """Return what is made, and note the seconds of the wall and of the processor."""
+    worked, began = time.process_time(), time.perf_counter()
+    made = way()
+    taken.append((time.perf_counter() - began, time.process_time() - worked))
+    return made
+
+
+def banked(images: Jpegs, expected: Preprocessing) -> torch.Tensor:
+    """Return what a run's bank holds of images, (n, 3, S, S) uint8."""
+    places = np.arange(len(images.files))
+    return load_bank(images, places, expected, memory_bytes=1 << 34, progress=lambda done, count: None).pixels
+
+
+def on_device(files: list[bytes], device: torch.device, expected: Preprocessing | None) -> torch.Tensor:
+    """Return images decoded 64 at once, and resized where it is said how, on the CPU: (n, 3, S, S) uint8, else (1, 1).
+
+    nvJPEG writes without waiting for what its stream has still to do (meta-pytorch/torchcodec#1634), into memory that
+    others read until then: so it has a stream of its own, whose freed memory nobody else is given, and that is drained.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    made = []
+    for start in range(0, len(files), 64):
+        encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[start : start + 64]]
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated for TorchCodec
+            if stream is not None:
+                stream.synchronize()
+            images = decode_jpeg(encoded, mode=ImageReadMode.RGB, device=device)
+            if expected is not None:
+                made.append(torch.stack([timm_transform(expected)(image) for image in images]).cpu())
+            if stream is not None:
+                stream.synchronize()
+    return torch.cat(made) if made else torch.zeros(1, 1)
+
+
+def photos(options: argparse.Namespace) -> None:
+    drawn = [photograph(500, 375, seed) for seed in range(4)]
+    with tempfile.TemporaryDirectory() as folder:
+        for place in range(20 + 32 * options.batch):
+            made = Path(folder) / f"class{place % 2}" / f"{place}.jpg"
+            made.parent.mkdir(exist_ok=True)
+            made.write_bytes(drawn[place % 4] + place.to_bytes(4, "little"))  # else they would be copies of each other
+        words = ["backbone=timm", "backbone.name=resnet50", "backbone.pretrained=false", f"backbone.image_size={SIZE}"]
+        place = [f"--photos={folder}", f"--device={options.device}", "--turns=3"]
+        command(str(HERE / "bench_pipeline.py"), *place, "--words", *words)
+
+
 def heads(options: argparse.Namespace) -> None:
     command(str(HERE / "bench_heads.py"), "sgd", f"--device={options.device}", "--repeats=3")
 
@@ -186,6 +325,7 @@ def growth(options: argparse.Namespace) -> None:
     for seed in range(10):
         words = ["backbone=resnet18", "backbone.pretrained=false", "freeze=none", f"seed={seed}", "labels=5"]
         words += ["train.limit_steps=3", "tune.validate=false", f"train.device={options.device}", *SHORT]
+        words += FEW if options.device == "cpu" else []
         with tempfile.TemporaryDirectory() as folder:
             run(load(words).config, folder=Path(folder), listener=Listener(), session=process_session())
         held.append(torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0)
@@ -198,7 +338,8 @@ def whole(options: argparse.Namespace) -> None:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
-    part.__name__: part for part in (tests, default, cuts, study, waits, flops, frozen, heads, growth, whole)
+    part.__name__: part
+    for part in (tests, default, cuts, study, waits, flops, frozen, decoders, photos, heads, growth, whole)
 }
 
 

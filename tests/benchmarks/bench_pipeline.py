@@ -77,7 +77,7 @@ def with_ahead(ahead: int, work: Callable[[], object]) -> float:
 
 def real(folder: Path, words: list[str], turns: int) -> None:
     """Print the seconds of cold passes over photographs."""
-    config = load(["backbone=lite0", "freeze=all", "data=folder", f"data.root={folder}", "labels=5", *words]).config
+    config = load(["freeze=all", "data=folder", f"data.root={folder}", "labels=5", *words]).config
     session, device = Session(), choose_device(config.train.device)
     network, _ = session.network(config)
     source = session.images(config, network.expected, Listener())
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--device", default="cpu", help="of the real network, e.g. cuda")
-    parser.add_argument("--words", nargs="*", default=[], help="of the real pass")
+    parser.add_argument("--words", nargs="*", default=["backbone=lite0"], help="of the real pass")
     options = parser.parse_args()
     if options.photos:
         real(options.photos, [f"train.device={options.device}", *options.words], options.turns)

@@ -9,8 +9,9 @@ column    freeze=all, head=logreg: all budgets and data seeds as the job of a st
           solves, is tested, writes its record and its MLflow run. It has no cache (cache=off), so that it neither finds
           features nor writes any. No side pays for imports. --sample N: cells of N seeds of each budget are run alone
           and stand for the others. The column is run before and after them.
-demonstration  python -m tlexp study=demonstration as a whole, against its bound: what its units cost (a pass over an
-          image, a step, a head), measured before it starts, times how often they are needed
+demonstration  python -m tlexp study=demonstration as a whole, and its parts: seconds of the processor, without what the
+          parts take that a part calls. Its bound is what its units cost (images through a network, a step, heads that
+          are solved or trained at once) times how often they are needed; one costs the median of its kind and size
 overhead  milliseconds of the processor of a replicate of that column when its solution and all features are known
           (labels drawn, predictions, record, tracking), with and without tracking in turns: of its own thread, of all
           threads, and of others while its own waited for the tracking store; on its path is what tracking adds to the
@@ -21,6 +22,7 @@ overhead  milliseconds of the processor of a replicate of that column when its s
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -29,24 +31,35 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 from safetensors.torch import save_file
 
 from tlexp import cli
+from tlexp.api import job
 from tlexp.compose.load import Composed, load
 from tlexp.config import Config, config_key
+from tlexp.data import ImageBatches
+from tlexp.experiment import run as run_module
 from tlexp.experiment.probe import solve_together
+from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.run import run
 from tlexp.experiment.session import Session
+from tlexp.features import entry
+from tlexp.features.batches import FeatureBatches
 from tlexp.jobs.folder import SweepFolder
+from tlexp.learn import solved, trained
+from tlexp.models import classifier as classifier_module
 from tlexp.studies import column
+from tlexp.studies import study as study_module
 from tlexp.tracking.mlflow import Tracker
 from tlexp.tracking.names import JOB_FILE
-from tlexp.train import Listener, choose_device
+from tlexp.train import Listener, choose_device, loop
 
 LABELS = ("1", "2", "5", "10", "20", "50", "100", "200")
 WORDS = [
@@ -182,15 +195,118 @@ def waiting_counted() -> Iterator[list[float]]:
         Tracker._wait = plain
 
 
+class Parts:
+    """Processor seconds of this thread by part, each without the parts inside it, and of every unit.
+
+    Attributes:
+        spent: By part.
+        units: By part, column and size of the unit: seconds of each.
+        column: At work.
+    """
+
+    def __init__(self) -> None:
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.units: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
+        self._inside: list[float] = []
+        self._closed = False
+        self.column: str | None = None
+
+    @property
+    def bound(self) -> float:
+        """Seconds of all units, each as the median of its size and kind."""
+        return sum(len(taken) * statistics.median(taken) for taken in self.units.values())
+
+    def count(
+        self, owner: Any, name: str, part: str, *, size: Callable[..., Any] | None = None, closed: bool = False
+    ) -> None:
+        """Count what a function takes.
+
+        Args:
+            owner: Where it stands.
+            name: Its own there.
+            part: What it counts as.
+            size: Of a unit: given what the function is given, tells units apart that cost different.
+            closed: Whether all counts as this part that it calls.
+        """
+        plain = getattr(owner, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            if self._closed or threading.current_thread() is not threading.main_thread():
+                return plain(*given, **named)
+            began, self._closed = time.thread_time(), closed
+            self._inside.append(0.0)
+            try:
+                return plain(*given, **named)
+            finally:
+                whole, self._closed = time.thread_time() - began, False
+                own = whole - self._inside.pop()
+                self.spent[part] += own
+                if size is not None:
+                    self.units[part, self.column, size(*given, **named)].append(own)
+                if self._inside:
+                    self._inside[-1] += whole
+
+        setattr(owner, name, counted)
+
+
+def counted_parts() -> Parts:
+    """Return what counts the parts of a study in this process from now on."""
+    parts = Parts()
+    for owner, name, part in (
+        (study_module, "StudyPlan", "planning"),
+        (study_module, "_report", "the report"),
+        (column, "_fill", "cuts, beside their passes"),
+        (column, "_solve", "heads found together, beside solving"),
+        (Session, "network", "networks built, weights read and digested"),
+        (Session, "images", "images listed or rendered"),
+        (loop._Fit, "run", "fits, beside their steps"),
+        (loop._Fit, "_first_step", "first steps of fits, whose operations are counted"),
+        (ImageBatches, "batch", "batches of images"),
+        (FeatureBatches, "batch", "batches of rows"),
+        (job, "run", "replicates, beside all that"),
+        (run_module, "build_classifier", "classifiers built"),
+        (run_module, "write_artifacts", "predictions and evaluation written"),
+        (run_module, "find_typicality", "typicality, beside its passes"),
+        (RunRecorder, "__exit__", "records"),
+    ):
+        parts.count(owner, name, part)
+
+    parts.count(study_module, "estimate", "the estimate", closed=True)
+    number, run_column = itertools.count(), column.run_column  # no two problems are alike
+
+    def begun(loaded: Composed, **named: Any) -> None:
+        parts.column = loaded.config.study.column
+        run_column(loaded, **named)
+
+    column.run_column = begun
+    parts.count(loop._Fit, "_update", "steps", size=lambda fit, images, *_: images.shape)
+    for owner in (entry, sys.modules["tlexp.train.predict"], classifier_module):
+        parts.count(owner, "in_chunks", "passes", size=lambda made, images: (made.__class__, images.shape))
+    parts.count(solved, "solve", "heads solved", size=lambda *_, **__: next(number))
+    parts.count(trained, "train_many", "heads trained at once", size=lambda *_, **__: next(number))
+    return parts
+
+
 def demonstrate(words: list[str]) -> None:
-    """Print what the demonstration takes beside its bound; imports are over already."""
+    """Print what the demonstration takes, part by part, beside its bound; imports are over already."""
     sys.argv = ["tlexp", "study=demonstration", "study.name=bench", "cache.dir=cache", *words]
-    clock = Clock()
+    parts, own, clock = counted_parts(), time.thread_time(), Clock()
     with contextlib.suppress(SystemExit):
         cli.main()
-    wall, processor = clock.read()
-    bound = json.loads(Path("multirun/bench/study.json").read_text())["study"]["estimate"]["seconds"]
-    print(f"demonstration: {wall:.0f} s ({processor:.0f} s of the processor), bound {bound:.0f} s: {bound / wall:.2f}")
+    (wall, processor), own = clock.read(), time.thread_time() - own
+    said = json.loads(Path("multirun/bench/study.json").read_text())["study"]["estimate"]["seconds"]
+    print("| part | processor s | share |\n|---|---|---|")
+    spent = {**parts.spent, "all else": own - sum(parts.spent.values()), "other threads": processor - own}
+    for name, seconds in sorted(spent.items(), key=lambda part: -part[1]):
+        print(f"| {name} | {seconds:.1f} | {seconds / processor:.1%} |")
+    print(f"{wall:.0f} s, {said:.0f} s were said; of the processor {processor:.1f} s, {own:.1f} s of its own thread")
+    counts: Counter[str] = Counter()
+    for (part, *_), taken in parts.units.items():
+        counts[part] += len(taken)
+    print("units: " + ", ".join(f"{count:,} {part}" for part, count in counts.items()))
+    print(
+        f"bound {parts.bound:.1f} s, {parts.bound / processor:.3f} of all, {parts.bound / own:.3f} of its own thread's"
+    )
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.faults.pictures import DISPLAY_P3, SRGB, encoded, photo, png_rgb16, rgb_profile, tiff_grey, wide
 from tlexp.data.decode import Decoded, Decoding, decode
+from tlexp.data.rgb import to_rgb
 from tlexp.errors import DataError
 
 P3 = rgb_profile(DISPLAY_P3, "Display P3")
@@ -90,6 +91,25 @@ def test_profiles_are_applied_in_every_format(form: str, options: dict[str, Any]
     same = decoded(encoded(image, form, icc_profile=rgb_profile(SRGB, "sRGB"), **options))
     assert np.array_equal(np.asarray(same.image), np.asarray(before.image))
     assert (same.conversions, same.decoder) == ((), "")
+
+
+@pytest.mark.parametrize(("profile", "copies"), [(None, 1), (rgb_profile(SRGB, "sRGB"), 1), (P3, 0)])
+def test_colours_are_copied_only_where_nothing_else_makes_new_ones(
+    profile: bytes | None, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, plain, copied = photo(2), Image.Image.copy, []
+
+    def copy(one: Image.Image) -> Image.Image:
+        copied.append(one.size)  # profiles are looked at by images of their own
+        return plain(one)
+
+    image.info["icc_profile"] = profile
+    before = np.array(image)
+    monkeypatch.setattr(Image.Image, "copy", copy)
+    found = to_rgb(image, bits=None, two_bytes=False).image
+    assert copied.count(image.size) == copies
+    found.paste(0, (0, 0, *found.size))
+    assert np.array_equal(np.asarray(image), before)
 
 
 def test_photographs_of_phones_are_converted_too() -> None:

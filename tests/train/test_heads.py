@@ -236,6 +236,8 @@ def test_stacks_hold_problems_of_about_one_size():
 @pytest.mark.gpu
 @each_kind
 def test_an_accelerator_gives_the_same_heads(rows, kind):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
     features, labels = rows
     ours = solve(kind, features.cuda(), labels, folds(), num_classes=CLASSES, tolerance=1e-5)
     theirs = solve(kind, features, labels, folds(), num_classes=CLASSES, tolerance=1e-5)

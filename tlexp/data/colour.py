@@ -62,7 +62,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Converted:
         found = _read(profile, image.mode)
         if found.transform is None:
             return Converted(image=image)
-        converted = _apply(image.convert(found.mode), found.transform)
+        plain = image if image.mode == found.mode else image.convert(found.mode)  # which copies in any case
+        converted = _apply(plain, found.transform)
     except _BROKEN:
         return Converted(image=image, told=(_IGNORED,))
     version = f"littlecms {features.version('littlecms2')}"

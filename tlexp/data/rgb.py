@@ -58,7 +58,9 @@ def to_rgb(image: Image.Image, *, bits: int | None, two_bytes: bool) -> Rgb:
     if image.mode == "CMYK" and not profile:
         done.append("are CMYK, converted to RGB")
     converted = to_srgb(_plain(image), profile)
-    colours = converted.image.convert("RGB")
+    colours = converted.image
+    if colours is image or colours.mode != "RGB":
+        colours = colours.convert("RGB")  # a copy of what is RGB: the decoder's own image goes away with its file
     if alpha is not None and alpha.getextrema() != (255, 255):
         colours.putalpha(alpha)
         white = Image.new("RGBA", colours.size, "white")
@@ -68,12 +70,9 @@ def to_rgb(image: Image.Image, *, bits: int | None, two_bytes: bool) -> Rgb:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the colours alone in a mode that profiles describe; grey, CMYK and RGB are copied as they are.
-
-    The decoder's own image goes away with its file; what is returned stays.
-    """
+    """Return the colours alone in a mode that profiles describe: grey, CMYK and RGB as they are."""
     if image.mode in ("RGB", "L", "CMYK"):
-        return image.copy()
+        return image
     if image.has_transparency_data:
         return image.convert("RGBA").convert("RGB")
     return image.convert("L" if image.mode == "1" else "RGB")
