@@ -5,8 +5,9 @@ import pytest
 
 from tests.composed import load
 from tlexp.config import Config
+from tlexp.config.head import HeadConfig, HeadKind
 from tlexp.experiment import notes
-from tlexp.experiment.notes import guess_note, precision_note
+from tlexp.experiment.notes import collapse_note, guess_note, precision_note
 from tlexp.train.metrics import evaluate
 
 
@@ -39,3 +40,14 @@ def test_half_precision_is_offered_where_it_saves_a_processor_minutes(
     found = list(precision_note(config, images))
     assert bool(found) is told
     assert not told or "2,000 images pass the frozen network: train.precision=bf16" in found[0]
+
+
+@pytest.mark.parametrize(("right", "head", "told"), [(2, "linear", True), (3, "linear", False), (2, "logreg", False)])
+def test_training_that_came_to_name_one_class_alone_is_told(right: int, head: str, told: bool) -> None:
+    labels = np.array([0, 0, 1, 1])
+    named = np.array([0, 0, 1, 0]) if right == 3 else np.zeros(4, int)
+    config = Config(head=HeadConfig(kind=HeadKind(head)))
+    found = list(collapse_note(config, evaluate(np.eye(2)[named], labels, label_smoothing=0)))
+    assert [
+        text.startswith("training came to nothing: of the images that it learned from 0.500 ") for text in found
+    ] == ([True] * told)

@@ -102,6 +102,17 @@ def guess_note(config: Config, test: Evaluation) -> Iterator[str]:
         )
 
 
+def collapse_note(config: Config, train: Evaluation) -> Iterator[str]:
+    """Yield a warning where training has come to say the same of every image, of those that it learned from too."""
+    most = max(train.support) / train.count
+    if not config.head.kind.solved and train.metrics["accuracy"] <= most:
+        yield (
+            f"training came to nothing: of the images that it learned from {train.metrics['accuracy']:.3f} are named "
+            f"rightly, and always naming one class gives {most:.3f}; use a smaller optim.lr, more steps, or more "
+            "tune.trials to choose from"
+        )
+
+
 def cache_notes(config: Config, classifier: Classifier, inputs: RunInputs) -> Iterator[str]:
     """Yield why what frozen layers make is not kept, where it could be expected to be."""
     if inputs.uncut is not None and config.cache.mode is not CacheMode.off:

@@ -25,7 +25,7 @@ from tlexp.experiment.artifacts import Predictions, write_artifacts
 from tlexp.experiment.build import build_classifier, build_setup, calibrate_start, describe_model
 from tlexp.experiment.images import Budget, draw_labels, listing_bad_images, pooled_folds
 from tlexp.experiment.inputs import RunInputs
-from tlexp.experiment.notes import cache_notes, guess_note, start_notes
+from tlexp.experiment.notes import cache_notes, collapse_note, guess_note, start_notes
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
@@ -154,6 +154,7 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     )
     recorder.alarmed(predictions.false_alarms)
     recorder.note(guess_note(config, splits["test"]))
+    recorder.note(collapse_note(config, splits["train"]))
     recorder.note(cache_notes(config, classifier, inputs))
     recorder.cached(inputs.use)
     seconds = time.perf_counter() - began + learner.beforehand
