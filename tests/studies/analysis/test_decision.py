@@ -8,6 +8,7 @@ from tlexp.studies.analysis.decision import Decision, decide
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.pairs import measure_pairs, with_borrowed_variances
+from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.table import Column, Role, StudyTable
 
 FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
@@ -133,3 +134,36 @@ def test_cost_is_what_trains_and_then_what_an_image_takes(make_table: MakeTable)
 def test_deeper_freezing_is_cheaper(make_table: MakeTable) -> None:
     found = decided(make_table(), "5")
     assert [found.name(place) for place in found.cheapest] == [f"freeze-{depth}" for depth in (5, 4, 3, 2, 1, 0)]
+
+
+def test_the_network_that_imagenet_favours_is_taken_where_the_seeds_cannot_tell(make_table: MakeTable) -> None:
+    strength = {"freeze-5": (1.0, 0.2), "freeze-1": (1.0, 0.2), "freeze-0": (0.2, 0.2)}
+    columns = [column for column in DEPTHS if column.name in strength]
+    taken_as = set()
+    for seeds in range(4, 12):
+        table = make_table(seeds=seeds, columns=columns, strength=strength, noise=0.02, per_class=(60,) * 4)
+        plain = decided(table, "5")
+        high = plain.name(plain.ranked[0])
+        own = {"freeze-5", "freeze-1"} - {high}
+        known = [
+            Entrant(name="high", columns=(high,), operations=1, prior=0.7),
+            Entrant(name="other", columns=(*own, "freeze-0"), operations=2, prior=0.8),
+            Entrant(name="own weights", columns=("freeze-0",), operations=1),  # of which ImageNet says nothing
+        ]
+        stated = {**table.about["study"], "entrants": [dataclasses.asdict(each) for each in known]}
+        found = decided(dataclasses.replace(table, about={**table.about, "study": stated}), "5")
+        places = {found.name(place): place for place in range(3)}
+        [other] = own
+        reached = [
+            np.array([run.metrics["test/balanced_accuracy"] for run in table.cells[name, "5"].finished])
+            for name in (high, other)
+        ]
+        error = np.std(reached[0] - reached[1], ddof=1) / seeds**0.5
+        assert found.leeway[places[other], places[high]] == pytest.approx(error)
+        trails = found.means[places[high]] - found.means[places[other]]
+        known_as_good = (found.bounds <= found.margin).any()
+        expected = taken(plain) if trails > error + 1e-9 or known_as_good else other
+        assert taken(found) == expected
+        assert not plain.leeway.any()
+        taken_as |= {expected == other}
+    assert taken_as == {True, False}, "both came"

@@ -69,3 +69,30 @@ def test_the_rule_for_parts_of_the_data_is_the_rule_itself() -> None:
     assert follow(widths, COSTS, 0.01)(parts).tolist() == expected == [2, 1, 1]
     assert follow(widths * 10, COSTS, 0.01)(parts[1:]).tolist() == [1, 1]  # 0.799 is within a tenth of the margin
     assert follow(widths * 10, COSTS, 0.001)(parts[1:]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("means", "half", "leeway", "taken"),
+    [
+        ([0.80, 0.82, 0.81], 0.05, 0.01, 1),  # it trails by more
+        ([0.80, 0.82, 0.81], 0.05, 0.03, 0),
+        ([0.80, 0.82, 0.81], 0.001, 0.03, 1),  # where it is known which one is as good, nothing is favoured
+        ([0.82, 0.80, 0.81], 0.05, 0.03, 0),  # it has the highest mean itself
+    ],
+)
+def test_a_favoured_column_is_taken_where_it_trails_by_no_more_than_its_leeway(
+    means: list[float], half: float, leeway: float, taken: int
+) -> None:
+    values, allowed = np.array(means), np.zeros((3, 3))
+    allowed[0, 1:] = leeway
+    each = upper(values, half)
+    assert choose(values, bound_regrets(each), np.zeros(3, int), 0.01, allowed) == taken
+    both = np.stack([values, [0.8, 0.7, 0.9]])
+    widths = half * (1 - np.eye(3))
+    assert follow(widths, np.zeros(3, int), 0.01, allowed)(both).tolist() == [taken, 2], "each study by its own best"
+
+
+def test_of_several_favoured_columns_the_highest_is_taken() -> None:
+    values, allowed = np.array([0.80, 0.81, 0.82]), np.zeros((3, 3))
+    allowed[:2] = 0.05
+    assert choose(values, bound_regrets(upper(values, 0.1)), np.zeros(3, int), 0.01, allowed) == 1

@@ -1,6 +1,7 @@
 """Which column to take at a label budget, and how sure that is."""
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from tlexp.studies.analysis.findings import Interval, Sureness
 from tlexp.studies.analysis.intervals import LEAST_GROUPS, Spread, TestImages, interval, spread
 from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, follow, may_be_best, surely_worse
+from tlexp.studies.analysis.screen import prior_favourite
+from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import Cell, Column, StudyTable
 
 _NEARLY = 3
@@ -44,6 +47,8 @@ class Decision:
         bounds: (C,) what each may lose against the best at most; 1 where none is known, or few seeds leave it as wide.
         reached: (C,) the mean of each over its own seeds, with intervals that hold at once over all candidates.
         margin: `study.margin`.
+        leeway: (C, C) how far a column of the network that ImageNet's results favour (first axis) may trail another one
+            and still be taken: the standard error of their difference over the seeds; 0 of all other columns.
         costs: (C,) the rank of each one's cost, 0 the cheapest; equal where they cost the same.
         cheapest: Places of the candidates, the cheapest first.
         ranked: Places of the candidates, the highest mean first, of equals the cheapest.
@@ -64,6 +69,7 @@ class Decision:
     bounds: NDArray[np.float64]
     reached: tuple[Interval, ...]
     margin: float
+    leeway: NDArray[np.float64]
     costs: NDArray[np.intp]
     cheapest: tuple[int, ...]
     ranked: tuple[int, ...]
@@ -88,8 +94,12 @@ class Decision:
 
     def rule(self) -> Pick:
         """Return the rule of this decision, among the peers."""
-        places = list(self.peers)
-        return follow(self.widths[np.ix_(places, places)], self.costs[places], self.margin)
+        return self.rule_of(self.peers)
+
+    def rule_of(self, places: Sequence[int]) -> Pick:
+        """Return the same among some of the candidates."""
+        some = np.ix_(places, places)
+        return follow(self.widths[some], self.costs[list(places)], self.margin, self.leeway[some])
 
     def highest_mean(self) -> Pick:
         """Return the rule that takes the highest mean among the peers, of equals the cheapest."""
@@ -125,14 +135,15 @@ def decide(
     candidates = tuple(cell for cell in measured if len(cell.finished) > 1) or measured
     reached = tuple(_reached(table, cell, images, competitors(table) / share) for cell in candidates)
     means = _means(candidates, reached, images)
-    values, widths = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
+    values, widths, errors = _matrices(candidates, pairs, comparisons(competitors(table)) / share)
+    leeway = np.where(_favoured(table, candidates)[:, None], errors, 0.0)
     upper = values + widths
     bounds = bound_regrets(upper)
     costs = rank_costs(table, candidates)
     cheapest = tuple(np.argsort(costs, kind="stable").tolist())
     ranked = tuple(ranking(means, cheapest).tolist())
     possible = may_be_best(upper)
-    chosen = int(choose(means, bounds, costs, table.margin)) if candidates else None
+    chosen = int(choose(means, bounds, costs, table.margin, leeway)) if candidates else None
     peers = _peers(candidates, [place for place in (*ranked[:1], chosen) if place is not None])
     lost = 0.0 if chosen is None else float(bounds[chosen])
     alone = len(candidates) == 1 and not dropped
@@ -151,6 +162,7 @@ def decide(
         bounds=bounds,
         reached=reached,
         margin=table.margin,
+        leeway=leeway,
         costs=costs,
         cheapest=cheapest,
         ranked=ranked,
@@ -281,16 +293,28 @@ def _peers(candidates: Sequence[Cell], leading: Sequence[int]) -> tuple[int, ...
 
 def _matrices(
     candidates: Sequence[Cell], pairs: PairSpreads, family: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much better each column (first axis) is than each other (second axis), and how far that may be off."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much better each column (first axis) is than each other (second axis).
+
+    Behind it how far that may be off, and its standard error over the seeds: 0 where nobody knows.
+    """
     count = len(candidates)
     values, widths = np.zeros((count, count)), np.where(np.eye(count), 0.0, np.inf)
+    errors = np.zeros((count, count))
     for (first, left), (second, right) in itertools.permutations(enumerate(candidates), 2):
         pair = difference(pairs, left.labels, left.column, right.column)
         half = np.nan if pair is None else float(pair.half_width(family, sides=1))
         if pair is not None and np.isfinite(half):
             values[first, second], widths[first, second] = pair.value, half
-    return values, widths
+            errors[first, second] = pair.per_seed.std(ddof=1) / math.sqrt(len(pair.per_seed))
+    return values, widths, errors
+
+
+def _favoured(table: StudyTable, candidates: Sequence[Cell]) -> NDArray[np.bool_]:
+    """Return (C,) which are columns of the network that would be taken without a look at the images."""
+    known = [each for each in find_entrants(table) if each.prior is not None]
+    names = prior_favourite(known).columns if known else ()
+    return np.array([cell.column in names for cell in candidates], dtype=bool)
 
 
 def _reached(table: StudyTable, cell: Cell, images: TestImages, family: float) -> Interval:

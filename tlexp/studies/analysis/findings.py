@@ -222,6 +222,8 @@ class Recommendation:
         images: Test images that the shared seeds were tested on.
         round: The one after which this was said, from 1.
         dropped: Columns that are surely worse than the best by more than the margin -> the round that showed it.
+        leeway: How far the column to take may trail the best, as ImageNet's results favour its network: the standard
+            error of their difference over the seeds; None where it is not taken for that.
     """
 
     labels: str
@@ -237,6 +239,7 @@ class Recommendation:
     images: int = 0
     round: int = 1
     dropped: Mapping[str, int] = field(default_factory=dict)
+    leeway: float | None = None
 
     @property
     def bound(self) -> float | None:

@@ -23,7 +23,6 @@ from tlexp.studies.analysis.forecast import (
     paired_change,
 )
 from tlexp.studies.analysis.intervals import TestImages, spread
-from tlexp.studies.analysis.rule import follow
 from tlexp.studies.analysis.table import Column, StudyTable
 
 _WANTED = (0.0, 0.01, 0.02, 0.04, 0.09)
@@ -57,7 +56,7 @@ def look_ahead(table: StudyTable, decision: Decision, images: TestImages) -> Out
             unfreezing=None,
         )
     labels = np.array([table.per_class[each] for each in budgets])
-    reached = _as_picked(scores, names.index(taken), _rule(decision, places))
+    reached = _as_picked(scores, names.index(taken), decision.rule_of(places))
     curve = _forecasts(labels, reached.T)
     return Outlook(
         column=taken,
@@ -67,11 +66,6 @@ def look_ahead(table: StudyTable, decision: Decision, images: TestImages) -> Out
         reason=curve if isinstance(curve, str) else None,
         unfreezing=_unfreezing(table, names, taken, scores, reached[-1]),
     )
-
-
-def _rule(decision: Decision, places: Sequence[int]) -> Pick:
-    """Return the rule of a decision, among some of its candidates."""
-    return follow(decision.widths[np.ix_(places, places)], decision.costs[list(places)], decision.margin)
 
 
 def _curve_budgets(table: StudyTable, last: str) -> list[str]:

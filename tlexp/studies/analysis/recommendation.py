@@ -11,7 +11,7 @@ from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Recom
 from tlexp.studies.analysis.intervals import TestImages, interval
 from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.rounds import Look
-from tlexp.studies.analysis.rule import comparisons
+from tlexp.studies.analysis.rule import choose, comparisons
 from tlexp.studies.analysis.table import Cell, StudyTable
 
 
@@ -44,7 +44,16 @@ def recommend(
         images=tested_images(decision),
         round=look.round,
         dropped={column: number for (column, labels), number in dropped.items() if labels == decision.labels},
+        leeway=None if column is None else _leeway(decision),
     )
+
+
+def _leeway(decision: Decision) -> float | None:
+    """Return how far what is taken may trail the highest mean, where it is taken for being favoured."""
+    plain = choose(decision.means, decision.bounds, decision.costs, decision.margin)
+    if decision.chosen is None or decision.chosen == int(plain):
+        return None
+    return float(decision.leeway[decision.chosen, decision.means.argmax()])
 
 
 def tested_images(decision: Decision) -> int:

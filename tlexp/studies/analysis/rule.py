@@ -12,6 +12,7 @@ from tlexp.studies.analysis.crossfit import Pick
 _LEAST_BORROWED = 3
 """Bounds that are counted at least where variances are borrowed. Those are not exactly the budget's own; the bounds of
 four columns or more hold all the same, for Bonferroni's inequality gives more than it promises."""
+_ROUNDING = 1e-9
 _TIE = 0.1
 """Of the margin: means that are nearer than this are equal."""
 
@@ -58,26 +59,57 @@ def surely_worse(upper: NDArray[np.float64], margin: float) -> NDArray[np.bool_]
 
 
 def choose(
-    means: NDArray[np.float64], bounds: NDArray[np.float64], costs: NDArray[np.intp], margin: float
+    means: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    costs: NDArray[np.intp],
+    margin: float,
+    leeway: NDArray[np.float64] | None = None,
 ) -> NDArray[np.intp]:
     """Return (...) the place of the column to take: the cheapest of those that are as good as the highest mean.
 
     As good are means within a tenth of the margin, and columns that lose no more than the margin at most. Of those that
     cost the same the highest mean is taken.
 
+    Where no column is known to lose so little, and some are favoured before anything is measured, those of these come
+    first that trail the highest mean by no more than their leeway: of a few data seeds it is often that of luck.
+
+    >>> means, bounds, costs = np.array([0.80, 0.82]), np.array([0.05, 0.04]), np.arange(2)
+    >>> [int(choose(means, bounds, costs, 0.01, np.array([[0.0, each], [0.0, 0.0]]))) for each in (0.01, 0.03)]
+    [1, 0]
+
     Args:
         means: (..., C).
         bounds: (..., C) from `bound_regrets`.
         costs: (C,) the rank of each column's cost, 0 the cheapest.
         margin: In balanced accuracy.
+        leeway: (C, C) how far a favoured column (first axis) may trail each other one; 0 of columns that are not.
     """
-    near = means >= means.max(axis=-1, keepdims=True) - _TIE * margin - 1e-9  # rounding
-    keys = np.where(near | (bounds <= margin), 2.0 * costs - np.round(means, 9), np.inf)
-    chosen: NDArray[np.intp] = keys.argmin(axis=-1)
-    return chosen
+    known = bounds <= margin
+    chosen = _cheapest(_near(means, margin) | known, means, costs)
+    if leeway is None:
+        return chosen
+    allowed = np.moveaxis(leeway[:, means.argmax(axis=-1)], 0, -1)
+    held = leeway.any(axis=-1) & (means.max(axis=-1, keepdims=True) - means <= allowed + _ROUNDING)
+    favoured = _cheapest(held & _near(np.where(held, means, -1.0), margin), means, costs)
+    taken: NDArray[np.intp] = np.where(known.any(axis=-1) | ~held.any(axis=-1), chosen, favoured)
+    return taken
 
 
-def follow(widths: NDArray[np.float64], costs: NDArray[np.intp], margin: float) -> Pick:
+def _near(means: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
+    """Return (..., C) which are as good as the highest."""
+    found: NDArray[np.bool_] = means >= means.max(axis=-1, keepdims=True) - _TIE * margin - _ROUNDING
+    return found
+
+
+def _cheapest(among: NDArray[np.bool_], means: NDArray[np.float64], costs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return (...) the place of the cheapest, of equals that of the highest mean."""
+    found: NDArray[np.intp] = np.where(among, 2.0 * costs - np.round(means, 9), np.inf).argmin(axis=-1)
+    return found
+
+
+def follow(
+    widths: NDArray[np.float64], costs: NDArray[np.intp], margin: float, leeway: NDArray[np.float64] | None = None
+) -> Pick:
     """Return the rule that `choose` states, for means of a part of the data.
 
     The widths are those of the whole study: a half of it would have wider ones, take the highest mean more often, and
@@ -87,10 +119,11 @@ def follow(widths: NDArray[np.float64], costs: NDArray[np.intp], margin: float) 
         widths: (..., C, C) how far each difference may be off to one side.
         costs: (C,) the rank of each column's cost, 0 the cheapest.
         margin: In balanced accuracy.
+        leeway: (C, C) as `choose` takes it.
     """
 
     def pick(means: NDArray[np.float64]) -> NDArray[np.intp]:
         upper = means[..., :, None] - means[..., None, :] + widths[..., None, :, :]
-        return choose(means, bound_regrets(upper), costs, margin)
+        return choose(means, bound_regrets(upper), costs, margin, leeway)
 
     return pick

@@ -8,6 +8,7 @@ from typing import Any
 from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.train import ClassWeights
 from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import round_sentences
@@ -63,11 +64,21 @@ def protocol_sentences(findings: Findings) -> tuple[str, ...]:
         "all columns: the variance between seeds of two columns' difference is the larger of the budget's own and what "
         "their other budgets say of it, and counts that seeds share images of one pool (Nadeau and Bengio 2003).",
         f"The highest mean is taken; in its place a cheaper column if it loses no more than the margin of "
-        f"{table.margin:g} at most, or means within a tenth of it. It is decided if the bound is at most the margin, "
-        "nearly if it is at most three, else open. Cheap is what trains few parameters, and then what takes few "
-        "operations to predict an image; seconds do not count.",
+        f"{table.margin:g} at most, or means within a tenth of it.{_favour(table)} It is decided if the bound is at "
+        "most the margin, nearly if it is at most three, else open. Cheap is what trains few parameters, and then what "
+        "takes few operations to predict an image; seconds do not count.",
         "The accuracy beside a recommendation is cross-fitted: images that chose the column do not score it.",
         *round_sentences(findings),
+    )
+
+
+def _favour(table: StudyTable) -> str:
+    """Return what a network that ImageNet's results favour has ahead, where there are several."""
+    if all(each.prior is None for each in find_entrants(table)):
+        return ""
+    return (
+        " Where none is known to lose so little, the best column of the network that ImageNet's results favour is "
+        "taken if its mean is lower by no more than the standard error of the difference over the seeds."
     )
 
 

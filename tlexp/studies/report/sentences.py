@@ -162,7 +162,11 @@ class Explanation:
         column = recommendation.column
         if column is not None and column != recommendation.best:
             loss = recommendation.candidate(recommendation.best).mean - recommendation.candidate(column).mean
-            reasons.append(f"The mean of {column} is {loss:.3f} lower, and it costs no more.")
+            why = ", and it costs no more"
+            if recommendation.leeway is not None:
+                error = f"the standard error of their difference over the seeds ({recommendation.leeway:.3f})"
+                why = f", no more than {error}: then the network is taken that ImageNet's results favour"
+            reasons.append(f"The mean of {column} is {loss:.3f} lower{why}.")
         if column is not None and recommendation.accuracy is not None and column != recommendation.best:
             reasons.append(f"In the tables {column} has {self._mean(column)}.")
         reasons += [
