@@ -34,8 +34,8 @@ def test_chosen_classes_keep_the_order_of_the_source(wanted: list[str] | None, c
             ["cat", "-cow"],
             "data.classes takes cat and leaves out cow: name those to take, or those to leave out, each after a minus",
         ),
-        (["-cow", "-cat"], "data.classes leaves dog of here, and two are needed: it has cat, cow, dog"),
-        (["-cow", "-cat", "-dog"], "data.classes leaves no class of here, and two are needed: it has cat, cow, dog"),
+        (["-cow", "-cat"], "data.classes leaves dog of here, and 2 are needed: it has cat, cow, dog"),
+        (["-cow", "-cat", "-dog"], "data.classes leaves no class of here, and 2 are needed: it has cat, cow, dog"),
     ],
 )
 def test_classes_are_left_out_after_a_minus(wanted: list[str], problem: str | None) -> None:
@@ -50,6 +50,12 @@ def test_a_minus_may_begin_the_name_of_a_class() -> None:
     found = ("-cow", "cat", "cow", "dog")
     assert choose_classes(found, ["-cow", "cat"], where="here") == ("-cow", "cat")
     assert choose_classes(found, ["--cow"], where="here") == ("cat", "cow", "dog")
+    with pytest.raises(DataError, match="leaves -cow of here, and 2 are needed"):
+        choose_classes(found, ["-cow"], where="here")
+
+
+def test_one_class_is_enough_beside_images_of_none() -> None:
+    assert choose_classes(FOUND, ["-cow", "-cat"], where="here", at_least=1) == ("dog",)
 
 
 def test_unknown_classes_are_all_named_with_the_nearest() -> None:

@@ -32,7 +32,9 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(c
 """Characters that show nothing although Unicode counts them as letters or marks."""
 
 
-def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where: str) -> tuple[str, ...]:
+def choose_classes(
+    found: Sequence[str], wanted: Sequence[str] | None, *, where: str, at_least: int = 2
+) -> tuple[str, ...]:
     """Return the classes of a source, in its order; of those that are wanted, where any are.
 
     >>> choose_classes(["cat", "dog", "unsorted"], ["-unsorted"], where="photos")
@@ -42,6 +44,7 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
         found: Printable names.
         wanted: `data.classes`, in any order: names, or each after a minus to take all others; None takes all.
         where: The source for messages.
+        at_least: So many classes are needed, as configurations know of names to take, but not of those to leave out.
 
     Raises:
         DataError: A named class is not there, some are taken and others left out, too few are left, or two names look
@@ -60,9 +63,10 @@ def choose_classes(found: Sequence[str], wanted: Sequence[str] | None, *, where:
             "leave out, each after a minus"
         )
     chosen = taken_classes(found, wanted)
-    if left_out and len(chosen) < 2:
+    if wanted is not None and len(chosen) < at_least:
         raise DataError(
-            f"data.classes leaves {listed(chosen) or 'no class'} of {where}, and two are needed: it has {listed(found)}"
+            f"data.classes leaves {listed(chosen) or 'no class'} of {where}, and {at_least} are needed: it has "
+            f"{listed(found)}"
         )
     if twins := alike(chosen):
         one, other = map(coded, twins)
@@ -165,9 +169,9 @@ def coded(name: str) -> str:
     return name.encode("ascii", "backslashreplace").decode()
 
 
-def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str) -> Source:
+def keep_classes(source: Source, wanted: Sequence[str] | None, *, where: str, at_least: int) -> Source:
     """Return a source with the wanted classes alone, see `choose_classes`."""
-    chosen = choose_classes(source.classes, wanted, where=where)
+    chosen = choose_classes(source.classes, wanted, where=where, at_least=at_least)
     if chosen == source.classes:
         return source
     number = {source.classes.index(name): label for label, name in enumerate(chosen)}

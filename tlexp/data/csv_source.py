@@ -162,7 +162,7 @@ def read_table(
     test, unused = choose_held_out(name for names in meant.values() for name in names)
     pool = [row for row in rows if row.split == train]
     held_out = [row for row in rows if row.split == test]
-    chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where)
+    chosen = choose_classes(sorted({row.label for row in pool}), classes, where=where, at_least=at_least)
     if len(chosen) < at_least:
         raise DataError(
             f"{where}: one class only ({chosen[0]}), at least two are needed in the rows of the split train"

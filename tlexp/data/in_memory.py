@@ -58,11 +58,11 @@ class InMemory:
             copies=copies,
             pool_from=f"data={self.name}",
         )
-        return keep_classes(whole, classes, where=f"data={self.name}")
+        return keep_classes(whole, classes, where=f"data={self.name}", at_least=at_least)
 
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the wanted classes."""
-        return choose_classes(self.labelled, classes, where=f"data={self.name}")
+        return choose_classes(self.labelled, classes, where=f"data={self.name}", at_least=at_least)
 
     def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts:
         """Return how many images of the wanted classes the library holds."""

@@ -129,7 +129,7 @@ def _with_classes(layout: Layout, wanted: Sequence[str] | None, at_least: int) -
     found = _classes(layout, pool, at_least)
     if wanted is None and (wrong := misread(layout.naming(pool), pool)):
         raise DataError(wrong)
-    chosen = choose_classes(found, wanted, where=layout.shown(pool))
+    chosen = choose_classes(found, wanted, where=layout.shown(pool), at_least=at_least)
     if held_out is not None:
         others = taken_classes(_classes(layout, held_out, at_least), wanted)
         require_equal(

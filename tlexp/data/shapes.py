@@ -72,11 +72,11 @@ class Shapes:
             pool_from="shapes rendered here",
             held_out_from="others rendered here",
         )
-        return keep_classes(whole, classes, where=_WHERE)
+        return keep_classes(whole, classes, where=_WHERE, at_least=at_least)
 
     def class_names(self, *, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the wanted ones of the first classes."""
-        return choose_classes(self._classes, classes, where=_WHERE)
+        return choose_classes(self._classes, classes, where=_WHERE, at_least=at_least)
 
     def counts(self, *, classes: Sequence[str] | None, at_least: int, grouper: Grouper | None = None) -> Counts:
         """Return how many images of the wanted classes are rendered."""

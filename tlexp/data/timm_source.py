@@ -131,7 +131,7 @@ class _Split:
 
     def choose(self, classes: Sequence[str] | None, at_least: int) -> tuple[str, ...]:
         """Return the classes that are used."""
-        chosen = choose_classes(self.classes, classes, where=self._asked.where)
+        chosen = choose_classes(self.classes, classes, where=self._asked.where, at_least=at_least)
         if hidden := [name for name in chosen if name.startswith(".") and self._asked.name.lower() in _FOLDERS]:
             raise DataError(
                 f"{self._asked.where} split {self._split}: {listed(hidden)} would be a class, but is a hidden folder; "

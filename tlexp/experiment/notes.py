@@ -104,12 +104,12 @@ def guess_note(config: Config, test: Evaluation) -> Iterator[str]:
 
 def collapse_note(config: Config, train: Evaluation) -> Iterator[str]:
     """Yield a warning where training has come to say the same of every image, of those that it learned from too."""
-    most = max(train.support) / train.count
-    if not config.head.kind.solved and train.metrics["accuracy"] <= most:
+    reached, guessed = train.metrics["balanced_accuracy"], 1 / len(train.support)
+    if not config.head.kind.solved and reached <= guessed + 1e-9:  # rounding
         yield (
-            f"training came to nothing: of the images that it learned from {train.metrics['accuracy']:.3f} are named "
-            f"rightly, and always naming one class gives {most:.3f}; use a smaller optim.lr, more steps, or more "
-            "tune.trials to choose from"
+            f"training came to nothing: on the images that it learned from its balanced accuracy is {reached:.3f}, and "
+            f"always naming one class gives {guessed:.3f}; use a smaller optim.lr, more steps, or more tune.trials to "
+            "choose from"
         )
 
 
