@@ -96,7 +96,11 @@ class Session:
         return start.network.frozen_as(config), start.origin
 
     def digest(self, tensors: Mapping[str, Tensor]) -> str:
-        """Return the sha256 of tensors of the backbone before a run trains; those as they started are hashed once."""
+        """Return the sha256 of tensors of the backbone before a run trains; those as they started are hashed once.
+
+        Parameters that torch counts no change of are taken to be as they started: what is written through `.data` or
+        by a fused optimiser it does not count.
+        """
         return tensors_digest(tensors) if self._network is None else self._network.digest(tensors)
 
     def digest_after(self, tensors: Mapping[str, Tensor]) -> str:
