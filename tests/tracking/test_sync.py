@@ -347,6 +347,34 @@ def test_runs_that_ask_for_another_store_have_one_command_that_takes_no_others(
     assert way_out.endswith(f"if that is where you want them, tlexp sync {places} --uri {far}")
 
 
+def test_runs_of_a_third_store_and_broken_ones_are_in_no_command_of_another(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for run, store in (("a/1", 9), ("b/1", 8), ("b/2", 8), ("c/1", 9), ("d/1", 9)):
+        asking(tmp_path / "outputs" / run, uri=f"http://127.0.0.1:{store}")
+    make_run(tmp_path / "outputs/c/broken").write_text("{}")
+    asking(tmp_path / "outputs/d/named", uri="${oc.env:STORE}")
+    make_run(tmp_path / "outputs/a/untracked", tracked=False)
+    report = sync([Path("outputs")], uri=None, experiment=None)
+    commands = [way_out.rpartition("them, ")[2] for _, way_out in report.elsewhere]
+    assert commands == [
+        "tlexp sync outputs/a outputs/c/1 outputs/d/1 --uri http://127.0.0.1:9",
+        "tlexp sync outputs/b --uri http://127.0.0.1:8",
+    ]
+
+
+def test_a_run_that_holds_one_of_here_is_told_as_it_is(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    outer = asking(tmp_path / "outer", uri="http://127.0.0.1:9").parent
+    make_run(outer / "inner")
+    [(_, way_out)] = sync([tmp_path], uri=None, experiment="nested").elsewhere
+    assert way_out.endswith(f"tlexp sync {outer} --uri http://127.0.0.1:9")
+
+
 def test_a_sweep_that_was_not_shown_is_shown_and_a_second_time_nothing_is_left_to_do(
     tmp_path: Path, store: str
 ) -> None:
