@@ -398,6 +398,21 @@ def test_a_sweep_that_was_not_shown_is_shown_and_a_second_time_nothing_is_left_t
     assert (sync([folder], uri=store, experiment=None).shown, len(runs(store, "e"))) == (0, 1)
 
 
+def test_a_copy_of_a_sweep_replaces_no_later_state_and_leaves_nothing_to_do(tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "s"
+    with pytest.raises(TrackingError):
+        show_sweep(folder, sweep_files(folder), uri="http://127.0.0.1:9", experiment="e", told="first")
+    for copy in ("a copy", "t"):
+        shutil.copytree(folder, tmp_path / copy)
+    with pytest.raises(TrackingError):
+        show_sweep(folder, sweep_files(folder), uri="http://127.0.0.1:9", experiment="e", told="second")
+    assert sync([tmp_path], uri=store, experiment=None).shown == 2  # the copy comes first
+    for _ in range(2):
+        assert sync([tmp_path], uri=store, experiment=None).shown == 0
+    [own] = runs(store, "e")
+    assert "second" in own.data.tags["mlflow.note.content"]
+
+
 @pytest.mark.parametrize(
     "name", ["../x.csv", "/x.csv", ".hidden", "link/x.csv", "changed.csv", "linked.csv", "a/b/c/d"]
 )
@@ -410,7 +425,7 @@ def test_of_a_sweep_nothing_is_sent_but_what_its_overview_vouches_for(name: str,
     (folder / "changed.csv").write_text("another")
     overview = json.loads((folder / "overview.json").read_text())
     digest = file_digest(tmp_path / "x.csv")
-    (folder / "overview.json").write_text(json.dumps(overview | {"files": {name: digest}}))
+    (folder / "overview.json").write_text(json.dumps(overview | {"files": {name: digest}, "written": "3000"}))
     [(path, reason)] = sync([folder], uri=store, experiment=None).broken
     assert path == folder / "overview.json"
     assert f"holds changed files ({name})" in reason

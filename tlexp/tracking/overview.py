@@ -7,13 +7,12 @@ alone, also where a filter finds them all.
 """
 
 import contextlib
-import hashlib
-import json
 import shlex
 import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from tlexp.errors import TrackingError
@@ -42,6 +41,7 @@ class Overview:
 
     Attributes:
         place: Host and folder of the sweep, which tell sweeps of one name apart.
+        written: When, in UTC to the microsecond: copies of the folder may hold earlier states.
         uri: The store that was asked for, without a password; None where it was the usual one.
         experiment: Name of the MLflow experiment.
         told: What came out, in lines for people.
@@ -49,15 +49,11 @@ class Overview:
     """
 
     place: str
+    written: str
     uri: str | None
     experiment: str
     told: str
     files: dict[str, str]
-
-    @property
-    def digest(self) -> str:
-        """What tells this state of the sweep from earlier ones in a store."""
-        return hashlib.sha256(json.dumps(to_json(self), sort_keys=True).encode()).hexdigest()
 
 
 def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experiment: str, told: str = "") -> TrackedRun:
@@ -75,6 +71,7 @@ def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experime
     """
     overview = Overview(
         place=f"{socket.gethostname()}:{folder.resolve()}",
+        written=datetime.now(UTC).isoformat(timespec="microseconds"),
         uri=None if uri is None else kept_uri(uri),
         experiment=experiment,
         told=told,
@@ -109,7 +106,7 @@ def read_overview(path: Path) -> Overview:
 
 
 def replay_sweep(overview: Overview, folder: Path, *, uri: str, experiment: str) -> bool:
-    """Show a sweep in a store that does not have it in this state; return whether it had to be.
+    """Show a sweep in a store that does not have it in this state or a later one; return whether it had to be.
 
     Of its folder nothing is read but what its overview vouches for.
 
@@ -123,7 +120,8 @@ def replay_sweep(overview: Overview, folder: Path, *, uri: str, experiment: str)
         TrackingError: A file is another one by now, or lies elsewhere.
     """
     writer = open_writer(uri, experiment)
-    if writer.client.search_runs([writer.experiment_id], tagged(names.TAG_OVERVIEW, overview.digest)):
+    found = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_SWEEP, overview.place))
+    if found and found[0].data.tags.get(names.TAG_OVERVIEW, "") >= overview.written:
         return False
     with tempfile.TemporaryDirectory(prefix="tlexp-replay-") as made:
         copies = {name: Path(made) / name for name in overview.files}
@@ -155,7 +153,7 @@ def _show(overview: Overview, name: str, files: Sequence[Path], uri: str, experi
     writer.client.set_terminated(run_id, "FINISHED")  # first: what goes wrong from here on leaves no run open
     for path in files:
         writer.send(path, names.artifact_folder(path.name))
-    writer.tag({names.TAG_OVERVIEW: overview.digest})  # last: it is whole
+    writer.tag({names.TAG_OVERVIEW: overview.written})  # last: it is whole
     return tracked_run(uri, writer.experiment_id, run_id, study=name)
 
 
