@@ -143,6 +143,7 @@ class SubmittedJobs:
         for watch in self._watches.values():
             watch.look()
         self._ask()
+        self._may_answer = False  # who looks once waits for no queue: leases and processes tell the rest
         return {
             folder: watch.number > 0 and not (watch.state is not None and watch.state.left)
             for folder, watch in self._watches.items()
