@@ -67,20 +67,23 @@ def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experime
         told: What came out, in lines for people: the description of the run.
 
     Raises:
-        TrackingError: The store is away or refuses; that costs SWEEP_SECONDS at most.
+        TrackingError: A file cannot be read, or the store is away or refuses; that costs SWEEP_SECONDS at most.
     """
-    overview = Overview(
-        place=f"{socket.gethostname()}:{folder.resolve()}",
-        written=datetime.now(UTC).isoformat(timespec="microseconds"),
-        uri=None if uri is None else kept_uri(uri),
-        experiment=experiment,
-        told=told,
-        files={path.relative_to(folder).as_posix(): file_digest(path) for path in files if path.is_file()},
-    )
+    try:
+        store = absolute_uri(uri)
+        overview = Overview(
+            place=f"{socket.gethostname()}:{folder.resolve()}",
+            written=datetime.now(UTC).isoformat(timespec="microseconds"),
+            uri=None if uri is None else kept_uri(uri),
+            experiment=experiment,
+            told=told,
+            files={path.relative_to(folder).as_posix(): file_digest(path) for path in files if path.is_file()},
+        )
+    except OSError as error:
+        raise TrackingError(f"{folder} cannot be read ({error}): mend that, and type the same command again") from error
     overview = from_json(Overview, masked_values(to_json(overview)), "it")  # as it is read again
     with contextlib.suppress(OSError):  # where the disk is full it cannot be shown later
         publish_json(folder / names.OVERVIEW_FILE, to_json(overview))
-    store = absolute_uri(uri)
     try:
         return attempt(
             store,
