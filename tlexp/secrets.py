@@ -57,9 +57,16 @@ _VARIABLE = re.compile(r"\$\{oc\.env:\w+\}")
 _USER = re.compile(
     # A password may hold signs that end an authority, and a blank, if its URI goes to a database; a port is none.
     r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
-    rf"://(?:(?P<plain>(?:{_REFERENCE}|[^\s/?#'\"<>])*)"
+    rf"://(?:(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^\s/?#'\"<>])*)"
     r"|(?P<odd>[^\s/?#@:'\"]*:(?!\d*[\s/?#])(?(database)[^\n@'\"]|[^\s@'\"])*))@"
 )
+_LOGIN = re.compile(
+    # Where a text is a URI and nothing else, quotes and blanks end no login; which signs do, _USER says.
+    r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
+    rf"://(?:(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^/?#])*)"
+    r"|(?P<odd>[^/?#@:]*:(?!\d*[/?#])[^@]*(?:@[^/?#@]*)*))@"
+)
+_URI = re.compile(r"[\w+.-]+://")
 _LEAST_TOKEN = 16
 """What stands alone before the @ of a web address is looked for elsewhere if it is as long; else it may be a name."""
 
@@ -145,7 +152,7 @@ def public_uri(uri: str) -> str:
     >>> public_uri("https://me:secret@host:5000/x"), public_uri("postgresql://me:secret@host/x?password=secret&a=b")
     ('https://host:5000/x', 'postgresql://me@host/x?a=b')
     """
-    address, _, query = _USER.sub(_without_password, uri).partition("?")
+    address, _, query = _LOGIN.sub(_without_password, uri, count=1).partition("?")
     kept = [part for part in query.split("&") if part and "${" not in part and masked(f"?{part}") == f"?{part}"]
     return "?".join([address, *(["&".join(kept)] if kept else [])])
 
@@ -157,7 +164,7 @@ def kept_uri(uri: str) -> str:
     ('postgresql://me:${oc.env:PASSWORD}@host', 'postgresql://me@host')
     """
     named = all(_VARIABLE.fullmatch(reference) for reference in re.findall(_REFERENCE, uri))  # no default value either
-    return uri if named and masked(uri) == uri else public_uri(uri)
+    return uri if named and masked(uri) == uri == _LOGIN.sub(_public, uri, count=1) else public_uri(uri)
 
 
 def without_login(uri: str) -> str:
@@ -166,13 +173,13 @@ def without_login(uri: str) -> str:
     >>> without_login("postgresql://me:secret@host/x")
     'postgresql://host/x'
     """
-    return _USER.sub(lambda match: f"{match['database'] or ''}://", uri)
+    return _LOGIN.sub(lambda match: f"{match['database'] or ''}://", uri, count=1)
 
 
 def learn(text: str) -> None:
     """Keep the secrets that a text states: words of a command line, a URI."""
     if "://" in text and "@" in text:
-        for match in _USER.finditer(text):
+        for match in (_LOGIN if _URI.match(text) else _USER).finditer(text):
             user, password = _login(match)
             token = user if password is None and _is_web(match) and len(user) >= _LEAST_TOKEN else ""
             keep_secret(password or token, user=user)

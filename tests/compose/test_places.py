@@ -126,6 +126,7 @@ def test_what_a_run_needs_typed_again_is_taken_as_it_is_told(tmp_path: Path) -> 
         ("postgresql://team:tok-7654321@host/db", "postgresql://team@host/db"),  # PGPASSWORD has it
         ("postgresql://team:${oc.env:NOWHERE,hunter2}@host/db", "postgresql://team@host/db"),
         ("http://me:tok-7654321@host", "http://host"),
+        ("http://me:it's tok-7654321@host", "http://host"),
     ],
 )
 def test_the_way_to_a_store_is_typed_again_without_its_password(stated: str, typed: str) -> None:

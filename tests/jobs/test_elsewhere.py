@@ -63,3 +63,7 @@ def test_what_a_scheduler_has_runs_on_a_host_or_is_queued(
     monkeypatch.setattr(submission, "_queue", lambda: {("x", place): "running" for place in range(3)})
     expected = {"a": f"running on {HERE['host']}", "b": "queued", "c": "running on another"}
     assert under_way(tmp_path, attempts) == expected
+    monkeypatch.setattr(submission, "_queue", lambda: None)
+    assert under_way(tmp_path, attempts) == expected  # by leases and processes alone
+    (attempts[0].folder / PROCESS_FILE).write_text(json.dumps(HERE | {"pid": 1, "started": 0}))
+    assert under_way(tmp_path, attempts) == {run: expected[run] for run in "bc"}

@@ -96,4 +96,4 @@ def test_a_sweep_that_waits_has_one_line_on_a_terminal(
     progress.close()
     shown = capsys.readouterr().err
     assert shown.count("\n") == shown.count("\x1b") == 0  # people's terminals are given no escapes
-    assert "sweep 0/2: done 0, failed 0, left 2; waiting for 2 jobs: 2 running" in shown
+    assert "\rwaiting for 2 jobs: 2 running; sweep 0/2: done 0, failed 0, left 2" in shown

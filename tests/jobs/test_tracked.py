@@ -91,6 +91,17 @@ def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
     assert capsys.readouterr().err == ""
 
 
+def test_a_run_that_took_several_tries_counts_once(
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.folder is not None
+    whole = iter([set(), set(), {run.folder.name}])
+    monkeypatch.setattr(tracked, "whole_runs", lambda *_, **__: next(whole))
+    monkeypatch.setattr(tracked, "sync", lambda *_, **__: SimpleNamespace(written=1))
+    sweep.mend([run])
+    assert capsys.readouterr().err.endswith("1 of 1 written at the end\n")
+
+
 def test_what_the_store_does_not_take_has_one_command(
     sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +125,17 @@ def test_a_store_that_is_away_is_a_note(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "note: it does not answer"
     assert second.startswith("note: it does not answer, and may lack runs: tlexp sync . --uri sqlite:///")
+
+
+def test_a_working_folder_that_is_gone_is_a_note(
+    sweep: TrackedSweep, run: JobOutcome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(_: object) -> str:
+        raise FileNotFoundError("no such folder")
+
+    monkeypatch.setattr(tracked, "absolute_uri", gone)
+    sweep.mend([run])
+    assert capsys.readouterr().err.startswith("note: no such folder, and may lack runs: tlexp sync /")
 
 
 def test_without_tracking_nothing_is_touched(tmp_path: Path, run: JobOutcome, monkeypatch: pytest.MonkeyPatch) -> None:

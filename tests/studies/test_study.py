@@ -272,6 +272,18 @@ def test_the_bill_of_what_is_submitted_says_where_it_was_measured(
         assert (said in capsys.readouterr().err) == submits
 
 
+def test_without_squeue_a_study_for_slurm_is_refused_before_its_bill(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr("tlexp.jobs.submission.program", lambda name: None)
+    assert study("hydra/launcher=submitit_slurm") == 2
+    shown = capsys.readouterr()
+    assert "squeue is not in the PATH" in " ".join(shown.err.split())
+    assert shown.out == ""
+    assert not (tmp_path / "multirun").exists()
+
+
 def test_a_dry_run_writes_nothing(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert study("--dry-run") == 0
     assert "32 runs, 32 to do, about" in capsys.readouterr().out

@@ -335,6 +335,16 @@ def test_a_dry_run_shows_and_writes_nothing(sweep: Sweep, tmp_path: Path, capsys
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_without_squeue_a_sweep_for_slurm_is_refused_before_it_has_a_folder(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setattr(submission, "program", lambda name: None)
+    assert sweep("seed=0,1", "hydra/launcher=submitit_slurm") == 2
+    assert "squeue is not in the PATH" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "multirun").exists()
+
+
 def test_a_dry_run_tells_what_a_scheduler_has(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

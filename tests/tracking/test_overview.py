@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from tlexp.errors import TrackingError
-from tlexp.tracking import names
+from tlexp.tracking import names, overview
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.overview import show_sweep
 
@@ -60,6 +60,18 @@ def test_a_run_in_the_trash_is_not_gone_on_with(store: str, tmp_path: Path) -> N
 def test_a_store_that_is_away_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 does not answer"):
         show_sweep(tmp_path, [], uri="http://127.0.0.1:9", experiment="e")
+
+
+@pytest.mark.parametrize("name", ["file_digest", "absolute_uri"])
+def test_a_file_that_cannot_be_read_is_an_error_of_tracking(
+    name: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: object) -> str:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(overview, name, refused)
+    with pytest.raises(TrackingError, match=r"s cannot be read \(not yours\): mend that, and type the same"):
+        show_sweep(tmp_path / "s", sweep(tmp_path / "s", "x"), uri=store, experiment="e")
 
 
 def test_a_file_that_the_store_refuses_leaves_no_run_open(store: str, tmp_path: Path) -> None:

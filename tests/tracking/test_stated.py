@@ -60,6 +60,7 @@ def test_a_record_asks_for_the_store_of_here_whoever_logs_in_there() -> None:
     for asked in (None, "postgresql://host/db", "postgresql://team@host/db", "postgresql://me:${oc.env:A}@host/db"):
         assert foreign_store(asked, store) is None
     assert foreign_store("postgresql://me:${oc.env:A}@host/other", store) == "postgresql://me@host/other"
+    assert foreign_store("postgresql://host/db?a=b", "postgresql://host/db?password=s3cret&a=b") is None
 
 
 @pytest.mark.parametrize("key", ["freeze.units", "tracking.log_model"])

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from tlexp.errors import TrackingError
-from tlexp.secrets import public_uri
+from tlexp.secrets import LEAST, kept_uri, masked, public_uri, without_login
 from tlexp.tracking import store as store_module
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.store import (
@@ -65,6 +65,22 @@ def test_a_password_is_not_shown() -> None:
     assert public_uri("https://me:s3cret@host:5000/a") == "https://host:5000/a"
     assert public_uri("postgresql+psycopg2://me:s3@cret@host/db") == "postgresql+psycopg2://me@host/db"
     assert public_uri("postgresql://me:a/b?c#d@host/db?password=s3cret") == "postgresql://me@host/db"
+
+
+@pytest.mark.parametrize("password", ["it's-secret", "pa'ss", 'say"hi"now', "a b", "<a'b>", "a'/b", "a/b@c", "[a"])
+def test_a_password_of_any_signs_is_not_shown_and_not_kept(password: str) -> None:
+    web, database = f"https://me:{password}@host:5000/x", f"postgresql://me:{password}@host/db"
+    for shown in (public_uri, kept_uri):
+        assert (shown(web), shown(database)) == ("https://host:5000/x", "postgresql://me@host/db")
+    assert (without_login(web), without_login(database)) == ("https://host:5000/x", "postgresql://host/db")
+    absolute_uri(web)
+    assert password not in masked(f"log in with {password} there") or len(password) < LEAST
+
+
+@pytest.mark.timeout(20)
+def test_a_uri_of_many_references_takes_no_time() -> None:
+    uri = f"https://{'${a}' * 40}/@"
+    assert (public_uri(uri), without_login(uri), masked(uri)) == (uri, uri, uri)
 
 
 def test_a_store_has_its_name_when_it_is_whole_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -347,6 +347,34 @@ def test_runs_that_ask_for_another_store_have_one_command_that_takes_no_others(
     assert way_out.endswith(f"if that is where you want them, tlexp sync {places} --uri {far}")
 
 
+def test_runs_of_a_third_store_and_broken_ones_are_in_no_command_of_another(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for run, store in (("a/1", 9), ("b/1", 8), ("b/2", 8), ("c/1", 9), ("d/1", 9)):
+        asking(tmp_path / "outputs" / run, uri=f"http://127.0.0.1:{store}")
+    make_run(tmp_path / "outputs/c/broken").write_text("{}")
+    asking(tmp_path / "outputs/d/named", uri="${oc.env:STORE}")
+    make_run(tmp_path / "outputs/a/untracked", tracked=False)
+    report = sync([Path("outputs")], uri=None, experiment=None)
+    commands = [way_out.rpartition("them, ")[2] for _, way_out in report.elsewhere]
+    assert commands == [
+        "tlexp sync outputs/a outputs/c/1 outputs/d/1 --uri http://127.0.0.1:9",
+        "tlexp sync outputs/b --uri http://127.0.0.1:8",
+    ]
+
+
+def test_a_run_that_holds_one_of_here_is_told_as_it_is(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    outer = asking(tmp_path / "outer", uri="http://127.0.0.1:9").parent
+    make_run(outer / "inner")
+    [(_, way_out)] = sync([tmp_path], uri=None, experiment="nested").elsewhere
+    assert way_out.endswith(f"tlexp sync {outer} --uri http://127.0.0.1:9")
+
+
 def test_a_sweep_that_was_not_shown_is_shown_and_a_second_time_nothing_is_left_to_do(
     tmp_path: Path, store: str
 ) -> None:
@@ -370,6 +398,21 @@ def test_a_sweep_that_was_not_shown_is_shown_and_a_second_time_nothing_is_left_t
     assert (sync([folder], uri=store, experiment=None).shown, len(runs(store, "e"))) == (0, 1)
 
 
+def test_a_copy_of_a_sweep_replaces_no_later_state_and_leaves_nothing_to_do(tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "s"
+    with pytest.raises(TrackingError):
+        show_sweep(folder, sweep_files(folder), uri="http://127.0.0.1:9", experiment="e", told="first")
+    for copy in ("a copy", "t"):
+        shutil.copytree(folder, tmp_path / copy)
+    with pytest.raises(TrackingError):
+        show_sweep(folder, sweep_files(folder), uri="http://127.0.0.1:9", experiment="e", told="second")
+    assert sync([tmp_path], uri=store, experiment=None).shown == 2  # the copy comes first
+    for _ in range(2):
+        assert sync([tmp_path], uri=store, experiment=None).shown == 0
+    [own] = runs(store, "e")
+    assert "second" in own.data.tags["mlflow.note.content"]
+
+
 @pytest.mark.parametrize(
     "name", ["../x.csv", "/x.csv", ".hidden", "link/x.csv", "changed.csv", "linked.csv", "a/b/c/d"]
 )
@@ -382,19 +425,20 @@ def test_of_a_sweep_nothing_is_sent_but_what_its_overview_vouches_for(name: str,
     (folder / "changed.csv").write_text("another")
     overview = json.loads((folder / "overview.json").read_text())
     digest = file_digest(tmp_path / "x.csv")
-    (folder / "overview.json").write_text(json.dumps(overview | {"files": {name: digest}}))
+    (folder / "overview.json").write_text(json.dumps(overview | {"files": {name: digest}, "written": "3000"}))
     [(path, reason)] = sync([folder], uri=store, experiment=None).broken
     assert path == folder / "overview.json"
     assert f"holds changed files ({name})" in reason
 
 
+@pytest.mark.parametrize("password", ["s3cret", "it's-s3cret", "s3 cret", 's3"cret'])
 def test_a_sweep_that_asks_for_another_store_is_not_shown_here(
-    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+    password: str, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     with pytest.raises(TrackingError):
-        show_sweep(tmp_path, sweep_files(tmp_path), uri="http://me:s3cret@127.0.0.1:9", experiment="e")
-    assert "s3cret" not in (tmp_path / "overview.json").read_text()
+        show_sweep(tmp_path, sweep_files(tmp_path), uri=f"http://me:{password}@127.0.0.1:9", experiment="e")
+    assert "s3" not in (tmp_path / "overview.json").read_text()
     assert sync([tmp_path], uri=None, experiment=None).shown == 0
     (tmp_path / "overview.json").write_text("{}")
     assert "overview.json cannot be read" in sync([tmp_path], uri=None, experiment=None).broken[0][1]

@@ -43,7 +43,7 @@ def hide_variables(shown: dict[str, Any], composed: DictConfig, unresolved: Mapp
             secret = any(len(each) >= LEAST for each in given)
             if secret and isinstance(shown[name], str) and masked(shown[name]) == shown[name]:  # a resolver changed it
                 keep_secret(shown[name])
-            if "${" in _server(str(stated)):  # of which messages tell without user and password
+            if "${" in _server(str(stated)):  # which messages tell, whatever login stands before it
                 keep_secret(_server(str(shown[name])), shown=_server(str(stated)))
             shown[name] = stated
 

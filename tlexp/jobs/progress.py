@@ -83,9 +83,12 @@ class SweepProgress:
             self._show()
 
     def waits(self, text: str) -> None:
-        """Show beside the line how what is waited for stands; elsewhere than on a terminal once a minute."""
+        """Show how what is waited for stands, before the line; elsewhere than on a terminal once a minute.
+
+        It changes most, and a narrow terminal cuts what stands last.
+        """
         if self._bar is not None:
-            self._bar.set_description_str(one_line(f"{self.line()}; {text}"))
+            self._bar.set_description_str(one_line(f"{text}; {self.line()}"))
         else:
             self._waiting.show(text)
 

@@ -47,6 +47,22 @@ def submits(config: DictConfig) -> bool:
     return str(config.hydra.launcher._target_).startswith(_PLUGIN)
 
 
+def require_queue(launcher: str) -> None:
+    """Refuse Slurm where nobody can ask what became of jobs.
+
+    Args:
+        launcher: Its class, or the name of its executor.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if _SLURM in launcher.lower() and program(_ASKS) is None:
+        raise ConfigError(
+            f"hydra/launcher=submitit_slurm: no job was submitted: {_ASKS} is not in the PATH, and nothing else tells "
+            "which jobs wait in Slurm's queue: type the command where it is, or add its folder to PATH"
+        )
+
+
 def submit(launcher: Any, words: Sequence[Sequence[str]], jobs: Sequence[Path], root: Path) -> None:
     """Submit jobs, many at once, and write down which, before they are: this process may end at any moment.
 
@@ -59,11 +75,7 @@ def submit(launcher: Any, words: Sequence[Sequence[str]], jobs: Sequence[Path], 
     Raises:
         ConfigError: The scheduler refused them, or cannot be asked what became of them.
     """
-    if launcher._EXECUTOR == _SLURM and program(_ASKS) is None:
-        raise ConfigError(
-            f"hydra/launcher=submitit_slurm: no job was submitted: {_ASKS} is not in the PATH, and nothing else tells "
-            "which jobs wait in Slurm's queue: type the command where it is, or add its folder to PATH"
-        )
+    require_queue(launcher._EXECUTOR)
     for first in range(0, len(jobs), _LARGEST):
         name = f"{launcher.params['name']}-{uuid.uuid4().hex[:12]}"
         some = [path.relative_to(root).as_posix() for path in jobs[first : first + _LARGEST]]
@@ -143,6 +155,7 @@ class SubmittedJobs:
         for watch in self._watches.values():
             watch.look()
         self._ask()
+        self._may_answer = False  # who looks once waits for no queue: leases and processes tell the rest
         return {
             folder: watch.number > 0 and not (watch.state is not None and watch.state.left)
             for folder, watch in self._watches.items()

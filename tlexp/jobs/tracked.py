@@ -55,21 +55,23 @@ class TrackedSweep:
         """Write runs that are over, but not whole in the store, into it: a kill or a busy store left them so."""
         if not self._tracking.enabled:
             return
-        uri, experiment, written = self._tracking.uri, self._tracking.experiment, 0
+        uri, experiment, mended = self._tracking.uri, self._tracking.experiment, set[Path]()
         folders = [run.folder for run in runs if run.record and run.folder]
-        again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
+        again = f"tlexp sync {shlex.quote(str(self._folder))}"
         try:
+            again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
             for left in reversed(range(_TRIES + 1)):
                 self.close_dead(own=True)
                 whole = whole_runs(uri, experiment=experiment, study=self._folder.resolve().name)
                 torn = [folder for folder in folders if masked(folder.name) not in whole]
                 if not torn or not left:
                     break
-                written += sync(torn, uri=absolute_uri(uri), experiment=experiment).written  # records hold no password
-        except TrackingError as error:
+                sync(torn, uri=absolute_uri(uri), experiment=experiment)  # records hold no password
+                mended.update(torn)
+        except (TrackingError, OSError) as error:
             say(f"note: {error}, and may lack runs: {again}")
             return
         if torn:
             say(f"note: {len(torn)} of {len(folders)} runs are not whole in the tracking store: {again}")
-        elif written:
-            say(f"note: the tracking store has all runs by now, {written} of {len(folders)} written at the end")
+        elif mended:
+            say(f"note: the tracking store has all runs by now, {len(mended)} of {len(folders)} written at the end")

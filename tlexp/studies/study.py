@@ -23,7 +23,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner
-from tlexp.jobs.submission import await_submitted, submits
+from tlexp.jobs.submission import await_submitted, require_queue, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
@@ -83,6 +83,8 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         index = RunIndex(plan.folder.attempts(shared=True))  # jobs of an earlier typing may be at work: `_run` waits
         done = frozenset(run.key for _, run in plan.runs if index.counting(run.key) is not None)
         if len(done) < len(plan.runs):
+            if not dry_run:
+                require_queue(context.config.hydra.launcher._target_)
             say("timing some images, steps and heads of each column, to say what the study will take")
         found = estimate(plan, session, done)
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds

@@ -17,7 +17,7 @@ from tlexp.jobs.planned import Planned, way_out
 from tlexp.jobs.predecessor import predecessor_note
 from tlexp.jobs.progress import SweepProgress, say
 from tlexp.jobs.runner import HydraContext, Job, JobRunner, workers
-from tlexp.jobs.submission import await_submitted, submits
+from tlexp.jobs.submission import await_submitted, require_queue, submits
 from tlexp.jobs.tracked import TrackedSweep
 from tlexp.sweeps.candidates import Candidate, Candidates
 from tlexp.sweeps.changed_inputs import changed_inputs
@@ -71,6 +71,7 @@ def sweep(settings: SweepConfig, overrides: Sequence[str], context: HydraContext
         print(text)  # noqa: T201 - this is what was asked for
         return runs
     if not plan.folder.path.exists():
+        require_queue(context.config.hydra.launcher._target_)
         plan.require_inputs(RunIndex([]))  # before it is made
     if settings.storage is not None:
         return _sweep_among_others(settings, plan, context)

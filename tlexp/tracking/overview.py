@@ -7,13 +7,12 @@ alone, also where a filter finds them all.
 """
 
 import contextlib
-import hashlib
-import json
 import shlex
 import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from tlexp.errors import TrackingError
@@ -42,6 +41,7 @@ class Overview:
 
     Attributes:
         place: Host and folder of the sweep, which tell sweeps of one name apart.
+        written: When, in UTC to the microsecond: copies of the folder may hold earlier states.
         uri: The store that was asked for, without a password; None where it was the usual one.
         experiment: Name of the MLflow experiment.
         told: What came out, in lines for people.
@@ -49,15 +49,11 @@ class Overview:
     """
 
     place: str
+    written: str
     uri: str | None
     experiment: str
     told: str
     files: dict[str, str]
-
-    @property
-    def digest(self) -> str:
-        """What tells this state of the sweep from earlier ones in a store."""
-        return hashlib.sha256(json.dumps(to_json(self), sort_keys=True).encode()).hexdigest()
 
 
 def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experiment: str, told: str = "") -> TrackedRun:
@@ -71,19 +67,23 @@ def show_sweep(folder: Path, files: Sequence[Path], *, uri: str | None, experime
         told: What came out, in lines for people: the description of the run.
 
     Raises:
-        TrackingError: The store is away or refuses; that costs SWEEP_SECONDS at most.
+        TrackingError: A file cannot be read, or the store is away or refuses; that costs SWEEP_SECONDS at most.
     """
-    overview = Overview(
-        place=f"{socket.gethostname()}:{folder.resolve()}",
-        uri=None if uri is None else kept_uri(uri),
-        experiment=experiment,
-        told=told,
-        files={path.relative_to(folder).as_posix(): file_digest(path) for path in files if path.is_file()},
-    )
+    try:
+        store = absolute_uri(uri)
+        overview = Overview(
+            place=f"{socket.gethostname()}:{folder.resolve()}",
+            written=datetime.now(UTC).isoformat(timespec="microseconds"),
+            uri=None if uri is None else kept_uri(uri),
+            experiment=experiment,
+            told=told,
+            files={path.relative_to(folder).as_posix(): file_digest(path) for path in files if path.is_file()},
+        )
+    except OSError as error:
+        raise TrackingError(f"{folder} cannot be read ({error}): mend that, and type the same command again") from error
     overview = from_json(Overview, masked_values(to_json(overview)), "it")  # as it is read again
     with contextlib.suppress(OSError):  # where the disk is full it cannot be shown later
         publish_json(folder / names.OVERVIEW_FILE, to_json(overview))
-    store = absolute_uri(uri)
     try:
         return attempt(
             store,
@@ -109,7 +109,7 @@ def read_overview(path: Path) -> Overview:
 
 
 def replay_sweep(overview: Overview, folder: Path, *, uri: str, experiment: str) -> bool:
-    """Show a sweep in a store that does not have it in this state; return whether it had to be.
+    """Show a sweep in a store that does not have it in this state or a later one; return whether it had to be.
 
     Of its folder nothing is read but what its overview vouches for.
 
@@ -123,7 +123,8 @@ def replay_sweep(overview: Overview, folder: Path, *, uri: str, experiment: str)
         TrackingError: A file is another one by now, or lies elsewhere.
     """
     writer = open_writer(uri, experiment)
-    if writer.client.search_runs([writer.experiment_id], tagged(names.TAG_OVERVIEW, overview.digest)):
+    found = writer.client.search_runs([writer.experiment_id], tagged(names.TAG_SWEEP, overview.place))
+    if found and found[0].data.tags.get(names.TAG_OVERVIEW, "") >= overview.written:
         return False
     with tempfile.TemporaryDirectory(prefix="tlexp-replay-") as made:
         copies = {name: Path(made) / name for name in overview.files}
@@ -155,7 +156,7 @@ def _show(overview: Overview, name: str, files: Sequence[Path], uri: str, experi
     writer.client.set_terminated(run_id, "FINISHED")  # first: what goes wrong from here on leaves no run open
     for path in files:
         writer.send(path, names.artifact_folder(path.name))
-    writer.tag({names.TAG_OVERVIEW: overview.digest})  # last: it is whole
+    writer.tag({names.TAG_OVERVIEW: overview.written})  # last: it is whole
     return tracked_run(uri, writer.experiment_id, run_id, study=name)
 
 

@@ -63,6 +63,5 @@ def foreign_store(asked: str | None, store: str) -> str | None:
         asked: What the record says; None where it names none.
         store: Absolute URI of the store that a run started here takes.
     """
-    if asked is None or without_login(absolute_uri(asked)) == without_login(store):
-        return None
-    return public_uri(absolute_uri(asked))
+    named = None if asked is None else public_uri(absolute_uri(asked))
+    return None if named is None or without_login(named) == without_login(public_uri(store)) else named

@@ -6,7 +6,7 @@ folder that cannot be written does not stop the others.
 
 import os
 import shlex
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from tlexp.tracking.store import Pulse, absolute_uri, ensure_store
 
 _DEPTH = 4
 _PROBE_SECONDS = 20.0
+_HERE = ""
+"""Stands for the store that runs are written into."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,10 @@ def sync(folders: Sequence[Path], *, uri: str | None, experiment: str | None) ->
         except _AwayError:
             raise
         except TrackingError as error:
-            replayed.broken.append((path, str(error)))
+            replayed.leave(path, str(error))
         except Exception as error:  # noqa: BLE001 - a folder may hold anything, and is no reason to leave others out
             replayed.require_store(path.parent, error)
-            replayed.broken.append((path, first_line(error)))
+            replayed.leave(path, first_line(error))
     return replayed.report(folders)
 
 
@@ -110,9 +112,8 @@ class _Replayed:
             self._reach()
         self._experiments: set[str] = set()
         self._written = self._present = self._untracked = self._shown = 0
-        self._here: set[Path] = set()
-        self._elsewhere: dict[str, list[Path]] = {}
-        self.broken: list[tuple[Path, str]] = []
+        self._asked: dict[Path, str | None] = {}
+        self._broken: list[tuple[Path, str]] = []
         self._left_out: list[tuple[Path, tuple[str, ...]]] = []
 
     def add(self, folder: Path, record: Record) -> None:
@@ -129,10 +130,9 @@ class _Replayed:
             self._untracked += 1
             return
         tracking = record.config["tracking"]
-        if self._is_elsewhere(tracking["uri"]):
-            self._elsewhere.setdefault(public_uri(absolute_uri(tracking["uri"])), []).append(folder)
+        self._asked[folder] = self._elsewhere(tracking["uri"]) or _HERE
+        if self._asked[folder] != _HERE:
             return
-        self._here.add(folder)
         experiment = str(self._experiment or _plain(tracking["experiment"], "experiment"))
         self._reach()
         self._experiments.add(experiment)
@@ -150,11 +150,17 @@ class _Replayed:
             TrackingError: It cannot be shown.
             Exception: Whatever a store's client raises.
         """
-        if self._is_elsewhere(overview.uri):
+        if self._elsewhere(overview.uri):
             return  # its runs are told of
         experiment = str(self._experiment or _plain(overview.experiment, "experiment"))
         self._reach()
         self._shown += replay_sweep(overview, folder, uri=self._store, experiment=experiment)
+
+    def leave(self, path: Path, reason: str) -> None:
+        """Hear of a record that cannot be replayed; which store its run is for may not be known."""
+        self._broken.append((path, reason))
+        if path.name == RECORD_FILE:
+            self._asked.setdefault(path.parent, None)
 
     def require_store(self, folder: Path, error: Exception) -> None:
         """Go on after an error if the store still answers a question: then the fault is the run's.
@@ -186,23 +192,25 @@ class _Replayed:
             untracked=self._untracked,
             closed=tuple(closed),
             shown=self._shown,
-            broken=tuple(self.broken),
+            broken=tuple(self._broken),
             elsewhere=tuple(
-                (len(runs), _way_out(store, runs, self._here, folders)) for store, runs in self._elsewhere.items()
+                (list(self._asked.values()).count(store), _way_out(store, self._asked, folders))
+                for store in dict.fromkeys(self._asked.values())
+                if store not in (_HERE, None)
             ),
             left_out=tuple(self._left_out),
         )
 
-    def _is_elsewhere(self, asked: str | None) -> bool:
-        """Return whether another store is asked for than nobody here has named.
+    def _elsewhere(self, asked: str | None) -> str | None:
+        """Return the store that is asked for, without a password, where it is another one and nobody here named it.
 
         Raises:
             TrackingError: It came from an environment variable, which is not kept.
         """
         if self._stated is not None:
-            return False
+            return None
         _plain(None if asked is None else without_login(asked), "uri")
-        return foreign_store(asked, self._store) is not None
+        return foreign_store(asked, self._store)
 
     def _reach(self) -> None:
         """Make sure, once, that the store answers.
@@ -231,23 +239,23 @@ def _plain(value: str | None, field: str) -> str | None:
     return value
 
 
-def _way_out(store: str, runs: Sequence[Path], here: Collection[Path], folders: Sequence[Path]) -> str:
+def _way_out(store: str, asked: Mapping[Path, str | None], folders: Sequence[Path]) -> str:
     """Return the one command that writes runs into the store that they ask for, and no others.
 
     Args:
         store: In words.
-        runs: Their folders.
-        here: Those of others.
+        asked: The store of each run's folder; None where it is not known.
         folders: That were asked for; above them there may be still others.
     """
     roots = {folder.resolve() for folder in folders}
-    others = {above for folder in here for above in (folder, *folder.parents)}
+    runs = [folder for folder, wanted in asked.items() if wanted == store]
+    others = {above for folder in asked.keys() - runs for above in (folder, *folder.parents)}
     places: dict[Path, None] = {}
     for run in runs:
         ways = [run]
         while ways[-1] not in roots and ways[-1] != ways[-1].parent:
             ways.append(ways[-1].parent)
-        places[next(way for way in reversed(ways) if way not in others)] = None
+        places[next((way for way in reversed(ways) if way not in others), run)] = None
     command = shlex.join(["tlexp", "sync", *map(short_path, places), "--uri", store])
     asks = "1 run asks" if len(runs) == 1 else f"{len(runs)} runs ask"
     return (
