@@ -28,11 +28,11 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
     assert re.findall(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
-        "control, from scratch",
-        "control, from scratch, 4 x the steps",
-        "control, random frozen features",
-        "control, raw pixels",
-        "none frozen, full fine-tuning",
+        "from scratch",
+        "from scratch, 4 x the steps",
+        "random frozen features",
+        "raw pixels",
+        '"none frozen: full fine-tuning"',
         "1 of 5 units frozen (to stem)",
         "all frozen, ridge regression",
         "all frozen, nearest mean",

@@ -144,7 +144,7 @@ def test_of_two_columns_the_dearer_goes_however_dear_it_is(
     words = ["study.controls=false", "study.labels=[2]", "study.depths=[0,1,all]"]
     assert study(*words, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "left out: none frozen, full fine-tuning: to fit study.minutes=10" in shown
+    assert 'left out: "none frozen: full fine-tuning": to fit study.minutes=10' in shown
     assert "freeze-1" in shown
 
 
