@@ -130,9 +130,10 @@ def check_tables(found: dict[str, float], studies: int) -> None:
     assert found["worse"] <= 0.05 + slack
 
 
-def test_permuted_labels_are_recommended_nothing_in_rounds() -> None:
+def test_permuted_labels_are_seldom_recommended_anything_in_rounds() -> None:
+    """Of 300 such studies 4 are, at the budget at which most are: 1.3 %."""
     kind = replace(TABLE_KINDS["chance"], drawn=replace(TABLE_KINDS["chance"].drawn, images=150))
-    assert simulate_tables(kind, 120, seed=2)["taken"] <= 0.05
+    assert simulate_tables(kind, 300, seed=2)["taken"] <= 0.025
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ class DataConfig:
     size: int | None = setting(
         None,
         "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input. Refused with other "
-        "sources: what a network sees of photographs is backbone.image_size.",
+        "sources, also of a run or study that goes on: what a network sees of photographs is backbone.image_size.",
     )
     noise: float = setting(0.1, "data=shapes: standard deviation of the pixel noise, [0, 1].")
     clutter: int = setting(4, "data=shapes: distracting strokes per image, 0..50.")

@@ -8,6 +8,7 @@ import torch
 from tests.studies.conftest import QUICK, Finished, Study
 from tlexp.config import Config
 from tlexp.experiment.estimate import SolvingCost, UnitCosts
+from tlexp.experiment.session import Session
 
 PRICES = {"None": 5e-3, "0": 4e-3, "1": 3e-3, "3": 1e-3}
 """Frozen units -> seconds of a step."""
@@ -27,11 +28,11 @@ def test_minutes_leave_out_the_dearest_columns_then_budgets(
     assert re.findall(
         r"^left out: (.*?): to fit study.minutes=0.0001; with it about \d+ (?:s|min|h)$", shown, re.M
     ) == [
-        "control, from scratch",
-        "control, from scratch, 4 x the steps",
-        "control, random frozen features",
-        "control, raw pixels",
-        "none frozen, full fine-tuning",
+        "from scratch",
+        "from scratch, 4 x the steps",
+        "random frozen features",
+        "raw pixels",
+        '"none frozen: full fine-tuning"',
         "1 of 5 units frozen (to stem)",
         "all frozen, ridge regression",
         "all frozen, nearest mean",
@@ -145,3 +146,22 @@ def test_a_bill_takes_the_weights_that_are_here_and_downloads_none(
         ("test_resnet", True, "tlexp:tiny"),
         ("tf_efficientnet_lite0", True, None),
     ]
+
+
+def test_a_network_whose_weights_cannot_be_read_is_billed_with_random_ones(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The study leaves it out when its probe fails; a bill that ended would keep the others from being compared."""
+    measured: list[tuple[str, bool]] = []
+
+    def costs(config: Config, session: Session, **_: object) -> UnitCosts:
+        session.network(config)
+        measured.append((config.backbone.name, config.backbone.random_start))
+        return UnitCosts(step=0.0, image=0.0)
+
+    monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", costs)
+    torch.save({"weight": Path("no tensor")}, tmp_path / "bad.pth")
+    pool = "study.backbones=[tiny,tiny@bad.pth]"
+    assert study("study=backbones", pool, "study.controls=false", "study.minutes=0", "--dry-run") == 0
+    assert "of them to start and to report" in capsys.readouterr().out
+    assert set(measured) == {("test_resnet", False), ("test_resnet", True)}

@@ -59,14 +59,18 @@ def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
     assert study(*words) == 0
     assert "ends it" not in capsys.readouterr().out
     shutil.rmtree(min((tmp_path / "multirun/s/runs").iterdir()))
-    for first, total, told in (
-        (2160.0, 2160.0, "are over, ends it before: what has not begun by then is left out, the dearest columns at"),
-        (60.0, 2160.0, "are over, ends it after the last round that fits by estimate"),
-    ):
-        monkeypatch.setattr(Estimate, "first", lambda *_, seconds=first: seconds)
-        monkeypatch.setattr(Estimate, "total", lambda *_, seconds=total: seconds)
-        assert study(*words, "--dry-run") == 0
-        assert re.search(rf"^study.minutes=4, of which \d+ s {told}", capsys.readouterr().out, re.M)
+    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
+    assert study(*words, "--dry-run") == 0
+    assert "ends it" not in capsys.readouterr().out
+    over = r"^study.minutes=4, of which \d+ s are over, ends it "
+    monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.0, image=50.0))  # 44 images pass once
+    assert study(*words, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.search(f"{over}before: what has not begun by then is left out, the dearest columns at", shown, re.M)
+    assert re.search(r" 1 to do, about 3\d min were nothing left out", shown)
+    monkeypatch.setattr(Estimate, "first", lambda *_: 60.0)
+    assert study(*words, "--dry-run") == 0
+    assert re.search(f"{over}after the last round that fits by estimate", capsys.readouterr().out, re.M)
 
 
 def test_rounds_are_left_out_first_and_stay_so(
@@ -144,7 +148,7 @@ def test_of_two_columns_the_dearer_goes_however_dear_it_is(
     words = ["study.controls=false", "study.labels=[2]", "study.depths=[0,1,all]"]
     assert study(*words, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "left out: none frozen, full fine-tuning: to fit study.minutes=10" in shown
+    assert 'left out: "none frozen: full fine-tuning": to fit study.minutes=10' in shown
     assert "freeze-1" in shown
 
 

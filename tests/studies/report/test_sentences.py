@@ -7,7 +7,7 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import DecidingSize, Sureness
-from tlexp.studies.analysis.table import Role
+from tlexp.studies.analysis.table import BESIDE, Role
 from tlexp.studies.report.sentences import HOW_SURE, Explanation, explain, format_interval
 
 CHANCE = -0.5755, 0.0
@@ -231,7 +231,9 @@ def test_how_sure_it_is_says_that_columns_were_left_out(make_table: MakeTable) -
     told = f"{HOW_SURE[found.recommendation.sureness]} between the {count} columns that fit into study.minutes."
     assert told in hurried(found).answer()
     assert "study.minutes" not in found.answer()
-    assert "study.minutes" not in hurried(found, "control: from scratch").answer()
+    assert told in hurried(found, "labels=5 of none frozen: full fine-tuning").answer()
+    for title in ("labels=20 of none frozen: full fine-tuning", "labels=50", *BESIDE.values()):
+        assert "study.minutes" not in hurried(found, title).answer()
 
 
 def test_failures_are_told(make_table: MakeTable) -> None:

@@ -20,8 +20,18 @@ SEEDS, ROUNDS, CONTROLS = "further data seeds", "further rounds", "further contr
 """What stands for them among what is left out of a study to fit its minutes."""
 HURRIED = "to fit study.minutes="
 """How the reason begins why they, and columns and budgets, were left out."""
-CONTROL = "control: "
-"""Begins what is told of a column that does not compete."""
+LONGER = 4
+"""The second network from scratch trains for this multiple of the protocol's steps."""
+BESIDE = {
+    "ridge": "all frozen, ridge regression",
+    "nearest_mean": "all frozen, nearest mean",
+    "knn": "all frozen, nearest neighbours",
+    "scratch": "from scratch",
+    "scratch-long": f"from scratch, {LONGER} x the steps",
+    "random": "random frozen features",
+    "pixels": "raw pixels",
+}
+"""Titles of the columns that do not compete, by name: of one that was left out a study keeps the title alone."""
 FEWER_SEEDS = frozenset({SEEDS, ROUNDS})
 
 
@@ -250,10 +260,11 @@ class StudyTable:
         """Titles of the columns among them, controls too."""
         return tuple(what for what in self.left_out if not what.startswith(("further ", "labels=")))
 
-    @property
-    def lacks_columns(self) -> bool:
-        """Whether the minutes left out columns that compete."""
-        return any(not what.startswith(CONTROL) for what in self.left_out_columns)
+    def lacks_columns(self, labels: str) -> bool:
+        """Whether the minutes left out columns that compete, wholly or at this budget."""
+        prefix = f"labels={labels} of "
+        here = (what.removeprefix(prefix) for what in self.left_out if what.startswith(prefix))
+        return not {*self.left_out_columns, *here} <= {*BESIDE.values()}
 
     @property
     def _study(self) -> Mapping[str, Any]:

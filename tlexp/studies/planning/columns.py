@@ -20,7 +20,7 @@ from tlexp.config.head import HeadKind
 from tlexp.config.study import ENTRANTS
 from tlexp.errors import ConfigError
 from tlexp.models.units import NECK, Unit
-from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.analysis.table import BESIDE, LONGER, Column, Role
 from tlexp.studies.planning.pool import PoolEntry
 
 FROZEN = ("freeze=all", "head=logreg")
@@ -28,7 +28,7 @@ PROBE_FIRST = ("head=linear", "head.init=probe", "freeze.norm=keep")
 RAW_PIXELS = ("backbone=pixels", "backbone.image_size=null", *FROZEN)  # at its own size, whatever a preset states
 RANDOM = ("backbone.pretrained=false", "backbone.weights=null")
 _WRITTEN = re.compile(r"(?P<name>[\w.-]+)(?P<optional>\?)?(?: \((?P<title>.+)\))?: (?P<words>.+)")
-_CLOSED = {"ridge": "ridge regression", "nearest_mean": "nearest mean", "knn": "nearest neighbours"}
+_CLOSED = ("ridge", "nearest_mean", "knn")
 _LAST_UNITS = 4
 """As many as DINOv2's linear probes read (Oquab et al. 2023, arXiv 2304.07193)."""
 SHARES = (0.25, 0.5, 0.75)
@@ -37,8 +37,6 @@ _HALF = 0.5
 """Of the operations, what a backbone among several freezes between all and nothing."""
 PHASES = 4
 """Of gradual unfreezing, as in its preset; fewer where the backbone has fewer units."""
-LONGER = 4
-"""The second network from scratch trains for this multiple of the protocol's steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,20 +170,14 @@ def _depth(depth: int, units: Sequence[str]) -> Column:
 
 def _closed(_: ColumnBasis) -> list[Column]:
     return [
-        Column(
-            name=name,
-            title=f"all frozen, {title}",
-            role=Role.closed,
-            depth=None,
-            words=("freeze=all", f"head={name}"),
-        )
-        for name, title in _CLOSED.items()
+        Column(name=name, title=BESIDE[name], role=Role.closed, depth=None, words=("freeze=all", f"head={name}"))
+        for name in _CLOSED
     ]
 
 
-def _control(role: Role, name: str, title: str, *words: str) -> Callable[[ColumnBasis], list[Column]]:
+def _control(role: Role, name: str, *words: str) -> Callable[[ColumnBasis], list[Column]]:
     """Return the recipe of a column that only shows what the others are worth."""
-    return lambda _: [Column(name=name, title=title, role=role, depth=None, words=words)]
+    return lambda _: [Column(name=name, title=BESIDE[name], role=role, depth=None, words=words)]
 
 
 _SCRATCH = (*RANDOM, "freeze=none", "head=linear")
@@ -193,14 +185,9 @@ RECIPES: Mapping[str, Callable[[ColumnBasis], list[Column]]] = {
     "depths": _depth_columns,
     ENTRANTS: _entrant_columns,
     "closed": _closed,
-    "scratch": _control(Role.scratch, "scratch", "from scratch", *_SCRATCH),
-    "scratch-long": _control(
-        Role.scratch_long,
-        "scratch-long",
-        f"from scratch, {LONGER} x the steps",
-        *(*_SCRATCH, f"train.longer={LONGER}"),
-    ),
-    "random": _control(Role.random, "random", "random frozen features", *(*RANDOM, "backbone.calibrate=true", *FROZEN)),
-    "pixels": _control(Role.pixels, "pixels", "raw pixels", *RAW_PIXELS),
+    "scratch": _control(Role.scratch, "scratch", *_SCRATCH),
+    "scratch-long": _control(Role.scratch_long, "scratch-long", *(*_SCRATCH, f"train.longer={LONGER}")),
+    "random": _control(Role.random, "random", *(*RANDOM, "backbone.calibrate=true", *FROZEN)),
+    "pixels": _control(Role.pixels, "pixels", *RAW_PIXELS),
 }
 """Columns that depend on the backbone's units or on what is screened, and those that do not compete."""

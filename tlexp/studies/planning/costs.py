@@ -1,5 +1,6 @@
 """What a study will take, from a few measured steps of each column's network."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadKind
 from tlexp.config.tune import TuneConfig
+from tlexp.errors import WeightsError
 from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, measure_solving, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.models.weights import is_here
@@ -134,8 +136,8 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     solving: dict[str, SolvingCost] = {}
     for column in plan.columns:
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
-        config = _as_measured(config) if plan.pool else config
         if any(run.key not in done for run in column.runs):
+            config = _as_measured(config, shared) if plan.pool else config
             alike = _alike(config)
             if alike not in measured:
                 measured[alike] = measure_costs(config, shared, images=largest, classes=classes, tested=tested)
@@ -173,15 +175,18 @@ def _passed(plan: StudyPlan, session: Session) -> frozenset[str]:
     return frozenset(each.columns[0] for each in plan.entrants if each.reads in names)
 
 
-def _as_measured(config: Config) -> Config:
+def _as_measured(config: Config, session: Session) -> Config:
     """Return a run with random weights where its own are not here, which cost the same: a bill downloads nothing.
 
-    How long logistic regression takes on their features is told by the own ones alone.
+    Nor does it end where they cannot be read: the study leaves such a network out when its probe fails. How long
+    logistic regression takes on their features is told by the own ones alone.
     """
     backbone, own = config.backbone, config.backbone.weights
     here = backbone.packaged or Path(own).exists() if own else backbone.pretrained and is_here(backbone.name)
     if here:
-        return config
+        with contextlib.suppress(WeightsError):
+            session.network(config)
+            return config
     return dataclasses.replace(config, backbone=dataclasses.replace(backbone, pretrained=False, weights=None))
 
 

@@ -32,7 +32,7 @@ from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
-from tlexp.studies.analysis.table import CONTROL, ROUNDS, SEEDS, Column, Role
+from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.command import StudyCommand, check_overrides, own_words
@@ -259,7 +259,7 @@ class StudyPlan:
     def drop_column(self, column: PlannedColumn, why: str) -> None:
         """Leave a column out."""
         self.columns = [each for each in self.columns if each is not column]
-        self.skipped[f"{CONTROL if column.column.is_control else ''}{column.column.title}"] = why
+        self.skipped[column.column.title] = why
 
     def drop_entrant(self, name: str, why: str) -> None:
         """Leave all columns of a backbone out."""

@@ -7,7 +7,6 @@ import numpy as np
 
 from tlexp.experiment.images import describe_images, per_class
 from tlexp.studies.analysis.intervals import TestImages
-from tlexp.studies.analysis.table import CONTROL
 from tlexp.studies.planning.costs import Estimate
 from tlexp.studies.planning.minutes import allowed_minutes
 from tlexp.studies.planning.study_plan import StudyPlan
@@ -41,12 +40,13 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
         config = each.composed.config
         candidates = "solved" if config.head.kind.solved else str(config.tune.trials)
         about = duration(found.of(each, runs))
-        title = each.column.title if each.column.competes else f"{CONTROL}{each.column.title}"
+        title = each.column.title if each.column.competes else f"control: {each.column.title}"
         rows.append([each.column.name, title, ",".join(budgets), str(len(runs)), str(there), candidates, about])
     lines = [*_pool_lines(plan), *_fitted(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
-    lines += [f"left out: {name.replace(': ', ', ')}: {why}" for name, why in plan.skipped.items() if name not in again]
+    left_out = {f'"{name}"' if ": " in name else name: why for name, why in plan.skipped.items() if name not in again}
+    lines += [f"left out: {name}: {why}" for name, why in left_out.items()]
     if again:
         lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
     opening = [run for runs in first.values() for run in runs]

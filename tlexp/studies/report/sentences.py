@@ -62,13 +62,13 @@ class Explanation:
                     "another column may be is open"
                 )
             case Sureness.alone:
-                hurried = self.findings.table.lacks_columns
+                hurried = self.findings.table.lacks_columns(recommendation.labels)
                 why = "fits into study.minutes of the columns" if hurried else "could be measured"
                 return f"it alone {why}: there is nothing to compare"
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
-        if self.findings.table.lacks_columns:
+        if self.findings.table.lacks_columns(recommendation.labels):
             sure += f" between the {len(recommendation.candidates)} columns that fit into study.minutes"
         if bound == 0:
             return f"it is better than every other column that competes {sure}"
