@@ -56,10 +56,10 @@ def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
 ) -> None:
     """What was planned to fit may not when it goes on: on a machine that is busier, or when much has been spent."""
     words = [*ONE, "study.labels=[2,4]", "study.minutes=4"]
+    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
     assert study(*words) == 0
     assert "ends it" not in capsys.readouterr().out
     shutil.rmtree(min((tmp_path / "multirun/s/runs").iterdir()))
-    monkeypatch.setattr("tlexp.studies.planning.costs.time.process_time", lambda: 0.0)  # of tests before this one
     assert study(*words, "--dry-run") == 0
     assert "ends it" not in capsys.readouterr().out
     over = r"^study.minutes=4, of which \d+ s are over, ends it "
