@@ -1,11 +1,12 @@
 import itertools
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from tlexp.config.labels import LabelBudget, parse_labels
-from tlexp.data.budget import draw_budget, draw_rest, hold_out, selection_folds
+from tlexp.data.budget import draw_budget, draw_rest, hold_out, selection_folds, split_counts
 from tlexp.data.partition import groups_per_class
 from tlexp.errors import DataError
 
@@ -92,7 +93,7 @@ def test_held_out_is_a_stratified_fifth() -> None:
     assert Counter(pool()[held].tolist()) == {0: 8, 1: 5, 2: 12}
     assert not np.array_equal(held, hold_out(pool(), seed=1, classes=NAMES)[1])
     assert len(hold_out(np.array([0, 0, 1, 1]), seed=0, classes="ab")[1]) == 2
-    with pytest.raises(DataError, match="b: fewer than 2 images"):
+    with pytest.raises(DataError, match=r"b: fewer than 2 images .* as a test; add images, or give"):
         hold_out(np.array([0, 0, 1]), seed=0, classes="ab")
 
 
@@ -285,3 +286,9 @@ def test_the_rest_has_as_many_images_of_each_class_as_there_is_room_for() -> Non
 
 def test_seeds_leave_other_images() -> None:
     assert not np.array_equal(rest("1", 0), rest("1", 1))
+
+
+def test_a_class_of_one_image_is_left_out_by_what_is_told() -> None:
+    told = """leave it out, 'data.classes=["-b, c"]', add images"""
+    with pytest.raises(DataError, match=rf"^b, c: fewer than 2 .*; {re.escape(told)}"):
+        split_counts([9, 1, 9], classes=["a", "b, c", "d"])

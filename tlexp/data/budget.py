@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlexp.config.labels import LabelBudget
+from tlexp.data.classes import leaving_out
 from tlexp.data.partition import deal_groups, first_names, groups_per_class, most_classes, spread
 from tlexp.errors import DataError
 from tlexp.terminal import list_item
@@ -189,9 +190,10 @@ def split_counts(
     """
     lonely = [name for name, count in zip(classes, counts, strict=True) if count < 2]
     if lonely:
+        without = f"leave it out, {leaving_out(lonely)}, " if len(lonely) <= len(counts) - 2 else ""
         raise DataError(
             f"{first_names(lonely)}: fewer than 2 images (exact copies count as one), so none can be held out as a "
-            "test; add images, remove the class, or give a test folder of your own beside a train folder"
+            f"test; {without}add images, or give a test folder of your own beside a train folder"
         )
     held = tuple(_part(count, share) for count in counts)
     return tuple(count - part for count, part in zip(counts, held, strict=True)), held

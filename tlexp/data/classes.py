@@ -13,6 +13,10 @@ from tlexp.data.splits import split_meant
 from tlexp.errors import DataError
 from tlexp.terminal import list_item
 
+_TYPED = 8
+"""So many names are written out where they are to be typed."""
+_PLAIN = re.compile(r"-[\w. -]*\w", re.ASCII)
+"""A name after a minus that Hydra takes as it is; others need quotes."""
 NEITHER = "neither"
 """The class of images that show none of the others, see `neither`."""
 _ESCAPE = r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[tnr\\])"
@@ -86,6 +90,19 @@ def taken_classes(found: Sequence[str], wanted: Sequence[str] | None) -> tuple[s
 def _left_out(found: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
     """Return the names after a minus; one that a class has as it is stands for that class."""
     return [name[1:] for name in wanted or () if name.startswith("-") and name not in found]
+
+
+def leaving_out(names: Sequence[str]) -> str:
+    """Return what to type to leave classes out; of many, or of names with quotation marks, how.
+
+    >>> print(leaving_out(["unsorted", "big, wild"]))
+    'data.classes=[-unsorted,"-big, wild"]'
+    """
+    if len(names) > _TYPED or any(set("\"'\\") & set(name) for name in names):
+        return "data.classes=[-NAME,...]"
+    minus = [f"-{name}" for name in names]
+    typed = ",".join(name if _PLAIN.fullmatch(name) else f'"{name}"' for name in minus)
+    return f"'data.classes=[{typed}]'"
 
 
 def alike(names: Iterable[str]) -> tuple[str, str] | None:

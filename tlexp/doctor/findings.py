@@ -1,10 +1,9 @@
 """What a diagnosis says, a line each, with what to do about it."""
 
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tlexp.data.classes import leaving_out
 from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
@@ -18,10 +17,6 @@ _COPIES = {
     CopyKind.shifted: "exact copies in data.shifted",
     CopyKind.repeated: "exact copies within a split",
 }
-_TYPED = 8
-"""So many names of classes are written out where they are to be typed."""
-_PLAIN = re.compile(r"-[\w. -]*\w", re.ASCII)
-"""A name after a minus that Hydra takes as it is; others need quotes."""
 _COUNTING = (CopyKind.torn, CopyKind.tested, CopyKind.shifted)
 """Copies that say more than that somebody stored an image twice."""
 
@@ -207,10 +202,8 @@ def _without_small(diagnosis: Diagnosis) -> str:
     if small is None:
         return ""
     left_out = [classes[label] for label in small.labels]
-    minus = (name if _PLAIN.fullmatch(name) else f'"{name}"' for name in (f"-{name}" for name in left_out))
-    many = len(left_out) > _TYPED or any('"' in name for name in left_out)
-    typed = "name each after a minus in data.classes" if many else shlex.quote(f"data.classes=[{','.join(minus)}]")
-    return f"; without {first_names(map(list_item, left_out))} up to {small.images:,} are possible: {typed}"
+    without, typed = first_names(map(list_item, left_out)), leaving_out(left_out)
+    return f"; without {without} up to {small.images:,} are possible: {typed}"
 
 
 def size_words(diagnosis: Diagnosis) -> str:
