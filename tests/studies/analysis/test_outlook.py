@@ -8,7 +8,7 @@ from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.crossfit import highest
 from tlexp.studies.analysis.forecast import Outlook, paired_change
 from tlexp.studies.analysis.outlook import _as_picked
-from tlexp.studies.analysis.table import Role, StudyTable
+from tlexp.studies.analysis.table import Cell, Role, StudyTable
 
 BUDGETS = ("2", "5", "10", "20", "50")
 STEEP = {f"freeze-{depth}": (0.9 - 0.3 * abs(depth - 3), 0.5) for depth in range(6)}
@@ -101,3 +101,38 @@ def test_a_new_draw_of_the_best_of_many_gains_what_the_band_says(seeds: int) -> 
         new = scores[-1, 3 + picked[1], -1] - scores[-1, picked[0], -1]
         held.append(told.low <= new <= told.high)
     assert np.mean(held) > 0.87
+
+
+def test_budgets_are_compared_on_the_images_that_all_of_them_were_tested_on(table: StudyTable) -> None:
+    """The largest leaves nothing of the pool to be tested on, and what the others are tested on there is easy."""
+    held_out = np.arange(len(table.labels)) % 2 == 0
+    labels = np.concatenate([table.labels, table.labels[~held_out]])
+    split = np.concatenate([np.ones(len(table.labels), bool), np.zeros((~held_out).sum(), bool)])
+
+    def easier(cell: Cell) -> Cell:
+        ones = np.ones((~split).sum(), bool)
+        return dataclasses.replace(
+            cell,
+            replicates=tuple(
+                dataclasses.replace(
+                    each,
+                    correct=np.concatenate([each.correct, ones]),
+                    tested=split if cell.labels == BUDGETS[-1] else np.ones(len(split), bool),
+                )
+                for each in cell.replicates
+            ),
+        )
+
+    plain = looked(table)
+    changed = dataclasses.replace(
+        table,
+        labels=labels,
+        names=(*table.names, *(f"rest/{place}" for place in range(len(labels) - len(table.labels)))),
+        cells={place: easier(cell) for place, cell in table.cells.items()},
+    )
+    found = looked(changed)
+    assert found.reason is None
+    assert found.curve[0].reached.value == pytest.approx(plain.curve[0].reached.value, abs=1e-6)
+    assert found.twice is not None
+    assert plain.twice is not None
+    assert found.twice.gain.value == pytest.approx(plain.twice.gain.value, abs=1e-6)

@@ -81,12 +81,17 @@ def _ran_at_all(table: StudyTable, column: str, budgets: Sequence[str]) -> bool:
 def _scores(
     table: StudyTable, columns: Sequence[str], budgets: Sequence[str], images: TestImages
 ) -> NDArray[np.float64]:
-    """Return (L, C, S) balanced accuracies of the seeds that finished in all cells."""
+    """Return (L, C, S) balanced accuracies of the seeds that finished in all cells.
+
+    Of a pool the small budgets leave more to be tested on: what they share with the largest alone tells what labels do.
+    """
     cells = [[table.cells[column, labels] for column in columns] for labels in budgets]
     seeds = shared_seeds([cell for row in cells for cell in row])
     if not seeds:
         return np.empty((len(budgets), len(columns), 0))
-    return np.array([spread(stacked(row, seeds), images).per_seed for row in cells])
+    told = np.stack([stacked(row, seeds) for row in cells])
+    shared = np.isfinite(told).all(axis=0)
+    return np.array([spread(np.where(shared, each, np.nan), images).per_seed for each in told])
 
 
 def _forecasts(labels: NDArray[np.float64], scores: NDArray[np.float64]) -> tuple[Forecast, ...] | str:
