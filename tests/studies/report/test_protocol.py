@@ -100,7 +100,7 @@ def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Find
     table = findings.table
     told = "one run, which may reach a little more or less: an answer is a mean over 5 draws of labels"
     assert one_run_words(table) == told
-    others = f" and {len(table.labels)} images, not the test split's 48 alone"
+    others = f" and up to {len(table.labels)} images, not the test split's 48 alone"
     assert one_run_words(dataclasses.replace(table, split=48)) == told + others
     assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == told
     command = build_document(findings).command
