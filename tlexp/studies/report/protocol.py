@@ -177,7 +177,9 @@ def one_run_words(table: StudyTable) -> str:
     if len(table.seeds) < 2:
         return ""
     count, split = len(table.labels), table.split
-    more = "" if split is None or split == count else f" and up to {count:,} images, not the test split's {split:,} alone"
+    more = (
+        "" if split is None or split == count else f" and up to {count:,} images, not the test split's {split:,} alone"
+    )
     mean = f"a mean over {len(table.seeds)} draws of labels{more}"
     return f"one run, which may reach a little more or less: an answer is {mean}"
 
