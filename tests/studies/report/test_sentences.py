@@ -211,11 +211,13 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
     found = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
     assert found.recommendation.column == "freeze-2"
     assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
-    assert (
-        hurried(found)
-        .answer()
-        .endswith(". It alone fits into study.minutes of the columns: there is nothing to compare.")
+    assert found.change() == "A second column with at least two finished replicates."
+    alone = hurried(found)
+    assert alone.answer().startswith("With 5 labels per class only freeze-2 was measured, ")
+    assert alone.answer().endswith(
+        ". All that it would be compared with was left out by study.minutes: nothing is recommended."
     )
+    assert alone.change().startswith("More study.minutes, fewer budgets")
 
 
 def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanation:

@@ -44,9 +44,17 @@ class Explanation:
         if recommendation.column is None:
             return f"{budget} nothing is recommended", f": {self._guessing(recommendation.best)}"
         taken, accuracy = f"{budget} take {recommendation.column}", recommendation.accuracy
+        if self._is_all_that_fits:
+            taken = f"{budget} only {recommendation.column} was measured"
         reached = "" if accuracy is None else f": balanced accuracy {format_interval(accuracy, digits=2)}"
         bound = self.bound()
         return taken, f", {self._column(recommendation.column).title}{reached}. {bound[0].upper()}{bound[1:]}."
+
+    @property
+    def _is_all_that_fits(self) -> bool:
+        """Whether the minutes left out everything that the column would be compared with: then nothing is advised."""
+        recommendation = self.recommendation
+        return recommendation.sureness is Sureness.alone and self.findings.table.lacks_columns(recommendation.labels)
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
@@ -62,9 +70,9 @@ class Explanation:
                     "another column may be is open"
                 )
             case Sureness.alone:
-                hurried = self.findings.table.lacks_columns(recommendation.labels)
-                why = "fits into study.minutes of the columns" if hurried else "could be measured"
-                return f"it alone {why}: there is nothing to compare"
+                if self._is_all_that_fits:
+                    return "all that it would be compared with was left out by study.minutes: nothing is recommended"
+                return "it alone could be measured: there is nothing to compare"
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
@@ -183,6 +191,10 @@ class Explanation:
                 return "A second data seed gives bounds, and three are where rounds begin (study.seeds=3)."
             case Sureness.few_groups:
                 return f"Images of more groups: test images of {LEAST_GROUPS} groups or more give bounds."
+            case Sureness.alone if self._is_all_that_fits:
+                return (
+                    "More study.minutes, fewer budgets (study.labels), or frozen networks alone (study.depths=[all])."
+                )
             case Sureness.alone:
                 return "A second column with at least two finished replicates."
             case Sureness.chance:
