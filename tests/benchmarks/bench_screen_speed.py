@@ -3,8 +3,9 @@
     python -m tests.benchmarks.bench_screen_speed screen FOLDER [--networks tiny lite0] [--size 64] [--labels 5 20]
     python -m tests.benchmarks.bench_screen_speed whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
 
-screen  the frozen column of each network, all budgets and data seeds, as the job of a study on an empty cache; against
-        a pass of the same network over the same images alone. Seconds of the processor, all threads.
+screen  the frozen column of each network, all budgets and the data seeds that a screen sees, as the job of a study on
+        an empty cache; against a pass of the same network over the same images alone. Seconds of the processor, all
+        threads.
 whole   `study=backbones` on the small network and others like it with random weights, processes and all, against runs
         of their own of each budget and depth with one data seed, times networks and seeds. Every network costs the
         same, and every seed.
@@ -28,6 +29,7 @@ from safetensors.torch import save_file
 
 from tests.benchmarks.bench_study import WORDS, Clock, anew, compose, run_alone, run_column
 from tlexp.compose.load import load
+from tlexp.studies.analysis.stages import PROBE_SEEDS
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.train import Listener
 
@@ -116,7 +118,7 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         if stated.what == "screen":
-            screen(words, stated.networks, stated.labels, stated.seeds)
+            screen(words, stated.networks, stated.labels, min(stated.seeds, PROBE_SEEDS))
         else:
             whole(words, stated.labels, stated.seeds, stated.count)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}")

@@ -68,7 +68,7 @@ def test_what_heads_take_together_is_told_while_no_replicate_ends(tmp_path: Path
 def test_the_line_says_when_the_minutes_are_over_and_what_still_runs(tmp_path: Path) -> None:
     clock = Clock()
     told = StudyProgress(tmp_path, WAITING, done=0, title="study", until=130.0, needed={"a" * 64}, clock=clock)
-    assert told.line().endswith("to go")
+    assert told.line().endswith("about 60 s to go, of which study.minutes leave 30 s")
     clock.now = 131.0
     assert re.fullmatch(
         r"study: 0 of 3 replicates done; study.minutes are over: 1 that an answer needs, about .+ to go", told.line()

@@ -714,7 +714,7 @@ def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.001, image=0.001))
-    monkeypatch.setattr(costs.Estimate, "passing", lambda _, each: 9000.0 if "lite0" in each.column.name else 1.0)
+    monkeypatch.setattr(costs.Estimate, "passing", lambda _, plan, each: 9000.0 if "lite0" in each.column.name else 1.0)
     words = (*NETWORKS, "study.minutes=60")
     assert study(*words) == 0
     shown = capsys.readouterr()
@@ -843,7 +843,7 @@ def test_a_screen_keeps_a_third_of_the_minutes_for_the_finals_when_it_has_looked
     left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[int(last)]))]
     found: Any = SimpleNamespace(
         ends=10.0,
-        passing=lambda column: passing,
+        passing=lambda *_: passing,
         finals=lambda *_: 9000.0,
         cheapest_final=lambda *_: 60.0,
         first=lambda plan: 0.0,
@@ -875,7 +875,7 @@ def test_a_probe_that_is_tried_again_after_the_screen_costs_nobody_a_place(make_
     table = make_table(budgets=("2", "5"), columns=DEPTHS[3:], seeds=3, failed=failed, waiting=())
     plan: Any = Pool()
     left: Any = [SimpleNamespace(column=SimpleNamespace(column=DEPTHS[4]))]
-    found: Any = SimpleNamespace(ends=10.0, passing=lambda column: 9000.0, finals=lambda *_: 9000.0)
+    found: Any = SimpleNamespace(ends=10.0, passing=lambda *_: 9000.0, finals=lambda *_: 9000.0)
     handed: Any = study_module._one_pass(plan, plan.screened(table), left, found, time.monotonic())
     assert handed == left
     assert plan.dropped == []
@@ -928,6 +928,25 @@ def test_a_study_interrupted_in_its_screen_and_in_its_finals_says_the_same_in_th
     assert len(calls) == len(records(finished(*SIZES))) + 2
     assert [str(policy) for policy in (calls[2], calls[5])] == ["all", "depth"]
     assert said(tmp_path) == said(finished(*SIZES))
+
+
+def test_a_screen_sees_its_first_seeds_and_the_finalists_probes_have_the_others_in_the_finals(
+    study: Study, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = run_module._run, []
+
+    def heard(config: Any, account: Any, session: Any) -> Any:
+        calls.append((str(config.freeze.policy), config.seed))
+        return real(config, account, session)
+
+    monkeypatch.setattr(run_module, "_run", heard)
+    monkeypatch.setattr("tlexp.studies.planning.study_plan.PROBE_SEEDS", 1)
+    assert study(*SIZES) == 0
+    assert calls[:2] == [("all", 0), ("all", 0)]
+    assert sorted(calls[2:]).count(("all", 1)) == 2
+    assert {*ran(tmp_path)} == {*ran(finished(*SIZES))}
+    assert len(records(tmp_path)) == len(records(finished(*SIZES)))
+    assert about(tmp_path)["probe_seeds"] == 1
 
 
 def said(folder: Path) -> dict[str, list[dict[str, str]]]:

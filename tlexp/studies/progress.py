@@ -88,7 +88,9 @@ class StudyProgress:
         seconds = self._to_go(self._parts(left, over=ended), now)
         about = f"about {duration(seconds, hours_from=3600, days_from=2 * 86400)} to go"
         if not late:
-            return f"{told}, {about}"
+            left_of = self._until - now
+            stops = f", of which study.minutes leave {duration(left_of)}" if seconds > left_of else ""
+            return f"{told}, {about}{stops}"
         goes_on = f"{len(left)} that an answer needs, {about}" if left else "what has begun comes to its end"
         return f"{told}; study.minutes are over: {goes_on}"
 

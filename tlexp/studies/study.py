@@ -29,7 +29,7 @@ from tlexp.jsonfile import read_json
 from tlexp.paths import publish, publish_json
 from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
-from tlexp.studies.analysis.stages import find_entrants, is_screening
+from tlexp.studies.analysis.stages import is_screening, screened
 from tlexp.studies.planning.costs import Estimate, estimate
 from tlexp.studies.planning.minutes import (
     allowed_minutes,
@@ -185,7 +185,7 @@ def _one_pass(
     turn, names_of = left[0], [each.name for each in plan.entrants]
     place = [each.columns[0] for each in plan.entrants].index(turn.column.column.name)
     measured = {column for (column, _), cell in rounds.table.cells.items() if cell.finished}
-    passing = found.passing(turn.column)
+    passing = found.passing(plan, turn.column)
     ahead = found.ends + passing + kept_for_finals(plan, found, names_of[: place + 1])
     begun = turn.column.column.name in measured  # what is left of such a pass is little
     if not place or begun or may_go_on(plan, spent=time.monotonic() - began, left=ahead):
@@ -220,7 +220,7 @@ def _hold_rounds(plan: StudyPlan, found: Estimate, began: float, runner: JobRunn
     begun = {folder.parent.name for folder in attempts if (folder / names.PROCESS_FILE).exists()}
     left = found.ends + seconds_left(plan.columns, rounds, found) / runner.workers
     if opens_finals(plan.columns, rounds, begun):
-        finalists = [each.name for each in find_entrants(rounds.table)]
+        finalists = [each.entrant.name for each in screened(rounds.table) or ()]
         if not shorten_finals(plan, found, finalists, spent=spent):
             return rounds
         say("study.minutes: the finals are cut to what is left of them; the page lists what is left out")
@@ -271,7 +271,7 @@ def _shared(
     for column in plan.columns:
         runs = [run for each, run in left if each is column]
         seconds = sum(found.solved(column, run) for run in runs)
-        if column.column.name in probes and len(runs) == len(column.runs):
+        if column.column.name in probes and not any(run.key in found.done for run in column.runs):
             seconds += found.read(column)
         shared.append((frozenset(run.key for run in runs), seconds))
     if anew and not probes:

@@ -86,6 +86,31 @@ def test_the_columns_of_finalists_follow_and_the_others_never_have_their_turn(ta
     }
 
 
+def test_a_screen_sees_its_own_seeds_alone_and_finalists_have_the_others_later(table: StudyTable) -> None:
+    about = {**table.about, "study": {**table.about["study"], "probe_seeds": 2}}
+    table = dataclasses.replace(table, about=about)
+    last = {
+        place: dataclasses.replace(
+            cell, replicates=(*cell.replicates[:2], probed(cell.replicates[2], 0.0 if place[0][0] == "a" else 0.9))
+        )
+        for place, cell in table.cells.items()
+    }  # as the last seed tells it, a is the best
+    seen = dataclasses.replace(table, cells=last)
+    assert screened(seen) == screened(table)
+    waiting = {
+        place: dataclasses.replace(
+            cell, replicates=(*cell.replicates[:2], Replicate(seed=cell.replicates[2].seed, status=None))
+        )
+        for place, cell in table.cells.items()
+    }
+    assert screened(dataclasses.replace(table, cells=waiting)) == screened(table)
+    rounds = hold_rounds(dataclasses.replace(table, cells=waiting))
+    assert not rounds.ended
+    assert len(rounds.table.cells["c-frozen", "20"].replicates) == 3
+    screening = hold_rounds(left(dataclasses.replace(table, cells=waiting), ("c-frozen", "20")))
+    assert {len(cell.replicates) for cell in screening.table.cells.values()} == {2}
+
+
 def test_a_probe_that_failed_by_itself_does_not_hold_the_screen_up(table: StudyTable) -> None:
     ended = screened(left(table, ("c-frozen", "20"), status=RunStatus.diverged))
     assert ended is not None

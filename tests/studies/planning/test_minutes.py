@@ -8,8 +8,8 @@ import pytest
 from tests.studies.conftest import ONE, Study
 from tlexp.experiment.estimate import SolvingCost, UnitCosts
 from tlexp.studies.planning import costs
-from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.minutes import kept_for_finals, shorten_finals
+from tlexp.studies.planning.costs import Estimate, training_cells
+from tlexp.studies.planning.minutes import kept_for_finals, leave_out_again, shorten_finals
 from tlexp.studies.planning.study_plan import StudyPlan
 
 
@@ -169,7 +169,8 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert study(*POOL, "study.minutes=10", "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "left out:" not in shown
-    assert "study.minutes=10 stops the screen between passes, and leaves rounds, rates and columns out" in shown
+    assert re.search(r"^study.minutes=10 lets the screen look at all 2 networks, in about \d+ s;$", shown, re.M)
+    assert "\nof 12 cells that train the finals have about 4: of the network with the least loss first, " in shown
     assert [line.split()[0] for line in shown.splitlines() if "none frozen" in line] == [
         "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0",
     ]  # fmt: skip
@@ -179,8 +180,13 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert table[3].endswith("candidates  about")
     assert all(re.search(r" (solved|\d+) +\d+ (s|min|h)$", line) for line in table[4:])
     assert re.search(r"runs, \d+ to do, about \S+ \S+ were nothing left out, ", shown)
+    assert study(*POOL, "study.minutes=1", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^none of 12 cells that train fits: the cheapest takes \d+ (s|min)$", shown, re.M)
+    assert study(*POOL, "study.depths=[all]", "study.minutes=0.2", "--dry-run") == 0
+    assert "cells that train" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0", "--dry-run") == 0
-    assert "stops the screen" not in capsys.readouterr().out
+    assert "lets the screen" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0.0001", "--dry-run") == 2
     assert "the smallest study takes about" in " ".join(capsys.readouterr().err.split())
 
@@ -198,19 +204,65 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
     assert both == 2 * one
     openings = [found.of(each, plan.opening(each)) for each in plan.columns if each.column.entrant == "tiny"]
-    assert found.cheapest_final(plan, ["tiny"]) == sorted(openings)[1] < one  # not that of the probe
+    assert found.cheapest_final(plan, ["tiny"]) == pytest.approx(sorted(openings)[1] / 3, rel=1e-3)
     assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0"]) == 0
     assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0", "third"]) == min(both, 1200.0)
-    room = 3600.0 - found.ends
+    room, whole = 3600.0 - found.ends, plan.copy()
     assert not shorten_finals(plan, found, ["tiny"], spent=room - one)
     assert shorten_finals(plan, found, ["tiny"], spent=room - 0.8 * one)
-    assert plan.looks == (3,)
+    assert (plan.looks, whole.looks) == ((3,), (3, 10))
     assert "with it about" in plan.skipped["further rounds"]
-    assert shorten_finals(plan, found, ["tiny"], spent=room - 0.2 * one)
-    kept = {each.column.name for each in plan.columns}
-    assert {"tiny-freeze-5", "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0"} <= kept
-    assert "tiny-freeze-1" not in kept
+    assert "further rounds" not in whole.skipped
+    [cell, *_] = cells = [found.of(*each) for each in training_cells(plan, ["tiny"])]
+    assert len(cells) == 6
+    assert shorten_finals(plan, found, ["tiny"], spent=room - 4.1 * cell)
+    kept = {(each.column.name, run.budget.labels) for each, run in plan.runs}
+    assert {labels for name, labels in kept if name == "tiny-freeze-0"} == {"4", "6"}
+    assert "labels=2 of tiny: none frozen: full fine-tuning" in plan.skipped
+    assert {("tiny-freeze-5", "2"), ("tf_efficientnet_lite0-freeze-0", "2")} <= kept
     assert shorten_finals(plan, found, ["tiny"], spent=room)
-    kept = {each.column.name for each in plan.columns}
-    assert "tiny-freeze-0" not in kept
-    assert {"tiny-freeze-5", "tf_efficientnet_lite0-freeze-5"} <= kept
+    kept = {(each.column.name, run.budget.labels) for each, run in plan.runs}
+    assert {name for name, _ in kept if name.startswith("tiny")} == {"tiny-freeze-5"}
+    assert {"tiny: none frozen: full fine-tuning", "tiny: 1 of 5 units frozen (to stem)"} <= {*plan.skipped}
+
+
+@pytest.mark.usefixtures("pool_plan")
+def test_finals_have_the_large_budgets_of_the_best_network_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that does not fit at a budget has no smaller one, however cheap, and the next in order may."""
+    seen: list[tuple[StudyPlan, Estimate]] = []
+    monkeypatch.setattr("tlexp.studies.study.refuse_longer", lambda plan, found: seen.append((plan, found)))
+    assert study(*POOL, "study.minutes=60", "study.controls=false", "tune.trials=1", "--dry-run") == 0
+    [(plan, found)] = seen
+    ranked = ["tf_efficientnet_lite0", "tiny"]
+    assert [(each.column.name, runs[0].budget.labels) for each, runs in training_cells(plan, ranked)][:3] == [
+        ("tf_efficientnet_lite0-freeze-5", "6"),
+        ("tf_efficientnet_lite0-freeze-0", "6"),
+        ("tf_efficientnet_lite0-freeze-5", "4"),
+    ]
+    dear = {"tf_efficientnet_lite0-freeze-0": 4000.0}  # at its largest budget, and little at the others
+    monkeypatch.setattr(
+        Estimate, "run", lambda _, column, run: dear.get(column.column.name, 1.0) if run.budget.labels == "6" else 1.0
+    )
+    assert shorten_finals(plan, found, ranked, spent=0.0)
+    kept = {(each.column.name, run.budget.labels) for each, run in plan.runs}
+    assert "tf_efficientnet_lite0-freeze-0" not in {name for name, _ in kept}
+    assert {(name, labels) for name in ("tf_efficientnet_lite0-freeze-5", "tiny-freeze-0") for labels in "246"} <= kept
+
+
+@pytest.mark.usefixtures("pool_plan")
+def test_a_screen_sees_fewer_seeds_before_a_network_is_left_out(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten where it may, and when it began with three it goes on with them."""
+    seen: list[StudyPlan] = []
+    monkeypatch.setattr("tlexp.studies.study.refuse_longer", lambda plan, found: seen.append(plan))
+    words = (*POOL, "study.seeds=30", "study.depths=[all]", "study.controls=false", "--dry-run")
+    monkeypatch.setattr(Estimate, "run", lambda *_: 1.0)
+    assert study(*words, "study.minutes=3") == 0
+    assert "further data seeds" not in capsys.readouterr().out
+    assert study(*words, "study.minutes=1") == 0
+    assert "left out: further data seeds of the screen: to fit study.minutes=1" in capsys.readouterr().out
+    assert [(plan.probe_seeds, len(plan.seeds)) for plan in seen] == [(10, 30), (3, 30)]
+    plan = seen[0]
+    leave_out_again(plan, {**seen[1].about(0)["study"], "skipped": dict(seen[1].skipped)})
+    assert plan.probe_seeds == 3

@@ -218,6 +218,8 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
         ". All that it would be compared with was left out by study.minutes: nothing is recommended."
     )
     assert alone.change().startswith("More study.minutes, fewer budgets")
+    assert found.findings.last_taken is not None
+    assert alone.findings.last_taken is None, "and no command makes a model of it"
 
 
 def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanation:

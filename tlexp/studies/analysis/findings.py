@@ -343,7 +343,11 @@ class Findings:
     @property
     def last_taken(self) -> Recommendation | None:
         """The recommendation of the largest budget at which a column is taken; None where at none."""
-        return last_taken(self.recommendations)
+        return last_taken([each for each in self.recommendations if not self.is_all_that_fits(each)])
+
+    def is_all_that_fits(self, recommendation: Recommendation) -> bool:
+        """Whether the minutes left out everything that a column would be compared with: then nothing is advised."""
+        return recommendation.sureness is Sureness.alone and self.table.lacks_columns(recommendation.labels)
 
 
 def last_taken(recommendations: Sequence[Recommendation]) -> Recommendation | None:

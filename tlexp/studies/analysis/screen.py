@@ -140,9 +140,14 @@ def _in_turn(tried: Sequence[Entrant], excess: Mapping[str, float]) -> dict[str,
     return reasons
 
 
+def by_prior(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Return entrants as they would be taken without a look at the images; of equals the cheapest first."""
+    return sorted(entrants, key=_least_known)
+
+
 def prior_favourite(entrants: Sequence[Entrant]) -> Entrant:
-    """Return the entrant that would be taken without a look at the images; of equals the cheapest."""
-    return min(entrants, key=_least_known)
+    """Return the entrant that would be taken without a look at the images."""
+    return by_prior(entrants)[0]
 
 
 def _least_known(entrant: Entrant) -> tuple[float, int]:

@@ -17,6 +17,7 @@ from tlexp.tracking import Record, RunStatus
 from tlexp.tracking.blocks import SelectionBlock
 
 SEEDS, ROUNDS, CONTROLS = "further data seeds", "further rounds", "further controls"
+PROBES = "further data seeds of the screen"
 """What stands for them among what is left out of a study to fit its minutes."""
 HURRIED = "to fit study.minutes="
 """How the reason begins why they, and columns and budgets, were left out."""
@@ -225,6 +226,11 @@ class StudyTable:
         return tuple(self._study.get("looks") or (len(self.seeds),))
 
     @property
+    def probed_seeds(self) -> tuple[int, ...]:
+        """The data seeds that a screen sees; of an early study all."""
+        return self.seeds[: self._study.get("probe_seeds")]
+
+    @property
     def screens(self) -> str:
         """What a study of several entrants is about: networks, or sizes of one."""
         return str(self._study.get("screens", "networks"))
@@ -262,8 +268,8 @@ class StudyTable:
 
     def lacks_columns(self, labels: str) -> bool:
         """Whether the minutes left out columns that compete, wholly or at this budget."""
-        prefix = f"labels={labels} of "
-        here = (what.removeprefix(prefix) for what in self.left_out if what.startswith(prefix))
+        cells = [what.removeprefix("labels=").partition(" of ") for what in self.left_out]
+        here = (title for budgets, _, title in cells if title and labels in budgets.split(","))
         return not {*self.left_out_columns, *here} <= {*BESIDE.values()}
 
     @property

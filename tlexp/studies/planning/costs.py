@@ -1,10 +1,9 @@
 """What a study will take, from a few measured steps of each column's network."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlexp.config import Config, config_key
@@ -31,7 +30,8 @@ class Estimate:
         solving: Of its head, where that is solved.
         tested: Test images.
         shared: Of reading all images once, and again for heads that see something else of the frozen backbone.
-        ends: Of starting, as measured in this process, and of what comes once at the end.
+        starts: Of starting, as measured in this process: they are over when anything begins.
+        ends: Of what comes once at the end.
         done: Keys of the runs that have finished.
         images: That pass a network once.
         passed: Columns whose features the pass of another reading of their network makes.
@@ -41,10 +41,16 @@ class Estimate:
     solving: Mapping[str, SolvingCost]
     tested: int
     shared: float
+    starts: float
     ends: float
     done: frozenset[str]
     images: int = 0
     passed: frozenset[str] = frozenset()
+
+    @property
+    def once(self) -> float:
+        """What comes once."""
+        return self.starts + self.ends
 
     def run(self, column: PlannedColumn, run: PlannedRun) -> float:
         """Return the seconds of one replicate."""
@@ -64,9 +70,9 @@ class Estimate:
         """Return the seconds that are left of a column, or of some of its runs."""
         return sum(self.run(column, run) for run in (column.runs if runs is None else runs) if run.key not in self.done)
 
-    def passing(self, column: PlannedColumn) -> float:
-        """Return the seconds of the pass that a column's network takes over all images, its heads included."""
-        return self.read(column) + self.of(column)
+    def passing(self, plan: StudyPlan, column: PlannedColumn) -> float:
+        """Return the seconds of the pass that a probe's network takes over all images, heads of the screen included."""
+        return self.read(column) + self.of(column, plan.probing(column))
 
     def read(self, column: PlannedColumn) -> float:
         """Return the seconds in which all images pass a column's network."""
@@ -80,39 +86,32 @@ class Estimate:
 
     def least(self, plan: StudyPlan) -> float:
         """Return the seconds that a study takes of which nothing more is left out while it runs: a screen may stop."""
-        if not plan.entrants:
-            return self.total(plan)
-        probe = plan.entrants[0].columns[0]
-        return self.ends + sum(self.passing(each) for each in plan.columns if each.column.name == probe)
+        return self.once + self.passing(plan, plan.probes[0]) if plan.entrants else self.total(plan)
+
+    def screening(self, plan: StudyPlan) -> float:
+        """Return the seconds that are left of the passes of all entrants."""
+        return sum(self.passing(plan, each) for each in plan.probes)
 
     def finals(self, plan: StudyPlan, entrants: Collection[str]) -> float:
-        """Return the seconds that are left of the finals of some entrants, controls included: of the dearest."""
-        return sum(self.of(column) for column in self.finalists(plan, entrants))
+        """Return the seconds of what comes after the screen if these entrants, or the dearest of them, go on."""
+        seen = {run.key for each in plan.probes for run in plan.probing(each)}
+        columns = self._at_most(plan, entrants)
+        return sum(self.of(each, [run for run in each.runs if run.key not in seen]) for each in columns)
 
     def cheapest_final(self, plan: StudyPlan, entrants: Collection[str]) -> float:
-        """Return the seconds that are left of the first round of that column of some entrants that takes least."""
-        names = {name for each in plan.entrants if each.name in entrants for name in each.columns[1:]}
-        columns = [each for each in plan.columns if each.column.name in names and each.column.competes]
-        return min((self.of(each, plan.opening(each)) for each in columns), default=0.0)
-
-    def finalists(self, plan: StudyPlan, entrants: Collection[str]) -> list[PlannedColumn]:
-        """Return the columns that come after the screen if these entrants, or the dearest of them, are its finalists.
-
-        Those of their probes are not among them.
-        """
-        probes = [each.columns[0] for each in plan.entrants]
-        return [each for each in self._at_most(plan, entrants) if each.column.name not in probes]
+        """Return the seconds that are left of the first round of what some entrants train: of the cheapest cell."""
+        return min((self.of(*cell) for cell in training_cells(plan, entrants)), default=0.0)
 
     def total(self, plan: StudyPlan) -> float:
         """Return the seconds that the study takes at most with what is left of it, its start included."""
-        return self.ends + self.shared + sum(self.of(column) for column in self._at_most(plan))
+        return self.once + self.shared + sum(self.of(column) for column in self._at_most(plan))
 
     def first(self, plan: StudyPlan) -> float:
         """Return the seconds that it takes if the first round decides."""
-        return self.ends + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))
+        return self.once + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))
 
     def _at_most(self, plan: StudyPlan, entrants: Collection[str] | None = None) -> list[PlannedColumn]:
-        """Return the columns that may run: of entrants all probes, and the others of as many as may be finalists."""
+        """Return the columns that may run: the screen's part of all probes, and all of as many as may be finalists."""
         seconds = {
             each.name: sum(self.of(column) for column in plan.columns if column.column.name in each.columns[1:])
             for each in plan.entrants
@@ -121,8 +120,27 @@ class Estimate:
         ordered = sorted((each for each in plan.entrants if each.name in seconds), key=lambda each: seconds[each.name])
         dearest = {each.network: each.name for each in ordered}  # one reading of a network goes on
         going = sorted(dearest.values(), key=lambda name: seconds[name])[-FINALISTS:]
-        never = {name for each in plan.entrants if each.name not in going for name in each.columns[1:]}
-        return [column for column in plan.columns if column.column.name not in never]
+        out = [each for each in plan.entrants if each.name not in going]
+        never, seen = {name for each in out for name in each.columns[1:]}, {each.columns[0] for each in out}
+        left = (each for each in plan.columns if each.column.name not in never)
+        return [replace(each, runs=tuple(plan.probing(each))) if each.column.name in seen else each for each in left]
+
+
+def training_cells(plan: StudyPlan, entrants: Collection[str]) -> list[tuple[PlannedColumn, list[PlannedRun]]]:
+    """Return what some entrants train in the first round: columns, each with the replicates of a budget.
+
+    What is wanted most comes first: entrants in their order, of each the largest budget, where unfreezing brings most,
+    and at a budget what is frozen most.
+    """
+    names = {each.name: each.columns[1:] for each in plan.entrants}
+    columns = {each.column.name: each for each in plan.columns}
+    cells = []
+    for entrant in entrants:
+        for budget in reversed(plan.budgets):
+            for column in (columns[name] for name in names.get(entrant, ()) if name in columns):
+                if found := [run for run in plan.opening(column) if run.budget is budget]:
+                    cells.append((column, found))
+    return cells
 
 
 def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate:
@@ -151,7 +169,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
     images = (len(plan.source.pool.labels) + len(plan.source.held_out.labels)) * len(seen)
-    ends = imports + time.perf_counter() - began + _ENDS_SECONDS
+    starts = imports + time.perf_counter() - began
     passed = _passed(plan, shared)
     if probes := {each.columns[0] for each in plan.entrants}:  # each network passes all images, one after the other
         image = sum(by_column[name].image for name in probes - passed)
@@ -160,7 +178,8 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
         solving=solving,
         tested=tested,
         shared=image * images,
-        ends=ends,
+        starts=starts,
+        ends=_ENDS_SECONDS,
         done=done,
         images=images,
         passed=passed,
@@ -187,12 +206,12 @@ def _as_measured(config: Config, session: Session) -> Config:
         with contextlib.suppress(WeightsError):
             session.network(config)
             return config
-    return dataclasses.replace(config, backbone=dataclasses.replace(backbone, pretrained=False, weights=None))
+    return replace(config, backbone=replace(backbone, pretrained=False, weights=None))
 
 
 def _alike(config: Config) -> str:
     """Return what names the runs of which an image and a step cost the same; heads that are solved take no steps."""
-    head = dataclasses.replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
-    head = dataclasses.replace(head, global_pool=None)  # pooling costs next to nothing beside the network
-    train = dataclasses.replace(config.train, longer=1)
-    return config_key(dataclasses.replace(config, head=head, train=train, tune=TuneConfig()))
+    head = replace(config.head, kind=HeadKind.logreg) if config.head.kind.solved else config.head
+    head = replace(head, global_pool=None)  # pooling costs next to nothing beside the network
+    train = replace(config.train, longer=1)
+    return config_key(replace(config, head=head, train=train, tune=TuneConfig()))

@@ -1,15 +1,17 @@
 """What is left out of a study so that it fits the minutes that it is given."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tlexp.errors import ConfigError
 from tlexp.studies.analysis.rounds import LOOKS
+from tlexp.studies.analysis.screen import FINALISTS, by_prior
 from tlexp.studies.analysis.table import CONTROLS, HURRIED, ROUNDS, SEEDS
-from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.costs import Estimate, training_cells
 from tlexp.studies.planning.rounds import ColumnTurn
 from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
 from tlexp.terminal import duration
@@ -67,6 +69,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
         plan.drop_rounds(most, why.get(ROUNDS, ""))
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
+    plan.probe_seeds = begun.get("probe_seeds", len(plan.seeds))  # early screens saw all
     if not any(run.key in begun["replicates"] for _, run in plan.runs):
         path = plan.folder.path / STUDY_FILE
         raise ConfigError(f"{path} names no replicate of this study: remove it and type the command again")
@@ -79,9 +82,14 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
     """Leave out of the plan until it fits the minutes: controls, rounds, rates, seeds, columns, budgets, in this order.
 
     One round stays, and two rates, and three data seeds of what takes all at once. Of the columns the dearest goes
-    first, whatever it is, until two compete; of the budgets the largest, until there are two. What entrants train is
-    left out when the finalists are known (`shorten_finals`).
+    first, whatever it is, until two compete; of the budgets the largest, until there are two. A screen sees fewer data
+    seeds before it leaves an entrant out; what entrants train is left out when the finalists are known
+    (`shorten_finals`).
     """
+    names = [each.name for each in plan.entrants]
+
+    def screen() -> float:
+        return estimate.once + estimate.screening(plan) + kept_for_finals(plan, estimate, names)
 
     def column(why: str) -> bool:
         return _drop_dearest(plan, _dispensable(plan, estimate), estimate, why)
@@ -90,17 +98,20 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
         return _drop_dearest(plan, [each for each in plan.columns if each.column.is_control], estimate, why)
 
     rounds, seeds, budgets = (partial(step, plan) for step in (_fewer_rounds, _fewer_seeds, _fewer_budgets))
-    steps = (seeds, budgets) if plan.entrants else (control, rounds, plan.drop_rates, seeds, column, budgets)
+    if names:
+        _leave_out(plan, [partial(_fewer_probes, plan)], screen)
+    steps = (seeds, budgets) if names else (control, rounds, plan.drop_rates, seeds, column, budgets)
     _leave_out(plan, steps, lambda: estimate.least(plan))
 
 
-def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Collection[str], *, spent: float) -> bool:
-    """Leave rounds, rates and columns of the finals out until they fit what is left of the minutes.
+def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], *, spent: float) -> bool:
+    """Leave out of the finals until they fit what is left of the minutes: rounds, rates, cells, and seeds of probes.
 
     Args:
         plan: Of the study.
         estimate: With what has finished.
-        finalists: Names of the entrants that have come into the finals; what screened them stays.
+        finalists: Names of the entrants that have come into the finals, the least loss first; what the screen saw of
+            them stays.
         spent: Seconds so far.
 
     Returns:
@@ -108,12 +119,64 @@ def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Collection[st
     """
     before = dict(plan.skipped)
 
-    def column(why: str) -> bool:
-        return _drop_dearest(plan, estimate.finalists(plan, finalists), estimate, why)
+    def seconds() -> float:
+        return spent + estimate.ends + estimate.finals(plan, finalists)
 
-    steps = (partial(_fewer_rounds, plan), plan.drop_rates, column)
-    _leave_out(plan, steps, lambda: spent + estimate.ends + estimate.finals(plan, finalists))
+    def cells(why: str) -> bool:
+        return _fewer_cells(plan, estimate, finalists, 60 * allowed_minutes(plan) - seconds(), why)
+
+    seeds = partial(_fewer_seeds, plan, least=plan.probe_seeds)
+    _leave_out(plan, (partial(_fewer_rounds, plan), plan.drop_rates, cells, seeds), seconds)
     return plan.skipped != before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What minutes would make of a study that screens, by estimate.
+
+    Attributes:
+        unseen: Names of entrants that the screen would not look at.
+        screen: Seconds of the passes of the others.
+        cells: How many of the cells that train would be run, if ImageNet's results ranked the entrants.
+        of: How many there would be without a limit.
+        cheapest: Seconds of the cheapest of them.
+    """
+
+    unseen: tuple[str, ...]
+    screen: float
+    cells: int
+    of: int
+    cheapest: float
+
+
+def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Outcome:
+    """Return what the minutes would make of a study of several entrants.
+
+    Args:
+        plan: Of the study.
+        estimate: With what has finished.
+        spent: Seconds so far.
+    """
+    names, passes = [each.name for each in plan.entrants], 0.0
+    looked: list[str] = []
+    for probe in plan.probes:
+        passing = estimate.passing(plan, probe)
+        ahead = passing + estimate.ends + kept_for_finals(plan, estimate, names[: len(looked) + 1])
+        if looked and not may_go_on(plan, spent=spent + passes, left=ahead):
+            break
+        looked.append(names[len(looked)])
+        passes += passing
+    ranked = [each.name for each in by_prior(plan.entrants) if each.name in looked][:FINALISTS]
+    short = plan.copy()
+    shorten_finals(short, estimate, ranked, spent=spent + passes)
+    cells = training_cells(plan, ranked)
+    return Outcome(
+        unseen=tuple(names[len(looked) :]),
+        screen=passes,
+        cells=len(training_cells(short, ranked)),
+        of=len(cells),
+        cheapest=min((estimate.of(*cell) for cell in cells), default=0.0),
+    )
 
 
 def _leave_out(plan: StudyPlan, steps: Sequence[Step], seconds: Callable[[], float]) -> None:
@@ -133,8 +196,44 @@ def _fewer_rounds(plan: StudyPlan, why: str) -> bool:
     return True
 
 
-def _fewer_seeds(plan: StudyPlan, why: str) -> bool:
-    fewer = [look for look in LOOKS if look < len(plan.seeds)]
+def _fewer_probes(plan: StudyPlan, why: str) -> bool:
+    if plan.probe_seeds <= LOOKS[0]:
+        return False
+    plan.drop_probe_seeds(LOOKS[0], why)
+    return True
+
+
+def _fewer_cells(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], room: float, why: str) -> bool:
+    """Leave out what is wanted least of what trains, and controls before all.
+
+    A column that does not fit at a budget has no smaller one: what is learnt of few labels says little without it.
+
+    Args:
+        plan: Of the study.
+        estimate: With what has finished.
+        finalists: As of `shorten_finals`.
+        room: Seconds that are left of the minutes if nothing is left out, below 0.
+        why: It does not fit.
+    """
+    controls = [(each, list(each.runs)) for each in plan.columns if each.column.is_control]
+    cells = [*training_cells(plan, finalists), *controls]
+    room += sum(estimate.of(*cell) for cell in cells)
+    ended, gone = set(), set()
+    for column, runs in cells:
+        seconds = estimate.of(column, runs)
+        if column.column.name in ended or seconds > room:
+            ended.add(column.column.name)
+            gone |= {(column.column.title, run.budget.labels) for run in runs}
+        else:
+            room -= seconds
+    planned = _cells(plan)
+    plan.keep(set().union(*(keys for cell, keys in planned.items() if cell not in gone)))
+    plan.skipped |= dict.fromkeys(_name_cells(plan, planned), why)
+    return bool(gone)
+
+
+def _fewer_seeds(plan: StudyPlan, why: str, *, least: int = 0) -> bool:
+    fewer = [look for look in LOOKS if least <= look < len(plan.seeds)]
     if fewer:
         plan.drop_seeds(fewer[-1], why)
     return bool(fewer)
@@ -240,16 +339,24 @@ def _leave_out_cells(plan: StudyPlan, late: Sequence[ColumnTurn], why: str) -> l
     plan.keep({key for keys in enough for key in keys - lacking})
     alone = {labels for labels, count in _compared(plan).items() if count < min(2, compared[labels])}
     plan.keep({run.key for _, run in plan.runs if run.budget.labels not in alone})
+    told = _name_cells(plan, planned)
+    told += [SEEDS] if any(planned[cell] & lacking for cell in _cells(plan)) else []
+    plan.skipped |= dict.fromkeys(told, why)
+    return told
+
+
+def _name_cells(plan: StudyPlan, planned: Collection[tuple[str, str]]) -> list[str]:
+    """Return what a plan lacks of cells that were planned: whole budgets, whole columns, and budgets of columns."""
     left = _cells(plan)
     columns, budgets = {title for title, _ in left}, {labels for _, labels in left}
-    gone = [cell for cell in planned if cell not in left]
-    told = [
-        f"labels={labels}" if labels not in budgets else f"labels={labels} of {title}" if title in columns else title
-        for title, labels in gone
-    ]
-    told += [SEEDS] if any(planned[cell] & lacking for cell in left) else []
-    plan.skipped |= dict.fromkeys(told, why)
-    return list(dict.fromkeys(told))
+    told: dict[str, None] = {}
+    parts: defaultdict[str, list[str]] = defaultdict(list)
+    for title, labels in (cell for cell in planned if cell not in left):
+        if labels in budgets and title in columns:
+            parts[title].append(labels)
+        else:
+            told[title if labels in budgets else f"labels={labels}"] = None
+    return [*told, *(f"labels={','.join(labels)} of {title}" for title, labels in parts.items())]
 
 
 def _cells(plan: StudyPlan) -> dict[tuple[str, str], set[str]]:

@@ -1,5 +1,6 @@
 """What a study is: its columns, label budgets and data seeds, and its folder; nothing is written yet."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -32,7 +33,8 @@ from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
-from tlexp.studies.analysis.table import ROUNDS, SEEDS, Column, Role
+from tlexp.studies.analysis.stages import PROBE_SEEDS
+from tlexp.studies.analysis.table import PROBES, ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.command import StudyCommand, check_overrides, own_words
@@ -58,7 +60,7 @@ class PlannedRun:
     seed: int
     config: Config
 
-    @property
+    @functools.cached_property  # plans ask for it again and again
     def key(self) -> str:
         """What the run computes."""
         return config_key(self.config)
@@ -96,6 +98,7 @@ class StudyPlan:
         columns: All of them.
         budgets: Label budgets, in growing order.
         seeds: Data seeds that may be run.
+        probe_seeds: How many of them a screen sees.
         stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
         milliseconds: That an image takes in each network of the pool, by name, as measured when the study began; for
@@ -144,7 +147,7 @@ class StudyPlan:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
-        self._most = len(self.seeds)
+        self._most, self.probe_seeds = len(self.seeds), min(PROBE_SEEDS, len(self.seeds))
         self.stopped: int | None = None
         self.milliseconds: dict[str, float] = {}
         self._config, self._states_trials = config, config.tune.trials > 0
@@ -179,6 +182,22 @@ class StudyPlan:
         return [run for run in column.runs if run.seed in seeds]
 
     @property
+    def probes(self) -> list[PlannedColumn]:
+        """The columns that a screen looks at, one of each entrant, the cheapest network first."""
+        names = [each.columns[0] for each in self.entrants]
+        return [each for each in self.columns if each.column.name in names]
+
+    def probing(self, column: PlannedColumn) -> list[PlannedRun]:
+        """Return the replicates of a probe that a screen sees."""
+        return [run for run in column.runs if run.seed in self.seeds[: self.probe_seeds]]
+
+    def copy(self) -> "StudyPlan":
+        """Return a plan of which something may be left out without leaving it out of this one."""
+        other = copy.copy(self)
+        other.skipped = dict(self.skipped)
+        return other
+
+    @property
     def fixed(self) -> dict[str, Any]:
         """The settings that all columns share and that a study goes on with."""
         composed = self.columns[0].composed
@@ -202,6 +221,7 @@ class StudyPlan:
             **({} if self.pool else {"operations": sum(unit.operations for unit in self.network.units)}),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
             **({"screens": self.study.screens, "unseen": self._unseen} if self.pool else {}),
+            **({"probe_seeds": self.probe_seeds} if self.pool else {}),
             "notes": list(self.notes),
             "data": str(config.data.source),
             "margin": self.study.margin,
@@ -275,8 +295,14 @@ class StudyPlan:
     def drop_seeds(self, left: int, why: str) -> None:
         """Leave all data seeds out but the first ones."""
         self.seeds, self._most = self.seeds[:left], min(left, self._most)
+        self.probe_seeds = min(left, self.probe_seeds)
         self.columns = [each.seeded(self.seeds) for each in self.columns]
         self.skipped[SEEDS] = why
+
+    def drop_probe_seeds(self, left: int, why: str) -> None:
+        """Let the screen see the first data seeds alone."""
+        self.probe_seeds = left
+        self.skipped[PROBES] = why
 
     def drop_rates(self, why: str) -> bool:
         """Let trained columns compare fewer rates, before a column is left out; return whether they can."""

@@ -8,7 +8,7 @@ import numpy as np
 from tlexp.experiment.images import describe_images, per_class
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.minutes import allowed_minutes
+from tlexp.studies.planning.minutes import Outcome, allowed_minutes, foresee
 from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.terminal import aligned, duration
 
@@ -56,7 +56,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
     whole = " were nothing left out" if stops else ""
     lines.append(
         f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
-        f"about {duration(found.first(plan))}{whole}, {duration(found.ends)} of them to start and to report"
+        f"about {duration(found.first(plan))}{whole}, {duration(found.once)} of them to start and to report"
     )
     if len(plan.looks) > 1:
         lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all{whole}")
@@ -85,16 +85,27 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None
         return []
     stated = f"study.minutes={minutes:g}{f', of which {duration(spent)} are over,' if spent else ''}"
     if plan.entrants:
-        return [
-            f"{stated} stops the screen between passes, and leaves rounds, rates and columns out of the",
-            "finals when the finalists are known, until these fit by estimate; the page names what was left out",
-        ]
+        return _foreseen(plan, foresee(plan, found, spent=found.starts if spent is None else spent), stated)
     if found.first(plan) <= left:
         return [f"{stated} ends it after the last round that fits by estimate"]
     return [
         f"{stated} ends it before: what has not begun by then is left out, the dearest columns at",
         "the largest budgets first, down to two columns at the smallest; the page names what was left out",
     ]
+
+
+def _foreseen(plan: StudyPlan, outcome: Outcome, stated: str) -> list[str]:
+    """Return how far a screen comes in its minutes, and what they leave to its finals."""
+    count, screens = len(plan.entrants), plan.study.screens
+    seen = f"all {count}" if not outcome.unseen else f"{count - len(outcome.unseen)} of {count}"
+    unseen = f", not at {', '.join(outcome.unseen)}" if outcome.unseen else ""
+    lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(outcome.screen)}{unseen};"]
+    if outcome.cells:
+        first = f"of the {screens[:-1]} with the least loss first, large budgets first"
+        lines.append(f"of {outcome.of} cells that train the finals have about {outcome.cells}: {first}")
+    elif outcome.of:
+        lines.append(f"none of {outcome.of} cells that train fits: the cheapest takes {duration(outcome.cheapest)}")
+    return [*lines, "the page names what was left out"]
 
 
 def _pool_lines(plan: StudyPlan) -> list[str]:

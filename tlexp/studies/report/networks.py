@@ -77,12 +77,15 @@ def networks_csv(findings: Findings) -> bytes:
 
 
 def pareto_front(findings: Findings) -> frozenset[str]:
-    """Return the finalists that no other beats for as few operations, in accuracy at the largest budget of all."""
+    """Return the finalists that no other beats for as few operations, in accuracy at the largest budget of all.
+
+    One alone is beaten by none, and on no front.
+    """
     accuracies = reached_by_networks(findings)
     reached = {
         each.entrant.name: (each.entrant.operations, accuracies[each.entrant.name])
         for each in findings.screened
-        if each.entrant.name in accuracies
+        if each.entrant.name in accuracies and len(accuracies) > 1
     }
     return frozenset(
         name
@@ -145,6 +148,8 @@ def gain_lines(findings: Findings) -> tuple[str, ...]:
     if not entrants:
         return ()
     favourite = prior_favourite(entrants)
+    if len(entrants) == 1:
+        return (f"{_described(favourite)}. Nothing else was looked at: what looking gains was not measured.",)
     return tuple(
         f"{with_labels(each.labels)} {_described(owners[each.column])}. "
         f"{_gain(findings, each.labels, each.column, favourite)}"
@@ -168,8 +173,6 @@ def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> st
     why = f"which ImageNet's results favour{among}" if favourite.prior is not None else f"the cheapest{among}"
     of = f"a reading of {favourite.reads}, " if favourite.reads else ""
     named = f"{favourite.name}, {of}{why}"
-    if taken in favourite.columns and len(findings.screened) < 2:
-        return "Nothing else was looked at: what looking gains was not measured."
     if taken in favourite.columns:
         gained = "chose its reading and gained nothing else" if favourite.reads else "gained nothing over it"
         return f"It is {named}: looking at these images {gained}."

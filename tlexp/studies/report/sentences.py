@@ -52,9 +52,7 @@ class Explanation:
 
     @property
     def _is_all_that_fits(self) -> bool:
-        """Whether the minutes left out everything that the column would be compared with: then nothing is advised."""
-        recommendation = self.recommendation
-        return recommendation.sureness is Sureness.alone and self.findings.table.lacks_columns(recommendation.labels)
+        return self.findings.is_all_that_fits(self.recommendation)
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
