@@ -14,9 +14,9 @@ from tlexp.studies.analysis.table import Column, Role, StudyTable
 FLAT = {f"freeze-{depth}": (0.5, 0.2) for depth in range(6)}
 
 
-def decided(table: StudyTable, labels: str) -> Decision:
+def decided(table: StudyTable, labels: str, *, above: bool = False) -> Decision:
     images = TestImages(labels=table.labels)
-    return decide(table, labels, images, with_borrowed_variances(table, measure_pairs(table, images)))
+    return decide(table, labels, images, with_borrowed_variances(table, measure_pairs(table, images)), above=above)
 
 
 def taken(found: Decision) -> str | None:
@@ -65,9 +65,11 @@ def test_how_sure_it_is_goes_by_the_margin(make_table: MakeTable) -> None:
 
 def test_chance_is_recommended_nothing(make_table: MakeTable) -> None:
     strength = {column.name: (-0.5755, 0.0) for column in DEPTHS}  # an accuracy of 1 / 4
-    found = decided(make_table(seeds=10, columns=DEPTHS, strength=strength, margin=0.5), "20")
+    table = make_table(seeds=10, columns=DEPTHS, strength=strength, margin=0.5)
+    found = decided(table, "20")
     assert found.sureness is Sureness.chance
     assert found.chosen is None
+    assert decided(table, "20", above=True).chosen is not None, "an earlier look has told that it is better"
 
 
 def test_a_dozen_columns_of_three_seeds_are_told_from_guessing_together(make_table: MakeTable) -> None:

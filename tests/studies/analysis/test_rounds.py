@@ -1,11 +1,13 @@
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.decision import Decision, decide
 from tlexp.studies.analysis.findings import Sureness
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds, plan_looks
 from tlexp.studies.analysis.table import Replicate, StudyTable
@@ -51,6 +53,22 @@ def test_a_look_is_followed_by_one_with_twice_as_many_seeds_at_least() -> None:
     assert [plan_looks(seeds) for seeds in (1, 3, 5, 6, 10, 19, 20, 30)] == [
         (1,), (3,), (5,), (3, 6), (3, 10), (3, 19), (3, 10, 20), (3, 10, 30),
     ]  # fmt: skip
+
+
+def test_what_a_look_has_told_from_guessing_is_so_at_the_next_one(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The average of all columns may have told it, and what it was the average of has left."""
+    heard: list[tuple[str, bool]] = []
+
+    def listening(table: StudyTable, labels: str, *rest: Any, above: bool, **more: Any) -> Decision:
+        heard.append((labels, above))
+        return decide(table, labels, *rest, above=above, **more)
+
+    monkeypatch.setattr("tlexp.studies.analysis.rounds.decide", listening)
+    assert hold_rounds(in_rounds(table)).round == 2
+    assert heard[:2] == [("2", False), ("20", False)]
+    assert {above for _, above in heard[2:]} == {True}
 
 
 def test_what_waits_for_rounds_has_its_first_seeds_and_all_else_all(table: StudyTable) -> None:

@@ -119,6 +119,7 @@ def decide(
     pairs: PairSpreads,
     *,
     dropped: Collection[str] = (),
+    above: bool = False,
     share: float = 1.0,
 ) -> Decision:
     """Return what the data say at a budget.
@@ -129,6 +130,7 @@ def decide(
         images: Of the test split.
         pairs: Differences, with variances that borrow.
         dropped: Columns that are known to be worse than the best.
+        above: Whether an earlier look has told that a column is better than guessing: that stands.
         share: Of the error that all looks at the data may make together, what this one may.
     """
     measured = tuple(cell for cell in competing(table, labels) if cell.column not in dropped)
@@ -147,7 +149,7 @@ def decide(
     peers = _peers(candidates, [place for place in (*ranked[:1], chosen) if place is not None])
     lost = 0.0 if chosen is None else float(bounds[chosen])
     alone = len(candidates) == 1 and not dropped
-    above = any(each.low is not None and each.low > images.chance for each in reached)
+    above = above or any(each.low is not None and each.low > images.chance for each in reached)
     above = above or (not dropped and _together_above(table, candidates, images, 1 / share))
     sureness = _sureness(candidates, images, lost / table.margin, above=above, alone=alone)
     return Decision(

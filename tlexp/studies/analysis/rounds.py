@@ -94,7 +94,8 @@ def hold_rounds(table: StudyTable) -> HeldRounds:
         pairs = with_borrowed_variances(seen, measure_pairs(seen, images, known))
         for labels in going:
             out = {column for column, budget in dropped if budget == labels}
-            decision = decide(seen, labels, images, pairs, dropped=out, share=share)
+            above = labels in looks and looks[labels].decision.sureness in (Sureness.open, Sureness.nearly)
+            decision = decide(seen, labels, images, pairs, dropped=out, above=above, share=share)
             looks[labels] = Look(decision=decision, pairs=pairs, round=number)
         over = all(_is_over(seen, labels, dropped) for labels in going)
         going = tuple(labels for labels in going if looks[labels].decision.sureness in _OPEN)

@@ -135,9 +135,9 @@ def _networks(findings: Findings) -> Section | None:
         title=f"Which {findings.table.screens}",
         paragraphs=(
             f"Each of the {findings.table.screens} that were looked at was screened by logistic regression on frozen "
-            f"features of the first {len(findings.table.probed_seeds)} data seeds, by the log loss of images that a label "
-            "budget holds back from itself, never by test images; at most five went on. What is bounded are the losses against the other finalists. That the best one goes on "
-            "is not promised.",
+            f"features of the first {len(findings.table.probed_seeds)} data seeds, by the log loss of images that a "
+            "label budget holds back from itself, never by test images; at most five went on. What is bounded are the "
+            "losses against the other finalists. That the best one goes on is not promised.",
         ),
         picture=network_picture(findings),
         lines=(*reading_lines(findings), *gain_lines(findings)),
