@@ -137,7 +137,7 @@ def test_the_promises_that_hold_are_told_with_what_is_answered(tmp_path: Path) -
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": found}))
     assert _promises(tmp_path) == [
         "predict --abstain 0.8 answers 100 % of the test images, right in as many as it says, 0.9 answers 63 %; "
-        "0.95, 0.99 would take more labels"
+        "0.95, 0.99 would take more labelled images"
     ]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": []}))
     assert _promises(tmp_path) == []

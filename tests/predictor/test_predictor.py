@@ -216,7 +216,7 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
         ("no", unsure, "they allow no promise"),
     ):
         with pytest.raises(
-            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; a run that learns from more labels"
+            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; a run that learns from more labelled"
         ):
             with_card(predictor, tmp_path / name, found).threshold(0.95)
     for accuracy in (95, float("nan"), "0.95"):

@@ -180,7 +180,7 @@ def _promises(folder: Path) -> list[str]:
     broken = [f"{each['promised']:g}" for each in found if each["threshold"] is None]
     first, *more = kept or [""]
     told = [", ".join([f"{first} of the test images, right in as many as it says", *more])] if kept else []
-    told += [f"{', '.join(broken)} would take more labels"] if broken else []
+    told += [f"{', '.join(broken)} would take more labelled images"] if broken else []
     return [f"predict --abstain {'; '.join(told)}"] if told else []
 
 

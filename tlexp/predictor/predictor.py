@@ -182,7 +182,7 @@ class Predictor:
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
                 f"{needed(accuracy)} sure ones without a mistake: {allowed}; a run that learns from more "
-                "labels (labels=all) may promise more"
+                "labelled images may promise more"
             )
         return least
 
