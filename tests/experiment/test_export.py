@@ -66,6 +66,7 @@ def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -
     card = (tmp_path / "weights" / "README.md").read_text()
     for part in (
         "# tiny (timm's test_resnet), trained on 3 classes",
+        "| classes | 3: circle, square, triangle |",
         "| images | 30 of 72 images learned from (6 of them only once settings had been chosen on them); "
         "tested on 24 in test; ",
         "372,688 parameters without the head",
