@@ -21,7 +21,7 @@ CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limi
 def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tmp_path: Path) -> None:
     lines = summary(start("backbone=tiny", "labels=2", "data.clutter=3"), tmp_path / "run").splitlines()
     assert lines[1].startswith("tiny (timm's test_resnet), freeze=all (5 units frozen), head=linear, data=shapes, ")
-    assert lines[3].startswith("images  3 classes (circle 24, square 24, triangle 24)")
+    assert lines[3] == "images  3 classes, shapes rendered here, seen at 32 px"
     assert lines[4] == "labels  6 of 72 images learned from; tested on 24 in test"
     following = [line for line in lines if line.startswith("next")]
     assert "python -m tlexp backbone=tiny labels=2 data=folder data.root=FOLDER " in following[0]

@@ -51,9 +51,8 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
             )
         )
     table = aligned(rows, right=range(len(rows[0])))
-    assert record.train.weights is not None  # these two are known before training
-    assert record.data is not None
-    start = [f"weights {record.train.weights.source}", f"images  {record.data.told}", f"labels  {record.learned}"]
+    assert record.train.weights is not None  # known before training
+    start = [f"weights {record.train.weights.source}", f"images  {_images(record)}", f"labels  {record.learned}"]
     end = [
         *_promises(folder),
         *_alarms(record.train.false_alarms),
@@ -69,6 +68,13 @@ def _backbone(record: Record) -> str:
     weights = record.train.weights
     name = str(record.config["backbone"]["name"])
     return name if weights is None else backbone_told(name, weights.source)
+
+
+def _images(record: Record) -> str:
+    """Return what the start of a run, which tells them one by one, does not: how large the network saw its images."""
+    assert record.data is not None  # known before training
+    where = f", {record.data.pool_from}" if record.data.pool_from else ""
+    return f"{len(record.data.classes):,} classes{where}, seen at {record.train.image_size} px"
 
 
 def _network(name: str, freeze: FreezeBlock) -> str:
