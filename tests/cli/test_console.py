@@ -4,12 +4,13 @@ import dataclasses
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.composed import load
-from tests.conftest import Start
+from tests.conftest import SMALL, Start
 from tests.studies.conftest import RECORD
 from tlexp.cli.console import _next, _promises, summary
 from tlexp.tracking.blocks import WeightsBlock
@@ -27,6 +28,24 @@ def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tm
     assert "python -m tlexp backbone=tiny labels=2 data=folder data.root=FOLDER " in following[0]
     assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[2]
     assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[3]
+
+
+def test_the_end_tells_how_long_one_waited_and_how_long_the_run_took(start: Start, tmp_path: Path) -> None:
+    outcome = start("backbone=tiny", "labels=2")
+    text = summary(outcome, tmp_path / "run", seconds=75.04)
+    took = outcome.record.metrics["cost/seconds"]
+    assert f"\n75.0 s in all, {took:.1f} s of them from network and images to the test, " in text
+
+
+def test_the_command_tells_its_classes_once_and_how_long_it_took(
+    tlexp: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tlexp(*SMALL, "backbone=tiny", "labels=2") == 0
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("circle 24") == 1
+    found = re.search(r"^(.*) s in all, (.*) s of them", shown.out, re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) >= float(found[2])
 
 
 @pytest.mark.parametrize(("words", "told"), [([], True), (["backbone.pretrained=false"], False)])

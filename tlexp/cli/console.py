@@ -24,13 +24,14 @@ _MADE = (DataSource.shapes, DataSource.digits)
 """Images that are nobody's own."""
 
 
-def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
+def summary(outcome: Outcome, folder: Path, *, own_files: bool = True, seconds: float = 0.0) -> str:
     """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies.
 
     Args:
         outcome: Of the run.
         folder: Its own.
         own_files: Whether its overrides are all that one has to type, as no configuration files of others are read.
+        seconds: For how long one has waited.
     """
     record = outcome.record
     config = record.config
@@ -56,7 +57,7 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
     end = [
         *_promises(folder),
         *_alarms(record.train.false_alarms),
-        *_cost(record.metrics),
+        *_cost(record.metrics, seconds),
         *_places(outcome, folder),
         "",
         *_next(record, folder, own_files=own_files),
@@ -103,12 +104,12 @@ def _alarms(shares: dict[str, float] | None) -> list[str]:
     return [f"predict --outliers {', '.join(known)}"] if told else []
 
 
-def _cost(metrics: dict[str, float]) -> list[str]:
+def _cost(metrics: dict[str, float], seconds: float) -> list[str]:
     cost = {name: metrics.get(names.cost_metric(name)) for name in names.COSTS}
     trainable, total = cost["trainable_parameters"] or 0, cost["total_parameters"] or 1
     speed = cost["images_per_second"]
     parts = [
-        f"{cost['seconds'] or 0:.1f} s in all",
+        f"{seconds:.1f} s in all, {cost['seconds'] or 0:.1f} s of them from network and images to the test",
         *([] if speed is None else [f"{speed:,.0f} training images per second"]),
         f"{trainable:,.0f} of {total:,.0f} parameters trained",
     ]
