@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,28 +122,57 @@ def test_predict_shows_a_table_and_names_what_it_left_out(
     assert "left out, for they cannot be read: 1" in shown.err
 
 
+def test_a_file_says_what_an_image_would_have_been_that_is_not_answered(
+    tlexp: Run, network: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tlexp.models.abstention import Abstention
+    from tlexp.models.export import load_classifier, save_classifier
+
+    classifier, exported = load_classifier(network)
+    sure = Abstention(thresholds=(0.9,), answered=(100,), right=(100,))
+    save_classifier(classifier, tmp_path / "sure", description=replace(exported.card, abstention=sure))
+    assert tlexp("predict", str(tmp_path / "sure"), str(photos), "--abstain", "0.95", "--out", "out.csv") == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("answered: 2 of 3, those with a confidence of 0.9 or")
+    head, *images = rows(tmp_path / "out.csv")
+    assert head[:4] == ["path", "class", "likeliest", "confidence"]
+    assert [row[1:3] for row in images] == [["cat", "cat"], ["elk", "elk"], ["", "elk"]]
+    assert max(len(cell) for row in images for cell in row[3:]) == 8, "0. and six digits"
+    assert tlexp("predict", str(tmp_path / "sure"), str(photos), "--abstain", "0.95") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in shown[:4]] == ["class", "cat", "elk", "(elk)"]
+
+
 def test_a_class_that_is_no_answer_stands_in_parentheses() -> None:
     scores = Scores(
         names=("sure.jpg", "unsure.jpg", "far.jpg"),
         probabilities=np.array([[0.1, 0.1, 0.8], [0.2, 0.5, 0.3], [0.9, 0.05, 0.05]]),
         typicalities=np.array([0.5, 0.5, 0.01]),
     )
-    likeliest = ["elk", "dog", "cat"]
-    table = predictions_rows(scores, CLASSES, least=0.6, outliers=0.05)
-    *lines, told = _table(table, likeliest, marked=True)
+    table = predictions_rows(scores, CLASSES)
+    *lines, told = _table(table, [False, True, True])
     assert [line.split()[1:3] for line in lines[1:]] == [["elk", "0.8000"], ["(dog)", "0.5000"], ["(cat)", "0.9000"]]
     assert told.startswith("in parentheses: the likeliest class where it is no answer")
-    plain = _table(predictions_rows(scores, CLASSES), likeliest, marked=False)
-    assert [line.split()[1] for line in plain] == ["class", *likeliest]
+    assert [line.split()[1] for line in _table(table, [False] * 3)] == ["class", "elk", "dog", "cat"]
 
 
-def test_a_table_that_is_cut_says_which_rows_it_shows() -> None:
+def test_a_table_that_is_cut_shows_what_is_doubtful_and_what_is_unsure_first() -> None:
     names = tuple(f"{number}.jpg" for number in range(1023))
-    table = predictions_rows(Scores(names=names, probabilities=np.full((1023, 3), 1 / 3)), CLASSES)
-    assert len(_table(table[:21], ["cat"] * 20, marked=False)) == 21
-    lines = _table(table, ["cat"] * 1023, marked=False)
-    assert lines[20].startswith("19.jpg")
-    assert lines[21:] == ["... and 1,003 more in the order given, a folder's by name: --out FILE.csv writes all"]
+    sure = np.linspace(0.9, 0.4, 1023)
+    probabilities = np.stack([sure, 1 - sure, 0 * sure], axis=1)
+    table = predictions_rows(Scores(names=names, probabilities=probabilities), CLASSES)
+    whole = _table(table[:21], [False] * 20)
+    assert [line.split()[0] for line in whole] == ["path", *names[:20]], "all of them, in the order given"
+    more = "; 1,003 more are not shown: --out FILE.csv writes all in the order given, a folder's by name"
+    *lines, told = _table(table, [False] * 1023)
+    unsure = [line.split()[2] for line in lines[1:]]
+    assert unsure == sorted(unsure)
+    assert unsure[0] == "0.5002"
+    assert told == f"the least sure first{more}"
+    marked = [[*row, "yes" if row[0] == "3.jpg" else "no"] for row in table]
+    *lines, _, told = _table(marked, [number in (3, 7, 900) for number in range(1023)])
+    assert [line.split()[:2] for line in lines[1:4]] == [["3.jpg", "(cat)"], ["900.jpg", "(dog)"], ["7.jpg", "(cat)"]]
+    assert len(lines) == 21
+    assert told == f"those in parentheses first, then the least sure{more}"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import dataclasses
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.composed import load
-from tests.conftest import Start
+from tests.conftest import SMALL, Start
 from tests.studies.conftest import RECORD
 from tlexp.cli.console import _next, _promises, summary
 from tlexp.tracking.blocks import WeightsBlock
@@ -21,12 +22,30 @@ CONTROL = ("backbone=tiny", "backbone.pretrained=false", "labels=2", "train.limi
 def test_the_end_says_what_was_understood_and_what_to_type_next(start: Start, tmp_path: Path) -> None:
     lines = summary(start("backbone=tiny", "labels=2", "data.clutter=3"), tmp_path / "run").splitlines()
     assert lines[1].startswith("tiny (timm's test_resnet), freeze=all (5 units frozen), head=linear, data=shapes, ")
-    assert lines[3].startswith("images  3 classes (circle 24, square 24, triangle 24)")
+    assert lines[3] == "images  3 classes, shapes rendered here, seen at 32 px"
     assert lines[4] == "labels  6 of 72 images learned from; tested on 24 in test"
     following = [line for line in lines if line.startswith("next")]
     assert "python -m tlexp backbone=tiny labels=2 data=folder data.root=FOLDER " in following[0]
     assert "python -m tlexp study=quick backbone=tiny data.clutter=3 " in following[2]
     assert f"python -m tlexp export {tmp_path / 'run'} FOLDER" in following[3]
+
+
+def test_the_end_tells_how_long_one_waited_and_how_long_the_run_took(start: Start, tmp_path: Path) -> None:
+    outcome = start("backbone=tiny", "labels=2")
+    text = summary(outcome, tmp_path / "run", seconds=75.04)
+    took = outcome.record.metrics["cost/seconds"]
+    assert f"\n75.0 s in all, {took:.1f} s of them from network and images to the test, " in text
+
+
+def test_the_command_tells_its_classes_once_and_how_long_it_took(
+    tlexp: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tlexp(*SMALL, "backbone=tiny", "labels=2") == 0
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("circle 24") == 1
+    found = re.search(r"^(.*) s in all, (.*) s of them", shown.out, re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) >= float(found[2])
 
 
 @pytest.mark.parametrize(("words", "told"), [([], True), (["backbone.pretrained=false"], False)])
@@ -137,7 +156,7 @@ def test_the_promises_that_hold_are_told_with_what_is_answered(tmp_path: Path) -
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": found}))
     assert _promises(tmp_path) == [
         "predict --abstain 0.8 answers 100 % of the test images, right in as many as it says, 0.9 answers 63 %; "
-        "0.95, 0.99 would take more labels"
+        "0.95, 0.99 would take more labelled images"
     ]
     (tmp_path / "evaluation.json").write_text(json.dumps({"answering": []}))
     assert _promises(tmp_path) == []

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.conftest import Start
 from tlexp.data import Images
 from tlexp.doctor.gallery import Gallery
 from tlexp.doctor.kinship import Kinship
@@ -42,6 +44,18 @@ def test_plan_for_people(tlexp: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert "2 of 5 units wholly frozen" in shown
     assert tlexp("plan", "backbone=tiny", "freeze=depth", "freeze.depth=9") == 2
     assert "freeze.depth=9 is out of range" in capsys.readouterr().err
+
+
+def test_the_card_of_an_export_has_the_command_as_it_is_typed(tlexp: Run, start: Start, tmp_path: Path) -> None:
+    start("head=logreg", "labels=4", f"cache.dir='{tmp_path}/für später'")
+    (tmp_path / "run" / ".hydra").mkdir()
+    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(
+        "hydra: {job: {config_name: config}, runtime: {config_sources: [{path: my conf, provider: command-line}]}}"
+    )
+    assert tlexp("export", "run", "out") == 0
+    [command] = re.findall(r"\| command \| `(.*)` \|", (tmp_path / "out" / "README.md").read_text())
+    own = ["--config-dir", "my conf", "head=logreg", "labels=4", f"cache.dir={tmp_path}/für später"]
+    assert shlex.split(command) == ["python", "-m", "tlexp", *own]
 
 
 def test_plan_counts_the_images(tlexp: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

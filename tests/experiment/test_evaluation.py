@@ -16,6 +16,7 @@ from tlexp.experiment import evaluation
 from tlexp.experiment.evaluation import measure_photos, track_measured, write_measured
 from tlexp.experiment.labelled import find_labelled
 from tlexp.experiment.overlap import Overlap
+from tlexp.models.abstention import Abstention
 from tlexp.predictor import Predictor
 from tlexp.tracking.reference import Home
 
@@ -67,6 +68,32 @@ def test_a_page_shows_mistakes_by_name(predictor: Predictor, photos: Path, tmp_p
     assert wrong
     assert sorted(re.findall(r"<figcaption>([^<]+)<br>", page)) == sorted(wrong), "mistakes by name"
     assert page.count("data:image/jpeg") == len(wrong)
+
+
+def test_a_page_explains_its_measures_and_what_promises_come_to(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    labelled = find_labelled(photos / "test", CLASSES, follow_links=False)
+    measured = measure_photos(predictor, labelled, on_bad="refuse")
+
+    def page(name: str, abstention: Abstention | None) -> str:
+        card = dataclasses.replace(predictor.card, abstention=abstention)
+        asked = Predictor(predictor._classifier, card)
+        write_measured(tmp_path / name, measured, asked, labelled.photos, title=name)
+        return (tmp_path / name / "index.html").read_text()
+
+    shown = page("some", Abstention(thresholds=(0.5,), answered=(40,), right=(40,)))
+    for name, *_ in measured.rows():
+        assert re.search(rf"<td>{name}<small>[A-Z].*\.</small></td>", shown), name
+    assert "all classes give 0.6931." in shown
+    right = measured.evaluation.metrics["accuracy"]
+    row = "".join(f"<td>{cell}</td>" for cell in ("0.9", "0.5000", "10", "1.0000", f"{right:.4f}"))
+    assert row in shown, "what the promise comes to here, where all are answered"
+    assert "A promise of 0.95, 0.99 would take more labelled images." in shown
+    none = page("none", Abstention(thresholds=(0.5,), answered=(4,), right=(0,)))
+    assert "A promise of 0.8, 0.9, 0.95, 0.99 would take" in none
+    assert "so many would be answered" not in none
+    assert "--abstain" not in page("without", None)
 
 
 def test_a_full_disk_leaves_nothing(

@@ -66,6 +66,7 @@ def test_the_card_says_how_the_weights_were_made(start: Start, tmp_path: Path) -
     card = (tmp_path / "weights" / "README.md").read_text()
     for part in (
         "# tiny (timm's test_resnet), trained on 3 classes",
+        "| classes | 3: circle, square, triangle |",
         "| images | 30 of 72 images learned from (6 of them only once settings had been chosen on them); "
         "tested on 24 in test; ",
         "372,688 parameters without the head",
@@ -222,7 +223,7 @@ def test_a_format_is_published_once_a_clean_process_gives_the_runs_answers(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start("seed=3", "head=logreg", "labels=4")
-    exported = export(tmp_path / "run", tmp_path / "out", kind=ExportFormat.timm, source=("--config-dir", "my conf"))
+    exported = export(tmp_path / "run", tmp_path / "out", kind=ExportFormat.timm, typed=lambda typed: ["a b", *typed])
     assert [path.name for path in exported.files] == ["config.json", "model.safetensors", "README.md"]
     told = (
         r"loaded in a process of its own and compared with the run on 24 test images of the run, by the predictions "
@@ -232,7 +233,7 @@ def test_a_format_is_published_once_a_clean_process_gives_the_runs_answers(
     card = (tmp_path / "out" / "README.md").read_text()
     for part in (
         exported.told,
-        "python -m tlexp --config-dir 'my conf' seed=3 head=logreg labels=4",
+        "python -m tlexp 'a b' seed=3 head=logreg labels=4",
         "hf upload USER/NAME . .",
         "library_name: timm",
         'timm.create_model("local-dir:.", pretrained=True)',

@@ -216,7 +216,7 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
         ("no", unsure, "they allow no promise"),
     ):
         with pytest.raises(
-            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; a run that learns from more labels"
+            ConfigError, match=rf"abstain=0.95: .* without a mistake: {told}; a run that learns from more labelled"
         ):
             with_card(predictor, tmp_path / name, found).threshold(0.95)
     for accuracy in (95, float("nan"), "0.95"):
@@ -230,6 +230,9 @@ def test_answers_are_left_out_below_the_confidence_that_a_promise_takes(
     table = with_card(predictor, tmp_path / "sure", sure).predict(photos / "test", abstain=np.float32(0.95))  # type: ignore[arg-type]
     assert (table["class"].isna() == (confidences < least)).all()
     assert table["class"].isna().sum() == 5
+    asked = predictor.predict(photos / "test")
+    assert (table["likeliest"] == asked["class"]).all(), "what it would have been"
+    assert "likeliest" not in asked, "where it answers always, that is the class"
 
 
 def with_card(predictor: Predictor, folder: Path, abstention: Abstention | None) -> Predictor:

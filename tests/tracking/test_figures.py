@@ -51,16 +51,23 @@ def test_one_point_is_visible() -> None:
     assert figure.axes[0].lines[0].get_marker() == "o"
 
 
-@pytest.mark.parametrize("count", [1, 6, 30, 31])
-def test_labels_of_a_confusion_matrix_do_not_overlap(count: int) -> None:
+@pytest.mark.parametrize("name", ["a rather long class name", "WWWWWWWWWWWWWWWWWWWW", ""])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 10, 30, 31])
+def test_labels_of_a_confusion_matrix_do_not_overlap(count: int, name: str) -> None:
     matrix = DRAW.integers(0, 9, (count, count))
-    figure = figures.confusion_matrix(matrix, [f"a rather long class name {place}" for place in range(count)])
+    figure = figures.confusion_matrix(matrix, [f"{name}{place}" for place in range(count)])
     assert render(figure).shape[1] == 800
     for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
         boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
         assert 1 <= len(boxes) <= 30
-        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+        assert not any(one.padded(2).overlaps(other) for one, other in itertools.pairwise(boxes)), "nor touch"
         assert all(box.x0 >= 0 and box.y0 >= 0 for box in boxes)
+
+
+def test_short_labels_of_a_confusion_matrix_stand_upright() -> None:
+    for names, rotation in ((list("0123456789"), 0), (["cat", "dog", "elk", "ant"], 0), (["one hundred cats"] * 4, 90)):
+        figure = figures.confusion_matrix(np.eye(len(names), dtype=int), names)
+        assert {label.get_rotation() for label in figure.axes[0].xaxis.get_ticklabels()} == {rotation}
 
 
 def test_a_class_without_test_images_is_a_blank_row() -> None:

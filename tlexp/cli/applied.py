@@ -44,7 +44,7 @@ def predict(words: list[str]) -> int:
 
     settle_process()  # before the first large tensor
     predictor = Predictor.load(arguments.run, uri=arguments.uri)
-    least = 0.0 if arguments.abstain is None else predictor.threshold(arguments.abstain)
+    least = None if arguments.abstain is None else predictor.threshold(arguments.abstain)
     if arguments.outliers is not None:
         predictor.require_outliers(arguments.outliers)
     listener = Console(Signals(lambda: None), progress=True, told=set(), lines=True)
@@ -53,12 +53,12 @@ def predict(words: list[str]) -> int:
     )
     rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
     if arguments.out is None:
-        likeliest = [predictor.classes[place] for place in scores.probabilities.argmax(axis=1)]
-        show(*_table(rows, likeliest, marked=arguments.outliers is not None))
+        named = predictions_rows(scores, predictor.classes, outliers=arguments.outliers)
+        show(*_table(named, [row[1] == "" or row[-1] == "yes" for row in rows[1:]]))
     else:
-        publish(arguments.out, csv_bytes(rows))
+        publish(arguments.out, csv_bytes([_rounded(cell) for cell in row] for row in rows))
         show(f"{arguments.out}  {len(rows) - 1:,} images: {_counted(rows, predictor.classes)}")
-    if arguments.abstain is not None:
+    if least is not None:
         answered = sum(row[1] != "" for row in rows[1:])
         show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")
     if arguments.outliers is not None:
@@ -70,29 +70,43 @@ def predict(words: list[str]) -> int:
     return 0
 
 
-def _table(rows: Sequence[Sequence[str | float]], likeliest: Sequence[str], *, marked: bool) -> list[str]:
-    """Return the first lines of a table for people: a class that is no answer stands in parentheses.
+def _table(rows: Sequence[Sequence[str | float]], doubtful: Sequence[bool]) -> list[str]:
+    """Return a table for people, cut to the lines that need them: a class that is no answer stands in parentheses.
 
     Args:
-        rows: Its head first.
-        likeliest: The most probable class of each image, which the table leaves out where the network is unsure.
-        marked: Whether the last column says what is an outlier.
+        rows: Its head first, the likeliest class of each image in it.
+        doubtful: Whether that is no answer, of each image.
     """
-    shown, doubted = [list(map(str, rows[0]))], False
-    for row, name in zip(rows[1 : _SHOWN + 1], likeliest, strict=False):
-        doubtful = row[1] == "" or (marked and row[-1] == "yes")
-        doubted |= doubtful
-        told = [row[0], f"({name})" if doubtful else name, *row[2:]]
+    head, *images = rows
+    order = list(range(len(images)))
+    if len(images) > _SHOWN:
+        confidence = head.index("confidence")
+
+        def least_urgent(place: int) -> tuple[bool, bool, str | float]:
+            return images[place][-1] != "yes", not doubtful[place], images[place][confidence]  # outliers are few
+
+        order = sorted(order, key=least_urgent)[:_SHOWN]
+    shown = [list(map(str, head))]
+    for place in order:
+        path, name, *others = images[place]
+        told = [path, f"({name})" if doubtful[place] else name, *others]
         shown.append([cell if isinstance(cell, str) else f"{cell:.4f}" for cell in told])
     lines = aligned(shown)
-    if doubted:
+    if any(doubtful):
         lines.append(
             "in parentheses: the likeliest class where it is no answer: the network is unsure, or the image an outlier"
         )
-    if len(rows) > len(shown):
-        left = len(rows) - len(shown)
-        lines.append(f"... and {left:,} more in the order given, a folder's by name: --out FILE.csv writes all")
+    if left := len(images) - len(order):
+        first = "those in parentheses first, then the least sure" if any(doubtful) else "the least sure first"
+        lines.append(
+            f"{first}; {left:,} more are not shown: --out FILE.csv writes all in the order given, a folder's by name"
+        )
     return lines
+
+
+def _rounded(cell: str | float) -> str | float:
+    """Return a cell of a file for people, as those of other tables are."""
+    return round(cell, 6) if isinstance(cell, float) else cell
 
 
 def _counted(rows: Sequence[Sequence[str | float]], classes: Sequence[str]) -> str:

@@ -24,13 +24,14 @@ _MADE = (DataSource.shapes, DataSource.digits)
 """Images that are nobody's own."""
 
 
-def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
+def summary(outcome: Outcome, folder: Path, *, own_files: bool = True, seconds: float = 0.0) -> str:
     """Return the end of a run for people: what it was, its scores with intervals, its cost and where it lies.
 
     Args:
         outcome: Of the run.
         folder: Its own.
         own_files: Whether its overrides are all that one has to type, as no configuration files of others are read.
+        seconds: For how long one has waited.
     """
     record = outcome.record
     config = record.config
@@ -51,13 +52,12 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True) -> str:
             )
         )
     table = aligned(rows, right=range(len(rows[0])))
-    assert record.train.weights is not None  # these two are known before training
-    assert record.data is not None
-    start = [f"weights {record.train.weights.source}", f"images  {record.data.told}", f"labels  {record.learned}"]
+    assert record.train.weights is not None  # known before training
+    start = [f"weights {record.train.weights.source}", f"images  {_images(record)}", f"labels  {record.learned}"]
     end = [
         *_promises(folder),
         *_alarms(record.train.false_alarms),
-        *_cost(record.metrics),
+        *_cost(record.metrics, seconds),
         *_places(outcome, folder),
         "",
         *_next(record, folder, own_files=own_files),
@@ -69,6 +69,13 @@ def _backbone(record: Record) -> str:
     weights = record.train.weights
     name = str(record.config["backbone"]["name"])
     return name if weights is None else backbone_told(name, weights.source)
+
+
+def _images(record: Record) -> str:
+    """Return what the start of a run, which tells them one by one, does not: how large the network saw its images."""
+    assert record.data is not None  # known before training
+    where = f", {record.data.pool_from}" if record.data.pool_from else ""
+    return f"{len(record.data.classes):,} classes{where}, seen at {record.train.image_size} px"
 
 
 def _network(name: str, freeze: FreezeBlock) -> str:
@@ -97,12 +104,12 @@ def _alarms(shares: dict[str, float] | None) -> list[str]:
     return [f"predict --outliers {', '.join(known)}"] if told else []
 
 
-def _cost(metrics: dict[str, float]) -> list[str]:
+def _cost(metrics: dict[str, float], seconds: float) -> list[str]:
     cost = {name: metrics.get(names.cost_metric(name)) for name in names.COSTS}
     trainable, total = cost["trainable_parameters"] or 0, cost["total_parameters"] or 1
     speed = cost["images_per_second"]
     parts = [
-        f"{cost['seconds'] or 0:.1f} s in all",
+        f"{seconds:.1f} s in all, {cost['seconds'] or 0:.1f} s of them from network and images to the test",
         *([] if speed is None else [f"{speed:,.0f} training images per second"]),
         f"{trainable:,.0f} of {total:,.0f} parameters trained",
     ]
@@ -180,7 +187,7 @@ def _promises(folder: Path) -> list[str]:
     broken = [f"{each['promised']:g}" for each in found if each["threshold"] is None]
     first, *more = kept or [""]
     told = [", ".join([f"{first} of the test images, right in as many as it says", *more])] if kept else []
-    told += [f"{', '.join(broken)} would take more labels"] if broken else []
+    told += [f"{', '.join(broken)} would take more labelled images"] if broken else []
     return [f"predict --abstain {'; '.join(told)}"] if told else []
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tlexp.api.launch import AskedToStop
     from tlexp.compose.load import Composed, ConfigSource, HydraJob
 
+_BEGAN = time.perf_counter()
+"""When the command began, but for what Python itself takes to start."""
 _LOADING = "loading torch and timm ..."
 _told: set[str] = set()
 """The notes that this process has printed: the runs of a sweep share most of theirs."""
@@ -107,7 +110,7 @@ def _task(loaded: "Composed", job: "HydraJob", asked_to_stop: "AskedToStop | Non
             _tell_to_resume(loaded, job.folder)
         raise
     if outcome is not None and asked_to_stop is None:
-        print(summary(outcome, job.folder, own_files=job.own_files))
+        print(summary(outcome, job.folder, own_files=job.own_files, seconds=time.perf_counter() - _BEGAN))
     elif signals.received is not None:
         raise Interrupted(signals.received)  # it came while the end of the run was written
 

@@ -105,6 +105,7 @@ def _export(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     with large_imports():
         from tlexp.compose.source_words import source_words  # lazy: keeps --help fast
+        from tlexp.compose.words import unquoted_values
         from tlexp.experiment.export import export
         from tlexp.formats import ExportFormat
 
@@ -117,7 +118,7 @@ def _export(words: list[str]) -> int:
         kind=ExportFormat(arguments.format),
         half=arguments.half,
         overwrite=arguments.overwrite,
-        source=source_words(arguments.run),
+        typed=lambda overrides: [*source_words(arguments.run), *unquoted_values(overrides)],
     )
     for path in exported.files:
         show(f"{path}  {path.stat().st_size:,} bytes")

@@ -17,6 +17,8 @@ from tlexp.tracking.blocks import Environment
 
 MADE_BY = "Made by tlexp"
 """Stands in every card; by it an export is known."""
+_CLASSES = 20
+"""Classes that the card of an export names that holds them all in model.json."""
 _TEMPERATURE = "{:.4g}: for probabilities divide the logits by it (model.json has all its digits) before the softmax"
 _USE = """\
 In this folder:
@@ -85,7 +87,7 @@ def own_card(
     kind = "float16, normalisation float32" if half else "float32"
     facts = {
         **_network(classifier, card),
-        "classes": f"{len(card.classes)}, listed in model.json",
+        "classes": _classes(card.classes),
         "file": f"{weights.name}, {weights.stat().st_size:,} bytes, {kind}",
         "digest": f"{tensors_digest(classifier.backbone.state_dict())} in the records of runs that start from it",
         **({} if card.temperature == 1 else {"temperature": _TEMPERATURE.format(card.temperature)}),
@@ -170,6 +172,17 @@ def _network(classifier: Classifier, card: ModelCard) -> dict[str, str]:
         "input": f"{expected.image_size} px, mean {list(expected.mean)}, std {list(expected.std)}, "
         f"{expected.interpolation}, crop {expected.crop_pct:g}",
     }
+
+
+def _classes(classes: Sequence[str]) -> str:
+    """Return the names of classes, as many as one reads.
+
+    >>> _classes(["ant", "bee, wild"]), _classes([f"c{number}" for number in range(22)])[-33:]
+    ('2: ant, "bee, wild"', 'c18, c19 and 2 more in model.json')
+    """
+    more = len(classes) - _CLASSES
+    first = ", ".join(map(list_item, classes[:_CLASSES]))
+    return f"{len(classes)}: {first}" + (f" and {more:,} more in model.json" if more > 0 else "")
 
 
 def _making(record: Record, card: ModelCard, command: Sequence[str]) -> dict[str, str]:

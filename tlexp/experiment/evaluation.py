@@ -5,6 +5,7 @@ probabilities (N, K) float64, rows sum to 1; labels (N,) int64.
 
 import contextlib
 import hashlib
+import math
 import shlex
 import shutil
 import tempfile
@@ -28,7 +29,16 @@ from tlexp.predictor.photos import Photo
 from tlexp.predictor.predictor import OnBadPhoto
 from tlexp.tracking import DatasetInfo, RunStatus, TrackedRun, Tracker, figures, names
 from tlexp.tracking.reference import Home
-from tlexp.train import Evaluation, FalseAlarms, Listener, evaluate, measure, measure_answering, measure_false_alarms
+from tlexp.train import (
+    Answering,
+    Evaluation,
+    FalseAlarms,
+    Listener,
+    evaluate,
+    measure,
+    measure_answering,
+    measure_false_alarms,
+)
 
 PAGE = "index.html"
 _DRAWS = 400
@@ -38,6 +48,17 @@ _DRAWN = ("balanced_accuracy", "macro_f1", "nll")
 _MISTAKES = 100
 """Mistakes that a page shows; the table has all."""
 _FIGURES = ("confusion_matrix", "reliability", "risk_coverage")
+_MEANING = {
+    "accuracy": "Share of the images that are classified right.",
+    "balanced_accuracy": "Mean of the recalls below: a class of few images counts as much as one of many.",
+    "macro_f1": "Mean over the classes of F1, the harmonic mean of recall and of the share of a class's images among "
+    "all that are taken for it.",
+    "nll": "Log loss, minus the mean logarithm of the probability of the true class: 0 is best, and being sure of a "
+    "wrong class costs most; equal probabilities of all classes give {equal:.4f}.",
+    "ece": "Calibration error: by how much confidence and share of right answers differ, on average over bins of "
+    "images with like confidence; 0 is best.",
+}
+"""Of the measures, for people who do not know them by name."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -214,7 +235,7 @@ def write_measured(
         table = predictions_table(scores.names, labels, scores.probabilities, measured.classes, learned)
         publish(half / names.PREDICTIONS_TABLE, table)
         _draw(half / names.FIGURES_FOLDER, measured)
-        publish(half / PAGE, _page(measured, predictor, photos, title))
+        publish(half / PAGE, _page(measured, answering, predictor, photos, title))
 
 
 @contextlib.contextmanager
@@ -243,7 +264,9 @@ def _draw(folder: Path, measured: Measured) -> None:
         publish(folder / f"{name}.png", figures.png_bytes(drawn[name]))
 
 
-def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], title: str) -> str:
+def _page(
+    measured: Measured, answering: Sequence[Answering], predictor: Predictor, photos: Sequence[Photo], title: str
+) -> str:
     """Return the page; its mistakes are read once more."""
     probabilities, labels, classes = measured.scores.probabilities, measured.labels, measured.classes
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -268,13 +291,41 @@ def _page(measured: Measured, predictor: Predictor, photos: Sequence[Photo], tit
         title=title,
         facts=[*measured.warning(), f"{measured.told()}. Intervals are at 95 %.", *measured.notes, *bad, *more],
         tables=[
-            {"title": "Measures", "head": ["measure", "value", "from", "to"], "rows": measured.rows()},
+            {
+                "title": "Measures",
+                "head": ["measure", "value", "from", "to"],
+                "rows": measured.rows(),
+                "meaning": {name: text.format(equal=math.log(len(classes))) for name, text in _MEANING.items()},
+            },
             {"title": "Recall", "head": ["class", "images", "recall", "from", "to"], "rows": measured.recalls()},
+            *_answering_table(answering),
             *_alarms_table(measured),
         ],
         figures=_FIGURES,
         mistakes=mistakes,
     )
+
+
+def _answering_table(answering: Sequence[Answering]) -> list[dict[str, Any]]:
+    """Return the table of what promises of accuracy come to; none where nothing tells."""
+    kept = [each for each in answering if each.threshold is not None]
+    broken = [f"{each.promised:g}" for each in answering if each.threshold is None]
+    about = (
+        "predict --abstain ACCURACY answers where the network is confident enough for this share of its answers to be "
+        "right, which is promised at 95 % confidence for images like those that it learned from, with classes as "
+        "frequent as there."
+        + (" Of the images here so many would be answered, and such a share of these answers is right." if kept else "")
+        + (f" A promise of {', '.join(broken)} would take more labelled images." if broken else "")
+    )
+    head = ["--abstain", "least confidence", "answered", "share", "right", "from", "to"]
+    rows = [[f"{each.promised:g}", f"{each.threshold:.4f}", *_answered(each)] for each in kept]
+    return [{"title": "Answers where it is sure", "about": about, "head": head, "rows": rows}] if answering else []
+
+
+def _answered(promise: Answering) -> list[str]:
+    right = (promise.accuracy, *(promise.accuracy_interval or (None, None)))
+    shares = ["" if share is None else f"{share:.4f}" for share in right]
+    return [f"{promise.answered:,}", f"{promise.coverage:.4f}", *shares]
 
 
 def _alarms_table(measured: Measured) -> list[dict[str, Any]]:

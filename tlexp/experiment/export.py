@@ -9,7 +9,7 @@ import copy
 import shlex
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +59,7 @@ def export(
     kind: ExportFormat = ExportFormat.tlexp,
     half: bool = False,
     overwrite: bool = False,
-    source: Sequence[str] = (),
+    typed: Callable[[Sequence[str]], Sequence[str]] = tuple,
     listener: "Listener | None" = None,
 ) -> Exported:
     """Write the network of a finished run into a folder of its own.
@@ -70,7 +70,7 @@ def export(
         kind: For whom.
         half: Write matrices and kernels in half precision, which halves tlexp's own file.
         overwrite: Replace an export that is there already.
-        source: Flags of the run's command, which its record does not have.
+        typed: Returns the words of the run's command, as people type them, from the overrides of its record.
         listener: Hears of images that are read for the check.
 
     Raises:
@@ -86,7 +86,7 @@ def export(
     record = _finished(run)
     classifier, described = load_classifier(run)
     trained = Trained(classifier=classifier, card=described.card, folder=run)
-    command = (*source, *record.overrides)
+    command = typed(record.overrides)
     with _staged(folder) as staged:
         if written_by is None:
             told = _write_own(record, trained, described, staged, half=half, command=command)

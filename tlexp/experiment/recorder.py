@@ -132,6 +132,7 @@ class RunRecorder:
             self.train,
             steps=0 if solved else self.config.train.count_steps(len(budget.positions)),
             weights=WeightsBlock(source=origin.source, digest=origin.digest),
+            image_size=network.expected.image_size,
             outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
         self.data = describe_images(images, _counts(images, budget), budget)

@@ -132,12 +132,13 @@ class Predictor:
         """Return a row per image: path, three classes with their confidence, and how typical the image is.
 
         The columns are path, class, confidence, second, second_confidence, third, third_confidence, typicality, and
-        outlier where that is asked for.
+        where they are asked for likeliest, behind class, and outlier.
 
         Args:
             images: As for `probabilities`.
             on_bad: Refuse images that cannot be read, all named, or leave them out, with a warning that names them.
-            abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it.
+            abstain: Accuracy of answers; `class` is empty where the network is not sure enough for it, and `likeliest`
+                what it would have been.
             outliers: Share of false alarms; `outlier` is True where an image is no more typical than that.
 
         Raises:
@@ -147,7 +148,7 @@ class Predictor:
         """
         import pandas as pd  # lazy: a second
 
-        least = 0.0 if abstain is None else self.threshold(abstain)
+        least = None if abstain is None else self.threshold(abstain)
         if outliers is not None:
             self.require_outliers(outliers)
         scores = self.score(images, on_bad=on_bad)
@@ -181,7 +182,7 @@ class Predictor:
                 f"abstain={accuracy:g}: the run's {known.answered[-1]} out-of-fold predictions, of which "
                 f"{known.right[-1]} are right, do not allow this promise at 95 % confidence, which takes "
                 f"{needed(accuracy)} sure ones without a mistake: {allowed}; a run that learns from more "
-                "labels (labels=all) may promise more"
+                "labelled images may promise more"
             )
         return least
 

@@ -227,6 +227,7 @@ class TrainBlock:
         probe: What its head started from.
         steps: Of the final fit; 0 where the head is solved.
         weights: What its backbone started from.
+        image_size: Side in pixels of the images as the network sees them.
         outside_protocol: Settings that change the protocol, as key=value.
         selection: How the settings of the final fit were found.
         cache: What the cache did; None where no feature could be kept.
@@ -242,6 +243,7 @@ class TrainBlock:
     probe: ProbeBlock | None = None
     steps: int | None = None
     weights: WeightsBlock | None = None
+    image_size: int | None = None
     outside_protocol: tuple[str, ...] | None = None
     selection: SelectionBlock | None = None
     cache: CacheBlock | None = None

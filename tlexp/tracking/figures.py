@@ -27,6 +27,8 @@ _WIDTH = 8.0
 _COLOURS = {"train": "#0072B2", "val": "#D55E00", "test": "#009E73"}
 _OTHER = "#555555"
 _MOST_LABELS = 30
+_MOST_SIGNS = 320
+"""Signs of all labels side by side times their size, for the widest signs and long labels at the other side."""
 _MOST_COUNTS = 15
 _MOST_MISTAKES = 16
 _MOST_TRAINING = 32
@@ -92,7 +94,8 @@ def confusion_matrix(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figur
     shown = range(0, count, math.ceil(count / _MOST_LABELS))
     size = 10 if count <= 10 else 7
     names = [plain_label(classes[place], 18) for place in shown]
-    axes.set_xticks(shown, names, fontsize=size, rotation=90 if count > 4 else 0)
+    side_by_side = len(names) * max(map(len, names)) * size <= _MOST_SIGNS
+    axes.set_xticks(shown, names, fontsize=size, rotation=0 if side_by_side else 90)
     axes.set_yticks(shown, names, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix, {int(matrix.sum())} images")
     if count <= _MOST_COUNTS:

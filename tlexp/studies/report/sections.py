@@ -157,7 +157,7 @@ def _model(findings: Findings, thumbnails: Mapping[int, bytes]) -> Section | Non
         "those that it is most confident of. Some may be wrong labels."
     )
     if shown and not thumbnails:
-        mistakes += " The images are shown where the study itself writes its page, which has them at hand."
+        mistakes += " Their pictures come with the page that the study writes at its end: tlexp report opens no images."
     return Section(
         title="What the recommended model tells wrong",
         paragraphs=(told, mistakes) if shown else (told,),
