@@ -149,8 +149,6 @@ def file_digest(path: Path, *, follow_links: bool = True) -> str:
 def csv_bytes(rows: Iterable[Sequence[object]], *, exact: bool = False) -> bytes:
     r"""Return rows, the head first, as comma-separated values with lines that end alike on every system.
 
-    A byte-order mark goes first where not all is ASCII, for spreadsheets take what has none for another encoding.
-
     Args:
         rows: Texts, numbers, None.
         exact: Leave texts that a spreadsheet would take for formulas as they are, for what programs read again; else
@@ -160,16 +158,13 @@ def csv_bytes(rows: Iterable[Sequence[object]], *, exact: bool = False) -> bytes
     b'name,value\n"a, b",0.1\nc,\n'
     >>> csv_bytes([("=1+1", "-0.5", -0.5)]), csv_bytes([("=1+1",)], exact=True)
     (b"'=1+1,-0.5,-0.5\n", b'=1+1\n')
-    >>> csv_bytes([("Kätzchen",)]).decode()
-    '\ufeffKätzchen\n'
     """
     text = io.StringIO()
     masked_rows = (masked_values(row) for row in rows)
     csv.writer(text, lineterminator="\n").writerows(
         masked_rows if exact else ([_as_text(cell) for cell in row] for row in masked_rows)
     )
-    told = text.getvalue()
-    return told.encode("utf-8" if told.isascii() else "utf-8-sig")
+    return text.getvalue().encode()
 
 
 def _as_text(cell: object) -> object:

@@ -2,15 +2,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 import tlexp
 from tests.api.conftest import SMALL
 from tests.conftest import probability_bits
 from tlexp import cli
-from tlexp.api.result import _predictions
-from tlexp.experiment.artifacts import predictions_table, write_predictions
 from tlexp.tracking import read_record
 
 
@@ -33,18 +30,6 @@ def test_predictions_are_named_and_count_as_the_measures_do(result: tlexp.RunRes
     counted = table.groupby(["label", "predicted"]).size().unstack(fill_value=0)
     for label, row in result.confusion.iterrows():
         assert [counted.loc[label].get(name, 0) for name in row.index] == row.tolist()
-
-
-def test_names_beyond_ascii_and_names_that_are_formulas_are_read_again(tmp_path: Path) -> None:
-    paths, probabilities = ["Käfer/1.jpg", "=1+1.jpg"], np.array([[0.75, 0.25], [0.5, 0.5]])
-    labels = np.array([0, 1])
-    write_predictions(tmp_path, probabilities, labels)
-    (tmp_path / "predictions.csv").write_bytes(predictions_table(paths, labels, probabilities, ["Käfer", "cat"]))
-    table = _predictions(tmp_path, ["Käfer", "cat"])
-    assert list(table["path"]) == paths
-    assert list(table["label"]) == ["Käfer", "cat"]
-    as_others_read = pd.read_csv(tmp_path / "predictions.csv")
-    assert list(as_others_read.columns) == list(table.columns), "pandas leaves the byte-order mark out"
 
 
 def test_it_prints_well(result: tlexp.RunResult) -> None:

@@ -1,5 +1,6 @@
 """The verbs that apply a network: what they print and write, and what they refuse before anything is written."""
 
+import codecs
 import csv
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +48,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def rows(path: Path) -> list[list[str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.reader(file))
 
 
@@ -95,6 +96,7 @@ def test_predict_writes_a_table_and_replaces_none(
     monkeypatch.chdir(photos)
     words = ["predict", str(network), "=1+1.png", "bright.png", "--out", "out.csv"]
     assert tlexp(*words) == 0
+    assert (photos / "out.csv").read_bytes().startswith(codecs.BOM_UTF8), "or spreadsheets break names beyond ASCII"
     head, first, second = rows(photos / "out.csv")
     columns = ["path", "class", "confidence", "second", "second_confidence", "third", "third_confidence", "typicality"]
     assert head == columns

@@ -78,5 +78,5 @@ def test_many_groups_have_longer_names() -> None:
 
 def test_the_table_names_every_image_once() -> None:
     groups = named_groups(["a, b.png", 'c"d.png', "é.png"], np.array([0, 1, 0]))
-    rows = list(csv.reader(io.StringIO(groups_csv(groups).decode("utf-8-sig"))))
+    rows = list(csv.reader(io.StringIO(groups_csv(groups).decode())))
     assert rows == [["path", "group"], ["a, b.png", "g0001"], ['c"d.png', "g0002"], ["é.png", "g0001"]]

@@ -84,7 +84,7 @@ class RunResult:
 def _predictions(folder: Path, classes: list[str]) -> pd.DataFrame:
     with np.load(folder / names.PREDICTIONS_FILE, allow_pickle=False) as file:
         label, probability = file["label"], file["probability"]
-    with (folder / names.PREDICTIONS_TABLE).open(newline="", encoding="utf-8-sig") as lines:
+    with (folder / names.PREDICTIONS_TABLE).open(newline="", encoding="utf-8") as lines:
         paths = [uncovered(row["path"]) for row in csv.DictReader(lines)]
     predicted, named = probability.argmax(axis=1), np.array(classes, dtype=object)
     return pd.DataFrame(

@@ -1,5 +1,6 @@
 """The verbs that apply a trained network to other photographs."""
 
+import codecs
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ def predict(words: list[str]) -> int:
         named = predictions_rows(scores, predictor.classes, outliers=arguments.outliers)
         show(*_table(named, [row[1] == "" or row[-1] == "yes" for row in rows[1:]]))
     else:
-        publish(arguments.out, csv_bytes([_rounded(cell) for cell in row] for row in rows))
+        table = csv_bytes([_rounded(cell) for cell in row] for row in rows)
+        publish(arguments.out, codecs.BOM_UTF8 + table)  # spreadsheets take what has no mark for another encoding
         show(f"{arguments.out}  {len(rows) - 1:,} images: {_counted(rows, predictor.classes)}")
     if least is not None:
         answered = sum(row[1] != "" for row in rows[1:])
