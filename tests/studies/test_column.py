@@ -70,3 +70,43 @@ def test_a_solved_column_lets_its_pass_fill_what_others_ask_of_the_first_round(
     configs = [replicate(config, "5", seed) for seed in range(5)]
     column._fill(study, "freeze-5", configs, Session(several=True), Listener())
     assert seen == expected
+
+
+def test_heads_of_a_screen_are_solved_apart_from_those_of_the_finals_and_runs_come_as_the_job_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is left out after the screen would else have been solved for seeds that nobody asks for."""
+    solved: list[list[int]] = []
+    ran: list[int] = []
+    monkeypatch.setattr(column, "fill_cuts", lambda *_, **__: None)
+    monkeypatch.setattr(column, "solve_together", lambda configs, *_, **__: solved.append([c.seed for c in configs]))
+    words = ["backbone=tiny", "freeze=all", "head=logreg", "labels=5", "study=backbones", "study.column=c"]
+    loaded = load(words)
+    keys = {seed: config_key(replicate(loaded.config, "5", seed)) for seed in range(5)}
+    about: dict[str, Any] = {
+        "columns": [{"name": "c", "depth": 5, "solved": True}],
+        "entrants": [{"name": "n", "columns": ["c", "other"]}],
+        "replicates": {key: ["c", "5", seed] for seed, key in keys.items()},
+        "seeds": [*keys],
+    }
+    monkeypatch.setattr(SweepFolder, "about", lambda _: {"study": about})
+
+    def job(name: str, *seeds: int) -> None:
+        solved.clear()
+        ran.clear()
+        folder = tmp_path / name / "columns" / "c" / "1"
+        folder.mkdir(parents=True)
+        publish_json(folder / names.JOB_FILE, {"runs": [keys[seed] for seed in seeds]}, indent=None)
+        run = lambda config, **_: ran.append(config.seed)  # noqa: E731
+        column.run_column(loaded, folder=folder, overrides=[], run=run, listener=Listener())
+
+    job("early", 1)
+    assert solved == [[0, 1, 2, 3, 4]], "as in a study that does not say what its screen sees"
+    about["probe_seeds"] = 2
+    job("screen", 1, 0)
+    assert (solved, ran) == ([[0, 1]], [1, 0])
+    job("finals", 3, 2)
+    assert (solved, ran) == ([[2, 3, 4]], [3, 2])
+    about["entrants"][0]["columns"] = ["other", "c"]
+    job("trained", 0)
+    assert solved == [[0, 1, 2, 3, 4]]

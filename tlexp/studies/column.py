@@ -108,15 +108,17 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
         for key, (name, labels, seed) in about["study"]["replicates"].items()
         if name == column
     ]
-    job = read_json(folder / names.JOB_FILE)
-    replicates, limit = [each for each in planned if each.key in job["runs"]], _Limit(job)
+    job, by_key = read_json(folder / names.JOB_FILE), {each.key: each for each in planned}
+    replicates, limit = [by_key[key] for key in job["runs"] if key in by_key], _Limit(job)
     index = RunIndex(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if index.counting(each.key) is None]
     session = process_session()
     if missing and limit.allows(missing[0].key):
         with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
             _fill(about["study"], column, [each.config for each in replicates], session, listener)
-            _solve([each.config for each in planned], session, listener)
+            for together in _solved_together(about["study"], column, planned):
+                if not {each.key for each in together}.isdisjoint(each.key for each in missing):
+                    _solve([each.config for each in together], session, listener)
     shared = [override for override in overrides if not override.startswith("study.")]
     ran = failed = 0
     with session.tracking_behind():
@@ -185,6 +187,18 @@ def _fill(study: Mapping[str, Any], own: str, configs: Sequence[Config], session
             fill_cuts(asking, wanted, session, device=device, listener=listener, poolings=poolings)
     except TlexpError as error:  # each run will say by itself what is wrong with it
         say(f"note: images pass the network for each column anew: {error}")
+
+
+def _solved_together(study: Mapping[str, Any], own: str, planned: Sequence[_Replicate]) -> list[list[_Replicate]]:
+    """Return the replicates of a column whose heads are solved at once: of what screens those of the screen first.
+
+    They are always all that the column may ever run, not what a job is to do: a study that was interrupted has the same
+    bits in the end.
+    """
+    if own not in {each["columns"][0] for each in study.get("entrants", ())}:
+        return [[*planned]]
+    seen = study["seeds"][: study.get("probe_seeds")]
+    return [[each for each in planned if (each.seed in seen) is wanted] for wanted in (True, False)]
 
 
 def _solve(configs: Sequence[Config], session: Session, listener: Listener) -> None:

@@ -45,6 +45,7 @@ from tlexp.studies.planning.minutes import (
 from tlexp.studies.planning.rounds import (
     ColumnTurn,
     due_turns,
+    in_order,
     late_turns,
     next_turns,
     opens_finals,
@@ -150,7 +151,7 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
             tracked.ensure()
             ends = until if _is_limited(plan, rounds, runner) else math.inf
             with _progress(plan, rounds, found, tried, until=ends, pace=pace) as progress:
-                runner.run(_assign(plan, left, found, until=ends))
+                runner.run(_assign(plan, in_order(plan, left, rounds, found), found, until=ends))
             pace = progress.pace
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}
@@ -280,7 +281,7 @@ def _shared(
 
 
 def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, *, until: float) -> Iterator[Job]:
-    """Yield a job for each turn, the cheapest first: what the minutes may end is the dearest.
+    """Yield a job for each turn.
 
     Args:
         plan: Of the study.
@@ -289,7 +290,7 @@ def _assign(plan: StudyPlan, turns: Sequence[ColumnTurn], found: Estimate, *, un
         until: After which nothing begins that is not needed, by the monotonic clock.
     """
     always = sorted(needed(plan, found))
-    for turn in sorted(turns, key=lambda turn: found.of(turn.column, turn.runs)):
+    for turn in turns:
         name = turn.column.column.name
         folder = plan.folder.path / COLUMNS / name / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True)

@@ -2,14 +2,18 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.studies.conftest import ONE, Study
 from tlexp.experiment.estimate import SolvingCost, UnitCosts
+from tlexp.studies.analysis.rounds import HeldRounds
 from tlexp.studies.planning import costs
 from tlexp.studies.planning.costs import Estimate, training_cells
 from tlexp.studies.planning.minutes import kept_for_finals, leave_out_again, shorten_finals
+from tlexp.studies.planning.rounds import ColumnTurn, in_order
 from tlexp.studies.planning.study_plan import StudyPlan
 
 
@@ -226,6 +230,11 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     assert {"tiny: none frozen: full fine-tuning", "tiny: 1 of 5 units frozen (to stem)"} <= {*plan.skipped}
 
 
+def named(name: str) -> Any:
+    """Return what a screen says of a finalist."""
+    return SimpleNamespace(entrant=SimpleNamespace(name=name))
+
+
 @pytest.mark.usefixtures("pool_plan")
 def test_finals_have_the_large_budgets_of_the_best_network_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """A column that does not fit at a budget has no smaller one, however cheap, and the next in order may."""
@@ -239,6 +248,14 @@ def test_finals_have_the_large_budgets_of_the_best_network_first(study: Study, m
         ("tf_efficientnet_lite0-freeze-0", "6"),
         ("tf_efficientnet_lite0-freeze-5", "4"),
     ]
+    turns = [ColumnTurn(column=each, runs=each.runs) for each in plan.columns]
+    monkeypatch.setattr("tlexp.studies.planning.rounds.screened", lambda _: [named(name) for name in ranked])
+    ordered = in_order(plan, turns, cast(HeldRounds, SimpleNamespace(table=None)), found)
+    assert [turn.column.column.name for turn in ordered[2:]] == [
+        *("tf_efficientnet_lite0-freeze-5", "tf_efficientnet_lite0-freeze-0", "tiny-freeze-1", "tiny-freeze-0")
+    ]
+    assert [run.budget.labels for run in ordered[0].runs][:2] == ["2", "2"]
+    assert list(dict.fromkeys(run.budget.labels for run in ordered[2].runs)) == ["6", "4", "2"]
     dear = {"tf_efficientnet_lite0-freeze-0": 4000.0}  # at its largest budget, and little at the others
     monkeypatch.setattr(
         Estimate, "run", lambda _, column, run: dear.get(column.column.name, 1.0) if run.budget.labels == "6" else 1.0

@@ -3,14 +3,14 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tlexp.jobs.files import ColumnFile
 from tlexp.jobs.index import RunIndex
 from tlexp.studies.analysis.rounds import HeldRounds
-from tlexp.studies.analysis.stages import find_entrants, is_screening
-from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun
+from tlexp.studies.analysis.stages import find_entrants, is_screening, screened
+from tlexp.studies.planning.costs import Estimate, training_cells
+from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.tracking import RunStatus
 
 
@@ -54,6 +54,32 @@ def next_turns(
         return [ColumnTurn(column=each, runs=each.runs) for each in again]
     left = [turn for turn in due_turns(columns, rounds) if any(run.key not in tried for run in turn.runs)]
     return [turn for turn in left if not turn.column.column.is_control] or left
+
+
+def in_order(plan: StudyPlan, turns: Sequence[ColumnTurn], rounds: HeldRounds, estimate: Estimate) -> list[ColumnTurn]:
+    """Return turns in the order in which they run, for the minutes may end what comes last: the cheapest column first.
+
+    Of what finals train that is first which is wanted most, and of a column the largest budget.
+
+    Args:
+        plan: Of the study.
+        turns: Of one round.
+        rounds: How far the study has come.
+        estimate: With what has finished.
+    """
+    finalists = [each.entrant.name for each in screened(rounds.table) or ()]
+    wanted = list(dict.fromkeys(column.column.name for column, _ in training_cells(plan, finalists)))
+    budgets = [each.labels for each in plan.budgets]
+
+    def place(turn: ColumnTurn) -> tuple[int, float]:
+        name = turn.column.column.name
+        return wanted.index(name) if name in wanted else -1, estimate.of(turn.column, turn.runs)
+
+    def largest_first(turn: ColumnTurn) -> ColumnTurn:
+        runs = sorted(turn.runs, key=lambda run: -budgets.index(run.budget.labels))
+        return replace(turn, runs=tuple(runs)) if turn.column.column.name in wanted else turn
+
+    return [largest_first(turn) for turn in sorted(turns, key=place)]
 
 
 def late_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Container[str]) -> list[ColumnTurn]:
