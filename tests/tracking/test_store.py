@@ -3,7 +3,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
@@ -114,6 +117,25 @@ def test_a_store_is_made_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [uri for uri in SqlAlchemyStore._engine_map if ".tmp" in uri]
     experiment = MlflowClient(tracking_uri=uri).get_experiment("0")
     assert Path(experiment.artifact_location) == path.parent / "mlruns" / "0"
+
+
+def test_threads_build_one_store_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = []
+
+    class Built:
+        _engine_map: ClassVar[dict[str, Any]] = {}
+        engine = SimpleNamespace(dispose=lambda: None)
+
+        def __init__(self, uri: str, artifacts: str) -> None:
+            at_work.append(uri)
+            time.sleep(0.05)
+            assert at_work == [uri], "Alembic keeps what it is at for all threads"
+            at_work.remove(uri)
+
+    load_mlflow()
+    monkeypatch.setattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore", Built)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: store_module._build(tmp_path / name, artifacts=tmp_path), ("a.db", "b.db")))
 
 
 def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:
