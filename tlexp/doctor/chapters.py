@@ -129,7 +129,9 @@ def _unreadable(diagnosis: Diagnosis) -> Iterator[Chapter]:
     skipped = diagnosis.source.skipped_lines
     if skipped:
         files = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'}"
-        told = f"{files} cannot be read. A run refuses such files, or leaves them out with data.on_bad=skip."
+        out = "leaves them out, as data.on_bad=skip says"
+        asked = out if diagnosis.skipping else "refuses such files, or leaves them out with data.on_bad=skip"
+        told = f"{files} cannot be read. A run {asked}."
         yield Chapter(title="Unreadable files", paragraphs=(told,), lines=_cut(skipped, "bad-images.txt"))
 
 

@@ -67,8 +67,8 @@ def _unreadable(diagnosis: Diagnosis) -> Iterator[Finding]:
         count=len(skipped),
         of=f"of {diagnosis.listed:,} images",
         example=skipped[0] if skipped else "",
-        advice="data.on_bad=skip, or mend them",
-        matters=True,
+        advice="left out, as data.on_bad=skip says" if diagnosis.skipping else "data.on_bad=skip, or mend them",
+        matters=not diagnosis.skipping,
     )
 
 
