@@ -94,7 +94,9 @@ def _copy(copies: Sequence[Copy]) -> str:
 def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
     held_out = int(gallery.held_out.sum())
-    leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
+    leaked, torn, burst = kinship.leaked(gallery), kinship.torn(gallery), kinship.burst(gallery)
+    told = {*leaked, *torn, *burst}
+    others = [part.tolist() for part in kinship.large if told.isdisjoint(part.tolist())]
     given = diagnosis.source.held_out_from is not None or diagnosis.source.shifted is not None
     advice = f"data.group={groups_file}{' data.on_leak=move' if given else ''}" if diagnosis.groupable else ""
     share = f" ({len(leaked) / held_out:.1%})" if leaked else ""
@@ -103,22 +105,19 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         title="near copies across splits",
         count=len(leaked),
         of=f"of {held_out:,} test images{share}",
-        example=_kin(diagnosis, splits),
+        example=_kin(diagnosis, kinship.across_splits(gallery)),
         advice=advice,
         matters=True,
     )
     yield Finding(
         key="near_copies_across_classes",
         title="near copies across classes",
-        count=len(kinship.torn(gallery)),
+        count=len(torn),
         of=f"of {len(gallery):,} images",
         example=_kin(diagnosis, kinship.across_classes(gallery)),
         advice="one label may be wrong: look at both",
         matters=True,
     )
-    large = kinship.large
-    grouped = sum(map(len, large))
-    burst = kinship.burst(gallery)
     yield Finding(
         key="bursts_across_splits",
         title="bursts across splits",
@@ -128,13 +127,12 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         advice=advice,
         matters=True,
     )
-    torn_groups = sum(bool(gallery.held_out[part].any() and gallery.learned[part].any()) for part in large)
     yield Finding(
-        key="groups",
-        title="near copies and bursts",
-        count=grouped,
-        of=f"in {group_words(len(large))}, {torn_groups:,} on both sides" if large else f"of {len(gallery):,} images",
-        example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
+        key="other_groups",
+        title="other near copies and bursts",
+        count=sum(map(len, others)),
+        of=f"in {group_words(len(others))}" if others else f"of {len(gallery):,} images",
+        example=", ".join(gallery.names[place] for place in others[0][:2]) + " ..." if others else "",
         advice=advice,
         matters=False,
     )
