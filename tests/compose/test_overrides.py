@@ -90,4 +90,8 @@ def test_a_minus_outside_the_quotation_marks_is_shown_inside() -> None:
     [told] = refused("data.classes=[-plain, -\"a, b\",-'c (d)']")
     shown = """'data.classes=[-plain, "-a, b","-c (d)"]'"""
     assert told.endswith(f": a minus belongs inside the quotation marks: {shown}")
-    assert load(["data=folder", "data.root=P", *shlex.split(shown)]).config.data.classes == ["-plain", "-a, b", "-c (d)"]
+    assert load(["data=folder", "data.root=P", *shlex.split(shown)]).config.data.classes == [
+        "-plain",
+        "-a, b",
+        "-c (d)",
+    ]
