@@ -1,11 +1,12 @@
 import dataclasses
+import re
 import shlex
 
 from tests.doctor.conftest import Examine, a_gallery
 from tlexp.compose.load import load
 from tlexp.data.classes import choose_classes
 from tlexp.data.copies import Copy, CopyKind
-from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words, unsorted_words
 
 LABELS = [0, 1] * 20
 
@@ -100,6 +101,27 @@ def test_words(examined: Examine) -> None:
     assert size_words(diagnosis) == (
         "10 test images tell an accuracy of 0.95, the frozen probe's, to ± 0.139: too few to tell ten points apart"
     )
+
+
+def test_a_class_that_may_be_none_is_named_with_what_speaks_for_it(examined: Examine) -> None:
+    labels = [0, 1, 2, 2] * 10
+    gallery = a_gallery(labels, shown=[0, 1] * 20)
+    named = dataclasses.replace(gallery, classes=("ant", "bee", "Neuer Ordner (2)"))
+    [told] = unsorted_words(examined(named))
+    found = re.fullmatch(
+        r"Neuer Ordner \(2\) may be no class, by its name; (\d+) of its 20 images look like other classes, (\d+) of 20 "
+        r"of theirs like it; to leave it out: (.*)",
+        told,
+    )
+    assert found is not None
+    assert int(found[1]) + int(found[2]) > 10, "its images are those of the others"
+    [word] = shlex.split(found[3])
+    assert choose_classes(named.classes, load([word]).config.data.classes, where="here") == ("ant", "bee")
+    [told] = unsorted_words(examined(dataclasses.replace(a_gallery(labels), classes=("ant", "bee", "other"))))
+    assert "; 0 of its 20 images look like other classes, 0 of 20 of theirs like it; " in told
+    two = dataclasses.replace(a_gallery(LABELS), classes=("ant", "misc"))
+    assert [words.rpartition("; ")[2] for words in unsorted_words(examined(two))] == ["sort its images"]
+    assert list(unsorted_words(examined(gallery))) == []
 
 
 def test_a_class_that_spoils_larger_budgets_is_named_with_what_to_type(examined: Examine) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tlexp.data.copies import Copy
 from tlexp.doctor.diagnosis import Diagnosis
-from tlexp.doctor.findings import Finding, confusion_words, group_words, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, group_words, remainder_words, size_words, unsorted_words
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.suspects import SURE, Suspect
 
@@ -96,7 +96,11 @@ def _images(diagnosis: Diagnosis) -> Chapter:
     counts = diagnosis.counts
     return Chapter(
         title="Images, classes and sizes",
-        paragraphs=(sizes, *_bytes(diagnosis), *(f"{note}." for note in source.notes)),
+        paragraphs=(
+            sizes,
+            *_bytes(diagnosis),
+            *(f"{note}." for note in (*source.notes, *unsorted_words(diagnosis))),
+        ),
         head=("class", "to learn from", "to test"),
         rows=tuple((name, f"{counts['train'][name]:,}", f"{counts['test'][name]:,}") for name in gallery.classes),
     )

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tlexp.data.classes import leaving_out
+from tlexp.data.classes import leaving_out, unsorted_names
 from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
-from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect
+from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect, mistaken
 from tlexp.terminal import list_item
 
 _COPIES = {
@@ -176,6 +176,19 @@ def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
         f"{one} and {other}: {pair.mistaken[0]:,} of {pair.images[0]:,} images of {one} look like {other}, "
         f"{pair.mistaken[1]:,} of {pair.images[1]:,} the other way round."
     )
+
+
+def unsorted_words(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield for each class that may be none what speaks for it, and what to type to leave it out."""
+    classes, judgement = diagnosis.gallery.classes, diagnosis.judgement
+    for name in unsorted_names(classes):
+        told = f"{list_item(name)} may be no class, by its name"
+        if judgement is not None:
+            away, own, like, others = mistaken(judgement, diagnosis.gallery.labels, classes.index(name))
+            told += (
+                f"; {away:,} of its {own:,} images look like other classes, {like:,} of {others:,} of theirs like it"
+            )
+        yield f"{told}; {'to leave it out: ' + leaving_out([name]) if len(classes) > 2 else 'sort its images'}"
 
 
 def remainder_words(diagnosis: Diagnosis) -> str:
