@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,12 @@ def no_secrets() -> Iterator[None]:
     forget()
 
 
+def beside(words: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """Return the settings of a small run that go with the given words: only shapes are as many as one likes."""
+    elsewhere = any(word.startswith("data=") and word != "data=shapes" for word in words)
+    return [word for word in settings if not (elsewhere and word.startswith("data."))]
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the test's own."""
@@ -114,7 +120,7 @@ def start(tmp_path: Path) -> Start:
     def started(
         *words: str, name: str = "run", listener: "Listener | None" = None, study: str | None = None
     ) -> "Outcome":
-        loaded = load((*SMALL, *words))
+        loaded = load((*beside(words, SMALL), *words))
         folder = tmp_path / name
         folder.mkdir()
         return run(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import SMALL
+from tests.conftest import SMALL, beside
 from tlexp.paths import PACKAGE, conf_folder
 
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text()
@@ -151,7 +151,10 @@ def draw_birds(folder: Path) -> None:
 def done(root: Path) -> dict[str, Any]:
     """What every command of the page came to, in the copy, with settings that make it small."""
     small = {
-        **{title: [*SMALL, f"hydra.run.dir=outputs/{number}"] for number, title in enumerate(RUNS)},
+        **{
+            title: [*beside(RECIPES[title].words, SMALL), f"hydra.run.dir=outputs/{number}"]
+            for number, title in enumerate(RUNS)
+        },
         **{
             title: [word for word in TINY if "survey" not in RECIPES[title].words[0] or word != TINY[0]]
             for title in PLANS

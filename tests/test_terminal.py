@@ -30,6 +30,23 @@ def test_one_line_shows_what_it_escapes(text: str) -> None:
     assert line.encode("ascii")
 
 
+def test_columns_stay_below_each_other_whatever_letters_take() -> None:
+    names = [
+        "bee",
+        "\u871c\u8702",
+        "cafe\u0301",
+        "ant \U0001f41c",
+        "\u2665",
+        "\u2665\ufe0f",
+        "\u1112\u1161\u11ab",
+        "\uff21",
+    ]
+    assert [line.partition("|")[0] for line in aligned([[name, "|"] for name in names])] == [
+        name + " " * blanks for name, blanks in zip(names, (5, 4, 4, 2, 7, 7, 6, 6), strict=True)
+    ]
+    assert aligned([[name, "|"] for name in names], right=[0])[1] == "  \u871c\u8702  |"
+
+
 def test_words_in_any_language_and_backslashes_stay() -> None:
     for text in ("Füße", "猫", "C:\\cats", "a  b", ""):
         assert one_line(text) == text

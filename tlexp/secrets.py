@@ -54,17 +54,23 @@ _COOKIE = re.compile(
 )
 _REFERENCE = r"\$\{[^{}]*\}"
 _VARIABLE = re.compile(r"\$\{oc\.env:\w+\}")
+_DATABASE = r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
+# A login with a password ends at the last @ before a credential in the query, for the password may hold that sign and
+# what ends an authority; to SQLAlchemy it may also begin as a port does. One that is a variable alone ends with it.
+_STATED = rf":(?!(?:{_REFERENCE})+@)"
+_PORT = r"\d*[\s/?#]"
+_WITHIN = rf"(?![?&][\w-]*(?i:{_KEYS}|token|pass|key|sig|signature)=)"
 _USER = re.compile(
-    # A password may hold signs that end an authority, and a blank, if its URI goes to a database; a port is none.
-    r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
-    rf"://(?:(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^\s/?#'\"<>])*)"
-    r"|(?P<odd>[^\s/?#@:'\"]*:(?!\d*[\s/?#])(?(database)[^\n@'\"]|[^\s@'\"])*))@"
+    # In a text a blank may belong to the password of a database, up to its first @.
+    rf"{_DATABASE}://(?:(?P<odd>(?:{_REFERENCE}|(?!{_REFERENCE})(?(database)[^\s/?#:'\"<>]|[^\s/?#@:'\"<>]))*{_STATED}"
+    rf"(?:(?!{_PORT})(?:{_WITHIN}(?(database)[^\n@'\"]|[^\s@'\"]))*|(?(database)(?:{_WITHIN}[^\s@'\"])*|(?!)))"
+    rf"(?:@(?:(?!://){_WITHIN}[^\s@'\"<>])*)*)|(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^\s/?#'\"<>])*))@"
 )
 _LOGIN = re.compile(
-    # Where a text is a URI and nothing else, quotes and blanks end no login; which signs do, _USER says.
-    r"(?P<database>(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]{0,20})?"
-    rf"://(?:(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^/?#])*)"
-    r"|(?P<odd>[^/?#@:]*:(?!\d*[/?#])[^@]*(?:@[^/?#@]*)*))@"
+    # Where a text is a URI and nothing else, quotes and blanks end no login.
+    rf"{_DATABASE}://(?:(?P<odd>(?:{_REFERENCE}|(?!{_REFERENCE})(?(database)[^/?#:]|[^/?#@:]))*{_STATED}"
+    rf"(?(database)|(?!{_PORT}))(?:{_WITHIN}.)*)|(?P<plain>(?:{_REFERENCE}|(?!{_REFERENCE})[^/?#])*))@",
+    re.DOTALL,
 )
 _URI = re.compile(r"[\w+.-]+://")
 _LEAST_TOKEN = 16
@@ -183,6 +189,9 @@ def learn(text: str) -> None:
             user, password = _login(match)
             token = user if password is None and _is_web(match) and len(user) >= _LEAST_TOKEN else ""
             keep_secret(password or token, user=user)
+            if "@" in (password or ""):  # whoever takes another @ for its end names the rest as host or database
+                for part in re.split("[@:/?#]", password or ""):
+                    keep_secret(part)
     for place in _places(text):
         for match in place.finditer(text):
             if not _in_path(match):
@@ -338,7 +347,7 @@ def _without_password(match: re.Match[str]) -> str:
 
 def _login(match: re.Match[str]) -> tuple[str, str | None]:
     """Return user and password before the @ of a URI, without what stands there as a reference."""
-    user, colon, password = re.sub(_REFERENCE, "", match["plain"] or match["odd"] or "").partition(":")
+    user, colon, password = re.sub(_REFERENCE, "", match["odd"] or match["plain"] or "").partition(":")
     return user, password if colon else None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import sys
+import unicodedata
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO, cast
@@ -83,7 +84,19 @@ def column_widths(rows: Sequence[Sequence[str]]) -> list[int]:
     >>> column_widths([["run", "seconds"], ["a", "12"]])
     [3, 7]
     """
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [max(map(cells, column)) for column in zip(*rows, strict=True)]
+
+
+def cells(text: str) -> int:
+    r"""Return how many cells of a terminal a line takes: letters of East Asia and pictures two, marks on others none.
+
+    >>> cells("bee"), cells("\u871c\u8702"), cells("cafe\u0301")
+    (3, 4, 4)
+    """
+    if text.isascii():
+        return len(text)
+    seen = [char for char in unicodedata.normalize("NFC", text) if unicodedata.category(char) not in ("Mn", "Me")]
+    return len(seen) + sum(unicodedata.east_asian_width(char) in ("W", "F") for char in seen)
 
 
 def duration(seconds: float, *, hours_from: float = 6000, days_from: float = math.inf) -> str:
@@ -140,7 +153,8 @@ def _escaped(text: str, *, keep: str) -> str:
 
 
 def _padded(row: Sequence[str], widths: Sequence[int], right: Container[int]) -> list[str]:
+    blanks = [" " * (width - cells(cell)) for cell, width in zip(row, widths, strict=True)]
     return [
-        cell.rjust(width) if column in right else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        f"{blank}{cell}" if column in right else f"{cell}{blank}"
+        for column, (cell, blank) in enumerate(zip(row, blanks, strict=True))
     ]

@@ -171,6 +171,17 @@ def test_resume_takes_the_words_of_the_run_and_refuses_changes(tmp_path: Path) -
         resumed_overrides(tmp_path / "nowhere", [], ConfigSource())
 
 
+def test_a_run_that_was_made_when_settings_of_other_sources_were_taken_goes_on(tmp_path: Path) -> None:
+    words = ["data=folder", "data.root=photos", "data.size=64", "data.per_class=50"]
+    run = _interrupted(tmp_path, words)
+    resume = f"resume={run}"
+    assert resumed_overrides(run, [resume], ConfigSource()) == words
+    with pytest.raises(ConfigError, match=r"data.size=64 needs data=shapes: data=folder knows none"):
+        load(words)
+    with pytest.raises(ConfigError, match=r"data.noise was 0.1 and would be 0.3; leave it out"):
+        resumed_overrides(run, [resume, "data.noise=0.3"], ConfigSource())
+
+
 def test_a_sweep_leaves_its_points_to_its_jobs() -> None:
     load(["freeze=all,none", "optim.lr=1e-3,1e-2", "data=folder"], swept=True)
 

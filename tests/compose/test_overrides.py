@@ -84,3 +84,14 @@ def test_what_is_shown_in_quotes_is_understood(text: str) -> None:
     shown = next(problem for problem in refused("data=folder", f"data.root={text}") if "quote a text" in problem)
     [word] = shlex.split(shown[shown.index("'data.root=") :])
     assert load(["data=folder", word]).config.data.root == text
+
+
+def test_a_minus_outside_the_quotation_marks_is_shown_inside() -> None:
+    [told] = refused("data.classes=[-plain, -\"a, b\",-'c (d)']")
+    shown = """'data.classes=[-plain, "-a, b","-c (d)"]'"""
+    assert told.endswith(f": a minus belongs inside the quotation marks: {shown}")
+    assert load(["data=folder", "data.root=P", *shlex.split(shown)]).config.data.classes == [
+        "-plain",
+        "-a, b",
+        "-c (d)",
+    ]

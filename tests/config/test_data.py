@@ -22,7 +22,13 @@ FOLDER, CSV = DataSource.folder, DataSource.csv
             {"source": DataSource.csv, "root": "r.csv", "train": "a"},
             ["data.train=a needs data=folder: data=csv knows none"],
         ),
-        ({"train": "a", "test": "b"}, ["data.train=a data.test=b needs data=folder: data=shapes knows none"]),
+        (
+            {"train": "a", "test": "b"},
+            [
+                "data.train=a needs data=folder: data=shapes knows none",
+                "data.test=b needs data=folder: data=shapes knows none",
+            ],
+        ),
         (
             {"source": FOLDER, "train": ""},
             ["data.train= names no folder: give one, e.g. data.train=photos/train, or leave it out"],
@@ -36,14 +42,36 @@ FOLDER, CSV = DataSource.folder, DataSource.csv
         (
             {"source": FOLDER, "root": "r", "size": 64},
             [
-                "data.size=64 is the side of rendered shapes, and data=folder has images of its own: leave it out; "
-                "what the network sees is backbone.image_size=64, and study=sizes compares several"
+                "data.size=64 needs data=shapes: data=folder knows none; what the network sees is "
+                "backbone.image_size, and study=sizes compares several"
             ],
         ),
-        ({"size": 64}, []),
-        ({"bits": 12}, ["data.bits=12 needs image files: data=shapes reads none"]),
+        ({"size": 64, "per_class": 20, "test_per_class": 9, "num_classes": 3, "noise": 0.2, "clutter": 1}, []),
+        ({"source": FOLDER, "root": "r", "per_class": 200, "num_classes": 6, "noise": 0.1, "clutter": 4}, []),
+        (
+            {"source": DataSource.digits, "per_class": 20, "num_classes": 3, "noise": 0.2, "clutter": 1},
+            [
+                "data.per_class=20 needs data=shapes: data=digits knows none; labels=20 learns from so "
+                "many of each class",
+                "data.num_classes=3 needs data=shapes: data=digits knows none; data.classes=[...] takes "
+                "some of the classes",
+                "data.noise=0.2 needs data=shapes: data=digits knows none",
+                "data.clutter=1 needs data=shapes: data=digits knows none",
+            ],
+        ),
+        (
+            {"bits": 12},
+            ["data.bits=12 needs data=folder or data=csv or data=timm: data=shapes knows none"],
+        ),
         ({"source": CSV, "root": "r", "decoder": Decoder.fast}, []),
-        ({"decoder": Decoder.fast}, ["data.decoder=fast needs image files: data=shapes reads none"]),
+        ({"noise": 2}, ["data.noise=2: must be 0..1"]),
+        (
+            {"decoder": Decoder.fast, "columns": ["a", "b"]},
+            [
+                "data.decoder=fast needs data=folder or data=csv or data=timm: data=shapes knows none",
+                "data.columns=['a', 'b'] needs data=csv or data=timm: data=shapes knows none",
+            ],
+        ),
         ({"source": FOLDER, "root": "r", "group": "groups.csv", "on_leak": OnLeak.move}, []),
         ({"source": CSV, "root": "r", "group": "column:patient"}, []),
         (
@@ -84,5 +112,6 @@ FOLDER, CSV = DataSource.folder, DataSource.csv
         ),
     ],
 )
-def test_settings_of_files_are_refused_where_they_mean_nothing(given: dict[str, Any], problems: list[str]) -> None:
-    assert DataConfig(**given).problems() == problems
+def test_settings_are_refused_where_they_mean_nothing(given: dict[str, Any], problems: list[str]) -> None:
+    config = DataConfig(**given)
+    assert [*config.foreign_problems(), *config.problems()] == problems

@@ -221,7 +221,7 @@ def test_settings_of_timm_have_their_rules() -> None:
         config = Config().data
         for name, value in changes.items():
             setattr(config, name, value)
-        return "\n".join(config.problems())
+        return "\n".join([*config.foreign_problems(), *config.problems()])
 
     timm = {"source": DataSource.timm}
     assert problems(**timm, name="hfds/x") == problems(**timm, name="torch/mnist", root="here") == ""

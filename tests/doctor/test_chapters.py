@@ -9,10 +9,10 @@ def chapters_of(diagnosis: Diagnosis) -> dict[str, Chapter]:
 
 
 def test_what_was_found_has_a_row_and_all_else_a_line(examined: Examine) -> None:
-    chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 37)))["Found"]
+    chapter = chapters_of(examined(a_gallery([0, 1] * 20, tested=10), (5, 37), (7, 9)))["Found"]
     assert [row[:3] for row in chapter.rows] == [
         ("near copies across splits", "1", "of 10 test images (10.0%)"),
-        ("near copies and bursts", "2", "in 1 group, 1 on both sides"),
+        ("other near copies and bursts", "2", "in 1 group"),
     ]
     [others] = chapter.lines
     assert others.startswith("Not found: unreadable files (of 40 images), exact copies across classes (of 40 images), ")

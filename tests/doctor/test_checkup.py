@@ -92,6 +92,31 @@ def test_what_is_planted_is_found_and_gone_when_it_is_mended(photos: Path) -> No
     assert not (folder / "bad-images.txt").exists()
 
 
+@pytest.mark.usefixtures("seen", "unlike")
+def test_files_that_runs_are_told_to_skip_are_listed_and_settled(photos: Path) -> None:
+    (photos / "train" / "cat" / "broken.jpg").write_bytes(b"no image")
+    assert not found(photos).well
+    checked = found(photos, "data.on_bad=skip")
+    assert checked.well
+    [line] = [line for line in checked.told().splitlines() if line.startswith("unreadable files")]
+    assert line.split("  ")[-1] == "left out, as data.on_bad=skip says"
+    assert (photos.parent / "out" / "bad-images.txt").read_text().startswith("train/cat/broken.jpg: ")
+    assert "A run leaves them out, as data.on_bad=skip says." in (photos.parent / "out" / "index.html").read_text()
+
+
+@pytest.mark.usefixtures("seen", "unlike")
+def test_a_folder_of_everything_is_told_and_left_alone(photos: Path) -> None:
+    for split in ("train", "test"):
+        (photos / split / "dog").rename(photos / split / "_todo")
+    checked = found(photos)
+    assert checked.well
+    [line] = [line for line in checked.told().splitlines() if line.startswith("class ")]
+    assert line.startswith("class     _todo may be no class, by its name; ")
+    told = line.removeprefix("class     ")
+    assert told in checked.values()["notes"]
+    assert f"{told}." in (photos.parent / "out" / "index.html").read_text()
+
+
 def opened_as_advised(checked: Checkup, root: Path, *words: str) -> Source:
     """Return what a run sees with the words that were advised."""
     config = load([f"data.root={root}", "data=folder", "backbone=lite0", *advised(checked), *words]).config

@@ -1,11 +1,12 @@
 import dataclasses
+import re
 import shlex
 
 from tests.doctor.conftest import Examine, a_gallery
 from tlexp.compose.load import load
 from tlexp.data.classes import choose_classes
 from tlexp.data.copies import Copy, CopyKind
-from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, list_findings, remainder_words, size_words, unsorted_words
 
 LABELS = [0, 1] * 20
 
@@ -24,7 +25,7 @@ def test_nothing_found_is_told_and_does_not_count(examined: Examine) -> None:
         (key, 0, False)
         for key in (
             *("unreadable", "copies_torn", "copies_tested", "copies_repeated", "near_copies_across_splits"),
-            *("near_copies_across_classes", "bursts_across_splits", "groups", "suspects"),
+            *("near_copies_across_classes", "bursts_across_splits", "other_groups", "suspects"),
         )
     ]
 
@@ -40,7 +41,7 @@ def test_what_matters_counts(examined: Examine) -> None:
     )
     found = by_key(list_findings(diagnosis, "outputs/x/groups.csv"))
     assert {key for key, finding in found.items() if not finding.counts} == {
-        "groups",
+        "other_groups",
         "copies_repeated",
         "bursts_across_splits",
     }
@@ -49,7 +50,9 @@ def test_what_matters_counts(examined: Examine) -> None:
     assert found["near_copies_across_splits"].of == "of 10 test images (20.0%)"
     assert found["near_copies_across_splits"].advice == "data.group=outputs/x/groups.csv data.on_leak=move"
     assert found["near_copies_across_classes"].count == 4
-    assert (found["groups"].count, found["groups"].of) == (6, "in 3 groups, 2 on both sides")
+    others = found["other_groups"]
+    assert (others.count, others.of) == (2, "in 1 group"), "the others are told of above"
+    assert others.example == "0/2.png, 0/4.png ..."
     assert (found["suspects"].count, found["suspects"].example) == (1, "0/0.png looks like b")
     assert found["copies_torn"].example == "a/1 = a/2"
 
@@ -63,14 +66,16 @@ def test_bursts_across_splits_matter(examined: Examine) -> None:
     found = by_key(list_findings(dataclasses.replace(diagnosis, kinship=kinship), "outputs/x/groups.csv"))
     finding = found["bursts_across_splits"]
     assert (finding.count, finding.of, finding.example, finding.counts) == (1, "of 10 test images", "0/36.png", True)
-    assert finding.advice == found["groups"].advice == "data.group=outputs/x/groups.csv data.on_leak=move"
-    assert found["near_copies_across_splits"].count == 1
+    assert finding.advice == found["other_groups"].advice == "data.group=outputs/x/groups.csv data.on_leak=move"
+    assert (found["near_copies_across_splits"].count, found["other_groups"].count) == (1, 2)
 
 
 def test_groups_are_not_advised_where_runs_refuse_them(examined: Examine) -> None:
     diagnosis = dataclasses.replace(examined(a_gallery(LABELS, tested=10), (5, 37)), groupable=False)
     found = by_key(list_findings(diagnosis, "groups.csv"))
-    assert [found[key].advice for key in ("near_copies_across_splits", "bursts_across_splits", "groups")] == [""] * 3
+    assert [found[key].advice for key in ("near_copies_across_splits", "bursts_across_splits", "other_groups")] == [
+        ""
+    ] * 3
 
 
 def test_suspects_are_not_looked_for_where_each_class_has_one_image(examined: Examine) -> None:
@@ -96,6 +101,27 @@ def test_words(examined: Examine) -> None:
     assert size_words(diagnosis) == (
         "10 test images tell an accuracy of 0.95, the frozen probe's, to ± 0.139: too few to tell ten points apart"
     )
+
+
+def test_a_class_that_may_be_none_is_named_with_what_speaks_for_it(examined: Examine) -> None:
+    labels = [0, 1, 2, 2] * 10
+    gallery = a_gallery(labels, shown=[0, 1] * 20)
+    named = dataclasses.replace(gallery, classes=("ant", "bee", "Neuer Ordner (2)"))
+    [told] = unsorted_words(examined(named))
+    found = re.fullmatch(
+        r"Neuer Ordner \(2\) may be no class, by its name; (\d+) of its 20 images look like other classes, (\d+) of 20 "
+        r"of theirs like it; to leave it out: (.*)",
+        told,
+    )
+    assert found is not None
+    assert int(found[1]) + int(found[2]) > 10, "its images are those of the others"
+    [word] = shlex.split(found[3])
+    assert choose_classes(named.classes, load([word]).config.data.classes, where="here") == ("ant", "bee")
+    [told] = unsorted_words(examined(dataclasses.replace(a_gallery(labels), classes=("ant", "bee", "other"))))
+    assert "; 0 of its 20 images look like other classes, 0 of 20 of theirs like it; " in told
+    two = dataclasses.replace(a_gallery(LABELS), classes=("ant", "misc"))
+    assert [words.rpartition("; ")[2] for words in unsorted_words(examined(two))] == ["sort its images"]
+    assert list(unsorted_words(examined(gallery))) == []
 
 
 def test_a_class_that_spoils_larger_budgets_is_named_with_what_to_type(examined: Examine) -> None:

@@ -30,6 +30,7 @@ RUN = [
     "labels=4", "train.limit_steps=2", "tracking.figures=false",
 ]  # fmt: skip
 PHOTOS = ["data=folder", "data.root=${oc.env:PHOTOS}"]
+ON_PHOTOS = [*RUN[:2], *RUN[5:], *PHOTOS]
 DEAD = "127.0.0.1:9"
 """Where nobody answers; the run goes on and says so."""
 OFF = ["tracking=off"]
@@ -97,8 +98,7 @@ def uri(path: str) -> str:
 COMMANDS = {
     "run": Command(
         words=[
-            *RUN,
-            *PHOTOS,
+            *ON_PHOTOS,
             f'tracking.uri="http://me:literal%2101@{DEAD}/${{oc.env:TWO}}/${{oc.select:tracking.none,${{oc.env:THREE}}}}'
             '/${oc.env:${oc.env:FIVE}}/${data[root]}?api_key=query-key-06"',
         ],
@@ -159,7 +159,7 @@ COMMANDS = {
         status=2,
     ),
     "reason": Command(
-        words=[*RUN, *OFF, *PHOTOS],
+        words=[*ON_PHOTOS, *OFF],
         secrets={"the reason of a failure": "broken-12"},
         variables={"PHOTOS": "broken-12"},
         files={"broken-12": "", "broken-12/a/bad.png": "no image"},

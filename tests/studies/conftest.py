@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.conftest import beside
 from tlexp import cli
 from tlexp.config import Config, config_values
 from tlexp.experiment.estimate import SolvingCost, UnitCosts
@@ -283,7 +284,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def do_study(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     given = {word.partition("=")[0] for word in words}
-    stated = [word for word in TINY if word.partition("=")[0] not in given]
+    stated = [word for word in beside(words, TINY) if word.partition("=")[0] not in given]
     kind = next((word for word in words if word.startswith("study=")), "study=freeze_vs_labels")
     stated = [word for word in stated if not word.startswith(FOREIGN.get(kind, ()))]
     if "study.sizes" in given:

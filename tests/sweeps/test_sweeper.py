@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.conftest import beside
 from tlexp import cli
 from tlexp.config import PROTOCOL, Config
 from tlexp.data import Source
@@ -39,7 +40,8 @@ def drawn_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     monkeypatch.chdir(tmp_path)
 
     def swept(*words: str) -> int:
-        stated = [word for word in TINY if word.partition("=")[0] not in {each.partition("=")[0] for each in words}]
+        given = {word.partition("=")[0] for word in words}
+        stated = [word for word in beside(words, TINY) if word.partition("=")[0] not in given]
         monkeypatch.setattr(sys, "argv", ["tlexp", "-m", *stated, "hydra.sweeper.name=s", *words])
         session.process_session.cache_clear()  # a command has a process of its own
         with pytest.raises(SystemExit) as ended:

@@ -3,7 +3,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
@@ -67,7 +70,13 @@ def test_a_password_is_not_shown() -> None:
     assert public_uri("postgresql://me:a/b?c#d@host/db?password=s3cret") == "postgresql://me@host/db"
 
 
-@pytest.mark.parametrize("password", ["it's-secret", "pa'ss", 'say"hi"now', "a b", "<a'b>", "a'/b", "a/b@c", "[a"])
+ODD = (
+    *("it's-secret", "pa'ss", 'say"hi"now', "a b", "<a'b>", "a'/b", "a/b@c", "[a", "hunter2@secret99/b", "a@b?c#d@e"),
+    "a@b&c=d/e",
+)
+
+
+@pytest.mark.parametrize("password", ODD)
 def test_a_password_of_any_signs_is_not_shown_and_not_kept(password: str) -> None:
     web, database = f"https://me:{password}@host:5000/x", f"postgresql://me:{password}@host/db"
     for shown in (public_uri, kept_uri):
@@ -75,6 +84,23 @@ def test_a_password_of_any_signs_is_not_shown_and_not_kept(password: str) -> Non
     assert (without_login(web), without_login(database)) == ("https://host:5000/x", "postgresql://host/db")
     absolute_uri(web)
     assert password not in masked(f"log in with {password} there") or len(password) < LEAST
+
+
+def test_what_may_belong_to_the_password_of_a_database_is_not_shown() -> None:
+    for uri, shown in (
+        ("postgresql://me:5432/secret@host/db", "postgresql://me@host/db"),
+        ("postgresql://me@corp:p@ss/word@host/db", "postgresql://me@corp@host/db"),
+        ("postgresql://me:p@ss/word@host/db?password=a@b/c", "postgresql://me@host/db"),
+        ("postgresql://host:5432/db?user=me&password=a@b/c", "postgresql://host:5432/db?user=me"),
+    ):
+        assert (public_uri(uri), kept_uri(uri)) == (shown, shown)
+    by_reference = "postgresql://me:${oc.env:NAME}@host/db?user=a@b"
+    assert kept_uri(by_reference) == masked(by_reference) == by_reference
+
+
+def test_what_a_driver_takes_for_a_host_is_not_shown() -> None:
+    absolute_uri("postgresql://me:hunter2@secret99/word@host/db")
+    assert masked("cannot find host secret99") == "cannot find host ***"
 
 
 @pytest.mark.timeout(20)
@@ -114,6 +140,25 @@ def test_a_store_is_made_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [uri for uri in SqlAlchemyStore._engine_map if ".tmp" in uri]
     experiment = MlflowClient(tracking_uri=uri).get_experiment("0")
     assert Path(experiment.artifact_location) == path.parent / "mlruns" / "0"
+
+
+def test_threads_build_one_store_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = []
+
+    class Built:
+        _engine_map: ClassVar[dict[str, Any]] = {}
+        engine = SimpleNamespace(dispose=lambda: None)
+
+        def __init__(self, uri: str, artifacts: str) -> None:
+            at_work.append(uri)
+            time.sleep(0.05)
+            assert at_work == [uri], "Alembic keeps what it is at for all threads"
+            at_work.remove(uri)
+
+    load_mlflow()
+    monkeypatch.setattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore", Built)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: store_module._build(tmp_path / name, artifacts=tmp_path), ("a.db", "b.db")))
 
 
 def test_what_is_no_store_is_refused_and_left_alone(tmp_path: Path) -> None:

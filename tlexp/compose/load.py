@@ -248,7 +248,7 @@ def resumed_overrides(folder: Path, overrides: Sequence[str], source: ConfigSour
     try:
         if elsewhere := kept_problems(parse_overrides(before), parse_overrides(overrides)):
             raise ConfigError(elsewhere)
-        old = load(before, source).config
+        old = load([*before, *(word for word in overrides if word.startswith("resume="))], source).config
     except ConfigError as error:
         raise ConfigError([f"{file}: {problem}" for problem in error.problems]) from error
     new = load([*before, *overrides], source).config

@@ -26,6 +26,8 @@ _NAME = re.compile(r"[\w./@]+", re.ASCII)
 _OPENING = ("'", '"', "[", "{")
 """What a value begins with that is quoted, a list or a mapping."""
 _CALL = re.compile(r"\s*\w+\(")
+_MINUS = re.compile(r"(?<=[\[,])(\s*)-([\"'])([^\"']*)\2")
+"""A minus before the quotation marks of an entry of a list."""
 _OTHERWISE = {
     "backbone": "; for any other timm model: backbone=timm backbone.name=NAME",
     "freeze": "; for a share or a unit: freeze=depth freeze.depth=0.5",
@@ -91,6 +93,8 @@ def _not_understood(word: str, error: Exception) -> str:
     name, reason = key.lstrip("+~").partition("@")[0], plain_message(error)
     if _NAME.fullmatch(name) and name not in (*GROUPS, "experiment", *config_fields()) and not _is_hydra(name):
         return unknown_key(name)
+    if value != (inside := _MINUS.sub(r'\1"-\3"', value)):
+        return f"{word[:200]}: a minus belongs inside the quotation marks: {shlex.quote(f'{key}={inside}')}"
     if not sign or value[:1] in _OPENING or "${" in value:
         return (
             f"{word[:200]}: {reason}\nan override is key=value, e.g. labels=20; quote lists for the shell, "

@@ -1,6 +1,7 @@
 """`conf/data`: where the images come from."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,36 @@ _EXAMPLES = {
 }
 
 
+_FILES = tuple(_EXAMPLES)
+RENDERED = ("per_class", "test_per_class", "num_classes", "size", "noise", "clutter")
+"""Settings of rendered shapes."""
+_OF = {
+    **dict.fromkeys(("root", "bits", "decoder"), _FILES),
+    **dict.fromkeys(("train", "test"), (DataSource.folder,)),
+    "columns": (DataSource.csv, DataSource.timm),
+    **dict.fromkeys(("name", "split", "test_split", "download"), (DataSource.timm,)),
+    **dict.fromkeys(RENDERED, (DataSource.shapes,)),
+}
+"""Setting -> the sources that know it; all know the others."""
+_INSTEAD = {
+    "per_class": "; labels=20 learns from so many of each class",
+    "num_classes": "; data.classes=[...] takes some of the classes",
+    "size": "; what the network sees is backbone.image_size, and study=sizes compares several",
+}
+"""Setting -> what may be meant where the source does not know it."""
+
+_BOUNDS = {
+    **dict.fromkeys(("per_class", "test_per_class", "max_pixels"), (1, math.inf, "")),
+    "source_seed": (0, math.inf, ""),
+    "memory_bytes": (0, math.inf, " bytes"),
+    "seed": (0, math.inf, ", or null for the run's seed"),
+    "bits": (8, 16, ", or null for all 16"),
+    "num_classes": (2, len(SHAPES), ""),
+    "size": (8, 2048, " pixels, or null for the backbone's input"),
+    "noise": (0, 1, ""),
+    "clutter": (0, 50, " strokes"),
+}
+"""Setting -> the least, the most, and of what."""
 _NAMED = {
     "train": ("folder", "photos/train"),
     "test": ("folder", "photos/test"),
@@ -183,8 +214,8 @@ class DataConfig:
     num_classes: int = setting(6, f"data=shapes: number of classes, 2..{len(SHAPES)}: {', '.join(SHAPES)}.")
     size: int | None = setting(
         None,
-        "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input. Refused with other "
-        "sources, also of a run or study that goes on: what a network sees of photographs is backbone.image_size.",
+        "data=shapes: side of the image in pixels, 8..2048; null takes the backbone's input. What a network sees of "
+        "photographs is backbone.image_size.",
     )
     noise: float = setting(0.1, "data=shapes: standard deviation of the pixel noise, [0, 1].")
     clutter: int = setting(4, "data=shapes: distracting strokes per image, 0..50.")
@@ -194,8 +225,18 @@ class DataConfig:
         """How many classes the source itself needs: a run tells two apart, of which one may be `neither`."""
         return 2 if self.neither is None else 1
 
+    def foreign_problems(self) -> Iterator[str]:
+        """Yield why a setting of other sources is refused, where it is stated."""
+        plain = DataConfig()
+        for name, sources in _OF.items():
+            value = getattr(self, name)
+            if self.source not in sources and value != getattr(plain, name):
+                needed = " or ".join(f"data={source}" for source in sources)
+                more = _INSTEAD.get(name, "")
+                yield f"data.{name}={value} needs {needed}: data={self.source} knows none{more}"
+
     def problems(self) -> list[str]:
-        """Return every broken rule of this group."""
+        """Return every broken rule of this group, but for settings that are of other sources."""
         found = [
             *self._file_problems(),
             *self._timm_problems(),
@@ -205,48 +246,21 @@ class DataConfig:
         for name, (kind, example) in _NAMED.items():
             if getattr(self, name) == "":
                 found.append(f"data.{name}= names no {kind}: give one, e.g. data.{name}={example}, or leave it out")
-        for name, least in (("source_seed", 0), ("per_class", 1), ("test_per_class", 1), ("max_pixels", 1)):
-            if getattr(self, name) < least:
-                found.append(f"data.{name}={getattr(self, name)}: must be at least {least}")
-        if self.seed is not None and self.seed < 0:
-            found.append(f"data.seed={self.seed}: must be at least 0, or null for the run's seed")
-        if self.bits is not None and not 8 <= self.bits <= 16:
-            found.append(f"data.bits={self.bits}: must be 8..16, or null for all 16")
-        if self.bits is not None and not self.source.example:
-            found.append(f"data.bits={self.bits} needs image files: data={self.source} reads none")
-        if self.decoder is not Decoder.exact and not self.source.example:
-            found.append(f"data.decoder={self.decoder} needs image files: data={self.source} reads none")
-        if self.memory_bytes < 0:
-            found.append(f"data.memory_bytes={self.memory_bytes}: must be at least 0 bytes")
-        if not 2 <= self.num_classes <= len(SHAPES):
-            found.append(f"data.num_classes={self.num_classes}: must be 2..{len(SHAPES)}")
-        if self.size is not None and not 8 <= self.size <= 2048:
-            found.append(f"data.size={self.size}: must be 8..2048 pixels, or null for the backbone's input")
-        if self.size is not None and self.source is not DataSource.shapes:
-            found.append(
-                f"data.size={self.size} is the side of rendered shapes, and data={self.source} has images of its own: "
-                f"leave it out; what the network sees is backbone.image_size={self.size}, and study=sizes "
-                "compares several"
-            )
-        if not 0 <= self.noise <= 1:
-            found.append(f"data.noise={self.noise}: must be in [0, 1]")
-        if not 0 <= self.clutter <= 50:
-            found.append(f"data.clutter={self.clutter}: must be 0..50 strokes")
+        for name, (low, high, unit) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                span = f"at least {low}" if high == math.inf else f"{low}..{high}"
+                found.append(f"data.{name}={value}: must be {span}{unit}")
         return found
 
     def _file_problems(self) -> list[str]:
         """Return the broken rules of what names files and classes."""
         found = []
         rootless = self.source is DataSource.timm and (self.name or "").startswith(_ROOTLESS)
-        found += self._tree_problems()
+        if self.source is DataSource.folder:
+            found += self._tree_problems()
         if self.source.example and not self.root and not rootless and self.train is None and self.test is None:
             found.append(f"data.root is missing: data={self.source} needs it, e.g. {self.source.example}")
-        if self.root and not self.source.example:
-            found.append(
-                f"data.root={self.root} needs data=folder, data=csv or data=timm: data={self.source} reads no files"
-            )
-        if self.columns is not None and self.source not in (DataSource.csv, DataSource.timm):
-            found.append(f"data.columns={self.columns} needs data=csv or data=timm: data={self.source} has no columns")
         most, rule = 2, "two different names, [image,label]"
         if self.source is DataSource.csv:
             most, rule = 3, "two or three different names, [path,label,split]"
@@ -281,8 +295,6 @@ class DataConfig:
     def _tree_problems(self) -> list[str]:
         """Return the broken rules of a training and a test folder that are named apart."""
         given = [f"data.{name}={value}" for name, value in (("train", self.train), ("test", self.test)) if value]
-        if given and self.source is not DataSource.folder:
-            return [f"{' '.join(given)} needs data=folder: data={self.source} knows none"]
         if given and self.root:
             return [f"data.root={self.root} beside {' '.join(given)}: name one folder, or training and test folder"]
         if self.test and not self.train:
@@ -323,9 +335,6 @@ class DataConfig:
     def _timm_problems(self) -> list[str]:
         """Return the broken rules of what timm is asked for."""
         found = []
-        for name, plain in (("name", None), ("split", "train"), ("test_split", None), ("download", False)):
-            if self.source is not DataSource.timm and getattr(self, name) != plain:
-                found.append(f"data.{name}={getattr(self, name)} needs data=timm: data={self.source} knows none")
         if self.name and not self.name.lower().startswith(_PREFIXES):
             found.append(
                 f"data.name={self.name}: must begin with {', '.join(_PREFIXES)}, or be null for a folder or a tar file "

@@ -49,6 +49,8 @@ class Config:
     def problems(self) -> list[str]:
         """Return every broken rule: of each group, of the bare keys, and across groups."""
         found = [problem for group in GROUPS for problem in getattr(self, group).problems()]
+        if self.resume is None:  # a run goes on with what it was made with, when nobody minded
+            found += self.data.foreign_problems()
         try:
             parse_labels(self.labels)
         except ValueError as error:

@@ -32,6 +32,15 @@ _CONFUSABLE = str.maketrans(
     "abekmhopctyxsijdqwabekmhopctyxsijaikvoptuxabezhikmnoptyxiagouolll------",
 )
 """Cyrillic, Greek and other letters -> the Latin ones that they look like, 0, 1, I and | -> o and l, dashes -> -."""
+_UNSORTED = {
+    "unsorted", "to sort", "todo", "to do", "misc", "miscellaneous", "various", "other", "others", "rest", "new folder",
+    "untitled folder", "unsortiert", "unsortierte", "zu sortieren", "sonstige", "sonstiges", "verschiedenes",
+    "diverses", "neuer ordner", "non trie", "non tries", "a trier", "divers", "autre", "autres", "nouveau dossier",
+    "sin clasificar", "por clasificar", "varios", "otros", "nueva carpeta", "da ordinare", "varie", "altro", "altri",
+    "nuova cartella", "ongesorteerd", "overig", "overige", "nieuwe map", "outros", "nova pasta", "разное",
+    "новая папка", "未分类", "新建文件夹", "未分類",
+}  # fmt: skip
+"""What people call a folder of all that is in no other, without accents, digits and signs."""
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
 """Characters that show nothing although Unicode counts them as letters or marks."""
 
@@ -167,6 +176,21 @@ def name_notes(classes: Sequence[str]) -> Iterator[str]:
         yield f"classes {' and '.join(map(coded, twins[0]))} look alike{more}, but are classes of their own"
     if len(splits := [name for name in classes if split_meant(name)]) > 1:
         yield f"classes {listed(splits)} are called as splits are; a root of splits is named by data.root"
+
+
+def unsorted_names(classes: Sequence[str]) -> list[str]:
+    """Return the names that people give to a folder of all that is in no other: they may be names of no class.
+
+    >>> unsorted_names(["cat", "_todo", "Neuer Ordner (2)", "\u00c0 trier", "resting"])
+    ['_todo', 'Neuer Ordner (2)', '\u00c0 trier']
+    """
+    return [name for name in classes if _words(name) in _UNSORTED]
+
+
+def _words(name: str) -> str:
+    """Return a name in lower case without accents, digits and signs."""
+    plain = "".join(char for char in unicodedata.normalize("NFD", look(name)) if unicodedata.category(char) != "Mn")
+    return re.sub(r"[\W\d_]+", " ", plain).strip()
 
 
 def with_nearest(name: str, known: Iterable[str]) -> str:

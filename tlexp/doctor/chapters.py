@@ -9,7 +9,7 @@ import numpy as np
 
 from tlexp.data.copies import Copy
 from tlexp.doctor.diagnosis import Diagnosis
-from tlexp.doctor.findings import Finding, confusion_words, group_words, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, group_words, remainder_words, size_words, unsorted_words
 from tlexp.doctor.kinship import Kin
 from tlexp.doctor.suspects import SURE, Suspect
 
@@ -96,7 +96,11 @@ def _images(diagnosis: Diagnosis) -> Chapter:
     counts = diagnosis.counts
     return Chapter(
         title="Images, classes and sizes",
-        paragraphs=(sizes, *_bytes(diagnosis), *(f"{note}." for note in source.notes)),
+        paragraphs=(
+            sizes,
+            *_bytes(diagnosis),
+            *(f"{note}." for note in (*source.notes, *unsorted_words(diagnosis))),
+        ),
         head=("class", "to learn from", "to test"),
         rows=tuple((name, f"{counts['train'][name]:,}", f"{counts['test'][name]:,}") for name in gallery.classes),
     )
@@ -129,7 +133,9 @@ def _unreadable(diagnosis: Diagnosis) -> Iterator[Chapter]:
     skipped = diagnosis.source.skipped_lines
     if skipped:
         files = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'}"
-        told = f"{files} cannot be read. A run refuses such files, or leaves them out with data.on_bad=skip."
+        out = "leaves them out, as data.on_bad=skip says"
+        asked = out if diagnosis.skipping else "refuses such files, or leaves them out with data.on_bad=skip"
+        told = f"{files} cannot be read. A run {asked}."
         yield Chapter(title="Unreadable files", paragraphs=(told,), lines=_cut(skipped, "bad-images.txt"))
 
 

@@ -88,7 +88,7 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         listener.message(
             f"doctor looks with {BACKBONE}, not with {config.backbone.name}: its findings are of the images"
         )
-    moves = config.data.on_leak is OnLeak.move
+    moves, skipping = config.data.on_leak is OnLeak.move, config.data.on_bad is OnBad.skip
     config = seen_by_lite0(dataclasses.replace(config, data=_lenient(config.data)))
     source = open_images(config, expected_by(config), listener)
     source = dataclasses.replace(source, notes=tuple(note for note in source.notes if not note.endswith(LISTED)))
@@ -101,8 +101,14 @@ def examine(config: Config, listener: Listener) -> Diagnosis:
         listener,
         leaving={leak.name for leak in source.leaks} if moves else frozenset(),
     )
-    groupable = config.data.source.example is not None
-    return diagnose(source_name(config.data), source, gallery, find_kinship(gallery, listener), groupable=groupable)
+    return diagnose(
+        source_name(config.data),
+        source,
+        gallery,
+        find_kinship(gallery, listener),
+        groupable=config.data.source.example is not None,
+        skipping=skipping,
+    )
 
 
 def _lenient(data: DataConfig) -> DataConfig:

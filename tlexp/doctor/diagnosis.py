@@ -30,6 +30,7 @@ class Diagnosis:
         kinship: What of them shows the same.
         judgement: What the probe says of their labels; None where there is nothing to learn from.
         groupable: Whether runs take `data.group=` for them.
+        skipping: Whether runs were told to leave out what cannot be read.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Diagnosis:
     kinship: Kinship
     judgement: Judgement | None
     groupable: bool = True
+    skipping: bool = False
 
     @functools.cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -119,10 +121,18 @@ class Diagnosis:
         return len(self.gallery) + len(self.source.skipped) + len(self.source.copies)
 
 
-def diagnose(name: str, source: Source, gallery: Gallery, kinship: Kinship, *, groupable: bool = True) -> Diagnosis:
+def diagnose(
+    name: str, source: Source, gallery: Gallery, kinship: Kinship, *, groupable: bool = True, skipping: bool = False
+) -> Diagnosis:
     """Return what is found out about a source; images that lie nowhere are not groupable."""
     unjudged = Diagnosis(
-        name=name, source=source, gallery=gallery, kinship=kinship, judgement=None, groupable=groupable
+        name=name,
+        source=source,
+        gallery=gallery,
+        kinship=kinship,
+        judgement=None,
+        groupable=groupable,
+        skipping=skipping,
     )
     judgement = judge(gallery.features, gallery.labels, unjudged.groups, classes=len(gallery.classes))
     return dataclasses.replace(unjudged, judgement=judgement)

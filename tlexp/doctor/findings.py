@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tlexp.data.classes import leaving_out
+from tlexp.data.classes import leaving_out, unsorted_names
 from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
-from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect
+from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect, mistaken
 from tlexp.terminal import list_item
 
 _COPIES = {
@@ -67,8 +67,8 @@ def _unreadable(diagnosis: Diagnosis) -> Iterator[Finding]:
         count=len(skipped),
         of=f"of {diagnosis.listed:,} images",
         example=skipped[0] if skipped else "",
-        advice="data.on_bad=skip, or mend them",
-        matters=True,
+        advice="left out, as data.on_bad=skip says" if diagnosis.skipping else "data.on_bad=skip, or mend them",
+        matters=not diagnosis.skipping,
     )
 
 
@@ -94,7 +94,9 @@ def _copy(copies: Sequence[Copy]) -> str:
 def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
     held_out = int(gallery.held_out.sum())
-    leaked, splits = kinship.leaked(gallery), kinship.across_splits(gallery)
+    leaked, torn, burst = kinship.leaked(gallery), kinship.torn(gallery), kinship.burst(gallery)
+    told = {*leaked, *torn, *burst}
+    others = [part.tolist() for part in kinship.large if told.isdisjoint(part.tolist())]
     given = diagnosis.source.held_out_from is not None or diagnosis.source.shifted is not None
     advice = f"data.group={groups_file}{' data.on_leak=move' if given else ''}" if diagnosis.groupable else ""
     share = f" ({len(leaked) / held_out:.1%})" if leaked else ""
@@ -103,22 +105,19 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         title="near copies across splits",
         count=len(leaked),
         of=f"of {held_out:,} test images{share}",
-        example=_kin(diagnosis, splits),
+        example=_kin(diagnosis, kinship.across_splits(gallery)),
         advice=advice,
         matters=True,
     )
     yield Finding(
         key="near_copies_across_classes",
         title="near copies across classes",
-        count=len(kinship.torn(gallery)),
+        count=len(torn),
         of=f"of {len(gallery):,} images",
         example=_kin(diagnosis, kinship.across_classes(gallery)),
         advice="one label may be wrong: look at both",
         matters=True,
     )
-    large = kinship.large
-    grouped = sum(map(len, large))
-    burst = kinship.burst(gallery)
     yield Finding(
         key="bursts_across_splits",
         title="bursts across splits",
@@ -128,13 +127,12 @@ def _near(diagnosis: Diagnosis, groups_file: str) -> Iterator[Finding]:
         advice=advice,
         matters=True,
     )
-    torn_groups = sum(bool(gallery.held_out[part].any() and gallery.learned[part].any()) for part in large)
     yield Finding(
-        key="groups",
-        title="near copies and bursts",
-        count=grouped,
-        of=f"in {group_words(len(large))}, {torn_groups:,} on both sides" if large else f"of {len(gallery):,} images",
-        example=", ".join(gallery.names[place] for place in large[0][:2].tolist()) + " ..." if large else "",
+        key="other_groups",
+        title="other near copies and bursts",
+        count=sum(map(len, others)),
+        of=f"in {group_words(len(others))}" if others else f"of {len(gallery):,} images",
+        example=", ".join(gallery.names[place] for place in others[0][:2]) + " ..." if others else "",
         advice=advice,
         matters=False,
     )
@@ -178,6 +176,19 @@ def confusion_words(diagnosis: Diagnosis, pair: ConfusedPair) -> str:
         f"{one} and {other}: {pair.mistaken[0]:,} of {pair.images[0]:,} images of {one} look like {other}, "
         f"{pair.mistaken[1]:,} of {pair.images[1]:,} the other way round."
     )
+
+
+def unsorted_words(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield for each class that may be none what speaks for it, and what to type to leave it out."""
+    classes, judgement = diagnosis.gallery.classes, diagnosis.judgement
+    for name in unsorted_names(classes):
+        told = f"{list_item(name)} may be no class, by its name"
+        if judgement is not None:
+            away, own, like, others = mistaken(judgement, diagnosis.gallery.labels, classes.index(name))
+            told += (
+                f"; {away:,} of its {own:,} images look like other classes, {like:,} of {others:,} of theirs like it"
+            )
+        yield f"{told}; {'to leave it out: ' + leaving_out([name]) if len(classes) > 2 else 'sort its images'}"
 
 
 def remainder_words(diagnosis: Diagnosis) -> str:

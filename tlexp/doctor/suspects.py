@@ -195,6 +195,12 @@ def suspects_csv(suspects: Iterable[Suspect], names: Sequence[str], classes: Seq
     return csv_bytes([("name", "label", "looks_like", "confidence"), *rows])
 
 
+def mistaken(judgement: Judgement, labels: Labels, label: int) -> tuple[int, int, int, int]:
+    """Return how many images of a class look like others, of how many, and how many of others like it, of how many."""
+    own, named = labels[judgement.judged] == label, judgement.probabilities[judgement.judged].argmax(1) == label
+    return int((own & ~named).sum()), int(own.sum()), int((~own & named).sum()), int((~own).sum())
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConfusedPair:
     """Two classes that are taken for each other.

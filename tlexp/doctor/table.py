@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.doctor.diagnosis import Diagnosis
-from tlexp.doctor.findings import Finding, confusion_words, remainder_words, size_words
+from tlexp.doctor.findings import Finding, confusion_words, remainder_words, size_words, unsorted_words
 from tlexp.terminal import aligned, list_item, short_path
 
 SCHEMA = 1
@@ -26,6 +26,7 @@ def diagnosis_table(diagnosis: Diagnosis, findings: Sequence[Finding], files: Se
     rows += [_row(finding) for finding in findings]
     page, *others = files
     lines = [
+        *(f"class     {words}" for words in unsorted_words(diagnosis)),
         *(f"confused  {confusion_words(diagnosis, pair)}" for pair in diagnosis.confusions[:1]),
         f"labels    {remainder_words(diagnosis)}",
         f"test      {size_words(diagnosis)}",
@@ -69,7 +70,7 @@ def as_json(diagnosis: Diagnosis, findings: Sequence[Finding], files: Sequence[P
         "classes": list(classes),
         "counts": diagnosis.counts,
         "test_from": source.held_out_from,
-        "notes": list(source.notes),
+        "notes": [*source.notes, *unsorted_words(diagnosis)],
         "findings": [
             {
                 "key": finding.key,

@@ -6,14 +6,13 @@ from typing import Any, TypeVar
 
 from tlexp.config import config_fields
 from tlexp.config.augment import AugmentKind
-from tlexp.config.data import DataSource
+from tlexp.config.data import RENDERED, DataSource
 from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.tracking.names import flat_params
 
 Param = str | int | float | bool | None
 _Kind = TypeVar("_Kind", bound=StrEnum)
-_RENDERED = ("data.per_class", "data.test_per_class", "data.num_classes", "data.size", "data.noise", "data.clutter")
 _OF_FILES = ("data.decoder", "data.follow_links", "data.max_pixels", "data.on_bad")
 _OF_LAYERS = ("head.activation", "head.norm")
 _OF_STEPS = ("train.longer", "train.limit_steps", "train.label_smoothing", "head.init", "head.dropout")
@@ -47,7 +46,7 @@ def _unused(config: Mapping[str, Any]) -> Iterator[str]:
     if head is not None and not head.hidden_layers:
         yield from _OF_LAYERS
     if source is not None and source is not DataSource.shapes:
-        yield from _RENDERED
+        yield from (f"data.{name}" for name in RENDERED)
     if source is not None and source.example is None:
         yield from _OF_FILES
     if source is not None and source is not DataSource.timm:

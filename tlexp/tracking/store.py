@@ -279,13 +279,18 @@ def _creators(path: Path) -> str:
     return f"its number is {', '.join(sorted(found))}" if found else "it holds the lock beside it"
 
 
+_building = threading.Lock()
+"""One store is built at a time: Alembic keeps the one that it is at in its modules, for all threads."""
+
+
 def _build(path: Path, *, artifacts: Path) -> None:
     """Make a whole store under a name that nobody opens, and leave nothing of it in MLflow's caches."""
     load_mlflow()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # lazy: keeps --help fast
 
     uri = _sqlite_uri(path)
-    store = SqlAlchemyStore(uri, str(artifacts))
+    with _building:  # a writer that its run no longer waits for may be at another one
+        store = SqlAlchemyStore(uri, str(artifacts))
     store.engine.dispose()
     SqlAlchemyStore._engine_map.pop(uri, None)
 
