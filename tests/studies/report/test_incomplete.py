@@ -47,5 +47,14 @@ def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings,
     assert told == f"Not measured, to fit study.minutes: 5 columns ({named}; and 1 more), labels=50, further rounds."
     assert told in build_document(hurried).notices
     assert told in " ".join(summary(hurried, tmp_path).split())
+    cells = ["labels=5 of lite0: none", "labels=20,50 of lite0: none", "labels=2 of tiny: none", "tiny: none"]
+    parts = dataclasses.replace(hurried.table, skipped=dict.fromkeys([*cells, "further data seeds of the screen"], why))
+    assert left_out_notices(parts) == (
+        "Not measured, to fit study.minutes: 1 column (tiny: none), further data seeds of the screen; labels=5,20,50 "
+        "of lite0: none.",
+    )
+    assert [parts.lacks_columns(labels) for labels in ("20", "100")] == [True, True], "of tiny all budgets"
+    assert not dataclasses.replace(parts, skipped={cells[1]: why}).lacks_columns("5")
+    assert dataclasses.replace(parts, skipped={cells[1]: why}).lacks_columns("50")
     one = dataclasses.replace(hurried.table, skipped={"from scratch": why})
     assert left_out_notices(one) == ("Not measured, to fit study.minutes: 1 column (from scratch).",)

@@ -266,10 +266,19 @@ class StudyTable:
         """Titles of the columns among them, controls too."""
         return tuple(what for what in self.left_out if not what.startswith(("further ", "labels=")))
 
+    @property
+    def left_out_cells(self) -> Mapping[str, Sequence[str]]:
+        """Title of a column that is not among them -> budgets at which the minutes left it out."""
+        found: dict[str, list[str]] = {}
+        for what in self.left_out:
+            budgets, _, title = what.removeprefix("labels=").partition(" of ")
+            if what.startswith("labels=") and title and title not in self.left_out:
+                found.setdefault(title, []).extend(budgets.split(","))
+        return found
+
     def lacks_columns(self, labels: str) -> bool:
         """Whether the minutes left out columns that compete, wholly or at this budget."""
-        cells = [what.removeprefix("labels=").partition(" of ") for what in self.left_out]
-        here = (title for budgets, _, title in cells if title and labels in budgets.split(","))
+        here = (title for title, budgets in self.left_out_cells.items() if labels in budgets)
         return not {*self.left_out_columns, *here} <= {*BESIDE.values()}
 
     @property

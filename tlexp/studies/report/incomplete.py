@@ -1,6 +1,6 @@
 """What of a study is not as planned: replicates that failed or are missing, what was left out or is unlike the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.findings import CellFinding, Findings
@@ -45,12 +45,17 @@ def count_replicates(findings: Findings) -> ReplicateCounts:
 def left_out_notices(table: StudyTable) -> tuple[str, ...]:
     """Return in one sentence what the minutes left out, so that nobody takes it for worse; none where they did not."""
     columns = table.left_out_columns
-    others = [what for what in table.left_out if what not in columns]
-    more = [f"and {len(columns) - _MOST_NAMED} more"] if len(columns) > _MOST_NAMED else []
-    named = "; ".join([*columns[:_MOST_NAMED], *more])
-    counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({named})"
-    told = ", ".join([*([counted] if columns else []), *others])
+    cells = [what for what in table.left_out if what.startswith("labels=") and " of " in what]
+    others = [what for what in table.left_out if what not in (*columns, *cells)]
+    parts = [f"labels={','.join(labels)} of {title}" for title, labels in table.left_out_cells.items()]
+    counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({_named(columns)})"
+    told = "; ".join(filter(None, (", ".join([*([counted] if columns else []), *others]), _named(parts))))
     return (f"Not measured, to fit study.minutes: {told}.",) if told else ()
+
+
+def _named(what: Sequence[str]) -> str:
+    more = [f"and {len(what) - _MOST_NAMED} more"] if len(what) > _MOST_NAMED else []
+    return "; ".join([*what[:_MOST_NAMED], *more])
 
 
 def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
