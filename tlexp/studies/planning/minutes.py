@@ -131,7 +131,7 @@ def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Foresight:
     """What minutes would make of a study that screens, by estimate.
 
     Attributes:
@@ -149,7 +149,7 @@ class Outcome:
     cheapest: float
 
 
-def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Outcome:
+def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Foresight:
     """Return what the minutes would make of a study of several entrants.
 
     Args:
@@ -170,7 +170,7 @@ def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Outcome:
     short = plan.copy()
     shorten_finals(short, estimate, ranked, spent=spent + passes)
     cells = training_cells(plan, ranked)
-    return Outcome(
+    return Foresight(
         unseen=tuple(names[len(looked) :]),
         screen=passes,
         cells=len(training_cells(short, ranked)),

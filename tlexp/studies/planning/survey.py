@@ -8,7 +8,7 @@ import numpy as np
 from tlexp.experiment.images import describe_images, per_class
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.planning.costs import Estimate
-from tlexp.studies.planning.minutes import Outcome, allowed_minutes, foresee
+from tlexp.studies.planning.minutes import Foresight, allowed_minutes, foresee
 from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.terminal import aligned, duration
 
@@ -94,17 +94,17 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None
     ]
 
 
-def _foreseen(plan: StudyPlan, outcome: Outcome, stated: str) -> list[str]:
+def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
     """Return how far a screen comes in its minutes, and what they leave to its finals."""
     count, screens = len(plan.entrants), plan.study.screens
-    seen = f"all {count}" if not outcome.unseen else f"{count - len(outcome.unseen)} of {count}"
-    unseen = f", not at {', '.join(outcome.unseen)}" if outcome.unseen else ""
-    lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(outcome.screen)}{unseen};"]
-    if outcome.cells:
+    seen = f"all {count}" if not foreseen.unseen else f"{count - len(foreseen.unseen)} of {count}"
+    unseen = f", not at {', '.join(foreseen.unseen)}" if foreseen.unseen else ""
+    lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(foreseen.screen)}{unseen};"]
+    if foreseen.cells:
         first = f"of the {screens[:-1]} with the least loss first, large budgets first"
-        lines.append(f"of {outcome.of} cells that train the finals have about {outcome.cells}: {first}")
-    elif outcome.of:
-        lines.append(f"none of {outcome.of} cells that train fits: the cheapest takes {duration(outcome.cheapest)}")
+        lines.append(f"of {foreseen.of} cells that train the finals have about {foreseen.cells}: {first}")
+    elif foreseen.of:
+        lines.append(f"none of {foreseen.of} cells that train fits: the cheapest takes {duration(foreseen.cheapest)}")
     return [*lines, "the page names what was left out"]
 
 
