@@ -4,11 +4,11 @@
 
 Twelve networks have three columns each: frozen, half frozen, not frozen. A probe's accuracy inside the labels is the
 frozen column's, plus what the set does to this probe alone, plus a share of the luck of its label draws, which are
-those of the finals too, plus the luck of what is held back; its loss falls with it. What is known before is correlated
-with the frozen accuracy. The finalists' columns take their data seeds in rounds, the frozen ones all at once. Who goes
-on, shares of the error, bounds and what leaves are the package's own functions. `--plant test` lets the screen look at
-the test images, which must be seen in what they gave the finalists; plants of the rounds are those of
-`simulate_rounds`.
+those of the finals too, plus the luck of what is held back; its loss falls with it; the screen sees the first seeds
+alone. What is known before is correlated with the frozen accuracy. The finalists' columns take their data seeds in
+rounds, the frozen ones all at once. Who goes on, shares of the error, bounds and what leaves are the package's own
+functions. `--plant test` lets the screen look at the test images, which must be seen in what they gave the finalists;
+plants of the rounds are those of `simulate_rounds`.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tests.studies.simulate_budgets import BUDGETS, MARGIN, BudgetKind
 from tests.studies.simulate_rounds import Drawn, follow_rounds, studies_at_once, told_of_rounds
 from tlexp.studies.analysis.screen import FINALISTS, Entrant, Probed, screen
+from tlexp.studies.analysis.stages import PROBE_SEEDS
 
 DEPTHS = 3
 """Columns of a network: not frozen, half frozen, frozen."""
@@ -153,7 +154,7 @@ def simulate_screens(kind: ScreenKind, studies: int, *, seed: int, plant: str = 
     for start in range(0, studies, size := studies_at_once(kind.finals(FINALISTS))):
         pool = draw_pool(kind, min(size, studies - start), generator)
         seen = (pool.accuracies + pool.shifts[..., None])[:, :, -1] if plant == "test" else pool.inside
-        chosen = [choose_finalists(*each) for each in zip(seen, pool.prior, strict=True)]
+        chosen = [choose_finalists(*each) for each in zip(seen[..., :PROBE_SEEDS], pool.prior, strict=True)]
         screens.append(_lost(pool, chosen))
         for count in sorted({len(each) for each in chosen}):
             rows = np.array([row for row, each in enumerate(chosen) if len(each) == count])
