@@ -69,8 +69,9 @@ class StudyConfig:
     minutes: float | None = setting(
         None,
         "Time that the study may take; rounds, then rates, seeds, the dearest columns and budgets are dropped until it "
-        "fits by estimate, and no further round begins that would not. 0 is no limit; null takes 60 on the CPU and no "
-        "limit on a GPU.",
+        "fits by estimate, and no further round begins that would not. Where networks or sizes are screened it ends "
+        "the screen, and then rounds, rates, seeds and what is wanted least of what trains. 0 is no limit; null takes "
+        "60 on the CPU and no limit on a GPU.",
         key=False,
     )
     column: str | None = setting(None, "The column that a job runs; set by the study itself.", key=False)

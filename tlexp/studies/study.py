@@ -140,18 +140,18 @@ def _run(plan: StudyPlan, context: HydraContext, found: Estimate, began: float) 
     with way_out(page), JobRunner(context, plan.folder, ended.hear, ending=COLUMN_FILE) as runner:
         began -= seconds_spent(plan.columns, index, read_endings(plan.folder.path)) / runner.workers
         until = began + 60 * allowed_minutes(plan)
-        while left := next_turns(
-            plan.columns,
-            rounds := _hold_rounds(plan, found, began, runner),
-            tried,
-            {each.columns[0] for each in plan.entrants},
-        ):
+        while True:
+            rounds = _hold_rounds(plan, found, began, runner)  # which may leave something out of the plan
+            probes = {each.columns[0] for each in plan.entrants}
+            if not (left := next_turns(plan.columns, rounds, tried, probes)):
+                break
             if not (left := _handed_out(plan, rounds, left, found, began)):
                 continue
             tracked.ensure()
             ends = until if _is_limited(plan, rounds, runner) else math.inf
             with _progress(plan, rounds, found, tried, until=ends, pace=pace) as progress:
-                runner.run(_assign(plan, in_order(plan, left, rounds, found), found, until=ends))
+                ordered = in_order(plan, left, rounds, found, needed(plan, found))
+                runner.run(_assign(plan, ordered, found, until=ends))
             pace = progress.pace
             ended.mark_lost()
             tried |= {run.key for turn in left for run in turn.runs}

@@ -24,6 +24,14 @@ def test_a_realistic_study_is_told_whole(make_table: MakeTable) -> None:
     assert found.regrets
 
 
+def test_where_the_minutes_left_one_column_alone_no_model_is_described(make_table: MakeTable) -> None:
+    """Nothing is recommended there, and so there is no recommended model that tells something wrong."""
+    table = make_table(columns=DEPTHS[:1], failed=(), waiting=(), missing=())
+    assert analyse(table).model is not None
+    left = dataclasses.replace(table, skipped={DEPTHS[1].title: "to fit study.minutes=1"})
+    assert analyse(left).model is None
+
+
 def test_the_same_table_gives_the_same_findings(make_table: MakeTable) -> None:
     first, second = analyse(make_table()), analyse(make_table())
     assert first.recommendations == second.recommendations

@@ -56,7 +56,7 @@ def test_a_look_is_followed_by_one_with_twice_as_many_seeds_at_least() -> None:
 
 
 def test_what_a_look_has_told_from_guessing_is_so_at_the_next_one(
-    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+    table: StudyTable, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The average of all columns may have told it, and what it was the average of has left."""
     heard: list[tuple[str, bool]] = []
@@ -69,6 +69,11 @@ def test_what_a_look_has_told_from_guessing_is_so_at_the_next_one(
     assert hold_rounds(in_rounds(table)).round == 2
     assert heard[:2] == [("2", False), ("20", False)]
     assert {above for _, above in heard[2:]} == {True}
+    heard.clear()
+    guessing = dict.fromkeys((column.name for column in COLUMNS), (-0.5755, 0.0))
+    nothing = make_table(seeds=10, columns=COLUMNS, budgets=("2",), strength=guessing, failed=(), waiting=())
+    assert hold_rounds(in_rounds(nothing)).looks["2"].decision.sureness is Sureness.chance
+    assert heard == [("2", False), ("2", False)]
 
 
 def test_what_waits_for_rounds_has_its_first_seeds_and_all_else_all(table: StudyTable) -> None:

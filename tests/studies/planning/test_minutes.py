@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,7 @@ from tlexp.experiment.estimate import SolvingCost, UnitCosts
 from tlexp.studies.analysis.rounds import HeldRounds
 from tlexp.studies.planning import costs
 from tlexp.studies.planning.costs import Estimate, training_cells
-from tlexp.studies.planning.minutes import kept_for_finals, leave_out_again, shorten_finals
+from tlexp.studies.planning.minutes import kept_for_finals, leave_out_again, leave_out_late, shorten_finals
 from tlexp.studies.planning.rounds import ColumnTurn, in_order
 from tlexp.studies.planning.study_plan import StudyPlan
 
@@ -283,3 +284,70 @@ def test_a_screen_sees_fewer_seeds_before_a_network_is_left_out(
     plan = seen[0]
     leave_out_again(plan, {**seen[1].about(0)["study"], "skipped": dict(seen[1].skipped)})
     assert plan.probe_seeds == 3
+
+
+@pytest.fixture
+def planned_pool(study: Study, monkeypatch: pytest.MonkeyPatch, pool_plan: None) -> tuple[StudyPlan, Estimate]:
+    """A plan of two networks, an hour and thirty data seeds; a replicate of 2 labels takes 1 s, of 6 it takes 50."""
+    seen: list[tuple[StudyPlan, Estimate]] = []
+    monkeypatch.setattr("tlexp.studies.study.refuse_longer", lambda plan, found: seen.append((plan, found)))
+    words = (*POOL, "study.minutes=60", "study.seeds=30", "study.controls=false", "tune.trials=1", "--dry-run")
+    assert study(*words) == 0
+    monkeypatch.setattr(
+        Estimate, "run", lambda _, column, run: 1.0 if column.column.solved or run.budget.labels == "2" else 50.0
+    )
+    [(plan, found)] = seen
+    return plan, found
+
+
+def test_what_has_been_done_is_not_left_out_when_the_minutes_are_over(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    plan, found = planned_pool
+    over = replace(found, done=frozenset(run.key for _, run in plan.runs))
+    assert not shorten_finals(plan, over, ["tiny"], spent=9000.0)
+    begun = next(run.key for each in plan.probes for run in each.runs if run.seed == 10)
+    assert shorten_finals(plan, replace(found, done=frozenset([begun])), ["tiny"], spent=9000.0)
+    assert len(plan.seeds) == 30, "a probe has begun with seeds that the screen does not see"
+    assert "further data seeds" not in plan.skipped
+
+
+def test_spare_seeds_of_probes_go_before_what_trains(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    """Pairs with what has three seeds gain nothing from thirty."""
+    plan, found = planned_pool
+    plan.drop_rounds(3, "")
+    left = found.finals(plan, ["tiny"])
+    assert shorten_finals(plan, found, ["tiny"], spent=3600.0 - found.ends - left + 30)
+    assert len(plan.seeds) == 10
+    assert len(training_cells(plan, ["tiny"])) == 6
+
+
+def test_nothing_is_kept_for_finals_of_which_no_large_budget_fits(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    """A column has no small budget without it, however cheap that is."""
+    plan, found = planned_pool
+    assert found.cheapest_final(plan, ["tiny"]) == 3 * 50.0
+
+
+def test_what_runs_in_any_case_runs_first(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    plan, found = planned_pool
+    turns = [ColumnTurn(column=each, runs=each.runs) for each in plan.columns if each.column.name == "tiny-freeze-0"]
+    rounds = cast(HeldRounds, SimpleNamespace(table=None))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tlexp.studies.planning.rounds.screened", lambda _: [named("tiny")])
+        [turn] = in_order(plan, turns, rounds, found, [turns[0].runs[0].key])
+    assert [run.budget.labels for run in turn.runs][:2] == ["2", "6"]
+
+
+def test_a_pass_that_is_over_is_not_billed_again(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    plan, found = planned_pool
+    [first, second] = plan.probes
+    dear = {name: UnitCosts(step=0.0, image=9.0) for name in found.costs}
+    found = replace(found, costs=dear, done=frozenset([first.runs[0].key]))
+    assert found.read(first) == 0
+    assert found.read(second) == 9.0 * found.images
+
+
+def test_a_study_of_which_one_column_is_left_is_not_empty(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    plan, _ = planned_pool
+    plan.keep({run.key for each in plan.columns for run in each.runs if each.column.name.startswith("tiny-freeze-")})
+    late = [ColumnTurn(column=each, runs=each.runs) for each in plan.columns if each.column.name != "tiny-freeze-5"]
+    leave_out_late(plan, late, number=1)
+    assert [each.column.name for each in plan.columns] == ["tiny-freeze-5"]

@@ -82,6 +82,9 @@ def test_a_probe_that_left_the_screen_without_a_result_is_tried_anew_once_and_al
     rounds, probes = hold_rounds(in_rounds(left, run=0)), {"freeze-4", "freeze-5"}
     again = next_turns(PLAN, rounds, set(), probes)
     assert [(each.column.column.name, len(each.runs)) for each in again] == [("freeze-4", 20)]
+    seen = {**left.about["study"], "probe_seeds": 3}
+    screened = hold_rounds(in_rounds(dataclasses.replace(left, about={**left.about, "study": seen}), run=0))
+    assert [len(each.runs) for each in next_turns(PLAN, screened, set(), probes)] == [6], "those of the screen"
     for tried in ({"freeze-4 2 0"}, {f"freeze-4 {labels} {seed}" for labels in BUDGETS for seed in range(10)}):
         assert "freeze-4" not in {each.column.column.name for each in next_turns(PLAN, rounds, tried, probes)}
 
@@ -129,6 +132,10 @@ def test_finals_open_when_the_screen_has_ended_until_one_of_their_replicates_has
     waiting = {("freeze-4", "2"): Cell(column="freeze-4", labels="2", replicates=(Replicate(seed=0, status=None),))}
     screening = hold_rounds(dataclasses.replace(ended, cells=cells | waiting))
     assert not opens_finals(PLAN, screening, set())
+    first = {**ended.about["study"], "probe_seeds": 3}
+    later = hold_rounds(dataclasses.replace(ended, about={**ended.about, "study": first}))
+    assert opens_finals(PLAN, later, {"freeze-5 2 0"})
+    assert not opens_finals(PLAN, later, {"freeze-5 2 3"}), "a seed that the screen does not see"
     finals = hold_rounds(ended)
     assert opens_finals(PLAN, finals, {"freeze-5 2 0"})
     assert not opens_finals(PLAN, finals, {"freeze-3 2 0"})

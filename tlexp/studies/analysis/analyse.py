@@ -39,7 +39,7 @@ def analyse(table: StudyTable) -> Findings:
         transfer=find_gains(table, decisions, cells),
         recommendations=recommendations,
         regrets=find_regrets(table, decisions, images, pairs),
-        model=describe_model(table, last_taken(recommendations)),
+        model=describe_model(table, last_taken(table, recommendations)),
         outlook=look_ahead(table, decisions[-1], images) if decisions else None,
         screened=entrants,
     )

@@ -343,16 +343,18 @@ class Findings:
     @property
     def last_taken(self) -> Recommendation | None:
         """The recommendation of the largest budget at which a column is taken; None where at none."""
-        return last_taken([each for each in self.recommendations if not self.is_all_that_fits(each)])
-
-    def is_all_that_fits(self, recommendation: Recommendation) -> bool:
-        """Whether the minutes left out everything that a column would be compared with: then nothing is advised."""
-        return recommendation.sureness is Sureness.alone and self.table.lacks_columns(recommendation.labels)
+        return last_taken(self.table, self.recommendations)
 
 
-def last_taken(recommendations: Sequence[Recommendation]) -> Recommendation | None:
+def last_taken(table: StudyTable, recommendations: Sequence[Recommendation]) -> Recommendation | None:
     """Return the recommendation of the largest budget at which a column is taken; None where at none."""
-    return next((each for each in reversed(recommendations) if each.column is not None), None)
+    taken = (each for each in reversed(recommendations) if each.column is not None)
+    return next((each for each in taken if not is_all_that_fits(table, each)), None)
+
+
+def is_all_that_fits(table: StudyTable, recommendation: Recommendation) -> bool:
+    """Return whether the minutes left out everything that a column would be compared with: then nothing is advised."""
+    return recommendation.sureness is Sureness.alone and table.lacks_columns(recommendation.labels)
 
 
 def _turned(low: float | None, high: float | None) -> tuple[float | None, float | None]:

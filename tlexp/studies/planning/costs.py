@@ -75,9 +75,10 @@ class Estimate:
         return self.read(column) + self.of(column, plan.probing(column))
 
     def read(self, column: PlannedColumn) -> float:
-        """Return the seconds in which all images pass a column's network."""
+        """Return the seconds in which all images pass a column's network; 0 where they have."""
         name = column.column.name
-        return 0.0 if name in self.passed else self.costs[name].image * self.images
+        over = name in self.passed or any(run.key in self.done for run in column.runs)
+        return 0.0 if over else self.costs[name].image * self.images
 
     def milliseconds(self, plan: StudyPlan) -> dict[str, float]:
         """Return what an image takes in each network of a pool of which something is left to do, by name."""
@@ -99,8 +100,9 @@ class Estimate:
         return sum(self.of(each, [run for run in each.runs if run.key not in seen]) for each in columns)
 
     def cheapest_final(self, plan: StudyPlan, entrants: Collection[str]) -> float:
-        """Return the seconds that are left of the first round of what some entrants train: of the cheapest cell."""
-        return min((self.of(*cell) for cell in training_cells(plan, entrants)), default=0.0)
+        """Return the seconds that are left of the least that some entrants train: a first round at a largest budget."""
+        largest = {column.column.name: (column, runs) for column, runs in training_cells(plan, entrants)[::-1]}
+        return min((self.of(*cell) for cell in largest.values()), default=0.0)
 
     def total(self, plan: StudyPlan) -> float:
         """Return the seconds that the study takes at most with what is left of it, its start included."""
@@ -172,7 +174,8 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     starts = imports + time.perf_counter() - began
     passed = _passed(plan, shared)
     if probes := {each.columns[0] for each in plan.entrants}:  # each network passes all images, one after the other
-        image = sum(by_column[name].image for name in probes - passed)
+        begun = {each.column.name for each in plan.columns if any(run.key in done for run in each.runs)}
+        image = sum(by_column[name].image for name in probes - passed - begun)
     return Estimate(
         costs=by_column,
         solving=solving,

@@ -105,7 +105,7 @@ def shorten(plan: StudyPlan, estimate: Estimate) -> None:
 
 
 def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], *, spent: float) -> bool:
-    """Leave out of the finals until they fit what is left of the minutes: rounds, rates, cells, and seeds of probes.
+    """Leave out of the finals until they fit what is left of the minutes: rounds, rates, seeds of probes, and cells.
 
     Args:
         plan: Of the study.
@@ -120,13 +120,18 @@ def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str]
     before = dict(plan.skipped)
 
     def seconds() -> float:
-        return spent + estimate.ends + estimate.finals(plan, finalists)
+        left = estimate.finals(plan, finalists)
+        return spent + estimate.ends + left if left else 0.0  # what has been done is not undone
 
     def cells(why: str) -> bool:
         return _fewer_cells(plan, estimate, finalists, 60 * allowed_minutes(plan) - seconds(), why)
 
-    seeds = partial(_fewer_seeds, plan, least=plan.probe_seeds)
-    _leave_out(plan, (partial(_fewer_rounds, plan), plan.drop_rates, cells, seeds), seconds)
+    def seeds(why: str) -> bool:
+        later = {run.key for _, run in plan.runs if run.seed not in plan.seeds[: max(LOOKS[-1], plan.probe_seeds)]}
+        least = max(LOOKS[-1], plan.probe_seeds)
+        return later.isdisjoint(estimate.done) and _fewer_seeds(plan, why, least=least)
+
+    _leave_out(plan, (partial(_fewer_rounds, plan), plan.drop_rates, seeds, cells), seconds)
     return plan.skipped != before
 
 
@@ -139,7 +144,7 @@ class Foresight:
         screen: Seconds of the passes of the others.
         cells: How many of the cells that train would be run, if ImageNet's results ranked the entrants.
         of: How many there would be without a limit.
-        cheapest: Seconds of the cheapest of them.
+        cheapest: Seconds of the cheapest of them that may be the only one of its column.
     """
 
     unseen: tuple[str, ...]
@@ -166,16 +171,17 @@ def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Foresight:
             break
         looked.append(names[len(looked)])
         passes += passing
-    ranked = [each.name for each in by_prior(plan.entrants) if each.name in looked][:FINALISTS]
-    short = plan.copy()
+    networks = {each.network: each.name for each in by_prior(plan.entrants)[::-1] if each.name in looked}
+    ranked = list(networks.values())[::-1][:FINALISTS]
+    short, fewest = plan.copy(), plan.copy()
     shorten_finals(short, estimate, ranked, spent=spent + passes)
-    cells = training_cells(plan, ranked)
+    fewest.drop_rates("")
     return Foresight(
         unseen=tuple(names[len(looked) :]),
         screen=passes,
         cells=len(training_cells(short, ranked)),
-        of=len(cells),
-        cheapest=min((estimate.of(*cell) for cell in cells), default=0.0),
+        of=len(training_cells(plan, ranked)),
+        cheapest=estimate.cheapest_final(fewest, ranked),
     )
 
 
@@ -221,7 +227,7 @@ def _fewer_cells(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], 
     ended, gone = set(), set()
     for column, runs in cells:
         seconds = estimate.of(column, runs)
-        if column.column.name in ended or seconds > room:
+        if seconds and (column.column.name in ended or seconds > room):
             ended.add(column.column.name)
             gone |= {(column.column.title, run.budget.labels) for run in runs}
         else:
@@ -338,7 +344,8 @@ def _leave_out_cells(plan: StudyPlan, late: Sequence[ColumnTurn], why: str) -> l
     enough = [keys for keys in planned.values() if len(keys & opened) >= min(LOOKS[0], plan.looks[0])]
     plan.keep({key for keys in enough for key in keys - lacking})
     alone = {labels for labels, count in _compared(plan).items() if count < min(2, compared[labels])}
-    plan.keep({run.key for _, run in plan.runs if run.budget.labels not in alone})
+    if left := {run.key for _, run in plan.runs if run.budget.labels not in alone}:
+        plan.keep(left)  # else there is but one column, which the page says
     told = _name_cells(plan, planned)
     told += [SEEDS] if any(planned[cell] & lacking for cell in _cells(plan)) else []
     plan.skipped |= dict.fromkeys(told, why)

@@ -51,21 +51,26 @@ def next_turns(
     due = {column.name for column in rounds.table.columns}
     lost = [each for each in columns if each.column.name in probes and each.column.name not in due]
     if again := [each for each in lost if not any(run.key in tried for run in each.runs)]:
-        return [ColumnTurn(column=each, runs=each.runs) for each in again]
+        seen = rounds.table.probed_seeds
+        return [ColumnTurn(column=each, runs=tuple(run for run in each.runs if run.seed in seen)) for each in again]
     left = [turn for turn in due_turns(columns, rounds) if any(run.key not in tried for run in turn.runs)]
     return [turn for turn in left if not turn.column.column.is_control] or left
 
 
-def in_order(plan: StudyPlan, turns: Sequence[ColumnTurn], rounds: HeldRounds, estimate: Estimate) -> list[ColumnTurn]:
+def in_order(
+    plan: StudyPlan, turns: Sequence[ColumnTurn], rounds: HeldRounds, estimate: Estimate, always: Container[str] = ()
+) -> list[ColumnTurn]:
     """Return turns in the order in which they run, for the minutes may end what comes last: the cheapest column first.
 
-    Of what finals train that is first which is wanted most, and of a column the largest budget.
+    Of what finals train that is first which is wanted most, and of a column the largest budget, behind what runs in any
+    case.
 
     Args:
         plan: Of the study.
         turns: Of one round.
         rounds: How far the study has come.
         estimate: With what has finished.
+        always: Keys of what runs in any case.
     """
     finalists = [each.entrant.name for each in screened(rounds.table) or ()]
     wanted = list(dict.fromkeys(column.column.name for column, _ in training_cells(plan, finalists)))
@@ -76,7 +81,7 @@ def in_order(plan: StudyPlan, turns: Sequence[ColumnTurn], rounds: HeldRounds, e
         return wanted.index(name) if name in wanted else -1, estimate.of(turn.column, turn.runs)
 
     def largest_first(turn: ColumnTurn) -> ColumnTurn:
-        runs = sorted(turn.runs, key=lambda run: -budgets.index(run.budget.labels))
+        runs = sorted(turn.runs, key=lambda run: (run.key not in always, -budgets.index(run.budget.labels)))
         return replace(turn, runs=tuple(runs)) if turn.column.column.name in wanted else turn
 
     return [largest_first(turn) for turn in sorted(turns, key=place)]
@@ -112,17 +117,19 @@ def late_turns(columns: Sequence[PlannedColumn], rounds: HeldRounds, tried: Cont
 
 
 def opens_finals(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:
-    """Return whether a screen has ended, and no replicate of what trains has begun.
+    """Return whether a screen has ended, and no replicate that it does not see has begun.
 
     Args:
         columns: Of the plan.
         rounds: How far they have come.
         begun: As of `opens_round`.
     """
-    if not find_entrants(rounds.table) or is_screening(rounds.table):
+    entrants, table = find_entrants(rounds.table), rounds.table
+    if not entrants or is_screening(table):
         return False
-    finals = [turn for turn in due_turns(columns, rounds) if turn.column.column.in_rounds]
-    return not any(run.key[:16] in begun for turn in finals for run in turn.runs)
+    seen = {(each.columns[0], seed) for each in entrants for seed in table.probed_seeds}
+    finals = [(turn.column.column.name, run) for turn in due_turns(columns, rounds) for run in turn.runs]
+    return not any(run.key[:16] in begun for name, run in finals if (name, run.seed) not in seen)
 
 
 def opens_round(columns: Sequence[PlannedColumn], rounds: HeldRounds, begun: Container[str]) -> bool:

@@ -84,8 +84,8 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None
     if found.total(plan) <= left or all(run.key in found.done for _, run in plan.runs):
         return []
     stated = f"study.minutes={minutes:g}{f', of which {duration(spent)} are over,' if spent else ''}"
-    if plan.entrants:
-        return _foreseen(plan, foresee(plan, found, spent=found.starts if spent is None else spent), stated)
+    if any(run.key not in found.done for each in plan.probes for run in plan.probing(each)):
+        return _foreseen(plan, foresee(plan, found, spent=found.starts + (spent or 0.0)), stated)
     if found.first(plan) <= left:
         return [f"{stated} ends it after the last round that fits by estimate"]
     return [

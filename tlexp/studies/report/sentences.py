@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlexp.confidence import CONFIDENCE
-from tlexp.studies.analysis.findings import CellFinding, Findings, Interval, Recommendation, Sureness
+from tlexp.studies.analysis.findings import (
+    CellFinding,
+    Findings,
+    Interval,
+    Recommendation,
+    Sureness,
+    is_all_that_fits,
+)
 from tlexp.studies.analysis.intervals import LEAST_GROUPS, TestImages
 from tlexp.studies.analysis.table import Column
 from tlexp.studies.report.labels import with_labels
@@ -52,7 +59,7 @@ class Explanation:
 
     @property
     def _is_all_that_fits(self) -> bool:
-        return self.findings.is_all_that_fits(self.recommendation)
+        return is_all_that_fits(self.findings.table, self.recommendation)
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
