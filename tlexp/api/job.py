@@ -32,7 +32,8 @@ def do_job(loaded: Composed, job: HydraJob, signals: Signals, told: set[str]) ->
     judge = None
     if job.swept and job.pruner is not Pruner.none and config.study.column is None:
         judge = Judge(job.folder, job.pruner, alone=config.tune.trials < 2)
-    listener = Console(signals, progress=config.train.progress, told=told, judge=judge)
+    bars = config.train.progress and not job.swept  # a sweep and a study have a line of their own: one bar moves alone
+    listener = Console(signals, progress=bars, told=told, judge=judge)
     try:
         if config.study.column is not None:
             from tlexp.studies.column import run_column  # lazy: a single run needs no study

@@ -122,6 +122,8 @@ def _cast(value: Any, hint: Any) -> Any:
         return None if value is None else _cast(value, inner)
     if typing.get_origin(hint) is list:
         (inner,) = typing.get_args(hint)
+        if inner is str and isinstance(value, str | int | float) and not isinstance(value, bool):
+            value = [value]  # study.backbones=standard
         if not isinstance(value, list):
             alone = "..." if value is None or isinstance(value, dict) else value
             raise ValueError(f"a list of {inner.__name__}, e.g. '[{alone}]'")

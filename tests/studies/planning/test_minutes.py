@@ -320,6 +320,31 @@ def test_spare_seeds_of_probes_go_before_what_trains(planned_pool: tuple[StudyPl
     assert len(training_cells(plan, ["tiny"])) == 6
 
 
+def test_spare_seeds_stay_where_nothing_would_train_without_them(planned_pool: tuple[StudyPlan, Estimate]) -> None:
+    plan, found = planned_pool
+    plan.drop_rounds(3, "")
+    assert shorten_finals(plan, found, ["tiny"], spent=3600.0 - found.ends - 3 * 20 - 50)
+    assert len(plan.seeds) == 30
+    assert not training_cells(plan, ["tiny"])
+
+
+def test_nothing_worse_trains_where_nothing_of_the_best_fits(
+    planned_pool: tuple[StudyPlan, Estimate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is left of the minutes would go into a network that nobody takes."""
+    plan, found = planned_pool
+    dear = "tf_efficientnet_lite0"
+    monkeypatch.setattr(
+        Estimate, "run", lambda _, each, run: 2000.0 if each.column.entrant == dear and not each.column.solved else 1.0
+    )
+    plan.drop_rounds(3, "")
+    better, worse = plan.copy(), plan
+    assert shorten_finals(worse, found, [dear, "tiny"], spent=0.0)
+    assert not training_cells(worse, [dear, "tiny"])
+    assert shorten_finals(better, found, ["tiny", dear], spent=0.0)
+    assert {each.column.entrant for each, _ in training_cells(better, ["tiny", dear])} == {"tiny"}
+
+
 def test_nothing_is_kept_for_finals_of_which_no_large_budget_fits(planned_pool: tuple[StudyPlan, Estimate]) -> None:
     """A column has no small budget without it, however cheap that is."""
     plan, found = planned_pool

@@ -56,5 +56,11 @@ def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings,
     assert [parts.lacks_columns(labels) for labels in ("20", "100")] == [True, True], "of tiny all budgets"
     assert not dataclasses.replace(parts, skipped={cells[1]: why}).lacks_columns("5")
     assert dataclasses.replace(parts, skipped={cells[1]: why}).lacks_columns("50")
+    frozen = [dataclasses.replace(column, solved=True, entrant="tiny") for column in parts.columns if column.competes]
+    alone = dataclasses.replace(parts, columns=tuple(frozen))
+    assert left_out_notices(alone) == (
+        "How much to freeze was not compared: nothing that trains layers fitted into study.minutes.",
+        *left_out_notices(parts),
+    )
     one = dataclasses.replace(hurried.table, skipped={"from scratch": why})
     assert left_out_notices(one) == ("Not measured, to fit study.minutes: 1 column (from scratch).",)

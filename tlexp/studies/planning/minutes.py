@@ -117,7 +117,17 @@ def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str]
     Returns:
         Whether something was left out.
     """
-    before = dict(plan.skipped)
+    before, tried = dict(plan.skipped), plan.copy()
+    _shorten_finals(tried, estimate, finalists, spent=spent, spares=True)
+    spares = bool(training_cells(tried, finalists))  # else seeds would go for nothing
+    _shorten_finals(plan, estimate, finalists, spent=spent, spares=spares)
+    return plan.skipped != before
+
+
+def _shorten_finals(
+    plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], *, spent: float, spares: bool
+) -> None:
+    """Leave out of the finals until they fit, seeds of probes before what trains if they are to spare."""
 
     def seconds() -> float:
         left = estimate.finals(plan, finalists)
@@ -131,8 +141,8 @@ def shorten_finals(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str]
         least = max(LOOKS[-1], plan.probe_seeds)
         return later.isdisjoint(estimate.done) and _fewer_seeds(plan, why, least=least)
 
-    _leave_out(plan, (partial(_fewer_rounds, plan), plan.drop_rates, seeds, cells), seconds)
-    return plan.skipped != before
+    last = (seeds, cells) if spares else (cells, seeds)
+    _leave_out(plan, (partial(_fewer_rounds, plan), plan.drop_rates, *last), seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +154,7 @@ class Foresight:
         screen: Seconds of the passes of the others.
         cells: How many of the cells that train would be run, if ImageNet's results ranked the entrants.
         of: How many there would be without a limit.
-        cheapest: Seconds of the cheapest of them that may be the only one of its column.
+        cheapest: Seconds of the cheapest of them without which none would be.
     """
 
     unseen: tuple[str, ...]
@@ -181,7 +191,7 @@ def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Foresight:
         screen=passes,
         cells=len(training_cells(short, ranked)),
         of=len(training_cells(plan, ranked)),
-        cheapest=estimate.cheapest_final(fewest, ranked),
+        cheapest=estimate.cheapest_final(fewest, ranked[:1]),
     )
 
 
@@ -213,6 +223,7 @@ def _fewer_cells(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], 
     """Leave out what is wanted least of what trains, and controls before all.
 
     A column that does not fit at a budget has no smaller one: what is learnt of few labels says little without it.
+    Where nothing of an entrant fits, nothing of those that are worse is trained: nobody would take it.
 
     Args:
         plan: Of the study.
@@ -225,13 +236,17 @@ def _fewer_cells(plan: StudyPlan, estimate: Estimate, finalists: Sequence[str], 
     cells = [*training_cells(plan, finalists), *controls]
     room += sum(estimate.of(*cell) for cell in cells)
     ended, gone = set(), set()
+    entrant, fits, over = None, True, False
     for column, runs in cells:
+        own = column.column
+        if not own.is_control and own.entrant != entrant:
+            entrant, fits, over = own.entrant, False, over or not fits
         seconds = estimate.of(column, runs)
-        if seconds and (column.column.name in ended or seconds > room):
-            ended.add(column.column.name)
-            gone |= {(column.column.title, run.budget.labels) for run in runs}
+        if seconds and (own.name in ended or seconds > room or (over and not own.is_control)):
+            ended.add(own.name)
+            gone |= {(own.title, run.budget.labels) for run in runs}
         else:
-            room -= seconds
+            fits, room = True, room - seconds
     planned = _cells(plan)
     plan.keep(set().union(*(keys for cell, keys in planned.items() if cell not in gone)))
     plan.skipped |= dict.fromkeys(_name_cells(plan, planned), why)

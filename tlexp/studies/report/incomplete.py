@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.findings import CellFinding, Findings
-from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.analysis.table import BESIDE, StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import dropped_table
 from tlexp.studies.report.tables import budget_title
@@ -50,7 +50,16 @@ def left_out_notices(table: StudyTable) -> tuple[str, ...]:
     parts = [f"labels={','.join(labels)} of {title}" for title, labels in table.left_out_cells.items()]
     counted = f"{len(columns)} column{'' if len(columns) == 1 else 's'} ({_named(columns)})"
     told = "; ".join(filter(None, (", ".join([*([counted] if columns else []), *others]), _named(parts))))
-    return (f"Not measured, to fit study.minutes: {told}.",) if told else ()
+    return (*_depth_notices(table), f"Not measured, to fit study.minutes: {told}.") if told else ()
+
+
+def _depth_notices(table: StudyTable) -> tuple[str, ...]:
+    """Return that freezing less was not compared where the minutes left finalists nothing that trains them."""
+    competing = [column for column in table.columns if column.competes]
+    left = {*table.left_out_columns} - {*BESIDE.values()}
+    if not left or not all(column.solved and column.entrant for column in competing):
+        return ()
+    return ("How much to freeze was not compared: nothing that trains layers fitted into study.minutes.",)
 
 
 def _named(what: Sequence[str]) -> str:
