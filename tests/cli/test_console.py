@@ -38,8 +38,9 @@ def test_the_end_tells_how_long_one_waited_and_how_long_the_run_took(start: Star
 
 
 def test_the_command_tells_its_classes_once_and_how_long_it_took(
-    tlexp: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    tlexp: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tlexp.cli.launch._told", set())  # notes of other tests in this process
     assert tlexp(*SMALL, "backbone=tiny", "labels=2") == 0
     shown = capsys.readouterr()
     assert (shown.out + shown.err).count("circle 24") == 1
