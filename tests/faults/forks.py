@@ -5,6 +5,7 @@ are those of real processes, and so are the workers of a sweep.
 """
 
 import contextlib
+import faulthandler
 import functools
 import gc
 import importlib
@@ -14,6 +15,7 @@ import runpy
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -29,6 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENT = 3000.0
 """Seconds that a command may take where time is not what is tested: each test has its own limit, a harness none."""
 
+_WRITERS_SECONDS = 60.0
+_HANGS_SECONDS = 280.0
+"""Just below the limit of a test: what runs then shows where it is, in what it has printed."""
+
 
 @dataclass
 class Fork:
@@ -39,7 +45,11 @@ class Fork:
 
     def ended(self, seconds: float = PATIENT) -> int | None:
         """Return the exit status, or the signal that killed it as a negative number; None while it runs on."""
-        return wait(self.pid, seconds)
+        try:
+            return wait(self.pid, seconds)
+        except BaseException:  # the limit of the test: what it was at stands below
+            print(self.errors)
+            raise
 
     @property
     def shown(self) -> str:
@@ -54,12 +64,20 @@ def begin(folder: Path, *words: str, first: Callable[[], None] = lambda: None) -
     """Begin a command in a folder; `first` is called before it."""
     import_all()
     foresee(words)
+    _outwait_writers()
     pid = os.fork()
     with contextlib.suppress(PermissionError):
         os.setpgid(pid, pid)  # by both: it may be killed before it has come so far
     if pid == 0:
         _command(folder, words, first)
     return Fork(pid, folder)
+
+
+def _outwait_writers() -> None:
+    """Wait for what a test before has left at work in threads: a fork has the locks that they hold, and not them."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("tlexp-"):
+            thread.join(_WRITERS_SECONDS)
 
 
 def finish(folder: Path, *words: str, first: Callable[[], None] = lambda: None) -> Fork:
@@ -76,6 +94,7 @@ def _command(folder: Path, words: tuple[str, ...], first: Callable[[], None]) ->
     status = 1
     try:
         _into(folder)
+        faulthandler.dump_traceback_later(_HANGS_SECONDS, file=2)
         os.environ |= environment_of(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
