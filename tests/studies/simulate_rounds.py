@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tests.studies.simulate_budgets import BUDGET_KINDS, BUDGETS, MARGIN, BudgetKind
 from tlexp.studies.analysis.borrowing import borrow, of_mean
 from tlexp.studies.analysis.intervals import Spread
-from tlexp.studies.analysis.rounds import SHARES, plan_looks
+from tlexp.studies.analysis.rounds import SHARES, TRAINED, plan_looks
 from tlexp.studies.analysis.rule import bound_regrets, choose, comparisons, surely_worse
 
 COLUMNS = (2, 5, 12)
@@ -41,7 +41,8 @@ def simulate_rounds(
 
     held: the bounds of all columns that stayed hold against the best of all; kept: no column has left that is better
     than all that stayed by more than the margin; best: the true best one has not left; worse: it is called decided, and
-    is worse by more than the margin; decided; replicates: share of all that were run.
+    is worse by more than the margin; decided; replicates: share of all that were run; parted: points, on average, that
+    the best one has more than the best of those that stayed.
 
     Args:
         kind: Of the studies; its seeds are the most that a study takes.
@@ -68,7 +69,7 @@ def told_of_rounds(parts: Sequence[Mapping[str, NDArray[np.generic]]]) -> dict[s
     """Return what `simulate_rounds` does, from the studies of all parts."""
     found = {name: np.concatenate([part[name] for part in parts]).mean(axis=0) for name in parts[0]}
     lowest = {name: float(found[name].min()) for name in ("held", "kept", "best")}
-    means = {name: float(found[name].mean()) for name in ("decided", "replicates")}
+    means = {name: float(found[name].mean()) for name in ("decided", "replicates", "parted")}
     return lowest | {"worse": float(found["worse"].max())} | means
 
 
@@ -88,9 +89,12 @@ class Drawn:
 
 
 def follow_rounds(
-    kind: BudgetKind, drawn: Drawn, *, margin: float, solved: int = 0, plant: str = ""
+    kind: BudgetKind, drawn: Drawn, *, margin: float, solved: int = 0, networks: int = 0, plant: str = ""
 ) -> dict[str, NDArray[np.generic]]:
-    """Return (B, L) what is true of each study's budgets in the end; arguments as of `simulate_rounds`."""
+    """Return (B, L) what is true of each study's budgets in the end; arguments as of `simulate_rounds`.
+
+    Where there are several networks, their columns of a depth stand side by side.
+    """
     place, looks = drawn.shifts.shape, plan_looks(kind.seeds)
     shares = [1.0] * len(looks) if plant in ("whole", "alone") else SHARES[len(looks)]
     waits = np.arange(kind.columns) < kind.columns - solved
@@ -98,7 +102,7 @@ def follow_rounds(
     going = np.ones(place[:2], dtype=bool)
     bounds, taken = np.ones(place), np.zeros(place[:2], dtype=np.intp)
     costs = np.arange(kind.columns)[::-1].astype(np.intp)
-    for look, share in zip(looks, shares, strict=True):
+    for number, (look, share) in enumerate(zip(looks, shares, strict=True)):
         seeds = np.where(going[..., None] & inside & waits, look, seeds)
         family = 1.0 if plant == "alone" else comparisons(kind.columns) / share
         means, upper = _look(kind, drawn.accuracies, drawn.shifts, seeds, inside, family)
@@ -113,6 +117,8 @@ def follow_rounds(
         leaves = surely_worse(np.where(pairs, upper, 0.0), margin)
         leaves = means < means.max(axis=-1, keepdims=True) - 2 * margin if plant == "early" else leaves
         inside &= ~(leaves & going[..., None])
+        if networks:
+            inside &= ~(_trailing(means, inside, going, networks, TRAINED[number]) & waits & going[..., None])
     truth = np.broadcast_to(drawn.truth, place)
     regrets, best = truth.max(axis=-1, keepdims=True) - truth, truth.argmax(axis=-1)[..., None]
     own, lost = (np.take_along_axis(each, taken[..., None], -1)[..., 0] for each in (bounds, regrets))
@@ -123,7 +129,18 @@ def follow_rounds(
         "worse": (own <= margin) & (lost > margin),
         "decided": own <= margin,
         "replicates": seeds.mean(axis=-1) / looks[-1],
+        "parted": 100 * np.where(inside, regrets, 1.0).min(axis=-1),
     }
+
+
+def _trailing(
+    means: NDArray[np.float64], inside: NDArray[np.bool_], going: NDArray[np.bool_], networks: int, most: int
+) -> NDArray[np.bool_]:
+    """Return (B, 1, C) whose network is not among so many that have reached most at the budgets that go on."""
+    reached = np.where(inside, means, 0.0).reshape(*means.shape[:2], -1, networks).max(axis=2)
+    behind = np.where(going[..., None], reached.max(axis=-1, keepdims=True) - reached, 0.0).mean(axis=1)
+    trails = behind.argsort(axis=-1, kind="stable").argsort(axis=-1) >= most
+    return np.tile(trails, means.shape[2] // networks)[:, None]
 
 
 def _look(

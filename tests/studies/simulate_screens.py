@@ -6,9 +6,9 @@ Twelve networks have three columns each: frozen, half frozen, not frozen. A prob
 frozen column's, plus what the set does to this probe alone, plus a share of the luck of its label draws, which are
 those of the finals too, plus the luck of what is held back; its loss falls with it; the screen sees the first seeds
 alone. What is known before is correlated with the frozen accuracy. The finalists' columns take their data seeds in
-rounds, the frozen ones all at once. Who goes on, shares of the error, bounds and what leaves are the package's own
-functions. `--plant test` lets the screen look at the test images, which must be seen in what they gave the finalists;
-plants of the rounds are those of `simulate_rounds`.
+rounds, the frozen ones all at once; after each look a network fewer trains on. Who goes on, shares of the error and
+bounds are the package's own functions. `--plant test` lets the screen look at the test images, which must be seen in
+what they gave the finalists; plants of the rounds are those of `simulate_rounds`.
 """
 
 import argparse
@@ -160,7 +160,7 @@ def simulate_screens(kind: ScreenKind, studies: int, *, seed: int, plant: str = 
             rows = np.array([row for row, each in enumerate(chosen) if len(each) == count])
             drawn = _finals(pool, rows, np.array([chosen[row] for row in rows]))
             finals = kind.finals(count)
-            parts.append(follow_rounds(finals, drawn, margin=MARGIN, solved=count, plant=plant))
+            parts.append(follow_rounds(finals, drawn, margin=MARGIN, solved=count, networks=count, plant=plant))
     lost = {name: float(np.concatenate([part[name] for part in screens]).mean()) for name in screens[0]}
     return told_of_rounds(parts) | lost
 

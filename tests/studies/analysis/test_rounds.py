@@ -8,9 +8,9 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, STRENGTH, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.decision import Decision, decide
-from tlexp.studies.analysis.findings import Sureness
+from tlexp.studies.analysis.findings import Departure, Sureness
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds, plan_looks
-from tlexp.studies.analysis.table import Replicate, StudyTable
+from tlexp.studies.analysis.table import Column, Replicate, Role, StudyTable
 from tlexp.tracking import RunStatus
 
 COLUMNS = (*DEPTHS[:5], dataclasses.replace(DEPTHS[5], solved=True), *CONTROLS[:1])
@@ -39,6 +39,28 @@ def waiting(replicates: Iterable[Replicate], run: int) -> Iterable[Replicate]:
 
 def due(rounds: HeldRounds, column: str, labels: str) -> int:
     return len(rounds.table.cells[column, labels].replicates)
+
+
+def of_networks(make_table: MakeTable, networks: str = "abcd") -> StudyTable:
+    """Return a study of networks that are near each other, the first one the best, with three looks."""
+    columns = tuple(
+        Column(
+            name=f"{name}-{depth}", title=depth, role=Role.way, depth=None, solved=depth == "frozen", entrant=name,
+            trainable=9,
+        )
+        for name in networks
+        for depth in ("frozen", "half", "none")
+    )  # fmt: skip
+    made = make_table(
+        seeds=30, columns=columns, budgets=("5", "20"), failed=(), waiting=(), missing=(), per_class=(20,) * 4,
+        strength={each.name: (0.5 - 0.04 * networks.find(each.entrant), 0.05) for each in columns}, noise=0.02,
+    )  # fmt: skip
+    entrants = [
+        {"name": name, "columns": [each.name for each in columns if each.entrant == name], "operations": 1, "prior": 7}
+        for name in networks
+    ]
+    study = {**made.about["study"], "entrants": entrants}
+    return in_rounds(dataclasses.replace(made, about={**made.about, "study": study}), (3, 10, 30))
 
 
 @pytest.fixture
@@ -93,12 +115,44 @@ def test_a_round_goes_on_until_all_that_decides_has_run(table: StudyTable) -> No
 def test_only_what_may_still_be_the_best_goes_on_at_budgets_that_are_open(table: StudyTable) -> None:
     rounds = hold_rounds(in_rounds(table, run=3))
     assert {column for column, _ in rounds.dropped} == {"freeze-0", "freeze-1", "freeze-2"}
-    assert set(rounds.dropped.values()) == {1}
+    assert set(rounds.dropped.values()) == {Departure(round=1, surely=True)}
     for labels in table.budgets:
         assert [due(rounds, f"freeze-{depth}", labels) for depth in range(5)] == [3, 3, 3, 10, 10]
         assert [cell.column for cell in rounds.looks[labels].decision.candidates] == [
             f"freeze-{at}" for at in (3, 4, 5)
         ]
+
+
+def test_after_each_look_a_network_fewer_trains(make_table: MakeTable) -> None:
+    rounds = hold_rounds(of_networks(make_table))
+    assert {each.sureness for each in (look.decision for look in rounds.looks.values())} == {Sureness.open}
+    for depth, counts in {"frozen": [30] * 4, "half": [30, 30, 10, 3], "none": [30, 30, 10, 3]}.items():
+        for labels in ("5", "20"):
+            assert [due(rounds, f"{name}-{depth}", labels) for name in "abcd"] == counts
+    assert rounds.dropped["d-half", "5"] == Departure(round=1, surely=False)
+    assert rounds.dropped["c-none", "20"] == Departure(round=2, surely=False)
+    assert len(rounds.dropped) == 8
+
+
+def test_a_network_goes_on_for_its_best_column(make_table: MakeTable) -> None:
+    table = of_networks(make_table)
+    best = {
+        ("d-none", labels): dataclasses.replace(table.cells["a-none", labels], column="d-none")
+        for labels in ("5", "20")
+    }
+    rounds = hold_rounds(dataclasses.replace(table, cells={**table.cells, **best}))
+    assert {name for (name, _), left in rounds.dropped.items() if left.round == 1} == {"c-half", "c-none"}
+
+
+def test_a_network_goes_on_for_what_it_reached_on_average_of_the_budgets_that_are_open(make_table: MakeTable) -> None:
+    table = of_networks(make_table)
+    cells = dict(table.cells)
+    for depth in ("frozen", "half", "none"):  # d is the best at one of them, and no longer the last
+        cells[f"d-{depth}", "5"] = dataclasses.replace(cells[f"a-{depth}", "5"], column=f"d-{depth}")
+        cells[f"a-{depth}", "5"] = dataclasses.replace(table.cells[f"b-{depth}", "5"], column=f"a-{depth}")
+        cells[f"c-{depth}", "5"] = dataclasses.replace(table.cells[f"d-{depth}", "5"], column=f"c-{depth}")
+    rounds = hold_rounds(dataclasses.replace(table, cells=cells))
+    assert {name for (name, _), left in rounds.dropped.items() if left.round == 1} == {"c-half", "c-none"}
 
 
 def test_a_budget_that_is_decided_takes_no_more_seeds_and_keeps_what_was_said(table: StudyTable) -> None:
@@ -153,7 +207,9 @@ def test_a_column_of_which_every_replicate_failed_is_not_run_again(table: StudyT
 def test_findings_say_what_was_dropped_and_count_what_was_planned(table: StudyTable) -> None:
     found = analyse(in_rounds(table, run=10))
     for recommendation in found.recommendations:
-        assert recommendation.dropped == {"freeze-0": 1, "freeze-1": 1, "freeze-2": 1}
+        assert recommendation.dropped == dict.fromkeys(
+            ("freeze-0", "freeze-1", "freeze-2"), Departure(round=1, surely=True)
+        )
         assert recommendation.round == 2
         assert recommendation.seeds == tuple(range(10))
     assert found.cells["freeze-0", "2"].count == 3

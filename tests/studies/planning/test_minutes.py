@@ -208,6 +208,11 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     [(plan, found)] = seen
     one, both = (found.finals(plan, names) for names in (["tiny"], ["tiny", "tf_efficientnet_lite0"]))
     assert both == 2 * one
+    trains = sum(found.of(each) for each in plan.columns if each.column.entrant == "tiny" and each.column.in_rounds)
+    with monkeypatch.context() as patched:  # of ten seeds the second one leaves after three
+        patched.setattr("tlexp.studies.analysis.rounds.TRAINED", (1, 1))
+        assert found.finals(plan, ["tiny", "tf_efficientnet_lite0"]) == pytest.approx(both - 0.7 * trains)
+        assert found.finals(plan, ["tiny"]) == one
     openings = [found.of(each, plan.opening(each)) for each in plan.columns if each.column.entrant == "tiny"]
     assert found.cheapest_final(plan, ["tiny"]) == pytest.approx(sorted(openings)[1] / 3, rel=1e-3)
     assert kept_for_finals(plan, found, ["tiny", "tf_efficientnet_lite0"]) == 0

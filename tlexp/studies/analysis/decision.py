@@ -129,7 +129,7 @@ def decide(
         labels: The budget.
         images: Of the test split.
         pairs: Differences, with variances that borrow.
-        dropped: Columns that are known to be worse than the best.
+        dropped: Columns that have left.
         above: Whether an earlier look has told that a column is better than guessing: that stands.
         share: Of the error that all looks at the data may make together, what this one may.
     """

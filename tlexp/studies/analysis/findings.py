@@ -185,6 +185,19 @@ class CandidateColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Departure:
+    """How a column left a budget.
+
+    Attributes:
+        round: After which it did.
+        surely: Whether it is surely worse than the best by more than the margin; else other networks reached more.
+    """
+
+    round: int
+    surely: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecidingSize:
     """How large a study would be that decides, by the variances measured; None where no size within reach would.
 
@@ -221,7 +234,7 @@ class Recommendation:
         deciding: What would decide; None where it is decided or there is no bound.
         images: Test images that the shared seeds were tested on.
         round: The one after which this was said, from 1.
-        dropped: Columns that are surely worse than the best by more than the margin -> the round that showed it.
+        dropped: Columns that left before -> how.
         leeway: How far the column to take may trail the best, as ImageNet's results favour its network: the standard
             error of their difference over the seeds; None where it is not taken for that.
     """
@@ -238,7 +251,7 @@ class Recommendation:
     deciding: DecidingSize | None
     images: int = 0
     round: int = 1
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, Departure] = field(default_factory=dict)
     leeway: float | None = None
 
     @property

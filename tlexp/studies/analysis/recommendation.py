@@ -7,7 +7,7 @@ import numpy as np
 from tlexp.studies.analysis.deciding import find_deciding_size
 from tlexp.studies.analysis.decision import Decision, competitors, trained
 from tlexp.studies.analysis.differences import stacked
-from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Recommendation, Sureness
+from tlexp.studies.analysis.findings import CandidateColumn, DecidingSize, Departure, Recommendation, Sureness
 from tlexp.studies.analysis.intervals import TestImages, interval
 from tlexp.studies.analysis.pairs import PairSpreads, difference
 from tlexp.studies.analysis.rounds import Look
@@ -16,14 +16,14 @@ from tlexp.studies.analysis.table import Cell, StudyTable
 
 
 def recommend(
-    table: StudyTable, look: Look, dropped: Mapping[tuple[str, str], int], images: TestImages
+    table: StudyTable, look: Look, dropped: Mapping[tuple[str, str], Departure], images: TestImages
 ) -> Recommendation:
     """Return the recommendation that a decision amounts to.
 
     Args:
         table: What was measured.
         look: The last at a budget's data.
-        dropped: (column, budget) -> the round after which it was dropped.
+        dropped: (column, budget) -> how it left.
         images: Of the test split.
     """
     decision = look.decision
@@ -43,7 +43,7 @@ def recommend(
         deciding=_deciding(table, decision, look.pairs),
         images=tested_images(decision),
         round=look.round,
-        dropped={column: number for (column, labels), number in dropped.items() if labels == decision.labels},
+        dropped={column: left for (column, labels), left in dropped.items() if labels == decision.labels},
         leeway=None if column is None else _leeway(decision),
     )
 

@@ -13,6 +13,7 @@ from tlexp.errors import WeightsError
 from tlexp.experiment.estimate import SolvingCost, UnitCosts, measure_costs, measure_solving, run_seconds
 from tlexp.experiment.session import Session
 from tlexp.models.weights import is_here
+from tlexp.studies.analysis.rounds import most_seeds
 from tlexp.studies.analysis.screen import FINALISTS
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
 from tlexp.train import Listener
@@ -113,7 +114,10 @@ class Estimate:
         return self.once + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))
 
     def _at_most(self, plan: StudyPlan, entrants: Collection[str] | None = None) -> list[PlannedColumn]:
-        """Return the columns that may run: the screen's part of all probes, and all of as many as may be finalists."""
+        """Return the columns that may run: the screen's part of all probes, and what as many as may be finalists take.
+
+        After each look a network fewer trains on.
+        """
         seconds = {
             each.name: sum(self.of(column) for column in plan.columns if column.column.name in each.columns[1:])
             for each in plan.entrants
@@ -125,7 +129,18 @@ class Estimate:
         out = [each for each in plan.entrants if each.name not in going]
         never, seen = {name for each in out for name in each.columns[1:]}, {each.columns[0] for each in out}
         left = (each for each in plan.columns if each.column.name not in never)
-        return [replace(each, runs=tuple(plan.probing(each))) if each.column.name in seen else each for each in left]
+        most = {
+            column: most_seeds(plan.looks, going[::-1].index(each.name))
+            for each in plan.entrants
+            if each.name in going
+            for column in each.columns[1:]
+        }
+        return [
+            replace(each, runs=tuple(plan.probing(each)))
+            if each.column.name in seen
+            else each.seeded(plan.seeds[: most.get(each.column.name)])
+            for each in left
+        ]
 
 
 def training_cells(plan: StudyPlan, entrants: Collection[str]) -> list[tuple[PlannedColumn, list[PlannedRun]]]:

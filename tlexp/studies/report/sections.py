@@ -25,7 +25,7 @@ from tlexp.studies.report.protocol import (
     protocol_sentences,
     title_words,
 )
-from tlexp.studies.report.rounds import stopped_notice
+from tlexp.studies.report.rounds import stopped_notice, trained_no_more
 from tlexp.studies.report.sentences import explain, in_points
 from tlexp.studies.report.tables import (
     bound_table,
@@ -99,6 +99,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += unseen_notices(findings.table)
     notices += left_out_notices(findings.table)
+    notices += trained_no_more(findings)
     notices += stopped_notice(findings.table)
     notices += [f"Note: {note}." for note in findings.table.notes]
     if is_demonstration(findings.table):

@@ -157,7 +157,9 @@ class Explanation:
             return ""
         others = [name for name in self.recommendation.contenders if name != self.recommendation.column]
         if not others:
-            return "" if self.recommendation.bound == 0 else "Everything else is surely worse than the best."
+            surely = all(left.surely for left in self.recommendation.dropped.values())
+            told = surely and self.recommendation.bound != 0
+            return "Everything else is surely worse than the best." if told else ""
         named = [self._with_cost(name) for name in others[:_MOST_NAMED]]
         more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         return f"Not told from the best: {', '.join(named)}{more}."

@@ -10,6 +10,7 @@ from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import unseen_notices
 from tlexp.studies.report.protocol import deciding_commands, deciding_words, one_run_words
 from tlexp.studies.report.report import PAGE, REPORT
+from tlexp.studies.report.rounds import trained_no_more
 from tlexp.studies.report.sentences import explain
 from tlexp.terminal import short_path
 
@@ -20,7 +21,7 @@ def summary(findings: Findings, folder: Path) -> str:
     """Return the answer of each budget, how many replicates there are, what to type next, and where the page is."""
     counted = f"study {findings.table.name}: {count_replicates(findings).in_words()}"
     lines = [counted, *unseen_notices(findings.table)]
-    for told in left_out_notices(findings.table):
+    for told in (*left_out_notices(findings.table), *trained_no_more(findings)):
         lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     lines.append("")
     for explanation in explain(findings):
