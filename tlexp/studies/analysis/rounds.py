@@ -26,7 +26,7 @@ SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 TRAINED = 2
 TRAINED = (3, 2)
 """Networks that train on after the first look, and after the second: the ones that have reached most. Finals that stay
-open to the last seed train three fifths of what they would; simulated, the best that is left has .03 to .09 points less
+open to the last seed train three fifths of what they would; simulated, the best that is left has .02 to .09 points less
 than the best of all on average, and the bounds of what is left hold as they did."""
 _OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
 
