@@ -11,7 +11,7 @@ standard error of the difference to the best over seeds; bounds speak of the fin
 With --split the studies, which may be of different networks, are taken as one, with the columns that they measured at
 all budgets and the seeds that all of these have. So many of the seeds are a study of their own, screen and finals, that
 the other seeds and those of --truth judge: every choice of them, or a hundred at random. What a study says follows from
-its records alone.
+its records alone. What the column with the highest mean over all seeds would have lost shows how coarse the judges are.
 """
 
 import argparse
@@ -53,6 +53,17 @@ def lost(column: str, best: str, reached: Mapping[str, Mapping[int, float]]) -> 
     seeds = sorted({*reached[column]} & {*reached[best]})
     differences = np.array([reached[best][seed] - reached[column][seed] for seed in seeds])
     return float(differences.mean()), float(differences.std(ddof=1) / len(differences) ** 0.5)
+
+
+def means_of(reached: Truth) -> dict[str, float]:
+    """Return the mean of each column."""
+    return {column: float(np.mean(list(runs.values()))) for column, runs in reached.items()}
+
+
+def highest(reached: Truth) -> str:
+    """Return the column with the highest mean."""
+    means = means_of(reached)
+    return max(means, key=means.__getitem__)
 
 
 def pool(tables: Sequence[StudyTable], least: int) -> StudyTable:
@@ -116,6 +127,7 @@ class Ledger:
 
     own: list[float] = dataclasses.field(default_factory=list)
     favourites: list[float] = dataclasses.field(default_factory=list)
+    ideals: list[float] = dataclasses.field(default_factory=list)
     held: list[bool] = dataclasses.field(default_factory=list)
     bounds: list[float] = dataclasses.field(default_factory=list)
     sure: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -125,9 +137,9 @@ class Ledger:
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self))
         return Ledger(*(one + two for one, two in pairs))
 
-    def judge(self, found: Recommendation, favourite: str | None, reached: Truth) -> str:
+    def judge(self, found: Recommendation, favourite: str | None, reached: Truth, ideal: str) -> str:
         """Take down one answer and return its cells of the table."""
-        means = {column: np.mean(list(runs.values())) for column, runs in reached.items()}
+        means = means_of(reached)
         best = max(means, key=means.__getitem__)
         self.sure[str(found.sureness)] += 1
         self.takes[str(found.column)] += 1
@@ -137,6 +149,7 @@ class Ledger:
         loses, error = lost(found.column, best, reached)
         self.own.append(loses)
         self.favourites.append(lost(favourite, best, reached)[0] if favourite in reached else float("nan"))
+        self.ideals.append(lost(ideal, best, reached)[0])
         self.bounds.append(100 * found.bound)
         self.held.append(lost(found.column, compared, reached)[0] <= 100 * found.bound)
         told = f"{found.column} | {100 * found.bound:.1f} | {found.sureness} | {best} | {loses:.2f} ({error:.2f})"
@@ -148,6 +161,7 @@ class Ledger:
         takes = ", ".join(f"{column} {times}" for column, times in self.takes.most_common())
         print(f"\n{labels}: {self.takes.total()} answers, {dict(self.sure)}; taken: {takes}")
         print(f"lost: mean {np.mean(self.own):.2f}, worst {max(self.own):.2f}; ", end="")
+        print(f"what is best over all seeds: {np.mean(self.ideals):.2f}, {max(self.ideals):.2f}; ", end="")
         print(f"bounds: median {np.median(self.bounds):.1f}, held {sum(self.held)} of {len(self.held)}")
         if np.isfinite(self.favourites).any():
             usual, worst = np.nanmean(self.favourites), np.nanmax(self.favourites)
@@ -185,10 +199,11 @@ def main() -> None:
         entrants = find_entrants(study)
         favourite = prior_favourite(entrants).columns[0] if entrants else None
         for found in analyse(study).recommendations:
-            reached = truth(measured, found.labels, study.seeds)
+            reached, whole = (truth(measured, found.labels, seeds) for seeds in (study.seeds, ()))
             if not reached:
                 parser.error(f"{study.name}: no other data seed judges it; name a study of other seeds")
-            rows.append(f"| {study.name} | {found.labels} | {ledgers[found.labels].judge(found, favourite, reached)}")
+            told = ledgers[found.labels].judge(found, favourite, reached, highest(whole))
+            rows.append(f"| {study.name} | {found.labels} | {told}")
     print("\n".join(rows if arguments.split is None else rows[:0]))
     for labels, ledger in ledgers.items():
         ledger.print_all(f"{labels} labels")
