@@ -148,6 +148,22 @@ def test_depth_is_the_only_difference(finished: Finished) -> None:
         assert record.train.probe.winner == probes[record.config["labels"], record.seeds.seed]
 
 
+def test_a_column_that_is_gone_on_with_says_what_it_took_before_too(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
+    [ended] = tmp_path.glob(f"multirun/s/columns/ridge/*/{COLUMN_FILE}")
+    ended.write_text(json.dumps(json.loads(ended.read_text()) | {"seconds": 1000.0}))
+    key = next(key for key, (name, *_) in about(tmp_path)["replicates"].items() if name == "ridge")
+    shutil.rmtree(tmp_path / "multirun/s/runs" / key[:16])
+    capsys.readouterr()  # where the study was done just now
+    assert study(*QUICK) == 0
+    [told] = [line for line in capsys.readouterr().err.splitlines() if "done after" in line]
+    found = re.fullmatch(r"ridge labels=2: done after (\d+) s, (\d+) s of them this time", told)
+    assert found is not None, told
+    assert 1000 <= int(found[1]) <= 1001 + int(found[2])
+
+
 def test_an_interrupted_study_keeps_the_pictures_of_its_mistakes_for_the_page(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
