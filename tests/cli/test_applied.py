@@ -12,6 +12,8 @@ from PIL import Image
 
 from tlexp.cli.applied import _table
 from tlexp.predictor.table import Scores, predictions_rows
+from tlexp.secrets import guard
+from tlexp.terminal import cells
 
 Run = Callable[..., int]
 CLASSES = ("cat", "dog", "elk")
@@ -155,6 +157,44 @@ def test_a_class_that_is_no_answer_stands_in_parentheses() -> None:
     assert [line.split()[1:3] for line in lines[1:]] == [["elk", "0.8000"], ["(dog)", "0.5000"], ["(cat)", "0.9000"]]
     assert told.startswith("in parentheses: the likeliest class where it is no answer")
     assert [line.split()[1] for line in _table(table, [False] * 3)] == ["class", "elk", "dog", "cat"]
+
+
+def test_a_table_fits_the_terminal_and_says_what_it_leaves_out() -> None:
+    scores = Scores(
+        names=(f"{'long/' * 20}bees \u871c\u8702/1.jpg", "2.jpg"),
+        probabilities=np.array([[0.1, 0.1, 0.8], [0.2, 0.5, 0.3]]),
+        typicalities=np.array([0.5, 0.01]),
+    )
+    table = predictions_rows(scores, CLASSES, outliers=0.05)
+    whole = _table(table, [False, False])
+    widest = max(map(cells, whole))
+    assert _table(table, [False, False], widest) == whole
+    *lines, told = _table(table, [False, False], widest - 1)
+    assert lines[0].split() == ["path", "class", "confidence", "second", "second_confidence", "typicality", "outlier"]
+    assert told == "no room here for third: --out FILE.csv writes all columns"
+    *lines, told = _table(table, [False, False], 80)
+    assert [cells(line) <= 80 for line in lines] == [True] * 3
+    assert lines[0].split() == ["path", "class", "confidence", "typicality", "outlier"]
+    assert lines[1].startswith("...")
+    assert lines[1].split()[-5:] == ["\u871c\u8702/1.jpg", "elk", "0.8000", "0.5000", "no"]
+    assert told == "no room here for second and third: --out FILE.csv writes all columns"
+
+
+def test_no_part_of_a_secret_is_left_of_a_path_that_is_cut() -> None:
+    guard(["--password", "0123456789abcdef"])
+    scores = Scores(names=(f"{'long/' * 20}0123456789abcdef/1.jpg",), probabilities=np.array([[0.1, 0.1, 0.8]]))
+    table = predictions_rows(scores, CLASSES)
+    assert not [room for room in range(20, 80) if "cdef" in "".join(_table(table, [False], room))]
+
+
+def test_predict_fits_its_table_to_a_terminal_alone(
+    network: Path, photos: Path, tlexp: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal, raising=False)
+        assert tlexp("predict", str(network), str(photos)) == 0
+        assert ("third_confidence" in capsys.readouterr().out) != terminal
 
 
 def test_a_table_that_is_cut_shows_what_is_doubtful_and_what_is_unsure_first() -> None:

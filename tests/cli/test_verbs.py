@@ -192,6 +192,24 @@ def test_doctor_finds_what_is_wrong_and_says_so(
     assert "\nnext" not in last.out, "first they are to be mended"
     assert re.search(r"^images: \d+ of \d read$", last.err, re.MULTILINE)
     assert (tmp_path / "here" / "bad-images.txt").is_file()
+    for number, name in enumerate(["c/1", "c/2", "c/3", "mixed/1", "mixed/2", "mixed/3"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((32, 32), 20 + number).save(folder / f"{name}.png")
+    whole = tmp_path / "my photos"
+    whole.mkdir()
+    (folder / "mixed").rename(whole / "mixed")
+    folder.rename(whole / "sorted")
+    meant = "data=folder data.on_bad=skip 'data.root=my photos/sorted'"
+    words = (
+        "doctor",
+        "data=folder",
+        "data.root=my photos",
+        "data.on_bad=skip",
+        "data.classes=[mixed,sorted]",
+        "labels=99",
+    )
+    tlexp(*words, "--folder", "here")
+    assert capsys.readouterr().out.endswith(f"\nnext      python -m tlexp doctor {meant}\n"), "not the whole folder"
 
 
 @pytest.mark.parametrize(

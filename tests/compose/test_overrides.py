@@ -46,6 +46,20 @@ def test_a_swept_option_that_is_none_is_told_as_a_single_one_is() -> None:
     load(["freeze=all,none", "head=glob(li*)"], swept=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("lite00", "lite0 or lite2 or lite1"),
+        ("resnt50", "resnet50 or backbone=timm backbone.name=resnet50t or backbone=timm backbone.name=resnet50s"),
+        ("convnxt_smal", "backbone=timm backbone.name=convnext_small or "),
+        ("resnet34", "backbone=timm backbone.name=resnet34?)"),
+    ],
+)
+def test_a_mistyped_network_is_answered_with_options_and_models_of_timm(name: str, offered: str) -> None:
+    [told] = refused(f"backbone={name}")
+    assert told.startswith(f"backbone={name} is no option (did you mean {offered}")
+
+
 def test_torn_words_are_told_before_the_grammar_is_asked() -> None:
     assert refused("labels=5,", "20")[0].startswith("labels=5, 20: a blank stands beside the comma")
 

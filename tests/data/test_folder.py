@@ -45,6 +45,13 @@ def test_one_tree_holds_out_a_fifth_by_the_source_seed(write, opened) -> None:
     assert opened(root).held_out.names == source.held_out.names
 
 
+def test_a_source_knows_the_folder_that_is_meant(write, opened) -> None:
+    inside = tuple(f"sorted/{name}/{i}.png" for name in ("cat", "dog", "elk") for i in range(2))
+    root = write(*inside, "unsorted/1.png", "unsorted/2.png")
+    assert opened(root).meant == root / "sorted"
+    assert opened(root / "sorted").meant is None
+
+
 def test_the_digest_follows_content_names_and_labels_not_the_place(write, opened, tmp_path: Path) -> None:
     root = write(*SPLITS)
     digest = opened(root).digest

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tlexp.data.files import Listing
-from tlexp.data.listing import deeper_notes, find_layout, find_trees, list_images
+from tlexp.data.listing import deeper_notes, find_layout, find_trees, list_images, meant_root
 from tlexp.errors import DataError
 
 
@@ -179,11 +179,25 @@ def test_folders_inside_a_class_are_noted_wherever_the_split_lies(tested: bool, 
 def test_a_root_one_folder_too_high_is_noted_with_the_folder_that_is_meant(write) -> None:
     root = write("sorted/cat/1.png", "sorted/dog/1.png", "sorted/elk/1.png", "unsorted/1.png")
     layout = find_layout(root, follow_links=False)
-    [note] = deeper_notes(root, layout, list_images(root, layout, follow_links=False))
+    found = list_images(root, layout, follow_links=False)
+    [note] = deeper_notes(root, layout, found)
     assert note.endswith(f"belongs to its class: did you mean data.root={root / 'sorted'}?")
+    assert meant_root(layout, found) == root / "sorted"
     (root / "sorted" / "1.png").touch()
-    [note] = deeper_notes(root, layout, list_images(root, layout, follow_links=False))
+    found = list_images(root, layout, follow_links=False)
+    [note] = deeper_notes(root, layout, found)
     assert note.endswith("belongs to its class")
+    assert meant_root(layout, found) is None
+
+
+def test_a_class_that_is_left_alone_is_offered_as_the_root_where_it_holds_classes(write) -> None:
+    root = write("sorted/cat/1.png", "sorted/dog/1.png", "unsorted/1.png", "more/1.png")
+    with pytest.raises(DataError) as error:
+        find_layout(root, follow_links=False, classes=["-unsorted", "-more"])
+    assert str(error.value).endswith(f"it has more, sorted, unsorted; did you mean data.root={root / 'sorted'}?")
+    with pytest.raises(DataError) as error:
+        find_layout(root, follow_links=False, classes=["-sorted", "-more"])
+    assert str(error.value).endswith("it has more, sorted, unsorted")
 
 
 def test_pipes_and_dangling_links_are_never_opened(write) -> None:

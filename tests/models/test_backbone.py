@@ -44,8 +44,10 @@ def test_overrides_are_applied() -> None:
 
 @pytest.mark.parametrize("build", [preprocessing, lambda name: build_backbone(name, image_size=64, meta=True)])
 def test_unknown_names_are_answered_with_the_nearest(build) -> None:
-    with pytest.raises(ConfigError, match=r"backbone.name=resnet81: timm has no model 'resnet81'; nearest: .*resnet18"):
-        build("resnet81")
+    with pytest.raises(ConfigError, match=r"=resnt50: timm has no model 'resnt50' \(did you mean resnet50 or resnet50"):
+        build("resnt50")
+    with pytest.raises(ConfigError, match=r"timm has no model 'lit0' \(did you mean backbone=lite0 or backbone=lite"):
+        build("lit0")
     with pytest.raises(ConfigError, match=r"resnet18 has no weights tag 'a1_inlk'; nearest: a1_in1k"):
         build("resnet18.a1_inlk")
 

@@ -148,6 +148,57 @@ def test_depth_is_the_only_difference(finished: Finished) -> None:
         assert record.train.probe.winner == probes[record.config["labels"], record.seeds.seed]
 
 
+def test_a_column_that_is_gone_on_with_says_what_it_took_before_too(
+    study: Study, finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished(*QUICK), tmp_path, dirs_exist_ok=True)
+    [ended] = tmp_path.glob(f"multirun/s/columns/ridge/*/{COLUMN_FILE}")
+    ended.write_text(json.dumps(json.loads(ended.read_text()) | {"seconds": 1000.0}))
+    key = next(key for key, (name, *_) in about(tmp_path)["replicates"].items() if name == "ridge")
+    shutil.rmtree(tmp_path / "multirun/s/runs" / key[:16])
+    capsys.readouterr()  # where the study was done just now
+    assert study(*QUICK) == 0
+    [told] = [line for line in capsys.readouterr().err.splitlines() if "done after" in line]
+    found = re.fullmatch(r"ridge labels=2: done after (\d+) s, (\d+) s of them this time", told)
+    assert found is not None, told
+    assert 1000 <= int(found[1]) <= 1001 + int(found[2])
+
+
+def test_an_interrupted_study_keeps_the_pictures_of_its_mistakes_for_the_page(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = run_module._run, []
+
+    def interrupted(config: Any, account: Any, session: Any) -> Any:
+        calls.append(config.head.kind)
+        if len(calls) == 16:  # the last one
+            raise Interrupted(signal.SIGINT)
+        return real(config, account, session)
+
+    monkeypatch.setattr(run_module, "_run", interrupted)
+    images = ("data.per_class=20", "data.test_per_class=20", "data.num_classes=4", "backbone.image_size=64")
+    assert study("study=quick", "study.controls=false", "study.labels=[10]", "study.seeds=4", *images) == 130
+    assert [path.name for path in (tmp_path / "multirun/s/report").iterdir()] == ["thumbnails"], "it wrote no page"
+    assert command(monkeypatch, "report", "multirun/s") == 0
+    page = (tmp_path / "multirun/s/report/index.html").read_text()
+    assert 'src="data:image/jpeg;base64,' in page
+    assert "opens no images" not in page
+
+
+def test_nothing_that_fails_while_pictures_are_kept_hides_the_interruption(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise Interrupted(signal.SIGTERM)
+
+    def full(*_: Any) -> Any:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(run_module, "_run", interrupted)
+    monkeypatch.setattr("tlexp.studies.report.report.keep_thumbnails", full)
+    assert study(*QUICK) == 143
+
+
 def test_more_seeds_and_labels_extend_a_named_study(study: Study, finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished("study.controls=false"), tmp_path, dirs_exist_ok=True)
     before = records(tmp_path)
@@ -460,7 +511,8 @@ def test_heads_that_a_backbone_does_not_allow_are_left_out_with_the_reason(
     )
     assert re.search(r'left out: "trained: attention over .*": head=attention needs the last map or the tokens', told)
     assert re.search(r'left out: "trained: a hidden layer on the flattened map": head=flatten_mlp needs the last', told)
-    assert [line.split()[0] for line in told.splitlines()[2:8]] == [
+    _, columns = told.split("\ncolumn ")
+    assert [line.split()[0] for line in columns.splitlines()[1:7]] == [
         "logreg", "ridge", "nearest_mean", "knn", "mlp", "cosine",
     ]  # fmt: skip
 

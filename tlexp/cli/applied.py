@@ -1,6 +1,8 @@
 """The verbs that apply a trained network to other photographs."""
 
 import codecs
+import shutil
+import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ from tlexp.cli.arguments import VerbParser
 from tlexp.errors import ConfigError, TrackingError
 from tlexp.jobs.imports import large_imports
 from tlexp.paths import csv_bytes, publish
-from tlexp.terminal import aligned, list_item, one_line, show
+from tlexp.secrets import masked
+from tlexp.terminal import aligned, cells, list_item, one_line, show
 
 if TYPE_CHECKING:
     from tlexp.experiment.evaluation import Measured
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """Rows of a table, and classes, that a terminal shows."""
+_LESS_LIKELY = (("third", "third_confidence"), ("second", "second_confidence"))
+"""Columns that a terminal is too narrow for, the first ones first."""
+_SHORTEST = 12
+"""Cells that a path has in any case."""
 
 
 def predict(words: list[str]) -> int:
@@ -55,7 +62,8 @@ def predict(words: list[str]) -> int:
     rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
     if arguments.out is None:
         named = predictions_rows(scores, predictor.classes, outliers=arguments.outliers)
-        show(*_table(named, [row[1] == "" or row[-1] == "yes" for row in rows[1:]]))
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        show(*_table(named, [row[1] == "" or row[-1] == "yes" for row in rows[1:]], room))
     else:
         table = csv_bytes([_rounded(cell) for cell in row] for row in rows)
         publish(arguments.out, codecs.BOM_UTF8 + table)  # spreadsheets take what has no mark for another encoding
@@ -72,12 +80,13 @@ def predict(words: list[str]) -> int:
     return 0
 
 
-def _table(rows: Sequence[Sequence[str | float]], doubtful: Sequence[bool]) -> list[str]:
+def _table(rows: Sequence[Sequence[str | float]], doubtful: Sequence[bool], room: int | None = None) -> list[str]:
     """Return a table for people, cut to the lines that need them: a class that is no answer stands in parentheses.
 
     Args:
         rows: Its head first, the likeliest class of each image in it.
         doubtful: Whether that is no answer, of each image.
+        room: Cells of a line; None where lines may be of any length.
     """
     head, *images = rows
     order = list(range(len(images)))
@@ -93,7 +102,7 @@ def _table(rows: Sequence[Sequence[str | float]], doubtful: Sequence[bool]) -> l
         path, name, *others = images[place]
         told = [path, f"({name})" if doubtful[place] else name, *others]
         shown.append([cell if isinstance(cell, str) else f"{cell:.4f}" for cell in told])
-    lines = aligned(shown)
+    lines = aligned(shown) if room is None else _fitted(shown, room)
     if any(doubtful):
         lines.append(
             "in parentheses: the likeliest class where it is no answer: the network is unsure, or the image an outlier"
@@ -104,6 +113,43 @@ def _table(rows: Sequence[Sequence[str | float]], doubtful: Sequence[bool]) -> l
             f"{first}; {left:,} more are not shown: --out FILE.csv writes all in the order given, a folder's by name"
         )
     return lines
+
+
+def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[str]:
+    """Return aligned rows that fit into a line: without the less likely classes, and then with the ends of paths alone.
+
+    Args:
+        rows: Of a table, its head first, paths in the first column.
+        room: Cells of a line.
+    """
+    left_out: list[str] = []
+    for names in _LESS_LIKELY:
+        if _widest(rows) > room:
+            kept = [column for column, name in enumerate(rows[0]) if name not in names]
+            rows = [[row[column] for column in kept] for row in rows]
+            left_out.insert(0, names[0])
+    head, *images = [[one_line(masked(row[0])), *row[1:]] for row in rows]  # before part of a secret is cut away
+    most = max([cells(row[0]) for row in images], default=0) - max(0, _widest(rows) - room)
+    lines = aligned([head, *([_end(row[0], max(most, _SHORTEST)), *row[1:]] for row in images)])
+    told = f"no room here for {' and '.join(left_out)}: --out FILE.csv writes all columns"
+    return [*lines, told] if left_out else lines
+
+
+def _widest(rows: Sequence[Sequence[str]]) -> int:
+    return max(map(cells, aligned(rows)))
+
+
+def _end(path: str, most: int) -> str:
+    """Return the end of a path where all of it takes too many cells.
+
+    >>> _end("photos/cat/1.jpg", 16), _end("photos/cat/1.jpg", 12)
+    ('photos/cat/1.jpg', '...cat/1.jpg')
+    """
+    if cells(path) <= most:
+        return path
+    while cells(path) > most - 3:
+        path = path[1:]
+    return f"...{path}"
 
 
 def _rounded(cell: str | float) -> str | float:

@@ -12,7 +12,7 @@ from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
 from tlexp.jobs.imports import large_imports
 from tlexp.secrets import masked_values
-from tlexp.terminal import show
+from tlexp.terminal import short_path, show
 
 
 def _plan(words: list[str]) -> int:
@@ -58,8 +58,12 @@ def _doctor(words: list[str]) -> int:
         print(json.dumps(masked_values(found.values()), indent=2, allow_nan=False))
     else:
         show(*found.told().splitlines())
-        if found.well:
-            same = [word for word in words if word.startswith(("data=", "data."))]
+        same = [word for word in words if word.startswith(("data=", "data."))]
+        if (meant := found.diagnosis.source.meant) is not None:  # what was found is of other classes than its own
+            same = [word for word in same if not word.startswith(("data.root=", "data.classes="))]
+            same.append(f"data.root={short_path(meant)}")
+            show(f"next      {shlex.join(['python', '-m', 'tlexp', 'doctor', *same])}")
+        elif found.well:
             show(f"next      {shlex.join(['python', '-m', 'tlexp', 'study=quick', *same])}")
     return 0 if found.well else FINDINGS
 

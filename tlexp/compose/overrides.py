@@ -17,6 +17,7 @@ from tlexp.compose.leaves import leaves
 from tlexp.compose.words import PATHS, torn_words
 from tlexp.config import GROUPS, config_fields
 from tlexp.config.casting import check_value, nearest, takes_list, unknown_key
+from tlexp.config.timm_names import architectures
 from tlexp.errors import ConfigError
 from tlexp.paths import conf_options
 
@@ -225,11 +226,19 @@ def _option_problems(override: Override) -> list[str]:
     if override.is_choice_sweep():
         chosen = [] if isinstance(value, Glob) else [name for name in _choices(override) if name != "null"]
     return [
-        f"{group}={name} is no option{nearest(str(name), known)}; options: {', '.join(known)}"
+        f"{group}={name} is no option{_alike(group, str(name), known)}; options: {', '.join(known)}"
         + _OTHERWISE.get(group, "")
         for name in chosen
         if name is not None and str(name) not in known
     ]
+
+
+def _alike(group: str, name: str, known: Sequence[str]) -> str:
+    """Return a question for the options, and of backbones the models of timm, that look like a name."""
+    if group != "backbone":
+        return nearest(name, known)
+    shown = {each: f"backbone=timm backbone.name={each}" for each in architectures() if each not in known}
+    return nearest(name, [name] if name in shown else [*known, *shown], shown)
 
 
 def _plain_value(value: Any) -> Any:

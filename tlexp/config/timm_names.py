@@ -19,6 +19,11 @@ def is_known(name: str) -> bool:
     return tags is not None and (not tag or tag in tags)
 
 
+def architectures() -> tuple[str, ...]:
+    """Return the names of all models, without tags."""
+    return tuple(_table())
+
+
 @functools.cache
 def _table() -> dict[str, frozenset[str]]:
     lines = (line.split() for line in TABLE.read_text().splitlines() if not line.startswith("#"))

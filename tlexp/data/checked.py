@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,7 @@ class Found:
         pool_from: Where the pool comes from, as people know it.
         held_out_from: The same for the test split.
         notes: Remarks for the user.
+        meant: The folder below the one that was named which holds the classes by its looks; None where none does.
     """
 
     where: str
@@ -79,6 +81,7 @@ class Found:
     pool_from: str
     held_out_from: str | None = None
     notes: tuple[str, ...] = ()
+    meant: Path | None = None
 
     @property
     def listings(self) -> list[Listing]:
@@ -203,6 +206,7 @@ def check(found: Found, reading: Reading, *, source_seed: int) -> Source:
         pool_from=found.pool_from,
         held_out_from=found.held_out_from,
         short_sides=_short_sides([item.short_side for items in checked for item in items]),
+        meant=found.meant,
     )
     return source if found.held_out is None else source.settled(held_out, split="test", where=found.where)
 

@@ -46,7 +46,7 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(c
 
 
 def choose_classes(
-    found: Sequence[str], wanted: Sequence[str] | None, *, where: str, at_least: int = 2
+    found: Sequence[str], wanted: Sequence[str] | None, *, where: str, at_least: int = 2, offer: str = ""
 ) -> tuple[str, ...]:
     """Return the classes of a source, in its order; of those that are wanted, where any are.
 
@@ -58,6 +58,7 @@ def choose_classes(
         wanted: `data.classes`, in any order: names, or each after a minus to take all others; None takes all.
         where: The source for messages.
         at_least: So many classes are needed, as configurations know of names to take, but not of those to leave out.
+        offer: What may be meant where too few are left, for messages.
 
     Raises:
         DataError: A named class is not there, some are taken and others left out, too few are left, or two names look
@@ -79,7 +80,7 @@ def choose_classes(
     if wanted is not None and len(chosen) < at_least:
         raise DataError(
             f"data.classes leaves {listed(chosen) or 'no class'} of {where}, and {at_least} are needed: it has "
-            f"{listed(found)}"
+            f"{listed(found)}{offer and f'; {offer}'}"
         )
     if twins := alike(chosen):
         one, other = map(coded, twins)

@@ -9,7 +9,7 @@ from tlexp.data.counts import Counts
 from tlexp.data.decode import printable
 from tlexp.data.groups import Grouper
 from tlexp.data.images import Source
-from tlexp.data.listing import Layout, deeper_notes, find_layout, find_trees, list_images
+from tlexp.data.listing import Layout, deeper_notes, find_layout, find_trees, list_images, meant_root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class Folder:
             pool_from=self._told(layout, layout.pool),
             held_out_from=None if tested is None else self._told(layout, tested),
             notes=(*layout.notes, *deeper_notes(layout.pool, layout, pool)),
+            meant=meant_root(layout, pool),
         )
 
     def _layout(self, classes: Sequence[str] | None, at_least: int) -> Layout:

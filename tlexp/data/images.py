@@ -7,6 +7,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -128,6 +129,7 @@ class Source:
         leaks: Images of groups that are both in the pool and in a held-out split, or were before they left the pool.
         notes: Remarks for the user, one sentence each.
         prior: Share of each class where the network will be used; none where nobody knows.
+        meant: The folder below the one that was named which holds the classes by its looks; None where none does.
     """
 
     classes: tuple[str, ...]
@@ -144,6 +146,7 @@ class Source:
     held_out_from: str | None = None
     short_sides: tuple[int, int, int] | None = None
     prior: tuple[float, ...] = ()
+    meant: Path | None = None
 
     @property
     def skipped_lines(self) -> tuple[str, ...]:

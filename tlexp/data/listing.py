@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tlexp.data.classes import NEITHER, choose_classes, listed, require_equal, taken_classes
 from tlexp.data.decode import EXTENSIONS, printable
 from tlexp.data.files import Listing
-from tlexp.data.refusals import above, absent, better, did_you_mean, flat, misread, nested
+from tlexp.data.refusals import above, absent, better, did_you_mean, flat, has_form, misread, nested
 from tlexp.data.split_folders import FORM, find_splits
 from tlexp.data.walk import Naming, Walk, is_folder, leads_out, loose_images, subfolders, visible_entries
 from tlexp.errors import DataError
@@ -129,7 +129,14 @@ def _with_classes(layout: Layout, wanted: Sequence[str] | None, at_least: int) -
     found = _classes(layout, pool, at_least)
     if wanted is None and (wrong := misread(layout.naming(pool), pool)):
         raise DataError(wrong)
-    chosen = choose_classes(found, wanted, where=layout.shown(pool), at_least=at_least)
+    left = taken_classes(found, wanted)
+    deeper = (
+        [folder for name, folder in subfolders(pool).items() if name in left and has_form(folder)]
+        if len(left) < at_least
+        else []
+    )
+    offer = did_you_mean("data.root", deeper) if pool == layout.root else ""
+    chosen = choose_classes(found, wanted, where=layout.shown(pool), at_least=at_least, offer=offer)
     if held_out is not None:
         others = taken_classes(_classes(layout, held_out, at_least), wanted)
         require_equal(
@@ -169,21 +176,36 @@ def list_images(split: Path, layout: Layout, *, follow_links: bool) -> Listing:
 
 def deeper_notes(split: Path, layout: Layout, listing: Listing) -> Iterator[str]:
     """Say which class folders hold images in several folders, as those of a data set one folder too high would."""
+    if several := _folders_inside(split, layout, listing):
+        label, names = next(iter(sorted(several.items())))
+        meant = meant_root(layout, listing)
+        offer = "" if meant is None else f": {did_you_mean('data.root', [meant])}"
+        yield (
+            f"images lie in folders inside {len(several)} of the class folders, e.g. {layout.classes[label]} holds "
+            f"{listed(names)}; all below a class folder belongs to its class{offer}"
+        )
+
+
+def meant_root(layout: Layout, listing: Listing) -> Path | None:
+    """Return the folder below the root that holds the classes by its looks, beside others; None where none does."""
+    if layout.pool != layout.root:
+        return None
+    several = _folders_inside(layout.pool, layout, listing)
+    if len(several) != 1:
+        return None
+    ((label, names),) = several.items()
+    folder = subfolders(layout.pool)[layout.classes[label]]
+    return folder if len(names) > len(layout.classes) and not loose_images(folder) else None
+
+
+def _folders_inside(split: Path, layout: Layout, listing: Listing) -> dict[int, list[str]]:
+    """Return the folders that hold the images of a class, for classes that have several of them."""
     start = len(PurePosixPath(layout.naming(split).image(str(split))).parts)
     inside: defaultdict[int, set[str]] = defaultdict(set)
     for file in listing.files:
         parts = file.name.split("/")[start:]
         inside[file.label].update(parts[1:-1][:1])
-    several = {label: sorted(names) for label, names in inside.items() if len(names) > 1}
-    if several:
-        label, names = next(iter(sorted(several.items())))
-        naming, folder = layout.naming(split), subfolders(split)[layout.classes[label]]
-        holds_classes = len(several) == 1 and len(names) > len(layout.classes) and not loose_images(folder)
-        offer = did_you_mean(naming.setting, [folder]) if holds_classes and split == layout.root else ""
-        yield (
-            f"images lie in folders inside {len(several)} of the class folders, e.g. {layout.classes[label]} holds "
-            f"{listed(names)}; all below a class folder belongs to its class{offer and f': {offer}'}"
-        )
+    return {label: sorted(names) for label, names in inside.items() if len(names) > 1}
 
 
 def list_tree(root: Path, *, setting: str, prefix: str, follow_links: bool) -> Listing:

@@ -83,14 +83,14 @@ def better(folder: Path) -> list[Path]:
     level = [folder]
     for _ in range(_DEPTH):
         level = [inside for each in level for inside in _readable(each).values()][:_WIDTH]
-        if usable := [each for each in level if _has_form(each)]:
+        if usable := [each for each in level if has_form(each)]:
             return usable
     return []
 
 
 def above(folder: Path) -> list[Path]:
     """Return the folder above one that has a usable form, if it has."""
-    return [folder.parent] if _has_form(folder.parent) else []
+    return [folder.parent] if has_form(folder.parent) else []
 
 
 def did_you_mean(setting: str, found: Sequence[Path]) -> str:
@@ -107,7 +107,8 @@ def _readable(folder: Path) -> dict[str, Path]:
         return {}
 
 
-def _has_form(folder: Path) -> bool:
+def has_form(folder: Path) -> bool:
+    """Return whether a folder could be a root by its looks."""
     inside = _readable(folder)
     trains = splits_meant(inside).get(TRAIN)
     if trains:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tlexp.config import Preprocessing
 from tlexp.config.backbone import PIXELS
+from tlexp.config.casting import nearest
 from tlexp.config.head import HeadKind
 from tlexp.config.preprocessing import LARGEST_RESIZED, resizes_too_far
 from tlexp.errors import ConfigError
@@ -24,6 +25,7 @@ from tlexp.models.pixels import PIXELS_CFG, Pixels
 from tlexp.models.readout import hands_on_class_token, read_map, read_units
 from tlexp.models.rehearsal import Rehearsal
 from tlexp.models.seeds import drawn_from
+from tlexp.paths import conf_options
 
 _SHAPE = "_feature_shape"
 """Attribute of a built backbone: the shape of its features, which are flat."""
@@ -95,10 +97,11 @@ def pretrained_cfg(name: str) -> dict[str, Any]:
         return dict(PIXELS_CFG)
     architecture, tag = split_model_name_tag(name)
     if not is_model(architecture):
-        near = difflib.get_close_matches(architecture, list_models(), n=4, cutoff=0.6)
+        models = list_models()
+        options = {each: f"backbone={each}" for each in conf_options("backbone") if each not in models}
+        alike = nearest(architecture, [*options, *models], options)
         raise ConfigError(
-            f"backbone.name={name}: timm has no model {architecture!r}"
-            + (f"; nearest: {', '.join(near)}" if near else "; `timm.list_models()` lists them")
+            f"backbone.name={name}: timm has no model {architecture!r}{alike or '; `timm.list_models()` lists them'}"
         )
     known = [split_model_name_tag(each)[1] for each in get_arch_pretrained_cfgs(architecture)]
     if tag and tag not in known:

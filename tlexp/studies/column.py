@@ -22,13 +22,14 @@ from tlexp.config.head import HeadInit
 from tlexp.errors import Interrupted, TlexpError
 from tlexp.experiment.probe import solve_together
 from tlexp.experiment.session import Session, process_session
-from tlexp.jobs.files import COLUMN_FILE, ColumnFile
+from tlexp.jobs.files import COLUMN_FILE, ColumnFile, read_endings
 from tlexp.jobs.folder import Attempt, SweepFolder
 from tlexp.jobs.index import RunIndex
 from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
 from tlexp.jsonfile import read_json
 from tlexp.paths import in_words, publish, publish_json
+from tlexp.studies.planning.rounds import column_seconds
 from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
@@ -112,6 +113,7 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
     replicates, limit = [by_key[key] for key in job["runs"] if key in by_key], _Limit(job)
     index = RunIndex(study.attempts(each.key for each in replicates))
     missing = [each for each in replicates if index.counting(each.key) is None]
+    before = column_seconds(column, (each.key for each in replicates), index, read_endings(study.path))
     session = process_session()
     if missing and limit.allows(missing[0].key):
         with deterministic(loaded.config.train.deterministic):  # as each run, under whose keys this is kept
@@ -139,7 +141,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
                 spent = time.monotonic() - taken_up
                 left = len(missing) - number - 1
                 more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
-                say(f"{column} labels={each.labels}: done after {spent:.0f} s{more}")
+                now = f", {spent:.0f} s of them this time" if before else ""
+                say(f"{column} labels={each.labels}: done after {before + spent:.0f} s{now}{more}")
             signal_number = listener.should_stop()
             if signal_number is not None:
                 raise Interrupted(signal_number)  # it came while the end of the run was written

@@ -3,6 +3,7 @@
 The records in its folder are the truth, as those of a sweep are: the same command typed again goes on.
 """
 
+import contextlib
 import dataclasses
 import math
 import platform
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.data import copies_csv, leaks_csv
-from tlexp.errors import TrainingError
+from tlexp.errors import Interrupted, TlexpError, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
@@ -106,7 +107,11 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     with plan.folder.locked():
         plan.folder.state(about)
         _list_images(plan)
-        due = _run(plan, context, found, began)
+        try:
+            due = _run(plan, context, found, began)
+        except (Interrupted, KeyboardInterrupt):
+            _keep_pictures(plan)
+            raise
         failed = _report(plan, due)
     if failed:
         raise TrainingError(f"{failed} of {len(due)} runs did not finish; the same command typed again runs them")
@@ -328,6 +333,14 @@ class _Endings:
             lost = {"column": job.planned.key, "lost": read_json(folder / names.JOB_FILE)["runs"], "reason": reason}
             publish_json(folder / COLUMN_FILE, lost, indent=None)
         self._lost.clear()
+
+
+def _keep_pictures(plan: StudyPlan) -> None:
+    """Keep the pictures of the mistakes made so far for `tlexp report`, which opens no images; what fails is let go."""
+    from tlexp.studies.report.report import keep_pictures  # lazy: matplotlib
+
+    with contextlib.suppress(TlexpError, OSError):  # the interruption is what counts
+        keep_pictures(plan.folder.path, plan.source.held_out)
 
 
 def _report(plan: StudyPlan, due: Sequence[PlannedRun]) -> int:

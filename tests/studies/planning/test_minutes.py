@@ -185,6 +185,8 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert table[3].endswith("candidates  about")
     assert all(re.search(r" (solved|\d+) +\d+ (s|min|h)$", line) for line in table[4:])
     assert re.search(r"runs, \d+ to do, about \S+ \S+ were nothing left out, ", shown)
+    head = [line.split()[0] for line in shown.splitlines()[1:6]]
+    assert head == ["study.minutes=10", "of", "the", "study", "network"], "what will happen, what there is, its parts"
     assert study(*POOL, "study.minutes=1", "--dry-run") == 0
     shown = capsys.readouterr().out
     assert re.search(r"^none of 12 cells that train fits: the cheapest takes \d+ (s|min)$", shown, re.M)

@@ -58,10 +58,11 @@ def test_sizes_that_a_network_does_not_take_are_named(compose: Callable[[tuple[s
 
 
 def test_the_cheapest_comes_first_and_what_cannot_be_had_is_named(compose: Callable[[tuple[str, ...]], Config]) -> None:
-    found, missing = find_pool(pool_entries(["lite0", "tiny", "resnet18", "resnet5000", "pixels"]), compose)
+    found, missing = find_pool(pool_entries(["lite0", "tiny", "lit0", "resnet18", "resnet5000", "pixels"]), compose)
     assert [each.name for each in found] == ["tiny", "lite0"]
     assert missing["resnet18"] == "its weights are not here, and HF_HUB_OFFLINE is set"
     assert "no model 'resnet5000'" in missing["resnet5000"]
+    assert "no model 'lit0' (did you mean backbone=lite0 " in missing["lit0"]
     assert "control" in missing["pixels"]
 
 

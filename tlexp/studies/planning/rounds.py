@@ -1,8 +1,7 @@
 """Which replicates of a plan have their turn, by what the looks at the data have said so far."""
 
 import statistics
-from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tlexp.jobs.files import ColumnFile
@@ -162,20 +161,27 @@ def seconds_left(columns: Sequence[PlannedColumn], rounds: HeldRounds, estimate:
 
 
 def seconds_spent(columns: Sequence[PlannedColumn], index: RunIndex, ended: Sequence[ColumnFile]) -> float:
-    """Return what has been done took.
-
-    A column's jobs take longer than its replicates, which share a pass over the images; of one that was interrupted
-    only the replicates are known.
+    """Return what has been done took, see `column_seconds`.
 
     Args:
         columns: Of the plan.
         index: What is there of their replicates.
         ended: How their jobs ended.
     """
-    jobs: defaultdict[str, float] = defaultdict(float)
-    for job in ended:
-        jobs[job.column] += job.seconds
-    return sum(
-        max(jobs[column.column.name], sum(index.value(run.key, "cost/seconds") or 0.0 for run in column.runs))
-        for column in columns
-    )
+    return sum(column_seconds(column.column.name, (run.key for run in column.runs), index, ended) for column in columns)
+
+
+def column_seconds(name: str, keys: Iterable[str], index: RunIndex, ended: Sequence[ColumnFile]) -> float:
+    """Return what has been done of a column took.
+
+    Its jobs take longer than its replicates, which share a pass over the images; of one that was interrupted only the
+    replicates are known.
+
+    Args:
+        name: Of the column.
+        keys: Of its replicates.
+        index: What is there of them.
+        ended: How jobs ended, its own and others.
+    """
+    jobs = sum(job.seconds for job in ended if job.column == name)
+    return max(jobs, sum(index.value(key, "cost/seconds") or 0.0 for key in keys))

@@ -20,7 +20,7 @@ _WIDE = 0.1
 
 
 def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent: float | None = None) -> str:
-    """Return the bill: what is computed, in how much time by estimate, and what is left out.
+    """Return the bill: what will happen in which time, then what there is to do in all, then each part of it.
 
     Args:
         plan: What is computed.
@@ -42,29 +42,30 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
         about = duration(found.of(each, runs))
         title = each.column.title if each.column.competes else f"control: {each.column.title}"
         rows.append([each.column.name, title, ",".join(budgets), str(len(runs)), str(there), candidates, about])
-    lines = [*_pool_lines(plan), *_fitted(rows)]
+    details = [*_pool_lines(plan), *_fitted(rows)]
     cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
     counted = f"{cells} cell{'' if cells == 1 else 's'}"
     left_out = {f'"{name}"' if ": " in name else name: why for name, why in plan.skipped.items() if name not in again}
-    lines += [f"left out: {name}: {why}" for name, why in left_out.items()]
+    details += [f"left out: {name}: {why}" for name, why in left_out.items()]
     if again:
-        lines.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
+        details.append(f"left out when it began: {'; '.join(again)} (another study.minutes= plans anew)")
     opening = [run for runs in first.values() for run in runs]
     left = sum(run.key not in found.done for run in opening)
     minutes = allowed_minutes(plan)
     stops = _stops(plan, found, minutes, spent)
     whole = " were nothing left out" if stops else ""
-    lines.append(
+    in_all = [
         f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
         f"about {duration(found.first(plan))}{whole}, {duration(found.once)} of them to start and to report"
-    )
+    ]
     if len(plan.looks) > 1:
-        lines.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all{whole}")
-    if math.isfinite(minutes):
-        if plan.study.minutes is None:
-            lines.append(f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit")
-        lines += stops
-    return "\n".join([images.told, *lines, *_warnings(plan)])
+        in_all.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all{whole}")
+    limit = []
+    if math.isfinite(minutes) and plan.study.minutes is None:
+        limit = [f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit"]
+    # Where the minutes end it first, what there is to do in all is not what will happen.
+    head = [*limit, *stops, *in_all] if stops else [*in_all, *limit]
+    return "\n".join([images.told, *head, *details, *_warnings(plan)])
 
 
 def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,10 +1,13 @@
 """What a study leaves for people: a page, the same as Markdown, its figures with their numbers as CSV beside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tlexp.data import Images
 from tlexp.paths import publish
-from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.findings import Findings, Mistake
+from tlexp.studies.analysis.reading import read_table
 from tlexp.studies.report.csv import FIGURE_TABLES, cells_csv, mistakes_csv, recalls_csv, recommendations_csv
 from tlexp.studies.report.html import build_page
 from tlexp.studies.report.markdown import build_markdown
@@ -27,8 +30,7 @@ def write_report(folder: Path, findings: Findings, images: Images | None = None)
         images: Of its test split; None where they are not at hand.
     """
     (folder / REPORT).mkdir(exist_ok=True)
-    mistakes = () if findings.model is None else findings.model.mistakes
-    report = build_document(findings, keep_thumbnails(folder / REPORT, mistakes, images))
+    report = build_document(findings, keep_thumbnails(folder / REPORT, _mistakes(findings), images))
     dark = dark_colours(column_styles(findings.table.columns))
     content: dict[str, bytes | str] = {
         PAGE: build_page(report, dark=dark),
@@ -50,3 +52,20 @@ def write_report(folder: Path, findings: Findings, images: Images | None = None)
     for name, data in content.items():
         publish(folder / REPORT / name, data)
     return [folder / REPORT / name for name in content]
+
+
+def keep_pictures(folder: Path, images: Images) -> None:
+    """Keep the thumbnails of the mistakes that a report of a study's folder would show now.
+
+    Args:
+        folder: Of the study.
+        images: Of its test split.
+
+    Raises:
+        TlexpError: The folder holds no study, or one of its files was changed.
+    """
+    keep_thumbnails(folder / REPORT, _mistakes(analyse(read_table(folder))), images)
+
+
+def _mistakes(findings: Findings) -> Sequence[Mistake]:
+    return () if findings.model is None else findings.model.mistakes

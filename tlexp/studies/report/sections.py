@@ -158,7 +158,7 @@ def _model(findings: Findings, thumbnails: Mapping[int, bytes]) -> Section | Non
         "those that it is most confident of. Some may be wrong labels."
     )
     if shown and not thumbnails:
-        mistakes += " Their pictures come with the page that the study writes at its end: tlexp report opens no images."
+        mistakes += " Their pictures come where the study ends or is interrupted: tlexp report opens no images."
     return Section(
         title="What the recommended model tells wrong",
         paragraphs=(told, mistakes) if shown else (told,),
