@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.decision import Decision, decide
-from tlexp.studies.analysis.findings import Sureness
+from tlexp.studies.analysis.findings import OPEN, Sureness
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.pairs import PairSpreads, PlainPairs, measure_pairs, with_borrowed_variances
 from tlexp.studies.analysis.stages import at_stage
@@ -21,7 +21,6 @@ LOOKS = (3, 10)
 """Data seeds at the looks before the last one."""
 SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 """Number of looks -> the share of the error of each. The last has most: few seeds decide little, whatever the error."""
-_OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
 
 
 def plan_looks(most: int) -> tuple[int, ...]:
@@ -98,7 +97,7 @@ def hold_rounds(table: StudyTable) -> HeldRounds:
             decision = decide(seen, labels, images, pairs, dropped=out, above=above, share=share)
             looks[labels] = Look(decision=decision, pairs=pairs, round=number)
         over = all(_is_over(seen, labels, dropped) for labels in going)
-        going = tuple(labels for labels in going if looks[labels].decision.sureness in _OPEN)
+        going = tuple(labels for labels in going if looks[labels].decision.sureness in OPEN)
         if not over or not going or number in (len(planned), table.stopped):
             break
         for labels in going:
