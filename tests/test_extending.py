@@ -34,7 +34,7 @@ RUNS = {
 }
 """Recipes that end in a run, and what its record says of it."""
 PLANS = {
-    "A study of one's own": r"^keep .*\n^update .*\n^scratch .*\n(.*\n)*^study multirun/statistics-.*: 9 cells, ",
+    "A study of one's own": r"^keep .*\n^update .*\n^scratch .*\n(.*\n)*^study multirun/statistics-.*: \d+ data seeds ",
     "Sizes and networks of one's own study": r"^tiny-32px(.*\n)+^lite0-64px-freeze-0 .*\n^study multirun/survey-",
 }
 """Recipes that end in the plan of a study, and what is shown of it."""
