@@ -34,7 +34,7 @@ RUNS = {
 }
 """Recipes that end in a run, and what its record says of it."""
 PLANS = {
-    "A study of one's own": r"^study multirun/statistics-.*: 9 cells, (.*\n)*^keep .*\n^update .*\n^scratch ",
+    "A study of one's own": r"^study multirun/statistics-.*: \d+ data seeds .*\n(.*\n)*^keep .*\n^update .*\n^scratch ",
     "Sizes and networks of one's own study": r"^study multirun/survey-(.*\n)+^tiny-32px(.*\n)+^lite0-64px-freeze-0 ",
 }
 """Recipes that end in the plan of a study, and what is shown of it."""

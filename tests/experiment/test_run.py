@@ -585,7 +585,7 @@ def test_what_departs_from_the_protocol_is_said(start: Start) -> None:
     assert heard[0] == record.data.told
     assert [text for text in heard[1:] if not text.startswith("cache ")] == record.notes
     assert any("random weights" in note for note in heard)
-    assert any("conditional on this pool" in note for note in heard)
+    assert any("for these images alone" in note for note in heard)
     assert any("outside protocol: train.limit_steps=6" in note for note in heard)
 
 

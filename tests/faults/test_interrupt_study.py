@@ -28,5 +28,5 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_finds_the_checkpoint(tmp_
     states = list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))
     assert states
     again = finish(tmp_path, *WORDS, "--dry-run")
-    assert "1 cell, 2 data seeds, 2 runs, 2 to do" in again.shown, again.errors
+    assert "2 data seeds (draws of labels), 2 runs, 2 to do" in again.shown, again.errors
     assert states == list(tmp_path.glob("multirun/s/runs/*/*/checkpoint/*.state.safetensors"))

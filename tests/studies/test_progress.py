@@ -29,11 +29,11 @@ def test_the_line_counts_records_and_reckons_by_what_replicates_should_take(tmp_
     end(tmp_path, "d" * 64)
     clock = Clock()
     told = StudyProgress(tmp_path, WAITING, done=4, title="study, round 1 of at most 3", clock=clock)
-    assert told.line() == "study, round 1 of at most 3: 4 of 7 replicates done, about 60 s to go"
+    assert told.line() == "study, round 1 of at most 3: 4 of 7 runs done, about 60 s to go"
     end(tmp_path, "a" * 64)
     end(tmp_path, "b" * 64)
     clock.now += 60.0
-    assert told.line() == "study, round 1 of at most 3: 6 of 7 replicates done, about 93 s to go"
+    assert told.line() == "study, round 1 of at most 3: 6 of 7 runs done, about 93 s to go"
     clock.now += 60.0
     assert told.line().endswith("about 33 s to go")
     assert told.pace == pytest.approx(70 / 30)
@@ -71,15 +71,15 @@ def test_the_line_says_when_the_minutes_are_over_and_what_still_runs(tmp_path: P
     assert told.line().endswith("about 60 s to go, of which study.minutes leave 30 s")
     clock.now = 131.0
     assert re.fullmatch(
-        r"study: 0 of 3 replicates done; study.minutes are over: 1 that an answer needs, about .+ to go", told.line()
+        r"study: 0 of 3 runs done; study.minutes are over: 1 that an answer needs, about .+ to go", told.line()
     )
     end(tmp_path, "a" * 64)
-    assert told.line() == "study: 1 of 3 replicates done; study.minutes are over: what has begun comes to its end"
+    assert told.line() == "study: 1 of 3 runs done; study.minutes are over: what has begun comes to its end"
 
 
 def test_an_attempt_that_was_there_before_does_not_count(tmp_path: Path) -> None:
     end(tmp_path, "a" * 64)
-    assert ": 0 of 3 replicates done" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()
+    assert ": 0 of 3 runs done" in StudyProgress(tmp_path, WAITING, done=0, title="study").line()
 
 
 def test_off_a_terminal_there_is_a_line_from_time_to_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,4 +89,4 @@ def test_off_a_terminal_there_is_a_line_from_time_to_time(tmp_path: Path, monkey
     lines: list[str] = []
     with StudyProgress(tmp_path, WAITING, done=0, title="study"):
         assert shown.wait(30)
-    assert lines[0].startswith("study: 0 of 3 replicates done, about")
+    assert lines[0].startswith("study: 0 of 3 runs done, about")

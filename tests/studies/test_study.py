@@ -95,7 +95,7 @@ def test_a_study_runs_every_replicate_once_and_leaves_a_page(study: Study, finis
     assert {labels for name, labels in cells if name == "freeze-0"} == {"2", "4"}
     assert len(records(tmp_path)) == 2 * len(cells) == len(about(tmp_path)["replicates"])
     assert (tmp_path / "multirun/s/report/index.html").is_file()
-    assert "study multirun/s: 16 cells, 2 data seeds, 32 runs, 32 to do" in (tmp_path / "shown.txt").read_text()
+    assert "study multirun/s: 2 data seeds (draws of labels), 32 runs, 32 to do" in (tmp_path / "shown.txt").read_text()
     named = json.loads((tmp_path / "multirun/s/test-images.json").read_text())["names"]
     assert len(named) == 20
     assert named[0].startswith("test/circle/")
@@ -644,10 +644,10 @@ def test_controls_stop_when_the_minutes_are_up_and_stay_so(
     competing = {"freeze-5": [0, 1], "ridge": [0, 1], "nearest_mean": [0, 1], "knn": [0, 1]}
     there = competing | {"pixels": [0, 1], "scratch": [0]}
     assert ran(tmp_path) == there
-    assert "they are up; left out: 5 replicates of controls, on which no answer rests" in capsys.readouterr().err
+    assert "they are up; left out: 5 runs of controls, on which no answer rests" in capsys.readouterr().err
     page = (tmp_path / "multirun/s/report/report.md").read_text()
-    assert "| further controls | to fit study.minutes=30, which were up before 5 replicates ended |" in page
-    assert "11 of 11 replicates have finished" in page
+    assert "| further controls | to fit study.minutes=30, which were up before 5 runs ended |" in page
+    assert "11 of 11 runs have finished" in page
     assert study(*words) == 0
     assert "left out when it began: further controls (another study.minutes=" in capsys.readouterr().out
     assert ran(tmp_path) == there
@@ -759,7 +759,7 @@ def test_networks_may_be_compared_wholly_frozen_alone(
     frozen = {"tiny-freeze-5", "tf_efficientnet_lite0-freeze-9"}
     assert {name for name, *_ in about(tmp_path)["replicates"].values()} == frozen
     assert len(records(tmp_path)) == 2
-    assert "2 of 2 replicates have finished" in capsys.readouterr().out
+    assert "2 of 2 runs have finished" in capsys.readouterr().out
 
 
 def test_minutes_stop_between_the_passes_of_networks_and_the_rest_goes_on(
@@ -952,7 +952,7 @@ def test_sizes_of_one_network_are_screened_and_told_with_what_each_costs(
     assert {record.config["data"]["size"] for record in found} == {48}
     assert len({record.data.digest for record in found}) == 1
     page = (tmp_path / "multirun/s/report/report.md").read_text()
-    assert "## Which sizes" in page
+    assert "## Sizes compared" in page
     operations = {name: each["operations"] for each in told["entrants"] for name in each["columns"]}
     costs_told = csv.DictReader((tmp_path / "multirun/s/report/cost.csv").read_text().splitlines())
     assert {row["column"]: int(row["operations"]) for row in costs_told} == operations

@@ -14,6 +14,7 @@ from tlexp.errors import ConfigError
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.reading import read_table
+from tlexp.studies.report.answers import answers
 from tlexp.studies.report.csv import cells_csv
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.report import PAGE, REPORT
@@ -89,12 +90,14 @@ class StudyAnswer:
         folder: Of the study.
         page: Of its report, for a browser; absolute, so that it is found from any working folder.
         budgets: An answer each, in growing order.
+        sentences: The same in words, the largest budget first; those of which the same is said are told together.
         table: Every column at every budget, a row each, as in the report's cells.csv.
     """
 
     folder: Path
     page: Path
     budgets: tuple[BudgetAnswer, ...]
+    sentences: tuple[str, ...]
     table: pd.DataFrame
 
     @classmethod
@@ -105,8 +108,13 @@ class StudyAnswer:
             TlexpError: The folder holds no study, or one of its files was changed.
         """
         findings = analyse(read_table(folder))
-        answers = tuple(map(BudgetAnswer.of, explain(findings)))
-        return cls(folder=folder, page=(folder / REPORT / PAGE).absolute(), budgets=answers, table=_cells(findings))
+        return cls(
+            folder=folder,
+            page=(folder / REPORT / PAGE).absolute(),
+            budgets=tuple(map(BudgetAnswer.of, explain(findings))),
+            sentences=tuple(answer.sentence() for answer in answers(findings)),
+            table=_cells(findings),
+        )
 
     def take(self, labels: int | float | str) -> BudgetAnswer:
         """Return what to do with so many labels per class, a share of the pool such as 0.1, or "all".
@@ -122,13 +130,13 @@ class StudyAnswer:
         return self.budgets[known.index(named)]
 
     def __repr__(self) -> str:
-        return "\n".join([f"<StudyAnswer {str(self.folder)!r}", *(f"  {each.sentence}" for each in self.budgets)]) + ">"
+        return "\n".join([f"<StudyAnswer {str(self.folder)!r}", *(f"  {each}" for each in self.sentences)]) + ">"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a sentence for each budget, and where the page is."""
-        answers = "".join(f"<li>{html.escape(each.sentence)}</li>" for each in self.budgets)
+        """Return what a notebook shows: the sentences, and where the page is."""
+        told = "".join(f"<li>{html.escape(each)}</li>" for each in self.sentences)
         page = html.escape(self.page.as_uri())
-        return f'<p><b>{html.escape(self.folder.name)}</b></p><ul>{answers}</ul><p><a href="{page}">{page}</a></p>'
+        return f'<p><b>{html.escape(self.folder.name)}</b></p><ul>{told}</ul><p><a href="{page}">{page}</a></p>'
 
 
 def _cells(findings: Findings) -> pd.DataFrame:

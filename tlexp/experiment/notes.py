@@ -57,8 +57,8 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         yield f"unreadable images left out: {first}{f' and {len(others):,} more, see record.json' if others else ''}"
     if 2 * len(budget.positions) > len(images.pool.labels):
         yield (
-            f"labels={config.labels} is above half of the pool: the result is conditional on this pool, another might "
-            "give a different one"
+            f"labels={config.labels} takes more than half of the images to learn from: what is reached is told for "
+            "these images alone, others may give something else"
         )
     yield from precision_note(config, len(budget.positions) + len(images.held_out.labels))
     changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length

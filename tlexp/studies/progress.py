@@ -82,7 +82,7 @@ class StudyProgress:
         now = self._clock()
         ended = self._waiting.keys() - waiting.keys()
         self._note(self._whole - sum(self._parts(waiting, over=ended)), now)
-        told = f"{self._title}: {self._before + len(over)} of {self._before + len(self._waiting)} replicates done"
+        told = f"{self._title}: {self._before + len(over)} of {self._before + len(self._waiting)} runs done"
         late = now > self._until
         left = {key: seconds for key, seconds in waiting.items() if not late or key in self._needed}
         seconds = self._to_go(self._parts(left, over=ended), now)

@@ -91,6 +91,7 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
         found = estimate(plan, session, done)
         plan.milliseconds = found.milliseconds(plan) | plan.milliseconds
     if begun is None:
+        plan.whole = found.whole(plan)
         shorten(plan, found)
     spent = seconds_spent(plan.columns, index, read_endings(plan.folder.path)) if begun is not None else None
     print(survey(plan, found, again=again, spent=spent))  # noqa: T201 - this is what people see first

@@ -3,8 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tlexp.studies.analysis.deciding import find_deciding_size
-from tlexp.studies.analysis.findings import DecidingSize
+from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
+from tlexp.studies.analysis.analyse import analyse
+from tlexp.studies.analysis.deciding import find_deciding_size, seconds_of_seeds
+from tlexp.studies.analysis.findings import DecidingSize, Sureness
 from tlexp.studies.analysis.intervals import Spread
 
 
@@ -58,3 +60,24 @@ def test_where_all_seeds_draw_from_a_small_pool_the_pool_is_named() -> None:
     found = size(rival(value=0.0), shared=0.9)
     assert (found.seeds, found.images, found.both, found.pool) == (None, None, None, True)
     assert not size(rival(), shared=0.05).pool
+
+
+def test_seeds_that_decide_take_what_those_before_took_where_more_are_run(make_table: MakeTable) -> None:
+    """Decided budgets and columns that left take no more, solved heads take them everywhere, controls none."""
+    columns = [dataclasses.replace(each, solved=each.name == "freeze-5") for each in DEPTHS]
+    found = analyse(make_table(columns=(*columns, *CONTROLS), failed=(), waiting=(), missing=(), seeds=3))
+    sure = {"2": Sureness.decided, "5": Sureness.open, "20": Sureness.nearly, "100": Sureness.decided}
+    told = tuple(
+        dataclasses.replace(each, sureness=sure[each.labels], dropped={"freeze-0": 1} if each.labels == "5" else {})
+        for each in found.recommendations
+    )
+    found = dataclasses.replace(found, recommendations=told)
+    expected = 0.0
+    for (name, labels), cell in found.cells.items():
+        [column] = [each for each in (*columns, *CONTROLS) if each.name == name]
+        goes_on = labels in ("5", "20") and (name, labels) != ("freeze-0", "5")
+        if not column.is_control and (goes_on or not column.in_rounds):
+            expected += 7 * (cell.seconds or 0.0)
+    assert expected > 0
+    assert seconds_of_seeds(found, 10) == pytest.approx(expected)
+    assert seconds_of_seeds(found, 3) is None

@@ -53,7 +53,7 @@ def test_a_begun_study_keeps_what_it_began_with(
     stated["study"]["replicates"] = {"0" * 64: ["freeze-5", "9", 0]}
     about.write_text(json.dumps(stated))
     assert study(*words, "--dry-run") == 2
-    assert "study.json names no replicate of this study: remove it" in capsys.readouterr().err
+    assert "study.json names no run of this study: remove it" in capsys.readouterr().err
 
 
 def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
@@ -86,14 +86,14 @@ def test_rounds_are_left_out_first_and_stay_so(
     assert study(*words) == 0
     shown = capsys.readouterr().out
     assert "left out: further data seeds: to fit study.minutes=60; with it about 2.5 h" in shown
-    assert "3 data seeds, 3 runs, 3 to do" in shown
+    assert "3 data seeds (draws of labels), 3 runs, 3 to do" in shown
     monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
     assert study(*words, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "left out when it began: further data seeds" in shown
-    assert "3 data seeds, 3 runs, 0 to do" in shown
+    assert "3 data seeds (draws of labels), 3 runs, 0 to do" in shown
     assert study(*words, "study.seeds=10", "--dry-run") == 0
-    assert "10 data seeds, 10 runs, 7 to do" in capsys.readouterr().out
+    assert "10 data seeds (draws of labels), 10 runs, 7 to do" in capsys.readouterr().out
 
 
 def test_rounds_are_left_out_of_what_trains_and_solved_heads_keep_their_seeds(
@@ -104,12 +104,12 @@ def test_rounds_are_left_out_of_what_trains_and_solved_heads_keep_their_seeds(
     assert study(*words) == 0
     shown = capsys.readouterr().out
     assert "left out: further rounds: to fit study.minutes=60; with it about 2.5 h" in shown
-    assert "2 cells, 3 data seeds, 13 runs, 13 to do" in shown
+    assert "3 data seeds (draws of labels), 13 runs, 13 to do" in shown
     monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
     assert study(*words, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert "left out when it began: further rounds" in shown
-    assert "2 cells, 3 data seeds, 13 runs, 0 to do" in shown
+    assert "3 data seeds (draws of labels), 13 runs, 0 to do" in shown
 
 
 def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -175,7 +175,9 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     shown = capsys.readouterr().out
     assert "left out:" not in shown
     assert re.search(r"^study.minutes=10 lets the screen look at all 2 networks, in about \d+ s;$", shown, re.M)
-    assert "\nof 12 cells that train the finals have about 4: of the network with the least loss first, " in shown
+    assert (
+        "\nof 12 columns at a budget that train layers about 4 fit: of the network with the least loss first, " in shown
+    )
     assert [line.split()[0] for line in shown.splitlines() if "none frozen" in line] == [
         "tiny-freeze-0", "tf_efficientnet_lite0-freeze-0",
     ]  # fmt: skip
@@ -189,9 +191,11 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert head == ["study.minutes=10", "of", "the", "study", "network"], "what will happen, what there is, its parts"
     assert study(*POOL, "study.minutes=1", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^none of 12 cells that train fits: the cheapest takes \d+ (s|min)$", shown, re.M)
+    assert re.search(
+        r"^none of 12 columns at a budget that train layers fits: the cheapest takes \d+ (s|min)$", shown, re.M
+    )
     assert study(*POOL, "study.depths=[all]", "study.minutes=0.2", "--dry-run") == 0
-    assert "cells that train" not in capsys.readouterr().out
+    assert "that train layers" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0", "--dry-run") == 0
     assert "lets the screen" not in capsys.readouterr().out
     assert study(*POOL, "study.minutes=0.0001", "--dry-run") == 2
@@ -305,6 +309,21 @@ def planned_pool(study: Study, monkeypatch: pytest.MonkeyPatch, pool_plan: None)
     )
     [(plan, found)] = seen
     return plan, found
+
+
+def test_the_bill_of_all_is_kept_by_seed_and_stays_when_something_is_left_out(
+    planned_pool: tuple[StudyPlan, Estimate],
+) -> None:
+    """Of two networks a head is solved and two columns train, with 2, 4 and 6 labels."""
+    plan, found = planned_pool
+    assert found.whole(plan) == {
+        "once": pytest.approx(found.once + found.shared),
+        "seed": pytest.approx(2 * (3 * 1 + 2 * (1 + 50 + 50))),
+    }
+    begun = plan.about(0)["study"] | {"estimate": {"seconds": 1.0, "once": 2.0, "seed": 3.0}}
+    leave_out_again(plan, {**begun, "skipped": dict(plan.skipped)})
+    plan.drop_rounds(3, "")
+    assert plan.about(7)["study"]["estimate"] == {"seconds": 7, "once": 2.0, "seed": 3.0}
 
 
 def test_what_has_been_done_is_not_left_out_when_the_minutes_are_over(planned_pool: tuple[StudyPlan, Estimate]) -> None:

@@ -15,7 +15,7 @@ def test_the_survey_counts_what_is_there_and_what_is_left(
     shown = capsys.readouterr().out
     for name in ("logreg", "ridge", "nearest_mean", "knn"):
         assert re.search(rf"^{name} .* 2,4 +4 +2 +solved +\d+ s$", shown, re.M)
-    assert "study multirun/s: 8 cells, 2 data seeds, 16 runs, 8 to do, about" in shown
+    assert "study multirun/s: 2 data seeds (draws of labels), 16 runs, 8 to do, about" in shown
     assert study("study.controls=false", "study.name=other", "tune.trials=3", "--dry-run") == 0
     shown = capsys.readouterr().out
     assert re.search(r"^freeze-0 .* 2,4 +4 +0 +3 +\d+ s$", shown, re.M)
@@ -31,11 +31,11 @@ def test_the_survey_says_the_rounds(study: Study, capsys: pytest.CaptureFixture[
     )
     controls = {name for name in found if re.search(rf"^{name} +control: ", shown, re.M)}
     assert controls == found.keys() - {"freeze-0", "freeze-5"}
-    assert "9 cells, 3 data seeds, up to 30 while a budget is open, 135 runs, 135 to do, about" in shown
+    assert "3 data seeds (draws of labels), up to 30 while a budget is open, 135 runs, 135 to do, about" in shown
     assert re.search(r"^further rounds: up to 162 runs, about \d+ (s|min) in all$", shown, re.M)
     assert study("study=quick", *words, "study.controls=false") == 0
     shown = capsys.readouterr().out
-    assert "4 cells, 30 data seeds, 120 runs" in shown
+    assert "30 data seeds (draws of labels), 120 runs" in shown
     assert "further rounds" not in shown
 
 

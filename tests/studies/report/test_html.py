@@ -68,8 +68,7 @@ def first_screen(report: Document) -> Iterator[str]:
     yield from (part for answer in report.answers for part in answer)
     if report.picture is not None:
         yield f"{report.picture.alt} {report.picture.caption}"
-    if report.command is not None:
-        yield from (report.command.about, report.command.line)
+    yield from (text for command in report.commands for text in (command.about, command.line))
     yield from (text for fact in report.facts for text in fact)
 
 
@@ -81,18 +80,18 @@ def test_the_page_shows_everything_once_and_in_order(findings: Findings, report:
 
 def test_answers_a_figure_and_a_command_come_before_any_table_and_any_definition(report: Document) -> None:
     page = build_page(report, dark={})
-    assert report.command is not None
     signs = [
         *(f"<b>{taken}</b>" for taken, _ in report.answers),
         "<svg",
-        report.command.line,
+        *(command.line for command in report.commands),
         "<dl>",
         "<section>",
         "<table",
     ]
     places = [page.index(sign) for sign in signs]
     assert places == sorted(places)
-    assert len(report.answers) == 4
+    assert len(report.answers) == 2
+    assert len(report.commands) == 1
 
 
 def test_what_is_looked_up_is_folded(report: Document) -> None:
@@ -177,7 +176,7 @@ def test_texts_from_outside_are_shown_as_they_are_and_make_no_element(findings: 
         notices=(HOSTILE,),
         answers=((HOSTILE, HOSTILE),),
         picture=dataclasses.replace(picture, name="first"),
-        command=TypedCommand(about=HOSTILE, line=HOSTILE),
+        commands=(TypedCommand(about=HOSTILE, line=HOSTILE),),
         facts=((HOSTILE, HOSTILE),),
         sections=(section,),
     )

@@ -32,7 +32,7 @@ def test_tables_name_the_cells_that_failed_wait_or_were_never_planned(make_table
 def test_every_planned_replicate_is_counted_once(make_table: MakeTable) -> None:
     counts = count_replicates(analyse(make_table()))
     assert (counts.finished, counts.failed, counts.missing) == (counts.planned - 2, 1, 1)
-    assert counts.in_words() == "208 of 210 replicates have finished, 1 did not finish, 1 has not run"
+    assert counts.in_words() == "208 of 210 runs have finished, 1 did not finish, 1 has not run"
 
 
 def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from tests.studies.conftest import MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.table import Column, Role
+from tlexp.studies.report.figures import network_picture
 from tlexp.studies.report.networks import (
+    cheaper_lines,
     gain_lines,
     network_table,
     networks_csv,
@@ -85,10 +88,12 @@ def test_what_looking_gained_over_the_favourite_is_an_estimate_with_its_interval
     make_table: MakeTable, favourite: str
 ) -> None:
     lines = gain_lines(findings(make_table, favourite))
-    assert len(lines) == 2
     if favourite == "large":
-        assert "gained nothing over it" in lines[0]
+        [told] = lines
+        assert told.startswith("With 5 and 20 labels per class large: licence apache-2.0, 14 MB")
+        assert "gained nothing over it" in told
     else:
+        assert [line.partition(" labels")[0] for line in lines] == ["With 20", "With 5"]
         assert "licence apache-2.0, 14 MB, 224 px, 2 M operations per image" in lines[0]
         assert "gained +" in lines[0]
         assert "] points over small-" in lines[0]
@@ -176,4 +181,46 @@ def test_sizes_are_called_so_and_the_notes_of_the_study_stand_above_all(make_tab
     assert "of small, the cheapest." in gain_lines(told)[0]
     report = build_document(told)
     assert "Note: resnet18 sees 96 px." in report.notices
-    assert "Which sizes" in [section.title for section in report.sections]
+    assert "Sizes compared" in [section.title for section in report.sections]
+    picture = network_picture(told)
+    assert picture is not None
+    assert picture.alt == "Sizes by accuracy, over operations and milliseconds per image."
+    assert picture.caption.startswith("Mean balanced accuracy of each size's best column, ")
+
+
+def test_what_cheaper_networks_lose_is_told_with_its_bound_and_what_they_save(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    found = findings(make_table, "small")
+    [large] = [each for each in found.screened if each.entrant.name == "large"]
+    assert found.last_taken is not None
+    assert found.last_taken.column in large.entrant.columns
+    [line] = cheaper_lines(found)
+    told = re.fullmatch(
+        r"(small-\w+) loses ([\d.]+) points \(95 %: ([\d.]+) points at most\) with 20 labels per class, for 50 % of "
+        r"the operations per image",
+        line,
+    )
+    assert told is not None
+    best = found.last_taken.candidate(told[1])
+    taken = found.last_taken.candidate(found.last_taken.column)
+    assert float(told[2]) == pytest.approx(100 * (taken.mean - best.mean), abs=0.051)
+    assert best.bound is not None
+    assert 0 <= float(told[3]) - 100 * best.bound < 0.1
+    assert f"cheaper {line}\n" in summary(found, tmp_path)
+
+
+def test_nothing_is_told_of_what_is_dearer_or_not_on_the_front(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = findings(make_table, "small")
+    dearer = tuple(
+        dataclasses.replace(each, entrant=dataclasses.replace(each.entrant, operations=10**9))
+        if each.entrant.name == "small"
+        else each
+        for each in found.screened
+    )
+    assert cheaper_lines(dataclasses.replace(found, screened=dearer)) == ()
+    monkeypatch.setattr("tlexp.studies.report.networks.pareto_front", lambda _: set(STRENGTH))
+    assert not any("small" in line for line in cheaper_lines(dataclasses.replace(found, screened=dearer)))
+    assert cheaper_lines(dataclasses.replace(found, screened=())) == ()

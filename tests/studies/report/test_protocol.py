@@ -10,6 +10,7 @@ from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
 from tlexp.studies.analysis.table import HURRIED, ROUNDS
 from tlexp.studies.report.protocol import (
+    backbone_facts,
     data_words,
     deciding_commands,
     deciding_words,
@@ -76,6 +77,7 @@ def test_images_are_counted_over_all_seeds_wherever_they_are_told(findings: Find
         ("frozen", {"data.source": "csv", "data.train": "a/b.csv"}, "Which head for tiny, wholly frozen, on b.csv"),
         ("backbones", {"data.source": "timm"}, "Which network, on timm"),
         ("depths", {"data.source": "folder", "data.root": "."}, "How much of tiny to freeze, on ."),
+        ("sizes", {"data.source": "timm"}, "Which input size for tiny, on timm"),
         ("heads", {"data.source": "shapes"}, "Which head for tiny, on rendered shapes"),
         ("mine", {"data.source": "folder", "data.root": "photos"}, "made-up: folder in photos"),
     ],
@@ -84,8 +86,12 @@ def test_a_page_is_headed_by_what_the_study_asks(
     kind: str, settings: dict[str, str], told: str, findings: Findings
 ) -> None:
     about = {"fixed": settings, "study": {"kind": kind}}
-    table = dataclasses.replace(findings.table, about=about, record=None, backbone="tiny (timm's test_resnet)")
+    sized = ", 64px, 128px" if kind == "sizes" else ""
+    backbone = f"tiny (timm's test_resnet){sized}"
+    table = dataclasses.replace(findings.table, about=about, record=None, backbone=backbone)
     assert title_words(table) == told
+    named = ("backbone", "tiny (timm's test_resnet)")
+    assert backbone_facts(table) == ((named, ("sizes", "64px, 128px")) if sized else (named,))
 
 
 def test_every_kind_of_study_has_a_question(findings: Findings) -> None:
@@ -103,14 +109,12 @@ def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Find
     others = f" and up to {len(table.labels)} images, not the test split's 48 alone"
     assert one_run_words(dataclasses.replace(table, split=48)) == told + others
     assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == told
-    command = build_document(findings).command
-    assert command is not None
+    [command] = build_document(findings).commands
     assert command.about.endswith(f" weights and card; it is {told}:")
     assert f"labels=all\n        {told}\n" in summary(findings, tmp_path)
     alone = dataclasses.replace(findings, table=dataclasses.replace(table, seeds=(0,)))
     assert one_run_words(alone.table) == ""
-    command = build_document(alone).command
-    assert command is not None
+    [command] = build_document(alone).commands
     assert command.about.endswith(" weights and card:")
 
 
@@ -121,7 +125,7 @@ def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: 
     wanted = [dataclasses.replace(each, deciding=size) for each, size in zip(wanted, sizes, strict=True)]
     left = "more data seeds alone would not decide labels=5"
     for seen, stated, told in (
-        (wanted, True, f"would decide labels=1; {left}"),
+        (wanted, True, f"would decide labels=1, in about 21 min; {left}"),
         (wanted, False, left),
         (wanted[:1], True, "would decide labels=1"),
         (wanted[2:], True, ""),
@@ -136,13 +140,20 @@ def test_a_command_that_takes_up_what_the_minutes_left_out_says_so(findings: Fin
     wanted = dataclasses.replace(findings.recommendations[0], labels="1", deciding=size)
     hurried = dataclasses.replace(findings.table, skipped={ROUNDS: f"{HURRIED}9"})
     found = dataclasses.replace(findings, table=hurried, recommendations=(wanted,))
-    told = "would decide labels=1; it takes up all that the minutes left out: --dry-run says for how long"
-    assert deciding_words(found) == told
+    told = "would decide labels=1; it takes up all that the minutes left out, --dry-run says for how long"
+    assert deciding_words(found) == told, "a study of an early version keeps no bill"
+    study = {**hurried.about["study"], "estimate": {"seconds": 9.0, "once": 400.0, "seed": 200.0}}
+    billed = dataclasses.replace(found, table=dataclasses.replace(hurried, about={**hurried.about, "study": study}))
+    told = "would decide labels=1; it takes up all that the minutes left out, up to about 70 min by the bill"
+    assert deciding_words(billed) == told
     assert "minutes" not in deciding_words(found, stated=False)
 
 
 def test_more_seeds_go_on_under_the_name_of_the_study(findings: Findings) -> None:
     name = f"study.name={findings.table.name}"
-    assert deciding(findings) == f"python -m tlexp study=quick study.minutes=9 {name} study.seeds=8"
-    hurried = deciding(findings, skipped={ROUNDS: "to fit study.minutes=9"})
-    assert hurried == f"python -m tlexp study=quick {name} study.seeds=8 study.minutes=0"
+    unlimited = f"python -m tlexp study=quick {name} study.seeds=8 study.minutes=0"
+    assert deciding(findings) == unlimited, "the minutes might leave out what decides"
+    assert deciding(findings, skipped={ROUNDS: f"{HURRIED}9"}) == unlimited
+    dear = {"none frozen": f"{HURRIED}9"}
+    kept = f"python -m tlexp study=quick study.minutes=9 {name} study.seeds=8"
+    assert deciding(findings, skipped=dear) == kept, "else what was left out would be taken up"

@@ -153,7 +153,7 @@ def test_columns_without_shared_seeds_are_told_without_a_bound(make_table: MakeT
     found = explained(make_table, seeds=4, failed=failed, strength=strength)
     assert found.recommendation.column == "freeze-0"
     assert "How much better another may be is open: two columns share too few seeds" in found.sentence()
-    assert found.change() == "Replicates of all columns with the same data seeds."
+    assert found.change() == "Runs of all columns with the same data seeds."
 
 
 def test_bounds_as_wide_as_the_scale_are_told_as_such_and_seeds_are_asked_for(make_table: MakeTable) -> None:
@@ -211,7 +211,7 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
     found = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=())
     assert found.recommendation.column == "freeze-2"
     assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
-    assert found.change() == "A second column with at least two finished replicates."
+    assert found.change() == "A second column with at least two finished runs."
     alone = hurried(found)
     assert alone.answer().startswith("With 5 labels per class only freeze-2 was measured, ")
     assert alone.answer().endswith(
@@ -242,9 +242,9 @@ def test_how_sure_it_is_says_that_columns_were_left_out(make_table: MakeTable) -
 
 def test_failures_are_told(make_table: MakeTable) -> None:
     found = explained(make_table, failed=[("freeze-2", "5", 1), ("freeze-2", "5", 3)])
-    assert "freeze-2: 2 of 5 replicates did not finish." in found.reasons()
+    assert "freeze-2: 2 of 5 runs did not finish." in found.reasons()
     lost = explained(make_table, failed=[("freeze-2", "5", seed) for seed in range(4)])
-    assert any(each.startswith("freeze-2 has a single finished replicate") for each in lost.reasons())
+    assert any(each.startswith("freeze-2 has a single finished run") for each in lost.reasons())
 
 
 def make_strength() -> dict[str, tuple[float, float]]:

@@ -103,7 +103,7 @@ def test_every_cell_has_a_row_with_its_measures(make_table: MakeTable) -> None:
     assert set(rows) == set(found.cells)
     for place, cell in found.cells.items():
         assert cell.accuracy is not None
-        assert [rows[place][name] for name in ("replicates", "balanced accuracy", "plain accuracy", "log loss")] == [
+        assert [rows[place][name] for name in ("runs", "balanced accuracy", "plain accuracy", "log loss")] == [
             str(cell.count),
             *map(format_number, (cell.accuracy.value, cell.plain, cell.nll)),
         ]

@@ -1,11 +1,11 @@
-"""How large a study would be that decides, by the variances that this one has measured."""
+"""How large a study would be that decides, by what this one has measured, and for how long it would run."""
 
 import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 
-from tlexp.studies.analysis.findings import DecidingSize
+from tlexp.studies.analysis.findings import OPEN, DecidingSize, Findings
 from tlexp.studies.analysis.intervals import Spread
 
 _MOST_SEEDS = 100
@@ -46,6 +46,24 @@ def find_deciding_size(
         least=max(0.0, bound(_ENDLESS, 1.0)),
         pool=bound(_ENDLESS, _ENDLESS) > margin >= bound(_ENDLESS, _ENDLESS, 0.0),
     )
+
+
+def seconds_of_seeds(findings: Findings, seeds: int) -> float | None:
+    """Return how long so many data seeds take beyond those that there are; None where nobody knows.
+
+    A replicate takes what those of its column and budget took. Where the minutes left seeds out, all that they left out
+    is taken up, which was never measured: it takes what the bill said before, at most.
+    """
+    if findings.table.hurried:
+        return findings.table.whole_seconds(seeds)
+    more = 0.0
+    for column in findings.table.columns:
+        for each in findings.recommendations:
+            cell = findings.cells.get((column.name, each.labels))
+            stays = column.in_rounds and (each.sureness not in OPEN or column.name in each.dropped)
+            if cell is not None and cell.seconds is not None and not (column.is_control or stays):
+                more += cell.seconds * max(0, seeds - cell.count)
+    return more or None
 
 
 def _sized(pair: Spread, seeds: float | None, times: float, shared: float, left: float) -> Spread:

@@ -33,6 +33,10 @@ class Sureness(StrEnum):
     """It is at most the margin."""
 
 
+OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
+"""What more data seeds may decide."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interval:
     """An estimate with its 95 % interval; low and high are None where one replicate, or few groups, give none."""

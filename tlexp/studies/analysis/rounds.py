@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.decision import Decision, decide
-from tlexp.studies.analysis.findings import Departure, Sureness
+from tlexp.studies.analysis.findings import OPEN, Departure, Sureness
 from tlexp.studies.analysis.intervals import TestImages
 from tlexp.studies.analysis.pairs import PairSpreads, PlainPairs, measure_pairs, with_borrowed_variances
 from tlexp.studies.analysis.screen import Entrant
@@ -23,12 +23,10 @@ LOOKS = (3, 10)
 """Data seeds at the looks before the last one."""
 SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 """Number of looks -> the share of the error of each. The last has most: few seeds decide little, whatever the error."""
-TRAINED = 2
 TRAINED = (3, 2)
 """Networks that train on after the first look, and after the second: the ones that have reached most. Finals that stay
 open to the last seed train three fifths of what they would; simulated, the best that is left has .02 to .09 points less
 than the best of all on average, and the bounds of what is left hold as they did."""
-_OPEN = (Sureness.one_seed, Sureness.chance, Sureness.open, Sureness.nearly)
 
 
 def plan_looks(most: int) -> tuple[int, ...]:
@@ -115,7 +113,7 @@ def hold_rounds(table: StudyTable) -> HeldRounds:
             decision = decide(seen, labels, images, pairs, dropped=out, above=above, share=share)
             looks[labels] = Look(decision=decision, pairs=pairs, round=number)
         over = all(_is_over(seen, labels, dropped) for labels in going)
-        going = tuple(labels for labels in going if looks[labels].decision.sureness in _OPEN)
+        going = tuple(labels for labels in going if looks[labels].decision.sureness in OPEN)
         if not over or not going or number in (len(planned), table.stopped):
             break
         decisions = [looks[labels].decision for labels in going]

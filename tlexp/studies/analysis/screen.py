@@ -33,7 +33,7 @@ class Entrant:
         columns: Names of its columns; the first one screens it.
         operations: Multiplications that one image takes, the order of cost.
         prior: What was known of it before, the higher the better; None where nothing was.
-        facts: For the page: licence, megabytes, parameters, image_size and milliseconds.
+        facts: For the page: licence, megabytes, parameters, image_size, own_size and milliseconds.
         reads: Name of the entrant that reads the same network by its own pooling; "" where it does so itself.
         pooling: By which it reads it, in timm's words; None for its own.
     """

@@ -256,6 +256,11 @@ class StudyTable:
         """Whether the minutes left data seeds out."""
         return self.stopped is not None or not FEWER_SEEDS.isdisjoint(self.skipped)
 
+    def whole_seconds(self, seeds: int) -> float | None:
+        """Return the seconds of all of the study by its bill, with so many data seeds; None where it says none."""
+        bill = self._study.get("estimate", {})
+        return bill["once"] + seeds * bill["seed"] if "seed" in bill else None
+
     @property
     def left_out(self) -> tuple[str, ...]:
         """What the minutes left out: titles of columns, budgets, and what stands for rounds and the like."""

@@ -99,7 +99,7 @@ class TestedImages:
         if digest != self._digest or known != labels:
             raise DataError(
                 f"{path} was tested on other images than {self._path} (data digest {digest[:12]}, "
-                f"not {self._digest[:12]}): replicates are paired image by image; type the study's command again, "
+                f"not {self._digest[:12]}): runs are paired image by image; type the study's command again, "
                 "which runs those with other images anew"
             )
         if answers.groups is not None:

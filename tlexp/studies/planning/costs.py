@@ -109,6 +109,12 @@ class Estimate:
         """Return the seconds that the study takes at most with what is left of it, its start included."""
         return self.once + self.shared + sum(self.of(column) for column in self._at_most(plan))
 
+    def whole(self, plan: StudyPlan) -> dict[str, float]:
+        """Return the seconds of a study of which nothing is left out: what comes once, and what for each data seed."""
+        going = [each for each in self._at_most(plan) if not each.column.is_control]
+        seed = sum(self.run(each, run) for each in going for run in each.runs if run.seed == plan.seeds[-1])
+        return {"once": self.total(plan) - seed * len(plan.seeds), "seed": seed}
+
     def first(self, plan: StudyPlan) -> float:
         """Return the seconds that it takes if the first round decides."""
         return self.once + self.shared + sum(self.of(each, plan.opening(each)) for each in self._at_most(plan))

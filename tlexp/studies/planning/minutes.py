@@ -62,6 +62,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
         for each in begun.get("entrants", ())
         if (known := (each.get("facts") or {}).get("milliseconds"))
     }
+    plan.whole = {name: known for name, known in begun.get("estimate", {}).items() if name in ("once", "seed")}
     if RATES in why:
         plan.drop_rates(why[RATES])
     most = (begun.get("looks") or [len(begun["seeds"])])[-1]  # early studies had one look
@@ -72,7 +73,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     plan.probe_seeds = begun.get("probe_seeds", len(plan.seeds))  # early screens saw all
     if not any(run.key in begun["replicates"] for _, run in plan.runs):
         path = plan.folder.path / STUDY_FILE
-        raise ConfigError(f"{path} names no replicate of this study: remove it and type the command again")
+        raise ConfigError(f"{path} names no run of this study: remove it and type the command again")
     plan.keep(begun["replicates"])
     plan.skipped |= why
     return tuple(name for name in plan.skipped if name not in before)
@@ -336,7 +337,7 @@ def leave_out_late(plan: StudyPlan, late: Sequence[ColumnTurn], *, number: int) 
     told = []
     if controls:
         plan.keep({run.key for _, run in plan.runs}.difference(controls))
-        count = f"{len(controls)} replicate{'' if len(controls) == 1 else 's'}"
+        count = f"{len(controls)} run{'' if len(controls) == 1 else 's'}"
         plan.skipped[CONTROLS] = f"{why} {count} ended"
         told.append(f"{count} of controls, on which no answer rests")
     late = [turn for turn in late if not turn.column.column.is_control]

@@ -53,6 +53,7 @@ class PoolEntry:
         parameters: Of the backbone.
         operations: Multiplications that one image takes.
         licence: Of its weights; None where it is not known.
+        own_size: Pixels at which its weights were trained; None of own weights, where nobody says.
         prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, as of another size or pooling.
         reads: Name of the entry that is the same network read by its own pooling; "" where it is that one.
     """
@@ -65,6 +66,7 @@ class PoolEntry:
     parameters: int
     operations: int
     licence: str | None
+    own_size: int | None
     prior: float | None
     reads: str = ""
 
@@ -86,6 +88,7 @@ class PoolEntry:
             "megabytes": self.megabytes,  # rounded once, where it is shown
             "parameters": self.parameters,
             "image_size": self.network.expected.image_size,
+            "own_size": self.own_size,
         }
 
 
@@ -171,9 +174,10 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
     if _COPIES * _BYTES * parameters > _memory():
         return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
     own = backbone.weights is not None
+    own_size = preprocessing(backbone.name, image_size=None).image_size
     sized = any(word.startswith(_SIZE) for word in words)
     pooled = any(word.startswith(_POOLING) for word in words)
-    other = sized and backbone.image_size != preprocessing(backbone.name, image_size=None).image_size
+    other = sized and backbone.image_size != own_size
     strange = own or pooled or other
     licence = _PACKAGED_LICENCE if backbone.packaged else None
     return PoolEntry(
@@ -185,6 +189,7 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
         parameters=parameters,
         operations=sum(unit.operations for unit in network.units),
         licence=licence if own else pretrained_cfg(backbone.name).get("license"),
+        own_size=None if own or not backbone.pretrained else own_size,
         prior=None if strange else _top1(backbone.name),
     )
 

@@ -103,6 +103,8 @@ class StudyPlan:
         skipped: What was left out, and why.
         milliseconds: That an image takes in each network of the pool, by name, as measured when the study began; for
             people to see, no choice rests on it.
+        whole: Seconds by estimate, "once" and for each data "seed", of the study before anything was left out to fit
+            the minutes; for people to see, where the command that would decide takes it up.
         pool: The backbones, or the sizes of one, the cheapest first, where there are several.
         network: The backbone, of several the cheapest.
         source: The images.
@@ -150,6 +152,7 @@ class StudyPlan:
         self._most, self.probe_seeds = len(self.seeds), min(PROBE_SEEDS, len(self.seeds))
         self.stopped: int | None = None
         self.milliseconds: dict[str, float] = {}
+        self.whole: dict[str, float] = {}
         self._config, self._states_trials = config, config.tune.trials > 0
         self._trials = self._command.trials  # as planned, whatever the minutes leave of them
         self.columns = self._columns(config)
@@ -235,7 +238,7 @@ class StudyPlan:
             "replicates": {run.key: [each.column.name, run.budget.labels, run.seed] for each, run in self.runs},
             "command": self._typed,
             "stated": self._stated,
-            "estimate": {"seconds": round(seconds, 1)},
+            "estimate": {"seconds": round(seconds, 1), **{name: round(each, 3) for name, each in self.whole.items()}},
         }
         return {"fixed": self.fixed, "swept": ["column", "labels", "seed"], "study": about}
 

@@ -43,8 +43,8 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
         title = each.column.title if each.column.competes else f"control: {each.column.title}"
         rows.append([each.column.name, title, ",".join(budgets), str(len(runs)), str(there), candidates, about])
     details = [*_pool_lines(plan), *_fitted(rows)]
-    cells = sum(len({run.budget.labels for run in each.runs}) for each in plan.columns)
-    counted = f"{cells} cell{'' if cells == 1 else 's'}"
+    if any(each.composed.config.head.kind.solved for each in plan.columns):
+        details.append("solved: a head alone, computed on features that are kept; no layer is trained")
     left_out = {f'"{name}"' if ": " in name else name: why for name, why in plan.skipped.items() if name not in again}
     details += [f"left out: {name}: {why}" for name, why in left_out.items()]
     if again:
@@ -55,7 +55,7 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
     stops = _stops(plan, found, minutes, spent)
     whole = " were nothing left out" if stops else ""
     in_all = [
-        f"study {plan.folder.path}: {counted}, {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
+        f"study {plan.folder.path}: {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
         f"about {duration(found.first(plan))}{whole}, {duration(found.once)} of them to start and to report"
     ]
     if len(plan.looks) > 1:
@@ -103,9 +103,10 @@ def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
     lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(foreseen.screen)}{unseen};"]
     if foreseen.cells:
         first = f"of the {screens[:-1]} with the least loss first, large budgets first"
-        lines.append(f"of {foreseen.of} cells that train the finals have about {foreseen.cells}: {first}")
+        lines.append(f"of {foreseen.of} columns at a budget that train layers about {foreseen.cells} fit: {first}")
     elif foreseen.of:
-        lines.append(f"none of {foreseen.of} cells that train fits: the cheapest takes {duration(foreseen.cheapest)}")
+        least = duration(foreseen.cheapest)
+        lines.append(f"none of {foreseen.of} columns at a budget that train layers fits: the cheapest takes {least}")
     return [*lines, "the page names what was left out"]
 
 
@@ -141,10 +142,10 @@ def _rounds_told(looks: Sequence[int]) -> str:
     """Return how many data seeds there are at first, and at most.
 
     >>> _rounds_told((3,)), _rounds_told((3, 10, 30))
-    ('3 data seeds', '3 data seeds, up to 30 while a budget is open')
+    ('3 data seeds (draws of labels)', '3 data seeds (draws of labels), up to 30 while a budget is open')
     """
     more = f", up to {looks[-1]} while a budget is open" if len(looks) > 1 else ""
-    return f"{_seeds_told(looks[0])}{more}"
+    return f"{_seeds_told(looks[0])} (draws of labels){more}"
 
 
 def _seeds_told(count: int) -> str:

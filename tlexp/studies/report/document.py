@@ -101,9 +101,9 @@ class Document:
     Attributes:
         title: Its heading.
         notices: What to know before anything else is read.
-        answers: One sentence for each budget, in two parts: what to take, and the rest.
+        answers: Of the largest budget first, each in two parts: what to take, and the rest.
         picture: What the answers rest on; None where there is nothing to draw.
-        command: What makes the recommended model; None where nothing is recommended.
+        commands: What makes the recommended model, and what to do first; none where nothing is recommended.
         facts: What the study is about, a name and a value each.
         sections: In their order.
     """
@@ -112,7 +112,7 @@ class Document:
     notices: tuple[str, ...]
     answers: tuple[tuple[str, str], ...]
     picture: Picture | None
-    command: TypedCommand | None
+    commands: tuple[TypedCommand, ...]
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
 

@@ -59,15 +59,16 @@ def accuracy_picture(findings: Findings) -> Picture | None:
 
 def network_picture(findings: Findings) -> Picture | None:
     """Return the figure of what networks reach and cost; None where fewer than two were compared."""
-    drawn = draw_networks(findings)
+    drawn, screens = draw_networks(findings), findings.table.screens
     if drawn is None:
         return None
+    weights = ", and over megabytes where they differ" if screens == "networks" else ""
     return Picture(
         name="networks",
-        alt="Networks by accuracy, over operations and milliseconds per image, and over megabytes where they differ.",
-        caption="Mean balanced accuracy of each network's best column, at the largest budget that all have. A full "
-        "mark: no other is as accurate for as few operations per image. Milliseconds are of the machine and the day "
-        "that the study began on.",
+        alt=f"{screens.capitalize()} by accuracy, over operations and milliseconds per image{weights}.",
+        caption=f"Mean balanced accuracy of each {screens[:-1]}'s best column, at the largest budget that all have. "
+        "A full mark: no other is as accurate for as few operations per image. Milliseconds are of the machine and the "
+        "day that the study began on.",
         drawn=drawn,
     )
 

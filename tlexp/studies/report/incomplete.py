@@ -29,7 +29,7 @@ class ReplicateCounts:
 
     def in_words(self) -> str:
         """Return the counts in words."""
-        parts = [f"{self.finished} of {self.planned} replicates have finished"]
+        parts = [f"{self.finished} of {self.planned} runs have finished"]
         parts += [f"{self.failed} did not finish"] if self.failed else []
         parts += [f"{self.missing} {'has' if self.missing == 1 else 'have'} not run"] if self.missing else []
         return ", ".join(parts)
@@ -71,7 +71,7 @@ def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
     """Return a table for each way in which a study is incomplete that there is."""
     tables = (
         _failures(findings),
-        _cells(findings, "Not run yet", "replicates", lambda cell: _share(cell, cell.missing)),
+        _cells(findings, "Not run yet", "runs", lambda cell: _share(cell, cell.missing)),
         TextTable(
             title="Left out of the study",
             head=("what", "why"),
@@ -83,13 +83,13 @@ def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
         _cells(
             findings,
             "The best learning rate or weight decay lies at the edge of its range: a wider range may do better",
-            "replicates",
+            "runs",
             lambda cell: _share(cell, cell.at_edge),
         ),
         _cells(
             findings,
             "Nothing to select on, so that the policy's defaults were taken",
-            "replicates",
+            "runs",
             lambda cell: _share(cell, cell.unselected),
         ),
     )

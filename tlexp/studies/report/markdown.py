@@ -20,9 +20,9 @@ def _blocks(report: Document) -> Iterator[str]:
         yield "\n".join(f"- **{plain(taken)}**{plain(rest)}" for taken, rest in report.answers)
     if report.picture is not None:
         yield from _picture(report.picture)
-    if report.command is not None:
-        yield plain(report.command.about)
-        yield f"    {report.command.line}"
+    for command in report.commands:
+        yield plain(command.about)
+        yield f"    {command.line}"
     yield "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in report.facts)
     for section in report.sections:
         yield from _section(section)

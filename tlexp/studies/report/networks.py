@@ -9,8 +9,9 @@ from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.labels import budget_name, with_labels
+from tlexp.studies.report.sentences import in_percent, in_points
 
-_UNKNOWN = "–"
+_UNKNOWN, _MOST_CHEAPER = "–", 3
 _READ_BY = {
     "avg": ("the average of its patches", "its class token"),
     "token": ("its class token", "the average of its patches"),
@@ -141,21 +142,52 @@ def _reading(chosen: Screened, left: Screened) -> str:
     return f"{told}: inside the labels its probe loses {less:.3f} less than by {by[left.entrant.name]}."
 
 
+def owner(findings: Findings, column: str) -> Entrant | None:
+    """Return the network or size that a column is of; None where it is of none that was screened."""
+    return next((each.entrant for each in findings.screened if column in each.entrant.columns), None)
+
+
+def cheaper_lines(findings: Findings) -> tuple[str, ...]:
+    """Return what the cheaper networks or sizes lose against what is taken with the most labels, the dearest first.
+
+    Of those on the front of accuracy and cost their best column is told, of three at most.
+    """
+    taken = findings.last_taken
+    own = None if taken is None or taken.column is None else owner(findings, taken.column)
+    if taken is None or taken.column is None or own is None:
+        return ()
+    front, reached = pareto_front(findings), taken.candidate(taken.column).mean
+    here = with_labels(taken.labels).replace("With", "with", 1)
+    lines = []
+    for each in sorted((each.entrant for each in findings.screened), key=lambda each: -each.operations):
+        competing = [candidate for candidate in taken.candidates if candidate.column in each.columns]
+        best = max(competing, key=lambda candidate: candidate.mean, default=None)
+        if best is None or best.mean >= reached or each.operations >= own.operations or each.name not in front:
+            continue
+        most = "" if best.bound is None or best.bound == 1 else f" (95 %: {in_points(best.bound)} at most)"
+        lines.append(
+            f"{best.column} loses {100 * (reached - best.mean):.1f} points{most} {here}, for "
+            f"{in_percent(each.operations / own.operations)} of the operations per image"
+        )
+    return tuple(lines[:_MOST_CHEAPER])
+
+
 def gain_lines(findings: Findings) -> tuple[str, ...]:
-    """Return for each budget the network to take, and what looking gained over the prior's favourite."""
+    """Return the network to take with each budget, the largest first, and what looking gained over the favourite."""
     entrants = [each.entrant for each in findings.screened]
-    owners = {column: each for each in entrants for column in each.columns}
     if not entrants:
         return ()
     favourite = prior_favourite(entrants)
     if len(entrants) == 1:
         return (f"{_described(favourite)}. Nothing else was looked at: what looking gains was not measured.",)
-    return tuple(
-        f"{with_labels(each.labels)} {_described(owners[each.column])}. "
-        f"{_gain(findings, each.labels, each.column, favourite)}"
-        for each in findings.recommendations
-        if each.column is not None and each.column in owners
-    )
+    told: dict[str, list[str]] = {}
+    for each in findings.recommendations:
+        entrant = None if each.column is None else owner(findings, each.column)
+        if each.column is not None and entrant is not None:
+            text = f"{_described(entrant)}. {_gain(findings, each.labels, each.column, favourite)}"
+            told.setdefault(text, []).append(each.labels)
+    largest_first = sorted(told, key=lambda text: -findings.table.budgets.index(told[text][-1]))
+    return tuple(f"{with_labels(*told[text])} {text}" for text in largest_first)
 
 
 def _described(entrant: Entrant) -> str:

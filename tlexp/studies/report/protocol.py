@@ -1,5 +1,6 @@
 """How a study measured: the protocol and its terms in words, the environment, and the commands that repeat it."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 from tlexp.config.data import DataSource, Evaluate
 from tlexp.config.train import ClassWeights
+from tlexp.studies.analysis.deciding import seconds_of_seeds
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import round_sentences
-from tlexp.terminal import list_item
+from tlexp.studies.report.sentences import in_points
+from tlexp.terminal import duration, list_item
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
 
@@ -89,6 +92,9 @@ def glossary(findings: Findings) -> tuple[str, ...]:
         "column: one way to use the backbone, such as a freeze depth, at every label budget",
         "control: a column that is shown for comparison, does not compete and is never recommended",
         "data seed: one draw of the labelled images; several show how much depends on the draw",
+        "run: one training and test, of a column with a budget and a data seed",
+        "solved: said of a head that is computed on features that are kept; no layer is trained",
+        "for these images alone: draws of more than half of the images to learn from share most, and tell of no others",
         "balanced accuracy: the mean of the classes' recalls, a fraction",
         f"margin: the accuracy that one is ready to lose for a cheaper column, {margin} here, chosen before the study",
         "point: a hundredth of balanced accuracy",
@@ -101,10 +107,15 @@ def glossary(findings: Findings) -> tuple[str, ...]:
     return tuple(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
+def margin_words(table: StudyTable) -> str:
+    """Return the margin, and how sure what may be lost makes an answer."""
+    return f"{in_points(table.margin)}: decided is what may lose no more, nearly decided three times that, open more"
+
+
 def environment_table(table: StudyTable) -> TextTable:
     """Return device, versions and digests, of one finished replicate."""
     rows = () if table.record is None else tuple(_facts(table.record))
-    return TextTable(title="Environment of a finished replicate", head=("what", "value"), rows=rows)
+    return TextTable(title="Environment of a finished run", head=("what", "value"), rows=rows)
 
 
 def commands(table: StudyTable) -> tuple[str, ...]:
@@ -116,21 +127,29 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 def deciding_commands(findings: Findings) -> tuple[str, ...]:
     """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such.
 
-    The study goes on under its name. Where its minutes left seeds out, it is these that it needs more of.
+    The study goes on under its name. Where its minutes left seeds out, it is these that it needs more of, and where
+    they left nothing out they might leave out what decides: no limit holds then.
     """
-    table = findings.table
-    wanted = [each.deciding.seeds for each in findings.recommendations if each.deciding and each.deciding.seeds]
+    table, seeds = findings.table, _deciding_seeds(findings)
     command = _stated(table).get("command")
-    if not wanted or not command:
+    if not seeds or not command:
         return ()
-    changed = ("study.seeds=", "study.name=", *(("study.minutes=",) if table.hurried else ()))
+    lifted = table.hurried or not table.left_out
+    changed = ("study.seeds=", "study.name=", *(("study.minutes=",) if lifted else ()))
     kept = [word for word in shlex.split(str(command)) if not word.startswith(changed)]
-    more = ["study.minutes=0"] if table.hurried else []
-    return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={max(wanted)}", *more]),)
+    more = ["study.minutes=0"] if lifted else []
+    return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={seeds}", *more]),)
+
+
+def _deciding_seeds(findings: Findings) -> int:
+    """Return as many data seeds as decide every budget that seeds can decide; 0 where there is none."""
+    return max((each.deciding.seeds or 0 for each in findings.recommendations if each.deciding), default=0)
 
 
 def deciding_words(findings: Findings, *, stated: bool = True) -> str:
-    """Return which budgets so many data seeds would decide, and which none would; nothing where all is decided.
+    """Return which budgets so many data seeds would decide and how long they take, and which none would.
+
+    Where all is decided that is nothing.
 
     Args:
         findings: Of the study.
@@ -138,11 +157,18 @@ def deciding_words(findings: Findings, *, stated: bool = True) -> str:
     """
     open_ones = [(each.labels, each.deciding.seeds) for each in findings.recommendations if each.deciding]
     decided, left = (",".join(name for name, seeds in open_ones if bool(seeds) is wanted) for wanted in (True, False))
-    parts = [f"would decide labels={decided}"] if decided and stated else []
-    if parts and findings.table.hurried:
-        parts.append("it takes up all that the minutes left out: --dry-run says for how long")
+    parts = [f"would decide labels={decided}{_deciding_time(findings)}"] if decided and stated else []
     parts += [f"more data seeds alone would not decide labels={left}"] if left else []
     return "; ".join(parts)
+
+
+def _deciding_time(findings: Findings) -> str:
+    """Return in how much time data seeds decide: by what replicates took, or the bill of what was left out."""
+    seconds = seconds_of_seeds(findings, _deciding_seeds(findings))
+    if findings.table.hurried:
+        told = "--dry-run says for how long" if seconds is None else f"up to about {duration(seconds)} by the bill"
+        return f"; it takes up all that the minutes left out, {told}"
+    return "" if seconds is None else f", in about {duration(seconds)}"
 
 
 def title_words(table: StudyTable) -> str:
@@ -152,8 +178,14 @@ def title_words(table: StudyTable) -> str:
         return f"{table.name}: {data_words(table).partition(',')[0]}"
     root, source = _root(table), _source(table)
     images = Path(root).name or root if root else "rendered shapes" if source == DataSource.shapes else source
-    network = table.backbone.partition(" (")[0]
+    network = backbone_facts(table)[0][1].partition(" (")[0]
     return f"{asked.format(network=network)}, on {images or 'unknown images'}"
+
+
+def backbone_facts(table: StudyTable) -> tuple[tuple[str, str], ...]:
+    """Return what a study's backbone is, and where sizes of it are compared these, a name and a value each."""
+    sized = re.fullmatch(r"(.*?), (\d+px(?:, \d+px)*)", table.backbone)
+    return (("backbone", table.backbone),) if sized is None else (("backbone", sized[1]), ("sizes", sized[2]))
 
 
 def data_words(table: StudyTable) -> str:

@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from tlexp.studies.analysis.findings import Findings
+from tlexp.studies.report.answers import answers
 from tlexp.studies.report.document import Document, Section, TypedCommand
 from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables, left_out_notices
 from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
-from tlexp.studies.report.networks import gain_lines, network_table, reading_lines, unseen_notices
+from tlexp.studies.report.networks import cheaper_lines, gain_lines, network_table, reading_lines, unseen_notices
 from tlexp.studies.report.outlook import outlook_section
 from tlexp.studies.report.protocol import (
+    backbone_facts,
     commands,
     data_words,
     deciding_commands,
@@ -21,12 +23,13 @@ from tlexp.studies.report.protocol import (
     environment_table,
     glossary,
     is_demonstration,
+    margin_words,
     one_run_words,
     protocol_sentences,
     title_words,
 )
 from tlexp.studies.report.rounds import stopped_notice, trained_no_more
-from tlexp.studies.report.sentences import explain, in_points
+from tlexp.studies.report.sizes_command import sizes_command
 from tlexp.studies.report.tables import (
     bound_table,
     crossing_lines,
@@ -60,17 +63,17 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
     return Document(
         title=title_words(table),
         notices=_notices(findings),
-        answers=tuple(explanation.answer_parts() for explanation in explain(findings)) if measured else (),
+        answers=tuple(answer.parts() for answer in answers(findings)) if measured else (),
         picture=accuracy_picture(findings),
-        command=_command(findings),
+        commands=_commands(findings),
         facts=(
             ("study", table.name),
-            ("backbone", table.backbone),
+            *backbone_facts(table),
             ("images", data_words(table)),
             ("labels per class", ", ".join(map(budget_name, table.budgets))),
             ("data seeds", f"{_seeds_told(table.seeds)} ({len(table.seeds)})"),
-            ("replicates", count_replicates(findings).in_words()),
-            ("margin", f"{in_points(table.margin)}: decided is what loses no more, nearly what loses three at most"),
+            ("runs", count_replicates(findings).in_words()),
+            ("margin", margin_words(table)),
         ),
         sections=tuple(section for section in sections if section is not None),
     )
@@ -107,14 +110,16 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     return tuple(notices)
 
 
-def _command(findings: Findings) -> TypedCommand | None:
+def _commands(findings: Findings) -> tuple[TypedCommand, ...]:
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
     if taken is None or line is None:
-        return None
+        return ()
+    sizes = sizes_command(findings)
     about = f"This makes {taken.column} on all labels but those of the test images, weights and card"
     why = one_run_words(findings.table)
-    return TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
+    model = TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
+    return (model, *([TypedCommand(about=f"{sizes.about}:", line=sizes.line)] if sizes else []))
 
 
 def _answers(findings: Findings) -> Section:
@@ -133,7 +138,7 @@ def _networks(findings: Findings) -> Section | None:
     if not findings.screened:
         return None
     return Section(
-        title=f"Which {findings.table.screens}",
+        title=f"{findings.table.screens.capitalize()} compared",
         paragraphs=(
             f"Each of the {findings.table.screens} that were looked at was screened by logistic regression on frozen "
             f"features of the first {len(findings.table.probed_seeds)} data seeds, by the log loss of images that a "
@@ -141,7 +146,11 @@ def _networks(findings: Findings) -> Section | None:
             "losses against the other finalists. That the best one goes on is not promised.",
         ),
         picture=network_picture(findings),
-        lines=(*reading_lines(findings), *gain_lines(findings)),
+        lines=(
+            *(f"{line}." for line in cheaper_lines(findings)),
+            *reading_lines(findings),
+            *gain_lines(findings),
+        ),
         tables=(network_table(findings),),
     )
 

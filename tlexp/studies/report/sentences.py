@@ -51,15 +51,27 @@ class Explanation:
         if recommendation.column is None:
             return f"{budget} nothing is recommended", f": {self._guessing(recommendation.best)}"
         taken, accuracy = f"{budget} take {recommendation.column}", recommendation.accuracy
-        if self._is_all_that_fits:
+        if self.is_all_that_fits:
             taken = f"{budget} only {recommendation.column} was measured"
         reached = "" if accuracy is None else f": balanced accuracy {format_interval(accuracy, digits=2)}"
-        bound = self.bound()
-        return taken, f", {self._column(recommendation.column).title}{reached}. {bound[0].upper()}{bound[1:]}."
+        return taken, f", {self.title}{reached}. {capitalised(self.bound())}."
 
     @property
-    def _is_all_that_fits(self) -> bool:
+    def title(self) -> str:
+        """What the column to take is, without the network or size that its name begins with."""
+        column = self._column(self.recommendation.column)
+        return column.title.removeprefix(f"{column.entrant}: ") if column.entrant else column.title
+
+    @property
+    def is_all_that_fits(self) -> bool:
+        """Whether the minutes left out everything that the column would be compared with."""
         return is_all_that_fits(self.findings.table, self.recommendation)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a figure says what the column to take may lose."""
+        bound = self.recommendation.bound
+        return self.recommendation.sureness in HOW_SURE and bound is not None and bound < 1
 
     def bound(self) -> str:
         """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
@@ -75,14 +87,13 @@ class Explanation:
                     "another column may be is open"
                 )
             case Sureness.alone:
-                if self._is_all_that_fits:
+                if self.is_all_that_fits:
                     return "all that it would be compared with was left out by study.minutes: nothing is recommended"
                 return "it alone could be measured: there is nothing to compare"
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
-        if self.findings.table.lacks_columns(recommendation.labels):
-            sure += f" between the {len(recommendation.candidates)} columns that fit into study.minutes"
+        sure = " ".join(filter(None, (sure, self.compared)))
         if bound == 0:
             return f"it is better than every other column that competes {sure}"
         compared = len(recommendation.candidates)
@@ -96,6 +107,18 @@ class Explanation:
                 f"{recommendation.column} loses against the best is at most {in_points(bound)} {sure}"
             )
         return f"no column that competes is better by more than {in_points(bound)} {sure}"
+
+    @property
+    def compared(self) -> str:
+        """Between how many columns that holds; nothing where the minutes left none out."""
+        if not self.findings.table.lacks_columns(self.recommendation.labels):
+            return ""
+        return f"between the {len(self.recommendation.candidates)} columns that fit into study.minutes"
+
+    @property
+    def chance(self) -> str:
+        """What guessing reaches."""
+        return f"{TestImages(labels=self.findings.table.labels).chance:.3f}"
 
     def details(self) -> str:
         """Return what is known besides of the column to take, what would decide it, and what stands beside it."""
@@ -136,7 +159,7 @@ class Explanation:
         photos = "" if deciding.images is None else f"about {deciding.images:,} test images"
         if seeds:
             either = f"{seeds} would decide it{f', or {photos}' if photos else ''}."
-            return either[0].upper() + either[1:]
+            return capitalised(either)
         alone = f"Data seeds alone would not decide it, for {images:,} test images leave {in_points(deciding.least)}"
         if deciding.least <= self._margin or deciding.pool:
             alone = "A hundred data seeds would not decide it"
@@ -185,7 +208,7 @@ class Explanation:
         if column is not None and recommendation.accuracy is not None and column != recommendation.best:
             reasons.append(f"In the tables {column} has {self._mean(column)}.")
         reasons += [
-            f"{name} has a single finished replicate, no interval, and is left out." for name in recommendation.left_out
+            f"{name} has a single finished run, no interval, and is left out." for name in recommendation.left_out
         ]
         return (*reasons, *self._failures())
 
@@ -193,17 +216,17 @@ class Explanation:
         """Return what would change it."""
         match self.recommendation.sureness:
             case Sureness.nothing:
-                return "Replicates that finish."
+                return "Runs that finish."
             case Sureness.one_seed:
                 return "A second data seed gives bounds, and three are where rounds begin (study.seeds=3)."
             case Sureness.few_groups:
                 return f"Images of more groups: test images of {LEAST_GROUPS} groups or more give bounds."
-            case Sureness.alone if self._is_all_that_fits:
+            case Sureness.alone if self.is_all_that_fits:
                 return (
                     "More study.minutes, fewer budgets (study.labels), or frozen networks alone (study.depths=[all])."
                 )
             case Sureness.alone:
-                return "A second column with at least two finished replicates."
+                return "A second column with at least two finished runs."
             case Sureness.chance:
                 return (
                     "More data seeds and test images narrow the intervals. Else more labels, or labels that have more "
@@ -211,7 +234,7 @@ class Explanation:
                 )
             case Sureness.decided:
                 return "Nothing has to: it is decided within the margin."
-        return self.deciding() or "Replicates of all columns with the same data seeds."
+        return self.deciding() or "Runs of all columns with the same data seeds."
 
     def _highest(self, best: str) -> str:
         recommendation = self.recommendation
@@ -230,13 +253,12 @@ class Explanation:
     def _guessing(self, best: str) -> str:
         """Return that nothing is better than guessing, with the intervals by which that was tested."""
         table, count = self.findings.table, len(self.recommendation.candidates)
-        chance = f"{TestImages(labels=table.labels).chance:.3f}"
-        several = f"none of the {count} columns that compete is distinguishably better than guessing ({chance})"
-        tested = several if count > 1 else f"the only column is not distinguishably better than guessing ({chance})"
+        guessing = f"distinguishably better than guessing ({self.chance})"
+        none = f"none of the {count} columns that compete is" if count > 1 else "the only column is not"
         at_once = f", an interval that holds at once over all {count}" if count > 1 else ""
         controls = " Controls do not count." if any(not column.competes for column in table.columns) else ""
         accuracy = format_interval(self.recommendation.candidate(best).accuracy)
-        return f"{tested}; {best} has the highest mean, {accuracy}{at_once}.{controls}"
+        return f"{none} {guessing}; {best} has the highest mean, {accuracy}{at_once}.{controls}"
 
     def outdone(self) -> str:
         """Return a warning where a column that does not compete is better, its interval above that of the highest."""
@@ -256,7 +278,7 @@ class Explanation:
     def _failures(self) -> list[str]:
         cells = [self._cell(candidate.column) for candidate in self.recommendation.candidates]
         return [
-            f"{cell.column}: {cell.failed} of {cell.count + cell.failed + cell.missing} replicates did not finish."
+            f"{cell.column}: {cell.failed} of {cell.count + cell.failed + cell.missing} runs did not finish."
             for cell in cells
             if cell.failed
         ]
@@ -280,7 +302,7 @@ class Explanation:
     def _cell(self, column: str) -> CellFinding:
         return self.findings.cells[column, self.recommendation.labels]
 
-    def _column(self, name: str) -> Column:
+    def _column(self, name: str | None) -> Column:
         return next(column for column in self.findings.table.columns if column.name == name)
 
 
@@ -298,14 +320,23 @@ def format_interval(interval: Interval, *, digits: int = 3) -> str:
     return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} .. {interval.high:.{digits}f})"
 
 
-def in_points(difference: float) -> str:
-    """Return a difference of accuracies in hundredths, rounded up.
+def capitalised(text: str) -> str:
+    """Return a text as a sentence begins: `str.capitalize` changes the names in it.
 
-    >>> in_points(0.0123), in_points(0.01), in_points(0.005)
-    ('1.3 points', '1 point', '0.5 points')
+    >>> capitalised("it takes X")
+    'It takes X'
     """
-    points = math.ceil(difference * 1000 - 1e-9) / 10
-    return f"{points:g} point{'' if points == 1 else 's'}"
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def in_points(*differences: float) -> str:
+    """Return differences of accuracies in hundredths, rounded up.
+
+    >>> in_points(0.0123), in_points(0.01), in_points(0.005), in_points(0.238, 0.08)
+    ('1.3 points', '1 point', '0.5 points', '23.8, 8 points')
+    """
+    points = [f"{math.ceil(difference * 1000 - 1e-9) / 10:g}" for difference in differences]
+    return f"{', '.join(points)} point{'' if points == ['1'] else 's'}"
 
 
 def in_percent(share: float) -> str:

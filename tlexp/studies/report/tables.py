@@ -61,14 +61,14 @@ def reason_table(findings: Findings) -> TextTable:
 def accuracy_table(findings: Findings, roles: Iterable[Role], *, title: str) -> TextTable:
     """Return columns by budgets, each accuracy with its interval and the replicates behind it."""
     columns = _of_roles(findings, roles)
-    return _by_budget(findings, columns, _accuracy, title=f"{title} (replicates)")
+    return _by_budget(findings, columns, _accuracy, title=f"{title} (runs)")
 
 
 def cost_table(findings: Findings) -> TextTable:
     """Return what each column costs, the cheapest first: what it trains, what predicting takes, and seconds."""
     budgets = findings.table.budgets
     return TextTable(
-        title="What a column costs; seconds are those of a whole replicate, and do not count",
+        title="What a column costs; seconds are those of a whole run, and do not count",
         head=(
             *("column", "what it is", "parameters that train", "operations to predict an image"),
             *(f"seconds, {budget_name(labels)}" for labels in budgets),
@@ -86,11 +86,11 @@ def cost_table(findings: Findings) -> TextTable:
 def cell_table(findings: Findings) -> TextTable:
     """Return the other measures of every cell."""
     return TextTable(
-        title="Every cell",
+        title="Every column at every budget",
         head=(
             "column",
             "labels",
-            "replicates",
+            "runs",
             "balanced accuracy",
             "plain accuracy",
             "log loss",
@@ -191,7 +191,7 @@ def crossing_lines(findings: Findings) -> tuple[str, ...]:
     left_out = sorted({labels for crossing in findings.crossings for labels in crossing.left_out})
     if left_out:
         names = ", ".join(map(budget_name, left_out))
-        lines.append(f"Left out here: {names}, above half of the pool and so conditional on it.")
+        lines.append(f"Left out here: {names}, above half of the images to learn from, told for these images alone.")
     return tuple(lines)
 
 
@@ -214,7 +214,7 @@ def crossing_table(findings: Findings) -> TextTable:
 
 def budget_title(findings: Findings, labels: str) -> str:
     """Return a budget's name, with a word where it is above half of the pool."""
-    return budget_name(labels) + (" (conditional on this pool)" if labels in findings.table.conditional else "")
+    return budget_name(labels) + (" (for these images alone)" if labels in findings.table.conditional else "")
 
 
 def format_number(value: float | None) -> str:
