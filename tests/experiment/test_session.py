@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.composed import load
 from tests.conftest import SMALL, probability_bits
@@ -69,6 +70,25 @@ def test_a_change_that_torch_does_not_count_ends_the_run(
     monkeypatch.setattr(run_module, "refit", fitted)
     with pytest.raises(AssertionError, match="frozen parameters or buffers changed"):
         run_module.run(config, folder=tmp_path, listener=Listener(), session=session)
+
+
+def test_what_a_run_has_compared_is_not_restored_but_what_is_changed_later_is(cache: Path, tmp_path: Path) -> None:
+    session = Session(several=True)
+    config = load([*SMALL, "head=logreg"]).config
+    run_module.run(config, folder=tmp_path, listener=Listener(), session=session)
+    start = session._network
+    assert start is not None
+    first, second, *_ = start.network.backbone.parameters()
+    before, counted = first.detach().clone(), second._version
+    with torch.no_grad():
+        first.add_(1)
+    session.network(config)
+    assert torch.equal(first, before)
+    assert second._version == counted
+    kept = second.detach().clone()
+    second.data.add_(1)  # which torch does not count, and no run has compared since
+    session.network(config)
+    assert torch.equal(second, kept)
 
 
 def test_jpegs_are_decoded_in_part_for_the_network_that_asks(cache: Path, tmp_path: Path) -> None:

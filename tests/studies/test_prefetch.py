@@ -13,7 +13,9 @@ from tests.conftest import SMALL, Start, probability_bits
 from tests.models.small_swin import known
 from tlexp.config import Config
 from tlexp.config.data import SHAPES
-from tlexp.experiment.build import build_network
+from tlexp.experiment.build import build_classifier, build_network, build_setup
+from tlexp.experiment.images import draw_labels
+from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
 from tlexp.features import entry, extractor
 from tlexp.studies import prefetch
@@ -170,3 +172,23 @@ def test_each_inner_depth_of_a_backbone_finds_the_cut_that_was_chosen_ahead(
     for depth in inner if every else (inner[0], inner[-1]):
         use = start(*words, "freeze=depth", f"freeze.depth={depth}", name=f"depth{depth}").record.train.cache
         assert (use.hits, use.misses) == (3 * 2 + 24, 0), depth
+
+
+def test_no_run_makes_rows_that_none_asks_for_once_all_are_filled(configure: Callable[..., Config]) -> None:
+    session = Session(several=True)
+    config = configure("freeze=all", "head=logreg", "data.per_class=30", "labels=20")
+    fill_cuts([config], [2, 5], session, device=torch.device("cpu"), listener=Listener())
+    assert computed_by_a_run(config, session) == 0
+    assert computed_by_a_run(config, Session(several=True)) > 0  # the rest of the pool, for another seed
+
+
+def computed_by_a_run(config: Config, session: Session) -> int:
+    network, _ = session.network(config)
+    images = session.images(config, network.expected, Listener())
+    budget = draw_labels(config, images)
+    classifier = build_classifier(config, network, len(images.classes))
+    device = torch.device("cpu")
+    setup = build_setup(config, network, device, images=len(budget.positions), classes=len(images.classes))
+    use = RunInputs(config, session, classifier, images, budget, setup, Listener()).use
+    assert use is not None
+    return use.misses

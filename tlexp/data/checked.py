@@ -1,5 +1,6 @@
 """Images that were checked at the start, for their digests and to see that they decode."""
 
+import functools
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ class CheckedImages:
     checked: tuple[Checked, ...]
     decoding: Decoding
 
-    @property
+    @functools.cached_property  # a study's replicate asks for it some twenty times
     def labels(self) -> NDArray[np.int64]:
         """Return the class index of every image, (N,) int64."""
         return np.fromiter((item.file.label for item in self.checked), np.int64, len(self.checked))

@@ -40,7 +40,7 @@ class Session:
     Attributes:
         solutions: Heads that were solved beforehand.
         held_out: The test split as a frozen network sees it: what names it, the features, and what finding them takes.
-        prepared: What names the pools of which all features are kept.
+        prepared: What names the pools of which all features are kept that runs will ask for.
         backlog: What is still to be written into the tracking store; None where each run waits for that.
 
     Raises:
@@ -176,6 +176,7 @@ class _Start:
     state: dict[str, Tensor]
     digests: dict[frozenset[str], str] = field(default_factory=dict)
     versions: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    found_same: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, key: str, network: Network, origin: WeightsOrigin) -> "_Start":
@@ -184,10 +185,13 @@ class _Start:
 
     @torch.no_grad()
     def restore(self) -> None:
+        """Let all be as it started; what the run before has compared at its end is so, if torch counts no change."""
         for name, tensor in _tensors(self.network):
-            tensor.copy_(self.state[name])
+            if not (self.found_same.get(name) is tensor and self._is_untouched(name, tensor)):
+                tensor.copy_(self.state[name])
             tensor.grad = None
             self.versions[name] = tensor, tensor._version
+        self.found_same.clear()
 
     def digest(self, tensors: Mapping[str, Tensor], *, every_bit: bool = False) -> str:
         started = self.state  # where adapters stand, tensors have other names
@@ -195,6 +199,8 @@ class _Start:
             untouched = not every_bit and self._is_untouched(name, tensor)
             if not (untouched or (name in started and same_bits(tensor, started[name]))):
                 return tensors_digest(tensors)
+            if every_bit:
+                self.found_same[name] = tensor
         names = frozenset(tensors)
         if names not in self.digests:
             self.digests[names] = tensors_digest(tensors)

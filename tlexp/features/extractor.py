@@ -67,8 +67,15 @@ class FeatureExtractor:
 
     @functools.cached_property
     def made_by(self) -> str:
-        """What names the maker of all rows, those of views included."""
-        return " ".join(key(view).digest for key in self._keys for view in (*range(self._setup.views), None))
+        """What names the maker of the rows of the only cut, those of views included."""
+        [name] = self.makers
+        return name
+
+    @functools.cached_property
+    def makers(self) -> tuple[str, ...]:
+        """What names the maker of the rows of each cut, those of views included."""
+        views = (*range(self._setup.views), None)
+        return tuple(" ".join(key(view).digest for view in views) for key in self._keys)
 
     @property
     def keeps(self) -> bool:

@@ -85,6 +85,8 @@ def fill_cuts(
         extractor.fill(images, np.arange(len(images.labels)))
     if len(rest):
         extractor.fill(source.pool, rest, view=None)
+    # All that the runs will ask for is there: none of them is to go through the pool for the others.
+    session.prepared |= {(made_by, source.digest) for made_by in extractor.makers}
     return extractor.use
 
 
