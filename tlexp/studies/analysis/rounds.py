@@ -164,11 +164,12 @@ def _trailing(table: StudyTable, decisions: Sequence[Decision], most: int) -> li
     """
 
     def behind(entrant: Entrant) -> float:
-        own = (
-            [mean for cell, mean in zip(each.candidates, each.means, strict=True) if cell.column in entrant.columns]
-            for each in decisions
-        )
-        return sum(each.means.max() - max(means, default=0.0) for each, means in zip(decisions, own, strict=True))
+        gaps = []
+        for each in decisions:
+            means = dict(zip((cell.column for cell in each.candidates), each.means.tolist(), strict=True))
+            own = [mean for column, mean in means.items() if column in entrant.columns]
+            gaps.append(max(means.values(), default=0.0) - max(own, default=0.0))
+        return sum(gaps)
 
     trailing = sorted(find_entrants(table), key=behind)[most:]
     names = {name for each in trailing for name in each.columns}
