@@ -89,4 +89,4 @@ def test_a_study_is_what_its_preset_makes_it(
     monkeypatch.chdir(tmp_path)
     leave_unmeasured(monkeypatch)
     assert command(monkeypatch, f"experiment={name}", "study.labels=[2]", "study.scratch_labels=[2]", "--dry-run") == 0
-    assert re.search(r"freeze-0 .*\n(.*\n)*study multirun/depths-shapes-", capsys.readouterr().out)
+    assert re.search(r"study multirun/depths-shapes-.*\n(.*\n)*freeze-0 ", capsys.readouterr().out)

@@ -339,7 +339,7 @@ class Filler:
 
     def __init__(self, *parts: Any, keys: Any, **more: Any) -> None:
         Filler.keys = [key(None) for key in keys]
-        self.use = Use()
+        self.use, self.makers = Use(), ()
 
     def fill(self, *parts: Any, **more: Any) -> None:
         """Nothing is read."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tlexp.errors import TrackingError
 from tlexp.jsonfile import from_json, read_json, to_json
-from tlexp.paths import file_digest, is_regular, publish
+from tlexp.paths import file_digest, is_regular, publish_json
 from tlexp.secrets import masked_values
 from tlexp.tracking.blocks import DataBlock, Environment, FreezeBlock, Seeds, TrackingBlock, TrainBlock
 from tlexp.tracking.names import JOB_FILE, RECORD_FILE, RUN_FILES
@@ -122,7 +122,7 @@ def publish_record(folder: Path, record: Record) -> Path:
     values["data"] = values["data"] or {}
     values = masked_values(values)
     values["checksum"] = _checksum(values)
-    publish(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())  # masked already
+    publish_json(path, values)
     return path
 
 
