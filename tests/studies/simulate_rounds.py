@@ -118,7 +118,8 @@ def follow_rounds(
         leaves = means < means.max(axis=-1, keepdims=True) - 2 * margin if plant == "early" else leaves
         inside &= ~(leaves & going[..., None])
         if networks:
-            inside &= ~(_trailing(means, inside, going, networks, TRAINED[number]) & waits & going[..., None])
+            on = inside & waits & going[..., None]
+            inside &= ~(on & _trailing(means, on, networks, TRAINED[number]))
     truth = np.broadcast_to(drawn.truth, place)
     regrets, best = truth.max(axis=-1, keepdims=True) - truth, truth.argmax(axis=-1)[..., None]
     own, lost = (np.take_along_axis(each, taken[..., None], -1)[..., 0] for each in (bounds, regrets))
@@ -133,12 +134,19 @@ def follow_rounds(
     }
 
 
-def _trailing(
-    means: NDArray[np.float64], inside: NDArray[np.bool_], going: NDArray[np.bool_], networks: int, most: int
-) -> NDArray[np.bool_]:
-    """Return (B, 1, C) whose network is not among so many that have reached most at the budgets that go on."""
-    reached = np.where(inside, means, 0.0).reshape(*means.shape[:2], -1, networks).max(axis=2)
-    behind = np.where(going[..., None], reached.max(axis=-1, keepdims=True) - reached, 0.0).mean(axis=1)
+def _trailing(means: NDArray[np.float64], on: NDArray[np.bool_], networks: int, most: int) -> NDArray[np.bool_]:
+    """Return (B, 1, C) whose network is not among so many whose training has reached most.
+
+    Args:
+        means: (B, L, C).
+        on: (B, L, C) what would train on.
+        networks: How many.
+        most: That do.
+    """
+    reached = np.where(on, means, -np.inf).reshape(*means.shape[:2], -1, networks).max(axis=2)
+    trains = np.isfinite(reached)
+    gaps = np.where(trains, reached.max(axis=-1, keepdims=True) - np.where(trains, reached, 0.0), 0.0).sum(axis=1)
+    behind = np.where(trains.any(axis=1), gaps / np.maximum(trains.sum(axis=1), 1), np.inf)
     trails = behind.argsort(axis=-1, kind="stable").argsort(axis=-1) >= most
     return np.tile(trails, means.shape[2] // networks)[:, None]
 

@@ -1,5 +1,6 @@
 import dataclasses
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tlexp.tracking import RunStatus
 COLUMNS = (*DEPTHS[:5], dataclasses.replace(DEPTHS[5], solved=True), *CONTROLS[:1])
 APART = {f"freeze-{depth}": (value, 0.0) for depth, value in enumerate((-0.3, -0.3, -0.3, 0.79, 0.8, 0.79))}
 """Three columns near each other, and three far below."""
+DEPTH = ("frozen", "half", "none")
+"""Of each network; the first one is solved."""
 
 
 def in_rounds(
@@ -49,7 +52,7 @@ def of_networks(make_table: MakeTable, networks: str = "abcd") -> StudyTable:
             trainable=9,
         )
         for name in networks
-        for depth in ("frozen", "half", "none")
+        for depth in DEPTH
     )  # fmt: skip
     made = make_table(
         seeds=30, columns=columns, budgets=("5", "20"), failed=(), waiting=(), missing=(), per_class=(20,) * 4,
@@ -59,7 +62,7 @@ def of_networks(make_table: MakeTable, networks: str = "abcd") -> StudyTable:
         {"name": name, "columns": [each.name for each in columns if each.entrant == name], "operations": 1, "prior": 7}
         for name in networks
     ]
-    study = {**made.about["study"], "entrants": entrants}
+    study = {**made.about["study"], "entrants": entrants, "trained": [3, 2]}
     return in_rounds(dataclasses.replace(made, about={**made.about, "study": study}), (3, 10, 30))
 
 
@@ -126,7 +129,7 @@ def test_only_what_may_still_be_the_best_goes_on_at_budgets_that_are_open(table:
 def test_after_each_look_a_network_fewer_trains(make_table: MakeTable) -> None:
     rounds = hold_rounds(of_networks(make_table))
     assert {each.sureness for each in (look.decision for look in rounds.looks.values())} == {Sureness.open}
-    for depth, counts in {"frozen": [30] * 4, "half": [30, 30, 10, 3], "none": [30, 30, 10, 3]}.items():
+    for depth, counts in dict(zip(DEPTH, ([30] * 4, [30, 30, 10, 3], [30, 30, 10, 3]), strict=True)).items():
         for labels in ("5", "20"):
             assert [due(rounds, f"{name}-{depth}", labels) for name in "abcd"] == counts
     assert rounds.dropped["d-half", "5"] == Departure(round=1, surely=False)
@@ -134,25 +137,67 @@ def test_after_each_look_a_network_fewer_trains(make_table: MakeTable) -> None:
     assert len(rounds.dropped) == 8
 
 
+def as_others(table: StudyTable, others: Mapping[tuple[str, str], str]) -> StudyTable:
+    """Return the table with cells that have what another column has: (column, budget) -> that one."""
+    cells = {
+        place: dataclasses.replace(table.cells[other, place[1]], column=place[0]) for place, other in others.items()
+    }
+    return dataclasses.replace(table, cells={**table.cells, **cells})
+
+
+def leaving(rounds: HeldRounds, number: int = 1) -> set[str]:
+    """Return the columns that left training to others after a round."""
+    return {name for (name, _), left in rounds.dropped.items() if left.round == number and not left.surely}
+
+
+def test_in_a_study_that_says_nothing_of_it_all_networks_train_on(make_table: MakeTable) -> None:
+    table = of_networks(make_table)
+    study = {name: value for name, value in table.about["study"].items() if name != "trained"}
+    assert hold_rounds(dataclasses.replace(table, about={**table.about, "study": study})).dropped == {}
+
+
 def test_a_network_goes_on_for_its_best_column(make_table: MakeTable) -> None:
     table = of_networks(make_table)
-    best = {
-        ("d-none", labels): dataclasses.replace(table.cells["a-none", labels], column="d-none")
-        for labels in ("5", "20")
-    }
-    rounds = hold_rounds(dataclasses.replace(table, cells={**table.cells, **best}))
-    assert {name for (name, _), left in rounds.dropped.items() if left.round == 1} == {"c-half", "c-none"}
+    rounds = hold_rounds(as_others(table, {("d-none", labels): "a-none" for labels in ("5", "20")}))
+    assert leaving(rounds) == {"c-half", "c-none"}
+
+
+def test_a_network_does_not_train_on_for_its_probe(make_table: MakeTable) -> None:
+    table = of_networks(make_table)
+    rounds = hold_rounds(as_others(table, {("d-frozen", labels): "a-none" for labels in ("5", "20")}))
+    assert leaving(rounds) == {"d-half", "d-none"}
+
+
+def test_a_budget_at_which_a_network_has_left_tells_nothing_of_the_others(make_table: MakeTable) -> None:
+    table = of_networks(make_table)
+    far = dataclasses.replace(table.cells["d-none", "5"], column="d-none")
+    wrong = tuple(dataclasses.replace(each, correct=np.zeros_like(each.correct)) for each in far.replicates)
+    cells = {(f"d-{depth}", "5"): dataclasses.replace(far, column=f"d-{depth}", replicates=wrong) for depth in DEPTH}
+    there = as_others(table, {(f"d-{depth}", "20"): f"b-{depth}" for depth in DEPTH})
+    rounds = hold_rounds(dataclasses.replace(there, cells={**there.cells, **cells}))
+    assert {place for place, left in rounds.dropped.items() if left.surely} == {(f"d-{at}", "5") for at in DEPTH}
+    assert leaving(rounds) == {"c-half", "c-none"}
+    assert due(rounds, "d-none", "20") == 10
+
+
+def test_two_networks_train_on_beside_one_that_has_only_its_probe_left(make_table: MakeTable) -> None:
+    table = of_networks(make_table, "abc")
+    cells = dict(table.cells)
+    for depth, labels in itertools.product(("half", "none"), ("5", "20")):
+        cell = cells[f"a-{depth}", labels]
+        wrong = tuple(dataclasses.replace(each, correct=np.zeros_like(each.correct)) for each in cell.replicates)
+        cells[f"a-{depth}", labels] = dataclasses.replace(cell, replicates=wrong)
+    rounds = hold_rounds(dataclasses.replace(table, cells=cells))
+    assert {name for (name, _), left in rounds.dropped.items() if left.surely} == {"a-half", "a-none"}
+    assert leaving(rounds) | leaving(rounds, 2) == set()
+    assert due(rounds, "c-none", "5") == 30
 
 
 def test_a_network_goes_on_for_what_it_reached_on_average_of_the_budgets_that_are_open(make_table: MakeTable) -> None:
-    table = of_networks(make_table)
-    cells = dict(table.cells)
-    for depth in ("frozen", "half", "none"):  # d is the best at one of them, and no longer the last
-        cells[f"d-{depth}", "5"] = dataclasses.replace(cells[f"a-{depth}", "5"], column=f"d-{depth}")
-        cells[f"a-{depth}", "5"] = dataclasses.replace(table.cells[f"b-{depth}", "5"], column=f"a-{depth}")
-        cells[f"c-{depth}", "5"] = dataclasses.replace(table.cells[f"d-{depth}", "5"], column=f"c-{depth}")
-    rounds = hold_rounds(dataclasses.replace(table, cells=cells))
-    assert {name for (name, _), left in rounds.dropped.items() if left.round == 1} == {"c-half", "c-none"}
+    table = of_networks(make_table)  # d is the last at one of them, and c by far at the other
+    swapped = {("5", "c"): "d", ("5", "d"): "a", ("20", "c"): "b", ("20", "d"): "c"}
+    others = {(f"{name}-{at}", labels): f"{other}-{at}" for (labels, name), other in swapped.items() for at in DEPTH}
+    assert leaving(hold_rounds(as_others(table, others))) == {"c-half", "c-none"}
 
 
 def test_a_budget_that_is_decided_takes_no_more_seeds_and_keeps_what_was_said(table: StudyTable) -> None:

@@ -216,7 +216,7 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     assert both == 2 * one
     trains = sum(found.of(each) for each in plan.columns if each.column.entrant == "tiny" and each.column.in_rounds)
     with monkeypatch.context() as patched:  # of ten seeds the second one leaves after three
-        patched.setattr("tlexp.studies.analysis.rounds.TRAINED", (1, 1))
+        patched.setattr(plan, "trained", (1, 1))
         assert found.finals(plan, ["tiny", "tf_efficientnet_lite0"]) == pytest.approx(both - 0.7 * trains)
         assert found.finals(plan, ["tiny"]) == one
     openings = [found.of(each, plan.opening(each)) for each in plan.columns if each.column.entrant == "tiny"]

@@ -194,7 +194,7 @@ class Departure:
 
     Attributes:
         round: After which it did.
-        surely: Whether it is surely worse than the best by more than the margin; else other networks reached more.
+        surely: Whether it is surely worse than the best by more than the margin; else others reached more when trained.
     """
 
     round: int

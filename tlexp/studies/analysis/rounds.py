@@ -6,8 +6,8 @@ has said of a budget stands: the bounds of all looks hold at once with 95 %, and
 """
 
 import dataclasses
-import itertools
-from collections.abc import Container, Mapping, Sequence
+import math
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from tlexp.studies.analysis.decision import Decision, decide
@@ -24,9 +24,9 @@ LOOKS = (3, 10)
 SHARES = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 """Number of looks -> the share of the error of each. The last has most: few seeds decide little, whatever the error."""
 TRAINED = (3, 2)
-"""Networks that train on after the first look, and after the second: the ones that have reached most. Finals that stay
-open to the last seed train three fifths of what they would; simulated, the best that is left has .02 to .09 points less
-than the best of all on average, and the bounds of what is left hold as they did."""
+"""Networks that train on after the first look, and after the second: those whose training has reached most. Finals that
+stay open to the last seed train three fifths of what they would; simulated, the best that is left has .01 to .08 points
+less than the best of all on average, and the bounds of what is left hold as they did."""
 
 
 def plan_looks(most: int) -> tuple[int, ...]:
@@ -43,14 +43,14 @@ def opening_seeds(column: Column, seeds: Sequence[int], looks: Sequence[int]) ->
     return seeds[: looks[0]] if column.in_rounds else seeds
 
 
-def most_seeds(looks: Sequence[int], place: int) -> int:
+def most_seeds(looks: Sequence[int], trained: Sequence[int], place: int) -> int:
     """Return how many data seeds a network may take in training, if so many others have reached more at every look.
 
-    >>> [most_seeds((3, 10, 30), place) for place in range(5)]
-    [30, 30, 10, 3, 3]
+    >>> [most_seeds((3, 10, 30), (3, 2), place) for place in range(5)], most_seeds((3, 10, 30), (), 4)
+    ([30, 30, 10, 3, 3], 30)
     """
-    passed = itertools.takewhile(lambda most: place < most, TRAINED[: len(looks) - 1])
-    return looks[len(list(passed))]
+    leaves = (look for look, most in zip(looks[:-1], trained, strict=False) if place >= most)
+    return next(leaves, looks[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +117,14 @@ def hold_rounds(table: StudyTable) -> HeldRounds:
         if not over or not going or number in (len(planned), table.stopped):
             break
         decisions = [looks[labels].decision for labels in going]
-        trailing = _trailing(table, decisions, TRAINED[number - 1])
-        behind = {(name, labels) for name in trailing for labels in going} - dropped.keys()
-        dropped |= dict.fromkeys(behind, Departure(round=number, surely=False))
         for decision in decisions:
             dropped |= dict.fromkeys(_worse(decision), Departure(round=number, surely=True))
-        seeds |= {
-            place: planned[number]
-            for place in seeds
-            if place[1] in going and place not in dropped and _in_rounds(_column(table, place), seen.cells[place])
-        }
+        on = [place for place in seen.cells if place[1] in going and place not in dropped and _trains_on(seen, place)]
+        for most in table.trained[number - 1 : number]:
+            trailing = _trailing(seen, decisions, on, most)
+            behind = (place for place in on if place[0] in trailing)
+            dropped |= dict.fromkeys(behind, Departure(round=number, surely=False))
+        seeds |= {place: planned[number] for place in on if place not in dropped}
     return HeldRounds(table=seen, looks=looks, dropped=dropped, round=number, ended=over, plain=known, images=images)
 
 
@@ -156,29 +154,35 @@ def _worse(decision: Decision) -> list[tuple[str, str]]:
     return [(decision.name(place), decision.labels) for place in decision.worse.nonzero()[0].tolist()]
 
 
-def _trailing(table: StudyTable, decisions: Sequence[Decision], most: int) -> list[str]:
-    """Return the columns that train networks, or at sizes, other than so many that have reached most.
+def _trailing(table: StudyTable, decisions: Sequence[Decision], on: Collection[tuple[str, str]], most: int) -> set[str]:
+    """Return the columns of networks, or sizes, other than so many whose training has reached most.
 
-    What one reaches at a budget is its highest mean, of whatever depth. Of one that is surely worse at a budget nothing
-    is left there, and it has reached nothing.
+    What one's training reaches at a budget is the highest mean of its columns that train on there; it trails by what
+    the best of all reaches more, on average over the budgets at which one of its columns trains on.
+
+    Args:
+        table: What was measured.
+        decisions: Of the budgets that are open.
+        on: (column, budget) of what would train on.
+        most: Networks that do.
     """
+    reached = []
+    for each in decisions:
+        means = zip((cell.column for cell in each.candidates), each.means.tolist(), strict=True)
+        reached.append({column: mean for column, mean in means if (column, each.labels) in on})
 
     def behind(entrant: Entrant) -> float:
-        gaps = []
-        for each in decisions:
-            means = dict(zip((cell.column for cell in each.candidates), each.means.tolist(), strict=True))
-            own = [mean for column, mean in means.items() if column in entrant.columns]
-            gaps.append(max(means.values(), default=0.0) - max(own, default=0.0))
-        return sum(gaps)
+        own = [[mean for column, mean in means.items() if column in entrant.columns] for means in reached]
+        gaps = [max(means.values()) - max(mine) for means, mine in zip(reached, own, strict=True) if mine]
+        return sum(gaps) / len(gaps) if gaps else math.inf
 
     trailing = sorted(find_entrants(table), key=behind)[most:]
-    names = {name for each in trailing for name in each.columns}
-    return [column.name for column in table.columns if column.in_rounds and column.name in names]
+    return {name for each in trailing for name in each.columns}
 
 
-def _in_rounds(column: Column, cell: Cell) -> bool:
+def _trains_on(table: StudyTable, place: tuple[str, str]) -> bool:
     """Return whether a cell takes further seeds; one of which every replicate failed would go on failing."""
-    return column.in_rounds and bool(cell.finished)
+    return _column(table, place).in_rounds and bool(table.cells[place].finished)
 
 
 def _column(table: StudyTable, place: tuple[str, str]) -> Column:

@@ -231,6 +231,11 @@ class StudyTable:
         return self.seeds[: self._study.get("probe_seeds")]
 
     @property
+    def trained(self) -> tuple[int, ...]:
+        """Networks, or sizes, that train on after each look but the last; none where all do, as in early studies."""
+        return tuple(self._study.get("trained", ()))
+
+    @property
     def screens(self) -> str:
         """What a study of several entrants is about: networks, or sizes of one."""
         return str(self._study.get("screens", "networks"))

@@ -136,7 +136,7 @@ class Estimate:
         never, seen = {name for each in out for name in each.columns[1:]}, {each.columns[0] for each in out}
         left = (each for each in plan.columns if each.column.name not in never)
         most = {
-            column: most_seeds(plan.looks, going[::-1].index(each.name))
+            column: most_seeds(plan.looks, plan.trained, going[::-1].index(each.name))
             for each in plan.entrants
             if each.name in going
             for column in each.columns[1:]

@@ -71,6 +71,7 @@ def leave_out_again(plan: StudyPlan, begun: Mapping[str, Any]) -> tuple[str, ...
     if len(begun["seeds"]) < len(plan.seeds):
         plan.drop_seeds(len(begun["seeds"]), why.get(SEEDS, ""))
     plan.probe_seeds = begun.get("probe_seeds", len(plan.seeds))  # early screens saw all
+    plan.trained = tuple(begun.get("trained", ()))  # in early studies all trained on
     if not any(run.key in begun["replicates"] for _, run in plan.runs):
         path = plan.folder.path / STUDY_FILE
         raise ConfigError(f"{path} names no run of this study: remove it and type the command again")

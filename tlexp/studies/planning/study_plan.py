@@ -31,7 +31,7 @@ from tlexp.jobs.planned import sweeps_folder
 from tlexp.jobs.runner import HydraContext
 from tlexp.models import feature_width
 from tlexp.secrets import masked
-from tlexp.studies.analysis.rounds import LOOKS, opening_seeds, plan_looks
+from tlexp.studies.analysis.rounds import LOOKS, TRAINED, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
 from tlexp.studies.analysis.stages import PROBE_SEEDS
 from tlexp.studies.analysis.table import PROBES, ROUNDS, SEEDS, Column, Role
@@ -99,6 +99,7 @@ class StudyPlan:
         budgets: Label budgets, in growing order.
         seeds: Data seeds that may be run.
         probe_seeds: How many of them a screen sees.
+        trained: Entrants that train on after each look but the last; none where all do.
         stopped: The round after which the minutes let no other begin; None so far.
         skipped: What was left out, and why.
         milliseconds: That an image takes in each network of the pool, by name, as measured when the study began; for
@@ -150,6 +151,7 @@ class StudyPlan:
             raise ConfigError(f"study.labels: no budget is left ({reasons}): name smaller ones, or give more images")
         self.seeds = tuple(range(config.seed, config.seed + (self.study.seeds or _SEEDS)))
         self._most, self.probe_seeds = len(self.seeds), min(PROBE_SEEDS, len(self.seeds))
+        self.trained = TRAINED if self.pool else ()
         self.stopped: int | None = None
         self.milliseconds: dict[str, float] = {}
         self.whole: dict[str, float] = {}
@@ -224,7 +226,7 @@ class StudyPlan:
             **({} if self.pool else {"operations": sum(unit.operations for unit in self.network.units)}),
             **({"entrants": [dataclasses.asdict(each) for each in self.entrants]} if self.pool else {}),
             **({"screens": self.study.screens, "unseen": self._unseen} if self.pool else {}),
-            **({"probe_seeds": self.probe_seeds} if self.pool else {}),
+            **({"probe_seeds": self.probe_seeds, "trained": list(self.trained)} if self.pool else {}),
             "notes": list(self.notes),
             "data": str(config.data.source),
             "margin": self.study.margin,

@@ -1,7 +1,6 @@
 """What a report says of a study's rounds: how many there were, what left after which, and what ended them."""
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.analysis.rounds import TRAINED
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.tables import budget_title
@@ -33,7 +32,8 @@ def trained_no_more(findings: Findings) -> tuple[str, ...]:
         for number in sorted({*rounds.values()})
     ]
     return (
-        f"Trained with no more data seeds, for other {findings.table.screens} had reached more: {', '.join(told)}. "
+        f"Trained with no more data seeds, for other {findings.table.screens} reached more when trained: "
+        f"{', '.join(told)}. "
         "What is bounded are the losses against what went on.",
     )
 
@@ -58,9 +58,10 @@ def round_sentences(findings: Findings) -> tuple[str, ...]:
 def _of_several(table: StudyTable) -> str:
     """Return how many networks, or sizes, train on after each round; nothing where there are not more."""
     trained = {column.entrant for column in table.columns if column.in_rounds and column.entrant}
-    most = [f"{most} after round {number}" for number, most in enumerate(TRAINED[: len(table.looks) - 1], 1)]
-    if len(trained) <= TRAINED[len(most) - 1]:
+    fewest = table.trained[: len(table.looks) - 1]
+    if len(trained) <= min(fewest, default=len(trained)):
         return ""
+    most = [f"{most} after round {number}" for number, most in enumerate(fewest, 1)]
     return f"Of the {table.screens} that train, those go on that have reached most: {' and '.join(most)}. "
 
 
@@ -72,7 +73,7 @@ def dropped_table(findings: Findings) -> TextTable:
             budget_title(findings, each.labels),
             str(left.round),
             str(findings.cells[column, each.labels].count),
-            "surely worse than another by more than the margin" if left.surely else "other networks reached more",
+            "surely worse than another by more than the margin" if left.surely else "others reached more when trained",
         )
         for each in findings.recommendations
         for column, left in each.dropped.items()
