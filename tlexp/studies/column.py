@@ -141,8 +141,8 @@ def run_column(loaded: Composed, *, folder: Path, overrides: Sequence[str], run:
                 spent = time.monotonic() - taken_up
                 left = len(missing) - number - 1
                 more = f", {left} run{'' if left == 1 else 's'} to go" if left else ""
-                now = f", {spent:.0f} s of them this time" if before else ""
-                say(f"{column} labels={each.labels}: done after {before + spent:.0f} s{now}{more}")
+                whole = f", {before + spent:.0f} s with what was done before" if before else ""
+                say(f"{column} labels={each.labels}: done after {spent:.0f} s{whole}{more}")
             signal_number = listener.should_stop()
             if signal_number is not None:
                 raise Interrupted(signal_number)  # it came while the end of the run was written

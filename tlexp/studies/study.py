@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tlexp.data import copies_csv, leaks_csv
-from tlexp.errors import Interrupted, TlexpError, TrainingError
+from tlexp.errors import Interrupted, TrainingError
 from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
@@ -340,7 +340,7 @@ def _keep_pictures(plan: StudyPlan) -> None:
     """Keep the pictures of the mistakes made so far for `tlexp report`, which opens no images; what fails is let go."""
     from tlexp.studies.report.report import keep_pictures  # lazy: matplotlib
 
-    with contextlib.suppress(TlexpError, OSError):  # the interruption is what counts
+    with contextlib.suppress(Exception):  # the interruption is what counts
         keep_pictures(plan.folder.path, plan.source.held_out)
 
 

@@ -322,6 +322,10 @@ def test_the_bill_of_all_is_kept_by_seed_and_stays_when_something_is_left_out(
     }
     begun = plan.about(0)["study"] | {"estimate": {"seconds": 1.0, "once": 2.0, "seed": 3.0}}
     leave_out_again(plan, {**begun, "skipped": dict(plan.skipped)})
+    assert plan.trained == (3, 2)
+    before = {name: value for name, value in begun.items() if name != "trained"}
+    leave_out_again(earlier := plan.copy(), {**before, "skipped": dict(plan.skipped)})
+    assert earlier.trained == ()
     plan.drop_rounds(3, "")
     assert plan.about(7)["study"]["estimate"] == {"seconds": 7, "once": 2.0, "seed": 3.0}
 
