@@ -103,10 +103,12 @@ def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
     lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(foreseen.screen)}{unseen};"]
     if foreseen.cells:
         first = f"of the {screens[:-1]} with the least loss first, large budgets first"
-        lines.append(f"of {foreseen.of} columns at a budget that train layers about {foreseen.cells} fit: {first}")
+        lines.append(
+            f"of {foreseen.of} pairs of column and labels that train layers about {foreseen.cells} fit: {first}"
+        )
     elif foreseen.of:
         least = duration(foreseen.cheapest)
-        lines.append(f"none of {foreseen.of} columns at a budget that train layers fits: the cheapest takes {least}")
+        lines.append(f"no column that trains layers fits, at any budget: the cheapest takes {least}")
     return [*lines, "the page names what was left out"]
 
 
