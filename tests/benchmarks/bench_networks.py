@@ -27,7 +27,7 @@ import numpy as np
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Recommendation
 from tlexp.studies.analysis.reading import read_table
-from tlexp.studies.analysis.rounds import plan_looks
+from tlexp.studies.analysis.rounds import TRAINED, plan_looks
 from tlexp.studies.analysis.screen import prior_favourite
 from tlexp.studies.analysis.stages import find_entrants
 from tlexp.studies.analysis.table import Cell, Replicate, StudyTable
@@ -104,12 +104,12 @@ def pool(tables: Sequence[StudyTable], least: int) -> StudyTable:
 
 
 def of_seeds(table: StudyTable, seeds: Sequence[int]) -> StudyTable:
-    """Return a study as if it had had these seeds alone."""
+    """Return a study as if it had had these seeds alone, in the rounds of now."""
     cells = {
         place: dataclasses.replace(cell, replicates=tuple(run for run in cell.replicates if run.seed in seeds))
         for place, cell in table.cells.items()
     }
-    about = {**table.about, "study": {**table.about["study"], "looks": plan_looks(len(seeds))}}
+    about = {**table.about, "study": {**table.about["study"], "looks": plan_looks(len(seeds)), "trained": TRAINED}}
     return dataclasses.replace(table, name=str(seeds), about=about, seeds=tuple(seeds), cells=cells)
 
 

@@ -34,7 +34,7 @@ def trained_no_more(findings: Findings) -> tuple[str, ...]:
     return (
         f"Trained with no more data seeds, for other {findings.table.screens} reached more when trained: "
         f"{', '.join(told)}. "
-        "What is bounded are the losses against what went on.",
+        "Losses are bounded against what went on.",
     )
 
 
