@@ -30,6 +30,10 @@ class ConfigError(TlexpError):
         super().__init__("\n".join(self.problems))
 
 
+class UnknownModelError(ConfigError):
+    """No model has this name."""
+
+
 class DataError(TlexpError):
     """The images, the labels or their folders do not allow the run."""
 

@@ -392,9 +392,13 @@ def test_rates_that_are_always_an_end_are_told_once(
         ),
         (["study=backbones", "study.backbones=[]"], "entrants are networks or sizes: name them with study.backbones"),
         (
-            ["study=backbones", "study.backbones=[resnet18,resnet5000]"],
+            ["study=backbones", "study.backbones=[resnet18,pixels]"],
             "no network or size can be had here (resnet18: its weights are not here, and HF_HUB_OFFLINE is "
-            "set; resnet5000: backbone.name=resnet5000: timm has no model",
+            "set; pixels: raw pixels are a control",
+        ),
+        (
+            ["study=backbones", "study.backbones=[tiny,resnet5000]"],
+            "study.backbones: backbone.name=resnet5000: timm has no model",
         ),
         (["study=sizes", "study.sizes=[4]"], "study.sizes=4: must be 8..2048 pixels"),
         (["study=quick", "study.columns=[]"], "study.columns is empty: say what study.kind=frozen compares"),
@@ -1015,12 +1019,12 @@ def test_of_a_pool_what_can_be_had_goes_on_and_a_size_below_the_networks_own_is_
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(costs, "measure_costs", lambda *_, **__: UnitCosts(step=0.01, image=0.01))
-    pool = "study.backbones=[lite0,lite0,tf_efficientnet_lite0,resnet5000,pixels]"
+    pool = "study.backbones=[lite0,lite0,tf_efficientnet_lite0,resnet18,pixels]"
     assert study(*NETWORKS[:1], pool, "study.labels=[1,2,4,50,100]", "study.sizes=[32,64]", "--dry-run") == 0
     shown = capsys.readouterr().out
     assert re.findall(r"^(lite0-\d+px) .* (\d+) +- ", shown, re.M) == [("lite0-32px", "32"), ("lite0-64px", "64")]
     assert "left out: tf_efficientnet_lite0-32px: the same as lite0-32px" in shown
-    assert "left out: resnet5000-64px: " in shown
+    assert "left out: resnet18-64px: " in shown
     assert re.findall(r"^left out: labels=(\d+): the smallest class, circle, has 12 images", shown, re.M) == [
         "50",
         "100",

@@ -20,7 +20,7 @@ from tlexp.config.backbone import PIXELS
 from tlexp.config.casting import nearest
 from tlexp.config.head import HeadKind
 from tlexp.config.preprocessing import LARGEST_RESIZED, resizes_too_far
-from tlexp.errors import ConfigError
+from tlexp.errors import ConfigError, UnknownModelError
 from tlexp.models.pixels import PIXELS_CFG, Pixels
 from tlexp.models.readout import hands_on_class_token, read_map, read_units
 from tlexp.models.rehearsal import Rehearsal
@@ -100,7 +100,7 @@ def pretrained_cfg(name: str) -> dict[str, Any]:
         models = list_models()
         options = {each: f"backbone={each}" for each in conf_options("backbone") if each not in models}
         alike = nearest(architecture, [*options, *models], options)
-        raise ConfigError(
+        raise UnknownModelError(
             f"backbone.name={name}: timm has no model {architecture!r}{alike or '; `timm.list_models()` lists them'}"
         )
     known = [split_model_name_tag(each)[1] for each in get_arch_pretrained_cfgs(architecture)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.head import POOLS as POOLINGS
-from tlexp.errors import ConfigError
+from tlexp.errors import ConfigError, UnknownModelError
 from tlexp.experiment.build import Network, build_network
 from tlexp.models import preprocessing
 from tlexp.models.backbone import other_pooling, pretrained_cfg, read_otherwise
@@ -136,13 +136,17 @@ def find_pool(
         readings: Whether a vision transformer has an entry for each of its two readings, its own pooling's first.
 
     Raises:
-        ConfigError: None can be had; the message says why of each.
+        ConfigError: None can be had; the message says why of each. Or no model has a name that was typed.
     """
     found: dict[str, PoolEntry] = {}
     missing: dict[str, str] = {}
+    unknown: dict[str, None] = {}
     for entry, words in entries.items():
         try:
             each = _look_up(entry, words, compose(words))
+        except UnknownModelError as error:
+            unknown |= {f"study.backbones: {error}": None}  # once, of however many sizes
+            continue
         except ConfigError as error:
             missing[entry] = error.problems[0]
             continue
@@ -154,6 +158,8 @@ def find_pool(
             found[each.name] = each
             if readings and (other := _read_otherwise(each, entries.values())):
                 found[other.name] = other
+    if unknown:  # mistyped, where all else that is missing may be had elsewhere
+        raise ConfigError([*unknown])
     if not found:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         raise ConfigError(
