@@ -6,7 +6,7 @@ import pytest
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.deciding import find_deciding_size, seconds_of_seeds
-from tlexp.studies.analysis.findings import DecidingSize, Sureness
+from tlexp.studies.analysis.findings import DecidingSize, Departure, Sureness
 from tlexp.studies.analysis.intervals import Spread
 
 
@@ -68,7 +68,11 @@ def test_seeds_that_decide_take_what_those_before_took_where_more_are_run(make_t
     found = analyse(make_table(columns=(*columns, *CONTROLS), failed=(), waiting=(), missing=(), seeds=3))
     sure = {"2": Sureness.decided, "5": Sureness.open, "20": Sureness.nearly, "100": Sureness.decided}
     told = tuple(
-        dataclasses.replace(each, sureness=sure[each.labels], dropped={"freeze-0": 1} if each.labels == "5" else {})
+        dataclasses.replace(
+            each,
+            sureness=sure[each.labels],
+            dropped={"freeze-0": Departure(round=1, surely=True)} if each.labels == "5" else {},
+        )
         for each in found.recommendations
     )
     found = dataclasses.replace(found, recommendations=told)

@@ -210,6 +210,53 @@ def test_what_cheaper_networks_lose_is_told_with_its_bound_and_what_they_save(
     assert f"cheaper {line}\n" in summary(found, tmp_path)
 
 
+@pytest.fixture
+def of_many(make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> Findings:
+    """Return a study of six networks: each of five is cheaper and worse than the one before, the last beaten by all."""
+    strength = {"a": 1.6, "b": 1.3, "c": 1.0, "d": 0.7, "e": 0.4, "beaten": 0.1}
+    costs = {"a": 600, "b": 500, "c": 400, "d": 300, "e": 200, "beaten": 450}
+    columns = tuple(
+        Column(name=f"{name}-frozen", title=name, role=Role.way, depth=None, solved=True, trainable=4)
+        for name in strength
+    )
+    table = make_table(
+        seeds=6, columns=columns, budgets=("20",), failed=(), waiting=(), missing=(), noise=0.01,
+        per_class=(200,) * 4, strength={each.name: (strength[each.title], 0.0) for each in columns},
+    )  # fmt: skip
+    entrants = [
+        {"name": name, "columns": [f"{name}-frozen"], "operations": cost, "prior": 70.0, "facts": FACTS}
+        for name, cost in costs.items()
+    ]
+    study = {**table.about["study"], "entrants": entrants}
+    monkeypatch.setattr("tlexp.studies.analysis.screen._IN_TURN", 6)
+    return analyse(dataclasses.replace(table, about={**table.about, "study": study}))
+
+
+def with_last(findings: Findings, **values: Any) -> Findings:
+    """Return findings with another recommendation for the largest budget."""
+    *others, last = findings.recommendations
+    return dataclasses.replace(findings, recommendations=(*others, dataclasses.replace(last, **values)))
+
+
+def test_of_cheaper_networks_the_dearest_three_on_the_front_are_told(of_many: Findings) -> None:
+    assert [line.partition("-")[0] for line in cheaper_lines(of_many)] == ["b", "c", "d"]
+
+
+def test_a_cheaper_network_that_loses_nothing_is_not_told(of_many: Findings) -> None:
+    assert cheaper_lines(with_last(of_many, column="beaten-frozen")) == ()
+
+
+def test_a_bound_of_everything_is_none_and_one_that_left_has_none(of_many: Findings) -> None:
+    candidates = [
+        dataclasses.replace(each, bound=1.0) if each.column == "b-frozen" else each
+        for each in of_many.recommendations[-1].candidates
+        if each.column != "c-frozen"
+    ]
+    lines = cheaper_lines(with_last(of_many, candidates=tuple(candidates)))
+    assert [line.partition("-")[0] for line in lines] == ["b", "c", "d"]
+    assert ["at most" in line for line in lines] == [False, False, True]
+
+
 def test_nothing_is_told_of_what_is_dearer_or_not_on_the_front(
     make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,8 @@ class Answer:
             [column] = columns
             if self.told[0].is_all_that_fits:
                 return f"{self._with} only {column} was measured"
-            too = self.larger is not None and self.larger.recommendation.column == column
+            larger = self.larger
+            too = larger is not None and larger.recommendation.column == column and not larger.is_all_that_fits
             return f"{self._with} take {column}{' too' if too else ''}"
         runs = itertools.groupby(self.told, lambda each: each.recommendation.column)
         (column, first), *others = [(column, tuple(each.recommendation.labels for each in run)) for column, run in runs]

@@ -22,9 +22,15 @@ def with_labels(*labels: str) -> str:
     ('With 20 labels per class', 'With 10 % of the labels', 'With all labels')
     >>> with_labels("1"), with_labels("2", "5", "20"), with_labels("5", "0.1", "0.5", "all")
     ('With 1 label per class', 'With 2, 5 and 20 labels per class', 'With 5 labels per class, 10 %, 50 % and all')
+    >>> with_labels("2", "0.1", "20")
+    'With 2 labels per class, 10 % and 20 labels per class'
     """
     counts = [each for each in labels if parse_labels(each).per_class is not None]
     others = [budget_name(each) for each in labels if each not in counts]
+    if counts and counts != [*labels[: len(counts)]]:
+        return (
+            f"With {listed([f'{each} labels per class' if each in counts else budget_name(each) for each in labels])}"
+        )
     if not counts:
         return f"With {listed(others)} {'labels' if others == ['all'] else 'of the labels'}"
     counted = f"With {listed(counts)} label{'' if counts == ['1'] else 's'} per class"

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from tlexp.paths import csv_bytes
-from tlexp.studies.analysis.findings import Findings, Interval
+from tlexp.studies.analysis.findings import Difference, Findings, Interval
 from tlexp.studies.analysis.screen import Entrant, Screened, prior_favourite
 from tlexp.studies.analysis.table import StudyTable
 from tlexp.studies.report.document import TextTable
@@ -156,19 +156,21 @@ def cheaper_lines(findings: Findings) -> tuple[str, ...]:
     own = None if taken is None or taken.column is None else owner(findings, taken.column)
     if taken is None or taken.column is None or own is None:
         return ()
-    front, reached = pareto_front(findings), taken.candidate(taken.column).mean
+    front, bounds = pareto_front(findings), {each.column: each.bound for each in taken.candidates}
     here = with_labels(taken.labels).replace("With", "with", 1)
     lines = []
     for each in sorted((each.entrant for each in findings.screened), key=lambda each: -each.operations):
-        competing = [candidate for candidate in taken.candidates if candidate.column in each.columns]
-        best = max(competing, key=lambda candidate: candidate.mean, default=None)
-        if best is None or best.mean >= reached or each.operations >= own.operations or each.name not in front:
+        best = _best_column(findings, each, taken.labels)
+        lost = None if best is None else _difference(findings, taken.labels, taken.column, best)
+        if best is None or lost is None or lost.value <= 0 or each.operations >= own.operations:
             continue
-        most = "" if best.bound is None or best.bound == 1 else f" (95 %: {in_points(best.bound)} at most)"
-        lines.append(
-            f"{best.column} loses {100 * (reached - best.mean):.1f} points{most} {here}, for "
-            f"{in_percent(each.operations / own.operations)} of the operations per image"
-        )
+        bound = bounds.get(best)  # none of one that has left after a round
+        most = "" if bound is None or bound == 1 else f" (95 %: {in_points(bound)} at most)"
+        if each.name in front:
+            lines.append(
+                f"{best} loses {100 * lost.value:.1f} points{most} {here}, for "
+                f"{in_percent(each.operations / own.operations)} of the operations per image"
+            )
     return tuple(lines[:_MOST_CHEAPER])
 
 
@@ -208,16 +210,8 @@ def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> st
     if taken in favourite.columns:
         gained = "chose its reading and gained nothing else" if favourite.reads else "gained nothing over it"
         return f"It is {named}: looking at these images {gained}."
-    means = {name: found.value for name in favourite.columns if (found := _accuracy(findings, name, labels))}
-    rival = max(means, key=lambda name: means[name], default=None)
-    pair = next(
-        (
-            each if each.first == taken else each.turned()
-            for each in findings.differences
-            if each.labels == labels and {each.first, each.second} == {taken, rival}
-        ),
-        None,
-    )
+    rival = _best_column(findings, favourite, labels)
+    pair = None if rival is None else _difference(findings, labels, taken, rival)
     if pair is None:
         return f"What looking at these images gained over {named} was not measured."
     ends = ""
@@ -231,12 +225,25 @@ def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
     return None if cell is None else cell.accuracy
 
 
+def _difference(findings: Findings, labels: str, first: str, second: str) -> Difference | None:
+    """Return how much better one column is than another; None where nothing compares them."""
+    pairs = (
+        each for each in findings.differences if each.labels == labels and {each.first, each.second} == {first, second}
+    )
+    return next((each if each.first == first else each.turned() for each in pairs), None)
+
+
 def _best(findings: Findings, entrant: Entrant, labels: str | None) -> float | None:
     """Return the highest mean of an entrant's columns at a budget."""
-    if labels is None:
-        return None
-    means = [found.value for name in entrant.columns if (found := _accuracy(findings, name, labels))]
-    return float(max(means)) if means else None
+    column = None if labels is None else _best_column(findings, entrant, labels)
+    found = None if column is None else _accuracy(findings, column, str(labels))
+    return None if found is None else float(found.value)
+
+
+def _best_column(findings: Findings, entrant: Entrant, labels: str) -> str | None:
+    """Return the column of an entrant with the highest mean at a budget."""
+    means = {name: found.value for name in entrant.columns if (found := _accuracy(findings, name, labels))}
+    return max(means, key=lambda name: means[name], default=None)
 
 
 def _compared(findings: Findings) -> str | None:
