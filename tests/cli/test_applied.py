@@ -178,6 +178,8 @@ def test_a_table_fits_the_terminal_and_says_what_it_leaves_out() -> None:
     assert lines[1].startswith("...")
     assert lines[1].split()[-5:] == ["\u871c\u8702/1.jpg", "elk", "0.8000", "0.5000", "no"]
     assert told == "no room here for second and third: --out FILE.csv writes all columns"
+    two = predictions_rows(replace(scores, probabilities=scores.probabilities[:, :2]), CLASSES[:2])
+    assert _table(two, [False, False], 60)[-1] == "no room here for second: --out FILE.csv writes all columns"
 
 
 def test_no_part_of_a_secret_is_left_of_a_path_that_is_cut() -> None:

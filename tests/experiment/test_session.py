@@ -89,6 +89,10 @@ def test_what_a_run_has_compared_is_not_restored_but_what_is_changed_later_is(ca
     second.data.add_(1)  # which torch does not count, and no run has compared since
     session.network(config)
     assert torch.equal(second, kept)
+    session.digest(dict(start.network.backbone.named_parameters()))  # before a run that ends on its way
+    second.data.add_(1)
+    session.network(config)
+    assert torch.equal(second, kept)
 
 
 def test_jpegs_are_decoded_in_part_for_the_network_that_asks(cache: Path, tmp_path: Path) -> None:

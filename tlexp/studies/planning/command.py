@@ -43,7 +43,7 @@ class StudyCommand:
             override
             for override in (*self.stated, *self.own)
             if (key := override.partition("=")[0]) not in said
-            and not (f"backbone={PIXELS}" in column and key.startswith("backbone."))
+            and not (f"backbone={PIXELS}" in column and key.startswith(("backbone.", "head.global_pool")))
         ]
         return (*kept, *column)
 
