@@ -329,6 +329,18 @@ def test_the_bill_of_all_is_kept_by_seed_and_stays_when_something_is_left_out(
     assert plan.about(7)["study"]["estimate"] == {"seconds": 7, "once": 2.0, "seed": 3.0}
 
 
+@pytest.mark.usefixtures("pool_plan")
+def test_controls_take_no_further_seeds(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[StudyPlan, Estimate]] = []
+    monkeypatch.setattr("tlexp.studies.study.refuse_longer", lambda plan, found: seen.append((plan, found)))
+    monkeypatch.setattr(Estimate, "run", lambda *_: 1.0)
+    for controls in ("true", "false"):
+        assert study(*POOL, "study.minutes=0", "study.seeds=3", f"study.controls={controls}", "--dry-run") == 0
+    (with_them, dearer), (without, cheaper) = seen
+    assert len(with_them.runs) > len(without.runs)
+    assert dearer.whole(with_them)["seed"] == cheaper.whole(without)["seed"]
+
+
 def test_what_has_been_done_is_not_left_out_when_the_minutes_are_over(planned_pool: tuple[StudyPlan, Estimate]) -> None:
     plan, found = planned_pool
     over = replace(found, done=frozenset(run.key for _, run in plan.runs))
