@@ -4,8 +4,8 @@
     python -m tests.benchmarks.bench_screen_speed whole FOLDER [--count 12] [--size 32] [--labels 5 20] [--steps 50]
 
 screen  the frozen column of each network, all budgets and the data seeds that a screen sees, as the job of a study on
-        an empty cache; against a pass of the same network over the same images alone. Seconds of the processor, all
-        threads.
+        an empty cache; against a pass of the same network over the same images alone. Seconds by the clock, and of the
+        processor, all threads.
 whole   `study=backbones` on the small network and others like it with random weights, processes and all, against runs
         of their own of each budget and depth with one data seed, times networks and seeds. Every network costs the
         same, and every seed.
@@ -23,6 +23,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
@@ -39,7 +40,7 @@ SOLVED, TRAINED = ["tune.trials=0"], ["tune.trials=4", "head.init=probe", "freez
 
 def screen(words, networks, labels, seeds):
     """Print what the columns take over the passes."""
-    whole = passes = 0.0
+    whole, passes = np.zeros(2), np.zeros(2)
     for network in networks:
         stated = [f"backbone={network}", "freeze=all", *words]
         cells = compose(stated, labels, seeds)
@@ -49,11 +50,20 @@ def screen(words, networks, labels, seeds):
             units = len(session.network(configs[0])[0].units)
             clock = Clock()
             fill_cuts(configs, [units], session, device=torch.device("cpu"), listener=Listener())
-            _, passed = clock.read()
-        _, taken = run_column(load([*WORDS, *stated, "study=quick", "study.column=c"]), cells, depth=units)
+            passed = np.array(clock.read())
+        loaded = load([*WORDS, *stated, "study=quick", "study.column=c"])
+        taken = np.array(run_column(loaded, cells, depth=units))
         whole, passes = whole + taken, passes + passed
-        print(f"{network}: pass {passed:.1f} s, screened in {taken:.1f} s: {taken / passed:.2f}", flush=True)
-    print(f"all: {passes:.1f} and {whole:.1f} s of the processor: {whole / passes:.2f}")
+        print(f"{network}: {told(passed, taken)}", flush=True)
+    print(f"all: {told(passes, whole)}")
+
+
+def told(passes, whole):
+    """Return seconds by the clock and of the processor, and the ratios."""
+    return ", ".join(
+        f"{how} passes {one:.1f} s, screened in {all_of_it:.1f} s: {all_of_it / one:.2f}"
+        for how, one, all_of_it in zip(("by the clock", "of the processor"), passes, whole, strict=True)
+    )
 
 
 def whole(words, labels, seeds, count):
