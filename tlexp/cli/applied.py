@@ -126,9 +126,9 @@ def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[str]:
     for names in _LESS_LIKELY:
         if _widest(rows) > room:
             kept = [column for column, name in enumerate(rows[0]) if name not in names]
-            told = any(row[rows[0].index(names[0])] for row in rows[1:])  # of two classes none is the third
+            empty = not any(row[rows[0].index(names[0])] for row in rows[1:])  # of two classes none is the third
             rows = [[row[column] for column in kept] for row in rows]
-            left_out[:0] = [names[0]] if told else []
+            left_out[:0] = [] if empty else [names[0]]
     head, *images = [[one_line(masked(row[0])), *row[1:]] for row in rows]  # before part of a secret is cut away
     most = max([cells(row[0]) for row in images], default=0) - max(0, _widest(rows) - room)
     lines = aligned([head, *([_end(row[0], max(most, _SHORTEST)), *row[1:]] for row in images)])
