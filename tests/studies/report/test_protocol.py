@@ -14,6 +14,7 @@ from tlexp.studies.report.protocol import (
     data_words,
     deciding_commands,
     deciding_words,
+    one_rate_notices,
     one_run_words,
     protocol_sentences,
     title_words,
@@ -116,6 +117,24 @@ def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Find
     assert one_run_words(alone.table) == ""
     [command] = build_document(alone).commands
     assert command.about.endswith(" weights and card:")
+
+
+@pytest.mark.parametrize(("rates", "taken", "told"), [(1, "freeze-5", 1), (4, "freeze-5", 0), (1, "freeze-3", 0)])
+def test_freezing_is_not_said_to_win_over_a_rate_that_nothing_was_compared_with(
+    rates: int, taken: str, told: int, findings: Findings, tmp_path: Path
+) -> None:
+    words = "tune.trials=4 compares four rates."
+    frozen = ("freeze=all", "head=logreg")
+    columns = [dataclasses.replace(each, words=frozen) if each.depth == 5 else each for each in findings.table.columns]
+    about = {**findings.table.about, "study": {**findings.table.about["study"], "trials": rates}}
+    table = dataclasses.replace(findings.table, about=about, columns=tuple(columns))
+    [one, *_] = findings.recommendations
+    found = dataclasses.replace(findings, table=table, recommendations=(dataclasses.replace(one, column=taken),))
+    assert sum(words in notice for notice in build_document(found).notices) == told
+    assert " ".join(summary(found, tmp_path).split()).count(words) == told
+    alone = tuple(each for each in one.candidates if each.column == "freeze-5")
+    heads = dataclasses.replace(one, column="freeze-5", candidates=alone)
+    assert one_rate_notices(dataclasses.replace(found, recommendations=(heads,))) == (), "nothing trained was compared"
 
 
 def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: Findings) -> None:

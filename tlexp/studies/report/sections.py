@@ -24,6 +24,7 @@ from tlexp.studies.report.protocol import (
     glossary,
     is_demonstration,
     margin_words,
+    one_rate_notices,
     one_run_words,
     protocol_sentences,
     title_words,
@@ -102,6 +103,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += unseen_notices(findings.table)
     notices += left_out_notices(findings.table)
+    notices += one_rate_notices(findings)
     notices += trained_no_more(findings)
     notices += stopped_notice(findings.table)
     notices += [f"Note: {note}." for note in findings.table.notes]

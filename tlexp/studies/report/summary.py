@@ -10,7 +10,13 @@ from tlexp.studies.report.answers import answers
 from tlexp.studies.report.incomplete import count_replicates, left_out_notices
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, unseen_notices
-from tlexp.studies.report.protocol import deciding_commands, deciding_words, margin_words, one_run_words
+from tlexp.studies.report.protocol import (
+    deciding_commands,
+    deciding_words,
+    margin_words,
+    one_rate_notices,
+    one_run_words,
+)
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.rounds import trained_no_more
 from tlexp.studies.report.sentences import HOW_SURE
@@ -24,7 +30,8 @@ def summary(findings: Findings, folder: Path) -> str:
     """Return the answer, how many replicates there are, what to type next, and where the page is."""
     counted = f"study {findings.table.name}: {count_replicates(findings).in_words()}"
     lines = [counted, *unseen_notices(findings.table)]
-    for told in (*left_out_notices(findings.table), *trained_no_more(findings)):
+    notices = (*left_out_notices(findings.table), *one_rate_notices(findings), *trained_no_more(findings))
+    for told in notices:
         lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     lines.append("")
     for answer in answers(findings):
