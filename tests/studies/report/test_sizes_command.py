@@ -45,6 +45,13 @@ def test_the_network_that_was_taken_is_compared_at_its_own_size(make_table: Make
     assert [command.line for command in build_document(found).commands][1:] == [told.line]
 
 
+@pytest.mark.parametrize(("trials", "kept"), [(1, False), (2, True)])
+def test_a_single_rate_is_not_handed_on(make_table: MakeTable, trials: int, kept: bool) -> None:
+    told = sizes_command(findings(make_table, f"{TYPED} tune.trials={trials}", image_size=64, own_size=224))
+    assert told is not None
+    assert (f"tune.trials={trials}" in told.line) == kept
+
+
 @pytest.mark.parametrize(
     ("used", "own", "command"),
     [

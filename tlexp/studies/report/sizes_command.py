@@ -14,6 +14,8 @@ _DROPPED = (
     *("backbone", "backbone.image_size"),
 )
 """What the study says of itself alone; `study.minutes`, for larger images take longer."""
+_ONE_RATE = "tune.trials=1"
+"""Is not handed on: a single rate is quick, and has nothing to be compared with."""
 _NETWORK = ("backbone", "backbone.name", "head.global_pool")
 """What chooses a network with the weights of its makers."""
 _STEP = 32
@@ -32,7 +34,7 @@ def sizes_command(findings: Findings) -> TypedCommand | None:
     used, own = sizes
     column = next(column for column in table.columns if column.name == taken.column)
     network = [word for word in column.words if word.partition("=")[0] in _NETWORK]
-    kept = [word for word in typed if word.partition("=")[0] not in (*_DROPPED, *_NETWORK)]
+    kept = [word for word in typed if word != _ONE_RATE and word.partition("=")[0] not in (*_DROPPED, *_NETWORK)]
     middle = round(math.sqrt(used * own) / _STEP) * _STEP
     words = (*network, *kept, "study=sizes", f"study.sizes=[{','.join(map(str, sorted({used, middle, own})))}]")
     return TypedCommand(
