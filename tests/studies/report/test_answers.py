@@ -89,7 +89,9 @@ def test_degrees_of_sureness_are_told_with_their_budgets(found: Findings) -> Non
     degrees = {"2": Sureness.open, "5": Sureness.nearly, "20": Sureness.nearly, "100": Sureness.decided}
     told = tuple(_take(each, "freeze-5", sureness=degrees[each.labels]) for each in found.recommendations)
     told = (*told[:-1], dataclasses.replace(told[-1], labels="all"))
-    table = dataclasses.replace(found.table, skipped={"none frozen": "to fit study.minutes=9; with it about 2 h"})
+    table = dataclasses.replace(
+        found.table, skipped={"none frozen": "to fit study.minutes=9; the study would take about 2 h with it"}
+    )
     _, rest = answers(dataclasses.replace(found, recommendations=told, table=table))
     assert rest.sentence().endswith(
         " (95 %): open with 2, nearly decided with 5 and 20, between the 6 columns that fit into study.minutes."

@@ -224,7 +224,7 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
 
 def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanation:
     """Return an explanation in a study of which the minutes left a column out."""
-    skipped = {title: "to fit study.minutes=9; with it about 2 h", "labels=1000": "too few images"}
+    skipped = {title: "to fit study.minutes=9; the study would take about 2 h with it", "labels=1000": "too few images"}
     table = dataclasses.replace(found.findings.table, skipped=skipped)
     return dataclasses.replace(found, findings=dataclasses.replace(found.findings, table=table))
 
