@@ -153,6 +153,15 @@ def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: 
         assert deciding_words(found, stated=stated) == told
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.001, ", in a few seconds"), (0.1, ", in about 10 s")])
+def test_what_decides_in_no_time_takes_a_few_seconds(seconds: float, told: str, findings: Findings) -> None:
+    size = DecidingSize(seeds=19, images=None, both=None, least=0.0, pool=True)
+    wanted = dataclasses.replace(findings.recommendations[0], labels="5", deciding=size)
+    cells = {place: dataclasses.replace(cell, seconds=seconds) for place, cell in findings.cells.items()}
+    found = dataclasses.replace(findings, recommendations=(wanted,), cells=cells)
+    assert deciding_words(found).partition("labels=5")[2] == told
+
+
 def test_a_command_that_takes_up_what_the_minutes_left_out_says_so(findings: Findings) -> None:
     """It may take days: among others of what was left out are the dearest columns."""
     size = DecidingSize(seeds=19, images=None, both=None, least=0.0, pool=True)

@@ -30,6 +30,7 @@ _ASKED = {
 }
 """`study.kind` -> the question."""
 _ENOUGH_RATES = 3
+_FEW_SECONDS = 5
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
 _FROZEN = "freeze=all"
@@ -184,7 +185,9 @@ def _deciding_time(findings: Findings) -> str:
     if findings.table.hurried:
         told = "--dry-run says for how long" if seconds is None else f"up to about {duration(seconds)} by the bill"
         return f"; it takes up all that the minutes left out, {told}"
-    return "" if seconds is None else f", in about {duration(seconds)}"
+    if seconds is None:
+        return ""
+    return f", in {'a few seconds' if seconds < _FEW_SECONDS else f'about {duration(seconds)}'}"
 
 
 def title_words(table: StudyTable) -> str:

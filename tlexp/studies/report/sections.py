@@ -10,6 +10,7 @@ from tlexp.studies.report.document import Document, Section, TypedCommand
 from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables, left_out_notices
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.minutes_command import minutes_command
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, gain_lines, network_table, reading_lines, unseen_notices
@@ -217,7 +218,15 @@ def _protocol(findings: Findings) -> Section:
 
 def _gaps(findings: Findings) -> Section | None:
     tables = incomplete_tables(findings)
-    return Section(title="Failed, missing and left out", tables=tables) if tables else None
+    if not tables:
+        return None
+    minutes = minutes_command(findings)
+    return Section(
+        title="Failed, missing and left out",
+        tables=tables,
+        about="" if minutes is None else f"This {minutes.about}:",
+        commands=() if minutes is None else (minutes.line,),
+    )
 
 
 def _environment(findings: Findings) -> Section | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.answers import answers
 from tlexp.studies.report.incomplete import count_replicates, left_out_notices
+from tlexp.studies.report.minutes_command import minutes_command
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, unseen_notices
 from tlexp.studies.report.protocol import (
@@ -46,6 +47,9 @@ def summary(findings: Findings, folder: Path) -> str:
     if (sizes := sizes_command(findings)) is not None:
         more += _beside("sizes", [sizes.line, *textwrap.wrap(sizes.about, _WIDTH - len(_MARGIN))])
     more += _beside("decide", _deciding(findings, folder))
+    if (minutes := minutes_command(findings)) is not None:
+        line = f"{_from_here(folder)}{minutes.line}"
+        more += _beside("minutes", [line, *textwrap.wrap(minutes.about, _WIDTH - len(_MARGIN))])
     return "\n".join([*lines, "", *more, f"page    {short_path(folder / REPORT / PAGE)}"])
 
 
