@@ -111,7 +111,11 @@ def glossary(findings: Findings) -> tuple[str, ...]:
 
 def margin_words(table: StudyTable) -> str:
     """Return the margin, and how sure what may be lost makes an answer."""
-    return f"{in_points(table.margin)}: decided is what may lose no more, nearly decided three times that, open more"
+    margin, nearly = in_points(table.margin), in_points(3 * table.margin)
+    return (
+        f"{margin} (study.margin): an answer is decided if surely no column is better by more, nearly decided up to "
+        f"{nearly}, else open"
+    )
 
 
 def one_rate_notices(findings: Findings) -> tuple[str, ...]:
@@ -224,15 +228,16 @@ def _tested(table: StudyTable) -> str:
 
 
 def one_run_words(table: StudyTable) -> str:
-    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too."""
+    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too.
+
+    It is a sentence, of the network that the run trains.
+    """
     if len(table.seeds) < 2:
         return ""
     count, split = len(table.labels), table.split
-    more = (
-        "" if split is None or split == count else f" and up to {count:,} images, not the test split's {split:,} alone"
-    )
-    mean = f"a mean over {len(table.seeds)} draws of labels{more}"
-    return f"one run, which may reach a little more or less: an answer is {mean}"
+    mean = f"a mean over {len(table.seeds)} draws of labels"
+    tested = "" if split is None or split == count else f" and up to {count:,} test images; it is tested on {split:,}"
+    return f"It is one network, whose accuracy may differ a little from the answer's: that is {mean}{tested}."
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

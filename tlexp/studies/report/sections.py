@@ -119,9 +119,11 @@ def _commands(findings: Findings) -> tuple[TypedCommand, ...]:
     if taken is None or line is None:
         return ()
     sizes = sizes_command(findings)
-    about = f"This makes {taken.column} on all labels but those of the test images, weights and card"
-    why = one_run_words(findings.table)
-    model = TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
+    about = (
+        f"This trains {taken.column} on all labelled images but the test images, and keeps its weights and a card that "
+        "describes it."
+    )
+    model = TypedCommand(about=f"{about} {one_run_words(findings.table)}".rstrip(), line=line)
     return (model, *([TypedCommand(about=f"{sizes.about}:", line=sizes.line)] if sizes else []))
 
 

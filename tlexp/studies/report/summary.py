@@ -40,7 +40,8 @@ def summary(findings: Findings, folder: Path) -> str:
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
     sure = any(each.sureness in HOW_SURE for each in findings.recommendations)
-    more = _beside("margin", [margin_words(findings.table)] if sure else [])
+    margin = textwrap.wrap(margin_words(findings.table), _WIDTH - len(_MARGIN), break_on_hyphens=False)
+    more = _beside("margin", margin if sure else [])
     if line:
         more += _beside("model", [line, *textwrap.wrap(one_run_words(findings.table), _WIDTH - len(_MARGIN))])
     more += _beside("cheaper", cheaper_lines(findings))
