@@ -72,7 +72,8 @@ def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
     assert study(*words, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert re.search(f"{over}before: what has not begun by then is left out, the dearest columns at", shown, re.M)
-    assert re.search(r" 1 to do, about 3\d min were nothing left out", shown)
+    assert re.search(r" 1 to do, about 3\d min without study.minutes$", shown, re.M)
+    assert re.search(r"^takes about 4 min more at most, by study.minutes=4$", shown, re.M)
     monkeypatch.setattr(Estimate, "first", lambda *_: 60.0)
     assert study(*words, "--dry-run") == 0
     assert re.search(f"{over}after the last round that fits by estimate", capsys.readouterr().out, re.M)
@@ -189,8 +190,9 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert table[0].split("  ")[-2:] == ["ms per image", "licence"]
     assert table[3].endswith("candidates  about")
     assert all(re.search(r" (solved|\d+) +\d+ (s|min|h)$", line) for line in table[4:])
-    assert re.search(r"runs, \d+ to do, about \S+ \S+ were nothing left out, ", shown)
-    head = [line.split()[0] for line in shown.splitlines()[1:6]]
+    assert re.search(r"runs, \d+ to do, about \S+ \S+ without study.minutes$", shown, re.M)
+    assert shown.splitlines()[1] == "takes about 10 min at most, by study.minutes=10"
+    head = [line.split()[0] for line in shown.splitlines()[2:7]]
     assert head == ["study.minutes=10", "of", "the", "study", "network"], "what will happen, what there is, its parts"
     assert study(*POOL, "study.minutes=1", "--dry-run") == 0
     shown = capsys.readouterr().out
