@@ -28,7 +28,7 @@ def test_a_begun_study_keeps_what_it_began_with(
     monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.budgets) > 2 else 9.0)
     assert study(*words) == 0
     shown = capsys.readouterr().out
-    assert "left out: labels=6: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert "left out: labels=6: to fit study.minutes=60; the study would take about 2.5 h with it" in shown
     began = about.read_text()
     for seconds in (9.0, 9000.0):
         monkeypatch.setattr(Estimate, "total", lambda *_, seconds=seconds: seconds)
@@ -72,7 +72,8 @@ def test_a_bill_says_what_the_minutes_will_do_also_when_a_study_goes_on(
     assert study(*words, "--dry-run") == 0
     shown = capsys.readouterr().out
     assert re.search(f"{over}before: what has not begun by then is left out, the dearest columns at", shown, re.M)
-    assert re.search(r" 1 to do, about 3\d min were nothing left out", shown)
+    assert re.search(r" 1 to do, about 3\d min without study.minutes$", shown, re.M)
+    assert re.search(r"^takes about 4 min more at most, by study.minutes=4$", shown, re.M)
     monkeypatch.setattr(Estimate, "first", lambda *_: 60.0)
     assert study(*words, "--dry-run") == 0
     assert re.search(f"{over}after the last round that fits by estimate", capsys.readouterr().out, re.M)
@@ -85,7 +86,7 @@ def test_rounds_are_left_out_first_and_stay_so(
     monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.seeds) > 3 else 9.0)
     assert study(*words) == 0
     shown = capsys.readouterr().out
-    assert "left out: further data seeds: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert "left out: further data seeds: to fit study.minutes=60; the study would take about 2.5 h with it" in shown
     assert "3 data seeds (draws of labels), 3 runs, 3 to do" in shown
     monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
     assert study(*words, "--dry-run") == 0
@@ -103,7 +104,7 @@ def test_rounds_are_left_out_of_what_trains_and_solved_heads_keep_their_seeds(
     monkeypatch.setattr(Estimate, "total", lambda _, plan: 9000.0 if len(plan.looks) > 1 else 9.0)
     assert study(*words) == 0
     shown = capsys.readouterr().out
-    assert "left out: further rounds: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert "left out: further rounds: to fit study.minutes=60; the study would take about 2.5 h with it" in shown
     assert "3 data seeds (draws of labels), 13 runs, 13 to do" in shown
     monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
     assert study(*words, "--dry-run") == 0
@@ -119,7 +120,9 @@ def test_of_candidate_rates_two_stay(study: Study, tmp_path: Path, monkeypatch: 
     assert study(*words, "tune.trials=3", "--dry-run") == 2
     assert study(*words, "tune.trials=0") == 0
     shown = capsys.readouterr().out
-    assert "left out: further candidate rates: to fit study.minutes=60; with it about 2.5 h" in shown
+    assert (
+        "left out: further candidate rates: to fit study.minutes=60; the study would take about 2.5 h with it" in shown
+    )
     monkeypatch.setattr(Estimate, "total", lambda *_: 9.0)
     assert study(*words, "tune.trials=0", "--dry-run") == 0
     shown = capsys.readouterr().out
@@ -187,8 +190,9 @@ def test_before_a_screen_nobody_knows_whose_columns_could_go(study: Study, capsy
     assert table[0].split("  ")[-2:] == ["ms per image", "licence"]
     assert table[3].endswith("candidates  about")
     assert all(re.search(r" (solved|\d+) +\d+ (s|min|h)$", line) for line in table[4:])
-    assert re.search(r"runs, \d+ to do, about \S+ \S+ were nothing left out, ", shown)
-    head = [line.split()[0] for line in shown.splitlines()[1:6]]
+    assert re.search(r"runs, \d+ to do, about \S+ \S+ without study.minutes$", shown, re.M)
+    assert shown.splitlines()[1] == "takes about 10 min at most, by study.minutes=10"
+    head = [line.split()[0] for line in shown.splitlines()[2:7]]
     assert head == ["study.minutes=10", "of", "the", "study", "network"], "what will happen, what there is, its parts"
     assert study(*POOL, "study.minutes=1", "--dry-run") == 0
     shown = capsys.readouterr().out
@@ -226,7 +230,7 @@ def test_finals_are_cut_to_the_minutes_when_the_finalists_are_known(
     assert not shorten_finals(plan, found, ["tiny"], spent=room - one)
     assert shorten_finals(plan, found, ["tiny"], spent=room - 0.8 * one)
     assert (plan.looks, whole.looks) == ((3,), (3, 10))
-    assert "with it about" in plan.skipped["further rounds"]
+    assert "; the study would take about" in plan.skipped["further rounds"]
     assert "further rounds" not in whole.skipped
     [cell, *_] = cells = [found.of(*each) for each in training_cells(plan, ["tiny"])]
     assert len(cells) == 6

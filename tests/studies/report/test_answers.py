@@ -47,7 +47,7 @@ def test_the_largest_budget_is_told_first_and_the_others_with_their_figures_in_o
     )
     assert rest == (
         "With 2, 5 and 20 labels per class take freeze-5 too: balanced accuracy 0.66, 0.78, 0.82. No column that "
-        "competes is better by more than 23.8, 12.1, 8 points (95 %): open."
+        "competes is better by more than 23.8 points with 2, 12.1 with 5 and 8 with 20 (95 %): open."
     )
 
 
@@ -57,14 +57,16 @@ def test_what_changes_by_chance_is_told_in_one_sentence_that_says_so(found: Find
     assert rest.startswith(
         "With 2 labels per class take freeze-4, with 5 freeze-5, with 20 freeze-4: balanced accuracy 0.66, 0.78, 0.82. "
     )
-    assert " The changes may be chance: what changes places cannot be told apart there." in rest
+    assert " These changes may be chance: of the two columns that change places neither is known to be better." in rest
     assert rest.endswith(" Here freeze-5 is 5 of 5 units frozen (to layer4).")
 
 
 def test_one_change_is_told_by_its_budgets(found: Findings) -> None:
     _, rest = said(found, {"2": "freeze-5", "5": "freeze-5", "20": "freeze-5", "100": "freeze-4"})
     assert rest.startswith("With 2, 5 and 20 labels per class take freeze-5, 5 of 5 units frozen (to layer4): balanced")
-    assert rest.endswith("The change between 20 and 100 may be chance: the two cannot be told apart there.")
+    assert rest.endswith(
+        "The change between 20 and 100 may be chance: neither of the two columns is known to be better there."
+    )
 
 
 @pytest.mark.parametrize("contenders", [("freeze-5",), ("freeze-4",), ()])
@@ -89,10 +91,13 @@ def test_degrees_of_sureness_are_told_with_their_budgets(found: Findings) -> Non
     degrees = {"2": Sureness.open, "5": Sureness.nearly, "20": Sureness.nearly, "100": Sureness.decided}
     told = tuple(_take(each, "freeze-5", sureness=degrees[each.labels]) for each in found.recommendations)
     told = (*told[:-1], dataclasses.replace(told[-1], labels="all"))
-    table = dataclasses.replace(found.table, skipped={"none frozen": "to fit study.minutes=9; with it about 2 h"})
+    table = dataclasses.replace(
+        found.table, skipped={"none frozen": "to fit study.minutes=9; the study would take about 2 h with it"}
+    )
     _, rest = answers(dataclasses.replace(found, recommendations=told, table=table))
     assert rest.sentence().endswith(
-        " (95 %): open with 2, nearly decided with 5 and 20, between the 6 columns that fit into study.minutes."
+        " (95 %): open with 2, nearly decided with 5 and 20. Only 6 columns were compared: the others did not fit into "
+        "study.minutes."
     )
 
 
@@ -100,6 +105,12 @@ def test_what_is_better_than_all_others_is_so_with_several_budgets(found: Findin
     candidates = tuple(dataclasses.replace(each, bound=0.0) for each in found.recommendations[0].candidates)
     _, rest = said(found, dict.fromkeys(BUDGETS, "freeze-5"), candidates=candidates, sureness=Sureness.decided)
     assert rest.endswith(" 0.82. It is better than every other column that competes (95 %): decided.")
+
+
+def test_what_may_be_lost_alike_with_several_budgets_is_told_once(found: Findings) -> None:
+    candidates = tuple(dataclasses.replace(each, bound=0.04) for each in found.recommendations[0].candidates)
+    _, rest = said(found, dict.fromkeys(BUDGETS, "freeze-5"), candidates=candidates, sureness=Sureness.open)
+    assert rest.endswith(" No column that competes is better by more than 4 points (95 %): open.")
 
 
 def test_what_has_no_bound_is_told_together_where_the_reason_is_the_same(found: Findings) -> None:

@@ -29,6 +29,18 @@ def test_tables_name_the_cells_that_failed_wait_or_were_never_planned(make_table
     assert [tuple(row.values()) for row in edge] == [("freeze-0", "2, 5, 20, 100", "1 of 5")]
 
 
+def test_what_was_left_out_is_told_once_and_with_one_reason_together(make_table: MakeTable) -> None:
+    why = "to fit study.minutes=9; the study would take about 2 h with it"
+    title = "from scratch, 4 x steps"
+    skipped = {f"labels=2 of {title}": why, "further rounds": why, "labels=1000": "too few images"}
+    found = analyse(dataclasses.replace(make_table(), skipped=skipped))
+    tables = {table.title: told(table) for table in incomplete_tables(found)}
+    assert [tuple(row.values()) for row in tables["Left out of the study"]] == [
+        (f"labels=2 of {title}; further rounds", why), ("labels=1000", "too few images"),
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in tables["Not planned"]] == [("scratch-long", "5")]
+
+
 def test_every_planned_replicate_is_counted_once(make_table: MakeTable) -> None:
     counts = count_replicates(analyse(make_table()))
     assert (counts.finished, counts.failed, counts.missing) == (counts.planned - 2, 1, 1)
@@ -38,7 +50,7 @@ def test_every_planned_replicate_is_counted_once(make_table: MakeTable) -> None:
 def test_what_the_minutes_left_out_stands_beside_the_answers(findings: Findings, tmp_path: Path) -> None:
     """Else what was never compared would seem to be worse than what is taken."""
     assert left_out_notices(findings.table) == ()
-    why = "to fit study.minutes=9; with it about 2 h"
+    why = "to fit study.minutes=9; the study would take about 2 h with it"
     titles = [f"lite0: {depth} of 9 units frozen" for depth in range(5)]
     skipped = {**dict.fromkeys([*titles, "labels=50", "further rounds"], why), "labels=1000": "too few images"}
     hurried = dataclasses.replace(findings, table=dataclasses.replace(findings.table, skipped=skipped))

@@ -14,6 +14,7 @@ from tlexp.studies.report.protocol import (
     data_words,
     deciding_commands,
     deciding_words,
+    one_rate_notices,
     one_run_words,
     protocol_sentences,
     title_words,
@@ -104,18 +105,48 @@ def test_every_kind_of_study_has_a_question(findings: Findings) -> None:
 
 def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:
     table = findings.table
-    told = "one run, which may reach a little more or less: an answer is a mean over 5 draws of labels"
-    assert one_run_words(table) == told
-    others = f" and up to {len(table.labels)} images, not the test split's 48 alone"
+    told = (
+        "It is one network, whose accuracy may differ a little from the answer's: that is a mean over 5 draws of labels"
+    )
+    assert one_run_words(table) == f"{told}."
+    others = f" and up to {len(table.labels)} test images; it is tested on 48."
     assert one_run_words(dataclasses.replace(table, split=48)) == told + others
-    assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == told
+    assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == f"{told}."
     [command] = build_document(findings).commands
-    assert command.about.endswith(f" weights and card; it is {told}:")
-    assert f"labels=all\n        {told}\n" in summary(findings, tmp_path)
+    assert command.about.endswith(f" a card that describes it. {told}.")
+    assert f"labels=all\n        {told[:80]}" in summary(findings, tmp_path)
     alone = dataclasses.replace(findings, table=dataclasses.replace(table, seeds=(0,)))
     assert one_run_words(alone.table) == ""
     [command] = build_document(alone).commands
-    assert command.about.endswith(" weights and card:")
+    assert command.about.endswith(" and keeps its weights and a card that describes it.")
+
+
+@pytest.mark.parametrize(("rates", "taken", "told"), [(1, "freeze-5", 1), (4, "freeze-5", 0), (1, "freeze-3", 0)])
+def test_freezing_is_not_said_to_win_over_a_rate_that_nothing_was_compared_with(
+    rates: int, taken: str, told: int, findings: Findings, tmp_path: Path
+) -> None:
+    words = "tune.trials=4 compares four rates."
+    frozen = ("freeze=all", "head=logreg")
+    columns = [dataclasses.replace(each, words=frozen) if each.depth == 5 else each for each in findings.table.columns]
+    about = {**findings.table.about, "study": {**findings.table.about["study"], "trials": rates}}
+    table = dataclasses.replace(findings.table, about=about, columns=tuple(columns))
+    [one, *_] = findings.recommendations
+    found = dataclasses.replace(findings, table=table, recommendations=(dataclasses.replace(one, column=taken),))
+    assert sum(words in notice for notice in build_document(found).notices) == told
+    assert " ".join(summary(found, tmp_path).split()).count(words) == told
+    alone = tuple(each for each in one.candidates if each.column == "freeze-5")
+    heads = dataclasses.replace(one, column="freeze-5", candidates=alone)
+    assert one_rate_notices(dataclasses.replace(found, recommendations=(heads,))) == (), "nothing trained was compared"
+
+
+def test_the_margin_is_told_with_what_it_makes_of_an_answer(findings: Findings, tmp_path: Path) -> None:
+    told = (
+        "2.5 points (study.margin): an answer is decided if surely no column is better by more, nearly decided up to "
+        "7.5 points, else open"
+    )
+    found = dataclasses.replace(findings, table=dataclasses.replace(findings.table, margin=0.025))
+    assert dict(build_document(found).facts)["margin"] == told
+    assert f"margin  {told}" in " ".join(summary(found, tmp_path).split()).replace("margin 2.5", "margin  2.5")
 
 
 def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: Findings) -> None:
@@ -132,6 +163,15 @@ def test_seeds_are_said_to_decide_those_budgets_alone_that_they_would(findings: 
     ):
         found = dataclasses.replace(findings, recommendations=tuple(seen))
         assert deciding_words(found, stated=stated) == told
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.001, ", in a few seconds"), (0.1, ", in about 10 s")])
+def test_what_decides_in_no_time_takes_a_few_seconds(seconds: float, told: str, findings: Findings) -> None:
+    size = DecidingSize(seeds=19, images=None, both=None, least=0.0, pool=True)
+    wanted = dataclasses.replace(findings.recommendations[0], labels="5", deciding=size)
+    cells = {place: dataclasses.replace(cell, seconds=seconds) for place, cell in findings.cells.items()}
+    found = dataclasses.replace(findings, recommendations=(wanted,), cells=cells)
+    assert deciding_words(found).partition("labels=5")[2] == told
 
 
 def test_a_command_that_takes_up_what_the_minutes_left_out_says_so(findings: Findings) -> None:

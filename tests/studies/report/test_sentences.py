@@ -6,7 +6,7 @@ import pytest
 
 from tests.studies.conftest import CONTROLS, DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
-from tlexp.studies.analysis.findings import DecidingSize, Sureness
+from tlexp.studies.analysis.findings import DecidingSize, Departure, Sureness
 from tlexp.studies.analysis.table import BESIDE, Role
 from tlexp.studies.report.sentences import HOW_SURE, Explanation, explain, format_interval
 
@@ -224,7 +224,7 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
 
 def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanation:
     """Return an explanation in a study of which the minutes left a column out."""
-    skipped = {title: "to fit study.minutes=9; with it about 2 h", "labels=1000": "too few images"}
+    skipped = {title: "to fit study.minutes=9; the study would take about 2 h with it", "labels=1000": "too few images"}
     table = dataclasses.replace(found.findings.table, skipped=skipped)
     return dataclasses.replace(found, findings=dataclasses.replace(found.findings, table=table))
 
@@ -232,8 +232,14 @@ def hurried(found: Explanation, title: str = "lite0: none frozen") -> Explanatio
 def test_how_sure_it_is_says_that_columns_were_left_out(make_table: MakeTable) -> None:
     found = explained(make_table)
     count = len(found.recommendation.candidates)
-    told = f"{HOW_SURE[found.recommendation.sureness]} between the {count} columns that fit into study.minutes."
+    told = (
+        f"{HOW_SURE[found.recommendation.sureness]}. Only {count} columns were compared: the others did not fit into "
+        "study.minutes."
+    )
     assert told in hurried(found).answer()
+    left = dataclasses.replace(found.recommendation, dropped={"freeze-9": Departure(round=1, surely=True)})
+    one_more = dataclasses.replace(hurried(found), recommendation=left)
+    assert f"Only {count + 1} columns were compared" in one_more.answer(), "it was, and left after a round"
     assert "study.minutes" not in found.answer()
     assert told in hurried(found, "labels=5 of none frozen: full fine-tuning").answer()
     for title in ("labels=20 of none frozen: full fine-tuning", "labels=50", *BESIDE.values()):

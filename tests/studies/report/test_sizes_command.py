@@ -45,6 +45,13 @@ def test_the_network_that_was_taken_is_compared_at_its_own_size(make_table: Make
     assert [command.line for command in build_document(found).commands][1:] == [told.line]
 
 
+@pytest.mark.parametrize(("trials", "kept"), [(1, False), (2, True)])
+def test_a_single_rate_is_not_handed_on(make_table: MakeTable, trials: int, kept: bool) -> None:
+    told = sizes_command(findings(make_table, f"{TYPED} tune.trials={trials}", image_size=64, own_size=224))
+    assert told is not None
+    assert (f"tune.trials={trials}" in told.line) == kept
+
+
 @pytest.mark.parametrize(
     ("used", "own", "command"),
     [
@@ -59,3 +66,53 @@ def test_no_command_where_the_size_is_not_far_below_or_is_compared(
     make_table: MakeTable, used: int | None, own: int | None, command: str
 ) -> None:
     assert sizes_command(findings(make_table, command, image_size=used, own_size=own)) is None
+
+
+SIZES = (
+    "python -m tlexp study=sizes backbone=lite0 'data.root=my photos' 'study.sizes=[64,128]' study.name=s "
+    "study.minutes=3 tune.trials=1 study.seeds=5"
+)
+
+
+def of_sizes(make_table: MakeTable, *tried: int, own: int | None, unseen: tuple[str, ...] = ()) -> Findings:
+    """Return a study of sizes, of which the first is taken."""
+    found = findings(make_table, SIZES)
+    study = {**found.table.about["study"], "screens": "sizes", "unseen": unseen}
+    table = dataclasses.replace(found.table, about={**found.table.about, "study": study})
+    [first] = found.screened
+    screened = tuple(
+        dataclasses.replace(
+            first,
+            entrant=dataclasses.replace(
+                first.entrant,
+                name=f"{size}px",
+                columns=() if number else first.entrant.columns,
+                facts={"image_size": size, "own_size": own},
+            ),
+        )
+        for number, size in enumerate(tried)
+    )
+    return dataclasses.replace(found, table=table, screened=screened)
+
+
+@pytest.mark.parametrize(
+    ("own", "sizes"), [(224, "[128,224]"), (128, "[128,160,192]"), (96, "[128,160,192]"), (None, "[128,160,192]")]
+)
+@pytest.mark.usefixtures("undrawn")
+def test_where_the_largest_size_is_taken_larger_ones_are_offered(
+    make_table: MakeTable, tmp_path: Path, own: int | None, sizes: str
+) -> None:
+    found = of_sizes(make_table, 128, 64, own=own)
+    told = sizes_command(found)
+    assert told is not None
+    assert told.line == (
+        f"python -m tlexp study=sizes backbone=lite0 'data.root=my photos' study.seeds=5 'study.sizes={sizes}'"
+    )
+    assert told.about == "sizes above 128 px were not tried and may be more accurate: this compares them"
+    assert f"sizes   {told.line}\n        {told.about}\n" in summary(found, tmp_path)
+    assert [command.line for command in build_document(found).commands][1:] == [told.line]
+
+
+def test_no_larger_size_is_offered_where_one_was_tried_or_not_looked_at(make_table: MakeTable) -> None:
+    assert sizes_command(of_sizes(make_table, 64, 128, own=224)) is None
+    assert sizes_command(of_sizes(make_table, 128, 64, own=224, unseen=("192px",))) is None

@@ -67,6 +67,18 @@ def test_every_column_stands_with_the_most_that_it_may_lose(make_table: MakeTabl
             assert row[each.labels] == ("–" if bound is None else in_points(bound))
 
 
+def test_log_losses_without_a_temperature_are_marked(make_table: MakeTable) -> None:
+    """What is trained at a single rate measures no fold: its log loss is that of raw logits."""
+    found = analyse(make_table())
+    plain = cell_table(found)
+    assert plain.title == "Every column at every budget"
+    raw = {place: dataclasses.replace(cell, unselected=1) for place, cell in found.cells.items() if place[1] == "2"}
+    table = cell_table(dataclasses.replace(found, cells={**found.cells, **raw}))
+    assert table.title.startswith("Every column at every budget; a star: no temperature was fitted")
+    for before, row in zip(told(plain), told(table), strict=True):
+        assert row == before | {"log loss": f"{before['log loss']} *" if row["labels"] == "2" else before["log loss"]}
+
+
 def test_cells_stand_in_the_row_of_their_column_and_under_their_budget(make_table: MakeTable) -> None:
     found = analyse(make_table())
     accuracies = told(accuracy_table(found, Role, title="All"))

@@ -201,7 +201,7 @@ def _leave_out(plan: StudyPlan, steps: Sequence[Step], seconds: Callable[[], flo
     """Take the first step that leaves something out, again and again, until the study fits its minutes."""
     minutes = allowed_minutes(plan)
     while (needed := seconds()) > 60 * minutes:
-        why = f"{HURRIED}{minutes:g}; with it about {duration(needed)}"
+        why = f"{HURRIED}{minutes:g}; the study would take about {duration(needed)} with it"
         if not any(step(why) for step in steps):
             return
 

@@ -53,13 +53,14 @@ def survey(plan: StudyPlan, found: Estimate, *, again: Sequence[str] = (), spent
     left = sum(run.key not in found.done for run in opening)
     minutes = allowed_minutes(plan)
     stops = _stops(plan, found, minutes, spent)
-    whole = " were nothing left out" if stops else ""
+    unlimited = " without study.minutes" if stops else ""
     in_all = [
         f"study {plan.folder.path}: {_rounds_told(plan.looks)}, {len(opening)} runs, {left} to do, "
-        f"about {duration(found.first(plan))}{whole}, {duration(found.once)} of them to start and to report"
+        f"about {duration(found.first(plan))}{unlimited or f', with {duration(found.once)} to start and to report'}"
     ]
     if len(plan.looks) > 1:
-        in_all.append(f"further rounds: up to {len(plan.runs)} runs, about {duration(found.total(plan))} in all{whole}")
+        total = f"about {duration(found.total(plan))} in all{unlimited}"
+        in_all.append(f"further rounds: up to {len(plan.runs)} runs, {total}")
     limit = []
     if math.isfinite(minutes) and plan.study.minutes is None:
         limit = [f"limit: study.minutes={minutes:g}, the default on the CPU; study.minutes=0 is no limit"]
@@ -75,7 +76,7 @@ def _fitted(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None) -> list[str]:
-    """Return what the minutes end while a study runs, where it may take longer than they allow.
+    """Return what the minutes end while a study runs, where it may take longer; first how long it takes.
 
     One that begins without a screen has been planned to fit, or is refused.
     """
@@ -84,6 +85,14 @@ def _stops(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None
     left = 60 * minutes - (spent or 0.0)
     if found.total(plan) <= left or all(run.key in found.done for _, run in plan.runs):
         return []
+    more = " more" if spent else ""
+    takes = [f"takes about {duration(left)}{more} at most, by study.minutes={minutes:g}"] if left > 0 else []
+    return [*takes, *_ends(plan, found, minutes, spent)]
+
+
+def _ends(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None) -> list[str]:
+    """Return how far a study comes that the minutes end."""
+    left = 60 * minutes - (spent or 0.0)
     stated = f"study.minutes={minutes:g}{f', of which {duration(spent)} are over,' if spent else ''}"
     if any(run.key not in found.done for each in plan.probes for run in plan.probing(each)):
         return _foreseen(plan, foresee(plan, found, spent=found.starts + (spent or 0.0)), stated)

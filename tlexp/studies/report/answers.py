@@ -84,22 +84,31 @@ class Answer:
 
     def _bounds(self) -> str:
         """Return what may be lost, and how sure that is."""
-        one, bounds = self.told[0], [each.recommendation.bound or 0.0 for each in self.told]
+        one = self.told[0]
         if len(self.told) == 1 or not one.is_bounded:
             return f"{capitalised(one.bound())}."
-        if not any(bounds):
+        if not any(each.recommendation.bound for each in self.told):
             return f"It is better than every other column that competes {self._sureness()}."
-        return f"No column that competes is better by more than {in_points(*bounds)} {self._sureness()}."
+        return f"No column that competes is better by more than {self._points()} {self._sureness()}."
+
+    def _points(self) -> str:
+        """Return the most that may be lost, with the budgets where they differ in it."""
+        points = [in_points(each.recommendation.bound or 0.0) for each in self.told]
+        if len({*points}) == 1:
+            return points[0]
+        figures = (points[0], *(each.partition(" ")[0] for each in points[1:]))
+        names = (budget_name(each.recommendation.labels) for each in self.told)
+        return listed([f"{figure} with {name}" for figure, name in zip(figures, names, strict=True)])
 
     def _sureness(self) -> str:
-        """Return how sure it is with each budget, and between how many columns where the minutes left some out."""
+        """Return how sure it is with each budget, and how few columns were compared where the minutes left some out."""
         runs = itertools.groupby(self.told, lambda each: HOW_SURE[each.recommendation.sureness])
         degrees = [(degree, [budget_name(each.recommendation.labels) for each in run]) for degree, run in runs]
         sure = ", ".join(f"{degree} with {listed(names)}" for degree, names in degrees)
         compared = {each.compared for each in self.told}
-        fit = compared.pop() if len(compared) == 1 else "between the columns that fit into study.minutes"
-        told = degrees[0][0] if len(degrees) == 1 else f"{sure}{',' if fit else ''}"
-        return " ".join(filter(None, (f"({CONFIDENCE:.0%}):".replace("%", " %"), told, fit)))
+        few = compared.pop() if len(compared) == 1 else "Only columns that fitted into study.minutes were compared"
+        told = degrees[0][0] if len(degrees) == 1 else sure
+        return ". ".join(filter(None, (f"({CONFIDENCE:.0%}): {told}".replace("%", " %"), few)))
 
     def _changes(self) -> str:
         """Return where what is taken changes although neither is told from the other."""
@@ -112,10 +121,10 @@ class Answer:
         if not changes:
             return ""
         if len(changes) > 1:
-            return "The changes may be chance: what changes places cannot be told apart there."
+            return "These changes may be chance: of the two columns that change places neither is known to be better."
         [(low, high)] = changes
         names = f"{budget_name(low)} and {budget_name(high)}"
-        return f"The change between {names} may be chance: the two cannot be told apart there."
+        return f"The change between {names} may be chance: neither of the two columns is known to be better there."
 
 
 def answers(findings: Findings) -> tuple[Answer, ...]:

@@ -72,11 +72,7 @@ def incomplete_tables(findings: Findings) -> tuple[TextTable, ...]:
     tables = (
         _failures(findings),
         _cells(findings, "Not run yet", "runs", lambda cell: _share(cell, cell.missing)),
-        TextTable(
-            title="Left out of the study",
-            head=("what", "why"),
-            rows=tuple((what, why) for what, why in findings.table.skipped.items()),
-        ),
+        _left_out(findings.table),
         _never_planned(findings),
         dropped_table(findings),
         _cells(findings, "Outside the protocol", "settings", lambda cell: ", ".join(cell.outside)),
@@ -140,12 +136,25 @@ def _share(cell: CellFinding, part: int) -> str:
     return f"{part} of {cell.count + cell.failed + cell.missing}" if part else ""
 
 
+def _left_out(table: StudyTable) -> TextTable:
+    """Return what was left out, all with one reason together: told beside each it would seem to be about that alone."""
+    groups: dict[str, list[str]] = {}
+    for what, why in table.skipped.items():
+        groups.setdefault(why, []).append(what)
+    rows = tuple(("; ".join(named), why) for why, named in groups.items())
+    return TextTable(title="Left out of the study", head=("what", "why"), rows=rows)
+
+
 def _never_planned(findings: Findings) -> TextTable:
+    """Return the budgets that columns never had, without those that were left out."""
     table = findings.table
     rows = []
     for column in table.columns:
+        left_out = table.left_out_cells.get(column.title, ())
         budgets = [
-            budget_title(findings, labels) for labels in table.budgets if (column.name, labels) not in findings.cells
+            budget_title(findings, labels)
+            for labels in table.budgets
+            if (column.name, labels) not in findings.cells and labels not in left_out
         ]
         if budgets:
             rows.append((column.name, ", ".join(budgets)))

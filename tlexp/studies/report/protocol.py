@@ -11,7 +11,7 @@ from tlexp.config.train import ClassWeights
 from tlexp.studies.analysis.deciding import seconds_of_seeds
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.stages import find_entrants
-from tlexp.studies.analysis.table import StudyTable
+from tlexp.studies.analysis.table import Column, StudyTable
 from tlexp.studies.report.document import TextTable
 from tlexp.studies.report.rounds import round_sentences
 from tlexp.studies.report.sentences import in_points
@@ -30,8 +30,10 @@ _ASKED = {
 }
 """`study.kind` -> the question."""
 _ENOUGH_RATES = 3
+_FEW_SECONDS = 5
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
+_FROZEN = "freeze=all"
 
 
 def is_demonstration(table: StudyTable) -> bool:
@@ -109,7 +111,26 @@ def glossary(findings: Findings) -> tuple[str, ...]:
 
 def margin_words(table: StudyTable) -> str:
     """Return the margin, and how sure what may be lost makes an answer."""
-    return f"{in_points(table.margin)}: decided is what may lose no more, nearly decided three times that, open more"
+    margin, nearly = in_points(table.margin), in_points(3 * table.margin)
+    return (
+        f"{margin} (study.margin): an answer is decided if surely no column is better by more, nearly decided up to "
+        f"{nearly}, else open"
+    )
+
+
+def one_rate_notices(findings: Findings) -> tuple[str, ...]:
+    """Return that freezing may not win, where it does against layers that were trained at a single learning rate."""
+    train = {each.name for each in findings.table.columns if _trains_layers(each)}
+    beaten = any(
+        each.column is not None and each.column not in train and any(other.column in train for other in each.candidates)
+        for each in findings.recommendations
+    )
+    if _rates(findings.table) != 1 or not beaten:
+        return ()
+    return (
+        "Fine-tuning was tried at one learning rate, which was compared with no other: at a better one it may beat "
+        "freezing. tune.trials=4 compares four rates.",
+    )
 
 
 def environment_table(table: StudyTable) -> TextTable:
@@ -168,7 +189,9 @@ def _deciding_time(findings: Findings) -> str:
     if findings.table.hurried:
         told = "--dry-run says for how long" if seconds is None else f"up to about {duration(seconds)} by the bill"
         return f"; it takes up all that the minutes left out, {told}"
-    return "" if seconds is None else f", in about {duration(seconds)}"
+    if seconds is None:
+        return ""
+    return f", in {'a few seconds' if seconds < _FEW_SECONDS else f'about {duration(seconds)}'}"
 
 
 def title_words(table: StudyTable) -> str:
@@ -205,15 +228,16 @@ def _tested(table: StudyTable) -> str:
 
 
 def one_run_words(table: StudyTable) -> str:
-    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too."""
+    """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too.
+
+    It is a sentence, of the network that the run trains.
+    """
     if len(table.seeds) < 2:
         return ""
     count, split = len(table.labels), table.split
-    more = (
-        "" if split is None or split == count else f" and up to {count:,} images, not the test split's {split:,} alone"
-    )
-    mean = f"a mean over {len(table.seeds)} draws of labels{more}"
-    return f"one run, which may reach a little more or less: an answer is {mean}"
+    mean = f"a mean over {len(table.seeds)} draws of labels"
+    tested = "" if split is None or split == count else f" and up to {count:,} test images; it is tested on {split:,}"
+    return f"It is one network, whose accuracy may differ a little from the answer's: that is {mean}{tested}."
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -274,12 +298,22 @@ def _candidates(table: StudyTable) -> str:
 
 def _few_rates(table: StudyTable) -> tuple[str, ...]:
     """Return once for all runs what each of them would have to say of its best rate."""
-    count = int(_stated(table).get("trials") or _mapping(table.about.get("fixed")).get("tune.trials") or 0)
+    count = _rates(table)
     trained = [column for column in table.columns if _SOLVED not in column.words]
     if not 0 < count < _ENOUGH_RATES or not trained:
         return ()
     why = "A single rate has nothing to be compared with" if count == 1 else "The best of two rates is always an end"
     return (f"{why}: another range, or more rates (tune.trials=4), may do better.",)
+
+
+def _rates(table: StudyTable) -> int:
+    """Return how many learning rates trained columns compare; 0 where nobody says."""
+    return int(_stated(table).get("trials") or _mapping(table.about.get("fixed")).get("tune.trials") or 0)
+
+
+def _trains_layers(column: Column) -> bool:
+    """Return whether a column trains layers of its network, not its head alone."""
+    return _FROZEN not in column.words and any(word.startswith("freeze=") for word in column.words)
 
 
 def _weighed(table: StudyTable) -> tuple[str, ...]:

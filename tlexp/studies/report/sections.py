@@ -10,6 +10,7 @@ from tlexp.studies.report.document import Document, Section, TypedCommand
 from tlexp.studies.report.figures import accuracy_picture, figure_sections, network_picture
 from tlexp.studies.report.incomplete import count_replicates, incomplete_tables, left_out_notices
 from tlexp.studies.report.labels import budget_name
+from tlexp.studies.report.minutes_command import minutes_command
 from tlexp.studies.report.mistakes import mistake_card, recall_table
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, gain_lines, network_table, reading_lines, unseen_notices
@@ -24,6 +25,7 @@ from tlexp.studies.report.protocol import (
     glossary,
     is_demonstration,
     margin_words,
+    one_rate_notices,
     one_run_words,
     protocol_sentences,
     title_words,
@@ -102,6 +104,7 @@ def _notices(findings: Findings) -> tuple[str, ...]:
         notices.append(f"This study is not complete: {counts.in_words()}. What is said here may change.")
     notices += unseen_notices(findings.table)
     notices += left_out_notices(findings.table)
+    notices += one_rate_notices(findings)
     notices += trained_no_more(findings)
     notices += stopped_notice(findings.table)
     notices += [f"Note: {note}." for note in findings.table.notes]
@@ -116,9 +119,11 @@ def _commands(findings: Findings) -> tuple[TypedCommand, ...]:
     if taken is None or line is None:
         return ()
     sizes = sizes_command(findings)
-    about = f"This makes {taken.column} on all labels but those of the test images, weights and card"
-    why = one_run_words(findings.table)
-    model = TypedCommand(about=f"{about}; it is {why}:" if why else f"{about}:", line=line)
+    about = (
+        f"This trains {taken.column} on all labelled images but the test images, and keeps its weights and a card that "
+        "describes it."
+    )
+    model = TypedCommand(about=f"{about} {one_run_words(findings.table)}".rstrip(), line=line)
     return (model, *([TypedCommand(about=f"{sizes.about}:", line=sizes.line)] if sizes else []))
 
 
@@ -215,7 +220,15 @@ def _protocol(findings: Findings) -> Section:
 
 def _gaps(findings: Findings) -> Section | None:
     tables = incomplete_tables(findings)
-    return Section(title="Failed, missing and left out", tables=tables) if tables else None
+    if not tables:
+        return None
+    minutes = minutes_command(findings)
+    return Section(
+        title="Failed, missing and left out",
+        tables=tables,
+        about="" if minutes is None else f"This {minutes.about}:",
+        commands=() if minutes is None else (minutes.line,),
+    )
 
 
 def _environment(findings: Findings) -> Section | None:

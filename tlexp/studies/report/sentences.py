@@ -93,7 +93,7 @@ class Explanation:
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
-        sure = " ".join(filter(None, (sure, self.compared)))
+        sure = ". ".join(filter(None, (sure, self.compared)))
         if bound == 0:
             return f"it is better than every other column that competes {sure}"
         compared = len(recommendation.candidates)
@@ -110,10 +110,11 @@ class Explanation:
 
     @property
     def compared(self) -> str:
-        """Between how many columns that holds; nothing where the minutes left none out."""
+        """How few columns were compared; nothing where the minutes left none out."""
         if not self.findings.table.lacks_columns(self.recommendation.labels):
             return ""
-        return f"between the {len(self.recommendation.candidates)} columns that fit into study.minutes"
+        count = len({*(each.column for each in self.recommendation.candidates), *self.recommendation.dropped})
+        return f"Only {count} columns were compared: the others did not fit into study.minutes"
 
     @property
     def chance(self) -> str:
@@ -329,14 +330,14 @@ def capitalised(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def in_points(*differences: float) -> str:
-    """Return differences of accuracies in hundredths, rounded up.
+def in_points(difference: float) -> str:
+    """Return a difference of accuracies in hundredths, rounded up.
 
-    >>> in_points(0.0123), in_points(0.01), in_points(0.005), in_points(0.238, 0.08)
-    ('1.3 points', '1 point', '0.5 points', '23.8, 8 points')
+    >>> in_points(0.0123), in_points(0.01), in_points(0.005)
+    ('1.3 points', '1 point', '0.5 points')
     """
-    points = [f"{math.ceil(difference * 1000 - 1e-9) / 10:g}" for difference in differences]
-    return f"{', '.join(points)} point{'' if points == ['1'] else 's'}"
+    points = f"{math.ceil(difference * 1000 - 1e-9) / 10:g}"
+    return f"{points} point{'' if points == '1' else 's'}"
 
 
 def in_percent(share: float) -> str:

@@ -8,9 +8,16 @@ from pathlib import Path
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.report.answers import answers
 from tlexp.studies.report.incomplete import count_replicates, left_out_notices
+from tlexp.studies.report.minutes_command import minutes_command
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, unseen_notices
-from tlexp.studies.report.protocol import deciding_commands, deciding_words, margin_words, one_run_words
+from tlexp.studies.report.protocol import (
+    deciding_commands,
+    deciding_words,
+    margin_words,
+    one_rate_notices,
+    one_run_words,
+)
 from tlexp.studies.report.report import PAGE, REPORT
 from tlexp.studies.report.rounds import trained_no_more
 from tlexp.studies.report.sentences import HOW_SURE
@@ -24,7 +31,8 @@ def summary(findings: Findings, folder: Path) -> str:
     """Return the answer, how many replicates there are, what to type next, and where the page is."""
     counted = f"study {findings.table.name}: {count_replicates(findings).in_words()}"
     lines = [counted, *unseen_notices(findings.table)]
-    for told in (*left_out_notices(findings.table), *trained_no_more(findings)):
+    notices = (*left_out_notices(findings.table), *one_rate_notices(findings), *trained_no_more(findings))
+    for told in notices:
         lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     lines.append("")
     for answer in answers(findings):
@@ -32,13 +40,17 @@ def summary(findings: Findings, folder: Path) -> str:
     taken = findings.last_taken
     line = None if taken is None else model_command(findings.table, taken.column)
     sure = any(each.sureness in HOW_SURE for each in findings.recommendations)
-    more = _beside("margin", [margin_words(findings.table)] if sure else [])
+    margin = textwrap.wrap(margin_words(findings.table), _WIDTH - len(_MARGIN), break_on_hyphens=False)
+    more = _beside("margin", margin if sure else [])
     if line:
         more += _beside("model", [line, *textwrap.wrap(one_run_words(findings.table), _WIDTH - len(_MARGIN))])
     more += _beside("cheaper", cheaper_lines(findings))
     if (sizes := sizes_command(findings)) is not None:
         more += _beside("sizes", [sizes.line, *textwrap.wrap(sizes.about, _WIDTH - len(_MARGIN))])
     more += _beside("decide", _deciding(findings, folder))
+    if (minutes := minutes_command(findings)) is not None:
+        line = f"{_from_here(folder)}{minutes.line}"
+        more += _beside("minutes", [line, *textwrap.wrap(minutes.about, _WIDTH - len(_MARGIN))])
     return "\n".join([*lines, "", *more, f"page    {short_path(folder / REPORT / PAGE)}"])
 
 

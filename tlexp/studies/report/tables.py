@@ -17,6 +17,7 @@ from tlexp.studies.report.labels import budget_name
 from tlexp.studies.report.sentences import explain, format_interval, in_points
 
 NONE = "–"
+_STAR = "a star: no temperature was fitted, so that the log loss cannot be compared with the others'"
 _MOST_LINES = 6
 
 
@@ -84,9 +85,10 @@ def cost_table(findings: Findings) -> TextTable:
 
 
 def cell_table(findings: Findings) -> TextTable:
-    """Return the other measures of every cell."""
+    """Return the other measures of every cell; a star marks log losses of logits that no temperature has divided."""
+    starred = any(cell.unselected for cell in findings.cells.values())
     return TextTable(
-        title="Every column at every budget",
+        title="Every column at every budget" + (f"; {_STAR}" if starred else ""),
         head=(
             "column",
             "labels",
@@ -103,7 +105,9 @@ def cell_table(findings: Findings) -> TextTable:
                 budget_name(cell.labels),
                 str(cell.count),
                 NONE if cell.accuracy is None else format_number(cell.accuracy.value),
-                *map(format_number, (cell.plain, cell.nll, cell.seed_sd, cell.image_sd)),
+                format_number(cell.plain),
+                f"{format_number(cell.nll)}{' *' if cell.unselected else ''}",
+                *map(format_number, (cell.seed_sd, cell.image_sd)),
             )
             for column in findings.table.columns
             for labels in findings.table.budgets
