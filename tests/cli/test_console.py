@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.composed import load
 from tests.conftest import SMALL, Start
@@ -115,7 +116,7 @@ def test_what_is_suggested_composes(words: list[str], following: list[list[str]]
         assert (str(kind) != "none") == ("study=quick" in each)
 
 
-def _suggested(words: list[str], folder: Path) -> list[tuple[list[str], str]]:
+def _suggested(words: list[str], folder: Path, meant: Path | None = None) -> list[tuple[list[str], str]]:
     """Return the overrides of what is to be typed after a run of these, each with what it is said to be."""
     config = load(words).config
     record = dataclasses.replace(
@@ -125,7 +126,7 @@ def _suggested(words: list[str], folder: Path) -> list[tuple[list[str], str]]:
         freeze=dataclasses.replace(RECORD.freeze, policy=str(config.freeze.policy)),
         train=dataclasses.replace(RECORD.train, weights=WeightsBlock(source=f"{config.backbone.weights}", digest="")),
     )
-    lines = [re.split(r"  +", line) for line in _next(record, folder, own_files=True)]
+    lines = [re.split(r"  +", line) for line in _next(record, folder, own_files=True, meant=meant)]
     return [(shlex.split(line)[3:], told) for _, line, told in lines]
 
 
@@ -161,6 +162,39 @@ def test_a_larger_network_is_offered_with_all_that_holds_for_it_and_the_rest_is_
     assert typed == ["backbone=lite0", *(word for word in words if word not in lost)]
     assert shlex.split(told.partition("; without ")[2]) == lost
     load(typed)
+
+
+def test_who_names_a_folder_too_high_is_sent_to_the_one_below_it_alone(tmp_path: Path) -> None:
+    words = ["backbone=tiny", *OWN, "data.classes=[-rest]", "data.group=folder:1", "labels=5"]
+    [(typed, told)] = _suggested(words, tmp_path, meant=Path("my photos, all/sorted"))
+    assert typed == [
+        "backbone=tiny",
+        "data=folder",
+        "data.group=folder:1",
+        "labels=5",
+        'data.root="my photos, all/sorted"',
+    ]
+    assert load(typed).config.data.root == "my photos, all/sorted"
+    assert told == "the same with the classes in sorted; if it is itself one, data.train=FOLDER in place of data.root"
+    (tmp_path / "model.safetensors").touch()
+    _, *others = _suggested(words, tmp_path, meant=Path("sorted"))
+    assert [typed[0] for typed, _ in others] == ["predict", "export"]
+
+
+@pytest.mark.parametrize("beside", ["unsorted/99.png", "sorted/99.png"])
+def test_a_run_knows_the_folder_that_is_meant(beside: str, tmp_path: Path, start: Start) -> None:
+    images = [f"sorted/{name}/{number}.png" for name in ("cat", "dog", "elk") for number in range(8)]
+    for place, name in enumerate([*images, *(f"unsorted/{number}.png" for number in range(8)), beside]):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (place * 5, place, 0)).save(path)
+    words = ("backbone=tiny", "data=folder", f"data.root={tmp_path / 'photos'}", "labels=2", "train.limit_steps=1")
+    outcome = start(*words)
+    meant = tmp_path / "photos" / "sorted" if beside.startswith("un") else None
+    assert outcome.meant == meant
+    lines = [line for line in summary(outcome, tmp_path / "run").splitlines() if line.startswith("next")]
+    assert (f"data.root={meant}" in lines[0]) == (meant is not None)
+    assert ("labels=all" in "".join(lines)) == (meant is None)
 
 
 def test_a_network_for_one_s_own_photographs_is_first_of_all_to_predict(tmp_path: Path) -> None:

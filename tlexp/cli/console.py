@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tlexp.compose.words import unquoted_values
+from tlexp.compose.words import path_word, unquoted_values
 from tlexp.config.backbone import PACKAGED, PIXELS, backbone_told
 from tlexp.config.data import DataSource
 from tlexp.config.freeze import FreezeConfig, FreezePolicy
@@ -65,7 +65,7 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True, seconds: 
         *_cost(record.metrics, seconds),
         *_places(outcome, folder),
         "",
-        *_next(record, folder, own_files=own_files),
+        *_next(record, folder, own_files=own_files, meant=outcome.meant),
     ]
     return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
 
@@ -121,17 +121,19 @@ def _cost(metrics: dict[str, float], seconds: float) -> list[str]:
     return [", ".join(parts)]
 
 
-def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
+def _next(record: Record, folder: Path, *, own_files: bool, meant: Path | None = None) -> list[str]:
     """Return what to type next: what the network is for, a better one, a study, and the trained network for others.
 
-    Who has all labels learned from has chosen the network, by a study maybe, and is sent to none.
+    Who has all labels learned from has chosen the network, by a study maybe, and is sent to none. Where a folder below
+    the root holds the classes by its looks, nothing more is trained on the root before that is settled.
     """
     # Complete settings may hold what fits their network alone, or what a study chooses by itself.
     complete = not own_files or any(_of(word, ("experiment",)) for word in record.overrides)
     words = [word for word in record.overrides if not _of(word, ("resume",)) and MASK not in word]
     made, all_labels = record.config["data"]["source"] in _MADE, record.config["labels"] == "all"
-    lines, kept = [], (folder / names.MODEL_WEIGHTS_FILE).is_file()
-    run = shlex.quote(short_path(folder))
+    kept, run = (folder / names.MODEL_WEIGHTS_FILE).is_file(), shlex.quote(short_path(folder))
+    lines = [] if meant is None or complete else [_below(words, record, meant)]
+    complete |= meant is not None
     if not made:
         lines += [(f"python -m tlexp predict {run} FOLDER", "what new photographs show")] * kept
     elif not complete:
@@ -147,6 +149,14 @@ def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
         lines.append((_typed(*all_of_them), "the same from all of your labels"))
     lines += [(f"python -m tlexp export {run} FOLDER", "the trained network, for others")] * kept
     return [f"next    {line}" for line in aligned(lines)] if lines else []
+
+
+def _below(words: Sequence[str], record: Record, meant: Path) -> tuple[str, str]:
+    """Return the same from a folder below the root, and how to say that the root is meant nevertheless."""
+    typed = [*_without(words, ("data.root", "data.classes")), path_word("data.root", short_path(meant))]
+    as_it_is = shlex.quote(path_word("data.train", str(record.config["data"]["root"])))
+    told = f"the same with the classes in {meant.name}; if it is itself one, {as_it_is} in place of data.root"
+    return _typed(*typed), told
 
 
 def _larger(words: Sequence[str], record: Record) -> tuple[str, str]:
