@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,20 @@ def test_predict_shows_a_table_and_names_what_it_left_out(
     shown = capsys.readouterr()
     assert [line.split()[1] for line in shown.out.splitlines()] == ["class", "cat", "elk", "elk"]
     assert "left out, for they cannot be read: 1" in shown.err
+
+
+def test_classes_are_counted_where_the_table_shows_some_of_the_images(
+    tlexp: Run, network: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bright = photos / "bright.png"
+    for number in range(20):
+        shutil.copy(bright, photos / f"more-{number}.png")
+    assert tlexp("predict", str(network), str(photos)) == 0
+    _, told, counted = capsys.readouterr().out.rsplit("\n", 3)[:-1]
+    assert "3 more are not shown" in told
+    assert counted == "23 images: 1 cat, 22 elk"
+    assert tlexp("predict", str(network), str(photos), "--out", str(tmp_path / "out.csv")) == 0
+    assert capsys.readouterr().out.endswith(f"  {counted}\n")
 
 
 def test_a_file_says_what_an_image_would_have_been_that_is_not_answered(

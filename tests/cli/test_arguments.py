@@ -1,6 +1,9 @@
+import re
+
 import pytest
 
-from tlexp.cli.arguments import VerbParser, hydra_arguments
+from tlexp.cli.arguments import OWN, VerbParser, hydra_arguments
+from tlexp.cli.page import page
 from tlexp.errors import ConfigError
 
 
@@ -25,6 +28,27 @@ def refused(*words: str) -> str:
 )
 def test_a_setting_with_dashes_is_told_its_form(words: str, text: str) -> None:
     assert refused(*words.split()).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("--dryrun", "--dry-run"),
+        ("--dry_run", "--dry-run"),
+        ("--config-dri", "--config-dir or --config-path or --config-name"),
+    ],
+)
+def test_a_flag_of_the_help_page_is_offered_before_those_of_hydra(flag: str, meant: str) -> None:
+    assert f"{flag} is no flag (did you mean {meant}?)" in refused(flag)
+
+
+@pytest.mark.parametrize("flag", ["--rnu", "--runs", "--experimental-rerum"])
+def test_what_nobody_should_type_is_not_offered(flag: str) -> None:
+    assert not {"--run", "--experimental-rerun"} & set(re.findall(r"--[a-z-]+", refused(flag)))
+
+
+def test_flags_that_are_offered_first_stand_on_the_help_page() -> None:
+    assert [flag for flag in OWN if flag not in page()] == ["--help"]
 
 
 def test_words_behind_a_verb_are_told_as_all_mistakes_are() -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.composed import load
 from tests.conftest import SMALL, Start
 from tests.studies.conftest import RECORD
 from tlexp.cli.console import _next, _promises, summary
+from tlexp.config import config_values
 from tlexp.tracking.blocks import WeightsBlock
 
 OWN = ("data=folder", "data.root=FOLDER")
@@ -89,7 +91,7 @@ def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Sta
             ["backbone=tiny", "head.units=[layer1,layer2]", "data.seed=1", "seed=2"],
             [
                 ["backbone=tiny", "head.units=[layer1,layer2]", "seed=2", *OWN],
-                ["backbone=lite0", "seed=2"],
+                ["backbone=lite0", "data.seed=1", "seed=2"],
                 ["study=quick", "backbone=tiny"],
             ],
         ),
@@ -107,24 +109,92 @@ def test_the_speed_of_a_frozen_network_that_every_step_passes_is_told(start: Sta
     ],
 )
 def test_what_is_suggested_composes(words: list[str], following: list[list[str]], tmp_path: Path) -> None:
-    config = load(words).config
-    weights = WeightsBlock(source=f"{config.backbone.weights}", digest="")
-    record = dataclasses.replace(
-        RECORD,
-        overrides=words,
-        config={
-            "backbone": {"name": config.backbone.name},
-            "data": {"source": str(config.data.source)},
-            "labels": config.labels,
-        },
-        train=dataclasses.replace(RECORD.train, weights=weights),
-    )
-    lines = [re.split(r"  +", line)[1] for line in _next(record, tmp_path, own_files=True)]
-    suggested = [shlex.split(line)[3:] for line in lines]
+    suggested = [words for words, _ in _suggested(words, tmp_path)]
     assert suggested == following
     for each in suggested:
         kind = load(each).config.study.kind
         assert (str(kind) != "none") == ("study=quick" in each)
+
+
+def _suggested(words: list[str], folder: Path, meant: Path | None = None) -> list[tuple[list[str], str]]:
+    """Return the overrides of what is to be typed after a run of these, each with what it is said to be."""
+    config = load(words).config
+    record = dataclasses.replace(
+        RECORD,
+        overrides=words,
+        config=config_values(config),
+        freeze=dataclasses.replace(RECORD.freeze, policy=str(config.freeze.policy)),
+        train=dataclasses.replace(RECORD.train, weights=WeightsBlock(source=f"{config.backbone.weights}", digest="")),
+    )
+    lines = [re.split(r"  +", line) for line in _next(record, folder, own_files=True, meant=meant)]
+    return [(shlex.split(line)[3:], told) for _, line, told in lines]
+
+
+OF_TINY: dict[tuple[str, ...], list[str]] = {
+    ("freeze=none",): [],
+    ("freeze=last", "freeze.norm=keep"): [],
+    ("freeze=depth", "freeze.depth=2", "freeze.norm=keep"): ["freeze=depth", "freeze.depth=2"],
+    ("freeze=depth", "freeze.depth=layer2"): ["freeze=depth", "freeze.depth=layer2"],
+    ("freeze=depth", "freeze.depth=0.5", "freeze.by=operations"): [],
+    ("freeze=surgical", "freeze.units=[layer2]"): ["freeze=surgical", "freeze.units=[layer2]"],
+    ("freeze=gradual", "freeze.phases=3"): [],
+    ("freeze=lora", "freeze.rank=4"): [],
+    ("head.units=[layer1,layer2]", "data.seed=3", "seed=2"): ["head.units=[layer1,layer2]"],
+    ("backbone.mean=[0,0,0]", "backbone.image_size=64"): ["backbone.mean=[0,0,0]"],
+    ("tune.trials=3", "augment=flip", "data.evaluate=rest"): [],
+}
+"""Settings of a run, and those of them that mean something else for another network."""
+
+
+@pytest.mark.parametrize("settings", OF_TINY)
+def test_the_same_from_all_labels_differs_in_the_labels_alone(settings: tuple[str, ...], tmp_path: Path) -> None:
+    words = ["backbone=tiny", *settings, *OWN, "train.limit_steps=20"]
+    suggested = {told: typed for typed, told in _suggested([*words, "labels=5"], tmp_path)}
+    assert suggested["the same from all of your labels"] == [*words, "labels=all"]
+
+
+@pytest.mark.parametrize(("settings", "lost"), OF_TINY.items())
+def test_a_larger_network_is_offered_with_all_that_holds_for_it_and_the_rest_is_told(
+    settings: tuple[str, ...], lost: list[str], tmp_path: Path
+) -> None:
+    words = [*settings, *OWN, "labels=5", "train.limit_steps=20"]
+    [(typed, told)] = [each for each in _suggested(["backbone=tiny", *words], tmp_path) if "backbone=lite0" in each[0]]
+    assert typed == ["backbone=lite0", *(word for word in words if word not in lost)]
+    assert shlex.split(told.partition("; without ")[2]) == lost
+    load(typed)
+
+
+def test_who_names_a_folder_too_high_is_sent_to_the_one_below_it_alone(tmp_path: Path) -> None:
+    words = ["backbone=tiny", *OWN, "data.classes=[-rest]", "data.group=folder:1", "labels=5"]
+    [(typed, told)] = _suggested(words, tmp_path, meant=Path("my photos, all/sorted"))
+    assert typed == [
+        "backbone=tiny",
+        "data=folder",
+        "data.group=folder:1",
+        "labels=5",
+        'data.root="my photos, all/sorted"',
+    ]
+    assert load(typed).config.data.root == "my photos, all/sorted"
+    assert told == "the same with the classes in sorted; if it is itself one, data.train=FOLDER in place of data.root"
+    (tmp_path / "model.safetensors").touch()
+    _, *others = _suggested(words, tmp_path, meant=Path("sorted"))
+    assert [typed[0] for typed, _ in others] == ["predict", "export"]
+
+
+@pytest.mark.parametrize("beside", ["unsorted/99.png", "sorted/99.png"])
+def test_a_run_knows_the_folder_that_is_meant(beside: str, tmp_path: Path, start: Start) -> None:
+    images = [f"sorted/{name}/{number}.png" for name in ("cat", "dog", "elk") for number in range(8)]
+    for place, name in enumerate([*images, *(f"unsorted/{number}.png" for number in range(8)), beside]):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (place * 5, place, 0)).save(path)
+    words = ("backbone=tiny", "data=folder", f"data.root={tmp_path / 'photos'}", "labels=2", "train.limit_steps=1")
+    outcome = start(*words)
+    meant = tmp_path / "photos" / "sorted" if beside.startswith("un") else None
+    assert outcome.meant == meant
+    lines = [line for line in summary(outcome, tmp_path / "run").splitlines() if line.startswith("next")]
+    assert (f"data.root={meant}" in lines[0]) == (meant is not None)
+    assert ("labels=all" in "".join(lines)) == (meant is None)
 
 
 def test_a_network_for_one_s_own_photographs_is_first_of_all_to_predict(tmp_path: Path) -> None:

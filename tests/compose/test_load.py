@@ -69,6 +69,27 @@ def test_all_mistakes_are_named_at_once_with_key_value_rule_and_way_out() -> Non
     assert "head.norm=bach: must be one of none, batch, layer (did you mean batch?)" in text
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("study.minutes=8min", "a number of minutes, e.g. study.minutes=8"),
+        ("study.minutes=1.5h", "a number of minutes, e.g. study.minutes=90"),
+        ("study.minutes=8ms", "a number of minutes, e.g. study.minutes=8"),
+        ("study.minutes=long", "a number of minutes, e.g. study.minutes=8"),
+        ("tracking.wait_seconds=2 minutes", "a number of seconds, e.g. tracking.wait_seconds=120"),
+    ],
+)
+def test_a_time_with_its_unit_is_told_the_number_alone(word: str, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load([word])
+    assert error.value.problems == (f"{word}: must be {told}",)
+
+
+def test_a_time_that_is_no_text_is_told_what_the_setting_means() -> None:
+    with pytest.raises(ConfigError, match=r"study.minutes=inf: must be a finite number. .* 0 is no limit"):
+        load(["study.minutes=inf"])
+
+
 @pytest.mark.parametrize("word", ["optim.lr=nan", "optim.lr=inf", "seed=1.5", "train.compile=maybe", "head.hidden=3"])
 def test_values_of_the_wrong_type_are_refused(word: str) -> None:
     with pytest.raises(ConfigError, match=f"^{word.split('=')[0]}="):

@@ -100,6 +100,29 @@ def test_what_is_shown_in_quotes_is_understood(text: str) -> None:
     assert load(["data=folder", word]).config.data.root == text
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ("[Katze ♥,hund]", '["Katze ♥",hund]'),
+        ("[-Katze ♥, 'a, b', \"c\"]", '["-Katze ♥",\'a, b\',"c"]'),
+        ("[x (1),b-2 c]", '["x (1)",b-2 c]'),
+    ],
+)
+def test_names_in_a_list_are_shown_in_quotes_as_far_as_they_need_them(names: str, shown: str) -> None:
+    [told] = refused("data=folder", f"data.classes={names}")
+    typed = shlex.quote(f"data.classes={shown}")
+    assert told == (
+        f"data.classes={names}: in a list a text with such signs stands in quotation marks, inside those for the "
+        f"shell: {typed}"
+    )
+    load(["data=folder", "data.root=P", *shlex.split(typed)])
+
+
+@pytest.mark.parametrize("value", ["[256", "[a,]", "[a ♥,]", "[]♥]", "[a ♥,[b]]"])
+def test_a_list_that_quotes_do_not_mend_is_told_how_values_are_typed(value: str) -> None:
+    assert "an override is key=value" in refused(f"data.classes={value}")[0]
+
+
 def test_a_minus_outside_the_quotation_marks_is_shown_inside() -> None:
     [told] = refused("data.classes=[-plain, -\"a, b\",-'c (d)']")
     shown = """'data.classes=[-plain, "-a, b","-c (d)"]'"""

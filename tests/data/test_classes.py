@@ -4,7 +4,7 @@ import pytest
 
 from tlexp.config import Config, config_key
 from tlexp.config.data import DataSource
-from tlexp.data.classes import choose_classes
+from tlexp.data.classes import choose_classes, with_nearest
 from tlexp.data.decode import printable
 from tlexp.errors import DataError
 
@@ -56,6 +56,15 @@ def test_a_minus_may_begin_the_name_of_a_class() -> None:
 
 def test_one_class_is_enough_beside_images_of_none() -> None:
     assert choose_classes(FOUND, ["-cow", "-cat"], where="here", at_least=1) == ("dog",)
+
+
+@pytest.mark.parametrize("minus", ["", "-"])
+def test_a_name_with_other_blanks_than_a_class_is_shown_with_it_in_quotes(minus: str) -> None:
+    with pytest.raises(DataError) as error:
+        choose_classes(["Katze \u2665", "dog", "elk"], [f"{minus}Katze  \u2665"], where="photos")
+    told = 'data.classes: "Katze  \u2665" (did you mean "Katze \u2665"? other blanks stand in it) not in photos, '
+    assert str(error.value).startswith(told)
+    assert with_nearest("Katze  \u2665", ["dog", "Katze \u2665"]) in told
 
 
 def test_unknown_classes_are_all_named_with_the_nearest() -> None:

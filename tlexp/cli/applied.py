@@ -60,14 +60,16 @@ def predict(words: list[str]) -> int:
         arguments.images, on_bad=arguments.on_bad, follow_links=arguments.follow_links, listener=listener
     )
     rows = predictions_rows(scores, predictor.classes, least=least, outliers=arguments.outliers)
+    counted = f"{len(rows) - 1:,} images: {_counted(rows, predictor.classes)}"
     if arguments.out is None:
         named = predictions_rows(scores, predictor.classes, outliers=arguments.outliers)
         room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         show(*_table(named, [row[1] == "" or row[-1] == "yes" for row in rows[1:]], room))
+        show(*([counted] if len(rows) - 1 > _SHOWN else []))
     else:
         table = csv_bytes([_rounded(cell) for cell in row] for row in rows)
         publish(arguments.out, codecs.BOM_UTF8 + table)  # spreadsheets take what has no mark for another encoding
-        show(f"{arguments.out}  {len(rows) - 1:,} images: {_counted(rows, predictor.classes)}")
+        show(f"{arguments.out}  {counted}")
     if least is not None:
         answered = sum(row[1] != "" for row in rows[1:])
         show(f"answered: {answered} of {len(rows) - 1}, those with a confidence of {least:.4g} or more")

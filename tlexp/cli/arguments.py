@@ -11,8 +11,10 @@ from tlexp.errors import ConfigError
 if TYPE_CHECKING:
     from tlexp.compose.load import ConfigSource
 
-_OWN = ("--help", "--version", "--debug", "--dry-run", "--json", "--folder")
-"""Flags of the command and its verbs, which Hydra does not know."""
+OWN = ("--help", "--hydra-help", "--version", "--debug", "--dry-run", "--cfg", "--json", "--folder")
+"""Flags that `tlexp --help` names."""
+_NEVER = ("--run", "--experimental-rerun")
+"""Flags of Hydra's that nobody is sent to: a run needs none, and the other is refused."""
 _MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
@@ -82,7 +84,8 @@ def _stray(word: str, words: Sequence[str], parser: argparse.ArgumentParser) -> 
         stated = value if sign else "VALUE" if behind.startswith("-") or "=" in behind else behind
         forms = " or ".join(f"{key}={stated}" for key in settings)
         return f"{flag} is no flag: a setting is given without dashes, {forms}"
-    close = nearest(flag, [*_OWN, *(name for action in parser._actions for name in action.option_strings)])
+    others = [name for action in parser._actions for name in action.option_strings if name not in _NEVER]
+    close = nearest(flag, OWN) or nearest(flag, others)
     return f"{flag} is no flag{close}; see tlexp --help, and --hydra-help for Hydra's own"
 
 

@@ -1,12 +1,13 @@
 """What people see in the terminal at the end of a run."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tlexp.compose.words import unquoted_values
+from tlexp.compose.words import path_word, unquoted_values
 from tlexp.config.backbone import PACKAGED, PIXELS, backbone_told
 from tlexp.config.data import DataSource
+from tlexp.config.freeze import FreezeConfig, FreezePolicy
 from tlexp.experiment.run import Outcome
 from tlexp.jsonfile import read_json
 from tlexp.secrets import MASK
@@ -17,8 +18,12 @@ from tlexp.tracking.store import serve_command
 
 _SAME = ("backbone", "data")
 """Groups that choose the network and the images."""
-_OWN = ("head.units", "data.seed", "resume")
-"""What holds for one network, or for one run."""
+_NETWORK = ("backbone=", "backbone.name", "backbone.weights")
+"""What says which network it is."""
+_OWN_PIXELS = ("backbone.mean", "backbone.std", "backbone.interpolation", "backbone.crop_pct")
+"""How one network takes its images."""
+_OWN_UNITS = ("freeze.units", "freeze.depth", "freeze.by")
+"""Settings of a policy that names or counts the units of one network."""
 _TINY = f"{PACKAGED}tiny"
 _MADE = (DataSource.shapes, DataSource.digits)
 """Images that are nobody's own."""
@@ -60,7 +65,7 @@ def summary(outcome: Outcome, folder: Path, *, own_files: bool = True, seconds: 
         *_cost(record.metrics, seconds),
         *_places(outcome, folder),
         "",
-        *_next(record, folder, own_files=own_files),
+        *_next(record, folder, own_files=own_files, meant=outcome.meant),
     ]
     return "\n".join(map(one_line, ["", title, *start, "", *table, "", *end]))
 
@@ -116,38 +121,71 @@ def _cost(metrics: dict[str, float], seconds: float) -> list[str]:
     return [", ".join(parts)]
 
 
-def _next(record: Record, folder: Path, *, own_files: bool) -> list[str]:
+def _next(record: Record, folder: Path, *, own_files: bool, meant: Path | None = None) -> list[str]:
     """Return what to type next: what the network is for, a better one, a study, and the trained network for others.
 
-    Who has all labels learned from has chosen the network, by a study maybe, and is sent to none.
+    Who has all labels learned from has chosen the network, by a study maybe, and is sent to none. Where a folder below
+    the root holds the classes by its looks, nothing more is trained on the root before that is settled.
     """
     # Complete settings may hold what fits their network alone, or what a study chooses by itself.
     complete = not own_files or any(_of(word, ("experiment",)) for word in record.overrides)
-    detailed = any(word.startswith("freeze.") for word in record.overrides)  # an option such as surgical needs them
-    own = (*_OWN, "freeze") if detailed else _OWN
-    words = [word for word in record.overrides if not _of(word, own) and MASK not in word]
-    lines, kept = [], (folder / names.MODEL_WEIGHTS_FILE).is_file()
-    run = shlex.quote(short_path(folder))
-    if record.config["data"]["source"] not in _MADE:
+    words = [word for word in record.overrides if not _of(word, ("resume",)) and MASK not in word]
+    made, all_labels = record.config["data"]["source"] in _MADE, record.config["labels"] == "all"
+    kept, run = (folder / names.MODEL_WEIGHTS_FILE).is_file(), shlex.quote(short_path(folder))
+    lines = [] if meant is None or complete else [_below(words, record, meant)]
+    complete |= meant is not None
+    if not made:
         lines += [(f"python -m tlexp predict {run} FOLDER", "what new photographs show")] * kept
     elif not complete:
-        lines.append((_on_own_photos(record), "the same on your photographs, in a folder for each class"))
+        photos = [*_without(words, ("data",)), "data=folder", "data.root=FOLDER"]
+        lines.append((_typed(*photos), "the same on your photographs, in a folder for each class"))
     if not complete and record.train.weights is not None and record.train.weights.source == _TINY:
-        larger = [word for word in words if not _of(word, ("backbone",))]
-        lines.append((_typed("backbone=lite0", *larger), "a network of ImageNet; this one is small"))
-    if not complete and record.config["backbone"]["name"] != PIXELS and record.config["labels"] != "all":
-        same = [word for word in words if _of(word, _SAME)]
+        lines.append(_larger(words, record))
+    if not complete and record.config["backbone"]["name"] != PIXELS and not all_labels:
+        same = [word for word in _without(words, ("data.seed",)) if _of(word, _SAME)]
         lines.append((_typed("study=quick", *same), "heads and labels compared; each image passes once"))
-    if not complete and record.config["data"]["source"] not in _MADE and record.config["labels"] != "all":
-        less = [word for word in words if not _of(word, ("labels",))]
-        lines.append((_typed(*less, "labels=all"), "the same from all of your labels"))
+    if not complete and not made and not all_labels:
+        all_of_them = [*_without(words, ("labels",)), "labels=all"]
+        lines.append((_typed(*all_of_them), "the same from all of your labels"))
     lines += [(f"python -m tlexp export {run} FOLDER", "the trained network, for others")] * kept
     return [f"next    {line}" for line in aligned(lines)] if lines else []
 
 
-def _on_own_photos(record: Record) -> str:
-    settings = [word for word in record.overrides if not _of(word, ("data", "resume")) and MASK not in word]
-    return _typed(*settings, "data=folder", "data.root=FOLDER")
+def _below(words: Sequence[str], record: Record, meant: Path) -> tuple[str, str]:
+    """Return the same from a folder below the root, and how to say that the root is meant nevertheless."""
+    typed = [*_without(words, ("data.root", "data.classes")), path_word("data.root", short_path(meant))]
+    as_it_is = shlex.quote(path_word("data.train", str(record.config["data"]["root"])))
+    told = f"the same with the classes in {meant.name}; if it is itself one, {as_it_is} in place of data.root"
+    return _typed(*typed), told
+
+
+def _larger(words: Sequence[str], record: Record) -> tuple[str, str]:
+    """Return the same with a larger network, and in words what of it was meant for this one and is left out."""
+    freeze = FreezeConfig(policy=FreezePolicy(record.freeze.policy), depth=record.config["freeze"]["depth"])
+    own_units = () if freeze.carries_over else ("freeze=", *_OWN_UNITS)
+    settings = _without(words, _NETWORK)
+    kept = _without(settings, (*_OWN_PIXELS, "head.units", *own_units))
+    told = f"a network of ImageNet; this one is small{_left_out(settings, kept)}"
+    return _typed("backbone=lite0", *kept), told
+
+
+def _left_out(words: Sequence[str], kept: Sequence[str]) -> str:
+    """Return in words what of a run's words is not kept.
+
+    >>> _left_out(["freeze=depth", "seed=2", "freeze.depth=2"], ["seed=2"]), _left_out(["seed=2"], ["seed=2"])
+    ('; without freeze=depth freeze.depth=2', '')
+    """
+    lost = [word for word in unquoted_values(words) if word not in unquoted_values(kept)]
+    return f"; without {shlex.join(lost)}" if lost else ""
+
+
+def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the words but for those of some groups and settings; `freeze=` names the choice of an option alone.
+
+    >>> _without(["freeze=depth", "freeze.norm=keep", "seed=2"], ["freeze="])
+    ['freeze.norm=keep', 'seed=2']
+    """
+    return [word for word in words if not _of(word, names) and f"{_key(word)}=" not in names]
 
 
 def _of(word: str, names: Iterable[str]) -> bool:
@@ -156,8 +194,12 @@ def _of(word: str, names: Iterable[str]) -> bool:
     >>> _of("freeze.depth=layer2", ["freeze"]), _of("freeze=depth", ["freeze"]), _of("data.size=32", ["data.seed"])
     (True, True, False)
     """
-    key = word.lstrip("+~").partition("=")[0].partition("@")[0]
+    key = _key(word)
     return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def _typed(*words: str) -> str:

@@ -38,7 +38,7 @@ def _plan(words: list[str]) -> int:
 def _doctor(words: list[str]) -> int:
     """Look at the photographs before anything is trained."""
     from tlexp.compose.load import load  # lazy: keeps --help fast
-    from tlexp.compose.words import quoted_values
+    from tlexp.compose.words import path_word, quoted_values
 
     as_json, folder = take(words, "--json"), take_value(words, "--folder")
     arguments = hydra_arguments(quoted_values(words))
@@ -61,7 +61,7 @@ def _doctor(words: list[str]) -> int:
         same = [word for word in words if word.startswith(("data=", "data."))]
         if (meant := found.diagnosis.source.meant) is not None:  # what was found is of other classes than its own
             same = [word for word in same if not word.startswith(("data.root=", "data.classes="))]
-            same.append(f"data.root={short_path(meant)}")
+            same.append(path_word("data.root", short_path(meant)))
             show(f"next      {shlex.join(['python', '-m', 'tlexp', 'doctor', *same])}")
         elif found.well:
             show(f"next      {shlex.join(['python', '-m', 'tlexp', 'study=quick', *same])}")

@@ -29,6 +29,8 @@ _OPENING = ("'", '"', "[", "{")
 _CALL = re.compile(r"\s*\w+\(")
 _MINUS = re.compile(r"(?<=[\[,])(\s*)-([\"'])([^\"']*)\2")
 """A minus before the quotation marks of an entry of a list."""
+_ENTRY = re.compile(r"""\s*+("[^"]*"|'[^']*'|[^,"'\[\]{}]++)\s*+(?:,(?=.)|$)""")
+"""An entry of a list, in quotation marks or without, and what parts it from the next one."""
 _OTHERWISE = {
     "backbone": "; for any other timm model: backbone=timm backbone.name=NAME",
     "freeze": "; for a share or a unit: freeze=depth freeze.depth=0.5",
@@ -96,6 +98,11 @@ def _not_understood(word: str, error: Exception) -> str:
         return unknown_key(name)
     if value != (inside := _MINUS.sub(r'\1"-\3"', value)):
         return f"{word[:200]}: a minus belongs inside the quotation marks: {shlex.quote(f'{key}={inside}')}"
+    if (entries := _quoted_entries(value)) is not None:
+        return (
+            f"{word[:200]}: in a list a text with such signs stands in quotation marks, inside those for the shell: "
+            f"{shlex.quote(f'{key}={entries}')}"
+        )
     if not sign or value[:1] in _OPENING or "${" in value:
         return (
             f"{word[:200]}: {reason}\nan override is key=value, e.g. labels=20; quote lists for the shell, "
@@ -104,6 +111,34 @@ def _not_understood(word: str, error: Exception) -> str:
         )
     called = f"\nif no text is meant: {reason}" if _CALL.match(value) else ""
     return f"{word[:200]}: quote a text with such signs for both, the shell and tlexp: {_quoted(key, value)}{called}"
+
+
+def _quoted_entries(value: str) -> str | None:
+    """Return a list whose entries are quoted as far as the grammar refuses them; None where that does not mend it.
+
+    >>> print(_quoted_entries("[-Katze \u2665,'a, b',dog]"), _quoted_entries("[256"))
+    ["-Katze \u2665",'a, b',dog] None
+    """
+    if value[:1] != "[" or value[-1:] != "]" or "${" in value:
+        return None
+    entries, place, inside = [], 0, value[1:-1]
+    while place < len(inside):
+        entry = _ENTRY.match(inside, place)
+        if entry is None:
+            return None
+        text, place = entry[1].strip(), entry.end()
+        entries.append(text if _is_understood(text) else f'"{text}"')
+    quoted = f"[{','.join(entries)}]"
+    return quoted if _is_understood(quoted) else None
+
+
+def _is_understood(value: str) -> bool:
+    """Return whether the grammar takes a value."""
+    try:
+        _parsed(f"key={value}")
+    except (HydraException, ValueError):
+        return False
+    return True
 
 
 def _is_hydra(name: str) -> bool:

@@ -85,6 +85,17 @@ def unquoted_values(words: Sequence[str]) -> list[str]:
     return [plain if _quoted(plain) == word else word for plain, word in zip(bare, words, strict=True)]
 
 
+def path_word(key: str, path: str) -> str:
+    """Return an override that states a path, as `quoted_values` or Hydra takes it.
+
+    >>> path_word("data.root", "my photos (1)"), path_word("data.root", "a,b")
+    ('data.root=my photos (1)', 'data.root="a,b"')
+    """
+    if not _GRAMMAR.fullmatch(path):
+        return f"{key}={path}"
+    return f"{key}={QuotedString(text=path, quote=Quote.double).with_quotes()}"
+
+
 def of_folder(words: str) -> str:
     """Return what to type for the images of a folder, to add to a message; "" where the words name none.
 

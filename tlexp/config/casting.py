@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,13 @@ from typing import Any
 
 from tlexp.config.root import GROUPS, Config, config_fields
 from tlexp.config.sweep import SweepConfig
+
+_TIME = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)", re.ASCII)
+"""A time as people write it, with its unit."""
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""Of a unit, by its first letter."""
+_TIMES = {"minutes": 60, "seconds": 1}
+"""Seconds of the units that settings are named after."""
 
 
 def build_config(values: Mapping[Any, Any], problems: list[str]) -> Config:
@@ -107,8 +115,22 @@ def _convert(value: Any, hint: Any, key: str, doc: str, problems: list[str]) -> 
     try:
         return _cast(value, hint)
     except ValueError as error:
-        problems.append(f"{key}={value}: must be {error}. {doc}")
+        unit = key.rpartition(".")[2].rpartition("_")[2]
+        if isinstance(value, str) and unit in _TIMES:
+            problems.append(f"{key}={value}: must be a number of {unit}, e.g. {key}={_time(value, unit):.10g}")
+        else:
+            problems.append(f"{key}={value}: must be {error}. {doc}")
         return None
+
+
+def _time(text: str, unit: str) -> float:
+    """Return in a unit what a text says, such as 8min or 2h; 8 where it says something else.
+
+    >>> _time("8min", "minutes"), _time("2 hours", "minutes"), _time("1m", "seconds"), _time("long", "minutes")
+    (8.0, 120.0, 60.0, 8)
+    """
+    found = _TIME.fullmatch(text.strip().lower())
+    return 8 if found is None else float(found[1]) * _SECONDS[found[2][0]] / _TIMES[unit]
 
 
 def _cast(value: Any, hint: Any) -> Any:

@@ -143,6 +143,22 @@ class FreezeConfig:
         return "freeze=last" if self.policy is FreezePolicy.last else None
 
     @property
+    def carries_over(self) -> bool:
+        """Whether it means as much for another backbone, whose units have other names and are more or fewer.
+
+        >>> FreezeConfig(policy=FreezePolicy.depth, depth="0.5").carries_over
+        True
+        >>> FreezeConfig(policy=FreezePolicy.depth, depth="3").carries_over
+        False
+        """
+        if self.simplest is not FreezePolicy.depth:
+            return self.policy is not FreezePolicy.surgical
+        try:
+            return isinstance(parse_depth(str(self.depth)), float)
+        except ValueError:
+            return False
+
+    @property
     def freezes_prefix(self) -> bool:
         """Whether leading units are frozen from the first step on, to the last one or for a phase."""
         kept = (FreezePolicy.all, FreezePolicy.last, FreezePolicy.depth, FreezePolicy.surgical)

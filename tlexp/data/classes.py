@@ -66,7 +66,11 @@ def choose_classes(
     """
     left_out = _left_out(found, wanted)
     named = [name for name in wanted or () if name in found or not name.startswith("-")]
-    unknown = [f"{list_item(name)}{nearest(name, found)}" for name in (*named, *left_out) if name not in found]
+    unknown = [
+        _blanks_apart(name, found) or f"{list_item(name)}{nearest(name, found)}"
+        for name in (*named, *left_out)
+        if name not in found
+    ]
     if unknown:
         raise DataError(
             f"data.classes: {', '.join(unknown)} not in {where}, which has {len(found)} classes: {listed(found)}"
@@ -201,9 +205,21 @@ def with_nearest(name: str, known: Iterable[str]) -> str:
     ('x\\u2013ray (did you mean x-ray?)', 'cats (did you mean cat?)', 'elk')
     """
     names = list(known)
+    if apart := _blanks_apart(name, names):
+        return apart
     if twin := next((each for each in names if _skeleton(each) == _skeleton(name)), None):
         return f"{coded(name)} (did you mean {coded(twin)}?)"
     return f"{name}{nearest(name, names)}"
+
+
+def _blanks_apart(name: str, known: Iterable[str]) -> str:
+    """Return a name with the known one that differs from it in blanks alone, both in quotation marks; "" without one.
+
+    >>> print(_blanks_apart("red  fox", ["cat", "red fox"]))
+    "red  fox" (did you mean "red fox"? other blanks stand in it)
+    """
+    twin = next((each for each in known if each.split() == name.split()), None)
+    return "" if twin is None else f'"{name}" (did you mean "{twin}"? other blanks stand in it)'
 
 
 def coded(name: str) -> str:

@@ -96,6 +96,7 @@ class RunRecorder:
         self.train = TrainBlock()
         self.metrics: dict[str, float] = {}
         self.notes: list[str] = []
+        self.meant: Path | None = None
         self.record: Record | None = None
         self.tracked: TrackedRun | None = None
         self.environment = environment(config.train.device)
@@ -135,6 +136,7 @@ class RunRecorder:
             image_size=network.expected.image_size,
             outside_protocol=() if solved else tuple(self.config.train.outside_protocol()),
         )
+        self.meant = images.meant
         self.data = describe_images(images, _counts(images, budget), budget)
         return self.data
 

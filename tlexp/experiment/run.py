@@ -45,11 +45,15 @@ class Outcome:
     """What a run ends with: its record, the measures of each split, and where the tracking store shows it.
 
     That is not known yet where the end of the run is still to be written there.
+
+    Attributes:
+        meant: The folder below the root that holds the classes by its looks; None where none does.
     """
 
     record: Record
     splits: dict[str, Evaluation]
     tracked: TrackedRun | None
+    meant: Path | None = None
 
 
 def run(
@@ -85,7 +89,7 @@ def run(
         splits = _run(config, recorder, session or Session())
     assert recorder.record is not None
     shutil.rmtree(folder / names.CHECKPOINT_FOLDER, ignore_errors=True)
-    return Outcome(record=recorder.record, splits=splits, tracked=recorder.tracked)
+    return Outcome(record=recorder.record, splits=splits, tracked=recorder.tracked, meant=recorder.meant)
 
 
 def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, Evaluation]:
