@@ -60,7 +60,7 @@ def test_only_what_an_answer_could_rest_on_is_offered(
 
 def test_nothing_is_offered_that_another_command_does_or_nobody_knows(findings: Findings) -> None:
     assert minutes_command(cut(findings, unseen=["lite2"])) is not None
-    assert minutes_command(cut(findings, COLUMN, seeds=8)) is not None, "seeds that decide keep the minutes"
+    assert minutes_command(cut(findings, COLUMN, seeds=8)) is not None, "these columns come before further seeds"
     assert minutes_command(cut(findings, COLUMN, ROUNDS, seeds=8)) is None, "seeds that decide lift them"
     assert minutes_command(cut(findings, COLUMN, stated={"minutes": 17})) is None
     assert minutes_command(cut(findings, COLUMN, estimate={"seconds": 9.0})) is None, "a study of an early version"

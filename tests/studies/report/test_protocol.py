@@ -8,7 +8,7 @@ import yaml
 
 from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
-from tlexp.studies.analysis.table import HURRIED, ROUNDS
+from tlexp.studies.analysis.table import BESIDE, HURRIED, ROUNDS
 from tlexp.studies.report.protocol import (
     backbone_facts,
     data_words,
@@ -52,8 +52,7 @@ def deciding(findings: Findings, **changes: object) -> str:
     wanted = (dataclasses.replace(first, deciding=size), *(dataclasses.replace(each, deciding=None) for each in others))
     about = {**findings.table.about, "study": {"command": "python -m tlexp study=quick study.minutes=9 study.seeds=3"}}
     table = dataclasses.replace(findings.table, about=about, **changes)
-    [command] = deciding_commands(dataclasses.replace(findings, table=table, recommendations=wanted))
-    return command
+    return " ".join(deciding_commands(dataclasses.replace(findings, table=table, recommendations=wanted)))
 
 
 def test_images_are_counted_over_all_seeds_wherever_they_are_told(findings: Findings) -> None:
@@ -194,6 +193,7 @@ def test_more_seeds_go_on_under_the_name_of_the_study(findings: Findings) -> Non
     unlimited = f"python -m tlexp study=quick {name} study.seeds=8 study.minutes=0"
     assert deciding(findings) == unlimited, "the minutes might leave out what decides"
     assert deciding(findings, skipped={ROUNDS: f"{HURRIED}9"}) == unlimited
+    assert deciding(findings, skipped={BESIDE["scratch"]: f"{HURRIED}9"}) == unlimited
     dear = {"none frozen": f"{HURRIED}9"}
-    kept = f"python -m tlexp study=quick study.minutes=9 {name} study.seeds=8"
-    assert deciding(findings, skipped=dear) == kept, "else what was left out would be taken up"
+    assert deciding(findings, skipped=dear) == "", "more seeds of what was compared say nothing of that"
+    assert deciding(findings, skipped=dear | {ROUNDS: f"{HURRIED}9"}) == unlimited

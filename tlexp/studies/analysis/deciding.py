@@ -51,10 +51,10 @@ def find_deciding_size(
 def seconds_of_seeds(findings: Findings, seeds: int) -> float | None:
     """Return how long so many data seeds take beyond those that there are; None where nobody knows.
 
-    A replicate takes what those of its column and budget took. Where the minutes left seeds out, all that they left out
-    is taken up, which was never measured: it takes what the bill said before, at most.
+    A replicate takes what those of its column and budget took. Where the minutes left something out, all of that is
+    taken up, which was never measured: it takes what the bill said before, at most.
     """
-    if findings.table.hurried:
+    if findings.table.hurried or findings.table.left_out:
         return findings.table.whole_seconds(seeds)
     more = 0.0
     for column in findings.table.columns:

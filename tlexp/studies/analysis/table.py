@@ -286,6 +286,13 @@ class StudyTable:
                 found.setdefault(title, []).extend(budgets.split(","))
         return found
 
+    @property
+    def lacks_what_competes(self) -> bool:
+        """Whether the minutes left out more than rounds, rates, seeds and controls."""
+        budgets = any(what.startswith("labels=") and " of " not in what for what in self.left_out)
+        compared = {*self.left_out_columns, *self.left_out_cells} - {*BESIDE.values()}
+        return budgets or bool(compared) or bool(self.unseen)
+
     def lacks_columns(self, labels: str) -> bool:
         """Whether the minutes left out columns that compete, wholly or at this budget."""
         here = (title for title, budgets in self.left_out_cells.items() if labels in budgets)

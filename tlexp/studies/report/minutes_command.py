@@ -4,7 +4,6 @@ import math
 import shlex
 
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.analysis.table import BESIDE, StudyTable
 from tlexp.studies.report.document import TypedCommand
 from tlexp.studies.report.protocol import deciding_commands
 from tlexp.terminal import duration
@@ -18,7 +17,12 @@ def minutes_command(findings: Findings) -> TypedCommand | None:
     """
     table, study = findings.table, findings.table.about.get("study", {})
     command, seconds = study.get("command"), table.whole_seconds(table.looks[0])
-    if not command or seconds is None or not _lacks(table) or (table.hurried and deciding_commands(findings)):
+    if (
+        not command
+        or seconds is None
+        or not table.lacks_what_competes
+        or (table.hurried and deciding_commands(findings))
+    ):
         return None
     minutes = math.ceil(seconds / 60)
     if minutes <= (study.get("stated", {}).get("minutes") or 0):
@@ -28,10 +32,3 @@ def minutes_command(findings: Findings) -> TypedCommand | None:
         about=f"measures what study.minutes left out: by its bill the study takes about {duration(seconds)} then",
         line=shlex.join([*kept, f"study.name={table.name}", f"study.minutes={minutes}"]),
     )
-
-
-def _lacks(table: StudyTable) -> bool:
-    """Return whether the minutes left out more than rounds, rates, seeds and controls."""
-    budgets = any(what.startswith("labels=") and " of " not in what for what in table.left_out)
-    compared = {*table.left_out_columns, *table.left_out_cells} - {*BESIDE.values()}
-    return budgets or bool(compared) or bool(table.unseen)

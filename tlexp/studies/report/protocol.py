@@ -34,6 +34,8 @@ _FEW_SECONDS = 5
 _SOLVED = "tune.trials=0"
 """The override of a column whose head is solved, in a study."""
 _FROZEN = "freeze=all"
+_OF_SEEDS = ("study.seeds=", "study.name=", "study.minutes=")
+"""What a command for more data seeds says anew."""
 
 
 def is_demonstration(table: StudyTable) -> bool:
@@ -148,18 +150,15 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 def deciding_commands(findings: Findings) -> tuple[str, ...]:
     """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such.
 
-    The study goes on under its name. Where its minutes left seeds out, it is these that it needs more of, and where
-    they left nothing out they might leave out what decides: no limit holds then.
+    The study goes on under its name and without its minutes, which might leave out what decides. Where they have left
+    columns out that compete, but no seeds of the others, those come first (`minutes_command`).
     """
     table, seeds = findings.table, _deciding_seeds(findings)
     command = _stated(table).get("command")
-    if not seeds or not command:
+    if not seeds or not command or (table.lacks_what_competes and not table.hurried):
         return ()
-    lifted = table.hurried or not table.left_out
-    changed = ("study.seeds=", "study.name=", *(("study.minutes=",) if lifted else ()))
-    kept = [word for word in shlex.split(str(command)) if not word.startswith(changed)]
-    more = ["study.minutes=0"] if lifted else []
-    return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={seeds}", *more]),)
+    kept = [word for word in shlex.split(str(command)) if not word.startswith(_OF_SEEDS)]
+    return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={seeds}", "study.minutes=0"]),)
 
 
 def _deciding_seeds(findings: Findings) -> int:
@@ -186,7 +185,7 @@ def deciding_words(findings: Findings, *, stated: bool = True) -> str:
 def _deciding_time(findings: Findings) -> str:
     """Return in how much time data seeds decide: by what replicates took, or the bill of what was left out."""
     seconds = seconds_of_seeds(findings, _deciding_seeds(findings))
-    if findings.table.hurried:
+    if findings.table.hurried or findings.table.left_out:
         told = "--dry-run says for how long" if seconds is None else f"up to about {duration(seconds)} by the bill"
         return f"; it takes up all that the minutes left out, {told}"
     if seconds is None:
