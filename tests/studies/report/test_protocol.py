@@ -185,6 +185,8 @@ def test_a_command_that_takes_up_what_the_minutes_left_out_says_so(findings: Fin
     billed = dataclasses.replace(found, table=dataclasses.replace(hurried, about={**hurried.about, "study": study}))
     told = "would decide labels=1; it takes up all that the minutes left out, up to about 70 min by the bill"
     assert deciding_words(billed) == told
+    controls = dataclasses.replace(billed.table, skipped={BESIDE["scratch"]: f"{HURRIED}9"})
+    assert deciding_words(dataclasses.replace(billed, table=controls)) == told
     assert "minutes" not in deciding_words(found, stated=False)
 
 

@@ -17,12 +17,7 @@ def minutes_command(findings: Findings) -> TypedCommand | None:
     """
     table, study = findings.table, findings.table.about.get("study", {})
     command, seconds = study.get("command"), table.whole_seconds(table.looks[0])
-    if (
-        not command
-        or seconds is None
-        or not table.lacks_what_competes
-        or (table.hurried and deciding_commands(findings))
-    ):
+    if not command or seconds is None or not table.lacks_what_competes or deciding_commands(findings):
         return None
     minutes = math.ceil(seconds / 60)
     if minutes <= (study.get("stated", {}).get("minutes") or 0):
