@@ -1,5 +1,6 @@
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,26 @@ def test_a_network_whose_weights_cannot_be_read_is_billed_with_random_ones(
     assert study("study=backbones", pool, "study.controls=false", "study.minutes=0", "--dry-run") == 0
     assert " to start and to report" in capsys.readouterr().out
     assert set(measured) == {("test_resnet", False), ("test_resnet", True)}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["study=backbones", "study.backbones=[tiny,lite0]"], "timing network 2 of 2: lite0-freeze-0"),
+        (["study=quick", "study.controls=false"], "timing column 2 of 4: ridge"),
+    ],
+)
+def test_a_terminal_shows_which_network_or_column_is_timed(
+    study: Study,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    told: str,
+) -> None:
+    assert study(*words, "--dry-run") == 0
+    assert "timing some images" in (plain := capsys.readouterr().err)
+    assert "timing network" not in plain
+    assert "timing column" not in plain
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert study(*words, "--dry-run") == 0
+    assert told in capsys.readouterr().err

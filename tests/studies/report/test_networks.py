@@ -95,8 +95,31 @@ def test_what_looking_gained_over_the_favourite_is_an_estimate_with_its_interval
     else:
         assert [line.partition(" labels")[0] for line in lines] == ["With 20", "With 5"]
         assert "licence apache-2.0, 14 MB, 224 px, 2 M operations per image" in lines[0]
-        assert "gained +" in lines[0]
-        assert "] points over small-" in lines[0]
+        told = "ImageNet's results favour small: on these images large-"
+        assert all(re.search(rf"{told}\w+ is [\d.]+ points better than its best, small-", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (0.012, -0.03, 0.054, "1.2 points better than its best, {} (95 %: -3.0 to +5.4), which may be chance."),
+        (0.012, 0.003, 0.02, "1.2 points better than its best, {} (95 %: +0.3 to +2.0)."),
+        (-0.012, -0.03, -0.002, "1.2 points worse than its best, {} (95 %: -3.0 to -0.2)."),
+        (0.012, None, None, "1.2 points better than its best, {}."),
+    ],
+)
+def test_a_gain_that_may_be_chance_says_so(
+    make_table: MakeTable, value: float, low: float | None, high: float | None, told: str
+) -> None:
+    found = findings(make_table, "small")
+    pairs = tuple(
+        dataclasses.replace(
+            each if each.first.startswith("large") else each.turned(), value=value, alone_low=low, alone_high=high
+        )
+        for each in found.differences
+    )
+    for line in gain_lines(dataclasses.replace(found, differences=pairs)):
+        assert line.endswith((told.format("small-frozen"), told.format("small-none")))
 
 
 def test_the_page_says_how_a_network_is_read_and_that_looking_chose_it(make_table: MakeTable) -> None:
@@ -149,9 +172,9 @@ def test_where_nothing_else_was_looked_at_nothing_is_said_of_what_looking_gained
 
 def test_a_favourite_is_one_of_those_that_were_looked_at(make_table: MakeTable) -> None:
     found = findings(make_table, "small")
-    assert all("which ImageNet's results favour." in line for line in gain_lines(found))
+    assert all("ImageNet's results favour small: " in line for line in gain_lines(found))
     cut = gain_lines(unseen(found, "dear"))
-    assert all("which ImageNet's results favour of those that were looked at" in line for line in cut)
+    assert all("ImageNet's results favour small of those that were looked at: " in line for line in cut)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -178,7 +201,7 @@ def test_sizes_are_called_so_and_the_notes_of_the_study_stand_above_all(make_tab
     told = dataclasses.replace(found, table=table, screened=screened)
     assert network_table(told).head[0] == "size"
     assert network_table(told).title.startswith("Sizes; a star")
-    assert "of small, the cheapest." in gain_lines(told)[0]
+    assert "small is the cheapest: on these images " in gain_lines(told)[0]
     report = build_document(told)
     assert "Note: resnet18 sees 96 px." in report.notices
     assert "Sizes compared" in [section.title for section in report.sections]

@@ -2,9 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from tqdm import tqdm
 
 from tlexp.config import Config, config_key
 from tlexp.config.head import HeadKind
@@ -16,6 +18,7 @@ from tlexp.models.weights import is_here
 from tlexp.studies.analysis.rounds import most_seeds
 from tlexp.studies.analysis.screen import FINALISTS
 from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.terminal import one_line
 from tlexp.train import Listener
 
 _ENDS_SECONDS = 4.0
@@ -175,7 +178,7 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
     image = 0.0
     measured: dict[str, UnitCosts] = {}
     solving: dict[str, SolvingCost] = {}
-    for column in plan.columns:
+    for column in _shown(plan):
         costs, config = UnitCosts(step=0.0, image=0.0), column.runs[-1].config
         if any(run.key not in done for run in column.runs):
             config = _as_measured(config, shared) if plan.pool else config
@@ -208,6 +211,18 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
         images=images,
         passed=passed,
     )
+
+
+def _shown(plan: StudyPlan) -> Iterator[PlannedColumn]:
+    """Yield the columns; on a terminal a line says which network, size or column is timed, elsewhere nothing does."""
+    entrants = [each.name for each in plan.entrants]
+    with tqdm(bar_format="{desc}", leave=False, dynamic_ncols=True, disable=None) as bar:  # None: on a terminal alone
+        for number, each in enumerate(plan.columns, 1):
+            name, told = each.column.entrant, f"column {number} of {len(plan.columns)}: {each.column.name}"
+            if name in entrants:
+                told = f"{plan.study.screens[:-1]} {entrants.index(name) + 1} of {len(entrants)}: {each.column.name}"
+            bar.set_description_str(one_line(f"timing {told}"))
+            yield each
 
 
 def _passed(plan: StudyPlan, session: Session) -> frozenset[str]:

@@ -216,8 +216,13 @@ def _gain(findings: Findings, labels: str, taken: str, favourite: Entrant) -> st
         return f"What looking at these images gained over {named} was not measured."
     ends = ""
     if pair.alone_low is not None and pair.alone_high is not None:
-        ends = f" [{100 * pair.alone_low:.1f}, {100 * pair.alone_high:.1f}]"
-    return f"Looking at these images gained {100 * pair.value:+.1f}{ends} points over {rival}, of {named}."
+        chance = ", which may be chance" if pair.alone_low <= 0 <= pair.alone_high else ""
+        ends = f" (95 %: {100 * pair.alone_low:+.1f} to {100 * pair.alone_high:+.1f}){chance}"
+    better = f"{abs(100 * pair.value):.1f} points {'better' if pair.value >= 0 else 'worse'}"
+    favoured = f"ImageNet's results favour {favourite.name}{among}"
+    if favourite.prior is None:
+        favoured = f"{favourite.name} is the cheapest{among}"
+    return f"{favoured}: on these images {taken} is {better} than its best, {rival}{ends}."
 
 
 def _accuracy(findings: Findings, column: str, labels: str) -> Interval | None:
