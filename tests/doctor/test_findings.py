@@ -2,6 +2,9 @@ import dataclasses
 import re
 import shlex
 
+import numpy as np
+import pytest
+
 from tests.doctor.conftest import Examine, a_gallery
 from tlexp.compose.load import load
 from tlexp.data.classes import choose_classes
@@ -95,12 +98,35 @@ def test_words(examined: Examine) -> None:
     [pair] = diagnosis.confusions
     assert confusion_words(diagnosis, pair) == "a and b: 2 of 20 images of a look like b, 0 of 20 the other way round."
     assert remainder_words(diagnosis) == (
-        "a, the smallest class, has 15 images in 3 groups to learn from: labels=5 leaves 10 and repeats groups, 20 "
-        "wants more, 100 wants more"
+        "each of the 2 classes has 15 images, those of a in 3 groups, to learn from: labels=5 leaves 10 for other "
+        "seeds and repeats groups, 20 wants more, 100 wants more"
     )
     assert size_words(diagnosis) == (
         "10 test images tell an accuracy of 0.95, the frozen probe's, to ± 0.139: too few to tell ten points apart"
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        (
+            (30, 30, 30),
+            "each of the 3 classes has 30 images to learn from: labels=5 leaves 25 for other seeds, 20 leaves 10, 100 ",
+        ),
+        (
+            (30, 20, 30),
+            "b, the smallest class, has 20 images to learn from: labels=5 leaves 15 for other seeds, 20 leaves 0, 100 ",
+        ),
+        (
+            (30, 20, 20),
+            "b, one of the 2 smallest classes, has 20 images to learn from: labels=5 leaves 15 for other seeds, 20 ",
+        ),
+    ],
+)
+def test_a_class_is_called_the_smallest_where_others_are_larger(
+    counts: tuple[int, ...], told: str, examined: Examine
+) -> None:
+    assert remainder_words(examined(a_gallery(np.repeat(range(3), counts).tolist()))).startswith(told)
 
 
 def test_a_class_that_may_be_none_is_named_with_what_speaks_for_it(examined: Examine) -> None:

@@ -1,6 +1,7 @@
 import re
 
 from tests.doctor.conftest import Examine, a_gallery
+from tlexp.data.copies import Copy, CopyKind
 from tlexp.doctor.chapters import GROUPS, LINES, OF_GROUP, PAIRS, SUSPECTS, build_chapters
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.findings import list_findings
@@ -38,7 +39,11 @@ def test_rows_are_cards_on_narrow_screens_and_each_cell_says_its_column(examined
 
 
 def test_the_parts_come_in_order(examined: Examine) -> None:
-    titles = re.findall("<h2>(.*?)</h2>", page_of(examined(a_gallery([0, 1] * 20, tested=10), skipped=(("a", "b"),))))
+    shown = [0, 1] * 20
+    gallery = a_gallery([1, 1, 1, *shown[3:]], shown=shown, tested=10)
+    copy = Copy(name="a/1", same_as="a/2", split="train", kind=CopyKind.repeated, label=0, digest="0" * 64)
+    page = page_of(examined(gallery, (5, 36), (7, 9), skipped=(("a", "b"),), copies=(copy,)))
+    titles = re.findall("<h2>(.*?)</h2>", page)
     assert titles == [
         "Found",
         "Images, classes and sizes",
@@ -51,6 +56,14 @@ def test_the_parts_come_in_order(examined: Examine) -> None:
         "Classes that are confused",
         "What budgets leave",
     ]
+
+
+def test_what_was_not_found_has_no_part_of_its_own(examined: Examine) -> None:
+    page = page_of(examined(a_gallery([0, 1] * 20, tested=10)))
+    titles = ["Nothing found", "Images, classes and sizes", "What budgets leave"]
+    assert re.findall("<h2>(.*?)</h2>", page) == titles
+    assert "Looked for: unreadable files (of 40 images), exact copies across classes" in page
+    assert "None" not in page
 
 
 def test_a_page_shows_so_many_images_and_lines_at_most(examined: Examine) -> None:

@@ -12,7 +12,13 @@ from tlexp.cli.complaint import FINDINGS
 from tlexp.config.casting import nearest
 from tlexp.jobs.imports import large_imports
 from tlexp.secrets import masked_values
-from tlexp.terminal import short_path, show
+from tlexp.terminal import aligned, short_path, show
+
+_STUDIES = (
+    ("study=quick", "a first answer: heads alone, no layer trained"),
+    ("study=backbones", "which network; takes hours"),
+)
+"""What images are for in which nothing was found."""
 
 
 def _plan(words: list[str]) -> int:
@@ -64,7 +70,9 @@ def _doctor(words: list[str]) -> int:
             same.append(path_word("data.root", short_path(meant)))
             show(f"next      {shlex.join(['python', '-m', 'tlexp', 'doctor', *same])}")
         elif found.well:
-            show(f"next      {shlex.join(['python', '-m', 'tlexp', 'study=quick', *same])}")
+            same = [word for word in same if not word.startswith("data.seed=")]  # a study has seeds of its own
+            typed = [(shlex.join(["python", "-m", "tlexp", study, *same]), told) for study, told in _STUDIES]
+            show(*(f"next      {line}" for line in aligned(typed)))
     return 0 if found.well else FINDINGS
 
 

@@ -54,15 +54,15 @@ class Chapter:
 
 
 def build_chapters(diagnosis: Diagnosis, findings: Sequence[Finding]) -> tuple[Chapter, ...]:
-    """Return what the page says."""
+    """Return what the page says: of what was found a chapter each, and of what was not a line in the first."""
     return (
         _summary(findings),
         _images(diagnosis),
         *_unreadable(diagnosis),
-        _copies(diagnosis),
+        *_copies(diagnosis),
         *_near_copies(diagnosis),
-        _suspects(diagnosis),
-        _confusions(diagnosis),
+        *_suspects(diagnosis),
+        *_confusions(diagnosis),
         _budgets(diagnosis),
     )
 
@@ -76,10 +76,10 @@ def _summary(findings: Sequence[Finding]) -> Chapter:
     )
     others = [f"{finding.title} ({finding.of})" for finding in findings if not finding.count]
     return Chapter(
-        title="Found",
+        title="Found" if rows else "Nothing found",
         head=("", "found", "", "such as", "what to do") if rows else (),
         rows=rows,
-        lines=(f"Not found: {', '.join(others)}.",) if others else (),
+        lines=(f"{'Not found' if rows else 'Looked for'}: {', '.join(others)}.",) if others else (),
     )
 
 
@@ -144,16 +144,15 @@ def _cut(lines: Sequence[str], file: str) -> tuple[str, ...]:
     return (*lines[:LINES], *([f"... and {more:,} more, in {file}"] if more > 0 else []))
 
 
-def _copies(diagnosis: Diagnosis) -> Chapter:
+def _copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
     copies = diagnosis.source.copies
     told = "Files of the same content count as one image. Under two classes none of them is used: one label is wrong."
-    if not copies:
-        return Chapter(title="Exact copies", paragraphs=("There are none.",))
-    return Chapter(
-        title="Exact copies",
-        paragraphs=(f"{told} {len(copies):,} are left out.",),
-        lines=_cut([_copy(copy) for copy in copies], "copies.csv"),
-    )
+    if copies:
+        yield Chapter(
+            title="Exact copies",
+            paragraphs=(f"{told} {len(copies):,} are left out.",),
+            lines=_cut([_copy(copy) for copy in copies], "copies.csv"),
+        )
 
 
 def _copy(copy: Copy) -> str:
@@ -164,20 +163,22 @@ def _near_copies(diagnosis: Diagnosis) -> Iterator[Chapter]:
     kinship, gallery = diagnosis.kinship, diagnosis.gallery
     leaked, held_out = kinship.leaked(gallery), int(gallery.held_out.sum())
     splits, torn, large = kinship.across_splits(gallery), kinship.torn(gallery), kinship.large
-    told = (
-        f"{len(leaked):,} of {held_out:,} test images ({len(leaked) / held_out:.1%}) show what a training image shows: "
-        "they test memory, and make every accuracy too high."
-        if leaked
-        else f"None of the {held_out:,} test images has a near copy in training."
-    )
-    yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
-    told = f"{len(torn):,} images show what an image of another class shows." if torn else "None."
-    yield Chapter(
-        title="Near copies across classes", paragraphs=(told,), cards=_pairs(diagnosis, kinship.across_classes(gallery))
-    )
-    grouped = sum(map(len, large))
-    told = f"{grouped:,} images make {group_words(len(large))}." if large else "Every image stands for itself."
-    if large and diagnosis.groupable:
+    if leaked:
+        told = (
+            f"{len(leaked):,} of {held_out:,} test images ({len(leaked) / held_out:.1%}) show what a training image "
+            "shows: they test memory, and make every accuracy too high."
+        )
+        yield Chapter(title="Near copies across splits", paragraphs=(told,), cards=_pairs(diagnosis, splits))
+    if torn:
+        yield Chapter(
+            title="Near copies across classes",
+            paragraphs=(f"{len(torn):,} images show what an image of another class shows.",),
+            cards=_pairs(diagnosis, kinship.across_classes(gallery)),
+        )
+    if not large:
+        return
+    told = f"{sum(map(len, large)):,} images make {group_words(len(large))}."
+    if diagnosis.groupable:
         told += " data.group=groups.csv keeps each on one side of every split."
     cards = (
         Card(
@@ -204,24 +205,26 @@ def _placed(diagnosis: Diagnosis, place: int) -> str:
     return f"{gallery.names[place]} ({gallery.label_of(place)}, {gallery.split_of(place)})"
 
 
-def _suspects(diagnosis: Diagnosis) -> Chapter:
+def _suspects(diagnosis: Diagnosis) -> Iterator[Chapter]:
     if diagnosis.judgement is None:
         none = "They were not looked for: no class has two images that show different things."
-        return Chapter(title="Suspect labels", paragraphs=(none,))
+        yield Chapter(title="Suspect labels", paragraphs=(none,))
+        return
     suspects, sure = diagnosis.suspects, len(diagnosis.sure_suspects)
     told = (
         f"{len(suspects):,} images look like another class to a probe that did not learn from them, {sure:,} of them "
         f"with a confidence of {SURE:g} or more. All stand in suspects.csv; these are the first. Mistakes of the probe "
         "are among them: look before you mend."
         if suspects
-        else "None."
+        else "There are none."
     )
     skipped = (f"{diagnosis.unjudged:,} images could not be judged: nothing else has their label.",)
-    return Chapter(
-        title="Suspect labels",
-        paragraphs=(told, *(skipped if diagnosis.unjudged else ())),
-        cards=tuple(_suspect(diagnosis, suspect) for suspect in suspects[:SUSPECTS]),
-    )
+    if suspects or diagnosis.unjudged:
+        yield Chapter(
+            title="Suspect labels",
+            paragraphs=(told, *(skipped if diagnosis.unjudged else ())),
+            cards=tuple(_suspect(diagnosis, suspect) for suspect in suspects[:SUSPECTS]),
+        )
 
 
 def _suspect(diagnosis: Diagnosis, suspect: Suspect) -> Card:
@@ -236,7 +239,7 @@ def _suspect(diagnosis: Diagnosis, suspect: Suspect) -> Card:
     )
 
 
-def _confusions(diagnosis: Diagnosis) -> Chapter:
+def _confusions(diagnosis: Diagnosis) -> Iterator[Chapter]:
     told = tuple(confusion_words(diagnosis, pair) for pair in diagnosis.confusions)
     accuracy = diagnosis.accuracy
     known = (
@@ -244,7 +247,8 @@ def _confusions(diagnosis: Diagnosis) -> Chapter:
         if accuracy
         else ()
     )
-    return Chapter(title="Classes that are confused", paragraphs=(*known, *(() if told else ("None.",))), lines=told)
+    if told:
+        yield Chapter(title="Classes that are confused", paragraphs=known, lines=told)
 
 
 def _budgets(diagnosis: Diagnosis) -> Chapter:

@@ -86,6 +86,12 @@ class Diagnosis:
         return budget_remainders(self.gallery.labels[pool], self.groups[pool], classes=classes)
 
     @property
+    def smallest(self) -> int:
+        """How many classes have no more images to learn from than any other."""
+        counts = np.bincount(self.gallery.labels[self.gallery.learned], minlength=len(self.gallery.classes))
+        return int((counts == counts.min()).sum())
+
+    @property
     def small(self) -> SmallClasses | None:
         """Classes without which larger budgets are possible."""
         return small_classes(self.gallery.labels[self.gallery.learned], classes=len(self.gallery.classes))

@@ -8,6 +8,7 @@ from tlexp.data.copies import Copy, CopyKind
 from tlexp.data.partition import first_names
 from tlexp.doctor.diagnosis import Diagnosis
 from tlexp.doctor.kinship import Kin
+from tlexp.doctor.remainder import Remainder
 from tlexp.doctor.suspects import SURE, ConfusedPair, Suspect, mistaken
 from tlexp.terminal import list_item
 
@@ -194,17 +195,24 @@ def unsorted_words(diagnosis: Diagnosis) -> Iterator[str]:
 def remainder_words(diagnosis: Diagnosis) -> str:
     """Return what budgets leave of the smallest class, in words."""
     first, *_ = remainders = diagnosis.remainders
-    images = "image" if first.images == 1 else "images"
-    groups = f" in {group_words(first.groups)}" if first.groups < first.images else ""
     left = (
         f"{each.labels} {f'leaves {each.left:,}' if each.left >= 0 else 'wants more'}"
+        f"{' for other seeds' if each is first and each.left > 0 else ''}"
         f"{' and repeats groups' if each.left >= 0 and each.groups < each.labels else ''}"
         for each in remainders
     )
-    return (
-        f"{diagnosis.gallery.classes[first.label]}, the smallest class, has {first.images:,} {images}{groups} to learn "
-        f"from: labels={', '.join(left)}{_without_small(diagnosis)}"
-    )
+    return f"{_smallest(diagnosis, first)} to learn from: labels={', '.join(left)}{_without_small(diagnosis)}"
+
+
+def _smallest(diagnosis: Diagnosis, remainder: Remainder) -> str:
+    """Return how many images the smallest class has, or each where none is smaller than another."""
+    name, alike, classes = diagnosis.gallery.classes[remainder.label], diagnosis.smallest, diagnosis.gallery.classes
+    images = f"{remainder.images:,} image{'' if remainder.images == 1 else 's'}"
+    groups = f" in {group_words(remainder.groups)}" if remainder.groups < remainder.images else ""
+    if alike == len(classes):
+        return f"each of the {alike:,} classes has {images}{groups and f', those of {list_item(name)}{groups},'}"
+    which = "the smallest class" if alike == 1 else f"one of the {alike:,} smallest classes"
+    return f"{list_item(name)}, {which}, has {images}{groups}"
 
 
 def _without_small(diagnosis: Diagnosis) -> str:
