@@ -219,7 +219,9 @@ def test_doctor_finds_what_is_wrong_and_says_so(
         "labels=99",
     )
     tlexp(*words, "--folder", "here")
-    assert capsys.readouterr().out.endswith(f"\nnext      python -m tlexp doctor {meant}\n"), "not the whole folder"
+    below, *here = (re.split("  +", line)[1:] for line in capsys.readouterr().out.splitlines()[-3:])
+    assert below == [f"python -m tlexp doctor {meant}", "where the classes are those in sorted"]
+    assert ["data.root=my photos'" in line for line, _ in here] == [True, True], "where sorted is one itself"
 
 
 @pytest.mark.parametrize(

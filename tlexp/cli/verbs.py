@@ -64,16 +64,20 @@ def _doctor(words: list[str]) -> int:
         print(json.dumps(masked_values(found.values()), indent=2, allow_nan=False))
     else:
         show(*found.told().splitlines())
-        same = [word for word in words if word.startswith(("data=", "data."))]
+        same, typed = [word for word in words if word.startswith(("data=", "data."))], []
         if (meant := found.diagnosis.source.meant) is not None:  # what was found is of other classes than its own
-            same = [word for word in same if not word.startswith(("data.root=", "data.classes="))]
-            same.append(path_word("data.root", short_path(meant)))
-            show(f"next      {shlex.join(['python', '-m', 'tlexp', 'doctor', *same])}")
-        elif found.well:
+            there = [word for word in same if not word.startswith(("data.root=", "data.classes="))]
+            there.append(path_word("data.root", short_path(meant)))
+            typed.append((_typed("doctor", *there), f"where the classes are those in {meant.name}"))
+        if found.well:
             same = [word for word in same if not word.startswith("data.seed=")]  # a study has seeds of its own
-            typed = [(shlex.join(["python", "-m", "tlexp", study, *same]), told) for study, told in _STUDIES]
-            show(*(f"next      {line}" for line in aligned(typed)))
+            typed += [(_typed(study, *same), told) for study, told in _STUDIES]
+        show(*(f"next      {line}" for line in aligned(typed)))
     return 0 if found.well else FINDINGS
+
+
+def _typed(*words: str) -> str:
+    return shlex.join(["python", "-m", "tlexp", *words])
 
 
 def _sync(words: list[str]) -> int:
