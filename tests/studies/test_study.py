@@ -1032,3 +1032,14 @@ def test_of_a_pool_what_can_be_had_goes_on_and_a_size_below_the_networks_own_is_
     [note] = re.findall(r"^note: .* was trained at .*", shown, re.M)
     assert "was trained at 224 px and sees 64 here" in note
     assert "takes about 12 times as long" in note
+
+
+def test_a_size_below_the_networks_own_is_told_by_the_bill_alone(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("study=quick", "study.controls=false", "study.labels=[2]", "backbone=lite0") == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("was trained at 224 px and sees 32 here") == 1
+    assert "was trained at" not in captured.err
+    [path, *_] = (tmp_path / "multirun/s/runs").glob("*/*/record.json")
+    assert any("was trained at 224 px" in note for note in json.loads(path.read_text())["notes"])

@@ -1,7 +1,7 @@
 """The record of a run in the making: filled in as things become known, published however the run ends."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,11 +109,11 @@ class RunRecorder:
         """Whether the run is a single one, and none of a sweep or a study."""
         return not self._study
 
-    def note(self, texts: Iterable[str], *, told: bool = True) -> None:
-        """Keep sentences for readers of the record, and tell them now if that is wanted."""
+    def note(self, texts: Iterable[str], *, told: bool = True, known: Container[str] = ()) -> None:
+        """Keep sentences for readers of the record, and tell them now if that is wanted and they are not known."""
         for text in texts:
             self.notes.append(text)
-            if told:
+            if told and text not in known:
                 self.listener.message(text)
 
     def took_place_on(self, device: str) -> None:

@@ -29,6 +29,7 @@ from tlexp.experiment.notes import cache_notes, collapse_note, guess_note, start
 from tlexp.experiment.probe import build_probe
 from tlexp.experiment.recorder import RunRecorder
 from tlexp.experiment.session import Session
+from tlexp.experiment.sizes import size_notes
 from tlexp.learn.learner import build_learner, solved_candidates, trained_candidates
 from tlexp.learn.search import Search
 from tlexp.learn.selection import Learner, Selection, find_typicality, refit, select
@@ -113,7 +114,8 @@ def _run(config: Config, recorder: RunRecorder, session: Session) -> dict[str, E
     told = recorder.describe(network, origin, images, budget).told
     if config.study.column is None:  # a study has said it
         listener.message(told)
-    recorder.note(start_notes(config, network, images, budget))
+    sizes = () if config.study.column is None else (*size_notes(config, network.expected, images),)
+    recorder.note(start_notes(config, network, images, budget), known=sizes)  # the bill of a study has said them
     if images.copies and config.study.column is None:  # a study lists them once
         publish(recorder.folder / names.COPIES_FILE, copies_csv(images.copies))
     if images.leaks and config.study.column is None:
