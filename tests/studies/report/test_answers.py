@@ -9,6 +9,7 @@ import pytest
 from tests.studies.conftest import DEPTHS, MakeTable
 from tlexp.studies.analysis.analyse import analyse
 from tlexp.studies.analysis.findings import Findings, Interval, Recommendation, Sureness
+from tlexp.studies.analysis.table import HURRIED
 from tlexp.studies.report.answers import answers
 
 BUDGETS = ("2", "5", "20", "100")
@@ -117,6 +118,46 @@ def test_what_has_no_bound_is_told_together_where_the_reason_is_the_same(found: 
     told = said(found, dict.fromkeys(BUDGETS, "freeze-5"), sureness=Sureness.one_seed)
     assert len(told) == 2
     assert told[1].endswith(" One seed bounds nothing: how much better another column may be is open.")
+
+
+def of_each(found: Findings, *skipped: str, **changes: Mapping[str, object]) -> list[str]:
+    """Return the sentences where freeze-5 is taken, with changes by budget, and the minutes have left this out."""
+    told = tuple(
+        _take(each, "freeze-5", **{name: values[each.labels] for name, values in changes.items()})
+        for each in found.recommendations
+    )
+    table = dataclasses.replace(found.table, skipped=dict.fromkeys(skipped, f"{HURRIED}9"))
+    return [each.sentence() for each in answers(dataclasses.replace(found, recommendations=told, table=table))]
+
+
+def test_what_has_no_bound_for_other_reasons_is_told_apart(found: Findings) -> None:
+    sure = {"2": Sureness.one_seed, "5": Sureness.alone, "20": Sureness.alone, "100": Sureness.open}
+    assert [each.partition(" labels")[0] for each in of_each(found, sureness=sure)] == [
+        "With 100",
+        "With 5 and 20",
+        "With 2",
+    ]
+
+
+def test_a_bound_of_everything_is_no_figure(found: Findings) -> None:
+    whole = tuple(dataclasses.replace(each, bound=1.0) for each in found.recommendations[0].candidates)
+    _, rest = of_each(found, candidates=dict.fromkeys(BUDGETS, whole), sureness=dict.fromkeys(BUDGETS, Sureness.open))
+    assert rest.endswith(": so few data seeds bound nothing of 6 columns at once.")
+
+
+def test_where_one_of_several_budgets_lacks_columns_that_is_said_of_no_other(found: Findings) -> None:
+    _, rest = of_each(found, "labels=2 of none frozen: full fine-tuning")
+    assert rest.endswith(" open. Only columns that fitted into study.minutes were compared.")
+
+
+def test_what_was_measured_alone_is_not_taken_and_what_is_taken_then_is_not_taken_too(found: Findings) -> None:
+    left_out = f"labels={','.join(BUDGETS)} of none frozen: full fine-tuning"
+    sure = dict.fromkeys(BUDGETS, Sureness.alone)
+    first, rest = of_each(found, left_out, sureness=sure)
+    assert first.startswith("With 100 labels per class only freeze-5 was measured, ")
+    assert rest.startswith("With 2, 5 and 20 labels per class only freeze-5 was measured: ")
+    _, rest = of_each(found, left_out, sureness={**dict.fromkeys(BUDGETS, Sureness.open), "100": Sureness.alone})
+    assert rest.startswith("With 2, 5 and 20 labels per class take freeze-5: ")
 
 
 def test_budgets_without_advice_are_told_together_and_not_beside_others(found: Findings) -> None:

@@ -246,6 +246,15 @@ def test_how_sure_it_is_says_that_columns_were_left_out(make_table: MakeTable) -
         assert "study.minutes" not in hurried(found, title).answer()
 
 
+def test_what_left_by_its_mean_is_not_surely_worse(make_table: MakeTable) -> None:
+    found = explained(make_table)
+    for surely in (True, False):
+        left = {"freeze-9": Departure(round=1, surely=surely)}
+        alone = dataclasses.replace(found.recommendation, contenders=(found.recommendation.column,), dropped=left)
+        told = dataclasses.replace(found, recommendation=alone).contenders()
+        assert told == ("Everything else is surely worse than the best." if surely else "")
+
+
 def test_failures_are_told(make_table: MakeTable) -> None:
     found = explained(make_table, failed=[("freeze-2", "5", 1), ("freeze-2", "5", 3)])
     assert "freeze-2: 2 of 5 runs did not finish." in found.reasons()
