@@ -203,7 +203,7 @@ def test_sizes_are_called_so_and_the_notes_of_the_study_stand_above_all(make_tab
     assert network_table(told).title.startswith("Sizes; a star")
     assert "small is the cheapest: on these images " in gain_lines(told)[0]
     report = build_document(told)
-    assert "Note: resnet18 sees 96 px." in report.notices
+    assert ("note", "resnet18 sees 96 px.") in report.facts
     assert "Sizes compared" in [section.title for section in report.sections]
     picture = network_picture(told)
     assert picture is not None

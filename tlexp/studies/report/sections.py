@@ -76,6 +76,7 @@ def build_document(findings: Findings, thumbnails: Mapping[int, bytes] = Mapping
             ("data seeds", f"{_seeds_told(table.seeds)} ({len(table.seeds)})"),
             ("runs", count_replicates(findings).in_words()),
             ("margin", margin_words(table)),
+            *(("note", f"{note}.") for note in table.notes),
         ),
         sections=tuple(section for section in sections if section is not None),
     )
@@ -107,7 +108,6 @@ def _notices(findings: Findings) -> tuple[str, ...]:
     notices += one_rate_notices(findings)
     notices += trained_no_more(findings)
     notices += stopped_notice(findings.table)
-    notices += [f"Note: {note}." for note in findings.table.notes]
     if is_demonstration(findings.table):
         notices.append("A demonstration: its images are rendered, and photographs may differ.")
     return tuple(notices)
