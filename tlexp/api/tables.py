@@ -14,8 +14,6 @@ from tlexp.jobs.outcome import JobOutcome
 from tlexp.tracking import Record, names, read_record
 from tlexp.tracking.sync import find_records
 
-_SWEEPS = "multirun"
-"""Whose records lie deeper than those of single runs."""
 _COPIES = "mlruns"
 """Where MLflow keeps copies of them."""
 SETTINGS = ("backbone.name", "freeze.policy", "head.kind", "data.source", "labels", "seed")
@@ -39,7 +37,7 @@ def runs(*folders: str | PathLike[str]) -> pd.DataFrame:
     if missing := [str(place) for place in places if not place.is_dir()]:
         raise ConfigError(f"no such folder: {', '.join(missing)}; name folders of runs, e.g. tlexp.runs('outputs')")
     rows = []
-    for path in find_records([*places, *(place / _SWEEPS for place in places)]):
+    for path in find_records([*places, *(place / names.SWEEPS_FOLDER for place in places)]):
         if _COPIES in path.parts:
             continue
         try:

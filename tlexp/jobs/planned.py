@@ -9,6 +9,7 @@ from pathlib import Path
 from tlexp.compose.load import Composed
 from tlexp.errors import Interrupted
 from tlexp.jobs.progress import say
+from tlexp.tracking.names import SWEEPS_FOLDER
 
 _PLACE = ContextVar("_PLACE", default=Path())
 """Below which everything is written."""
@@ -16,7 +17,7 @@ _PLACE = ContextVar("_PLACE", default=Path())
 
 def sweeps_folder() -> Path:
     """Return where sweeps and studies have their folders."""
-    return _PLACE.get() / "multirun"
+    return _PLACE.get() / SWEEPS_FOLDER
 
 
 @contextlib.contextmanager

@@ -42,6 +42,8 @@ TAG_USER = "mlflow.user"
 TAG_SOURCE_NAME = "mlflow.source.name"
 TAG_SOURCE_TYPE = "mlflow.source.type"
 
+SWEEPS_FOLDER = "multirun"
+"""Where sweeps and studies have their folders."""
 STUDY_FILE = "study.json"
 """What a sweep or a study is about."""
 JOB_FILE = "job.json"

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tlexp.jobs.planned import sweeps_folder
 from tlexp.paths import conf_folder
 from tlexp.studies.analysis.findings import DecidingSize, Findings
 from tlexp.studies.analysis.table import BESIDE, HURRIED, ROUNDS
 from tlexp.studies.report.protocol import (
     backbone_facts,
+    commands,
     data_words,
     deciding_commands,
     deciding_words,
@@ -22,6 +24,7 @@ from tlexp.studies.report.protocol import (
 from tlexp.studies.report.sections import build_document
 from tlexp.studies.report.sentences import explain
 from tlexp.studies.report.summary import summary
+from tlexp.terminal import short_path
 from tlexp.tracking.blocks import GroupsBlock
 
 
@@ -100,6 +103,13 @@ def test_every_kind_of_study_has_a_question(findings: Findings) -> None:
         if kind is not None:
             table = dataclasses.replace(findings.table, about={"study": {"kind": kind}})
             assert not title_words(table).startswith(findings.table.name), kind
+
+
+def test_the_page_names_the_folder_as_an_interrupted_study_does(findings: Findings) -> None:
+    name = findings.table.name
+    assert commands(findings.table)[-1] == f"python -m tlexp report {short_path(sweeps_folder() / name)}"
+    blank = dataclasses.replace(findings.table, name="a b")
+    assert commands(blank)[-1] == "python -m tlexp report 'multirun/a b'"
 
 
 def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tlexp.tracking.environment import is_alive
 _SILENT = "its process ended without a record"
 
 
-def find_study(name: str, root: Path = Path("multirun")) -> Path:
+def find_study(name: str, root: Path = Path(names.SWEEPS_FOLDER)) -> Path:
     """Return the folder of a study.
 
     Args:

@@ -18,6 +18,7 @@ from tlexp.studies.report.sentences import in_points
 from tlexp.terminal import duration, list_item
 from tlexp.tracking import Record
 from tlexp.tracking.blocks import TrainBlock
+from tlexp.tracking.names import SWEEPS_FOLDER
 
 CROSS_FITTED = "cross-fitted: estimated on test images and data seeds that did not choose the column"
 _ASKED = {
@@ -143,8 +144,8 @@ def environment_table(table: StudyTable) -> TextTable:
 
 def commands(table: StudyTable) -> tuple[str, ...]:
     """Return what to type to repeat a study, and to write its report again."""
-    command = _stated(table).get("command")
-    return (*([str(command)] if command else []), f"python -m tlexp report {shlex.quote(table.name)}")
+    command, folder = _stated(table).get("command"), f"{SWEEPS_FOLDER}/{table.name}"  # as a study tells where it lies
+    return (*([str(command)] if command else []), f"python -m tlexp report {shlex.quote(folder)}")
 
 
 def deciding_commands(findings: Findings) -> tuple[str, ...]:
