@@ -35,11 +35,16 @@ def test_the_minutes_that_the_first_round_takes_are_offered(findings: Findings, 
     found = cut(findings, COLUMN, ROUNDS)
     told = minutes_command(found)
     assert told is not None
-    assert told.line == "python -m tlexp study=backbones 'data.root=my photos' study.name=made-up study.minutes=17"
+    assert told.line == "python -m tlexp study=backbones 'data.root=my photos' study.name=made-up study.minutes=21"
     assert told.about == "measures what study.minutes left out: by its bill the study takes about 17 min then"
     assert f"{told.line}\n        {told.about}\n" in summary(found, tmp_path)
     [section] = [each for each in build_document(found).sections if each.title == "Failed, missing and left out"]
     assert (section.about, section.commands) == (f"This {told.about}:", (told.line,))
+
+
+def test_a_study_that_was_left_without_rounds_is_offered_the_first_of_them(findings: Findings) -> None:
+    solved = minutes_command(cut(findings, COLUMN, ROUNDS, looks=[5]))
+    assert solved == minutes_command(cut(findings, COLUMN, ROUNDS))
 
 
 @pytest.mark.parametrize(
@@ -62,5 +67,5 @@ def test_nothing_is_offered_that_another_command_does_or_nobody_knows(findings: 
     assert minutes_command(cut(findings, unseen=["lite2"])) is not None
     assert minutes_command(cut(findings, COLUMN, seeds=8)) is not None, "these columns come before further seeds"
     assert minutes_command(cut(findings, COLUMN, ROUNDS, seeds=8)) is None, "seeds that decide lift them"
-    assert minutes_command(cut(findings, COLUMN, stated={"minutes": 17})) is None
+    assert minutes_command(cut(findings, COLUMN, stated={"minutes": 21})) is None
     assert minutes_command(cut(findings, COLUMN, estimate={"seconds": 9.0})) is None, "a study of an early version"
