@@ -6,7 +6,6 @@ import shlex
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.rounds import LOOKS
 from tlexp.studies.report.document import TypedCommand
-from tlexp.studies.report.protocol import deciding_commands
 from tlexp.terminal import duration
 
 _SPARE = 1.25
@@ -16,14 +15,13 @@ _SPARE = 1.25
 def minutes_command(findings: Findings) -> TypedCommand | None:
     """Return what measures the columns, budgets and networks that the minutes left out, in a first round.
 
-    A study that was left with heads that are solved knows no rounds any more, and the other one has them.
-
-    None where they left out none, where what would decide takes them up too, and where the study's bill says not how
-    long that takes, or no more than the minutes that it had.
+    A study of which all that trains was left out has no rounds, and the one that is offered has. None where they left
+    out none, and where the study's bill does not say how long that takes, or no more than the minutes that it had. It
+    stands beside the command that would decide, which may take days.
     """
     table, study = findings.table, findings.table.about.get("study", {})
     command, seconds = study.get("command"), table.whole_seconds(min(LOOKS[0], len(table.seeds)))
-    if not command or seconds is None or not table.lacks_what_competes or deciding_commands(findings):
+    if not command or seconds is None or not table.lacks_what_competes:
         return None
     minutes = math.ceil(_SPARE * seconds / 60)
     if minutes <= (study.get("stated", {}).get("minutes") or 0):
