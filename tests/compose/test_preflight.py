@@ -66,7 +66,7 @@ def test_usable_images_pass(photos: Photos) -> None:
         ("backbone.weights=mine.pth", "WeightsError: backbone.weights=mine.pth: there is no such file; name a"),
         (
             "backbone=timm backbone.name=resnet5",
-            "ConfigError: backbone.name=resnet5: timm has no model 'resnet5' (did you mean resnet",
+            "UnknownModelError: backbone.name=resnet5: timm has no model 'resnet5' (did you mean resnet",
         ),
         (
             "backbone=timm backbone.name=resnet50.a9",
