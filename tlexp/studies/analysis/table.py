@@ -272,6 +272,12 @@ class StudyTable:
         return tuple(what for what, why in self.skipped.items() if why.startswith(HURRIED))
 
     @property
+    def left_out_for(self) -> tuple[float, ...]:
+        """The minutes that it was left out for, those of a default that nobody stated too."""
+        reasons = (self.skipped[what].removeprefix(HURRIED) for what in self.left_out)
+        return tuple(float(reason.partition(";")[0]) for reason in reasons)
+
+    @property
     def left_out_columns(self) -> tuple[str, ...]:
         """Titles of the columns among them, controls too."""
         return tuple(what for what in self.left_out if not what.startswith(("further ", "labels=")))

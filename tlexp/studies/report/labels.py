@@ -28,9 +28,8 @@ def with_labels(*labels: str) -> str:
     counts = [each for each in labels if parse_labels(each).per_class is not None]
     others = [budget_name(each) for each in labels if each not in counts]
     if counts and counts != [*labels[: len(counts)]]:
-        return (
-            f"With {listed([f'{each} labels per class' if each in counts else budget_name(each) for each in labels])}"
-        )
+        per_class = {each: f"{each} label{'' if each == '1' else 's'} per class" for each in counts}
+        return f"With {listed([per_class.get(each, budget_name(each)) for each in labels])}"
     if not counts:
         return f"With {listed(others)} {'labels' if others == ['all'] else 'of the labels'}"
     counted = f"With {listed(counts)} label{'' if counts == ['1'] else 's'} per class"

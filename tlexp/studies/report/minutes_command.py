@@ -24,7 +24,7 @@ def minutes_command(findings: Findings) -> TypedCommand | None:
     if not command or seconds is None or not table.lacks_what_competes:
         return None
     minutes = math.ceil(_SPARE * seconds / 60)
-    if minutes <= (study.get("stated", {}).get("minutes") or 0):
+    if minutes <= max([study.get("stated", {}).get("minutes") or 0, *table.left_out_for]):
         return None
     kept = [word for word in shlex.split(str(command)) if not word.startswith(("study.name=", "study.minutes="))]
     return TypedCommand(

@@ -160,15 +160,15 @@ def cheaper_lines(findings: Findings) -> tuple[str, ...]:
     here = with_labels(taken.labels).replace("With", "with", 1)
     lines = []
     for each in sorted((each.entrant for each in findings.screened), key=lambda each: -each.operations):
-        best = _best_column(findings, each, taken.labels)
-        lost = None if best is None else _difference(findings, taken.labels, taken.column, best)
-        if best is None or lost is None or lost.value <= 0 or each.operations >= own.operations:
+        pairs = (_difference(findings, taken.labels, taken.column, name) for name in each.columns)
+        lost = min((pair for pair in pairs if pair is not None), key=lambda pair: pair.value, default=None)
+        if lost is None or lost.value <= 0 or each.operations >= own.operations:
             continue
-        bound = bounds.get(best)  # none of one that has left after a round
+        bound = bounds.get(lost.second)  # none of one that has left after a round
         most = "" if bound is None or bound == 1 else f" (95 %: {in_points(bound)} at most)"
         if each.name in front:
             lines.append(
-                f"{best} loses {100 * lost.value:.1f} points{most} {here}, for "
+                f"{lost.second} loses {100 * lost.value:.1f} points{most} {here}, for "
                 f"{in_percent(each.operations / own.operations)} of the operations per image"
             )
     return tuple(lines[:_MOST_CHEAPER])

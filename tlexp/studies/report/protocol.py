@@ -125,7 +125,9 @@ def one_rate_notices(findings: Findings) -> tuple[str, ...]:
     """Return that freezing may not win, where it does against layers that were trained at a single learning rate."""
     train = {each.name for each in findings.table.columns if _trains_layers(each)}
     beaten = any(
-        each.column is not None and each.column not in train and any(other.column in train for other in each.candidates)
+        each.column is not None
+        and each.column not in train
+        and not train.isdisjoint({*(other.column for other in each.candidates), *each.dropped})
         for each in findings.recommendations
     )
     if _rates(findings.table) != 1 or not beaten:
@@ -151,12 +153,11 @@ def commands(table: StudyTable) -> tuple[str, ...]:
 def deciding_commands(findings: Findings) -> tuple[str, ...]:
     """Return what to type for as many data seeds as decide every budget that seeds can decide; none without such.
 
-    The study goes on under its name and without its minutes, which might leave out what decides. Where they have left
-    columns out that compete, but no seeds of the others, those come first (`minutes_command`).
+    The study goes on under its name and without its minutes, which might leave out what decides.
     """
     table, seeds = findings.table, _deciding_seeds(findings)
     command = _stated(table).get("command")
-    if not seeds or not command or (table.lacks_what_competes and not table.hurried):
+    if not seeds or not command:
         return ()
     kept = [word for word in shlex.split(str(command)) if not word.startswith(_OF_SEEDS)]
     return (shlex.join([*kept, f"study.name={table.name}", f"study.seeds={seeds}", "study.minutes=0"]),)
