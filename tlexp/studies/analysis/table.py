@@ -4,6 +4,7 @@ correct (n,) bool, whether each test image was told right by a replicate; labels
 the test split and, where the rest of the pool is tested on, all that any replicate was tested on there.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -274,8 +275,8 @@ class StudyTable:
     @property
     def left_out_for(self) -> tuple[float, ...]:
         """The minutes that it was left out for, those of a default that nobody stated too."""
-        reasons = (self.skipped[what].removeprefix(HURRIED) for what in self.left_out)
-        return tuple(float(reason.partition(";")[0]) for reason in reasons)
+        begun = (re.match(r"\d[\d.e+]*", self.skipped[what].removeprefix(HURRIED)) for what in self.left_out)
+        return tuple(float(minutes[0]) for minutes in begun if minutes)
 
     @property
     def left_out_columns(self) -> tuple[str, ...]:
