@@ -1,9 +1,32 @@
-from collections.abc import Callable
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from tlexp.config import Config, config_values
 from tlexp.tracking import Record, RunStatus
+from tlexp.tracking.store import sqlite_path
+
+
+@pytest.fixture
+def held() -> Callable[[str], AbstractContextManager[None]]:
+    """Hold a store's file in another process, which does nothing with it."""
+
+    @contextlib.contextmanager
+    def holding(uri: str) -> Iterator[None]:
+        path = sqlite_path(uri)
+        code = "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        code += "held.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", code, str(path)]  # ends as its input does
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+
+    return holding
 
 
 @pytest.fixture

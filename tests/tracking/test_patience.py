@@ -1,7 +1,6 @@
 import sqlite3
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -43,7 +42,10 @@ def test_a_server_that_is_slow_is_not_away_for_who_has_patience(monkeypatch: pyt
         attempt("http://127.0.0.1:9", lambda: 7)
 
 
-def test_work_that_hangs_is_left_behind_within_a_second(store: str, tmp_path: Path) -> None:
+def test_work_that_hangs_is_left_behind_within_the_time_that_a_slow_disk_has(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlexp.tracking.store.SLOW_DISK_SECONDS", 0.1)
     never = threading.Event()
     database = sqlite3.connect(sqlite_path(store) or "", isolation_level=None, check_same_thread=False)
 

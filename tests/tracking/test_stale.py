@@ -1,11 +1,11 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from tlexp.tracking import DatasetInfo, Record, RunStatus, Tracker, names, publi
 from tlexp.tracking.environment import process_identity
 from tlexp.tracking.library import load_mlflow
 from tlexp.tracking.stale import close_dead_runs
-from tlexp.tracking.store import sqlite_path
 
 DATASET = DatasetInfo(name="shapes", digest="ab" * 32, source="tlexp:shapes")
 PROGRAM = """
@@ -178,16 +177,16 @@ def test_a_store_or_experiment_that_is_not_there_is_not_made(store: str, tmp_pat
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_store_that_is_away_or_locked_costs_under_a_second(store: str, tmp_path: Path) -> None:
+def test_a_store_that_is_away_or_locked_costs_under_a_second(
+    store: str, tmp_path: Path, held: Callable[[str], AbstractContextManager[None]]
+) -> None:
     opened(store, dead())
-    database = sqlite3.connect(sqlite_path(store) or "", isolation_level=None)
-    database.execute("BEGIN EXCLUSIVE")
     (tmp_path / "foreign.db").write_text("no database")
-    for uri in (store, "http://127.0.0.1:9", "http://nowhere.invalid", f"sqlite:///{tmp_path / 'foreign.db'}"):
-        began = time.monotonic()
-        assert close_dead_runs(uri, experiment="tlexp") == []
-        assert time.monotonic() - began < 1.0
-    database.close()
+    with held(store):
+        for uri in (store, "http://127.0.0.1:9", "http://nowhere.invalid", f"sqlite:///{tmp_path / 'foreign.db'}"):
+            began = time.monotonic()
+            assert close_dead_runs(uri, experiment="tlexp") == []
+            assert time.monotonic() - began < 1.0
 
 
 def test_a_run_begins_with_closing_what_the_dead_left(store: str) -> None:

@@ -1,9 +1,13 @@
+import contextlib
 import os
+import shutil
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -26,13 +30,10 @@ from tlexp.tracking.store import (
 
 
 @pytest.fixture
-def locked(store: str) -> Iterator[str]:
-    """A store that another connection holds."""
-    with sqlite3.connect(sqlite_path(store) or "", isolation_level=None) as holder:
-        holder.execute("BEGIN EXCLUSIVE")
+def locked(store: str, held: Callable[[str], AbstractContextManager[None]]) -> Iterator[str]:
+    """A store that another process holds."""
+    with held(store):
         yield store
-        holder.execute("ROLLBACK")
-    holder.close()
 
 
 def revision(uri: str, value: str) -> None:
@@ -230,22 +231,42 @@ def test_network_filesystems_are_recognised(tmp_path: Path) -> None:
     assert network_filesystem(Path("/home/me"), tmp_path / "none") is None
 
 
-def test_a_free_store_beats_and_a_locked_one_does_not(store: str) -> None:
+def test_a_free_store_beats_and_a_locked_one_does_not(
+    store: str, held: Callable[[str], AbstractContextManager[None]]
+) -> None:
     pulse = Pulse(store)
     assert pulse.beats(0.2)
-    path = sqlite_path(store)
-    with sqlite3.connect(path or "", isolation_level=None) as holder:
-        holder.execute("BEGIN EXCLUSIVE")
+    with held(store):
         pulse.beats(0.0)
         began = time.monotonic()
         assert not pulse.beats(0.2)
         assert time.monotonic() - began < 0.6
-        holder.execute("CREATE TABLE sign_of_work (a)")
-        holder.execute("COMMIT")
-        holder.execute("BEGIN EXCLUSIVE")
+    with contextlib.closing(sqlite3.connect(sqlite_path(store) or "")) as worker:
+        worker.execute("CREATE TABLE sign_of_work (a)")
+    with held(store):
         assert pulse.beats(0.2), "another process at work is not an outage"
-        holder.execute("ROLLBACK")
-    holder.close()
+        assert not pulse.beats(0.2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells who holds a lock")
+def test_who_writes_a_store_is_told(
+    store: str, tmp_path: Path, held: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    path, other = tmp_path / "mlflow.db", tmp_path / "other.db"
+    shutil.copy(path, other)  # in time: to close a file drops its process's locks
+    assert not store_module._is_written_here(path)
+    with held(store):
+        assert not store_module._is_written_here(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN")
+        writer.execute("SELECT * FROM alembic_version").fetchall()
+        assert not store_module._is_written_here(path), "whoever reads is in nobody's way"
+        writer.execute("COMMIT")
+        writer.execute("BEGIN EXCLUSIVE")
+        assert store_module._is_written_here(path)
+        assert not store_module._is_written_here(path, locks=tmp_path / "no such file")
+        assert not store_module._is_written_here(other)
+        writer.execute("ROLLBACK")
 
 
 def test_others_at_work_while_it_is_asked_are_no_outage(locked: str) -> None:

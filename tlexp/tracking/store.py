@@ -36,6 +36,8 @@ _QUIET_SECONDS = 5
 _POLL_SECONDS = 0.05
 _BUSY_SECONDS = 20
 PROBE_SECONDS = 0.5
+SLOW_DISK_SECONDS = 10.0
+"""So long one write of this process may take: it waits for the disk, nobody is in its way."""
 _NETWORK_FILESYSTEMS = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|lustre|gpfs|beegfs|ceph|afs|9p|fuse\.(sshfs|glusterfs|s3fs)"
 )
@@ -149,7 +151,8 @@ class Pulse:
         """Return whether the store answers within the time; stores of a kind that cannot be asked always do."""
         if self._path is not None:
             # Other processes at work change the file, before or meanwhile: then it is busy, not stuck.
-            return self.stirs() or self._is_free(self._path, max(seconds, self._file_seconds)) or self.stirs()
+            free = self.stirs() or self._is_free(self._path, max(seconds, self._file_seconds)) or self.stirs()
+            return free or self._is_on_a_slow_disk(self._path)
         if not self.can_be_asked:
             return True
         # In a thread, because looking up a host's name knows no time limit.
@@ -169,6 +172,17 @@ class Pulse:
                 return False
             time.sleep(_POLL_SECONDS)
         return _accepts_writes(path, seconds)
+
+    def _is_on_a_slow_disk(self, path: Path) -> bool:
+        """Return whether it is this process that writes the file, and gets on with it."""
+        if not _is_written_here(path):
+            return self.stirs()
+        latest = time.monotonic() + SLOW_DISK_SECONDS
+        while _is_written_here(path) and not self.stirs():
+            if time.monotonic() > latest:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def stirs(self) -> bool:
         """Return whether the file was changed since it was last looked at."""
@@ -347,6 +361,22 @@ def _accepts_writes(path: Path, seconds: float) -> bool:
     except sqlite3.Error as error:
         return not _is_busy(error)
     return True
+
+
+def _is_written_here(path: Path, locks: Path = Path("/proc/locks")) -> bool:
+    """Return whether it is this process that holds the file's write lock; Linux alone tells.
+
+    Devices are not compared: those of some file systems have two numbers.
+    """
+    found = _stat(path)
+    try:
+        lines = [line.split() for line in locks.read_text().splitlines()]
+    except OSError:
+        return False
+    return found is not None and any(
+        words[1:5] == ["POSIX", "ADVISORY", "WRITE", str(os.getpid())] and words[5].endswith(f":{found.st_ino}")
+        for words in lines
+    )
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
