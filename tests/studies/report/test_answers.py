@@ -95,17 +95,40 @@ def test_degrees_of_sureness_are_told_with_their_budgets(found: Findings) -> Non
     table = dataclasses.replace(
         found.table, skipped={"none frozen": "to fit study.minutes=9; the study would take about 2 h with it"}
     )
-    _, rest = answers(dataclasses.replace(found, recommendations=told, table=table))
-    assert rest.sentence().endswith(
-        " (95 %): open with 2, nearly decided with 5 and 20. Only 6 columns were compared: the others did not fit into "
-        "study.minutes."
-    )
+    first, rest = answers(dataclasses.replace(found, recommendations=told, table=table))
+    assert "Only 6 columns were compared: the others did not fit into study.minutes." in first.sentence()
+    assert rest.sentence().endswith(" (95 %): open with 2, nearly decided with 5 and 20."), "and is told once"
+
+
+def test_how_few_columns_were_compared_is_told_again_where_it_differs(found: Findings) -> None:
+    sure = {"2": Sureness.one_seed, "5": Sureness.open, "20": Sureness.open, "100": Sureness.open}
+    first, rest, _ = of_each(found, "labels=5,20 of none frozen: full fine-tuning", sureness=sure)
+    assert "study.minutes" not in first
+    assert rest.endswith("Only 6 columns were compared: the others did not fit into study.minutes.")
+    first, rest, last = of_each(found, "none frozen: full fine-tuning", sureness=sure)
+    assert "Only 6 columns were compared" in first
+    assert "study.minutes" not in rest + last
+    sure["5"] = Sureness.one_seed
+    _, alone, _ = of_each(found, "none frozen: full fine-tuning", sureness=sure)
+    assert alone.startswith("With 20 ")
+    assert "study.minutes" not in alone
 
 
 def test_what_is_better_than_all_others_is_so_with_several_budgets(found: Findings) -> None:
     candidates = tuple(dataclasses.replace(each, bound=0.0) for each in found.recommendations[0].candidates)
     _, rest = said(found, dict.fromkeys(BUDGETS, "freeze-5"), candidates=candidates, sureness=Sureness.decided)
     assert rest.endswith(" 0.82. It is better than every other column that competes (95 %): decided.")
+
+
+def test_what_is_better_than_all_others_with_one_of_several_budgets_loses_no_0_points(found: Findings) -> None:
+    bounds = {"2": 0.0, "5": 0.038, "20": 0.02, "100": 0.0}
+    candidates = {
+        labels: tuple(dataclasses.replace(each, bound=bound) for each in found.recommendations[0].candidates)
+        for labels, bound in bounds.items()
+    }
+    _, rest = of_each(found, candidates=candidates, sureness=dict.fromkeys(BUDGETS, Sureness.open))
+    told = "better at all with 2, nor by more than 3.8 points with 5 and 2 with 20 (95 %): open."
+    assert rest.endswith(f" No column that competes is {told}")
 
 
 def test_what_may_be_lost_alike_with_several_budgets_is_told_once(found: Findings) -> None:

@@ -86,18 +86,21 @@ class Answer:
         """Return what may be lost, and how sure that is."""
         one = self.told[0]
         if len(self.told) == 1 or not one.is_bounded:
-            return f"{capitalised(one.bound())}."
-        if not any(each.recommendation.bound for each in self.told):
+            return f"{capitalised(one.bound(said=self._said))}."
+        best = [budget_name(each.recommendation.labels) for each in self.told if not each.recommendation.bound]
+        if len(best) == len(self.told):
             return f"It is better than every other column that competes {self._sureness()}."
-        return f"No column that competes is better by more than {self._points()} {self._sureness()}."
+        at_all = f"at all with {listed(best)}, nor " if best else ""
+        return f"No column that competes is better {at_all}by more than {self._points()} {self._sureness()}."
 
     def _points(self) -> str:
         """Return the most that may be lost, with the budgets where they differ in it."""
-        points = [in_points(each.recommendation.bound or 0.0) for each in self.told]
-        if len({*points}) == 1:
+        open_ones = [each for each in self.told if each.recommendation.bound]
+        points = [in_points(each.recommendation.bound or 0.0) for each in open_ones]
+        if len({*points}) == 1 and len(open_ones) == len(self.told):
             return points[0]
         figures = (points[0], *(each.partition(" ")[0] for each in points[1:]))
-        names = (budget_name(each.recommendation.labels) for each in self.told)
+        names = (budget_name(each.recommendation.labels) for each in open_ones)
         return listed([f"{figure} with {name}" for figure, name in zip(figures, names, strict=True)])
 
     def _sureness(self) -> str:
@@ -107,8 +110,14 @@ class Answer:
         sure = ", ".join(f"{degree} with {listed(names)}" for degree, names in degrees)
         compared = {each.compared for each in self.told}
         few = compared.pop() if len(compared) == 1 else "Only columns that fitted into study.minutes were compared"
+        few = few if few != self._said else ""
         told = degrees[0][0] if len(degrees) == 1 else sure
         return ". ".join(filter(None, (f"({CONFIDENCE:.0%}): {told}".replace("%", " %"), few)))
+
+    @property
+    def _said(self) -> str:
+        """How few columns were compared with the next larger budget, which was told before."""
+        return self.larger.compared if self.larger else ""
 
     def _changes(self) -> str:
         """Return where what is taken changes although neither is told from the other."""

@@ -73,8 +73,12 @@ class Explanation:
         bound = self.recommendation.bound
         return self.recommendation.sureness in HOW_SURE and bound is not None and bound < 1
 
-    def bound(self) -> str:
-        """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken."""
+    def bound(self, *, said: str = "") -> str:
+        """Return what the column to take may lose, and how sure that makes it; nothing where nothing is taken.
+
+        Args:
+            said: How few columns were compared, as a larger budget has told; that is not told again.
+        """
         recommendation, bound = self.recommendation, self.recommendation.bound
         match recommendation.sureness:
             case Sureness.nothing | Sureness.chance:
@@ -93,7 +97,7 @@ class Explanation:
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"
         sure = f"({CONFIDENCE:.0%}): {HOW_SURE[recommendation.sureness]}".replace("%", " %")
-        sure = ". ".join(filter(None, (sure, self.compared)))
+        sure = ". ".join(filter(None, (sure, self.compared if self.compared != said else "")))
         if bound == 0:
             return f"it is better than every other column that competes {sure}"
         compared = len(recommendation.candidates)
