@@ -41,6 +41,20 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     if freeze.norm is not FreezeNorm.follow and not any(map(keeps_statistics, network.backbone.modules())):
         yield f"freeze.norm={freeze.norm} changes nothing: {name} has no norms with running statistics"
     yield from size_notes(config, network.expected, images)
+    yield from image_notes(images)
+    if 2 * len(budget.positions) > len(images.pool.labels):
+        yield (
+            f"labels={config.labels} takes more than half of the images to learn from: what is reached is told for "
+            "these images alone, others may give something else"
+        )
+    yield from precision_note(config, len(budget.positions) + len(images.held_out.labels))
+    changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
+    if changed:
+        yield f"outside protocol: {', '.join(changed)}"
+
+
+def image_notes(images: Source) -> Iterator[str]:
+    """Yield what is known of the images by themselves: of their groups, folders, copies, and what was left out."""
     if (groups := images.groups) is not None:
         names = [name for split in (images.pool, images.held_out) for name in split.names]
         kept = f"{images.leaked:,} of which are learned from and tested on" if images.leaked else "which no split parts"
@@ -55,15 +69,6 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
     if images.skipped:
         first, *others = (name for name, _ in images.skipped)
         yield f"unreadable images left out: {first}{f' and {len(others):,} more, see record.json' if others else ''}"
-    if 2 * len(budget.positions) > len(images.pool.labels):
-        yield (
-            f"labels={config.labels} takes more than half of the images to learn from: what is reached is told for "
-            "these images alone, others may give something else"
-        )
-    yield from precision_note(config, len(budget.positions) + len(images.held_out.labels))
-    changed = [] if config.head.kind.solved else config.train.outside_protocol()  # a solution has no length
-    if changed:
-        yield f"outside protocol: {', '.join(changed)}"
 
 
 def precision_note(config: Config, images: int) -> Iterator[str]:

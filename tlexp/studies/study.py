@@ -16,6 +16,7 @@ from typing import Any
 
 from tlexp.data import copies_csv, leaks_csv
 from tlexp.errors import Interrupted, TrainingError
+from tlexp.experiment.notes import image_notes
 from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
@@ -104,6 +105,8 @@ def study(overrides: Sequence[str], context: HydraContext, *, dry_run: bool = Fa
     if note := predecessor_note(plan.folder.path, about):
         say(f"note: {note}")
     if dry_run:
+        for told in image_notes(plan.source):
+            say(f"note: {told}")  # else its first replicate says so
         return plan.folder.path
     with plan.folder.locked():
         plan.folder.state(about)
