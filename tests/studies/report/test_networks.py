@@ -228,6 +228,9 @@ def test_what_cheaper_networks_lose_is_told_with_its_bound_and_what_they_save(
     best = found.last_taken.candidate(told[1])
     taken = found.last_taken.candidate(found.last_taken.column)
     assert float(told[2]) == pytest.approx(100 * (taken.mean - best.mean), abs=0.051)
+    of_small = [each for each in found.last_taken.candidates if each.column.startswith("small-")]
+    assert len(of_small) > 1
+    assert best.mean == max(each.mean for each in of_small), "its column that loses least"
     assert best.bound is not None
     assert 0 <= float(told[3]) - 100 * best.bound < 0.1
     assert f"cheaper {line}\n" in summary(found, tmp_path)
