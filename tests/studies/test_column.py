@@ -12,7 +12,7 @@ from tlexp.experiment.session import Session
 from tlexp.jobs.folder import SweepFolder
 from tlexp.paths import publish_json
 from tlexp.studies import column
-from tlexp.studies.planning.study_plan import replicate
+from tlexp.studies.planning.planned_column import replicate
 from tlexp.tracking import names
 from tlexp.train import Listener
 

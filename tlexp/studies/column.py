@@ -29,8 +29,8 @@ from tlexp.jobs.progress import say
 from tlexp.jobs.worker import TRACEBACK_FILE
 from tlexp.jsonfile import read_json
 from tlexp.paths import in_words, publish, publish_json
+from tlexp.studies.planning.planned_column import replicate
 from tlexp.studies.planning.rounds import column_seconds
-from tlexp.studies.planning.study_plan import replicate
 from tlexp.studies.prefetch import fill_cuts
 from tlexp.tracking import names
 from tlexp.tracking.environment import write_identity

@@ -44,6 +44,7 @@ from tlexp.studies.planning.minutes import (
     shorten,
     shorten_finals,
 )
+from tlexp.studies.planning.planned_column import PlannedColumn, PlannedRun
 from tlexp.studies.planning.rounds import (
     ColumnTurn,
     due_turns,
@@ -55,7 +56,7 @@ from tlexp.studies.planning.rounds import (
     seconds_left,
     seconds_spent,
 )
-from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.studies.planning.survey import survey
 from tlexp.studies.progress import Shared, StudyProgress
 from tlexp.studies.report.networks import not_looked_at

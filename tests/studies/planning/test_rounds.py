@@ -11,6 +11,7 @@ from tlexp.jobs.index import RunIndex
 from tlexp.studies.analysis.rounds import HeldRounds, hold_rounds
 from tlexp.studies.analysis.table import Cell, Column, Replicate, StudyTable
 from tlexp.studies.planning.costs import Estimate
+from tlexp.studies.planning.planned_column import PlannedColumn
 from tlexp.studies.planning.rounds import (
     due_turns,
     next_turns,
@@ -19,7 +20,6 @@ from tlexp.studies.planning.rounds import (
     seconds_left,
     seconds_spent,
 )
-from tlexp.studies.planning.study_plan import PlannedColumn
 
 BUDGETS = ("2", "20")
 

@@ -17,7 +17,8 @@ from tlexp.experiment.session import Session
 from tlexp.models.weights import is_here
 from tlexp.studies.analysis.rounds import most_seeds
 from tlexp.studies.analysis.screen import FINALISTS
-from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.studies.planning.planned_column import PlannedColumn, PlannedRun
+from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.terminal import one_line
 from tlexp.train import Listener
 

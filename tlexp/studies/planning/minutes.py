@@ -12,8 +12,9 @@ from tlexp.studies.analysis.rounds import LOOKS
 from tlexp.studies.analysis.screen import FINALISTS, by_prior
 from tlexp.studies.analysis.table import CONTROLS, HURRIED, ROUNDS, SEEDS
 from tlexp.studies.planning.costs import Estimate, training_cells
+from tlexp.studies.planning.planned_column import PlannedColumn
 from tlexp.studies.planning.rounds import ColumnTurn
-from tlexp.studies.planning.study_plan import RATES, PlannedColumn, StudyPlan
+from tlexp.studies.planning.study_plan import RATES, StudyPlan
 from tlexp.terminal import duration
 from tlexp.tracking.names import STUDY_FILE
 from tlexp.train import choose_device

@@ -9,7 +9,8 @@ from tlexp.jobs.index import RunIndex
 from tlexp.studies.analysis.rounds import HeldRounds
 from tlexp.studies.analysis.stages import find_entrants, is_screening, screened
 from tlexp.studies.planning.costs import Estimate, training_cells
-from tlexp.studies.planning.study_plan import PlannedColumn, PlannedRun, StudyPlan
+from tlexp.studies.planning.planned_column import PlannedColumn, PlannedRun
+from tlexp.studies.planning.study_plan import StudyPlan
 from tlexp.tracking import RunStatus
 
 

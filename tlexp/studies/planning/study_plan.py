@@ -6,30 +6,26 @@ import functools
 import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tlexp.arrays import Labels
 from tlexp.compose.compositions import Compositions
 from tlexp.compose.leaves import leaves
-from tlexp.compose.load import Composed
-from tlexp.config import PROTOCOL, Config, config_key, key_values
+from tlexp.config import PROTOCOL, Config, key_values
 from tlexp.config.backbone import PIXELS, backbone_told
-from tlexp.config.freeze import FreezePolicy
 from tlexp.config.head import HeadKind
 from tlexp.config.labels import parse_labels
 from tlexp.config.study import ENTRANTS
 from tlexp.config.train import ClassWeights
 from tlexp.errors import ConfigError
-from tlexp.experiment.build import Network, build_classifier, build_network
+from tlexp.experiment.build import Network
 from tlexp.experiment.images import draw_labels, listing_bad_images
 from tlexp.experiment.session import Session
 from tlexp.experiment.sizes import size_notes
 from tlexp.jobs.folder import SweepFolder
 from tlexp.jobs.planned import sweeps_folder
 from tlexp.jobs.runner import HydraContext
-from tlexp.models import feature_width
 from tlexp.secrets import masked
 from tlexp.studies.analysis.rounds import LOOKS, TRAINED, opening_seeds, plan_looks
 from tlexp.studies.analysis.screen import Entrant
@@ -38,6 +34,7 @@ from tlexp.studies.analysis.table import PROBES, ROUNDS, SEEDS, Column, Role
 from tlexp.studies.planning.budgets import FULL, BudgetSize, allowed_budgets
 from tlexp.studies.planning.columns import FROZEN, ColumnBasis, study_columns
 from tlexp.studies.planning.command import StudyCommand, check_overrides, own_words
+from tlexp.studies.planning.planned_column import PlannedColumn, PlannedRun, replicate, trainable_parameters
 from tlexp.studies.planning.pool import PoolEntry, find_pool, pool_entries
 from tlexp.tracking import names
 from tlexp.train import Listener
@@ -50,39 +47,6 @@ _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pr
 _NOT_PLANNED = ("name", "kind", "column", "backbones", "sizes")
 """Of the settings of a study, what names it, and what it does not go on with where they change."""
 _SIZE = "backbone.image_size"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedRun:
-    """One replicate: a label budget, a data seed and what they make of the column's settings."""
-
-    budget: BudgetSize
-    seed: int
-    config: Config
-
-    @functools.cached_property  # plans ask for it again and again
-    def key(self) -> str:
-        """What the run computes."""
-        return config_key(self.config)
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """What makes it, beside the overrides of the column."""
-        return f"labels={self.budget.labels}", f"seed={self.seed}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedColumn:
-    """A column with its settings, its overrides and its runs, the smallest budgets first."""
-
-    column: Column
-    composed: Composed
-    overrides: tuple[str, ...]
-    runs: tuple[PlannedRun, ...]
-
-    def seeded(self, seeds: Container[int]) -> "PlannedColumn":
-        """Return the column with these data seeds alone."""
-        return dataclasses.replace(self, runs=tuple(run for run in self.runs if run.seed in seeds))
 
 
 class StudyPlan:
@@ -383,7 +347,7 @@ class StudyPlan:
             for seed in self.seeds[:most]
         )
         classes = len(self.source.classes)
-        trainable = _trainable(self._network_of(column), config, classes) if column.competes else 0
+        trainable = trainable_parameters(self._network_of(column), config, classes) if column.competes else 0
         column = dataclasses.replace(column, trainable=trainable)
         return PlannedColumn(column=column, composed=composed, overrides=overrides, runs=runs)
 
@@ -477,34 +441,3 @@ class StudyPlan:
         network = config.backbone.packaged or config.backbone.name.partition(".")[0]
         about = f"{sum(not each.reads for each in self.pool)}" if self.study.backbones else network
         return sweeps_folder() / f"{self.study.kind}-{config.data.source}-{about}-{digest}"
-
-
-def replicate(config: Config, labels: str, seed: int) -> Config:
-    """Return what a column computes with a label budget and a data seed."""
-    return dataclasses.replace(config, labels=labels, seed=seed)
-
-
-def _trainable(network: Network, config: Config, classes: int) -> int:
-    """Return the trainable parameters of a column; a head beside trained layers counts as a linear one.
-
-    Raises:
-        ConfigError: The backbone has not what the policy or the head asks for, or a package is missing.
-    """
-    if config.freeze.policy is FreezePolicy.all:
-        return _head_size(network, config, classes)
-    classifier = build_classifier(config, network.frozen_as(config), classes)
-    backbone = [each for name, each in classifier.trainable_parameters() if name.startswith("backbone.")]
-    return sum(each.numel() for each in backbone) + classes * (feature_width(network.backbone) + 1)
-
-
-def _head_size(network: Network, config: Config, classes: int) -> int:
-    """Return the trainable parameters of a head on a frozen backbone.
-
-    Raises:
-        ConfigError: The backbone has not what the head needs.
-    """
-    if config.head.kind.sees_map or config.head.units:
-        network = build_network(config, meta=True)  # which gives other features
-    if config.head.kind.solved:
-        return classes * (feature_width(network.backbone) + 1)
-    return sum(parameter.numel() for parameter in build_classifier(config, network, classes).head.parameters())
