@@ -3,10 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.composed import composed
 from tlexp.config import Config
 from tlexp.errors import ConfigError
+from tlexp.experiment.build import build_network
 from tlexp.paths import conf_options
 from tlexp.studies.planning import pool
 from tlexp.studies.planning.pool import POOLS, find_pool, pool_entries
@@ -137,13 +139,21 @@ def test_a_network_that_memory_cannot_hold_is_left_out(
     assert missing["lite0"] == "too large for the memory: 3 million parameters"
 
 
-def test_own_weights_that_are_not_there_are_named(compose: Callable[[tuple[str, ...]], Config], tmp_path: Path) -> None:
-    (tmp_path / "own.pth").touch()
-    found, missing = find_pool(
-        pool_entries([f"tiny@{tmp_path}/own.pth", f"tiny@{tmp_path}/lost.pth", "tiny@runs:/01"]), compose
-    )
-    assert [each.backbone.weights for each in found] == [f"{tmp_path}/own.pth", "runs:/01"]
-    assert missing == {f"tiny@{tmp_path}/lost.pth": f"there is no {tmp_path}/lost.pth"}
+def test_own_weights_that_are_not_there_or_do_not_fit_are_named(
+    compose: Callable[[tuple[str, ...]], Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, network in {"own.pth": "tiny", "other.pth": "lite0"}.items():
+        torch.save(build_network(compose((f"backbone={network}",))).backbone.state_dict(), name)
+    Path("torn.pth").write_bytes(Path("own.pth").read_bytes()[:999])
+    Path("empty.pth").touch()
+    names = ("own.pth", "lost.pth", "other.pth", "torn.pth", "empty.pth", "runs:/01")
+    found, missing = find_pool(pool_entries([f"tiny@{name}" for name in names]), compose)
+    assert [each.backbone.weights for each in found] == ["own.pth", "runs:/01"]
+    assert list(missing) == ["tiny@lost.pth", "tiny@other.pth", "tiny@torn.pth", "tiny@empty.pth"]
+    assert missing["tiny@lost.pth"] == "there is no lost.pth"
+    assert missing["tiny@other.pth"].startswith("file other.pth does not fit test_resnet: ")
+    assert all(missing[f"tiny@{name}.pth"].startswith(f"weights file {name}.pth: ") for name in ("torn", "empty"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 An entry is an option of conf/backbone or a timm name, with own weights behind an @ and a pooling behind a +: `tiny`,
 `resnet26`, `resnet18@runs:/0123`, `vit_small+avg`. A vision transformer for which no pooling is named has two entries,
 its class token and the average of its patches: readings of one network, of which the screen lets one go on. Nothing is
-downloaded here, and no network holds values.
+downloaded here, and no network that is kept holds values.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from pathlib import Path
 from tlexp.config import Config
 from tlexp.config.backbone import PIXELS, BackboneConfig
 from tlexp.config.head import POOLS as POOLINGS
-from tlexp.errors import ConfigError, UnknownModelError
-from tlexp.experiment.build import Network, build_network
+from tlexp.errors import ConfigError, UnknownModelError, WeightsError
+from tlexp.experiment.build import Network, build_network, load_start
 from tlexp.models import preprocessing
 from tlexp.models.backbone import other_pooling, pretrained_cfg, read_otherwise
 from tlexp.models.weights import why_missing
@@ -150,6 +150,9 @@ def find_pool(
         except ConfigError as error:
             missing[entry] = error.problems[0]
             continue
+        except WeightsError as error:
+            missing[entry] = str(error)
+            continue
         if isinstance(each, str):
             missing[entry] = each
         elif same := next((other for other in found.values() if other.computes == each.computes), None):
@@ -169,7 +172,12 @@ def find_pool(
 
 
 def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | str:
-    """Return an entry, or why it cannot be had."""
+    """Return an entry, or why it cannot be had.
+
+    Raises:
+        ConfigError: Unknown model, or a size or pooling that it does not take.
+        WeightsError: Its own weights cannot be read, or are of another architecture.
+    """
     backbone = config.backbone
     if backbone.name == PIXELS:
         return "raw pixels are a control, and no pretrained network"
@@ -180,6 +188,8 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
     if _COPIES * _BYTES * parameters > _memory():
         return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
     own = backbone.weights is not None
+    if own and not _is_elsewhere(backbone):
+        load_start(config, build_network(config))  # else the screen finds out, seed by seed
     own_size = preprocessing(backbone.name, image_size=None).image_size
     sized = any(word.startswith(_SIZE) for word in words)
     pooled = any(word.startswith(_POOLING) for word in words)
@@ -224,8 +234,12 @@ def _why_missing(backbone: BackboneConfig) -> str:
     """Return why the weights cannot be had here, "" if they can; whether a tracking store has a run is not asked."""
     if backbone.weights is None:
         return why_missing(backbone.name)
-    elsewhere = backbone.packaged is not None or backbone.weights.startswith("runs:")
-    return "" if elsewhere or Path(backbone.weights).exists() else f"there is no {backbone.weights}"
+    return "" if _is_elsewhere(backbone) or Path(backbone.weights).exists() else f"there is no {backbone.weights}"
+
+
+def _is_elsewhere(backbone: BackboneConfig) -> bool:
+    """Return whether own weights lie in a package or a tracking store, and in no file that the user names."""
+    return backbone.packaged is not None or str(backbone.weights).startswith("runs:")
 
 
 def _top1(name: str) -> float | None:
