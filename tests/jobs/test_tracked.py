@@ -87,7 +87,9 @@ def test_a_run_that_the_store_never_saw_is_written_and_a_whole_one_left_alone(
     assert states() == [("FINISHED", True)]
     assert capsys.readouterr().err == "note: the tracking store has all runs by now, 1 of 1 written at the end\n"
     monkeypatch.setattr(tracked, "sync", None)
-    sweep.mend([run, dataclasses.replace(run, record=None)])
+    assert run.record is not None
+    imageless = dataclasses.replace(run, folder=Path("other"), record=dataclasses.replace(run.record, data=None))
+    sweep.mend([run, dataclasses.replace(run, record=None), imageless])
     assert capsys.readouterr().err == ""
 
 

@@ -56,7 +56,8 @@ class TrackedSweep:
         if not self._tracking.enabled:
             return
         uri, experiment, mended = self._tracking.uri, self._tracking.experiment, set[Path]()
-        folders = [run.folder for run in runs if run.record and run.folder]
+        # What ended before its images were known was never to be tracked.
+        folders = [run.folder for run in runs if run.folder and run.record and run.record.data]
         again = f"tlexp sync {shlex.quote(str(self._folder))}"
         try:
             again = told_command(f"tlexp sync {shlex.quote(short_path(self._folder))}", absolute_uri(uri))
