@@ -215,6 +215,7 @@ def test_the_command_that_would_decide_is_told_with_as_many_seeds_as_the_hardest
     assert build_document(found).sections[0].commands == (command,)
     study = tmp_path / "multirun" / "made-up"
     assert f"decide  cd {tmp_path} && {command}\n" in summary(found, study)
+    assert f"decide  {command}\n" in summary(found, tmp_path / "kept" / "made-up"), "nothing finds it there"
     monkeypatch.chdir(tmp_path)
     told = "would decide labels=20,100, in about 26 min"
     assert f"decide  {command}\n        {told}\n" in summary(found, study)

@@ -23,6 +23,7 @@ from tlexp.studies.report.rounds import trained_no_more
 from tlexp.studies.report.sentences import HOW_SURE
 from tlexp.studies.report.sizes_command import sizes_command
 from tlexp.terminal import short_path
+from tlexp.tracking.names import SWEEPS_FOLDER
 
 _WIDTH, _MARGIN = 110, " " * len("decide  ")
 
@@ -66,6 +67,7 @@ def _beside(name: str, lines: Sequence[str]) -> list[str]:
 
 
 def _from_here(folder: Path) -> str:
-    """Return what leads to the working folder that finds a study again; nothing where this is it."""
-    home = folder.resolve().parent.parent
-    return "" if home == Path.cwd() else f"cd {shlex.quote(str(home))} && "
+    """Return what leads to the working folder that finds a study again; nothing where this is it or none does."""
+    studies = folder.resolve().parent
+    kept_elsewhere = studies.name != SWEEPS_FOLDER
+    return "" if kept_elsewhere or studies.parent == Path.cwd() else f"cd {shlex.quote(str(studies.parent))} && "
