@@ -1,8 +1,10 @@
 import dataclasses
+from pathlib import Path
 
 from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.forecast import Band, Forecast, NeededLabels, Outlook
 from tlexp.studies.report.outlook import outlook_csv, outlook_section
+from tlexp.studies.report.summary import summary
 
 OUTLOOK = Outlook(
     column="freeze-5",
@@ -46,8 +48,13 @@ def test_labels_for_an_accuracy_are_told_as_a_range(findings: Findings) -> None:
     )
 
 
-def test_a_study_of_few_budgets_says_nothing_and_a_refusal_says_why(findings: Findings) -> None:
-    assert outlook_section(findings) is None
+def test_a_study_of_few_budgets_says_how_many_it_takes_and_a_refusal_says_why(findings: Findings) -> None:
+    section = outlook_section(findings)
+    assert section is not None
+    assert section.paragraphs == ("Whether more labels would help is forecast from 5 budgets on (study.labels).",)
+    assert f"labels  {section.paragraphs[0]}\n" in summary(findings, Path("multirun/s"))
+    untold = [dataclasses.replace(each, column=None) for each in findings.recommendations]
+    assert outlook_section(dataclasses.replace(findings, recommendations=tuple(untold))) is None
     refused = dataclasses.replace(OUTLOOK, curve=(), needed=(), reason="Accuracy falls.", unfreezing=None)
     section = outlook_section(dataclasses.replace(findings, outlook=refused))
     assert section is not None

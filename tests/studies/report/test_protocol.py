@@ -115,7 +115,8 @@ def test_the_page_names_the_folder_as_an_interrupted_study_does(findings: Findin
 def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:
     table = findings.table
     told = (
-        "It is one network, whose accuracy may differ a little from the answer's: that is a mean over 5 draws of labels"
+        "It is one network, which learns from all labels, where the study compared fewer; its accuracy may differ from "
+        "the answer's: that is a mean over 5 draws of labels"
     )
     assert one_run_words(table) == f"{told}."
     others = f" and up to {len(table.labels)} test images; it is tested on 48."
@@ -124,10 +125,17 @@ def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Find
     [command] = build_document(findings).commands
     assert command.about.endswith(f" a card that describes it. {told}.")
     assert f"labels=all\n        {told[:80]}" in summary(findings, tmp_path)
-    alone = dataclasses.replace(findings, table=dataclasses.replace(table, seeds=(0,)))
-    assert one_run_words(alone.table) == ""
-    [command] = build_document(alone).commands
-    assert command.about.endswith(" and keeps its weights and a card that describes it.")
+
+    cells = {key: dataclasses.replace(cell, replicates=cell.replicates[:1]) for key, cell in table.cells.items()}
+    alone = dataclasses.replace(findings, table=dataclasses.replace(table, cells=cells))
+    assert one_run_words(alone.table) == f"{told.partition(';')[0]}."
+    whole = dataclasses.replace(
+        table, budgets=("all",), cells={(name, "all"): cell for (name, _), cell in cells.items()}
+    )
+    assert one_run_words(whole) == ""
+    more = {(name, "all"): cell for (name, _), cell in table.cells.items()}
+    same = "It is one network; its accuracy may differ from the answer's: that is a mean over 5 runs."
+    assert one_run_words(dataclasses.replace(whole, cells=more)) == same, "all draws of all labels are the same"
 
 
 @pytest.mark.parametrize(("rates", "taken", "told"), [(1, "freeze-5", 1), (4, "freeze-5", 0), (1, "freeze-3", 0)])

@@ -2,22 +2,35 @@
 
 from tlexp.paths import csv_bytes
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.analysis.forecast import Band, NeededLabels, Outlook
+from tlexp.studies.analysis.forecast import LEAST_BUDGETS, Band, NeededLabels, Outlook
 from tlexp.studies.report.document import Section, TextTable
 
 
-def outlook_section(findings: Findings) -> Section | None:
-    """Return what twice the labels would bring; None of a study of few budgets."""
+def outlook_words(findings: Findings) -> str:
+    """Return what twice the labels and what unfreezing would bring, or why that is not told; "" where nothing is taken.
+
+    In points, with their bands.
+    """
     outlook = findings.outlook
-    if outlook is None:
+    if outlook is not None:
+        return f"{outlook.reason}{_unfreezing(outlook)}" if outlook.twice is None else _forecast(outlook)
+    if findings.last_taken is None or len(findings.table.budgets) >= LEAST_BUDGETS:
+        return ""
+    return f"Whether more labels would help is forecast from {LEAST_BUDGETS} budgets on (study.labels)."
+
+
+def outlook_section(findings: Findings) -> Section | None:
+    """Return what twice the labels would bring; None where nothing is to be said of it."""
+    outlook, told = findings.outlook, outlook_words(findings)
+    if not told:
         return None
-    title = "More labels?" if outlook.unfreezing is None else "More labels, or more unfreezing?"
-    if outlook.twice is None:
-        return Section(title=title, paragraphs=(f"{outlook.reason}{_unfreezing(outlook)}",))
+    title = "More labels, or more unfreezing?" if outlook is not None and outlook.unfreezing else "More labels?"
+    if outlook is None or outlook.twice is None:
+        return Section(title=title, paragraphs=(told,))
     return Section(
         title=title,
         paragraphs=(
-            outlook_sentence(outlook),
+            told,
             "Forecasts are means of three forms of a learning curve and of its last value, and often too low where "
             "it is steep. Bands hold 90 % of new draws of labels, told on these test images.",
         ),
@@ -25,8 +38,7 @@ def outlook_section(findings: Findings) -> Section | None:
     )
 
 
-def outlook_sentence(outlook: Outlook) -> str:
-    """Return what twice the labels and what unfreezing would bring, in points, with their bands."""
+def _forecast(outlook: Outlook) -> str:
     assert outlook.twice is not None
     reached = outlook.twice.reached
     return (

@@ -233,12 +233,18 @@ def one_run_words(table: StudyTable) -> str:
 
     It is a sentence, of the network that the run trains.
     """
-    if len(table.seeds) < 2:
+    largest = table.budgets[-1]
+    counts = (len(cell.finished) for (_, labels), cell in table.cells.items() if labels == largest)
+    draws = max(counts, default=0)
+    more = "" if largest == "all" else ", which learns from all labels, where the study compared fewer"
+    if draws < 2 and more:
+        return f"It is one network{more}."
+    if draws < 2:
         return ""
     count, split = len(table.labels), table.split
-    mean = f"a mean over {len(table.seeds)} draws of labels"
+    mean = f"a mean over {draws} {'runs' if largest == 'all' else 'draws of labels'}"
     tested = "" if split is None or split == count else f" and up to {count:,} test images; it is tested on {split:,}"
-    return f"It is one network, whose accuracy may differ a little from the answer's: that is {mean}{tested}."
+    return f"It is one network{more}; its accuracy may differ from the answer's: that is {mean}{tested}."
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

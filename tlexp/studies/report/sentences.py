@@ -93,6 +93,8 @@ class Explanation:
             case Sureness.alone:
                 if self.is_all_that_fits:
                     return "all that it would be compared with was left out by study.minutes: nothing is recommended"
+                if any(cell.missing for cell in self.findings.cells.values()):
+                    return "it alone was measured so far: there is nothing to compare yet"
                 return "it alone could be measured: there is nothing to compare"
         if bound is None:
             return "how much better another may be is open: two columns share too few seeds for a bound"

@@ -11,6 +11,7 @@ from tlexp.studies.report.incomplete import count_replicates, left_out_notices
 from tlexp.studies.report.minutes_command import minutes_command
 from tlexp.studies.report.model_command import model_command
 from tlexp.studies.report.networks import cheaper_lines, unseen_notices
+from tlexp.studies.report.outlook import outlook_words
 from tlexp.studies.report.protocol import (
     deciding_commands,
     deciding_words,
@@ -44,10 +45,13 @@ def summary(findings: Findings, folder: Path) -> str:
     margin = textwrap.wrap(margin_words(findings.table), _WIDTH - len(_MARGIN), break_on_hyphens=False)
     more = _beside("margin", margin if sure else [])
     if line:
+        line = f"{_from_here(folder)}{line}"
         more += _beside("model", [line, *textwrap.wrap(one_run_words(findings.table), _WIDTH - len(_MARGIN))])
     more += _beside("cheaper", cheaper_lines(findings))
     if (sizes := sizes_command(findings)) is not None:
-        more += _beside("sizes", [sizes.line, *textwrap.wrap(sizes.about, _WIDTH - len(_MARGIN))])
+        line = f"{_from_here(folder)}{sizes.line}"
+        more += _beside("sizes", [line, *textwrap.wrap(sizes.about, _WIDTH - len(_MARGIN))])
+    more += _beside("labels", textwrap.wrap(outlook_words(findings), _WIDTH - len(_MARGIN)))
     more += _beside("decide", _deciding(findings, folder))
     if (minutes := minutes_command(findings)) is not None:
         line = f"{_from_here(folder)}{minutes.line}"
