@@ -1,9 +1,12 @@
 import dataclasses
+import re
 from pathlib import Path
 
+import numpy as np
+
 from tlexp.studies.analysis.findings import Findings
-from tlexp.studies.analysis.forecast import Band, Forecast, NeededLabels, Outlook
-from tlexp.studies.report.outlook import outlook_csv, outlook_section
+from tlexp.studies.analysis.forecast import Band, Forecast, NeededLabels, Outlook, forecast
+from tlexp.studies.report.outlook import outlook_csv, outlook_section, outlook_words
 from tlexp.studies.report.summary import summary
 
 OUTLOOK = Outlook(
@@ -34,6 +37,18 @@ def test_more_labels_stand_beside_unfreezing_in_points(findings: Findings) -> No
         "Twice the labels, 100 per class, would take freeze-5 to 0.87 (0.85 .. 0.89): +3.1 points (between +0.9 and "
         "+5.0 points). Freezing less at 50 would bring about the same (between -0.6 and +1.3 points)."
     )
+
+
+def test_a_gain_is_told_although_one_draw_of_labels_may_not_show_it(findings: Findings) -> None:
+    """Of a forecast that is every gain: draws of labels differ by more than twice as many bring."""
+    sizes = np.array([2.0, 5.0, 10.0, 20.0, 50.0])
+    scores = 0.1 + 0.05 * np.log(sizes) + np.random.default_rng(0).normal(0, 0.01, (10, 5))
+    twice = forecast(sizes, scores, at=100)
+    assert isinstance(twice, Forecast)
+    assert twice.gain.value > 0.005
+    outlook = dataclasses.replace(OUTLOOK, curve=(twice,), unfreezing=None)
+    told = outlook_words(dataclasses.replace(findings, outlook=outlook))
+    assert re.search(r"\): \+\d\.\d points, which one draw of labels may not show \(between -\d", told)
 
 
 def test_labels_for_an_accuracy_are_told_as_a_range(findings: Findings) -> None:

@@ -212,7 +212,9 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
     assert found.recommendation.column == "freeze-2"
     assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
     assert found.change() == "A second column with at least two finished runs."
-    begun = explained(make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=(), waiting=[("random", "5", 4)])
+    begun = explained(
+        make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=(), waiting=[("random", "5", 4)]
+    )
     assert begun.answer().endswith(". It alone was measured so far: there is nothing to compare yet.")
     alone = hurried(found)
     assert alone.answer().startswith("With 5 labels per class only freeze-2 was measured, ")

@@ -5,6 +5,9 @@ from tlexp.studies.analysis.findings import Findings
 from tlexp.studies.analysis.forecast import LEAST_BUDGETS, Band, NeededLabels, Outlook
 from tlexp.studies.report.document import Section, TextTable
 
+_NOTHING = 0.005
+"""A change by less is told as none."""
+
 
 def outlook_words(findings: Findings) -> str:
     """Return what twice the labels and what unfreezing would bring, or why that is not told; "" where nothing is taken.
@@ -67,8 +70,12 @@ def _unfreezing(outlook: Outlook) -> str:
 
 
 def _points(band: Band) -> str:
-    told = "about the same" if band.low <= 0 <= band.high else f"{100 * band.value:+.1f} points"
-    return f"{told} (between {100 * band.low:+.1f} and {100 * band.high:+.1f} points)"
+    """Return a change; where its band holds 0 that one draw of labels may not show it, for draws differ by more."""
+    ends = f"between {100 * band.low:+.1f} and {100 * band.high:+.1f} points"
+    if abs(band.value) < _NOTHING:
+        return f"about the same ({ends})"
+    hidden = ", which one draw of labels may not show" if band.low <= 0 <= band.high else ""
+    return f"{100 * band.value:+.1f} points{hidden} ({ends})"
 
 
 def _needed_table(outlook: Outlook) -> TextTable:
