@@ -24,14 +24,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.composed import load
+from tests.composed import composed, load
 from tests.studies.conftest import DEPTHS, ONE, QUICK, Finished, MakeTable, Study, command, leave_unmeasured
 from tlexp.config import PROTOCOL, Config, config_key
 from tlexp.config.freeze import FreezePolicy
 from tlexp.errors import DivergedError, Interrupted
 from tlexp.experiment import run as run_module
+from tlexp.experiment.build import build_network
 from tlexp.experiment.estimate import UnitCosts
 from tlexp.experiment.run import run
+from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE
 from tlexp.studies import column as column_module
 from tlexp.studies import study as study_module
@@ -253,6 +255,36 @@ def test_a_study_of_another_protocol_is_not_gone_on_with_and_still_reported(
     assert note.endswith(f": protocol was 4 and is {PROTOCOL}")
     assert command(monkeypatch, "report", "s") == 0
     assert records(tmp_path) == kept
+
+
+def test_a_study_whose_images_were_changed_starts_anew_and_one_that_was_named_is_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shade in range(16):
+        path = tmp_path / "photos" / ("cat", "dog")[shade // 8] / f"{shade}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (15 * shade, 0, 0)).save(path)
+    words = (*ONE, "data=folder", f"data.root={tmp_path / 'photos'}")
+    assert study(*words, "study.name=null") == 0
+    [old] = (tmp_path / "multirun").iterdir()
+    shutil.copytree(old, tmp_path / "multirun" / "s")
+    kept = records(tmp_path)
+    (tmp_path / "photos/cat/3.png").rename(tmp_path / "photos/dog/3.png")  # its label is mended
+    process_session.cache_clear()  # as by another process
+    capsys.readouterr()
+    assert study(*words) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"multirun/s: images was \w{12} and would be \w{12}: .*; bring them back as they were, or give", told
+    )
+    assert records(tmp_path) == kept
+    assert study(*words, "study.name=null") == 0
+    assert re.search(
+        rf"starts anew beside multirun/{old.name}, .*: images was \w{{12}} and is \w{{12}}$",
+        capsys.readouterr().err,
+        re.M,
+    )
+    assert len([*(tmp_path / "multirun").iterdir()]) == 3
 
 
 def test_a_study_lists_copies_once(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -756,6 +788,30 @@ def test_a_size_holds_for_all_networks_and_one_network_for_none(
     assert study(*NETWORKS, "backbone=lite0", "--dry-run") == 2
     told = " ".join(capsys.readouterr().err.split())
     assert "backbone=lite0: study=backbones takes its networks from study.backbones" in told
+
+
+def test_networks_at_another_size_or_with_other_weights_in_the_same_file_are_another_study(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(seed: int) -> None:
+        words = (f"seed={seed}", "backbone=tiny", "backbone.weights=null", "backbone.pretrained=false")
+        own = build_network(composed(*words, "freeze=all", "head=logreg").config)
+        torch.save(own.backbone.state_dict(), tmp_path / "w.pth")
+
+    save(0)
+    words = (*NETWORKS, "study.backbones=[tiny,tiny@w.pth]", "study.depths=[all]")
+    assert study(*words) == 0
+    kept = records(tmp_path), (tmp_path / "multirun/s/study.json").read_bytes()
+    assert study(*words, "backbone.image_size=48") == 2
+    assert "s: backbone.image_size was 32 and would be 48: " in " ".join(capsys.readouterr().err.split())
+    save(1)
+    assert study(*words) == 2
+    assert re.search(
+        r"s: weights of tiny-w.pth was \w{12} and would be \w{12}: ", " ".join(capsys.readouterr().err.split())
+    )
+    assert (records(tmp_path), (tmp_path / "multirun/s/study.json").read_bytes()) == kept
+    save(0)
+    assert study(*words) == 0
 
 
 def test_networks_may_be_compared_wholly_frozen_alone(

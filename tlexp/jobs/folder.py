@@ -31,7 +31,10 @@ _TURN_SECONDS = 300.0
 """So long a command waits for its turn: another one may draw plots, or be at a store that is slow."""
 
 
-_BACK = {"protocol": "the version of tlexp that began it goes on with it"}
+_BACK = {
+    "protocol": "the version of tlexp that began it goes on with it",
+    "images": "bring them back as they were",
+}
 """How to go on with a setting that cannot be stated."""
 
 

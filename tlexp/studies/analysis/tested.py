@@ -99,8 +99,8 @@ class TestedImages:
         if digest != self._digest or known != labels:
             raise DataError(
                 f"{path} was tested on other images than {self._path} (data digest {digest[:12]}, "
-                f"not {self._digest[:12]}): runs are paired image by image; type the study's command again, "
-                "which runs those with other images anew"
+                f"not {self._digest[:12]}): runs are paired image by image; type the study's command again with "
+                "another study.name="
             )
         if answers.groups is not None:
             self._groups.update(zip(images, answers.groups.tolist(), strict=True))

@@ -56,6 +56,7 @@ class PoolEntry:
         own_size: Pixels at which its weights were trained; None of own weights, where nobody says.
         prior: Top-1 accuracy on ImageNet, per cent; None where nothing is known, as of another size or pooling.
         reads: Name of the entry that is the same network read by its own pooling; "" where it is that one.
+        digest: sha256 of own weights that lie in a file; "" of others, which nobody changes.
     """
 
     name: str
@@ -69,6 +70,7 @@ class PoolEntry:
     own_size: int | None
     prior: float | None
     reads: str = ""
+    digest: str = ""
 
     @property
     def computes(self) -> tuple[BackboneConfig, str | None]:
@@ -188,8 +190,8 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
     if _COPIES * _BYTES * parameters > _memory():
         return f"too large for the memory: {parameters / 1e6:,.0f} million parameters"
     own = backbone.weights is not None
-    if own and not _is_elsewhere(backbone):
-        load_start(config, build_network(config))  # else the screen finds out, seed by seed
+    # Whether they fit the screen would find out seed by seed.
+    digest = load_start(config, build_network(config)).digest if own and not _is_elsewhere(backbone) else ""
     own_size = preprocessing(backbone.name, image_size=None).image_size
     sized = any(word.startswith(_SIZE) for word in words)
     pooled = any(word.startswith(_POOLING) for word in words)
@@ -207,6 +209,7 @@ def _look_up(entry: str, words: tuple[str, ...], config: Config) -> PoolEntry | 
         licence=licence if own else pretrained_cfg(backbone.name).get("license"),
         own_size=None if own or not backbone.pretrained else own_size,
         prior=None if strange else _top1(backbone.name),
+        digest=digest,
     )
 
 

@@ -47,6 +47,7 @@ _OF_ONE_NETWORK = ("backbone", "backbone.name", "backbone.weights", "backbone.pr
 _NOT_PLANNED = ("name", "kind", "column", "backbones", "sizes")
 """Of the settings of a study, what names it, and what it does not go on with where they change."""
 _SIZE = "backbone.image_size"
+_SHOWN_DIGITS = 12
 
 
 class StudyPlan:
@@ -93,7 +94,13 @@ class StudyPlan:
                 "one, e.g. backbone=resnet18: raw pixels stand beside it as a control"
             )
         self.study, self._class_weights = first.study, first.train.class_weights
-        self.network = self.pool[0].network if self.pool else shared.network(first)[0]
+        if self.pool:
+            self.network = self.pool[0].network
+            self._weights = {each.name: each.digest for each in self.pool if each.digest}
+        else:
+            self.network, origin = shared.network(first)
+            own = first.backbone.weights and first.backbone.packaged is None and not first.backbone.random_start
+            self._weights = {str(first.backbone.weights): origin.digest} if own else {}
         sides = [each.network.expected.image_size for each in self.pool] or [self.network.expected.image_size]
         self._command = command.completed(first, max(sides))
         config = compositions.typed(self._command.overrides(probe)).config
@@ -419,11 +426,16 @@ class StudyPlan:
             *("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study."),
             *(("backbone.",) if self.study.backbones else (_SIZE,) if self.pool else ()),
         )
+        stated = {word.partition("=")[0] for word in self._command.stated}
+        of_all = [name for name in values if name.startswith("backbone.") and name not in _OF_ONE_NETWORK]
         entrants = "study.backbones" if self.study.backbones else "study.sizes"
         pool = {entrants: ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
         return {
             **pool,
             "protocol": PROTOCOL,
+            "images": self.source.digest[:_SHOWN_DIGITS],  # their replicates are paired image by image
+            **{f"weights of {name}": digest[:_SHOWN_DIGITS] for name, digest in self._weights.items()},
+            **({name: values[name] if name in stated else None for name in of_all} if self.study.backbones else {}),
             **{name: value for name, value in values.items() if not name.startswith(varied)},
             "tune.trials": self._trials.partition("=")[2],
             "tune.validate": config.tune.validate if self._command.validates else None,
