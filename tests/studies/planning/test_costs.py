@@ -152,9 +152,9 @@ def test_a_bill_takes_the_weights_that_are_here_and_downloads_none(
 
 
 def test_a_network_whose_weights_cannot_be_read_is_billed_with_random_ones(
-    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The study leaves it out when its probe fails; a bill that ended would keep the others from being compared."""
+    """Whether a store has a run is not asked before: the study leaves it out when its probe fails."""
     measured: list[tuple[str, bool]] = []
 
     def costs(config: Config, session: Session, **_: object) -> UnitCosts:
@@ -163,8 +163,7 @@ def test_a_network_whose_weights_cannot_be_read_is_billed_with_random_ones(
         return UnitCosts(step=0.0, image=0.0)
 
     monkeypatch.setattr("tlexp.studies.planning.costs.measure_costs", costs)
-    torch.save({"weight": Path("no tensor")}, tmp_path / "bad.pth")
-    pool = "study.backbones=[tiny,tiny@bad.pth]"
+    pool = "study.backbones=[tiny,tiny@runs:/0123456789abcdef0123456789abcdef]"
     assert study("study=backbones", pool, "study.controls=false", "study.minutes=0", "--dry-run") == 0
     assert " to start and to report" in capsys.readouterr().out
     assert set(measured) == {("test_resnet", False), ("test_resnet", True)}

@@ -81,7 +81,7 @@ def test_an_entry_has_what_the_bill_tells(compose: Callable[[tuple[str, ...]], C
     assert lite0.facts["image_size"] == 224
     [tiny], _ = find_pool(pool_entries(["tiny"]), compose)
     assert tiny.prior is None
-    assert tiny.licence == "ImageNet's terms: non-commercial"
+    assert tiny.licence == "non-commercial (ImageNet)"
 
 
 def test_the_same_network_twice_is_taken_once(compose: Callable[[tuple[str, ...]], Config]) -> None:

@@ -157,13 +157,15 @@ class Foresight:
         screen: Seconds of the passes of the others.
         cells: How many of the cells that train would be run, if ImageNet's results ranked the entrants.
         of: How many there would be without a limit.
-        cheapest: Seconds of the cheapest of them without which none would be.
+        first: Name of the network or size whose turn to train comes first, by all that is known before.
+        cheapest: Seconds of the cheapest of its pairs, without which none would be.
     """
 
     unseen: tuple[str, ...]
     screen: float
     cells: int
     of: int
+    first: str
     cheapest: float
 
 
@@ -194,6 +196,7 @@ def foresee(plan: StudyPlan, estimate: Estimate, *, spent: float) -> Foresight:
         screen=passes,
         cells=len(training_cells(short, ranked)),
         of=len(training_cells(plan, ranked)),
+        first=next(iter(ranked), ""),
         cheapest=estimate.cheapest_final(fewest, ranked[:1]),
     )
 

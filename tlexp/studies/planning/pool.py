@@ -36,7 +36,7 @@ _COPIES = 5
 _BYTES = 4
 _GROUPS, _GROUP_ROOT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 """Where Linux tells a process's control groups, and where their limits stand."""
-_PACKAGED_LICENCE = "ImageNet's terms: non-commercial"
+_PACKAGED_LICENCE = "non-commercial (ImageNet)"
 """Of the weights that come with the package, as their README says."""
 
 

@@ -107,9 +107,10 @@ def _ends(plan: StudyPlan, found: Estimate, minutes: float, spent: float | None)
 def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
     """Return how far a screen comes in its minutes, and what they leave to its finals."""
     count, screens = len(plan.entrants), plan.study.screens
-    seen = f"all {count}" if not foreseen.unseen else f"{count - len(foreseen.unseen)} of {count}"
+    every = "it" if count == 1 else f"all {count} {screens}"
+    seen = f"{count - len(foreseen.unseen)} of {count} {screens}" if foreseen.unseen else every
     unseen = f", not at {', '.join(foreseen.unseen)}" if foreseen.unseen else ""
-    lines = [f"{stated} lets the screen look at {seen} {screens}, in about {duration(foreseen.screen)}{unseen};"]
+    lines = [f"{stated} lets the screen look at {seen}, in about {duration(foreseen.screen)}{unseen};"]
     if foreseen.cells:
         first = f"of the {screens[:-1]} with the least loss first, large budgets first"
         lines.append(
@@ -117,15 +118,17 @@ def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
         )
     elif foreseen.of:
         least = duration(foreseen.cheapest)
-        lines.append(f"no column that trains layers fits, at any budget: the cheapest takes {least}")
-    return [*lines, "the page names what was left out"]
+        first = f"the cheapest of {foreseen.first}, which ImageNet favours and which would come first, takes {least}"
+        lines.append(f"no column that trains layers fits, at any budget: {first}")
+    left_out = foreseen.unseen or foreseen.cells < foreseen.of
+    return [*lines, *(["the page names what was left out"] if left_out else [])]
 
 
 def _pool_lines(plan: StudyPlan) -> list[str]:
     """Return what each network of a pool is and costs, the cheapest first by operations; nothing of one network."""
     if not plan.pool:
         return []
-    rows = [["network", "parameters", "MB", "px", "ImageNet, own px", "M operations", "ms per image", "licence"]]
+    rows = [["network", "parameters", "MB", "px", "ImageNet", "M operations", "ms per image", "licence"]]
     for each in plan.pool:
         milliseconds = plan.milliseconds.get(each.name)
         rows.append(
