@@ -1,6 +1,9 @@
 """What people are told of the size at which a network sees the images."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+
+import pytest
 
 from tests.composed import load
 from tests.conftest import Start
@@ -21,5 +24,14 @@ def test_a_size_that_is_little_below_has_a_decimal() -> None:
     assert "backbone.image_size=224 takes about 1.4 times as long" in note
 
 
-def test_weights_that_were_trained_at_the_size_used_are_not_noted(start: Start) -> None:
-    assert not [each for each in start("backbone=tiny", "labels=2").record.notes if "was trained at" in each]
+@pytest.mark.parametrize(("more", "told"), [([], True), (["backbone.pretrained=false"], False)])
+def test_the_size_of_packaged_weights_is_that_of_their_card(more: Sequence[str], told: bool) -> None:
+    config = load(["backbone=tiny", "backbone.image_size=32", *more]).config
+    notes = [*size_notes(config, preprocessing(config.backbone.name, image_size=32), SimpleNamespace(short_sides=None))]
+    assert [note.startswith("tiny was trained at 64 px and sees 32 here: ") for note in notes] == [True] * told
+
+
+def test_weights_that_were_trained_at_the_size_used_are_not_noted() -> None:
+    config = load(["backbone=tiny"]).config
+    images = SimpleNamespace(short_sides=None)
+    assert not [*size_notes(config, preprocessing(config.backbone.name, image_size=64), images)]

@@ -121,7 +121,7 @@ def test_copies_are_told_counted_out_and_listed(start: Start, photos: Path, tmp_
     for path in sorted(photos.glob("*/*.png")):
         shutil.copy(path, path.with_name(f"{path.stem}x.png"))
     record = start(*WORDS, f"data.root={photos}").record
-    assert record.notes[0] == "30 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists them"
+    assert "30 exact copies count once, e.g. cat/0x.png = cat/0.png; copies.csv lists them" in record.notes
     lines = (tmp_path / "run" / "copies.csv").read_text().splitlines()
     assert lines[:2] == ["name,same_as,split,why", "cat/0x.png,cat/0.png,train,counts once"]
     assert len(lines) == 31
