@@ -787,7 +787,7 @@ def test_a_size_holds_for_all_networks_and_one_network_for_none(
     assert re.search(r"^tf_efficientnet_lite0 .* M +13 +32 ", shown, re.M)
     assert study(*NETWORKS, "backbone=lite0", "--dry-run") == 2
     told = " ".join(capsys.readouterr().err.split())
-    assert "backbone=lite0: study=backbones takes its networks from study.backbones" in told
+    assert "backbone=lite0: a study of several networks takes them from study.backbones" in told
 
 
 def test_networks_at_another_size_or_with_other_weights_in_the_same_file_are_another_study(
