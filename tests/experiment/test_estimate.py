@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,22 @@ def test_a_step_is_timed_without_the_one_that_counts_its_operations(monkeypatch:
     config = load(["backbone=tiny", "backbone.image_size=32", "freeze=none"]).config
     assert estimate.measure_costs(config, Session(), images=20, classes=2).step == pytest.approx(0.2)
     assert made == [1, 4]
+
+
+@pytest.mark.parametrize(("first", "counts"), [(2.0, 0.6), (6.0, 6.0)])
+def test_an_image_is_timed_without_what_a_first_pass_warms_up(
+    first: float, counts: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that takes long beside that is made once."""
+    now, passes = [0.0], iter((first, 0.6))
+
+    def predict(*_: object, **__: object) -> None:
+        now[0] += next(passes)
+
+    monkeypatch.setattr(estimate, "predict", predict)
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: now[0], thread_time=lambda: now[0]))
+    config = load(["backbone=tiny", "backbone.image_size=32", "freeze=all", "head=logreg"]).config
+    assert estimate.measure_costs(config, Session(), images=20, classes=2).image == pytest.approx(counts / 32)
 
 
 def test_phases_are_measured_by_training_in_them() -> None:

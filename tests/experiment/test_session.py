@@ -15,6 +15,7 @@ from tests.photographs import draw_photos
 from tlexp.config import Preprocessing
 from tlexp.data.checked import CheckedImages
 from tlexp.experiment import run as run_module
+from tlexp.experiment import session as session_module
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.session import Session
 from tlexp.models import preprocessing
@@ -39,6 +40,22 @@ def test_the_test_split_that_is_kept_keeps_no_run(cache: Path, tmp_path: Path, m
     assert session.held_out is not None
     assert [each() for each in made] == [None] * 9
     assert len(session.held_out[1].pixels(session.held_out[1].labels[:2])) == 2
+
+
+def test_another_network_or_other_images_find_what_those_before_have_freed_given_back(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study of networks takes more memory than its largest one: what they free does not fit each other."""
+    given: list[bool] = []
+    session = Session(several=True)
+    monkeypatch.setattr(session_module, "give_back_freed_memory", lambda: given.append(session._network is None))
+    told = []
+    for words in ([], ["seed=1"], ["backbone.image_size=48"]):
+        config = load([*SMALL, *words]).config
+        network, _ = session.network(config)
+        session.images(config, network.expected, Listener())
+        told.append(list(given))
+    assert told == [[], [], [True, False]]
 
 
 @pytest.mark.parametrize(

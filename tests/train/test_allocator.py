@@ -39,6 +39,23 @@ print(as_it_comes, pages())
 How many pages four passes have to wait for, the heap having grown in two before.
 """
 
+SMALLER = """
+import re, runpy, sys, torch
+allocator = runpy.run_path(sys.argv[1])
+allocator["keep_freed_memory"]()
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+
+tensors = [torch.zeros(1 << 18) for _ in range(200)]
+last = tensors.pop()
+del tensors
+kept = resident()
+allocator["give_back_freed_memory"]()
+print(kept - resident())
+"""
+"""How much of 199 MiB that are freed below what is not goes back."""
+
 
 def library(monkeypatch: pytest.MonkeyPatch, mallopt: Callable[[int, int], int]) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
@@ -65,6 +82,14 @@ def test_passes_do_not_wait_for_pages_of_the_one_before() -> None:
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     as_it_comes, kept = map(int, done.stdout.split())
     assert kept < 0.25 * as_it_comes
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc keeps memory because it was told to")
+def test_what_is_kept_can_be_given_back() -> None:
+    others = {name: value for name, value in os.environ.items() if name != allocator.VARIABLE}
+    command = [sys.executable, "-c", SMALLER, allocator.__file__]
+    done = subprocess.run(command, env=others, check=True, capture_output=True, text=True)
+    assert int(done.stdout) > 150 << 20
 
 
 def test_a_session_begins_with_it_and_the_process_decides_once(anew: list[tuple[int, int]]) -> None:

@@ -26,6 +26,8 @@ from tlexp.train.loop import BatchStream
 _STEPS = 3
 _SLOW_SECONDS = 0.5
 """What takes longer than this is measured once: more would not tell more than it costs."""
+_SLOW_PASS_SECONDS = 5.0
+"""The same of a pass of a chunk, whose first one pays for kernels and memory: a second or more of a large network's."""
 _CALIBRATING = 5
 """Passes that an image costs from which norms take their statistics: four and a half of lite0 at 224 px on a CPU."""
 _OVERHEAD_SECONDS = 0.2
@@ -199,7 +201,9 @@ def measure_costs(config: Config, session: Session, *, images: int, classes: int
     noise = ImageSet(ImageBank(pixels=pixels, labels=torch.arange(batch) % classes), setup)
     positions = np.arange(batch)
     whole = np.arange(-(-batch // CHUNK) * CHUNK) % batch  # a last chunk that is filled with zeros takes as long
-    passed = _seconds(lambda: predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast), device)
+    passed = _seconds(
+        lambda: predict(classifier, noise.chunks(whole), autocast=setup.plan.autocast), device, slow=_SLOW_PASS_SECONDS
+    )
     image = passed / len(whole)
     if config.head.kind.solved:
         return UnitCosts(step=0.0, image=image)
@@ -279,15 +283,15 @@ def _step_seconds(classifier: Classifier, batches: BatchStream, plan: FitPlan, b
     return seconds(1 if seconds(1) > _SLOW_SECONDS else 1 + _STEPS)
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return how long something takes once it has warmed up, which is left out where it is slow."""
+def _seconds(work: Callable[[], object], device: torch.device, *, slow: float = _SLOW_SECONDS) -> float:
+    """Return how long something takes once it has warmed up, which is left out where it takes longer than `slow`."""
     for _ in range(2):
         began, at_work = time.perf_counter(), time.thread_time()
         work()
         if device.type == "cuda":  # else what was only asked for would seem done
             torch.cuda.synchronize(device)
         passed = time.perf_counter() - began
-        if passed > _SLOW_SECONDS:
+        if passed > slow:
             break
     return passed * _share_at_work(began, at_work, device)
 

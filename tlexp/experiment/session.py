@@ -28,7 +28,7 @@ from tlexp.learn.solved import Solutions
 from tlexp.models import WeightsOrigin
 from tlexp.models.digest import same_bits, tensors_digest
 from tlexp.tracking import Backlog
-from tlexp.train import Listener, settle_process
+from tlexp.train import Listener, give_back_freed_memory, settle_process
 
 
 class Session:
@@ -85,7 +85,9 @@ class Session:
             config.seed if config.backbone.random_start else None,
         )
         if self._network is None or self._network.key != key:
-            self._network = None  # the memory of the one before
+            if self._network is not None:
+                self._network = None  # the memory of the one before
+                give_back_freed_memory()
             network = build_network(config)  # before any weights are read: a wrong depth is refused at once
             origin = load_start(config, network)
             if not self._several:
@@ -116,7 +118,9 @@ class Session:
         all_of_them = dataclasses.replace(config.data, seed=None, evaluate=Evaluate.auto)  # whichever a run uses
         key = _key(config_values(all_of_them), expected.image_size, decoding_of(config, expected).least_side)
         if self._source is None or self._source[0] != key:
-            self._decoded.clear()
+            if self._source is not None:
+                self._decoded.clear()
+                give_back_freed_memory()
             self._source = key, open_images(config, expected, listener)
         return self._source[1]
 

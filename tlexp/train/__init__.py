@@ -1,6 +1,6 @@
 """Training and measuring."""
 
-from tlexp.train.allocator import keep_freed_memory
+from tlexp.train.allocator import give_back_freed_memory, keep_freed_memory
 from tlexp.train.answering import Answering, measure_answering
 from tlexp.train.balance import PerClass, weigh_classes
 from tlexp.train.checkpoint import Checkpoint, FinishedFit, copy_checkpoint
@@ -48,6 +48,7 @@ __all__ = [
     "deterministic",
     "evaluate",
     "fit",
+    "give_back_freed_memory",
     "keep_freed_memory",
     "map_features",
     "measure",

@@ -40,3 +40,9 @@ def keep_freed_memory() -> bool:
         return False
     # Without the first the second would be a loss: one of them fixed, glibc no longer adapts the other.
     return any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST) and bool(mallopt(_TRIM_THRESHOLD, _NEVER_TRIMMED))
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what this process keeps of what it freed: for tensors of other sizes the gaps may not do."""
+    if keep_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)

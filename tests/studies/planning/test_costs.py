@@ -104,6 +104,26 @@ def test_heads_that_are_slow_to_solve_are_in_the_bill(
     assert re.search(r"^logreg .* 2,4 +6 +0 +solved +[\d.]+ (min|h)$", capsys.readouterr().out, re.M)
 
 
+@pytest.mark.parametrize(("words", "passing"), [((), 2 * 4 + 20), (("study.seeds=9",), 24 + 20)])
+def test_images_that_no_data_seed_draws_are_not_in_the_bill(
+    words: tuple[str, ...],
+    passing: int,
+    study: Study,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 24 to draw from two seeds see two of each of two classes, and nine may see all; 20 are tested."""
+    monkeypatch.setattr(
+        "tlexp.studies.planning.costs.measure_costs", lambda *_, **__: UnitCosts(step=0.0, image=3600.0)
+    )
+    monkeypatch.setattr(
+        "tlexp.studies.planning.costs.measure_solving",
+        lambda *_, **__: SolvingCost(unit=0.0, width=1, validates=True),
+    )
+    assert study(*QUICK, *words, "study.minutes=0", "--dry-run") == 0
+    assert f", about {passing}.0 h, " in capsys.readouterr().out
+
+
 def test_a_gpu_has_no_limit_by_default(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

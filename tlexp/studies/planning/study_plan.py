@@ -372,8 +372,8 @@ class StudyPlan:
             raise ConfigError(f"{stated[_SIZE]}: a study of sizes takes them from study.sizes: leave it out")
         if study.backbones and (shared := [stated[key] for key in _OF_ONE_NETWORK if key in stated]):
             raise ConfigError(
-                f"{' '.join(shared)}: a study of several networks takes them from study.backbones, own weights behind an "
-                "@, e.g. study.backbones=[tiny,resnet18@weights.pth]; backbone.image_size=64 holds for all of them"
+                f"{' '.join(shared)}: a study of several networks takes them from study.backbones, own weights behind "
+                "an @, e.g. study.backbones=[tiny,resnet18@weights.pth]; backbone.image_size=64 holds for all of them"
             )
         entries = pool_entries(study.backbones, study.sizes)
         pool, missing = find_pool(entries, compose, readings=bool(study.backbones))
