@@ -1,6 +1,5 @@
 """What the readers of a run's record are told, one sentence each."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from tlexp.config import Config
@@ -8,8 +7,9 @@ from tlexp.config.cache import CacheMode
 from tlexp.config.entry import EVERY_UNIT, EntryKind
 from tlexp.config.freeze import FreezeNorm, FreezePolicy
 from tlexp.config.train import Precision
-from tlexp.data import Source, copy_notes
+from tlexp.data import Source
 from tlexp.experiment.build import Network
+from tlexp.experiment.image_notes import image_notes
 from tlexp.experiment.images import Budget
 from tlexp.experiment.inputs import RunInputs
 from tlexp.experiment.sizes import size_notes
@@ -53,24 +53,6 @@ def start_notes(config: Config, network: Network, images: Source, budget: Budget
         yield f"outside protocol: {', '.join(changed)}"
 
 
-def image_notes(images: Source) -> Iterator[str]:
-    """Yield what is known of the images by themselves: of their groups, folders, copies, and what was left out."""
-    if (groups := images.groups) is not None:
-        names = [name for split in (images.pool, images.held_out) for name in split.names]
-        kept = f"{images.leaked:,} of which are learned from and tested on" if images.leaked else "which no split parts"
-        yield f"{len(names):,} images are {groups.count(names):,} groups, {kept} ({groups.stated})"
-        if several := _under_several_classes(images):
-            yield (
-                f"{several:,} groups lie under several classes: where they are others by the same name, such as "
-                "folders that are numbered in each class, a pattern or a table tells them apart"
-            )
-    yield from images.notes
-    yield from copy_notes(images.copies)
-    if images.skipped:
-        first, *others = (name for name, _ in images.skipped)
-        yield f"unreadable images left out: {first}{f' and {len(others):,} more, see record.json' if others else ''}"
-
-
 def precision_note(config: Config, images: int) -> Iterator[str]:
     """Yield what half precision would save a CPU that has instructions for it, where images pass once and are many."""
     alone, frozen = config.study.column is None, config.entry_rule.kind is EntryKind.features
@@ -82,17 +64,6 @@ def precision_note(config: Config, images: int) -> Iterator[str]:
             f"{images:,} images pass the frozen network: train.precision=bf16, for which this processor has "
             "instructions, may take two thirds of the time; it rounds features more coarsely"
         )
-
-
-def _under_several_classes(images: Source) -> int:
-    """Return how many groups have images of more than one class."""
-    assert images.groups is not None
-    pairs = {
-        (images.groups.of[name], label)
-        for split in (images.pool, images.held_out)
-        for name, label in zip(split.names, split.labels.tolist(), strict=True)
-    }
-    return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
 
 
 def guess_note(config: Config, test: Evaluation) -> Iterator[str]:

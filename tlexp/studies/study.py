@@ -16,7 +16,7 @@ from typing import Any
 
 from tlexp.data import copies_csv, leaks_csv
 from tlexp.errors import Interrupted, TrainingError
-from tlexp.experiment.notes import image_notes
+from tlexp.experiment.image_notes import image_notes
 from tlexp.experiment.session import process_session
 from tlexp.jobs.files import COLUMN_FILE, COLUMNS, read_endings
 from tlexp.jobs.folder import Attempt, attempt_folders
