@@ -285,6 +285,12 @@ def test_a_study_whose_images_were_changed_starts_anew_and_one_that_was_named_is
         re.M,
     )
     assert len([*(tmp_path / "multirun").iterdir()]) == 3
+    path = tmp_path / "multirun/s/study.json"
+    early = json.loads(path.read_text())
+    del early["fixed"]["images"]
+    path.write_text(json.dumps(early))
+    assert study(*words) == 0
+    assert "images" not in json.loads(path.read_text())["fixed"], "nobody knows which an early study saw"
 
 
 def test_a_study_lists_copies_once(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -807,7 +813,7 @@ def test_networks_at_another_size_or_with_other_weights_in_the_same_file_are_ano
     save(1)
     assert study(*words) == 2
     assert re.search(
-        r"s: weights of tiny-w.pth was \w{12} and would be \w{12}: ", " ".join(capsys.readouterr().err.split())
+        r"s: weights was tiny-w.pth \w{12} and would be tiny-w.pth \w{12}: ", " ".join(capsys.readouterr().err.split())
     )
     assert (records(tmp_path), (tmp_path / "multirun/s/study.json").read_bytes()) == kept
     save(0)

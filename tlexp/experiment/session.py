@@ -87,7 +87,8 @@ class Session:
         if self._network is None or self._network.key != key:
             if self._network is not None:
                 self._network = None  # the memory of the one before
-                give_back_freed_memory()
+                if not config.backbone.random_start:  # else each seed has one of its own, and of one size
+                    give_back_freed_memory()
             network = build_network(config)  # before any weights are read: a wrong depth is refused at once
             origin = load_start(config, network)
             if not self._several:

@@ -129,6 +129,10 @@ def patient_with_files(seconds: float) -> Iterator[None]:
         _least_file_seconds = before
 
 
+_stuck: set[Path] = set()
+"""Stores that a thread of this process holds and does not get on with: they are waited for once."""
+
+
 class Pulse:
     """Whether a store shows signs of life, asked again and again while somebody waits for it.
 
@@ -175,11 +179,12 @@ class Pulse:
 
     def _is_on_a_slow_disk(self, path: Path) -> bool:
         """Return whether it is this process that writes the file, and gets on with it."""
-        if not _is_written_here(path):
+        if not _is_written_here(path) or path in _stuck:
             return self.stirs()
         latest = time.monotonic() + SLOW_DISK_SECONDS
         while _is_written_here(path) and not self.stirs():
             if time.monotonic() > latest:
+                _stuck.add(path)
                 return False
             time.sleep(_POLL_SECONDS)
         return True

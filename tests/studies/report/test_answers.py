@@ -112,6 +112,12 @@ def test_how_few_columns_were_compared_is_told_again_where_it_differs(found: Fin
     _, alone, _ = of_each(found, "none frozen: full fine-tuning", sureness=sure)
     assert alone.startswith("With 20 ")
     assert "study.minutes" not in alone
+    _, rest = of_each(
+        found,
+        "none frozen: full fine-tuning",
+        sureness={**dict.fromkeys(BUDGETS, Sureness.open), "100": Sureness.one_seed},
+    )
+    assert "Only 6 columns were compared" in rest, "where the largest budget had no bound to say it beside"
 
 
 def test_what_is_better_than_all_others_is_so_with_several_budgets(found: Findings) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -113,29 +114,33 @@ def test_the_page_names_the_folder_as_an_interrupted_study_does(findings: Findin
 
 
 def test_a_run_of_its_own_is_told_from_the_mean_that_an_answer_is(findings: Findings, tmp_path: Path) -> None:
-    table = findings.table
     told = (
-        "It is one network, which learns from all labels, where the study compared fewer; its accuracy may differ from "
-        "the answer's: that is a mean over 5 draws of labels"
+        "It is one network, which learns from all labels, where the answer's learned from fewer; its accuracy may "
+        "differ from the answer's: that is a mean over 5 draws of labels"
     )
-    assert one_run_words(table) == f"{told}."
+    table, taken = findings.table, findings.last_taken
+    assert taken is not None
+    assert taken.column is not None
+    assert one_run_words(findings) == f"{told}."
     others = f" and up to {len(table.labels)} test images; it is tested on 48."
-    assert one_run_words(dataclasses.replace(table, split=48)) == told + others
-    assert one_run_words(dataclasses.replace(table, split=len(table.labels))) == f"{told}."
+    assert one_run_words(with_table(findings, split=48)) == told + others
+    assert one_run_words(with_table(findings, split=len(table.labels))) == f"{told}."
     [command] = build_document(findings).commands
     assert command.about.endswith(f" a card that describes it. {told}.")
     assert f"labels=all\n        {told[:80]}" in summary(findings, tmp_path)
-
-    cells = {key: dataclasses.replace(cell, replicates=cell.replicates[:1]) for key, cell in table.cells.items()}
-    alone = dataclasses.replace(findings, table=dataclasses.replace(table, cells=cells))
-    assert one_run_words(alone.table) == f"{told.partition(';')[0]}."
-    whole = dataclasses.replace(
-        table, budgets=("all",), cells={(name, "all"): cell for (name, _), cell in cells.items()}
-    )
-    assert one_run_words(whole) == ""
-    more = {(name, "all"): cell for (name, _), cell in table.cells.items()}
+    place = taken.column, taken.labels
+    few = dataclasses.replace(table.cells[place], replicates=table.cells[place].finished[:3])
+    assert one_run_words(with_table(findings, cells={**table.cells, place: few})) == f"{told.replace('5', '3')}."
+    one = dataclasses.replace(few, replicates=few.replicates[:1])
+    assert one_run_words(with_table(findings, cells={**table.cells, place: one})) == f"{told.partition(';')[0]}."
+    whole = {"skipped": {"labels=all": f"the same images as labels={taken.labels}"}}
     same = "It is one network; its accuracy may differ from the answer's: that is a mean over 5 runs."
-    assert one_run_words(dataclasses.replace(whole, cells=more)) == same, "all draws of all labels are the same"
+    assert one_run_words(with_table(findings, **whole)) == same, "all draws of all labels are the same"
+    assert one_run_words(with_table(findings, cells={**table.cells, place: one}, **whole)) == ""
+
+
+def with_table(findings: Findings, **changes: Any) -> Findings:
+    return dataclasses.replace(findings, table=dataclasses.replace(findings.table, **changes))
 
 
 @pytest.mark.parametrize(("rates", "taken", "told"), [(1, "freeze-5", 1), (4, "freeze-5", 0), (1, "freeze-3", 0)])

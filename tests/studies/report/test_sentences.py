@@ -212,9 +212,12 @@ def test_a_single_column_has_nothing_to_be_compared_with(make_table: MakeTable) 
     assert found.recommendation.column == "freeze-2"
     assert found.answer().endswith(". It alone could be measured: there is nothing to compare.")
     assert found.change() == "A second column with at least two finished runs."
-    begun = explained(
-        make_table, columns=[DEPTHS[2], *CONTROLS], strength=make_strength(), missing=(), waiting=[("random", "5", 4)]
+    waiting = [(name, "5", seed) for name in ("random", "freeze-3") for seed in range(5)]
+    only, begun = (
+        explained(make_table, columns=columns, strength=make_strength(), missing=(), waiting=waiting)
+        for columns in ([DEPTHS[2], *CONTROLS], [DEPTHS[2], DEPTHS[3], *CONTROLS])
     )
+    assert only.answer().endswith(". It alone could be measured: there is nothing to compare."), "controls compete not"
     assert begun.answer().endswith(". It alone was measured so far: there is nothing to compare yet.")
     alone = hurried(found)
     assert alone.answer().startswith("With 5 labels per class only freeze-2 was measured, ")

@@ -195,7 +195,8 @@ def estimate(plan: StudyPlan, shared: Session, done: frozenset[str]) -> Estimate
         by_column[column.column.name] = costs
     heads = [each.composed.config.head for each in plan.columns if each.column.competes]
     seen = {(head.kind.sees_map, tuple(head.units)) for head in heads}
-    asked = len(plan.seeds) * (largest + len(plan.rest))  # budgets of a data seed lie inside its largest
+    seeds = plan.probe_seeds if plan.entrants else len(plan.seeds)
+    asked = seeds * (largest + len(plan.rest))  # budgets of a data seed lie inside its largest
     images = (min(len(plan.source.pool.labels), asked) + len(plan.source.held_out.labels)) * len(seen)
     starts = imports + time.perf_counter() - began
     passed = _passed(plan, shared)

@@ -96,11 +96,13 @@ class StudyPlan:
         self.study, self._class_weights = first.study, first.train.class_weights
         if self.pool:
             self.network = self.pool[0].network
-            self._weights = {each.name: each.digest for each in self.pool if each.digest}
+            own = [f"{each.name} {each.digest[:_SHOWN_DIGITS]}" for each in self.pool if each.digest]
+            self._weights = ", ".join(sorted(own))
         else:
             self.network, origin = shared.network(first)
-            own = first.backbone.weights and first.backbone.packaged is None and not first.backbone.random_start
-            self._weights = {str(first.backbone.weights): origin.digest} if own else {}
+            backbone = first.backbone
+            is_own = backbone.weights is not None and backbone.packaged is None and not backbone.random_start
+            self._weights = origin.digest[:_SHOWN_DIGITS] if is_own else ""
         sides = [each.network.expected.image_size for each in self.pool] or [self.network.expected.image_size]
         self._command = command.completed(first, max(sides))
         config = compositions.typed(self._command.overrides(probe)).config
@@ -175,9 +177,10 @@ class StudyPlan:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The settings that all columns share and that a study goes on with."""
-        composed = self.columns[0].composed
-        return {name: composed.references.get(name, value) for name, value in self._fixed(composed.config).items()}
+        """The settings that all columns share and that a study goes on with; of an early one those that it stated."""
+        composed, before = self.columns[0].composed, self.folder.about()
+        fixed = {name: composed.references.get(name, value) for name, value in self._fixed(composed.config).items()}
+        return fixed if before is None else {name: value for name, value in fixed.items() if name in before["fixed"]}
 
     def about(self, seconds: float) -> dict[str, Any]:
         """Return what the study is, for study.json.
@@ -220,7 +223,8 @@ class StudyPlan:
         """What is worth knowing of the size at which each network sees the images, of several sizes the largest."""
         probes = [each.columns[0] for each in self.entrants]
         screened = [each for each in self.columns if each.column.name in probes] or self.columns[:1]
-        largest = {each.composed.config.backbone.name: each for each in screened}.values()
+        backbones = [each.composed.config.backbone for each in screened]
+        largest = {(each.name, each.weights): column for each, column in zip(backbones, screened, strict=True)}.values()
         return tuple(
             note
             for each in largest
@@ -426,7 +430,7 @@ class StudyPlan:
             *("freeze.", "head.", "labels", "seed", "data.seed", "tune.trials", "tune.validate", "study."),
             *(("backbone.",) if self.study.backbones else (_SIZE,) if self.pool else ()),
         )
-        stated = {word.partition("=")[0] for word in self._command.stated}
+        stated = {word.partition("=")[0].lstrip("+") for word in self._command.stated}
         of_all = [name for name in values if name.startswith("backbone.") and name not in _OF_ONE_NETWORK]
         entrants = "study.backbones" if self.study.backbones else "study.sizes"
         pool = {entrants: ",".join(sorted(each.name for each in self.pool))} if self.pool else {}
@@ -434,7 +438,7 @@ class StudyPlan:
             **pool,
             "protocol": PROTOCOL,
             "images": self.source.digest[:_SHOWN_DIGITS],  # their replicates are paired image by image
-            **{f"weights of {name}": digest[:_SHOWN_DIGITS] for name, digest in self._weights.items()},
+            **({"weights": self._weights} if self._weights else {}),
             **({name: values[name] if name in stated else None for name in of_all} if self.study.backbones else {}),
             **{name: value for name, value in values.items() if not name.startswith(varied)},
             "tune.trials": self._trials.partition("=")[2],

@@ -118,7 +118,9 @@ def _foreseen(plan: StudyPlan, foreseen: Foresight, stated: str) -> list[str]:
         )
     elif foreseen.of:
         least = duration(foreseen.cheapest)
-        first = f"the cheapest of {foreseen.first}, which ImageNet favours and which would come first, takes {least}"
+        known = any(each.name == foreseen.first and each.prior is not None for each in plan.entrants)
+        favoured = "which ImageNet favours and which would" if known else "which would"
+        first = f"the cheapest of {foreseen.first}, {favoured} come first, takes {least}"
         lines.append(f"no column that trains layers fits, at any budget: {first}")
     left_out = foreseen.unseen or foreseen.cells < foreseen.of
     return [*lines, *(["the page names what was left out"] if left_out else [])]

@@ -117,7 +117,7 @@ class Answer:
     @property
     def _said(self) -> str:
         """How few columns were compared with the next larger budget, which was told before."""
-        return self.larger.compared if self.larger else ""
+        return self.larger.compared if self.larger and self.larger.is_bounded else ""
 
     def _changes(self) -> str:
         """Return where what is taken changes although neither is told from the other."""

@@ -19,7 +19,9 @@ def outlook_words(findings: Findings) -> str:
         return f"{outlook.reason}{_unfreezing(outlook)}" if outlook.twice is None else _forecast(outlook)
     if findings.last_taken is None or len(findings.table.budgets) >= LEAST_BUDGETS:
         return ""
-    return f"Whether more labels would help is forecast from {LEAST_BUDGETS} budgets on (study.labels)."
+    cut = any(what.startswith("labels=") and " of " not in what for what in findings.table.left_out)
+    how = "study.minutes left some out" if cut else "study.labels"
+    return f"Whether more labels would help is forecast from {LEAST_BUDGETS} budgets on ({how})."
 
 
 def outlook_section(findings: Findings) -> Section | None:

@@ -228,21 +228,23 @@ def _tested(table: StudyTable) -> str:
     return f"{count:,} test images in all: {table.split:,} of the test split and {others}"
 
 
-def one_run_words(table: StudyTable) -> str:
+def one_run_words(findings: Findings) -> str:
     """Return why a run of its own reaches something else than an answer says; nothing where that is of one run too.
 
     It is a sentence, of the network that the run trains.
     """
-    largest = table.budgets[-1]
-    counts = (len(cell.finished) for (_, labels), cell in table.cells.items() if labels == largest)
-    draws = max(counts, default=0)
-    more = "" if largest == "all" else ", which learns from all labels, where the study compared fewer"
+    table, taken = findings.table, findings.last_taken
+    if taken is None or taken.column is None:
+        return ""
+    draws = len(table.cells[taken.column, taken.labels].finished)
+    whole = taken.labels == "all" or table.skipped.get("labels=all", "") == f"the same images as labels={taken.labels}"
+    more = "" if whole else ", which learns from all labels, where the answer's learned from fewer"
     if draws < 2 and more:
         return f"It is one network{more}."
     if draws < 2:
         return ""
     count, split = len(table.labels), table.split
-    mean = f"a mean over {draws} {'runs' if largest == 'all' else 'draws of labels'}"
+    mean = f"a mean over {draws} {'runs' if whole else 'draws of labels'}"
     tested = "" if split is None or split == count else f" and up to {count:,} test images; it is tested on {split:,}"
     return f"It is one network{more}; its accuracy may differ from the answer's: that is {mean}{tested}."
 

@@ -123,7 +123,7 @@ def _commands(findings: Findings) -> tuple[TypedCommand, ...]:
         f"This trains {taken.column} on all labelled images but the test images, and keeps its weights and a card that "
         "describes it."
     )
-    model = TypedCommand(about=f"{about} {one_run_words(findings.table)}".rstrip(), line=line)
+    model = TypedCommand(about=f"{about} {one_run_words(findings)}".rstrip(), line=line)
     return (model, *([TypedCommand(about=f"{sizes.about}:", line=sizes.line)] if sizes else []))
 
 

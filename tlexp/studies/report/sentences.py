@@ -93,7 +93,10 @@ class Explanation:
             case Sureness.alone:
                 if self.is_all_that_fits:
                     return "all that it would be compared with was left out by study.minutes: nothing is recommended"
-                if any(cell.missing for cell in self.findings.cells.values()):
+                here = self.recommendation.labels
+                rivals = [column.name for column in self.findings.table.columns if column.competes]
+                cells = (self.findings.cells.get((name, here)) for name in rivals)
+                if any(cell is not None and cell.missing for cell in cells):
                     return "it alone was measured so far: there is nothing to compare yet"
                 return "it alone could be measured: there is nothing to compare"
         if bound is None:

@@ -46,7 +46,7 @@ def summary(findings: Findings, folder: Path) -> str:
     more = _beside("margin", margin if sure else [])
     if line:
         line = f"{_from_here(folder)}{line}"
-        more += _beside("model", [line, *textwrap.wrap(one_run_words(findings.table), _WIDTH - len(_MARGIN))])
+        more += _beside("model", [line, *textwrap.wrap(one_run_words(findings), _WIDTH - len(_MARGIN))])
     more += _beside("cheaper", cheaper_lines(findings))
     if (sizes := sizes_command(findings)) is not None:
         line = f"{_from_here(folder)}{sizes.line}"
